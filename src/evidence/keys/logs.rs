@@ -1,0 +1,53 @@
+//! Keys of what logs tell.
+//!
+//! Subjects: `Cluster` for totals over all streams, `Member` (by node) for etcd, `Component`
+//! (`kube-controller-manager@node`) for the others. Default etcd logs hold slow requests only:
+//! such readings have the origin's completeness `AtLeast`.
+
+use super::super::{Episodes, Histogram, Series, Table};
+
+keys! { LOGS;
+    /// Records of the audit log by client: one row per user agent, user, verb and resource.
+    LOGS_AUDIT_CLIENTS: Table = "logs.audit.clients", None, Sum;
+    /// Clock differences between members that etcd's prober reported, by peer: columns `count`, `max_drift_ms`.
+    LOGS_CLOCK_DRIFT: Table = "logs.clock.drift", None, Sum;
+    /// Duration of each scheduled compaction.
+    LOGS_COMPACTION_TOOK: Series = "logs.compaction.took", Ms, Union;
+    /// Log lines by component: columns `files`, `lines`, `unparsed`, `unknown`, `max_gap_secs`.
+    LOGS_COVERAGE: Table = "logs.coverage", None, Sum;
+    /// Size of the etcd database over time, as compaction lines tell it.
+    LOGS_DB_SIZE: Series = "logs.db.size", Bytes, Union;
+    /// What happened, as episodes; `kind` is an id of the signature catalogue.
+    LOGS_EPISODES: Episodes = "logs.episodes", None, Union;
+    /// Recognised messages by kind: columns `count`, `max_ms` (where the kind has a duration).
+    LOGS_EVENTS: Table = "logs.events", None, Sum;
+    /// Lines read.
+    LOGS_LINES: i64 = "logs.lines", Count, Sum;
+    /// Slow requests whose time went into waiting for the read index: columns `requests`, `slow_secs`. Row `all`.
+    LOGS_READINDEX_BOUND: Table = "logs.readindex.bound", None, Sum;
+    /// Logged requests by resource.group, each counted once: columns `requests`, `lists`, `gets`, `counts`,
+    /// `writes`, `other`, `slow_secs`, `max_took_ms`, `items`, `bytes`, and `list_slow_secs`, `write_slow_secs`.
+    LOGS_REQUESTS: Table = "logs.requests", None, Sum;
+    /// Logged requests by client, as far as a line names one: columns `requests`, `lists`, `slow_secs`; text `resource`.
+    LOGS_REQUESTS_CLIENTS: Table = "logs.requests.clients", None, Sum;
+    /// Estimate of how many requests passed the logging threshold, sampling undone: row `all` with `low`, `value`, `high`, `lines`, `joined`.
+    LOGS_REQUESTS_ESTIMATE: Table = "logs.requests.estimate", None, Sum;
+    /// Duration of logged requests.
+    LOGS_REQUESTS_TOOK: Histogram = "logs.requests.took", Ms, Sum;
+    /// Restarts of a component: one row per start with text `version`, column `count`.
+    LOGS_RESTARTS: Table = "logs.restarts", None, Sum;
+    /// Whether the log holds every request, not only the slow ones (threshold or level make it so).
+    LOGS_SLOW_COMPLETE: bool = "logs.slow.complete", None, Min;
+    /// The threshold above which etcd logs a request as slow, read from the lines themselves.
+    LOGS_SLOW_THRESHOLD: f64 = "logs.slow.threshold", Ms, Min;
+    /// Time between the first and the last record.
+    LOGS_SPAN: f64 = "logs.span", Secs, Max;
+    /// Client-side throttling as the client logged it, by client and request: columns `lines` (a floor), `max_delay_ms`; texts `component`, `verb`, `resource`.
+    LOGS_THROTTLING: Table = "logs.throttling", None, Sum;
+    /// Slow requests that kube-apiserver traced, by user agent and resource: columns `count`, `max_ms`, `total_ms`; texts `user_agent`, `verb`, `resource`.
+    LOGS_TRACES: Table = "logs.traces", None, Sum;
+    /// Lines whose format was not understood.
+    LOGS_UNPARSED: i64 = "logs.unparsed", Count, Sum;
+    /// Versions that a component said at its start or that a message implies: text `version`, `source`.
+    LOGS_VERSIONS: Table = "logs.versions", None, Sum;
+}

@@ -1,0 +1,32 @@
+//! etcd-doctor: from a control plane's logs, metrics, settings and host facts to a verdict,
+//! advice and a config patch.
+//!
+//! The library is not a public API. It exists so that tests, benches and fuzz targets reach the
+//! parts.
+//!
+//! # Data flow
+//!
+//! ```text
+//! target + profile
+//!   → collectors {host, manifest, metrics, logs}   each: bytes → model → evidence
+//!   → EvidenceSet       typed readings with provenance; mergeable; can be saved and replayed
+//!   → rules             pure functions; Pass | Fail | Unknown(reason) | NotApplicable
+//!   → Findings          severity and confidence are two fields; each cites the readings it used
+//!   → diagnosis         ranks root causes
+//!   → advise            models that turn evidence into "set X from A to B, because…, expect…"
+//!   → patch             emitters per distribution; applied in memory and read back before shown
+//!   → Report → render   terminal, JSON
+//! ```
+//!
+//! Every arrow is a plain serialisable value, so a run can stop, be saved, be merged with other
+//! nodes' runs, and go on elsewhere. Who may name whom is kept by `tests/layering.rs`.
+
+pub mod clock;
+pub mod error;
+pub mod evidence;
+pub mod exit;
+pub mod logs;
+pub mod target;
+pub mod units;
+
+pub use error::Error;

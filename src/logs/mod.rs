@@ -1,0 +1,11 @@
+//! Control-plane logs: files, folders and streams in; events, a load table, episodes and
+//! evidence out.
+//!
+//! ```text
+//! input (which files, which stream) → reader (bytes, inflated, in chunks) → wrapper (CRI, docker,
+//! journal, syslog, …) → format (zap, capnslog, klog, …) → Record → signature → Event
+//! → aggregate (join, sampling, bounded tables; merge) → Summary → collect → evidence
+//! ```
+
+pub mod event;
+pub mod record;

@@ -1,0 +1,148 @@
+//! Durations as Go programs print them, and as people read them.
+
+/// Reads a Go duration (`1m15.841622694s`, `123.279445ms`, `56.905µs`, `8h0m2.59s`, `0s`) as
+/// nanoseconds. Accepts `us`, `µs` (U+00B5) and `μs` (U+03BC, seen after copying).
+pub fn parse_go_duration(text: &[u8]) -> Option<u64> {
+    let mut rest = text;
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total: u128 = 0;
+    while !rest.is_empty() {
+        let mut whole: u128 = 0;
+        let mut at = 0;
+        while let Some(digit) = rest.get(at).filter(|b| b.is_ascii_digit()) {
+            whole = whole
+                .checked_mul(10)?
+                .checked_add(u128::from(digit - b'0'))?;
+            at += 1;
+        }
+        let digits = at;
+        let mut fraction: u128 = 0;
+        let mut scale: u128 = 1;
+        if rest.get(at) == Some(&b'.') {
+            at += 1;
+            while let Some(digit) = rest.get(at).filter(|b| b.is_ascii_digit()) {
+                // More than 18 digits cannot change a nanosecond.
+                if scale < 1_000_000_000_000_000_000 {
+                    fraction = fraction * 10 + u128::from(digit - b'0');
+                    scale *= 10;
+                }
+                at += 1;
+            }
+        }
+        if digits == 0 && scale == 1 {
+            return None;
+        }
+        rest = rest.get(at..)?;
+        let (unit, len): (u128, usize) = match rest {
+            [b'n', b's', ..] => (1, 2),
+            [b'u', b's', ..] => (1_000, 2),
+            [0xC2, 0xB5, b's', ..] | [0xCE, 0xBC, b's', ..] => (1_000, 3),
+            [b'm', b's', ..] => (1_000_000, 2),
+            [b's', ..] => (1_000_000_000, 1),
+            [b'm', ..] => (60_000_000_000, 1),
+            [b'h', ..] => (3_600_000_000_000, 1),
+            // Go prints zero as `0s`; a bare 0 is seen in hand-made text.
+            [] if whole == 0 && fraction == 0 => (1, 0),
+            _ => return None,
+        };
+        total = total.checked_add(
+            whole
+                .checked_mul(unit)?
+                .checked_add(fraction * unit / scale)?,
+        )?;
+        rest = rest.get(len..)?;
+    }
+    u64::try_from(total).ok()
+}
+
+/// Prints nanoseconds with three significant digits: `1.2 s`, `13.8 ms`, `250 µs`, `2 h 5 min`.
+pub fn format_ns(ns: u64) -> String {
+    let value = ns as f64;
+    if ns < 1_000 {
+        format!("{ns} ns")
+    } else if ns < 999_500 {
+        three(value / 1e3, "µs")
+    } else if ns < 999_500_000 {
+        three(value / 1e6, "ms")
+    } else if ns < 120_000_000_000 {
+        three(value / 1e9, "s")
+    } else {
+        let minutes = ns / 60_000_000_000;
+        if minutes < 120 {
+            format!("{minutes} min {} s", ns / 1_000_000_000 % 60)
+        } else if minutes < 2 * 24 * 60 {
+            format!("{} h {} min", minutes / 60, minutes % 60)
+        } else {
+            format!("{} d {} h", minutes / 1440, minutes / 60 % 24)
+        }
+    }
+}
+
+/// Prints milliseconds like [`format_ns`].
+pub fn format_ms(ms: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, which is what a display wants"
+    )]
+    format_ns((ms.max(0.0) * 1e6) as u64)
+}
+
+fn three(value: f64, unit: &str) -> String {
+    if value >= 99.95 {
+        format!("{value:.0} {unit}")
+    } else if value >= 9.995 {
+        format!("{:.1} {unit}", value).replace(".0 ", " ")
+    } else {
+        let text = format!("{value:.2}");
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        format!("{text} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_durations_of_every_form() {
+        let cases: &[(&str, Option<u64>)] = &[
+            ("1m15.841622694s", Some(75_841_622_694)),
+            ("8h0m2.59s", Some(28_802_590_000_000)),
+            ("123.279445ms", Some(123_279_445)),
+            ("56.905µs", Some(56_905)),
+            ("56.905μs", Some(56_905)),
+            ("56.905us", Some(56_905)),
+            ("250ns", Some(250)),
+            ("0s", Some(0)),
+            ("0", Some(0)),
+            ("", None),
+            ("12", None),
+            ("now", None),
+            ("1.5", None),
+            (".s", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_go_duration(text.as_bytes()), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_print_short() {
+        assert_eq!(format_ns(250), "250 ns");
+        assert_eq!(format_ns(13_800_000), "13.8 ms");
+        assert_eq!(format_ns(1_200_000_000), "1.2 s");
+        assert_eq!(format_ns(1_000_000), "1 ms");
+        assert_eq!(format_ns(999_600), "1 ms");
+        assert_eq!(format_ns(125 * 60_000_000_000), "2 h 5 min");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text: Vec<u8>) {
+            let _ = parse_go_duration(&text);
+        }
+    }
+}

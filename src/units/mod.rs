@@ -1,0 +1,9 @@
+//! Quantities with their units: parsing what others print, printing what people read.
+
+mod bytes;
+mod duration;
+mod histogram;
+
+pub use bytes::{format_bytes, parse_bytes};
+pub use duration::{format_ms, format_ns, parse_go_duration};
+pub use histogram::LogHistogram;
