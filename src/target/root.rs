@@ -210,7 +210,6 @@ fn missing(path: &Path, err: &io::Error) -> Missing {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the test writes its own files")]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;

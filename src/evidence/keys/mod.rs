@@ -20,7 +20,6 @@ macro_rules! keys {
         pub const $family: &[super::super::KeyInfo] = &[$($ident.info),*];
     };
 }
-use keys;
 
 mod host;
 mod logs;
