@@ -21,12 +21,15 @@
 //! Every arrow is a plain serialisable value, so a run can stop, be saved, be merged with other
 //! nodes' runs, and go on elsewhere. Who may name whom is kept by `tests/layering.rs`.
 
+pub mod advise;
 pub mod cli;
 pub mod clock;
+pub mod diagnosis;
 pub mod error;
 pub mod evidence;
 pub mod exit;
 pub mod logs;
+pub mod patch;
 pub mod playbook;
 pub mod profile;
 pub mod render;

@@ -1,5 +1,5 @@
 //! Thresholds by cluster size and distribution, embedded from `profiles/`, each with its source.
 
-/// The thresholds in force.
-#[derive(Clone, Debug, Default)]
-pub struct Profile {}
+mod limits;
+
+pub use limits::{Limit, Profile, Profiles};
