@@ -22,6 +22,7 @@
 //! nodes' runs, and go on elsewhere. Who may name whom is kept by `tests/layering.rs`.
 
 pub mod advise;
+pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod diagnosis;
@@ -33,6 +34,7 @@ pub mod patch;
 pub mod playbook;
 pub mod profile;
 pub mod render;
+pub mod report;
 pub mod rules;
 pub mod target;
 pub mod units;
