@@ -1,5 +1,9 @@
 //! Saved runs: all readings as self-describing records, versioned, without raw logs.
 
+mod unpack;
+
+pub use unpack::{Scratch, is_tarball, unpack};
+
 use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
