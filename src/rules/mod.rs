@@ -7,11 +7,13 @@ mod devices;
 mod engine;
 mod events;
 mod finding;
+mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub mod apiserver;
 pub mod client;
+pub mod config;
 pub mod cpu;
 pub mod disk;
 pub mod load;
@@ -32,6 +34,8 @@ pub static RULES: &[&Rule] = &[
     &load::client_hot_loop::RULE,
     &client::client_throttled::RULE,
     &network::clock_drift::RULE,
+    &config::compaction_doubled::RULE,
+    &config::compaction_off::RULE,
     &load::compaction_saw_tooth::RULE,
     &quality::component_restarting::RULE,
     &cpu::cpu_pressure_high::RULE,
@@ -39,23 +43,30 @@ pub static RULES: &[&Rule] = &[
     &quality::data_corruption::RULE,
     &space::database_fragmented::RULE,
     &disk::device_flush_slow::RULE,
+    &config::election_timeouts_unequal::RULE,
     &cpu::etcd_cpu_throttled::RULE,
     &apiserver::etcd_requests_slow::RULE,
+    &config::event_ttl_long::RULE,
     &load::events_dominate::RULE,
     &load::expensive_lists::RULE,
+    &config::heartbeat_election_mismatch::RULE,
     &raft::heartbeat_late::RULE,
     &disk::kernel_io_errors::RULE,
     &client::leader_election_lost::RULE,
+    &config::leader_election_tight::RULE,
     &raft::leader_missing::RULE,
     &raft::leader_unstable::RULE,
     &quality::log_gaps::RULE,
     &quality::log_sampled::RULE,
     &quality::log_unparsed::RULE,
+    &config::max_request_bytes_raised::RULE,
     &quality::metrics_faults::RULE,
     &space::nospace_alarm::RULE,
     &network::peer_link_unstable::RULE,
     &network::peer_rtt_high::RULE,
     &raft::proposals_failing::RULE,
+    &config::quota_above_maximum::RULE,
+    &config::quota_default::RULE,
     &space::quota_near_limit::RULE,
     &network::raft_messages_dropped::RULE,
     &raft::read_index_slow::RULE,
@@ -63,9 +74,12 @@ pub static RULES: &[&Rule] = &[
     &cpu::run_delay_high::RULE,
     &client::scheduler_backlog::RULE,
     &load::slow_requests::RULE,
+    &config::snapshot_count_high::RULE,
     &quality::tls_rejections::RULE,
+    &config::unsafe_no_fsync::RULE,
     &disk::wal_fsync_slow::RULE,
     &disk::wal_sync_stalled::RULE,
+    &config::warning_threshold_lowered::RULE,
     &client::workqueue_backlog::RULE,
     &disk::write_barriers_off::RULE,
 ];
