@@ -1,5 +1,4 @@
 //! The command line itself: help, errors, exit codes, closed pipes, generated texts.
-#![expect(clippy::unwrap_used, reason = "a test through the binary")]
 
 mod support;
 
