@@ -29,6 +29,8 @@ pub mod diagnosis;
 pub mod error;
 pub mod evidence;
 pub mod exit;
+pub mod formats;
+pub mod host;
 pub mod logs;
 pub mod patch;
 pub mod playbook;

@@ -1,0 +1,4 @@
+//! Bytes to values, without any I/O: the formats that more than one engine reads.
+
+pub mod argv;
+pub mod mountinfo;
