@@ -22,13 +22,16 @@
 //! nodes' runs, and go on elsewhere. Who may name whom is kept by `tests/layering.rs`.
 
 pub mod advise;
+pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod diagnosis;
 pub mod error;
 pub mod evidence;
 pub mod exit;
+pub mod formats;
 pub mod logs;
+pub mod metrics;
 pub mod patch;
 pub mod playbook;
 pub mod profile;

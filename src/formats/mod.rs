@@ -1,0 +1,3 @@
+//! File and wire formats: bytes to values, without I/O.
+
+pub mod prometheus;
