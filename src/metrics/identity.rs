@@ -186,17 +186,31 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn is_noise(word: &str) -> bool {
-    let lower = word.to_ascii_lowercase();
-    NOISE.contains(&lower.as_str())
-        || lower
-            .trim_end_matches(|c: char| c.is_ascii_digit())
-            .is_empty()
-            && !lower.is_empty()
-            && lower.len() < 4
+    NOISE.contains(&word.to_ascii_lowercase().as_str())
 }
 
+/// A number alone counts scrapes; `m0-2` is the second one of `m0`.
 fn node_of(words: &[String]) -> Option<String> {
-    (!words.is_empty()).then(|| words.join("-"))
+    let is_number = |word: &String| word.bytes().all(|b| b.is_ascii_digit());
+    match words {
+        [first, rest @ ..] if is_member(first) && rest.iter().all(is_number) => Some(first.clone()),
+        [] => None,
+        words if words.iter().all(is_number) => None,
+        words => Some(words.join("-")),
+    }
+}
+
+/// Whether two names are of one node with a number for each scrape: `cp-a-1` and `cp-a-2`.
+pub(super) fn same_but_number<'a>(a: &'a str, b: &str) -> Option<&'a str> {
+    let stem = |name: &'a str| {
+        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        (stem.len() < name.len())
+            .then(|| stem.strip_suffix('-'))
+            .flatten()
+    };
+    let other = b.trim_end_matches(|c: char| c.is_ascii_digit());
+    let other = other.strip_suffix('-').filter(|_| other.len() < b.len());
+    stem(a).filter(|stem| Some(*stem) == other)
 }
 
 #[cfg(test)]
@@ -263,12 +277,20 @@ mod tests {
                 None,
                 some("events-m0"),
             ),
+            ("etcd-m0-2.prom", Some(Role::Etcd), None, some("m0")),
             ("scrape1.txt", None, None, some("scrape1")),
             ("metrics-2.txt", None, None, None),
         ];
         for (path, role, component, node) in cases {
             assert_eq!(named(path), (role, component, node), "{path}");
         }
+    }
+
+    #[test]
+    fn numbered_scrapes_of_one_node() {
+        assert_eq!(same_but_number("cp-a-1", "cp-a-2"), Some("cp-a"));
+        assert_eq!(same_but_number("cp-a-1", "cp-b-2"), None);
+        assert_eq!(same_but_number("cp1", "cp2"), None);
     }
 
     proptest::proptest! {

@@ -234,7 +234,7 @@ impl Loader {
                 .1
                 .push(scrape);
         }
-        for (target, scrapes) in groups.into_values() {
+        for (target, scrapes) in self.join_numbered(groups.into_values().collect()) {
             for (target, scrapes) in self.split_processes(target, scrapes) {
                 let timeline = self.timeline(target, scrapes);
                 self.faults.extend(timeline.faults());
@@ -253,6 +253,45 @@ impl Loader {
         self.faults.dedup();
         model.faults = self.faults;
         model
+    }
+
+    /// `etcd-cp-a-1.prom` and `etcd-cp-a-2.prom` may be two nodes, or two scrapes of one: the
+    /// start of the process tells.
+    fn join_numbered(&self, groups: Vec<(Target, Vec<Scrape>)>) -> Vec<(Target, Vec<Scrape>)> {
+        let start = |scrapes: &[Scrape]| {
+            let first = scrapes.first()?;
+            value_of(&self.interner, first, Metric::StartTime)
+        };
+        let mut out: Vec<(Target, Vec<Scrape>)> = Vec::new();
+        for (target, scrapes) in groups {
+            let same = out.iter_mut().find_map(|(have, kept)| {
+                let stem =
+                    identity::same_but_number(have.node.as_deref()?, target.node.as_deref()?)
+                        .map(str::to_owned)
+                        .or_else(|| {
+                            have.node.clone().filter(|node| {
+                                identity::same_but_number(
+                                    target.node.as_deref().unwrap_or_default(),
+                                    &format!("{node}-0"),
+                                )
+                                .is_some()
+                            })
+                        })?;
+                let one_process = have.component == target.component
+                    && have.instance == target.instance
+                    && have.member_id == target.member_id
+                    && start(kept).is_some_and(|a| start(&scrapes) == Some(a));
+                one_process.then_some((have, kept, stem))
+            });
+            match same {
+                Some((have, kept, stem)) => {
+                    have.node = Some(stem);
+                    kept.extend(scrapes);
+                }
+                None => out.push((target, scrapes)),
+            }
+        }
+        out
     }
 
     fn target_of(&mut self, scrape: &Scrape, named: Named) -> Target {
