@@ -23,6 +23,7 @@
 
 pub mod advise;
 pub mod bundle;
+pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod diagnosis;
@@ -32,6 +33,7 @@ pub mod exit;
 pub mod formats;
 pub mod host;
 pub mod logs;
+pub mod metrics;
 pub mod patch;
 pub mod playbook;
 pub mod profile;

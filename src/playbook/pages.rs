@@ -12,4 +12,5 @@ macro_rules! pages {
 }
 
 /// Every page, sorted by name.
-pub static PAGES: &[Page] = pages![];
+pub static PAGES: &[Page] = pages![
+];

@@ -1,0 +1,3 @@
+//! Tables that many parts share.
+
+pub mod metrics;
