@@ -21,11 +21,14 @@
 //! Every arrow is a plain serialisable value, so a run can stop, be saved, be merged with other
 //! nodes' runs, and go on elsewhere. Who may name whom is kept by `tests/layering.rs`.
 
+pub mod catalog;
 pub mod clock;
 pub mod error;
 pub mod evidence;
 pub mod exit;
+pub mod formats;
 pub mod logs;
+pub mod manifest;
 pub mod target;
 pub mod units;
 
