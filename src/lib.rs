@@ -40,6 +40,7 @@ pub mod profile;
 pub mod render;
 pub mod report;
 pub mod rules;
+pub mod manifest;
 pub mod target;
 pub mod units;
 
