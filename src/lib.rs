@@ -33,6 +33,7 @@ pub mod exit;
 pub mod formats;
 pub mod host;
 pub mod logs;
+pub mod manifest;
 pub mod metrics;
 pub mod patch;
 pub mod playbook;
@@ -40,7 +41,6 @@ pub mod profile;
 pub mod render;
 pub mod report;
 pub mod rules;
-pub mod manifest;
 pub mod target;
 pub mod units;
 

@@ -1,7 +1,8 @@
-//! Tables that many parts share.
-pub mod metrics;
-//! Tables that many parts share: releases, settings by version, request queues, advisories.
+//! Tables that many parts share: releases, settings by version, metric names, request queues,
+//! advisories.
 //!
 //! Nothing in here reads files or knows about evidence: names, numbers and their sources only.
+
+pub mod metrics;
 pub mod releases;
 pub mod settings;
