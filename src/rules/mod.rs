@@ -6,6 +6,7 @@ mod audit;
 mod devices;
 mod engine;
 mod events;
+mod faults;
 mod finding;
 mod settings;
 #[cfg(test)]
@@ -54,6 +55,8 @@ pub static RULES: &[&Rule] = &[
     &load::events_dominate::RULE,
     &load::expensive_lists::RULE,
     &disk::filesystem_unsuited::RULE,
+    &config::flag_and_environment::RULE,
+    &config::flag_removed::RULE,
     &config::heartbeat_election_mismatch::RULE,
     &raft::heartbeat_late::RULE,
     &config::inflight_unbalanced::RULE,
@@ -87,6 +90,7 @@ pub static RULES: &[&Rule] = &[
     &client::retries_plateau::RULE,
     &cpu::run_delay_high::RULE,
     &client::scheduler_backlog::RULE,
+    &config::settings_not_applied::RULE,
     &load::slow_requests::RULE,
     &config::snapshot_count_high::RULE,
     &host::swap_in_use::RULE,

@@ -16,15 +16,9 @@ pub static RULE: Rule = Rule {
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut drafts = Vec::new();
-    for name in ["feature-gates", "watch-cache"] {
+    for name in ["feature-gates.ConsistentListFromCache", "watch-cache"] {
         for setting in settings::of(cx, "kube-apiserver", &[name])? {
-            let off = match name {
-                "watch-cache" => setting.flag() == Some(false),
-                _ => setting.value.split(',').any(|gate| {
-                    gate.trim()
-                        .eq_ignore_ascii_case("ConsistentListFromCache=false")
-                }),
-            };
+            let off = setting.is_set() && setting.flag() == Some(false);
             if !off {
                 continue;
             }
@@ -72,7 +66,7 @@ mod tests {
             (Status::Fail, Severity::Info)
         );
         assert_eq!(
-            with("feature-gates", "ConsistentListFromCache=true")
+            with("feature-gates.ConsistentListFromCache", "true")
                 .status(&RULE)
                 .0,
             Status::Pass
