@@ -221,9 +221,15 @@ impl<'a> Facts<'a> {
                 continue;
             }
             let row = table.row(name);
-            let value = row.and_then(|row| row.get_text("value")).or(default);
+            let source = row.and_then(|row| row.get_text("source"));
+            let value = match row.and_then(|row| row.get_text("value")) {
+                // The readers write a default that they do not know as an empty text.
+                Some("") if source == Some("unknown default") => None,
+                Some("") if source == Some("default") => default,
+                Some(value) => Some(value),
+                None => default,
+            };
             if let Some(value) = value {
-                let source = row.and_then(|row| row.get_text("source"));
                 current.values.push((
                     node.clone(),
                     value.to_owned(),

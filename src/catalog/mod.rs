@@ -3,3 +3,4 @@
 //! Nothing in here reads files or knows about evidence: names, numbers and their sources only.
 
 pub mod releases;
+pub mod settings;
