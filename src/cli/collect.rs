@@ -33,7 +33,10 @@ pub(super) struct How<'a> {
 impl Gathered {
     /// Gathers from one bundle: a saved run, a tarball, a folder or a file.
     pub(super) fn add_bundle(&mut self, path: &Path, how: &How<'_>) -> Result<(), Error> {
-        let unreadable = |source| Error::Read { path: path.to_owned(), source };
+        let unreadable = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
         let meta = std::fs::metadata(path).map_err(unreadable)?;
         if meta.is_dir() {
             self.add_tree(path, how);
@@ -52,14 +55,21 @@ impl Gathered {
             let file = std::fs::File::open(path).map_err(unreadable)?;
             match bundle::load(file) {
                 Ok(saved) => {
-                    let notes = saved.notes.into_iter().chain(saved.evidence.conflicts().to_vec());
-                    self.problems.extend(notes.map(|note| format!("{}: {note}", path.display())));
+                    let notes = saved
+                        .notes
+                        .into_iter()
+                        .chain(saved.evidence.conflicts().to_vec());
+                    self.problems
+                        .extend(notes.map(|note| format!("{}: {note}", path.display())));
                     self.evidence.merge(saved.evidence);
                     return Ok(());
                 }
                 // A compressed log starts like a compressed bundle.
                 Err(why) if head.starts_with(b"{") => {
-                    return Err(Error::Format { path: path.to_owned(), why });
+                    return Err(Error::Format {
+                        path: path.to_owned(),
+                        why,
+                    });
                 }
                 Err(_) => {}
             }
@@ -75,9 +85,12 @@ impl Gathered {
         name: &str,
         how: &How<'_>,
     ) -> Result<(), Error> {
-        let (scratch, left_out) = bundle::unpack(tarball)
-            .map_err(|source| Error::Read { path: name.into(), source })?;
-        self.problems.extend(left_out.into_iter().map(|why| format!("{name}: {why}")));
+        let (scratch, left_out) = bundle::unpack(tarball).map_err(|source| Error::Read {
+            path: name.into(),
+            source,
+        })?;
+        self.problems
+            .extend(left_out.into_iter().map(|why| format!("{name}: {why}")));
         self.add_tree(&only_folder(scratch.path()), how);
         self.scratch.push(scratch);
         Ok(())
@@ -93,7 +106,12 @@ impl Gathered {
         let tree = Tree::of(path);
         let nodes = self.add_manifests(&tree);
         self.add_metrics(&tree, &nodes);
-        self.add_host(&tree, how, Duration::ZERO, nodes.first().map(String::as_str));
+        self.add_host(
+            &tree,
+            how,
+            Duration::ZERO,
+            nodes.first().map(String::as_str),
+        );
         self.add_logs(&tree.logs, how);
     }
 
@@ -103,13 +121,16 @@ impl Gathered {
         for path in &tree.manifests {
             // The engine looks for `manifests` below a root.
             let root = if path.ends_with("manifests") {
-                path.parent().map_or_else(|| path.clone(), Path::to_path_buf)
+                path.parent()
+                    .map_or_else(|| path.clone(), Path::to_path_buf)
             } else {
                 path.clone()
             };
             let model = manifest::read_bundle(&HostRoot::new(root));
             let settings = manifest::collect(&model);
-            let etcds = settings.of_key(&keys::SETTINGS).filter(|r| r.subject.name == "etcd");
+            let etcds = settings
+                .of_key(&keys::SETTINGS)
+                .filter(|r| r.subject.name == "etcd");
             nodes.extend(etcds.filter_map(|record| record.subject.node.clone()));
             self.evidence.merge(settings);
         }

@@ -44,14 +44,23 @@ pub struct Args {
 }
 
 /// The embedded recording.
-const DEMO: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/demo/kcm-throttled.tar.zst"));
+const DEMO: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/demo/kcm-throttled.tar.zst"
+));
 
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
     session.catch_signals()?;
     let profile = profile(&args.profile)?;
     let (gathered, input) = gather(args, session)?;
-    let report = judge(gathered.evidence, gathered.problems, input, &profile, session.clock.now());
+    let report = judge(
+        gathered.evidence,
+        gathered.problems,
+        input,
+        &profile,
+        session.clock.now(),
+    );
     if let Some(path) = &args.save {
         save(path, &report)?;
     }
@@ -89,9 +98,15 @@ fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>),
         }
     }
     if gathered.evidence.is_empty() {
-        let what = if args.bundle.is_empty() { "on this node".to_owned() } else { format!("in {}", input.join(", ")) };
+        let what = if args.bundle.is_empty() {
+            "on this node".to_owned()
+        } else {
+            format!("in {}", input.join(", "))
+        };
         return Err(Error::Nothing {
-            what: format!("found no logs, metrics, settings or host facts of a control plane {what}"),
+            what: format!(
+                "found no logs, metrics, settings or host facts of a control plane {what}"
+            ),
             hint: "run it on a control-plane node as root, or give --bundle PATH".to_owned(),
         });
     }
@@ -105,9 +120,13 @@ pub(super) fn profile(name: &str) -> Result<Profile, Error> {
     if name.ends_with(".toml") {
         let path = PathBuf::from(name);
         #[expect(clippy::disallowed_methods, reason = "the user named this file")]
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| Error::Read { path: path.clone(), source })?;
-        wanted = profiles.add(&text).map_err(|why| Error::Format { path, why })?;
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
+            path: path.clone(),
+            source,
+        })?;
+        wanted = profiles
+            .add(&text)
+            .map_err(|why| Error::Format { path, why })?;
     }
     profiles.profile(&wanted).map_err(Error::Usage)
 }
@@ -142,7 +161,10 @@ pub(super) fn judge(
 }
 
 fn save(path: &PathBuf, report: &Report) -> Result<(), Error> {
-    let failed = |source| Error::Write { path: path.clone(), source };
+    let failed = |source| Error::Write {
+        path: path.clone(),
+        source,
+    };
     let file = std::fs::File::create(path).map_err(failed)?;
     bundle::save(file, report.at, &report.evidence, &report.seen.problems).map_err(failed)
 }
@@ -151,9 +173,14 @@ fn exit(report: &Report, session: &Session<'_>) -> Exit {
     if let Some(exit) = session.stopped() {
         return exit;
     }
-    if report.worst().is_some_and(|severity| session.fail_on.matches(severity)) {
+    if report
+        .worst()
+        .is_some_and(|severity| session.fail_on.matches(severity))
+    {
         Exit::Findings
-    } else if session.strict && !(report.seen.problems.is_empty() && report.diagnosis.verdict.missing.is_empty()) {
+    } else if session.strict
+        && !(report.seen.problems.is_empty() && report.diagnosis.verdict.missing.is_empty())
+    {
         Exit::Incomplete
     } else {
         Exit::Clean

@@ -23,12 +23,19 @@ pub(super) fn of(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Fault>, Missing
         .iter()
         .any(|record| matches!(record.value, Reading::Known(_)));
     if tables.is_empty() && !read {
-        return Err(cx.evidence.any(&keys::SETTINGS).err().unwrap_or(Missing::NotCollected));
+        return Err(cx
+            .evidence
+            .any(&keys::SETTINGS)
+            .err()
+            .unwrap_or(Missing::NotCollected));
     }
     let mut faults = Vec::new();
     for (subject, table) in tables {
         for row in &table.rows {
-            if !row.get_text("kind").is_some_and(|kind| kinds.contains(&kind)) {
+            if !row
+                .get_text("kind")
+                .is_some_and(|kind| kinds.contains(&kind))
+            {
                 continue;
             }
             let place = row
@@ -37,7 +44,10 @@ pub(super) fn of(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Fault>, Missing
                 .map_or_else(String::new, |place| format!(" ({place})"));
             faults.push(Fault {
                 subject: subject.clone(),
-                text: format!("{}{place}", row.get_text("fault").unwrap_or("a fault of the settings")),
+                text: format!(
+                    "{}{place}",
+                    row.get_text("fault").unwrap_or("a fault of the settings")
+                ),
                 weight: row.get_text("weight").unwrap_or("note").to_owned(),
                 key: row.key.clone(),
             });
@@ -72,7 +82,10 @@ pub(super) mod testing {
         Set::new().put(
             &keys::SETTINGS_FAULTS,
             component("etcd"),
-            Table { rows: vec![row], ..Table::default() },
+            Table {
+                rows: vec![row],
+                ..Table::default()
+            },
         )
     }
 }

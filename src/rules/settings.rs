@@ -73,7 +73,10 @@ pub(super) fn of(
             .or_else(|| rows.clone().next());
         let Some(row) = row else { continue };
         let source = row.get_text("source").unwrap_or("flag");
-        let Some(value) = row.get_text("value").filter(|_| source != "unknown default") else {
+        let Some(value) = row
+            .get_text("value")
+            .filter(|_| source != "unknown default")
+        else {
             continue;
         };
         settings.push(Setting {

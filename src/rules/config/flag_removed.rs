@@ -43,8 +43,14 @@ mod tests {
 
     #[test]
     fn the_kind_and_the_weight_decide() {
-        assert_eq!(fault("removed-setting", "stop").status(&RULE), (Status::Fail, Severity::Critical));
-        assert_eq!(fault("renamed-setting", "note").status(&RULE), (Status::Fail, Severity::Info));
+        assert_eq!(
+            fault("removed-setting", "stop").status(&RULE),
+            (Status::Fail, Severity::Critical)
+        );
+        assert_eq!(
+            fault("renamed-setting", "note").status(&RULE),
+            (Status::Fail, Severity::Info)
+        );
         assert_eq!(fault("no-such-kind", "stop").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }

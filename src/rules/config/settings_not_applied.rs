@@ -21,7 +21,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .into_iter()
         .map(|fault| {
             faults::cite(cx, &fault);
-            let severity = if fault.weight == "note" { Severity::Info } else { Severity::Warn };
+            let severity = if fault.weight == "note" {
+                Severity::Info
+            } else {
+                Severity::Warn
+            };
             Draft::new(fault.subject.clone(), severity, fault.text)
                 .confidence(Confidence::High)
                 .cites(cx.evidence.take_citations())
@@ -39,8 +43,14 @@ mod tests {
 
     #[test]
     fn the_kind_and_the_weight_decide() {
-        assert_eq!(fault("not-applied", "warn").status(&RULE), (Status::Fail, Severity::Warn));
-        assert_eq!(fault("drift", "note").status(&RULE), (Status::Fail, Severity::Info));
+        assert_eq!(
+            fault("not-applied", "warn").status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        assert_eq!(
+            fault("drift", "note").status(&RULE),
+            (Status::Fail, Severity::Info)
+        );
         assert_eq!(fault("no-such-kind", "stop").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
