@@ -7,6 +7,11 @@
 //! → aggregate (join, sampling, bounded tables; merge) → Summary → collect → evidence
 //! ```
 
+pub mod audit;
 pub mod event;
+pub mod fields;
+pub mod format;
 pub mod record;
 pub mod request;
+pub mod signature;
+pub mod timestamp;
