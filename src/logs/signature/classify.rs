@@ -31,6 +31,13 @@ pub fn classify<'a>(record: &'a Record<'a>, detail: Detail) -> Option<Event<'a>>
         Extractor::Stats => requests::stats(&mut event, record, &found, detail),
         Extractor::Trace => requests::trace(&mut event, record, detail),
         Extractor::LeaseRevoke => requests::lease_revoke(&mut event, record, &found, detail),
+        Extractor::Health => requests::health(&mut event, record, &found, detail),
+        Extractor::ClientRetry => requests::client_retry(&mut event, record, &found, detail),
+        Extractor::Start => {
+            if !api::start(&mut event, record, &found, detail) {
+                return None;
+            }
+        }
         Extractor::ApiTrace => api::trace(&mut event, record, detail),
         Extractor::ApiTraceStep => api::trace_step(&mut event, record, detail),
         Extractor::Waited => api::waited(&mut event, record, &found, detail),

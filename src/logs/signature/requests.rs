@@ -398,3 +398,70 @@ pub(super) fn lease_revoke<'a>(
     extract::fields(event, record, found, detail);
     event.request = Some(Request::of(Operation::LeaseRevoke, Shape::Lease));
 }
+
+/// A failed probe of /health. From 3.6 on this is the only place where an alarm shows, so its
+/// name and member are read here rather than by the declared fields.
+pub(super) fn health<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    extract::fields(event, record, found, detail);
+    event
+        .extra
+        .retain(|(name, _)| !matches!(*name, "alarm" | "peer"));
+    let text = |name| record.fields.get(name).map(|value: Value<'a>| value.raw);
+    let captured = found.captures.get("alarm-type");
+    let texts = [captured, text("alarm"), text("output")];
+    let alarm = texts.into_iter().flatten().find_map(|text| {
+        ["NOSPACE", "CORRUPT"]
+            .into_iter()
+            .find(|alarm| memmem::find(text, alarm.as_bytes()).is_some())
+    });
+    let Some(alarm) = alarm else {
+        return;
+    };
+    event.kind = "health-alarm";
+    if detail == Detail::Counts {
+        return;
+    }
+    event
+        .extra
+        .push(("alarm", Extra::Text(Cow::Borrowed(alarm))));
+    // Decimal here and hexadecimal everywhere else.
+    let member = found.captures.get("memberID").or_else(|| {
+        let text = text("alarm")?.strip_prefix(b"memberID:")?;
+        until(text, b" ")
+    });
+    let member = member
+        .and_then(|member| std::str::from_utf8(member).ok())
+        .and_then(|member| member.parse::<u64>().ok());
+    if let Some(member) = member {
+        event
+            .extra
+            .push(("peer", Extra::Text(Cow::Owned(format!("{member:x}")))));
+    }
+}
+
+/// A call that an etcd client repeats; one that its caller gave up is no sign of anything.
+pub(super) fn client_retry<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    extract::fields(event, record, found, detail);
+    let method = record.fields.get("method").map(|method| method.raw);
+    let operation = operation_of_method(method.unwrap_or_default());
+    if operation != Operation::Unknown {
+        event.request = Some(Request::of(operation, Shape::Other));
+    }
+    let canceled = event
+        .error
+        .as_deref()
+        .is_some_and(|error| error.contains("code = Canceled"));
+    if canceled {
+        event.kind = "etcd-client-canceled";
+    }
+}
