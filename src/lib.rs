@@ -28,6 +28,7 @@ pub mod exit;
 pub mod formats;
 pub mod host;
 pub mod logs;
+pub mod sys;
 pub mod target;
 pub mod units;
 
