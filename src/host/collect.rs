@@ -46,8 +46,23 @@ impl Out {
         Subject::new(SubjectKind::Node, &self.node)
     }
 
-    fn device(&self, name: &str) -> Subject {
-        Subject::new(SubjectKind::Device, name).on(&self.node)
+    /// A disk, on the node of the etcd that uses it: in a lab with several members in one tree
+    /// that is the member's own, so that the two can be joined.
+    fn device(&self, model: &HostModel, name: &str) -> Subject {
+        let mut nodes: Vec<String> = model
+            .storage
+            .iter()
+            .filter(|storage| storage.chain.disks().iter().any(|disk| disk.name == name))
+            .filter_map(|storage| model.etcd(storage.pid?))
+            .filter_map(|etcd| subject(model, etcd, &self.node).node)
+            .collect();
+        nodes.sort();
+        nodes.dedup();
+        let node = match nodes.as_slice() {
+            [one] => one,
+            _ => &self.node,
+        };
+        Subject::new(SubjectKind::Device, name).on(node)
     }
 
     fn num(&mut self, key: &Key<f64>, subject: &Subject, span: Span, origin: Origin, value: f64) {

@@ -20,7 +20,7 @@ pub(super) fn collect(model: &HostModel, out: &mut Out) {
         .flat_map(crate::host::device::Chain::disks)
         .collect();
     for (name, used) in &model.devices {
-        let about = out.device(name);
+        let about = out.device(model, name);
         let Some(layer) = layers.iter().find(|layer| layer.name == *name) else {
             continue;
         };
