@@ -41,6 +41,7 @@ pub mod profile;
 pub mod render;
 pub mod report;
 pub mod rules;
+pub mod sys;
 pub mod target;
 pub mod units;
 

@@ -133,9 +133,11 @@ pub(super) fn place(
             }
         }
     }
-    place.memory = find("memory").map(|(_, folder)| folder);
-    place.io = find("blkio").map(|(_, folder)| folder);
-    if let Some(path) = paths.get("") {
+    // The root groups count the whole machine, which says nothing about the process.
+    let own = |(top, folder): (String, String)| (folder != top).then_some(folder);
+    place.memory = find("memory").and_then(own);
+    place.io = find("blkio").and_then(own);
+    if let Some(path) = paths.get("").filter(|path| *path != "/") {
         place.unified = mount_points(mounts, "", false)
             .into_iter()
             .map(|point| join(&point, path))

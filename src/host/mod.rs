@@ -17,12 +17,19 @@ mod collect;
 pub mod cpu;
 pub mod device;
 pub mod filesystem;
+pub mod kernel_log;
+pub mod memory;
 mod model;
 pub mod pressure;
 pub mod process;
 mod read;
 mod samples;
+mod series;
+pub mod settings;
+pub mod space;
 mod storage;
+pub mod time_sync;
+pub mod writers;
 
 pub use collect::{Missing, collect};
 pub use model::{
