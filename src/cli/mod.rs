@@ -3,6 +3,7 @@
 mod common;
 mod explain;
 mod generate;
+mod metrics;
 mod rules;
 
 pub use common::{ColorChoice, FailOn, Format, Session};
@@ -40,6 +41,8 @@ pub struct Cli {
 pub enum Command {
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
+    /// Read metrics: two scrapes, live or saved, or what Prometheus remembers
+    Metrics(Box<metrics::Args>),
     /// List the rules with their severity and playbook
     Rules(rules::Args),
     /// Print a shell completion script
@@ -83,6 +86,7 @@ pub fn run_from_env() -> Result<Exit, Error> {
 pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
     match command {
         Command::Explain(args) => explain::run(args, session),
+        Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),
         Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),
         Command::Man => generate::man(Cli::command(), session),
