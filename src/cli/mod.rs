@@ -5,6 +5,7 @@ mod common;
 mod diagnose;
 mod explain;
 mod generate;
+mod metrics;
 mod rules;
 
 pub use common::{ColorChoice, FailOn, Format, Session};
@@ -44,6 +45,8 @@ pub enum Command {
     Diagnose(diagnose::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
+    /// Read metrics: two scrapes, live or saved, or what Prometheus remembers
+    Metrics(Box<metrics::Args>),
     /// List the rules with their severity and playbook
     Rules(rules::Args),
     /// Print a shell completion script
@@ -88,6 +91,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> 
     match command {
         Command::Diagnose(args) => diagnose::run(args, session),
         Command::Explain(args) => explain::run(args, session),
+        Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),
         Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),
         Command::Man => generate::man(Cli::command(), session),

@@ -1,6 +1,7 @@
 //! Files and answers to time lines: which scrapes belong to one process, and in which order.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
 use crate::catalog::metrics::Metric;
 use crate::clock::Timestamp;
@@ -10,6 +11,7 @@ use crate::target::HostRoot;
 use super::fault::{Fault, FaultKind};
 use super::identity::{self, Named, Role};
 use super::moment::{TimeSource, time_in};
+use super::prometheus_api;
 use super::store::{Builder, FROM_LABELS, Interner, Key, SEPARATOR, Scrape};
 use super::timeline::{Column, Model, Target, Timeline};
 
@@ -88,6 +90,10 @@ impl Loader {
             return;
         }
         self.bytes += size;
+        if prometheus_api::is_answer(text) {
+            prometheus_api::read(self, source, text);
+            return;
+        }
         if let Some(what) = sniff(text) {
             self.faults
                 .push(Fault::new(source, FaultKind::NotMetrics, what.to_string()));
@@ -526,9 +532,11 @@ impl Loader {
         let mut kept: Vec<Scrape> = Vec::new();
         for mut scrape in scrapes {
             scrape.values.sort_unstable_by_key(|(id, _)| *id);
+            // Prometheus repeats a value at each step until the next scrape; a file does not.
+            let taken = matches!(scrape.at, Some((_, TimeSource::Taken)));
             let same = kept.last().is_some_and(|last| {
-                last.at.map(|a| a.0) == scrape.at.map(|a| a.0)
-                    || (last.values == scrape.values && last.torn_at == scrape.torn_at)
+                (last.at.is_some() && last.at.map(|a| a.0) == scrape.at.map(|a| a.0))
+                    || (!taken && last.values == scrape.values && last.torn_at == scrape.torn_at)
             });
             if same {
                 self.faults.push(Fault::new(
@@ -730,17 +738,25 @@ pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
 pub fn read_file(root: &HostRoot, path: &str, loader: &mut Loader) {
     let source = path.trim_start_matches('/').to_owned();
     let cap = loader.limits.scrape_bytes;
-    let bytes = match root.read(path, cap) {
-        Ok(bytes) => bytes,
+    let bytes = match root.open(path).map(|file| inflated(file, cap)) {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err((some, why))) => {
+            // What came out before the error is a torn scrape, which is still of use.
+            loader.fault(Fault::new(&source, FaultKind::Unreadable, why));
+            some
+        }
         Err(missing) => {
             loader.fault(Fault::new(
-                source,
+                &source,
                 FaultKind::Unreadable,
                 missing.to_string(),
             ));
             return;
         }
     };
+    if bytes.is_empty() && loader.faults.last().is_some_and(|f| f.source == source) {
+        return;
+    }
     let modified = root
         .resolve(path)
         .ok()
@@ -753,4 +769,21 @@ pub fn read_file(root: &HostRoot, path: &str, loader: &mut Loader) {
         ..Hint::default()
     };
     loader.add(&source, &source, &bytes, &hint);
+}
+
+/// All bytes of a file, gzip and zstd inflated; on an error what came out before, and why.
+fn inflated(file: std::fs::File, cap: u64) -> Result<Vec<u8>, (Vec<u8>, String)> {
+    let limits = crate::formats::inflate::Limits {
+        bytes: cap,
+        ..Default::default()
+    };
+    let mut bytes = Vec::new();
+    let mut source = match crate::formats::inflate::Inflate::new(file, limits) {
+        Ok(source) => source,
+        Err(err) => return Err((bytes, err.to_string())),
+    };
+    match source.read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(err) => Err((bytes, err.to_string())),
+    }
 }
