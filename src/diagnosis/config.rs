@@ -23,6 +23,15 @@ const RULES: &[&str] = &[
     "compaction-off",
 ];
 
+/// Which symptom a setting explains.
+const SYMPTOMS: &[(&str, &str)] = &[
+    ("heartbeat-election-mismatch", "leader-unstable"),
+    ("election-timeouts-unequal", "leader-unstable"),
+    ("liveness-probe-kills", "component-restarting"),
+    ("leader-election-tight", "leader-election-lost"),
+    ("compaction-off", "database-growing-fast"),
+];
+
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let carry: Vec<&Finding> = case
         .all(RULES)
