@@ -18,6 +18,7 @@ pub mod cpu;
 pub mod device;
 pub mod filesystem;
 pub mod kernel_log;
+pub mod layer;
 pub mod memory;
 mod model;
 pub mod pressure;
