@@ -2,5 +2,7 @@
 //!
 //! Nothing in here reads files or knows about evidence: names, numbers and their sources only.
 
+pub mod advisories;
+pub mod apf;
 pub mod releases;
 pub mod settings;
