@@ -12,8 +12,8 @@ struct Fix {
     target: &'static str,
     setting: &'static str,
     proposed: &'static str,
-    /// Whether the flag goes away instead of getting a value.
-    remove: bool,
+    /// Flags that go away, parted by commas, where no value is set.
+    remove: &'static str,
     remedy: Remedy,
     disposition: Disposition,
     effect: &'static str,
@@ -30,7 +30,7 @@ const FIXES: &[Fix] = &[
         target: "etcd",
         setting: "auto-compaction-retention",
         proposed: "remove auto-compaction-mode and auto-compaction-retention",
-        remove: true,
+        remove: "auto-compaction-mode,auto-compaction-retention",
         remedy: Remedy::Etcd,
         disposition: Disposition::Disruptive,
         effect: "history is compacted once, by kube-apiserver every five minutes",
@@ -43,7 +43,7 @@ const FIXES: &[Fix] = &[
         target: "kube-apiserver",
         setting: "event-ttl",
         proposed: "1h0m0s",
-        remove: false,
+        remove: "",
         remedy: Remedy::Hygiene,
         disposition: Disposition::Disruptive,
         effect: "fewer events are kept: their number is their rate times this time",
@@ -56,7 +56,7 @@ const FIXES: &[Fix] = &[
         target: "etcd",
         setting: "ETCD_* environment",
         proposed: "keep either the flag or the variable, not both",
-        remove: false,
+        remove: "",
         remedy: Remedy::Safety,
         disposition: Disposition::ShowOnly,
         effect: "etcd starts again: it exits when a flag and its variable are both set",
@@ -70,7 +70,7 @@ const FIXES: &[Fix] = &[
         setting: "removed flag",
         proposed: "remove the flag, or use its new name, before the component is restarted or \
                    upgraded",
-        remove: false,
+        remove: "",
         remedy: Remedy::Safety,
         disposition: Disposition::ShowOnly,
         effect: "the component starts in the version that no longer knows the flag",
@@ -83,7 +83,7 @@ const FIXES: &[Fix] = &[
         target: "",
         setting: "release",
         proposed: "upgrade to the latest patch release of the same minor version",
-        remove: false,
+        remove: "",
         remedy: Remedy::Safety,
         disposition: Disposition::ShowOnly,
         effect: "the known fault is gone",
@@ -96,7 +96,7 @@ const FIXES: &[Fix] = &[
         target: "kube-apiserver",
         setting: "feature-gates ConsistentListFromCache",
         proposed: "do not turn it off; every etcd endpoint at 3.4.31, 3.5.13 or later",
-        remove: false,
+        remove: "",
         remedy: Remedy::Client,
         disposition: Disposition::ShowOnly,
         effect: "lists without a resourceVersion come from kube-apiserver's cache, not from etcd",
@@ -110,7 +110,7 @@ const FIXES: &[Fix] = &[
         target: "etcd",
         setting: "max-request-bytes",
         proposed: "1572864",
-        remove: false,
+        remove: "",
         remedy: Remedy::Hygiene,
         disposition: Disposition::Disruptive,
         effect: "single huge requests are refused instead of stalling the others",
@@ -123,7 +123,7 @@ const FIXES: &[Fix] = &[
         target: "kubelet",
         setting: "nodeStatusReportFrequency",
         proposed: "5m0s, or remove nodeStatusUpdateFrequency",
-        remove: false,
+        remove: "",
         remedy: Remedy::Client,
         disposition: Disposition::ShowOnly,
         effect: "unchanged node statuses are written every five minutes instead of every ten \
@@ -138,7 +138,7 @@ const FIXES: &[Fix] = &[
         setting: "etcd-servers-overrides",
         proposed: "mend the value: group/resource#server;server, core group empty, servers \
                    parted by semicolons, `/events` and not `events.k8s.io/events`",
-        remove: false,
+        remove: "",
         remedy: Remedy::Etcd,
         disposition: Disposition::ShowOnly,
         effect: "the resource lives where it was meant to",
@@ -151,7 +151,7 @@ const FIXES: &[Fix] = &[
         target: "",
         setting: "running process",
         proposed: "restart the component so that it takes the settings of its file",
-        remove: false,
+        remove: "",
         remedy: Remedy::Etcd,
         disposition: Disposition::ShowOnly,
         effect: "the file and the process agree",
@@ -164,7 +164,7 @@ const FIXES: &[Fix] = &[
         target: "etcd",
         setting: "snapshot-count",
         proposed: "10000",
-        remove: false,
+        remove: "",
         remedy: Remedy::Etcd,
         disposition: Disposition::Disruptive,
         effect: "less memory for the raft log and shorter catching up",
@@ -203,8 +203,8 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
         return None;
     }
     let mut advice = Advice::new(fix.rule, fix.remedy, target, fix.setting);
-    if fix.remove {
-        advice = advice.detail("remove", "true");
+    if !fix.remove.is_empty() {
+        advice = advice.detail("remove", fix.remove);
     }
     advice.now = now.as_ref().map(super::super::facts::Current::words);
     advice.proposed = fix.proposed.to_owned();
