@@ -3,6 +3,7 @@
 mod common;
 mod explain;
 mod generate;
+mod patch;
 mod rules;
 
 pub use common::{ColorChoice, FailOn, Format, Session};
@@ -42,6 +43,8 @@ pub enum Command {
     Explain(explain::Args),
     /// List the rules with their severity and playbook
     Rules(rules::Args),
+    /// Write advice as files of a distribution, with steps and rollback; applies nothing
+    Patch(patch::Args),
     /// Print a shell completion script
     Completions(generate::CompletionsArgs),
     /// Print the man page
@@ -84,6 +87,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> 
     match command {
         Command::Explain(args) => explain::run(args, session),
         Command::Rules(args) => rules::run(args, session),
+        Command::Patch(args) => patch::run(args, session),
         Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),
         Command::Man => generate::man(Cli::command(), session),
     }

@@ -143,6 +143,10 @@ impl<'a> Work<'a> {
             .filter_map(|pod| of_image(pod.pod.image()?))
             .min()
             .or(self.input.kubernetes)
+            .or_else(|| {
+                let text = self.input.cluster_configuration.as_deref()?;
+                ClusterConfiguration::parse(text).ok()?.kubernetes()
+            })
     }
 
     fn show(&mut self, advice: &Advice, on: &str, why: impl Into<String>) {
@@ -182,7 +186,8 @@ impl<'a> Work<'a> {
             advice.proposed.clone()
         };
         // A shard whose addresses only the manifests tell was shown for want of them.
-        if advice.disposition == Disposition::ShowOnly && !(events && !proposed.contains('<')) {
+        let addressed = events && !proposed.contains('<');
+        if advice.disposition == Disposition::ShowOnly && !addressed {
             self.show(
                 advice,
                 component.program(),

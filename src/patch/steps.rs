@@ -57,7 +57,7 @@ impl Plan<'_> {
 pub(super) fn steps(plan: &Plan<'_>) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = write_all(plan, &mut out);
+    write_all(plan, &mut out).ok();
     out
 }
 
