@@ -22,6 +22,7 @@
 //! nodes' runs, and go on elsewhere. Who may name whom is kept by `tests/layering.rs`.
 
 pub mod advise;
+pub mod bundle;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
@@ -30,13 +31,17 @@ pub mod error;
 pub mod evidence;
 pub mod exit;
 pub mod formats;
+pub mod host;
 pub mod logs;
 pub mod manifest;
+pub mod metrics;
 pub mod patch;
 pub mod playbook;
 pub mod profile;
 pub mod render;
+pub mod report;
 pub mod rules;
+pub mod sys;
 pub mod target;
 pub mod units;
 

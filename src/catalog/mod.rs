@@ -1,6 +1,9 @@
-//! Tables that many parts share: releases, settings by version, request queues, advisories.
+//! Tables that many parts share: resources, releases, settings by version, metric names, request
+//! queues, advisories.
 //!
 //! Nothing in here reads files or knows about evidence: names, numbers and their sources only.
 
+pub mod metrics;
 pub mod releases;
+pub mod resources;
 pub mod settings;

@@ -1,8 +1,11 @@
 //! The command line: parsing, one file a command, and the session that commands write through.
 
+mod collect;
 mod common;
+mod diagnose;
 mod explain;
 mod generate;
+mod metrics;
 mod patch;
 mod rules;
 
@@ -39,8 +42,12 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Say what is wrong with a control plane, why, and what to change: the main job
+    Diagnose(diagnose::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
+    /// Read metrics: two scrapes, live or saved, or what Prometheus remembers
+    Metrics(Box<metrics::Args>),
     /// List the rules with their severity and playbook
     Rules(rules::Args),
     /// Write advice as files of a distribution, with steps and rollback; applies nothing
@@ -85,7 +92,9 @@ pub fn run_from_env() -> Result<Exit, Error> {
 /// Runs one command.
 pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
     match command {
+        Command::Diagnose(args) => diagnose::run(args, session),
         Command::Explain(args) => explain::run(args, session),
+        Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),
         Command::Patch(args) => patch::run(args, session),
         Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),

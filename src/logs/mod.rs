@@ -7,5 +7,12 @@
 //! → aggregate (join, sampling, bounded tables; merge) → Summary → collect → evidence
 //! ```
 
+pub mod decode;
 pub mod event;
+pub mod fields;
+pub mod format;
+pub mod input;
+pub mod reader;
 pub mod record;
+pub mod timestamp;
+pub mod wrapper;

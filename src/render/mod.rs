@@ -1,7 +1,10 @@
 //! Words, widths and colour: values in, text out. Nothing here measures or judges.
 
-mod advice;
+pub mod advice;
+mod diagnose;
+mod metrics;
 mod plain;
 
-pub use advice::advice;
+pub use diagnose::diagnose;
+pub use metrics::metrics;
 pub use plain::{Paint, Terminal, markdown_text, safe, table, terminal_width, trimmed, wrap};

@@ -159,4 +159,14 @@ impl Draft {
         self.evidence = evidence;
         self
     }
+
+    /// Whether it is about this subject.
+    pub fn is_about(&self, subject: &Subject) -> bool {
+        self.subject == *subject
+    }
+
+    /// Adds citations, as when a second source says the same.
+    pub fn add_citations(&mut self, more: Vec<Citation>) {
+        self.evidence.extend(more);
+    }
 }

@@ -1,0 +1,6 @@
+//! kube-apiserver in front of etcd.
+
+pub mod apf_rejections;
+pub mod apiserver_timeouts;
+pub mod etcd_requests_slow;
+pub mod object_limits;

@@ -1,0 +1,6 @@
+//! The host around etcd.
+
+pub mod io_scheduler_unsuited;
+pub mod memory_low;
+pub mod open_files_limit_low;
+pub mod swap_in_use;
