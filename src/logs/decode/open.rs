@@ -158,6 +158,14 @@ impl Decoder {
         });
     }
 
+    /// Lines that are part of something open, which nothing was counted for yet.
+    pub(super) fn open_lines(&self) -> u64 {
+        let parts = self.parts.iter().flatten().map(|part| part.owned.lines);
+        let open = self.open.as_ref().map_or(0, |open| open.owned.lines);
+        let entry = self.entry.as_ref().map_or(0, super::Entry::lines);
+        parts.sum::<u64>() + open + entry
+    }
+
     /// Adds a line to the open record, if it belongs to it.
     pub(super) fn goes_on(&mut self, text: &[u8], piece: &Piece<'_>, sink: &mut Sink<'_>) -> bool {
         let Some(open) = &mut self.open else {

@@ -18,6 +18,13 @@ const LAYERS: u8 = 12;
 
 impl Decoder {
     pub(super) fn slow(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) {
+        if self.collecting() && self.collect(line, number, sink) {
+            return;
+        }
+        self.line(line, number, sink);
+    }
+
+    pub(super) fn line(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) {
         if self.in_entry(line, number, sink) {
             self.settle_busy();
             return;
@@ -167,6 +174,14 @@ impl Decoder {
                 sink,
             );
             self.unwrap(rest, Piece { lines: 0, ..piece }, layer + 1, sink);
+            return;
+        }
+        // etcd's own form inside some wrapper: its fields then start after the head, as always.
+        if text.starts_with(zap::HEAD)
+            && text.ends_with(b"}")
+            && let Some(parsed) = zap::parse(text, &mut self.cache)
+        {
+            self.emit(parsed, &piece, true, sink);
             return;
         }
         match object::classify(text, &mut self.cache) {
