@@ -96,8 +96,10 @@ pub(super) struct Open {
 pub(super) enum OpenKind {
     /// A JSON object whose end has not come.
     Json,
-    /// A klog record with an open value, struct or quote.
+    /// A klog record with an open struct or quote.
     Klog,
+    /// A klog record with a value over several lines, each indented by a tab.
+    KlogValue,
     /// A panic or a goroutine dump.
     Dump,
 }
@@ -174,6 +176,7 @@ impl Decoder {
         let (lines, bytes) = (open.owned.lines + piece.lines, open.text.len() + text.len());
         let room = match open.kind {
             OpenKind::Dump => is_dump(text) && lines <= DUMP_LINES,
+            OpenKind::KlogValue => value_line(text) && lines <= DUMP_LINES,
             _ => lines <= JOIN_LINES && bytes <= JOIN_BYTES,
         };
         if !room {
@@ -186,6 +189,18 @@ impl Decoder {
                 if bytes < JOIN_BYTES {
                     open.text.push(b'\n');
                     open.text.extend_from_slice(text);
+                }
+            }
+            OpenKind::KlogValue => {
+                let over = text.starts_with(b" >");
+                if over || bytes < JOIN_BYTES {
+                    open.text.push(b'\n');
+                    open.text.extend_from_slice(text);
+                } else {
+                    open.owned.grown = true;
+                }
+                if over && !text.ends_with(b"=<") {
+                    self.flush_open(sink);
                 }
             }
             OpenKind::Klog => {
@@ -233,8 +248,7 @@ impl Decoder {
 
 /// A quote that a line's end broke is joined without the break and the indentation.
 fn wrapped_klog(open: &mut Open, text: &[u8]) -> bool {
-    let value = memchr::memmem::rfind(&open.text, b"=<").is_some();
-    if value || open.text.ends_with(b" {") || open.text.contains(&b'\n') {
+    if open.text.ends_with(b" {") || open.text.contains(&b'\n') {
         return false;
     }
     open.text.extend_from_slice(text.trim_ascii_start());
@@ -256,6 +270,11 @@ fn join_json(open: &mut Vec<u8>, text: &[u8]) {
         open.push(b'\n');
         open.extend_from_slice(text);
     }
+}
+
+/// A line of a klog value, or its end.
+fn value_line(text: &[u8]) -> bool {
+    text.is_empty() || text.starts_with(b"\t") || text.starts_with(b" >")
 }
 
 /// Whether a panic or a goroutine dump starts here.

@@ -319,7 +319,12 @@ impl Decoder {
     ) {
         match parsed.encoding {
             Encoding::Klog if !piece.last && !piece.outer.cut && klog::goes_on(text) => {
-                self.keep(text, &piece, OpenKind::Klog);
+                let kind = if text.ends_with(b"=<") {
+                    OpenKind::KlogValue
+                } else {
+                    OpenKind::Klog
+                };
+                self.keep(text, &piece, kind);
             }
             Encoding::Capnslog if layer < LAYERS => match capnslog::glued(text) {
                 Some(at) => {

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use crate::formats::inflate::{Inflate, Limits};
 use crate::logs::decode::LineStart;
+use crate::logs::format::object::{self, Object};
 use crate::logs::timestamp::TimeCache;
 
 /// How much of a file is looked at, inflated.
@@ -78,33 +79,50 @@ fn judge(head: &[u8]) -> Kind {
     if nuls * 20 > head.len() && !head.starts_with(b"__CURSOR=") {
         return Kind::Other("is binary");
     }
+    let head = head.trim_ascii_start();
+    // An array of records is read like its objects.
+    let first = head
+        .strip_prefix(b"[")
+        .map_or(head, <[u8]>::trim_ascii_start);
+    if first.first() == Some(&b'{') {
+        return judge_objects(first);
+    }
     let mut cache = TimeCache::default();
-    let mut lines = head
+    let known = head
         .split(|b| *b == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty());
-    let known = lines
-        .by_ref()
+        .filter(|line| !line.trim_ascii().is_empty())
         .take(LINES)
-        .any(|line| LineStart::of(line, &mut cache).sure && !document(line, head));
+        .any(|line| {
+            // A document's inner objects are no records.
+            let object = line.trim_ascii_start().first() == Some(&b'{');
+            !(object && unknown(line)) && LineStart::of(line, &mut cache).sure
+        });
     if known { Kind::Log } else { Kind::Text }
 }
 
-/// Whether this is the first line of a JSON document, not of a log of objects: `{` alone, or an
-/// object of none of the known kinds.
-fn document(line: &[u8], head: &[u8]) -> bool {
-    let line = line.trim_ascii();
-    if line.first() != Some(&b'{') {
-        return false;
+/// A text that begins with a JSON object is a log if one of its first objects is a record or a
+/// wrapper, be it on one line or printed over several.
+fn judge_objects(head: &[u8]) -> Kind {
+    let mut rest = head;
+    for _ in 0..LINES {
+        if rest.first() == Some(&b'{') && !unknown(rest) {
+            return Kind::Log;
+        }
+        // The next object at the beginning of a line.
+        match memchr::memmem::find(rest, b"\n{").and_then(|at| rest.get(at + 1..)) {
+            Some(next) => rest = next,
+            None => break,
+        }
     }
-    if line.len() == 1 {
-        let head = head.trim_ascii_start();
-        // A record that was printed over several lines has its message near its beginning.
-        return memchr::memmem::find(head, b"\"msg\"").is_none();
-    }
+    Kind::Text
+}
+
+/// Whether the object that begins here is none of the known kinds.
+fn unknown(text: &[u8]) -> bool {
     let mut cache = TimeCache::default();
     matches!(
-        crate::logs::format::object::classify(line, &mut cache),
-        crate::logs::format::object::Object::Unknown
+        object::classify(text.trim_ascii_start(), &mut cache),
+        Object::Unknown
     )
 }
 
