@@ -150,10 +150,13 @@ impl Decoder {
     fn flush_all(&mut self, sink: &mut Sink<'_>) {
         self.give_up_head(sink);
         self.flush_entry(sink);
-        for lane in 0..self.parts.len() {
-            self.flush_part(lane, sink);
+        // What is given out may open another one inside it, which is always shorter.
+        while self.open.is_some() || self.parts.iter().any(Option::is_some) {
+            self.flush_open(sink);
+            for lane in 0..self.parts.len() {
+                self.flush_part(lane, sink);
+            }
         }
-        self.flush_open(sink);
         self.settle_busy();
     }
 

@@ -152,7 +152,14 @@ impl Decoder {
     }
 
     /// Keeps a record open until its end comes.
-    pub(super) fn keep(&mut self, text: &[u8], piece: &Piece<'_>, kind: OpenKind) {
+    pub(super) fn keep(
+        &mut self,
+        text: &[u8],
+        piece: &Piece<'_>,
+        kind: OpenKind,
+        sink: &mut Sink<'_>,
+    ) {
+        self.flush_open(sink);
         self.open = Some(Open {
             text: text.to_vec(),
             owned: Owned::new(piece),

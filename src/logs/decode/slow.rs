@@ -145,7 +145,7 @@ impl Decoder {
             if piece.last || piece.outer.cut {
                 self.object(text, piece, layer, sink);
             } else {
-                self.keep(text, &piece, OpenKind::Json);
+                self.keep(text, &piece, OpenKind::Json, sink);
             }
             return;
         };
@@ -220,7 +220,6 @@ impl Decoder {
             piece.package = wrapped.package;
         }
         piece.syslog |= wrapped.journal;
-        piece.last = false;
         let line = object::line_of(wrapped.text);
         let mut text: &[u8] = &line;
         let ended = text.ends_with(b"\n");
@@ -290,7 +289,13 @@ impl Decoder {
             return;
         }
         if starts_dump(bare) {
-            self.keep(bare, &piece, OpenKind::Dump);
+            if piece.last {
+                let mut parsed = Parsed::bare(Encoding::Bare, text);
+                parsed.level = Level::Fatal;
+                self.emit(parsed, &piece, true, sink);
+            } else {
+                self.keep(bare, &piece, OpenKind::Dump, sink);
+            }
             return;
         }
         if layer < LAYERS && self.salvaged(bare, piece, layer, sink) {
@@ -324,7 +329,7 @@ impl Decoder {
                 } else {
                     OpenKind::Klog
                 };
-                self.keep(text, &piece, kind);
+                self.keep(text, &piece, kind, sink);
             }
             Encoding::Capnslog if layer < LAYERS => match capnslog::glued(text) {
                 Some(at) => {
@@ -359,7 +364,7 @@ impl Decoder {
     /// Takes the lines of journal entries in export and verbose form.
     fn in_entry(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) -> bool {
         if let Some(entry) = &mut self.entry {
-            if entry.take(line) {
+            if entry.take(line, &mut self.cache) {
                 return true;
             }
             self.flush_entry(sink);
