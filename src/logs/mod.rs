@@ -7,6 +7,7 @@
 //! → aggregate (join, sampling, bounded tables; merge) → Summary → collect → evidence
 //! ```
 
+pub mod audit;
 pub mod decode;
 pub mod event;
 pub mod fields;
@@ -14,5 +15,7 @@ pub mod format;
 pub mod input;
 pub mod reader;
 pub mod record;
+pub mod request;
+pub mod signature;
 pub mod timestamp;
 pub mod wrapper;
