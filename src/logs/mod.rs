@@ -7,5 +7,6 @@
 //! → aggregate (join, sampling, bounded tables; merge) → Summary → collect → evidence
 //! ```
 
+pub mod aggregate;
 pub mod event;
 pub mod record;

@@ -1,0 +1,13 @@
+//! Events in, one summary of a stream out: requests counted once, sampling undone, bounded
+//! tables, episodes.
+//!
+//! Everything here is a [`Segment`](segment::Segment): closed aggregates plus open edges, with
+//! one associative `absorb(later)`. Threads, rotated files and saved summaries all use it, so the
+//! same lines give the same numbers however they were cut.
+
+pub mod hash;
+pub mod join;
+pub mod runs;
+pub mod spark;
+pub mod table;
+pub mod sampling;
