@@ -294,13 +294,14 @@ impl Sampled {
             return Course::default();
         };
         match &self.alike {
-            Some(then) => Course {
+            // The first one is kept up itself.
+            Some(then) if at > 0 => Course {
                 start: course.start,
                 closed: course.closed.plus_since(&first.closed, then),
                 most: course.most.max(first.most),
                 ..*first
             },
-            None => *course,
+            _ => *course,
         }
     }
 
