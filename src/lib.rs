@@ -21,6 +21,7 @@
 //! Every arrow is a plain serialisable value, so a run can stop, be saved, be merged with other
 //! nodes' runs, and go on elsewhere. Who may name whom is kept by `tests/layering.rs`.
 
+pub mod catalog;
 pub mod clock;
 pub mod error;
 pub mod evidence;

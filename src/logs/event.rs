@@ -6,6 +6,8 @@ use crate::clock::Timestamp;
 
 use super::record::{Encoding, Level, TimeSource};
 
+pub use crate::catalog::resources::{ApiPath, KeyParts, RowKey};
+
 /// The closed list of what a request is for Kubernetes. Count polls, probes and health checks
 /// never count as lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,50 +133,62 @@ impl Operation {
     }
 }
 
-/// What a key means to Kubernetes. Made by `catalog::resources`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyParts<'a> {
-    /// `/registry`, `/kubernetes.io`, …; empty when the key has none.
-    pub prefix: Cow<'a, str>,
-    /// Plural name (`pods`), or in parentheses what is no API object: `(health)`, `(masterleases)`.
-    pub resource: Cow<'a, str>,
-    /// API group; `None` when unknown, empty for the core group.
-    pub group: Option<Cow<'a, str>>,
-    /// Namespace, where the key holds one.
-    pub namespace: Option<Cow<'a, str>>,
-    /// Object name, where the key holds one.
-    pub name: Option<Cow<'a, str>>,
-}
-
-impl KeyParts<'_> {
-    /// `pods`, `leases.coordination.k8s.io`, `(health)`: the row of the load table.
-    pub fn resource_group(&self) -> Cow<'_, str> {
-        match self.group.as_deref() {
-            None | Some("") => Cow::Borrowed(&self.resource),
-            Some(group) => Cow::Owned(format!("{}.{group}", self.resource)),
-        }
-    }
-}
-
 /// One etcd request as a log line describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     /// etcd's request name.
     pub operation: Operation,
     /// What it is for Kubernetes.
     pub shape: Shape,
+    /// The raft request's number: the same on every member that applies it.
+    pub id: Option<u64>,
     /// The first key, unescaped down to the key's own bytes.
     pub key: Option<Cow<'a, [u8]>>,
     /// End of the range, unescaped.
     pub range_end: Option<Cow<'a, [u8]>>,
-    /// What the key means.
+    /// What the key means. A range over many objects has no name.
     pub parts: KeyParts<'a>,
     /// `limit:`.
     pub limit: Option<u64>,
-    /// Number of operations inside a transaction's branch; 1 otherwise.
+    /// `revision:` of a range or of a compaction.
+    pub revision: Option<u64>,
+    /// `count_only:true`.
+    pub count_only: bool,
+    /// `keys_only:true`.
+    pub keys_only: bool,
+    /// `serializable:true`: answered without asking the leader.
+    pub serializable: bool,
+    /// The object has a lease (events, endpoint leases of the apiserver).
+    pub leased: bool,
+    /// Number of operations inside a transaction's success branch; 1 otherwise.
     pub operations: u32,
     /// `value_size:` of the put, in bytes.
     pub value_size: Option<u64>,
+    /// The text was cut inside a key.
+    pub torn: bool,
+}
+
+impl Request<'_> {
+    /// A request of which only the operation is known.
+    pub fn of(operation: Operation, shape: Shape) -> Self {
+        Request {
+            operation,
+            shape,
+            id: None,
+            key: None,
+            range_end: None,
+            parts: KeyParts::default(),
+            limit: None,
+            revision: None,
+            count_only: false,
+            keys_only: false,
+            serializable: false,
+            leased: false,
+            operations: 1,
+            value_size: None,
+            torn: false,
+        }
+    }
 }
 
 /// What the answer was, as far as the line says.
@@ -237,6 +251,22 @@ pub enum Extra<'a> {
     Flag(bool),
 }
 
+/// A call of the Kubernetes API as a log line names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiCall<'a> {
+    /// `list`, `get`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`, or the
+    /// HTTP method in lower case where the line gives no more.
+    pub verb: Cow<'a, str>,
+    /// Resource, group, namespace, name.
+    pub parts: KeyParts<'a>,
+    /// `status`, `binding`, `eviction`.
+    pub subresource: Option<Cow<'a, str>>,
+    /// User agent, where the line names it beside the client's address.
+    pub user_agent: Option<Cow<'a, str>>,
+    /// HTTP status.
+    pub status: Option<u16>,
+}
+
 /// One recognised record.
 #[derive(Clone, Debug)]
 pub struct Event<'a> {
@@ -263,9 +293,11 @@ pub struct Event<'a> {
     /// The threshold that the line names (`expected-duration`), in nanoseconds.
     pub expected_ns: Option<u64>,
     /// The etcd request, for kinds that have one.
-    pub request: Option<Box<Request<'a>>>,
+    pub request: Option<Request<'a>>,
     /// The answer.
     pub response: Response,
+    /// The Kubernetes API call, for kinds that name one (throttling, traces, time-outs, HTTP log).
+    pub api: Option<Box<ApiCall<'a>>>,
     /// Address or user agent of the client.
     pub client: Option<Cow<'a, str>>,
     /// Time spent waiting for the read index, from a trace's steps, in nanoseconds.

@@ -10,3 +10,4 @@
 pub mod aggregate;
 pub mod event;
 pub mod record;
+pub mod request;

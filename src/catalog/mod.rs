@@ -1,0 +1,3 @@
+//! Tables that several parts share: what an etcd key or an API path means.
+
+pub mod resources;

@@ -1,0 +1,160 @@
+//! Reads a Kubernetes API path or URL: which resource a request was for.
+
+use std::borrow::Cow;
+
+use super::parts::{KeyParts, Scope};
+use super::table::builtin_by_name;
+
+/// What a request URI asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiPath<'a> {
+    /// Resource, group, namespace and name.
+    pub parts: KeyParts<'a>,
+    /// API version: `v1`.
+    pub version: Option<&'a str>,
+    /// `status`, `binding`, `eviction`, `log`, ….
+    pub subresource: Option<&'a str>,
+    /// The query, without its question mark.
+    pub query: &'a str,
+}
+
+impl<'a> ApiPath<'a> {
+    /// A query parameter's value, still percent-encoded.
+    pub fn param(&self, name: &str) -> Option<&'a str> {
+        self.query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key == name).then_some(value)
+        })
+    }
+}
+
+/// Reads `https://host:6443/apis/apps/v1/namespaces/a/deployments/b/status?x=y`, with or without
+/// scheme and host. Paths that name no resource (`/healthz`, discovery) give empty parts.
+pub fn parse_path(url: &str) -> ApiPath<'_> {
+    let path = match url.split_once("://") {
+        Some((_, rest)) => match rest.find('/') {
+            Some(at) => rest.get(at..).unwrap_or_default(),
+            None => "",
+        },
+        None => url,
+    };
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut out = ApiPath {
+        query,
+        ..ApiPath::default()
+    };
+    let mut segments = path.trim_start_matches('/').split('/');
+    let group = match segments.next() {
+        Some("api") => "",
+        Some("apis") => match segments.next() {
+            Some(group) => group,
+            None => return out,
+        },
+        _ => return out,
+    };
+    out.version = segments.next();
+    // A deprecated form of watches: `/api/v1/watch/pods`.
+    let mut rest = segments.peekable();
+    if rest.peek() == Some(&"watch") {
+        rest.next();
+    }
+    let mut namespace = None;
+    if rest.peek() == Some(&"namespaces") {
+        rest.next();
+        let Some(name) = rest
+            .next()
+            .filter(|name| !name.is_empty() || rest.peek().is_some())
+        else {
+            set_resource(&mut out.parts, "namespaces", group);
+            out.parts.scope = Scope::Resource;
+            return out;
+        };
+        match rest.peek() {
+            // `/namespaces/x`, its status and finalize are the namespace itself.
+            None | Some(&("" | "status" | "finalize")) => {
+                set_resource(&mut out.parts, "namespaces", group);
+                out.parts.name = Some(Cow::Borrowed(name));
+                out.parts.scope = Scope::Object;
+                rest.next();
+                return out;
+            }
+            Some(_) => namespace = Some(name).filter(|name| !name.is_empty()),
+        }
+    }
+    let Some(resource) = rest.next().filter(|resource| !resource.is_empty()) else {
+        return out;
+    };
+    set_resource(&mut out.parts, resource, group);
+    out.parts.namespace = namespace.map(Cow::Borrowed);
+    out.parts.name = rest
+        .next()
+        .filter(|name| !name.is_empty())
+        .map(Cow::Borrowed);
+    out.subresource = rest.next().filter(|name| !name.is_empty());
+    out.parts.scope = match (&out.parts.name, &out.parts.namespace) {
+        (Some(_), _) => Scope::Object,
+        (None, Some(_)) => Scope::Namespace,
+        (None, None) => Scope::Resource,
+    };
+    out
+}
+
+fn set_resource<'a>(parts: &mut KeyParts<'a>, resource: &'a str, group: &'a str) {
+    parts.builtin = builtin_by_name(resource, group);
+    parts.resource = Cow::Borrowed(resource);
+    parts.group = Some(Cow::Borrowed(parts.builtin.map_or(group, |b| b.group)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_every_form() {
+        let row = |url: &str| {
+            let path = parse_path(url);
+            format!(
+                "{} {} {} {}",
+                path.parts.resource_group(),
+                path.parts.namespace.as_deref().unwrap_or("-"),
+                path.parts.name.as_deref().unwrap_or("-"),
+                path.subresource.unwrap_or("-"),
+            )
+        };
+        assert_eq!(
+            row("https://127.0.0.1:34721/api/v1/namespaces/default/pods/nginx-7c/eviction"),
+            "pods default nginx-7c eviction"
+        );
+        assert_eq!(row("/api/v1/namespaces//pods"), "pods - - -");
+        assert_eq!(row("/api/v1/namespaces/infer/pods"), "pods infer - -");
+        assert_eq!(row("/api/v1/namespaces"), "namespaces - - -");
+        assert_eq!(row("/api/v1/namespaces/x"), "namespaces - x -");
+        assert_eq!(row("/api/v1/namespaces/x/finalize"), "namespaces - x -");
+        assert_eq!(
+            row("/apis/rbac.authorization.k8s.io/v1/namespaces/kube-public/roles?timeout=10s"),
+            "roles.rbac.authorization.k8s.io kube-public - -"
+        );
+        assert_eq!(
+            row("/apis/metrics.k8s.io/v1beta1/pods"),
+            "pods.metrics.k8s.io - - -"
+        );
+        assert_eq!(row("/apis/events.k8s.io/v1/events"), "events - - -");
+        assert_eq!(
+            row("https://x:6443/apis/coordination.k8s.io/v1beta1?timeout=32s"),
+            " - - -"
+        );
+        assert_eq!(row("/healthz"), " - - -");
+        assert_eq!(row("/api/v1/watch/nodes"), "nodes - - -");
+        assert_eq!(
+            parse_path("/api/v1/pods?limit=500&resourceVersion=0").param("resourceVersion"),
+            Some("0")
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(url in "\\PC{0,80}") {
+            let _ = parse_path(&url);
+        }
+    }
+}
