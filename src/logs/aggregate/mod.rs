@@ -7,7 +7,11 @@
 
 pub mod hash;
 pub mod join;
+pub mod kinds;
+pub mod load;
+pub mod pages;
+pub mod row;
 pub mod runs;
+pub mod sampling;
 pub mod spark;
 pub mod table;
-pub mod sampling;
