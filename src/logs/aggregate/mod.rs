@@ -5,6 +5,9 @@
 //! one associative `absorb(later)`. Threads, rotated files and saved summaries all use it, so the
 //! same lines give the same numbers however they were cut.
 
+pub mod audit;
+pub mod coverage;
+pub mod facts;
 pub mod hash;
 pub mod join;
 pub mod kinds;
@@ -13,5 +16,6 @@ pub mod pages;
 pub mod row;
 pub mod runs;
 pub mod sampling;
+pub mod segment;
 pub mod spark;
 pub mod table;
