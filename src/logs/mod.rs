@@ -8,6 +8,12 @@
 //! ```
 
 pub mod aggregate;
+pub mod audit;
 pub mod event;
+pub mod fields;
+pub mod format;
 pub mod record;
 pub mod request;
+pub mod signature;
+pub mod timeline;
+pub mod timestamp;

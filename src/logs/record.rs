@@ -62,13 +62,16 @@ pub enum Encoding {
     Klog,
     /// klog JSON.
     KlogJson,
-    /// `Trace[484169231]: …`: a line that follows a klog trace header.
+    /// `Trace[484169231]: …`: a line that follows a klog trace header. Its `msg` is the whole
+    /// line, as the header's `msg` starts with `Trace[484169231]: ` too.
     KlogTrace,
     /// logrus text or JSON.
     Logrus,
-    /// audit.k8s.io JSON.
+    /// audit.k8s.io JSON. Its `msg` is empty, its fields are the whole object; `time` is the
+    /// stage's.
     Audit,
-    /// A line without any known header.
+    /// A line without any known header, or with a wrapper's only: kernel messages, panics with
+    /// their dump (level fatal, lines joined by `\n`), client programs.
     Bare,
 }
 
@@ -108,6 +111,9 @@ pub enum ValueKind {
     Word,
     /// A nested object or array, verbatim.
     Nested,
+    /// A value whose end is missing: good for reading what is there, never for a number or a
+    /// duration, of which half is another one.
+    Torn,
 }
 
 /// The fields of a record, scanned when asked for.
@@ -116,7 +122,8 @@ pub enum Fields<'a> {
     /// None.
     #[default]
     None,
-    /// A JSON object's text, from `{` on; may be torn at its end.
+    /// A JSON object's text, from `{` on, or from the comma after the head that the record
+    /// already holds (level, ts, logger, caller, msg); may be torn at its end.
     Json(&'a [u8]),
     /// `key="value" key2=3` after a klog message.
     Klog(&'a [u8]),

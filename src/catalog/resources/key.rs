@@ -76,6 +76,12 @@ pub fn parse_key_with<'a>(key: &'a [u8], prefixes: &[&str]) -> KeyParts<'a> {
     detect(key)
 }
 
+/// As [`parse_key`] for keys whose prefix was cut off, as kube-apiserver's own traces print them:
+/// `/pods/kube-system`, `/longhorn.io/engines`.
+pub fn parse_bare_key(key: &[u8]) -> KeyParts<'_> {
+    under_prefix(Cow::Borrowed(""), key)
+}
+
 /// Whether a key is only read to see that etcd answers.
 pub fn is_health_key(key: &[u8]) -> bool {
     matches!(key, b"health" | b"foo" | b"/registry/health") || key.ends_with(b"io/health")

@@ -9,7 +9,7 @@ mod parts;
 mod path;
 mod table;
 
-pub use key::{KNOWN_PREFIXES, is_health_key, parse_key, parse_key_with};
+pub use key::{KNOWN_PREFIXES, is_health_key, parse_bare_key, parse_key, parse_key_with};
 pub use parts::{KeyParts, RowKey, Scope};
 pub use path::{ApiPath, parse_path};
 pub use table::{BUILTINS, Builtin, builtin_by_name, builtin_by_segment};

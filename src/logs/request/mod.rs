@@ -16,6 +16,7 @@ mod unescape;
 pub use parse::{parse_request, parse_request_as};
 pub use response::{parse_response, response_error};
 pub use shape::{Facts, shape_of};
+pub(crate) use token::closing_quote;
 pub use token::{Token, Tokens};
 pub use trace::{Step, TraceDetail, parse_detail, parse_step};
 pub use unescape::unescape;

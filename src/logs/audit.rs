@@ -1,0 +1,428 @@
+//! One line of the apiserver's audit log (audit.k8s.io/v1) to a struct.
+//!
+//! The apiserver writes the fields in one order: who and what at the head, then request and
+//! response bodies of up to megabytes, then the two times and the annotations. So the head is
+//! walked forwards, the rest is found from the end, and a body is never read. Lines whose fields
+//! come in another order (rewritten by a shipper) are walked as a whole.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+
+use crate::catalog::resources::{KeyParts, Scope, builtin_by_name, parse_path};
+use crate::clock::Timestamp;
+use crate::units::parse_go_duration;
+
+use super::record::{Fields, Value};
+
+/// Where in its life the request was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// Arrived.
+    RequestReceived,
+    /// Headers sent, body to come: watches and exec.
+    ResponseStarted,
+    /// Done.
+    ResponseComplete,
+    /// The handler panicked.
+    Panic,
+}
+
+impl Stage {
+    /// The word of the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Stage::Unknown => "unknown",
+            Stage::RequestReceived => "RequestReceived",
+            Stage::ResponseStarted => "ResponseStarted",
+            Stage::ResponseComplete => "ResponseComplete",
+            Stage::Panic => "Panic",
+        }
+    }
+}
+
+/// Where a LIST was answered from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ListSource {
+    /// No resourceVersion: from etcd up to 1.30, from 1.31 on mostly from the watch cache after
+    /// asking etcd for its revision.
+    Unset,
+    /// `resourceVersion=0`: from the watch cache.
+    Cache,
+    /// `resourceVersionMatch=Exact`, or a later page: from etcd.
+    Exact,
+    /// At least that revision: from the watch cache.
+    NotOlder,
+}
+
+impl ListSource {
+    /// The word used in output.
+    pub fn word(self) -> &'static str {
+        match self {
+            ListSource::Unset => "unset",
+            ListSource::Cache => "cache",
+            ListSource::Exact => "exact",
+            ListSource::NotOlder => "not-older",
+        }
+    }
+}
+
+/// What a LIST asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Where it was answered from.
+    pub source: ListSource,
+    /// `limit=`.
+    pub limit: Option<u64>,
+    /// It continues an earlier page.
+    pub continued: bool,
+    /// It has a label or field selector.
+    pub selected: bool,
+}
+
+/// One audit record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AuditRecord<'a> {
+    /// The request's id: one to three records share it.
+    pub audit_id: Cow<'a, str>,
+    /// Which of these it is.
+    pub stage: Stage,
+    /// `get list watch create update patch delete deletecollection`, or an HTTP method in lower
+    /// case for paths that are no resource.
+    pub verb: Cow<'a, str>,
+    /// Path and query.
+    pub uri: Cow<'a, str>,
+    /// Who asked.
+    pub user: Option<Cow<'a, str>>,
+    /// As whom.
+    pub impersonated: Option<Cow<'a, str>>,
+    /// The program.
+    pub user_agent: Option<Cow<'a, str>>,
+    /// The first address: the client, before proxies.
+    pub source_ip: Option<Cow<'a, str>>,
+    /// Resource, group, namespace, name.
+    pub parts: KeyParts<'a>,
+    /// `status`, `binding`, ….
+    pub subresource: Option<Cow<'a, str>>,
+    /// HTTP status.
+    pub code: Option<u16>,
+    /// When the request arrived.
+    pub received: Option<Timestamp>,
+    /// When the stage was reached.
+    pub stage_time: Option<Timestamp>,
+    /// Time spent in etcd, for requests over 500 ms since 1.24.
+    pub etcd_ns: Option<u64>,
+    /// Time spent waiting in the queues of priority and fairness.
+    pub queue_ns: Option<u64>,
+    /// For LISTs, what they asked for.
+    pub list: Option<List>,
+}
+
+impl AuditRecord<'_> {
+    /// How long the request took, where the record is its end. The duration of a watch is its
+    /// lifetime, not its latency, and is not given.
+    pub fn latency_ns(&self) -> Option<u64> {
+        if self.stage != Stage::ResponseComplete || self.verb == "watch" {
+            return None;
+        }
+        let us = self.stage_time?.since_us(self.received?);
+        u64::try_from(us).ok()?.checked_mul(1_000)
+    }
+}
+
+/// Reads a line. `None` when it is no audit event.
+pub fn parse(line: &[u8]) -> Option<AuditRecord<'_>> {
+    let mut out = AuditRecord::default();
+    let mut seen = Seen::default();
+    for (name, value) in Fields::Json(line).iter() {
+        // The bodies: everything behind them is found from the end.
+        if matches!(name, b"requestObject" | b"responseObject") {
+            seen.body = true;
+            break;
+        }
+        note(&mut out, &mut seen, name, value);
+    }
+    if seen.body {
+        tail(&mut out, line);
+        // Another order: what the head should have held lies behind a body.
+        if out.verb.is_empty() || !seen.stage {
+            for (name, value) in Fields::Json(line).iter() {
+                note(&mut out, &mut seen, name, value);
+            }
+        }
+    }
+    if out.audit_id.is_empty() || out.verb.is_empty() {
+        return None;
+    }
+    if !seen.object {
+        from_uri(&mut out);
+    }
+    if out.verb == "list" {
+        out.list = Some(list_of(&out.uri));
+    }
+    Some(out)
+}
+
+#[derive(Default)]
+struct Seen {
+    body: bool,
+    stage: bool,
+    object: bool,
+}
+
+fn note<'a>(out: &mut AuditRecord<'a>, seen: &mut Seen, name: &[u8], value: Value<'a>) {
+    match name {
+        b"auditID" => out.audit_id = value.text_lossy(),
+        b"stage" => {
+            seen.stage = true;
+            out.stage = match value.raw {
+                b"RequestReceived" => Stage::RequestReceived,
+                b"ResponseStarted" => Stage::ResponseStarted,
+                b"ResponseComplete" => Stage::ResponseComplete,
+                b"Panic" => Stage::Panic,
+                _ => Stage::Unknown,
+            };
+        }
+        b"requestURI" => out.uri = value.text_lossy(),
+        b"verb" => out.verb = value.text_lossy(),
+        b"user" => out.user = inner(value, "username"),
+        b"impersonatedUser" => out.impersonated = inner(value, "username"),
+        b"userAgent" => out.user_agent = Some(value.text_lossy()),
+        b"sourceIPs" => out.source_ip = first_text(value.raw),
+        b"objectRef" => {
+            seen.object = true;
+            object_ref(out, value);
+        }
+        b"responseStatus" => {
+            out.code = Fields::Json(value.raw)
+                .get("code")
+                .and_then(|code| u16::try_from(code.as_u64()?).ok());
+        }
+        b"requestReceivedTimestamp" => out.received = timestamp(value.raw),
+        b"stageTimestamp" => out.stage_time = timestamp(value.raw),
+        b"annotations" => annotations(out, value.raw),
+        _ => {}
+    }
+}
+
+/// The two times and the annotations, sought from the end.
+fn tail<'a>(out: &mut AuditRecord<'a>, line: &'a [u8]) {
+    const RECEIVED: &[u8] = b"\"requestReceivedTimestamp\":";
+    let Some(at) = memmem::rfind(line, RECEIVED) else {
+        return;
+    };
+    for (name, value) in Fields::Json(line.get(at..).unwrap_or_default()).iter() {
+        match name {
+            b"requestReceivedTimestamp" => out.received = timestamp(value.raw),
+            b"stageTimestamp" => out.stage_time = timestamp(value.raw),
+            b"annotations" => annotations(out, value.raw),
+            _ => {}
+        }
+    }
+}
+
+fn inner<'a>(value: Value<'a>, name: &str) -> Option<Cow<'a, str>> {
+    Some(Fields::Json(value.raw).get(name)?.text_lossy())
+}
+
+/// The first text of `["10.0.0.1","10.0.0.2"]`.
+fn first_text(array: &[u8]) -> Option<Cow<'_, str>> {
+    let open = memchr::memchr(b'"', array)?;
+    let body = array.get(open + 1..)?;
+    let end = memchr::memchr(b'"', body)?;
+    Some(String::from_utf8_lossy(body.get(..end)?))
+}
+
+fn object_ref<'a>(out: &mut AuditRecord<'a>, value: Value<'a>) {
+    let mut parts = KeyParts {
+        group: Some(Cow::Borrowed("")),
+        ..KeyParts::default()
+    };
+    for (name, value) in Fields::Json(value.raw).iter() {
+        match name {
+            b"resource" => parts.resource = value.text_lossy(),
+            b"namespace" => parts.namespace = Some(value.text_lossy()),
+            b"name" => parts.name = Some(value.text_lossy()),
+            b"apiGroup" => parts.group = Some(value.text_lossy()),
+            b"subresource" => out.subresource = Some(value.text_lossy()),
+            _ => {}
+        }
+    }
+    parts.builtin = builtin_by_name(&parts.resource, parts.group.as_deref().unwrap_or_default());
+    if let Some(builtin) = parts.builtin {
+        parts.group = Some(Cow::Borrowed(builtin.group));
+    }
+    parts.scope = match (&parts.name, &parts.namespace) {
+        (Some(_), _) => Scope::Object,
+        (None, Some(_)) => Scope::Namespace,
+        (None, None) => Scope::Resource,
+    };
+    // A namespace's own record names it twice.
+    if parts.builtin.is_some_and(|builtin| !builtin.namespaced) {
+        parts.namespace = None;
+    }
+    out.parts = parts;
+}
+
+fn from_uri(out: &mut AuditRecord<'_>) {
+    let path = parse_path(&out.uri);
+    let subresource = path.subresource.map(|text| Cow::Owned(text.to_owned()));
+    let parts = path.parts.into_owned();
+    out.parts = parts;
+    out.subresource = subresource;
+}
+
+fn list_of(uri: &str) -> List {
+    let path = parse_path(uri);
+    let version = path.param("resourceVersion").unwrap_or_default();
+    let exact = path
+        .param("resourceVersionMatch")
+        .is_some_and(|how| how == "Exact");
+    let continued = path
+        .param("continue")
+        .is_some_and(|token| !token.is_empty());
+    List {
+        source: match version {
+            _ if exact || continued => ListSource::Exact,
+            "" => ListSource::Unset,
+            "0" => ListSource::Cache,
+            _ => ListSource::NotOlder,
+        },
+        limit: path
+            .param("limit")
+            .and_then(|limit| limit.parse().ok())
+            .filter(|limit| *limit > 0),
+        continued,
+        selected: path.param("labelSelector").is_some() || path.param("fieldSelector").is_some(),
+    }
+}
+
+fn annotations(out: &mut AuditRecord<'_>, raw: &[u8]) {
+    // Most records have two annotations of authorization and none of latency.
+    if memmem::find(raw, b"latency.k8s.io").is_none() {
+        return;
+    }
+    for (name, value) in Fields::Json(raw).iter() {
+        let ns = || parse_go_duration(value.raw);
+        match name {
+            b"apiserver.latency.k8s.io/etcd" => out.etcd_ns = ns(),
+            b"apiserver.latency.k8s.io/apf-queue-wait" => out.queue_ns = ns(),
+            _ => {}
+        }
+    }
+}
+
+/// `2022-05-15T17:50:20.617783Z`, of any precision, in UTC as the apiserver writes it.
+fn timestamp(text: &[u8]) -> Option<Timestamp> {
+    let fixed = || {
+        let number = |from: usize, to: usize| -> Option<i64> {
+            text.get(from..to)?.iter().try_fold(0i64, |value, digit| {
+                digit
+                    .is_ascii_digit()
+                    .then(|| value * 10 + i64::from(digit - b'0'))
+            })
+        };
+        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+        let us = match (text.get(19), text.len()) {
+            (Some(b'.'), 27) => number(20, 26)?,
+            (Some(b'Z'), 20) => 0,
+            _ => return None,
+        };
+        if text.last() != Some(&b'Z') || !(1..=12).contains(&month) {
+            return None;
+        }
+        // Days since 1970 of a civil date (Howard Hinnant, "chrono-compatible low-level date
+        // algorithms").
+        let shifted = if month <= 2 { year - 1 } else { year };
+        let era = shifted.div_euclid(400);
+        let year_of_era = shifted - era * 400;
+        let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = era * 146_097 + day_of_era - 719_468;
+        let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+        Some(Timestamp(seconds * 1_000_000 + us))
+    };
+    fixed().or_else(|| Timestamp::parse(std::str::from_utf8(text).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"6f26","stage":"ResponseComplete","requestURI":"/apis/apps/v1/namespaces/default/deployments?limit=500\u0026resourceVersion=0","verb":"list","user":{"username":"admin","groups":["system:masters"],"extra":{"k":["v"]}},"impersonatedUser":{"username":"bob"},"sourceIPs":["192.168.13.138","10.0.0.1"],"userAgent":"kubectl/v1.23.5 (linux/amd64) kubernetes/c285e78","objectRef":{"resource":"deployments","namespace":"default","apiGroup":"apps","apiVersion":"v1"},"responseStatus":{"metadata":{},"code":200},"requestReceivedTimestamp":"2022-05-15T17:50:20.617783Z","stageTimestamp":"2022-05-15T17:50:20.620154Z","annotations":{"apiserver.latency.k8s.io/etcd":"1.5ms","authorization.k8s.io/decision":"allow"}}"#;
+
+    #[test]
+    fn a_whole_record() {
+        let audit = parse(LINE.as_bytes()).unwrap();
+        assert_eq!(audit.audit_id, "6f26");
+        assert_eq!(audit.stage, Stage::ResponseComplete);
+        assert_eq!(audit.parts.resource_group(), "deployments.apps");
+        assert_eq!(audit.parts.namespace.as_deref(), Some("default"));
+        assert_eq!(audit.user.as_deref(), Some("admin"));
+        assert_eq!(audit.impersonated.as_deref(), Some("bob"));
+        assert_eq!(audit.source_ip.as_deref(), Some("192.168.13.138"));
+        assert_eq!(audit.code, Some(200));
+        assert_eq!(audit.latency_ns(), Some(2_371_000));
+        assert_eq!(audit.etcd_ns, Some(1_500_000));
+        assert_eq!(
+            audit.list,
+            Some(List {
+                source: ListSource::Cache,
+                limit: Some(500),
+                continued: false,
+                selected: false
+            })
+        );
+        assert_eq!(
+            audit.received.unwrap().to_string(),
+            "2022-05-15T17:50:20.617783Z"
+        );
+    }
+
+    #[test]
+    fn bodies_are_not_read_and_other_orders_are() {
+        let body = r#""requestObject":{"auditID":"wrong","verb":"x","s":"} \" {"},"responseObject":{"stageTimestamp":"1999-01-01T00:00:00.000000Z"},"requestReceivedTimestamp""#;
+        let with_body = LINE.replace("\"requestReceivedTimestamp\"", body);
+        assert_eq!(parse(with_body.as_bytes()), parse(LINE.as_bytes()));
+        let mut value: serde_json::Value = serde_json::from_str(&with_body).unwrap();
+        // serde_json sorts the names, so bodies come before verb and user.
+        value["annotations"]["z"] = "1".into();
+        let sorted = value.to_string();
+        let audit = parse(sorted.as_bytes()).unwrap();
+        let plain = parse(LINE.as_bytes()).unwrap();
+        assert_eq!((audit.verb, audit.code), (plain.verb, plain.code));
+        assert_eq!(audit.code, plain.code);
+    }
+
+    #[test]
+    fn watches_have_no_latency() {
+        let watch = LINE.replace("\"verb\":\"list\"", "\"verb\":\"watch\"");
+        let audit = parse(watch.as_bytes()).unwrap();
+        assert_eq!((audit.latency_ns(), audit.list), (None, None));
+    }
+
+    #[test]
+    fn torn_lines_give_what_is_there() {
+        for cut in 0..LINE.len() {
+            let _ = parse(LINE.as_bytes().get(..cut).unwrap());
+        }
+        let cut = LINE.find("\"objectRef\"").unwrap();
+        let audit = parse(LINE.as_bytes().get(..cut).unwrap()).unwrap();
+        // The path still names the resource.
+        assert_eq!(audit.parts.resource_group(), "deployments.apps");
+        assert_eq!(audit.latency_ns(), None);
+        assert!(parse(b"{}").is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(line: Vec<u8>) {
+            let _ = parse(&line);
+            let _ = timestamp(&line);
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! What a JSON object is that is not in etcd's own form: a record of zap, klog, logrus or the
+//! audit log, or a wrapper that holds the line as a text.
+
+use std::borrow::Cow;
+
+use crate::clock::Timestamp;
+use crate::logs::record::{Encoding, Fields, Level, TimeSource, Value, ValueKind};
+use crate::logs::timestamp::{TimeCache, epoch};
+
+use super::json::{Completeness, JsonFields, completeness};
+use super::{Parsed, level_priority, level_word};
+
+/// What an object turned out to be.
+#[derive(Debug)]
+pub enum Object<'a> {
+    /// A record.
+    Record(Parsed<'a>),
+    /// A wrapper around a line.
+    Wrapper(Wrapped<'a>),
+    /// Neither.
+    Unknown,
+}
+
+/// A line inside a JSON object.
+#[derive(Debug)]
+pub struct Wrapped<'a> {
+    /// The line, still escaped; an object or array where the shipper parsed it already.
+    pub text: Value<'a>,
+    /// When the wrapper got it.
+    pub time: Option<Timestamp>,
+    /// Who wrote it.
+    pub ident: Option<&'a [u8]>,
+    /// Where.
+    pub host: Option<&'a [u8]>,
+    /// Severity as the wrapper knows it.
+    pub level: Level,
+    /// capnslog's package, in the journal's field.
+    pub package: &'a [u8],
+    /// The output stream of Docker's json-file, which alone splits lines.
+    pub docker: Option<Stream>,
+    /// Whether it is a journal entry, whose text needs no header to be a record.
+    pub journal: bool,
+}
+
+/// Which output of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How an audit record starts.
+const AUDIT: &[u8] = b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/";
+
+/// Whether an object starts here that is not a part of another one: `{"name":`, or `{` alone.
+pub fn starts(text: &[u8]) -> bool {
+    let Some(rest) = text.strip_prefix(b"{") else {
+        return false;
+    };
+    let rest = rest.trim_ascii_start();
+    let Some(name) = rest.strip_prefix(b"\"") else {
+        return rest.is_empty();
+    };
+    let head = name.get(..name.len().min(64)).unwrap_or_default();
+    let Some(end) = head.iter().position(|b| *b == b'"') else {
+        return false;
+    };
+    let (name, after) = name.split_at(end);
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'@' | b'.');
+    !name.is_empty() && name.iter().all(plain) && after.trim_ascii_start().starts_with(b"\":")
+}
+
+/// Whether the object is closed. Of an audit record only the end is looked at: its body may have
+/// megabytes.
+pub fn closed(text: &[u8]) -> bool {
+    if text.starts_with(AUDIT) {
+        return text.trim_ascii_end().ends_with(b"}");
+    }
+    matches!(completeness(text), Completeness::Closed(_))
+}
+
+#[derive(Default)]
+struct Seen<'a> {
+    level: Option<Value<'a>>,
+    severity: Option<Value<'a>>,
+    ts: Option<Value<'a>>,
+    time: Option<Value<'a>>,
+    logger: Option<Value<'a>>,
+    caller: Option<Value<'a>>,
+    msg: Option<Value<'a>>,
+    /// The line of a shipper: `log`, `message`, ….
+    line: Option<Value<'a>>,
+    stream: Option<Value<'a>>,
+    audit: u8,
+    err: bool,
+    v: bool,
+    package: Option<Value<'a>>,
+    component: Option<Value<'a>>,
+    message: Option<Value<'a>>,
+    realtime: Option<Value<'a>>,
+    source_time: Option<Value<'a>>,
+    ident: Option<Value<'a>>,
+    comm: Option<Value<'a>>,
+    unit: Option<Value<'a>>,
+    host: Option<Value<'a>>,
+    priority: Option<Value<'a>>,
+    journal: bool,
+    /// Names beyond Docker's four.
+    others: usize,
+}
+
+impl<'a> Seen<'a> {
+    fn note(&mut self, name: &'a [u8], value: Value<'a>) {
+        let docker = matches!(name, b"log" | b"stream" | b"time" | b"attrs");
+        self.others += usize::from(!docker);
+        let slot = match name {
+            b"level" | b"lvl" => &mut self.level,
+            b"severity" => &mut self.severity,
+            b"ts" => &mut self.ts,
+            b"time" | b"@timestamp" | b"timestamp" | b"_time" | b"date" => &mut self.time,
+            b"logger" => &mut self.logger,
+            b"caller" | b"source" => &mut self.caller,
+            b"msg" => &mut self.msg,
+            b"log" | b"message" | b"line" | b"textPayload" | b"@message" | b"body" | b"_raw" => {
+                &mut self.line
+            }
+            b"stream" => &mut self.stream,
+            b"pkg" | b"PACKAGE" => &mut self.package,
+            b"component" => &mut self.component,
+            b"MESSAGE" => {
+                self.journal = true;
+                &mut self.message
+            }
+            b"__REALTIME_TIMESTAMP" => {
+                self.journal = true;
+                &mut self.realtime
+            }
+            b"_SOURCE_REALTIME_TIMESTAMP" => &mut self.source_time,
+            b"SYSLOG_IDENTIFIER" => &mut self.ident,
+            b"_COMM" => &mut self.comm,
+            b"_SYSTEMD_UNIT" | b"UNIT" => &mut self.unit,
+            b"_HOSTNAME" | b"host" | b"hostname" => &mut self.host,
+            b"PRIORITY" => &mut self.priority,
+            b"kind" => {
+                self.audit += u8::from(value.raw == b"Event");
+                return;
+            }
+            b"apiVersion" => {
+                self.audit += u8::from(value.raw.starts_with(b"audit.k8s.io/"));
+                return;
+            }
+            b"auditID" => {
+                self.audit = self.audit.saturating_add(2);
+                return;
+            }
+            b"err" | b"error" => {
+                self.err |= name == b"err";
+                return;
+            }
+            b"v" => {
+                self.v = true;
+                return;
+            }
+            _ => return,
+        };
+        // The first of a name counts, as it does for etcd's own keys.
+        slot.get_or_insert(value);
+    }
+
+    fn level(&self) -> Level {
+        let word = self.level.or(self.severity);
+        word.and_then(|word| level_word(word.raw))
+            .unwrap_or_default()
+    }
+}
+
+/// Tells what an object is. It may be torn: what is there is used.
+pub fn classify<'a>(text: &'a [u8], cache: &mut TimeCache) -> Object<'a> {
+    if text.starts_with(AUDIT) {
+        return Object::Record(audit(text, cache));
+    }
+    let mut seen = Seen::default();
+    for (name, value) in JsonFields::new(text) {
+        seen.note(name, value);
+    }
+    if seen.audit >= 2 && seen.msg.is_none() {
+        return Object::Record(audit(text, cache));
+    }
+    if seen.journal {
+        return Object::Wrapper(journal(&seen, text));
+    }
+    let time = seen.ts.or(seen.time);
+    let time = time.and_then(|value| time_of(value, cache));
+    if let (Some(msg), false) = (seen.msg, seen.line.is_some() && seen.stream.is_some()) {
+        return Object::Record(record(&seen, msg, time, text));
+    }
+    match seen.line {
+        Some(line) => {
+            let stream = seen.stream.and_then(|stream| match stream.raw {
+                b"stdout" => Some(Stream::Stdout),
+                b"stderr" => Some(Stream::Stderr),
+                _ => None,
+            });
+            Object::Wrapper(Wrapped {
+                text: line,
+                time,
+                ident: seen.ident.map(|value| value.raw),
+                host: seen.host.filter(is_text).map(|value| value.raw),
+                level: seen.level(),
+                package: b"",
+                docker: stream.filter(|_| seen.others == 0),
+                journal: false,
+            })
+        }
+        None => Object::Unknown,
+    }
+}
+
+fn is_text(value: &Value<'_>) -> bool {
+    value.kind == ValueKind::String
+}
+
+fn record<'a>(
+    seen: &Seen<'a>,
+    msg: Value<'a>,
+    time: Option<Timestamp>,
+    text: &'a [u8],
+) -> Parsed<'a> {
+    let mut level = seen.level();
+    let raw = |value: Option<Value<'a>>| value.map(|value| value.raw).unwrap_or_default();
+    let encoding = if seen.ts.is_some() && seen.level.is_none() && (seen.v || seen.err) {
+        // klog JSON has no level: an error has `err`, anything else its verbosity.
+        level = if seen.v { Level::Info } else { Level::Error };
+        Encoding::KlogJson
+    } else if seen.time.is_some() && seen.ts.is_none() {
+        Encoding::Logrus
+    } else {
+        Encoding::ZapJson
+    };
+    Parsed {
+        encoding,
+        level,
+        time,
+        time_source: if time.is_some() {
+            TimeSource::Inner
+        } else {
+            TimeSource::None
+        },
+        logger: raw(seen.logger.or(seen.package).or(seen.component)),
+        caller: raw(seen.caller.filter(is_text)),
+        msg: msg.bytes(),
+        fields: Fields::Json(text),
+        repeats: 1,
+    }
+}
+
+fn audit<'a>(text: &'a [u8], cache: &mut TimeCache) -> Parsed<'a> {
+    let fields = Fields::Json(text);
+    let mut parsed = Parsed::bare(Encoding::Audit, b"");
+    parsed.fields = fields;
+    let stamp = fields
+        .get_last("stageTimestamp")
+        .or_else(|| fields.get_last("requestReceivedTimestamp"));
+    parsed.time = stamp.and_then(|stamp| time_of(stamp, cache));
+    if parsed.time.is_some() {
+        parsed.time_source = TimeSource::Inner;
+    }
+    parsed
+}
+
+fn journal<'a>(seen: &Seen<'a>, text: &'a [u8]) -> Wrapped<'a> {
+    let number = |value: Option<Value<'a>>| value.and_then(|value| value.as_i64());
+    let null = Value {
+        raw: text.get(..0).unwrap_or_default(),
+        kind: ValueKind::String,
+    };
+    let priority = number(seen.priority).and_then(|level| u32::try_from(level).ok());
+    Wrapped {
+        text: seen.message.unwrap_or(null),
+        time: number(seen.source_time)
+            .or_else(|| number(seen.realtime))
+            .map(Timestamp),
+        ident: seen
+            .ident
+            .or(seen.comm)
+            .or(seen.unit)
+            .map(|value| value.raw),
+        host: seen.host.map(|value| value.raw),
+        level: priority.map(level_priority).unwrap_or_default(),
+        package: seen.package.map(|value| value.raw).unwrap_or_default(),
+        docker: None,
+        journal: true,
+    }
+}
+
+/// A time as ISO text or as a number since the epoch.
+fn time_of(value: Value<'_>, cache: &mut TimeCache) -> Option<Timestamp> {
+    match value.kind {
+        ValueKind::String => cache
+            .iso(value.raw)
+            .map(|stamp| stamp.time)
+            .or_else(|| epoch(value.raw)),
+        ValueKind::Number => epoch(value.raw),
+        _ => None,
+    }
+}
+
+/// The text of a journal's MESSAGE or a shipper's field: a string, an array of byte values (what
+/// is not UTF-8), or an array of strings (a field given more than once).
+pub fn line_of<'a>(value: Value<'a>) -> Cow<'a, [u8]> {
+    match (value.kind, value.raw.first()) {
+        (ValueKind::Nested | ValueKind::Torn, Some(b'[')) => {}
+        (ValueKind::Word, _) => return Cow::Borrowed(b""),
+        _ => return value.bytes(),
+    }
+    let inner = value.raw.get(1..).unwrap_or_default();
+    let mut out = Vec::with_capacity(inner.len() / 3);
+    if inner.trim_ascii_start().first() == Some(&b'"') {
+        let mut at = 0;
+        while let Some(quote) = inner.get(at..).and_then(|rest| memchr::memchr(b'"', rest)) {
+            let from = at + quote + 1;
+            let Some(end) = super::json::string_end(inner, from) else {
+                break;
+            };
+            if !out.is_empty() {
+                out.push(b'\n');
+            }
+            let raw = inner.get(from..end).unwrap_or_default();
+            crate::logs::fields::unescape_into(raw, &mut out);
+            at = end + 1;
+        }
+        return Cow::Owned(out);
+    }
+    for number in inner.split(|b| matches!(b, b',' | b']')) {
+        let number = number.trim_ascii();
+        if let Some(byte) = std::str::from_utf8(number)
+            .ok()
+            .and_then(|text| text.parse().ok())
+        {
+            out.push(byte);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(text: &str) -> Object<'_> {
+        classify(text.as_bytes(), &mut TimeCache::default())
+    }
+
+    fn record_of(text: &str) -> Parsed<'_> {
+        match class(text) {
+            Object::Record(parsed) => parsed,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn wrapper_of(text: &str) -> Wrapped<'_> {
+        match class(text) {
+            Object::Wrapper(wrapped) => wrapped,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn records_by_their_names() {
+        let cases = [
+            (
+                r#"{"ts":1738557840904.059,"caller":"a.go:1","msg":"m","err":"x"}"#,
+                (Encoding::KlogJson, Level::Error),
+            ),
+            (
+                r#"{"ts":1738557840904.059,"caller":"a.go:1","msg":"m","v":0}"#,
+                (Encoding::KlogJson, Level::Info),
+            ),
+            (
+                r#"{"level": "warn", "ts": "2022-03-31T23:00:06.771Z", "msg": "m"}"#,
+                (Encoding::ZapJson, Level::Warn),
+            ),
+            (
+                r#"{"msg":"saved snapshot","snapshot-index":58260753}"#,
+                (Encoding::ZapJson, Level::Unknown),
+            ),
+            (
+                r#"{"component":"etcd","level":"warning","msg":"m","pkg":"etcdserver","time":"..."}"#,
+                (Encoding::Logrus, Level::Warn),
+            ),
+            (
+                r#"{"level":"Metadata","kind":"Event","apiVersion":"audit.k8s.io/v1","stageTimestamp":"2026-11-21T20:55:50.584431Z"}"#,
+                (Encoding::Audit, Level::Unknown),
+            ),
+        ];
+        for (text, want) in cases {
+            let parsed = record_of(text);
+            assert_eq!((parsed.encoding, parsed.level), want, "{text}");
+        }
+        let parsed = record_of(cases[4].0);
+        assert_eq!(parsed.logger, b"etcdserver");
+        assert!(parsed.time.is_none());
+        assert!(matches!(class(r#"{"a":1}"#), Object::Unknown));
+    }
+
+    #[test]
+    fn wrappers_by_their_names() {
+        let wrapped = wrapper_of(
+            r#"{"log":"a\n","stream":"stderr","time":"2022-03-07T09:08:30.051273291Z"}"#,
+        );
+        assert_eq!(wrapped.docker, Some(Stream::Stderr));
+        assert_eq!(&*line_of(wrapped.text), b"a\n");
+        assert!(wrapped.time.is_some());
+        let wrapped = wrapper_of(
+            r#"{"@timestamp":1646644110.080202,"log":"x","kubernetes":{"pod":"p"},"stream":"stderr"}"#,
+        );
+        assert_eq!(wrapped.docker, None);
+        let wrapped = wrapper_of(
+            r#"{"MESSAGE":[72,105,10],"__REALTIME_TIMESTAMP":"1763757485693000","PRIORITY":"4","SYSLOG_IDENTIFIER":"etcd","PACKAGE":"wal","_HOSTNAME":"n1"}"#,
+        );
+        assert_eq!(&*line_of(wrapped.text), b"Hi\n");
+        assert_eq!(
+            (wrapped.level, wrapped.ident),
+            (Level::Warn, Some(&b"etcd"[..]))
+        );
+        assert_eq!((wrapped.package, wrapped.journal), (&b"wal"[..], true));
+        let wrapped = wrapper_of(r#"{"MESSAGE":["a","b\"c"],"__REALTIME_TIMESTAMP":"1"}"#);
+        assert_eq!(&*line_of(wrapped.text), b"a\nb\"c");
+        let wrapped = wrapper_of(r#"{"MESSAGE":null,"__REALTIME_TIMESTAMP":"1"}"#);
+        assert_eq!(&*line_of(wrapped.text), b"");
+    }
+
+    #[test]
+    fn only_an_object_of_its_own_starts_a_record() {
+        for text in [
+            r#"{"level":"#,
+            r#"{ "ts" : 1"#,
+            "{",
+            "{ ",
+            r#"{"@timestamp":1"#,
+        ] {
+            assert!(starts(text.as_bytes()), "{text}");
+        }
+        for text in [
+            r#"{"a b":1}"#,
+            r#"{"":1}"#,
+            "{x",
+            r#"{"unfinished"#,
+            r#"{"a" "b"}"#,
+        ] {
+            assert!(!starts(text.as_bytes()), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "\\{[\"a-zA-Z_:,0-9\\[\\]\\\\{} ]{0,80}") {
+            let _ = (class(&text), starts(text.as_bytes()), closed(text.as_bytes()));
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! Reads lines about calls of the Kubernetes API: throttling, traces, HTTP log, audit.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+
+use crate::catalog::resources::{KeyParts, Scope, builtin_by_name, parse_bare_key, parse_path};
+use crate::logs::audit;
+use crate::logs::event::{Component, Event, Extra};
+use crate::logs::record::{Fields, Record};
+use crate::units::parse_go_duration;
+
+use super::classify::Detail;
+use super::dispatch::Found;
+use super::extract::{self, call, clip};
+
+/// Kubernetes's word for an HTTP method; anything else stays, in lower case.
+pub(super) fn verb(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        text
+    }
+}
+
+/// Turns HTTP methods into Kubernetes's verbs by what the path names.
+fn api_verb(verb: &str, parts: &KeyParts<'_>) -> Option<&'static str> {
+    let whole = matches!(parts.scope, Scope::Resource | Scope::Namespace);
+    Some(match verb {
+        "get" if whole => "list",
+        "post" => "create",
+        "put" => "update",
+        "delete" if whole => "deletecollection",
+        _ => return None,
+    })
+}
+
+/// Reads a URL or path into the event's API call.
+pub(super) fn url<'a>(event: &mut Event<'a>, text: Cow<'a, str>) {
+    let call = call(event);
+    let watch = match text {
+        Cow::Borrowed(text) => {
+            let path = parse_path(text);
+            call.parts = path.parts.clone();
+            call.subresource = path.subresource.map(Cow::Borrowed);
+            path.param("watch")
+                .is_some_and(|watch| matches!(watch, "true" | "1" | ""))
+        }
+        Cow::Owned(text) => {
+            let path = parse_path(&text);
+            let watch = path.param("watch").is_some_and(|watch| watch != "false");
+            call.subresource = path.subresource.map(|text| Cow::Owned(text.to_owned()));
+            call.parts = path.parts.into_owned();
+            watch
+        }
+    };
+    if watch {
+        call.verb = Cow::Borrowed("watch");
+    }
+    refine(event);
+}
+
+/// Settles the verb once verb and path are both known.
+fn refine(event: &mut Event<'_>) {
+    if let Some(call) = event.api.as_deref_mut()
+        && call.parts.scope != Scope::Unknown
+        && let Some(verb) = api_verb(&call.verb, &call.parts)
+    {
+        call.verb = Cow::Borrowed(verb);
+    }
+}
+
+/// `kube-system/kube-scheduler`: the Lease of a leader election.
+pub(super) fn lease<'a>(event: &mut Event<'a>, text: Cow<'a, str>) {
+    let text = text.trim_end_matches([':', '.', ',']).to_owned();
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (Some(namespace.to_owned()), name.to_owned()),
+        None => (None, text),
+    };
+    let builtin = builtin_by_name("leases", "coordination.k8s.io");
+    let call = call(event);
+    call.parts = KeyParts {
+        builtin,
+        resource: Cow::Borrowed("leases"),
+        group: Some(Cow::Borrowed("coordination.k8s.io")),
+        namespace: namespace.map(Cow::Owned),
+        name: Some(Cow::Owned(name)),
+        scope: Scope::Object,
+        ..KeyParts::default()
+    };
+}
+
+/// Finds the call in an error text: `Get "https://…": context deadline exceeded`, or
+/// `(put leases.coordination.k8s.io kube-controller-manager)`.
+pub(super) fn call_in_text(event: &mut Event<'_>, _record: &Record<'_>) {
+    let Some(error) = event.error.as_deref() else {
+        return;
+    };
+    if let Some(at) = error.find(" \"http") {
+        let (before, after) = error.split_at(at);
+        let method = before.rsplit([' ', ':', '"']).next().unwrap_or_default();
+        let target = after
+            .get(2..)
+            .unwrap_or_default()
+            .split(['"', '\\', ' '])
+            .next()
+            .unwrap_or_default();
+        let (method, target) = (method.to_ascii_lowercase(), target.to_owned());
+        if matches!(method.as_str(), "get" | "put" | "post" | "patch" | "delete") {
+            call(event).verb = Cow::Owned(method);
+            url(event, Cow::Owned(target));
+        }
+        return;
+    }
+    let words = error.rfind(" (").and_then(|at| {
+        let inner = error.get(at + 2..)?.split(')').next()?;
+        let mut words = inner.split(' ');
+        Some((
+            words.next()?.to_owned(),
+            words.next()?.to_owned(),
+            words.next().map(str::to_owned),
+        ))
+    });
+    if let Some((method, row, name)) = words
+        && matches!(
+            method.as_str(),
+            "get" | "put" | "post" | "patch" | "delete" | "list"
+        )
+    {
+        let (resource, group) = row.split_once('.').unwrap_or((&row, ""));
+        let call = call(event);
+        call.parts = KeyParts {
+            builtin: builtin_by_name(resource, group),
+            resource: Cow::Owned(resource.to_owned()),
+            group: Some(Cow::Owned(group.to_owned())),
+            scope: if name.is_some() {
+                Scope::Object
+            } else {
+                Scope::Resource
+            },
+            name: name.map(Cow::Owned),
+            ..KeyParts::default()
+        };
+        call.verb = Cow::Owned(method);
+        refine(event);
+    }
+}
+
+/// A delayed request of a client: its own limiter, or a server that asked to wait.
+pub(super) fn waited<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    extract::fields(event, record, found, detail);
+    if let Some(target) = found.captures.get("target") {
+        // In another program's JSON string the rest of its text follows.
+        let end = target
+            .iter()
+            .position(|b| b.is_ascii_whitespace() || matches!(b, b'"' | b'\\'))
+            .unwrap_or(target.len());
+        let target = target.get(..end).unwrap_or_default();
+        url(event, String::from_utf8_lossy(target));
+    }
+    refine(event);
+    // The structured wording (client-go 0.33+) is one message with two reasons.
+    if let Some(reason) = record.fields.get("reason")
+        && memmem::find(reason.raw, b"client-side throttling").is_none()
+    {
+        event.kind = "server-wait";
+    }
+}
+
+/// Names that separate the fields of a trace's header: values may hold commas and colons.
+const TRACE_FIELDS: [&str; 24] = [
+    "accept",
+    "audit-id",
+    "client",
+    "protocol",
+    "resource",
+    "scope",
+    "url",
+    "user-agent",
+    "verb",
+    "api-group",
+    "api-version",
+    "name",
+    "subresource",
+    "namespace",
+    "key",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "limit",
+    "continue",
+    "type",
+    "path",
+    "method",
+    "count",
+    "etcd",
+];
+
+/// `Trace[1]: "List" url:/api/v1/pods,user-agent:…,client:… (31-Mar-2022 …) (total time: 2272ms):`
+pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) {
+    let Cow::Borrowed(text) = String::from_utf8_lossy(&record.msg) else {
+        return;
+    };
+    let Some((head, rest)) = text.split_once("]: \"") else {
+        return;
+    };
+    let Some((what, rest)) = rest.split_once('"') else {
+        return;
+    };
+    let id = head.trim_start_matches("Trace[");
+    if let Some((_, total)) = rest.split_once("(total time: ") {
+        let total = total.split(')').next().unwrap_or_default();
+        event.took_ns = parse_go_duration(total.as_bytes());
+    }
+    let storage = what.ends_with(" etcd3")
+        || what.starts_with("cacher list")
+        || what == "List(recursive=true) etcd3";
+    let http = matches!(
+        what,
+        "List"
+            | "Get"
+            | "Create"
+            | "Update"
+            | "Patch"
+            | "Delete"
+            | "Watch"
+            | "DeleteCollection"
+            | "Delete Collection"
+            | "HTTP Request"
+    );
+    event.kind = match (storage, http) {
+        (true, _) => "apiserver-storage-trace",
+        (_, true) => "apiserver-trace",
+        _ => "component-trace",
+    };
+    if storage || http {
+        event.component = Component::Apiserver;
+    }
+    if detail == Detail::Full {
+        event.extra.push(("trace", Extra::Text(Cow::Borrowed(id))));
+        event.extra.push(("what", Extra::Text(Cow::Borrowed(what))));
+    }
+    let fields = header_fields(rest);
+    let get = |name: &str| {
+        fields
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| *value)
+            .filter(|value| !value.is_empty())
+    };
+    event.client = get("client").map(Cow::Borrowed);
+    if http {
+        call(event).verb = verb(Cow::Borrowed(get("verb").unwrap_or(what)));
+        if let Some(target) = get("url") {
+            url(event, Cow::Borrowed(target));
+        }
+        if let Some(agent) = get("user-agent") {
+            call(event).user_agent = Some(clip(Cow::Borrowed(agent.trim())));
+        }
+        refine(event);
+    } else if storage {
+        let call = call(event);
+        call.verb = match what.split([' ', '(']).next().unwrap_or_default() {
+            "GuaranteedUpdate" => Cow::Borrowed("update"),
+            "cacher" => Cow::Borrowed("list"),
+            other => verb(Cow::Borrowed(other)),
+        };
+        if let Some(key) = get("key") {
+            // The key is without its prefix here.
+            call.parts = parse_bare_key(key.as_bytes());
+        }
+    }
+    if detail == Detail::Full {
+        for (name, field) in [
+            ("object_type", "type"),
+            ("limit", "limit"),
+            ("resource_version", "resourceVersion"),
+            ("audit_id", "audit-id"),
+        ] {
+            if let Some(value) = get(field) {
+                event.extra.push((name, Extra::Text(Cow::Borrowed(value))));
+            }
+        }
+    }
+}
+
+/// Splits ` name:value,name:value (31-Mar-2022 …` at commas that a known name follows.
+fn header_fields(rest: &str) -> Vec<(&str, &str)> {
+    let text = rest.trim_start();
+    // The date begins the tail: ` (31-Mar-2022 23:00:04.575) (total time: …`.
+    let end = text
+        .find(" (total time: ")
+        .and_then(|total| text.get(..total)?.rfind(" ("))
+        .unwrap_or(text.len());
+    let mut text = text.get(..end).unwrap_or_default();
+    let mut out = Vec::new();
+    let name_at = |text: &str| {
+        TRACE_FIELDS.iter().copied().find(|name| {
+            text.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(':'))
+        })
+    };
+    while let Some(name) = name_at(text) {
+        let body = text.get(name.len() + 1..).unwrap_or_default();
+        let cut = body
+            .match_indices(',')
+            .map(|(at, _)| at)
+            .find(|at| {
+                body.get(at + 1..)
+                    .is_some_and(|rest| name_at(rest).is_some())
+            })
+            .unwrap_or(body.len());
+        out.push((name, body.get(..cut).unwrap_or_default()));
+        text = body.get(cut + 1..).unwrap_or_default();
+    }
+    out
+}
+
+/// `Trace[1]: ---"Writing http response done" 45107ms (07:32:11.071)`, `Trace[1]: [45.1s] [45.1s] END`.
+pub(super) fn trace_step<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) {
+    let Cow::Borrowed(text) = String::from_utf8_lossy(&record.msg) else {
+        return;
+    };
+    let Some((head, rest)) = text.split_once("]: ") else {
+        return;
+    };
+    let mut step = None;
+    if let Some((_, named)) = rest.split_once("---\"")
+        && let Some((name, after)) = named.split_once('"')
+    {
+        step = Some(name);
+        let took = after
+            .split_whitespace()
+            .find_map(|word| parse_go_duration(word.as_bytes()));
+        event.took_ns = took;
+    } else if let Some(total) = rest.strip_prefix('[') {
+        event.took_ns = total
+            .split(']')
+            .next()
+            .and_then(|took| parse_go_duration(took.as_bytes()));
+    }
+    if detail == Detail::Full {
+        let id = head.trim_start_matches("Trace[");
+        event.extra.push(("trace", Extra::Text(Cow::Borrowed(id))));
+        if let Some(step) = step {
+            event.extra.push(("step", Extra::Text(Cow::Borrowed(step))));
+        }
+    }
+}
+
+/// The HTTP log in its three ages.
+pub(super) fn http<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    match record.fields {
+        Fields::None => {
+            if let Cow::Borrowed(msg) = &record.msg {
+                http_text(event, msg, found, detail);
+            }
+        }
+        _ => extract::fields(event, record, found, detail),
+    }
+    refine(event);
+    let of_api = event
+        .api
+        .as_ref()
+        .is_some_and(|call| call.parts.scope != Scope::Unknown);
+    // The controller-manager and the scheduler log their own /healthz this way.
+    if of_api {
+        event.component = Component::Apiserver;
+    }
+}
+
+fn http_text<'a>(event: &mut Event<'a>, msg: &'a [u8], found: &Found<'a>, detail: Detail) {
+    if msg.starts_with(b"verb=") {
+        for (name, value) in Fields::Klog(msg).iter() {
+            if let Some(field) = found
+                .signature
+                .fields
+                .iter()
+                .find(|field| field.name.as_bytes().eq_ignore_ascii_case(name))
+            {
+                extract::apply(event, field.role, value, detail);
+            }
+        }
+        return;
+    }
+    // `GET /api/v1/pods?limit=500: (2.3ms) 200 [kubelet/v1.16 10.0.0.1:4444]`
+    let text = String::from_utf8_lossy(msg);
+    let Cow::Borrowed(text) = text else {
+        return;
+    };
+    let Some((method, rest)) = text.split_once(' ') else {
+        return;
+    };
+    let Some((path, rest)) = rest.split_once(": (") else {
+        return;
+    };
+    call(event).verb = verb(Cow::Borrowed(method));
+    url(event, Cow::Borrowed(path));
+    let Some((took, rest)) = rest.split_once(')') else {
+        return;
+    };
+    event.took_ns = parse_go_duration(took.as_bytes());
+    let status = rest
+        .trim_start()
+        .split([' ', '\n'])
+        .next()
+        .unwrap_or_default();
+    call(event).status = status.parse().ok();
+    if let Some((_, who)) = rest.split_once('[')
+        && let Some((agent, client)) = who.trim_end_matches(']').rsplit_once(' ')
+    {
+        call(event).user_agent = Some(clip(Cow::Borrowed(agent)));
+        event.client = Some(Cow::Borrowed(client));
+    }
+}
+
+/// An audit record.
+pub(super) fn audit<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) {
+    let Fields::Json(text) = record.fields else {
+        return;
+    };
+    let Some(audit) = audit::parse(text) else {
+        return;
+    };
+    event.component = Component::Apiserver;
+    event.took_ns = audit.latency_ns();
+    event.client = audit.source_ip.clone();
+    let call = call(event);
+    call.verb = audit.verb.clone();
+    call.user_agent.clone_from(&audit.user_agent);
+    call.subresource.clone_from(&audit.subresource);
+    call.status = audit.code;
+    call.parts = audit.parts.clone();
+    if detail == Detail::Full {
+        let mut text = |name, value: Option<Cow<'a, str>>| {
+            if let Some(value) = value {
+                event.extra.push((name, Extra::Text(value)));
+            }
+        };
+        text("audit_id", Some(audit.audit_id.clone()));
+        text("stage", Some(Cow::Borrowed(audit.stage.word())));
+        text("user", audit.user.clone());
+        text("impersonated", audit.impersonated.clone());
+        if let Some(ns) = audit.etcd_ns {
+            event.extra.push(("etcd_ms", Extra::Num(ns as f64 / 1e6)));
+        }
+        if let Some(list) = audit.list {
+            event
+                .extra
+                .push(("list", Extra::Text(Cow::Borrowed(list.source.word()))));
+        }
+    }
+}

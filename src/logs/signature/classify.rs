@@ -1,0 +1,69 @@
+//! From a record to an event.
+
+use crate::logs::event::{Event, Response};
+use crate::logs::record::Record;
+
+use super::types::{Extractor, Signature};
+use super::{api, dispatch, extract, requests};
+
+/// How much of a record is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// What the load table and the timeline need; signatures' own fields are left out.
+    Counts,
+    /// Everything.
+    #[default]
+    Full,
+}
+
+/// What a record means, or `None` where the catalogue does not know it.
+pub fn classify<'a>(record: &'a Record<'a>, detail: Detail) -> Option<Event<'a>> {
+    let found = dispatch::find(record)?;
+    let mut event = new_event(record, found.signature);
+    match found.signature.extractor {
+        Extractor::Fields => extract::fields(&mut event, record, &found, detail),
+        Extractor::Around => extract::around(&mut event, record, &found, detail),
+        Extractor::Apply => {
+            if !requests::apply(&mut event, record, detail) {
+                return None;
+            }
+        }
+        Extractor::Stats => requests::stats(&mut event, record, &found, detail),
+        Extractor::Trace => requests::trace(&mut event, record, detail),
+        Extractor::LeaseRevoke => requests::lease_revoke(&mut event, record, &found, detail),
+        Extractor::ApiTrace => api::trace(&mut event, record, detail),
+        Extractor::ApiTraceStep => api::trace_step(&mut event, record, detail),
+        Extractor::Waited => api::waited(&mut event, record, &found, detail),
+        Extractor::Http => api::http(&mut event, record, &found, detail),
+        Extractor::Audit => api::audit(&mut event, record, detail),
+    }
+    Some(event)
+}
+
+/// Builds the dispatch tables now rather than at the first record.
+pub fn warm_up() {
+    dispatch::warm_up();
+}
+
+fn new_event<'a>(record: &Record<'a>, signature: &'static Signature) -> Event<'a> {
+    Event {
+        kind: signature.id,
+        line: record.line,
+        line_end: record.line_end,
+        time: record.time,
+        time_source: record.time_source,
+        encoding: record.encoding,
+        level: record.level,
+        component: signature.component,
+        repeats: record.repeats,
+        took_ns: None,
+        expected_ns: None,
+        request: None,
+        response: Response::default(),
+        api: None,
+        client: None,
+        agreement_ns: None,
+        error: None,
+        extra: Vec::new(),
+    }
+}

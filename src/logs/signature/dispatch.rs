@@ -1,0 +1,229 @@
+//! From a record to its signature, without ever walking the catalogue.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::logs::record::{Encoding, Fields, Record};
+
+use super::FAMILIES;
+use super::template::{Captures, Template};
+use super::types::{How, Signature};
+
+/// What was found: the signature, and what its template captured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) signature: &'static Signature,
+    pub(super) captures: Captures<'a>,
+    /// For free text, the text in which the literal stood.
+    pub(super) around: &'a [u8],
+}
+
+impl<'a> Found<'a> {
+    fn plain(signature: &'static Signature) -> Self {
+        Found {
+            signature,
+            captures: Captures::default(),
+            around: b"",
+        }
+    }
+}
+
+type ByText = HashMap<&'static [u8], &'static Signature, FixedState>;
+
+struct Entry {
+    signature: &'static Signature,
+    template: Template,
+}
+
+struct Tables {
+    msg: ByText,
+    client: ByText,
+    klog: ByText,
+    /// Templates by their first four bytes.
+    text: HashMap<[u8; 4], Vec<Entry>, FixedState>,
+    /// Templates that begin with a member's id.
+    after_id: Vec<Entry>,
+    find: Vec<(Entry, bool)>,
+    automaton: Option<AhoCorasick>,
+}
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    let mut tables = Tables {
+        msg: ByText::default(),
+        client: ByText::default(),
+        klog: ByText::default(),
+        text: HashMap::default(),
+        after_id: Vec::new(),
+        find: Vec::new(),
+        automaton: None,
+    };
+    for signature in FAMILIES.iter().copied().flatten() {
+        for form in signature.forms {
+            let entry = |text| Entry {
+                signature,
+                template: Template::new(text),
+            };
+            match form.how {
+                How::Msg(text) => {
+                    tables.msg.insert(text.as_bytes(), signature);
+                }
+                How::Client(text) => {
+                    tables.client.insert(text.as_bytes(), signature);
+                }
+                How::Klog(text) => {
+                    tables.klog.insert(text.as_bytes(), signature);
+                }
+                How::Text(text) => {
+                    let entry = entry(text);
+                    match entry.template.head.as_bytes().first_chunk::<4>() {
+                        Some(head) => tables.text.entry(*head).or_default().push(entry),
+                        None => tables.after_id.push(entry),
+                    }
+                }
+                How::Find(text) => {
+                    let anchored = text.strip_prefix('^');
+                    tables
+                        .find
+                        .push((entry(anchored.unwrap_or(text)), anchored.is_some()));
+                }
+                How::Code => {}
+            }
+        }
+    }
+    tables.automaton = AhoCorasickBuilder::new()
+        .match_kind(MatchKind::LeftmostFirst)
+        .build(tables.find.iter().map(|(entry, _)| entry.template.head))
+        .ok();
+    tables
+});
+
+/// Builds the tables now rather than at the first record.
+pub(super) fn warm_up() {
+    LazyLock::force(&TABLES);
+}
+
+/// Free text is looked through no further than this: a message that is longer is a dump.
+const FIND_LIMIT: usize = 16 * 1024;
+
+/// The signature of a record, if the catalogue has one.
+pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
+    let msg: &[u8] = &record.msg;
+    match record.encoding {
+        Encoding::ZapJson | Encoding::ZapConsole => {
+            if is_client(record) {
+                return TABLES
+                    .client
+                    .get(msg)
+                    .map(|signature| Found::plain(signature));
+            }
+            TABLES
+                .msg
+                .get(msg)
+                .map(|signature| Found::plain(signature))
+                .or_else(|| text(msg))
+        }
+        Encoding::Capnslog | Encoding::RaftText => text(msg),
+        Encoding::Bare | Encoding::Logrus | Encoding::GrpcText => {
+            text(msg).or_else(|| free_text(msg, b""))
+        }
+        Encoding::Klog | Encoding::KlogJson => {
+            let fields = match record.fields {
+                Fields::None => &b""[..],
+                Fields::Json(text) | Fields::Klog(text) => text,
+            };
+            match TABLES.klog.get(msg) {
+                // A general message whose error names the cause.
+                Some(signature) if signature.extractor == super::Extractor::Around => {
+                    free_text(b"", fields).or(Some(Found::plain(signature)))
+                }
+                Some(signature) => Some(Found::plain(signature)),
+                None => free_text(msg, fields),
+            }
+        }
+        Encoding::KlogTrace => super::signature("apiserver-trace-step").map(Found::plain),
+        Encoding::Audit => super::signature("audit-request").map(Found::plain),
+    }
+}
+
+/// Lines of an etcd client inside another program look like a server's, but for their logger.
+/// `v3@` in `caller` proves nothing: the server's raft module has it too.
+pub(super) fn is_client(record: &Record<'_>) -> bool {
+    match record.logger {
+        b"" => record.caller.starts_with(b"clientv3/"),
+        logger => matches!(logger, b"client" | b"etcd-client"),
+    }
+}
+
+fn text(msg: &[u8]) -> Option<Found<'_>> {
+    let head = msg.first_chunk::<4>()?;
+    let from = |entries: &'static [Entry]| {
+        entries.iter().find_map(|entry| {
+            Some(Found {
+                signature: entry.signature,
+                captures: entry.template.matches(msg)?,
+                around: msg,
+            })
+        })
+    };
+    if let Some(entries) = TABLES.text.get(head)
+        && let Some(found) = from(entries)
+    {
+        return Some(found);
+    }
+    let id = msg
+        .iter()
+        .take(17)
+        .take_while(|b| b.is_ascii_hexdigit())
+        .count();
+    if (1..=16).contains(&id) && msg.get(id) == Some(&b' ') {
+        let after = msg.get(id..)?;
+        return TABLES
+            .after_id
+            .iter()
+            .filter(|entry| after.starts_with(entry.template.second().as_bytes()))
+            .find_map(|entry| {
+                Some(Found {
+                    signature: entry.signature,
+                    captures: entry.template.matches(msg)?,
+                    around: msg,
+                })
+            });
+    }
+    None
+}
+
+/// Looks for the first-ranked literal that stands in the message or its fields.
+fn free_text<'a>(msg: &'a [u8], fields: &'a [u8]) -> Option<Found<'a>> {
+    let automaton = TABLES.automaton.as_ref()?;
+    let mut best: Option<(usize, Found<'a>)> = None;
+    for (text, is_msg) in [(msg, true), (fields, false)] {
+        let text = text.get(..FIND_LIMIT).unwrap_or(text);
+        for hit in automaton.find_iter(text) {
+            let rank = hit.pattern().as_usize();
+            if best.as_ref().is_some_and(|(known, _)| *known <= rank) {
+                continue;
+            }
+            let Some((entry, anchored)) = TABLES.find.get(rank) else {
+                continue;
+            };
+            if *anchored && !(is_msg && hit.start() == 0) {
+                continue;
+            }
+            let captures = text
+                .get(hit.start()..)
+                .and_then(|at| entry.template.matches(at));
+            if let Some(captures) = captures {
+                let found = Found {
+                    signature: entry.signature,
+                    captures,
+                    around: text,
+                };
+                best = Some((rank, found));
+            }
+        }
+    }
+    best.map(|(_, found)| found)
+}

@@ -1,0 +1,182 @@
+//! Reads the declared fields of a signature.
+
+use std::borrow::Cow;
+
+use crate::logs::event::{ApiCall, Event, Extra};
+use crate::logs::fields::unescape;
+use crate::logs::record::{Record, Value, ValueKind};
+use crate::logs::request::{parse_request, parse_response};
+use crate::units::parse_go_duration;
+
+use super::api;
+use super::classify::Detail;
+use super::dispatch::Found;
+use super::types::Role;
+
+/// Longest text of an extra field or an error: what a person reads, not a dump.
+const MAX_TEXT: usize = 1024;
+
+/// Applies all declared fields: from the template's holes and from the record's own fields.
+pub(super) fn fields<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    let declared = found.signature.fields;
+    for (name, text) in found.captures.iter() {
+        if let Some(field) = declared.iter().find(|field| field.name == name) {
+            let value = Value {
+                raw: text,
+                kind: ValueKind::Plain,
+            };
+            apply(event, field.role, value, detail);
+        }
+    }
+    if declared.is_empty() {
+        return;
+    }
+    let mut open = declared.len();
+    for (name, value) in record.fields.iter() {
+        if let Some(field) = declared.iter().find(|field| field.name.as_bytes() == name) {
+            apply(event, field.role, value, detail);
+            open -= 1;
+            // `from` may stand twice (membership lines up to 3.5), so stop only at the end of
+            // long lists.
+            if open == 0 && declared.len() > 2 {
+                break;
+            }
+        }
+    }
+}
+
+/// Applies the declared fields and keeps the whole text around the found literal as the error.
+pub(super) fn around<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    fields(event, record, found, detail);
+    if event.error.is_none() {
+        let error = record
+            .fields
+            .get("err")
+            .or_else(|| record.fields.get("error"));
+        event.error = match error {
+            Some(value) => Some(clip(value.text_lossy())),
+            None if !record.msg.is_empty() => Some(clip(String::from_utf8_lossy(&record.msg))),
+            None => None,
+        };
+    }
+    if event.api.is_none() {
+        api::call_in_text(event, record);
+    }
+}
+
+/// One field's value to its place. Values that were cut off give texts only.
+pub(super) fn apply<'a>(event: &mut Event<'a>, role: Role, value: Value<'a>, detail: Detail) {
+    match role {
+        Role::Took => event.took_ns = duration(&value).or(event.took_ns),
+        Role::Expected => event.expected_ns = duration(&value),
+        Role::Client => event.client = some_text(&value),
+        Role::Error => event.error = some_text(&value),
+        Role::Request => event.request = Some(parse_request(value.raw)),
+        Role::Response => event.response = parse_response(value.raw),
+        Role::ResponseCount => event.response.range_response_count = value.as_u64(),
+        Role::ResponseSize => event.response.size = value.as_u64(),
+        Role::Agreement => event.agreement_ns = duration(&value),
+        Role::Verb => {
+            if let Some(text) = some_text(&value) {
+                call(event).verb = api::verb(text);
+            }
+        }
+        Role::Url => api::url(event, value.text_lossy()),
+        Role::Agent => {
+            let agent = some_text(&value);
+            call(event).user_agent = agent;
+        }
+        Role::Status => {
+            let status = value.as_u64().and_then(|status| u16::try_from(status).ok());
+            call(event).status = status;
+        }
+        Role::Lease => api::lease(event, value.text_lossy()),
+        Role::Text(_) | Role::Int(_) | Role::Ms(_) | Role::Flag(_) if detail == Detail::Counts => {}
+        Role::Text(name) => {
+            if let Some(text) = some_text(&value) {
+                event.extra.push((name, Extra::Text(text)));
+            }
+        }
+        Role::Int(name) => {
+            if let Some(number) = value.as_i64() {
+                event.extra.push((name, Extra::Int(number)));
+            } else if let Some(text) = value.as_u64() {
+                // Request ids are larger than an i64.
+                event
+                    .extra
+                    .push((name, Extra::Text(text.to_string().into())));
+            }
+        }
+        Role::Ms(name) => {
+            if let Some(ns) = duration(&value) {
+                event.extra.push((name, Extra::Num(ns as f64 / 1e6)));
+            }
+        }
+        Role::Flag(name) => {
+            if let Some(flag) = value.as_bool() {
+                event.extra.push((name, Extra::Flag(flag)));
+            }
+        }
+    }
+}
+
+/// The event's API call, made when it is first needed.
+pub(super) fn call<'e, 'a>(event: &'e mut Event<'a>) -> &'e mut ApiCall<'a> {
+    event.api.get_or_insert_default()
+}
+
+/// A duration as Go prints it, with `ms` and `s` units; 3.4/3.5 snapshot lines say `now`.
+fn duration(value: &Value<'_>) -> Option<u64> {
+    value.duration_ns().or_else(|| {
+        let raw = value.raw.trim_ascii();
+        (value.kind != ValueKind::Torn)
+            .then(|| parse_go_duration(raw))
+            .flatten()
+    })
+}
+
+fn some_text<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
+    let text = match value.kind {
+        // Text captured from a message may still hold Go's escapes (`error "…\"…"`).
+        ValueKind::Plain => String::from_utf8_lossy(value.raw),
+        ValueKind::Word if value.raw == b"null" => return None,
+        _ => value.text_lossy(),
+    };
+    (!text.is_empty()).then(|| clip(text))
+}
+
+/// Cuts a text to what a person reads.
+pub(super) fn clip(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.len() <= MAX_TEXT {
+        return text;
+    }
+    let mut end = MAX_TEXT;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or_default()),
+        Cow::Owned(mut text) => {
+            text.truncate(end);
+            Cow::Owned(text)
+        }
+    }
+}
+
+/// One level of escapes off, as text.
+pub(super) fn unescaped(raw: &[u8]) -> Cow<'_, str> {
+    match unescape(raw) {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}

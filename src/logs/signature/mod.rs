@@ -1,0 +1,66 @@
+//! The catalogue of messages: which text means what, and which of its parts are worth keeping.
+//!
+//! Every message is declared once, in one of the family tables: its id, who writes it, in which
+//! versions, the texts it is recognised by, its fields, and a sample line for each text. The
+//! dispatch of [`classify`] is built from the tables: a hash of the `msg` for zap and structured
+//! klog, the first bytes for capnslog, one Aho-Corasick automaton for free text.
+
+mod api;
+mod classify;
+mod dispatch;
+mod etcd_peers;
+mod etcd_raft;
+mod etcd_requests;
+mod etcd_server;
+mod etcd_stalls;
+mod etcd_storage;
+mod extract;
+mod kernel;
+mod kube_apiserver;
+mod kube_clients;
+mod kube_errors;
+mod requests;
+mod template;
+mod types;
+
+use std::sync::LazyLock;
+
+pub use classify::{Detail, classify};
+pub use types::{Extractor, Field, Form, How, Nature, Role, Signature};
+
+/// The family tables. Earlier tables win where free text could mean two things.
+static FAMILIES: [&[Signature]; 10] = [
+    etcd_requests::TABLE,
+    etcd_stalls::TABLE,
+    etcd_raft::TABLE,
+    etcd_peers::TABLE,
+    etcd_storage::TABLE,
+    etcd_server::TABLE,
+    kube_clients::TABLE,
+    kube_errors::TABLE,
+    kube_apiserver::TABLE,
+    kernel::TABLE,
+];
+
+static CATALOGUE: LazyLock<Vec<&'static Signature>> = LazyLock::new(|| {
+    let mut all: Vec<_> = FAMILIES.iter().copied().flatten().collect();
+    all.sort_by_key(|signature| signature.id);
+    all
+});
+
+/// All signatures, sorted by id.
+pub fn catalogue() -> &'static [&'static Signature] {
+    &CATALOGUE
+}
+
+/// A signature by its id.
+pub fn signature(id: &str) -> Option<&'static Signature> {
+    CATALOGUE
+        .binary_search_by_key(&id, |signature| signature.id)
+        .ok()
+        .and_then(|at| CATALOGUE.get(at))
+        .copied()
+}
+
+#[cfg(test)]
+mod tests;

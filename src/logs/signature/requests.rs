@@ -1,0 +1,400 @@
+//! Reads the lines about single etcd requests: slow apply and its relatives, request stats,
+//! traces.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+
+use crate::catalog::resources::{KeyParts, Scope, parse_key};
+use crate::logs::event::{Event, Extra, Operation, Request, Response, Shape};
+use crate::logs::record::{Encoding, Record, Value, ValueKind};
+use crate::logs::request::{
+    Facts, Step, TraceDetail, closing_quote, parse_detail, parse_request, parse_request_as,
+    parse_response, parse_step, response_error, shape_of,
+};
+use crate::units::parse_go_duration;
+
+use super::classify::Detail;
+use super::dispatch::Found;
+use super::extract;
+
+/// Slow apply, failed apply, and the frames of patched servers that log every request. False
+/// when a text only begins like one.
+pub(super) fn apply<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) -> bool {
+    if matches!(record.encoding, Encoding::ZapJson | Encoding::ZapConsole) {
+        apply_fields(event, record);
+        return true;
+    }
+    apply_text(event, &record.msg, detail)
+}
+
+fn apply_fields<'a>(event: &mut Event<'a>, record: &'a Record<'a>) {
+    let mut read_only = false;
+    for (name, value) in record.fields.iter() {
+        match name {
+            b"took" => event.took_ns = value.duration_ns(),
+            b"expected-duration" => event.expected_ns = value.duration_ns(),
+            b"prefix" => read_only = value.raw.starts_with(b"read-only range"),
+            b"request" => event.request = request_of(&value),
+            b"response" => {
+                if value.kind != ValueKind::Torn {
+                    event.response = parse_response(value.raw);
+                }
+            }
+            b"error" => event.error = Some(extract::clip(value.text_lossy())),
+            _ => {}
+        }
+    }
+    if event.request.is_none() && read_only {
+        event.request = Some(Request::of(Operation::Range, Shape::Other));
+    }
+}
+
+/// A request text in a JSON value. Empty text is no request.
+fn request_of<'a>(value: &Value<'a>) -> Option<Request<'a>> {
+    if value.raw.is_empty() {
+        return None;
+    }
+    Some(parse_request(value.raw))
+}
+
+/// `PREFIXrequest "REQ" with result "RES" took too long (D) to execute`.
+fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8], _detail: Detail) -> bool {
+    if let Some(rest) = msg.strip_prefix(b"failed to apply request,took ") {
+        failed_unquoted(event, rest);
+        return true;
+    }
+    // The frame begins within its prefix: `read-only range `, `failed to apply `.
+    let head = msg.get(..40).unwrap_or(msg);
+    let Some(at) = memmem::find(head, b"request \"") else {
+        return apply_tail(event, msg);
+    };
+    let body = msg.get(at + 9..).unwrap_or_default();
+    let Some(end) = closing_quote(body) else {
+        // Cut inside the request.
+        event.request = Some(parse_request(body));
+        return !body.is_empty();
+    };
+    let (request, mut rest) = body.split_at(end);
+    rest = rest.get(1..).unwrap_or_default();
+    if !request.is_empty() {
+        event.request = Some(parse_request(request));
+    }
+    let result = rest
+        .strip_prefix(b" with result \"")
+        .or_else(|| rest.strip_prefix(b" with response \""));
+    if let Some(result) = result {
+        let (text, after, whole) = match closing_quote(result) {
+            Some(end) => {
+                let (text, after) = result.split_at(end);
+                (text, after.get(1..).unwrap_or_default(), true)
+            }
+            None => (result, &b""[..], false),
+        };
+        match response_error(text) {
+            Some(error) => event.error = Some(extract::clip(extract::unescaped(error))),
+            None if whole => event.response = parse_response(text),
+            None => {}
+        }
+        rest = after;
+    }
+    let too_long = rest.strip_prefix(b" took too long (");
+    let took = too_long.or_else(|| rest.strip_prefix(b" took ("));
+    if let Some(took) = took {
+        event.took_ns = until(took, b")").and_then(parse_go_duration);
+        if too_long.is_none() && event.kind == "slow-apply" {
+            // Servers patched to log every request (kubemark): not slow.
+            event.kind = "request-logged";
+        }
+    }
+    if let Some(at) = memmem::find(rest, b", err is ") {
+        let error = rest.get(at + 9..).unwrap_or_default();
+        event.error = Some(extract::clip(String::from_utf8_lossy(error)));
+    }
+    // `request "` alone is not enough to know a slow request.
+    result.is_some() || took.is_some() || rest.is_empty()
+}
+
+/// The end of a line whose beginning was lost: `nt:1 size:518" took too long (395ms) to execute`.
+fn apply_tail<'a>(event: &mut Event<'a>, msg: &'a [u8]) -> bool {
+    const MARK: &[u8] = b" took too long (";
+    let Some(at) = memmem::find(msg, MARK) else {
+        return false;
+    };
+    let (before, after) = msg.split_at(at);
+    event.took_ns = after
+        .get(MARK.len()..)
+        .and_then(|took| until(took, b")"))
+        .and_then(parse_go_duration);
+    if let Some(at) = memmem::rfind(before, b"size:") {
+        event.response.size = parse_response(before.get(at..).unwrap_or_default()).size;
+    }
+    event.took_ns.is_some()
+}
+
+/// `D,request REQ,resp RES,err is ERR` of late 3.3: nothing is quoted.
+fn failed_unquoted<'a>(event: &mut Event<'a>, rest: &'a [u8]) {
+    event.took_ns = until(rest, b",request ").and_then(parse_go_duration);
+    let between = |from: &[u8], to: &[u8]| {
+        let at = memmem::find(rest, from)? + from.len();
+        let body = rest.get(at..)?;
+        Some(until(body, to).unwrap_or(body))
+    };
+    event.request = between(b",request ", b",resp ").map(parse_request);
+    if let Some(response) = between(b",resp ", b",err is ") {
+        event.response = parse_response(response);
+    }
+    event.error =
+        between(b",err is ", b"\n").map(|error| extract::clip(String::from_utf8_lossy(error)));
+}
+
+fn until<'a>(text: &'a [u8], end: &[u8]) -> Option<&'a [u8]> {
+    text.get(..memmem::find(text, end)?)
+}
+
+/// Request stats: the only line with the client's address.
+pub(super) fn stats<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    let mut content = None;
+    let mut method: &[u8] = b"";
+    let plain = |raw| Value {
+        raw,
+        kind: ValueKind::Plain,
+    };
+    let captured = found
+        .captures
+        .iter()
+        .map(|(name, raw)| (name.as_bytes(), plain(raw)));
+    for (name, value) in captured.chain(record.fields.iter()) {
+        match name {
+            b"time spent" => event.took_ns = value.duration_ns(),
+            b"remote" => {
+                event.client = Some(value.text_lossy()).filter(|client| !client.is_empty());
+            }
+            b"response type" => method = value.raw,
+            b"response count" => event.response.range_response_count = value.as_u64(),
+            b"response size" => event.response.size = value.as_u64(),
+            b"request content" => content = Some(value.raw),
+            b"request size" if detail == Detail::Full => {
+                if let Some(size) = value.as_i64().filter(|size| *size >= 0) {
+                    event.extra.push(("request_size", Extra::Int(size)));
+                }
+            }
+            _ => {}
+        }
+    }
+    let operation = operation_of_method(method);
+    if !matches!(operation, Operation::Range | Operation::DeleteRange) {
+        event.response.range_response_count = None;
+    }
+    event.request = match content {
+        Some(content) if !content.is_empty() => Some(parse_request_as(content, operation)),
+        _ if operation == Operation::Unknown => None,
+        // etcd's own /health and empty ranges have no text; leases are never printed.
+        _ => Some(Request::of(operation, shape_without_text(operation))),
+    };
+    if detail == Detail::Full && !method.is_empty() {
+        event
+            .extra
+            .push(("method", Extra::Text(String::from_utf8_lossy(method))));
+    }
+}
+
+fn shape_without_text(operation: Operation) -> Shape {
+    shape_of(operation, &Facts::default(), None, None, Scope::Unknown)
+}
+
+/// `/etcdserverpb.KV/Range`.
+pub(super) fn operation_of_method(method: &[u8]) -> Operation {
+    match method.strip_prefix(b"/etcdserverpb.").unwrap_or_default() {
+        b"KV/Range" | b"KV/RangeStream" => Operation::Range,
+        b"KV/Put" => Operation::Put,
+        b"KV/DeleteRange" => Operation::DeleteRange,
+        b"KV/Txn" => Operation::Txn,
+        b"KV/Compact" => Operation::Compaction,
+        b"Lease/LeaseGrant" => Operation::LeaseGrant,
+        b"Lease/LeaseRevoke" => Operation::LeaseRevoke,
+        b"Maintenance/Alarm" => Operation::Alarm,
+        rest if rest.starts_with(b"Auth/") => Operation::Auth,
+        rest if rest.starts_with(b"Cluster/") => Operation::Cluster,
+        _ => Operation::Unknown,
+    }
+}
+
+const AGREEMENT: &[u8] = b"agreement among raft nodes before linearized reading";
+const COUNTED: &[u8] = b"count revisions from in-memory index tree";
+const FROM_DISK: &[u8] = b"range keys from bolt db";
+
+#[derive(Default)]
+struct Steps<'a> {
+    agreement_ns: Option<u64>,
+    counted: bool,
+    from_disk: bool,
+    longest: Option<Step<'a>>,
+}
+
+/// A trace of an etcd server: `trace[N] range` up to 3.6, `trace` with `operation` from 3.7.
+pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) {
+    let mut operation = match memchr::memchr(b']', &record.msg) {
+        Some(at) => record.msg.get(at + 2..).unwrap_or_default(),
+        None => b"",
+    };
+    let mut text = None;
+    let mut steps = Steps::default();
+    for (name, value) in record.fields.iter() {
+        match name {
+            b"operation" => operation = value.raw,
+            b"duration" => event.took_ns = value.duration_ns(),
+            b"detail" => text = Some(value.bytes()),
+            b"steps" => steps = read_steps(value.raw),
+            _ => {}
+        }
+    }
+    event.agreement_ns = steps.agreement_ns;
+    let name = operation;
+    let operation = match operation {
+        b"range" => Operation::Range,
+        b"put" => Operation::Put,
+        b"transaction" => Operation::Txn,
+        b"compact" => Operation::Compaction,
+        b"delete_range" => Operation::DeleteRange,
+        b"linearizableReadLoop" => Operation::ReadIndex,
+        _ => Operation::Unknown,
+    };
+    let (request, response) = match &text {
+        None => (Request::of(operation, Shape::Other), Response::default()),
+        Some(Cow::Borrowed(text)) => traced(operation, parse_detail(text), &steps),
+        Some(Cow::Owned(text)) => {
+            let (request, response) = traced(operation, parse_detail(text), &steps);
+            (owned(request), response)
+        }
+    };
+    event.request = Some(request);
+    event.response = response;
+    if detail == Detail::Full {
+        if let Some(step) = steps.longest {
+            event
+                .extra
+                .push(("step", Extra::Text(String::from_utf8_lossy(step.name))));
+            event
+                .extra
+                .push(("step_ms", Extra::Num(step.took_ns as f64 / 1e6)));
+        }
+        if operation == Operation::Unknown && !name.is_empty() {
+            event
+                .extra
+                .push(("operation_name", Extra::Text(String::from_utf8_lossy(name))));
+        }
+    }
+}
+
+/// The steps: a JSON array of texts. Only names and durations matter, so escapes stay.
+fn read_steps(raw: &[u8]) -> Steps<'_> {
+    let mut out = Steps::default();
+    let mut rest = raw;
+    while let Some(open) = memchr::memchr(b'"', rest) {
+        let body = rest.get(open + 1..).unwrap_or_default();
+        let end = closing_quote(body).unwrap_or(body.len());
+        if let Some(step) = body.get(..end).and_then(parse_step) {
+            match step.name {
+                AGREEMENT => out.agreement_ns = Some(step.took_ns),
+                COUNTED => out.counted = true,
+                FROM_DISK => out.from_disk = true,
+                _ => {}
+            }
+            if out
+                .longest
+                .is_none_or(|longest| longest.took_ns < step.took_ns)
+            {
+                out.longest = Some(step);
+            }
+        }
+        rest = body.get(end + 1..).unwrap_or_default();
+    }
+    out
+}
+
+fn traced<'a>(
+    operation: Operation,
+    detail: TraceDetail<'a>,
+    steps: &Steps<'_>,
+) -> (Request<'a>, Response) {
+    let facts = Facts {
+        count_only: steps.counted,
+        operations: 1,
+        ..Facts::default()
+    };
+    let parts = detail.key.map(parse_key).unwrap_or_default();
+    let mut shape = shape_of(operation, &facts, detail.key, detail.range_end, parts.scope);
+    // A trace does not say `count_only`. Where nothing was read and nothing was counted, an
+    // empty list and a count poll look alike.
+    if shape == Shape::List && !steps.from_disk && detail.response_count.unwrap_or(0) == 0 {
+        shape = Shape::Other;
+    }
+    if operation == Operation::Txn || (operation == Operation::Range && detail.key.is_none()) {
+        // The trace of a transaction has no key, so it is not known what it was for.
+        shape = if operation == Operation::Txn {
+            Shape::Txn
+        } else {
+            Shape::Other
+        };
+    }
+    let mut request = Request::of(operation, shape);
+    request.parts = list_parts(parts, detail.range_end);
+    request.key = detail.key.map(Cow::Borrowed);
+    request.range_end = detail.range_end.map(Cow::Borrowed);
+    request.value_size = None;
+    request.revision = detail.revision;
+    let response = Response {
+        range_response_count: detail
+            .response_count
+            .filter(|_| operation == Operation::Range),
+        size: None,
+    };
+    (request, response)
+}
+
+/// The name in a later page's key is a position, not an object.
+fn list_parts<'a>(mut parts: KeyParts<'a>, range_end: Option<&[u8]>) -> KeyParts<'a> {
+    if range_end.is_some() && parts.scope == Scope::Object {
+        parts.name = None;
+        parts.scope = Scope::Resource;
+    }
+    parts
+}
+
+fn owned<'a>(request: Request<'_>) -> Request<'a> {
+    let own = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
+    Request {
+        operation: request.operation,
+        shape: request.shape,
+        id: request.id,
+        key: request.key.map(own),
+        range_end: request.range_end.map(own),
+        parts: request.parts.into_owned(),
+        limit: request.limit,
+        revision: request.revision,
+        count_only: request.count_only,
+        keys_only: request.keys_only,
+        serializable: request.serializable,
+        leased: request.leased,
+        operations: request.operations,
+        value_size: request.value_size,
+        torn: request.torn,
+    }
+}
+
+/// A lease that could not be revoked.
+pub(super) fn lease_revoke<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    extract::fields(event, record, found, detail);
+    event.request = Some(Request::of(Operation::LeaseRevoke, Shape::Lease));
+}

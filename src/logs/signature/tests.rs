@@ -1,0 +1,291 @@
+//! Tests over the whole catalogue, and over complete logs of real servers.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::types::{Extractor, How, Role};
+use super::{Detail, catalogue, classify, signature};
+use crate::logs::event::{Event, Extra};
+use crate::logs::format::object::{self, Object};
+use crate::logs::format::{Parsed, Reference, parse_text, zap};
+use crate::logs::record::{Encoding, Outer, Record};
+use crate::logs::timestamp::TimeCache;
+
+/// A bare line to a record: the wrappers are tested where they are read.
+fn decode(text: &[u8]) -> Record<'_> {
+    let mut cache = TimeCache::default();
+    let parsed = match text.first() {
+        Some(b'{') => match zap::parse(text, &mut cache) {
+            Some(parsed) => Some(parsed),
+            None => match object::classify(text, &mut cache) {
+                Object::Record(parsed) => Some(parsed),
+                _ => None,
+            },
+        },
+        _ => parse_text(text, &Reference::default(), &mut cache),
+    };
+    parsed
+        .unwrap_or_else(|| Parsed::bare(Encoding::Bare, text))
+        .into_record(1, 1, Outer::default())
+}
+
+/// What roles an event has filled.
+fn filled(event: &Event<'_>, role: Role) -> bool {
+    match role {
+        Role::Took => event.took_ns.is_some(),
+        Role::Expected => event.expected_ns.is_some(),
+        Role::Client => event.client.is_some(),
+        Role::Error => event.error.is_some(),
+        Role::Request => event.request.is_some(),
+        Role::Response | Role::ResponseSize => event.response.size.is_some(),
+        Role::ResponseCount => event.response.range_response_count.is_some(),
+        Role::Agreement => event.agreement_ns.is_some(),
+        Role::Verb => event.api.as_ref().is_some_and(|call| !call.verb.is_empty()),
+        Role::Url => event
+            .api
+            .as_ref()
+            .is_some_and(|call| !call.parts.resource.is_empty()),
+        Role::Lease => event
+            .api
+            .as_ref()
+            .is_some_and(|call| call.parts.name.is_some()),
+        Role::Agent => event
+            .api
+            .as_ref()
+            .is_some_and(|call| call.user_agent.is_some()),
+        Role::Status => event.api.as_ref().is_some_and(|call| call.status.is_some()),
+        Role::Text(name) | Role::Int(name) | Role::Ms(name) | Role::Flag(name) => {
+            event.extra.iter().any(|(known, value)| {
+                let fits = matches!(
+                    (role, value),
+                    (Role::Text(_), Extra::Text(_))
+                        | (Role::Int(_), Extra::Int(_) | Extra::Text(_))
+                        | (Role::Ms(_), Extra::Num(_))
+                        | (Role::Flag(_), Extra::Flag(_))
+                );
+                *known == name && fits
+            })
+        }
+    }
+}
+
+#[test]
+fn ids_are_sorted_unique_and_kebab_case() {
+    assert!(catalogue().is_sorted_by(|a, b| a.id < b.id));
+    for signature in catalogue() {
+        assert!(
+            signature
+                .id
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+            "{}",
+            signature.id
+        );
+        assert!(!signature.doc.is_empty() && !signature.versions.is_empty());
+        assert!(!signature.forms.is_empty(), "{}", signature.id);
+        assert_eq!(
+            super::signature(signature.id).map(|s| s.id),
+            Some(signature.id)
+        );
+    }
+    assert!(signature("no-such-id").is_none());
+}
+
+#[test]
+fn no_text_is_claimed_twice() {
+    let mut seen = BTreeSet::new();
+    for signature in catalogue() {
+        for form in signature.forms {
+            if form.how != How::Code {
+                assert!(seen.insert(format!("{:?}", form.how)), "{:?}", form.how);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_sample_is_recognised_as_its_own_kind() {
+    for signature in catalogue() {
+        for form in signature.forms {
+            let record = decode(form.sample.as_bytes());
+            let kind = classify(&record, Detail::Full).map(|event| event.kind);
+            assert_eq!(kind, Some(signature.id), "{}\n{record:?}", form.sample);
+            let counts = classify(&record, Detail::Counts).unwrap();
+            assert_eq!(counts.kind, signature.id);
+            assert!(counts.extra.is_empty(), "{}", signature.id);
+        }
+    }
+}
+
+#[test]
+fn every_declared_field_is_read_from_a_sample() {
+    for signature in catalogue() {
+        for field in signature.fields {
+            let found = signature.forms.iter().any(|form| {
+                let record = decode(form.sample.as_bytes());
+                classify(&record, Detail::Full).is_some_and(|event| filled(&event, field.role))
+            });
+            assert!(found, "{}: {} {:?}", signature.id, field.name, field.role);
+        }
+        // And nothing is read that is not declared.
+        for form in signature.forms {
+            let record = decode(form.sample.as_bytes());
+            let event = classify(&record, Detail::Full).unwrap();
+            for (name, _) in &event.extra {
+                assert!(
+                    signature
+                        .fields
+                        .iter()
+                        .any(|field| field.role.extra() == Some(name)),
+                    "{}: {name} is not declared",
+                    signature.id
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn literals_stand_in_their_samples() {
+    for signature in catalogue() {
+        for form in signature.forms {
+            let literal = match form.how {
+                How::Msg(text) | How::Client(text) | How::Klog(text) => text,
+                How::Text(text) | How::Find(text) => {
+                    text.trim_start_matches('^').split('{').next().unwrap()
+                }
+                How::Code => "",
+            };
+            assert!(form.sample.contains(literal), "{}: {literal}", signature.id);
+        }
+        assert!(!signature.encodings().is_empty() || signature.extractor != Extractor::Fields);
+    }
+}
+
+#[test]
+fn lines_of_a_client_are_not_the_servers() {
+    let retry = br#"{"level":"warn","ts":"2026-03-16T23:08:23.946036Z","logger":"etcd-client","caller":"v3@v3.6.5/retry_interceptor.go:65","msg":"apply request took too long","took":"1s"}"#;
+    assert!(classify(&decode(retry), Detail::Full).is_none());
+}
+
+fn fixture(name: &str) -> String {
+    let path = format!(
+        "{}/tests/fixtures/logmean/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Undoes Python's `b'…'`, in which the tables print keys that are no plain text.
+fn python_key(text: &str) -> Vec<u8> {
+    match text
+        .strip_prefix("b'")
+        .and_then(|text| text.strip_suffix('\''))
+    {
+        Some(inner) => crate::logs::request::unescape(inner.as_bytes()).into_owned(),
+        None => text.as_bytes().to_vec(),
+    }
+}
+
+/// Every slow-apply line of a complete log against the table of what was really asked.
+fn check_against_table(log: &str, table: &str) -> usize {
+    let lines: Vec<&str> = log.lines().collect();
+    let mut rows = 0;
+    let mut known = BTreeSet::new();
+    for row in table.lines().skip(1) {
+        let columns: Vec<&str> = row.split('\t').collect();
+        let [line, operation, key, note, answer, group, shape, ..] = columns.as_slice() else {
+            panic!("{row}");
+        };
+        let number: usize = line.parse().unwrap();
+        known.insert(number);
+        let record = decode(lines.get(number - 1).unwrap().as_bytes());
+        let event =
+            classify(&record, Detail::Counts).unwrap_or_else(|| panic!("{row}\n{record:?}"));
+        assert_eq!(event.kind, "slow-apply", "{row}");
+        let request = event.request.as_ref().unwrap_or_else(|| panic!("{row}"));
+        if *operation == "(health)" {
+            assert_eq!(request.shape.word(), "health", "{row}");
+        } else {
+            assert_eq!(request.operation.word(), *operation, "{row}");
+        }
+        let named = !key.is_empty() && *key != "-" && *key != "read-only 2 ranges";
+        if named && *operation != "compaction" {
+            assert_eq!(request.key.as_deref(), Some(&*python_key(key)), "{row}");
+        }
+        if *operation == "compaction" {
+            assert_eq!(request.revision.unwrap().to_string(), *key);
+        }
+        if *group != "-" {
+            assert_eq!(request.parts.resource_group(), *group, "{row}");
+        }
+        if *shape != "-" {
+            assert_eq!(request.shape.word(), *shape, "{row}");
+        }
+        if let Some(rows) = answer.strip_prefix("kvs=") {
+            let rows = rows.split(' ').next().unwrap().parse().ok();
+            assert_eq!(event.response.range_response_count, rows, "{row}");
+        }
+        if note.contains("LIST continue") {
+            assert_eq!(request.shape.word(), "page");
+        }
+        assert!(event.took_ns.is_some(), "{row}");
+        rows += 1;
+    }
+    // Beyond the table there are only the server's own requests at its start.
+    for (index, line) in lines.iter().enumerate() {
+        let record = decode(line.as_bytes());
+        if let Some(event) = classify(&record, Detail::Counts)
+            && event.kind == "slow-apply"
+            && !known.contains(&(index + 1))
+        {
+            let operation = event.request.map(|request| request.operation.word());
+            assert!(matches!(operation, Some("v2" | "cluster")), "{line}");
+        }
+    }
+    rows
+}
+
+proptest::proptest! {
+    #[test]
+    fn never_panics_on_any_record(text: Vec<u8>) {
+        let _ = classify(&decode(&text), Detail::Full);
+    }
+
+    #[test]
+    fn never_panics_on_cut_or_changed_samples(
+        which: proptest::sample::Index,
+        cut: proptest::sample::Index,
+        at: proptest::sample::Index,
+        byte: u8,
+        encoding in proptest::sample::select(vec![Encoding::Klog, Encoding::Bare, Encoding::Capnslog, Encoding::KlogTrace, Encoding::Audit, Encoding::ZapConsole]),
+    ) {
+        let samples: Vec<&str> = catalogue()
+            .iter()
+            .flat_map(|signature| signature.forms.iter().map(|form| form.sample))
+            .collect();
+        let mut text = which.get(&samples).as_bytes().to_vec();
+        text.truncate(cut.index(text.len() + 1));
+        if !text.is_empty() {
+            let at = at.index(text.len());
+            text[at] = byte;
+        }
+        let mut record = decode(&text);
+        let _ = classify(&record, Detail::Full);
+        record.encoding = encoding;
+        record.msg = Cow::Borrowed(&text);
+        let _ = classify(&record, Detail::Full);
+    }
+}
+
+#[test]
+fn slow_lines_of_every_generation_match_what_was_asked() {
+    let mut rows = 0;
+    for name in ["3423-capnslog", "3423-zap", "3530-zap", "371-zap"] {
+        rows += check_against_table(
+            &fixture(&format!("{name}-slow.log")),
+            &fixture(&format!("{name}-slow.key.tsv")),
+        );
+    }
+    assert!(rows > 280, "{rows}");
+}
