@@ -339,12 +339,12 @@ impl Facts {
             leader: leader.map(str::to_owned),
             lost,
         };
-        match self.elections.get_mut(&term) {
-            Some(known) => known.merge(&found),
-            None if self.elections.len() < MAX => {
-                self.elections.insert(term, found);
-            }
-            None => self.dropped += 1,
+        if let Some(known) = self.elections.get_mut(&term) {
+            known.merge(&found);
+        } else if self.elections.len() < MAX {
+            self.elections.insert(term, found);
+        } else {
+            self.dropped += 1;
         }
     }
 
