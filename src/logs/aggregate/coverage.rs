@@ -91,9 +91,14 @@ impl Coverage {
         }
     }
 
-    /// Counts a record that nobody knows.
+    /// Counts a record in a known format whose message nobody knows.
     pub fn unknown(&mut self, msg: &[u8]) {
         self.unknown += 1;
+        self.example(msg);
+    }
+
+    /// Keeps the beginning of a message as an example.
+    pub fn example(&mut self, msg: &[u8]) {
         // Numbers and quoted names differ from record to record.
         let end = msg
             .iter()

@@ -50,6 +50,12 @@ impl Segment {
         self.coverage.unknown(&record.msg);
     }
 
+    /// Adds a record of free text that nobody knows; its lines are counted as unparsed.
+    pub fn add_bare(&mut self, record: &Record<'_>) {
+        self.note(record);
+        self.coverage.example(&record.msg);
+    }
+
     /// Adds a recognised record. Unless it is a plain request line, the event must have its own
     /// fields ([`needs_fields`]).
     pub fn add(&mut self, record: &Record<'_>, event: &Event<'_>, traits: Traits) {
