@@ -26,6 +26,7 @@ pub mod clock;
 pub mod error;
 pub mod evidence;
 pub mod exit;
+pub mod formats;
 pub mod logs;
 pub mod target;
 pub mod units;

@@ -184,13 +184,10 @@ pub fn unescape_into(raw: &[u8], out: &mut Vec<u8>) {
     while let Some(at) = memchr(b'\\', rest) {
         let (before, escape) = rest.split_at(at);
         out.extend_from_slice(before);
-        let (&[_, letter], after) = (match escape.split_first_chunk() {
-            Some(split) => split,
-            None => {
-                out.extend_from_slice(escape);
-                return;
-            }
-        });
+        let Some((&[_, letter], after)) = escape.split_first_chunk() else {
+            out.extend_from_slice(escape);
+            return;
+        };
         rest = after;
         match letter {
             b'n' => out.push(b'\n'),

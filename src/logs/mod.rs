@@ -9,11 +9,17 @@
 
 pub mod aggregate;
 pub mod audit;
+pub mod decode;
 pub mod event;
 pub mod fields;
 pub mod format;
+pub mod input;
+pub mod reader;
 pub mod record;
 pub mod request;
+pub mod scan;
 pub mod signature;
+pub mod summary;
 pub mod timeline;
 pub mod timestamp;
+pub mod wrapper;

@@ -117,11 +117,13 @@ impl StreamSummary {
         }
         self.segment.absorb(later.segment);
         for file in later.files {
-            match self.files.last_mut() {
+            if let Some(last) = self.files.last_mut().filter(|last| last.name == file.name) {
                 // The next chunk of the same file.
-                Some(last) if last.name == file.name => last.absorb(&file),
-                _ if self.files.len() < MAX_FILES => self.files.push(file),
-                _ => self.more_files += 1,
+                last.absorb(&file);
+            } else if self.files.len() < MAX_FILES {
+                self.files.push(file);
+            } else {
+                self.more_files += 1;
             }
         }
         self.more_files += later.more_files;

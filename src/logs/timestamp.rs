@@ -123,10 +123,10 @@ pub fn complete(month: u32, day: u32, year: YearFrom) -> Option<i64> {
         };
         match year {
             YearFrom::NotAfter(_) if days <= reference + 1 => return Some(days * DAY_US),
-            YearFrom::Near(_) => {
-                if best.is_none_or(|old| (days - reference).abs() < (old - reference).abs()) {
-                    best = Some(days);
-                }
+            YearFrom::Near(_)
+                if best.is_none_or(|old| (days - reference).abs() < (old - reference).abs()) =>
+            {
+                best = Some(days);
             }
             _ => {}
         }
@@ -223,7 +223,8 @@ pub fn civil_days(year: i64, month: u32, day: u32) -> Option<i64> {
 
 /// The civil year of a day since the epoch.
 fn year_of(days: i64) -> i64 {
-    let mut year = 1970 + days.div_euclid(365);
+    // 146 097 days are 400 years; at most one too many, then back.
+    let mut year = 1971 + (days * 400).div_euclid(146_097);
     while civil_days(year, 1, 1).is_some_and(|first| first > days) {
         year -= 1;
     }
@@ -356,13 +357,7 @@ mod tests {
         ];
         for (text, want, zoned) in cases {
             let got = iso(text);
-            // A fraction in whole milliseconds is printed with three digits.
-            let want = want.replace("499200Z", "499200Z");
-            assert_eq!(
-                got.as_ref().map(|(time, ..)| Timestamp::parse(time)),
-                Some(Timestamp::parse(&want)),
-                "{text}"
-            );
+            assert_eq!(got.as_ref().map(|(time, ..)| &**time), Some(want), "{text}");
             assert_eq!(
                 got.map(|(_, len, zone)| (len, zone)),
                 Some((text.len(), zoned))
@@ -394,7 +389,7 @@ mod tests {
         );
         assert_eq!(
             epoch(b"1738557840904.059"),
-            Some(Timestamp(1_738_557_840_904_000))
+            Some(Timestamp(1_738_557_840_904_059))
         );
         assert_eq!(
             epoch(b"1.5265872990738947e+09"),

@@ -69,7 +69,16 @@ pub fn starts(text: &[u8]) -> bool {
     };
     let (name, after) = name.split_at(end);
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'@' | b'.');
-    !name.is_empty() && name.iter().all(plain) && after.trim_ascii_start().starts_with(b"\":")
+    !name.is_empty()
+        && name.iter().all(plain)
+        && after
+            .get(1..)
+            .is_some_and(|after| after.trim_ascii_start().starts_with(b":"))
+}
+
+/// Whether a whole audit record in the apiserver's own order starts here.
+pub fn is_audit(text: &[u8]) -> bool {
+    text.starts_with(AUDIT)
 }
 
 /// Whether the object is closed. Of an audit record only the end is looked at: its body may have
@@ -256,7 +265,8 @@ fn record<'a>(
     }
 }
 
-fn audit<'a>(text: &'a [u8], cache: &mut TimeCache) -> Parsed<'a> {
+/// Reads an audit record: its stage's time from the end, everything else when asked for.
+pub fn audit<'a>(text: &'a [u8], cache: &mut TimeCache) -> Parsed<'a> {
     let fields = Fields::Json(text);
     let mut parsed = Parsed::bare(Encoding::Audit, b"");
     parsed.fields = fields;

@@ -1,0 +1,3 @@
+//! Bytes to values, without knowing what they are for.
+
+pub mod inflate;

@@ -1,0 +1,221 @@
+//! Bytes to records: lines out of blocks, wrappers off, parts joined, encodings read.
+//!
+//! One [`Decoder`] serves one chunk or one sequential stream. Bare and CRI-wrapped lines in
+//! etcd's, klog's and the audit log's own forms take a path by position that allocates nothing;
+//! everything else goes the slow way, where nothing is too odd. The law that must hold whatever
+//! comes in: `parsed + unparsed = lines`.
+
+mod entry;
+mod fast;
+mod open;
+mod slow;
+
+use memchr::memchr;
+
+use crate::clock::Timestamp;
+
+use super::format::Parsed;
+use super::record::{Encoding, Level, Outer, Record};
+use super::timestamp::TimeCache;
+
+use entry::Entry;
+use open::{Open, Part};
+
+pub use slow::LineStart;
+
+/// What is known about a file before its first line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DecodeContext {
+    /// What a date without a year is completed from: the file's last change, or now.
+    pub reference: Option<Timestamp>,
+}
+
+/// What became of the lines. A joined record counts with all its lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineCounts {
+    /// Lines seen.
+    pub lines: u64,
+    /// Lines of records in a known encoding or from a wrapper that makes any text a record,
+    /// lines that belong to one, and blank ones.
+    pub parsed: u64,
+    /// Lines that nothing explains. They are records too, as [`Encoding::Bare`].
+    pub unparsed: u64,
+    /// Blank lines, which are among the parsed.
+    pub blank: u64,
+    /// Records handed out.
+    pub records: u64,
+    /// Records made from parts or continuation lines that grew over their limit and were cut.
+    pub cut: u64,
+    /// Records that were not in their program's own form, so that the fast path passed.
+    pub slow: u64,
+}
+
+impl LineCounts {
+    /// Adds another count.
+    pub fn add(&mut self, other: &LineCounts) {
+        self.lines += other.lines;
+        self.parsed += other.parsed;
+        self.unparsed += other.unparsed;
+        self.blank += other.blank;
+        self.records += other.records;
+        self.cut += other.cut;
+        self.slow += other.slow;
+    }
+}
+
+/// What takes the records.
+pub type Sink<'s> = dyn FnMut(&Record<'_>) + 's;
+
+/// Reads lines as records. See the module for what it promises.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    context: DecodeContext,
+    cache: TimeCache,
+    counts: LineCounts,
+    /// Parts of lines that a container runtime split, for each output stream.
+    parts: [Option<Part>; 2],
+    /// A record that goes on in the next line.
+    open: Option<Open>,
+    /// A journal entry of many lines.
+    entry: Option<Entry>,
+    /// Whether lines of a dump belong to the record before them.
+    dump: bool,
+    /// Whether any of the above makes the next line more than itself.
+    busy: bool,
+    /// Buffers for unescaped texts, reused.
+    scratch: Vec<Vec<u8>>,
+}
+
+impl Decoder {
+    /// A decoder for one chunk or stream.
+    pub fn new(context: DecodeContext) -> Self {
+        Decoder {
+            context,
+            ..Decoder::default()
+        }
+    }
+
+    /// Reads a block of whole lines; its last line may lack its newline. `first_line` is the
+    /// number of its first line, from 1, in whatever count the caller keeps.
+    pub fn block(&mut self, block: &[u8], first_line: u64, sink: &mut impl FnMut(&Record<'_>)) {
+        let mut number = first_line;
+        let mut rest = block;
+        while !rest.is_empty() {
+            let (line, next) = match memchr(b'\n', rest) {
+                Some(end) => (
+                    rest.get(..end).unwrap_or_default(),
+                    rest.get(end + 1..).unwrap_or_default(),
+                ),
+                None => (rest, &rest[..0]),
+            };
+            self.counts.lines += 1;
+            if self.busy || !self.fast(line, number, sink) {
+                self.counts.slow += 1;
+                self.slow(line, number, sink);
+            }
+            number += 1;
+            rest = next;
+        }
+    }
+
+    /// Ends the stream: what is still open is given out as it is.
+    pub fn finish(&mut self, sink: &mut impl FnMut(&Record<'_>)) {
+        self.flush_all(sink);
+    }
+
+    /// What became of the lines so far. Lines of records that are still open are in `lines` only.
+    pub fn counts(&self) -> LineCounts {
+        self.counts
+    }
+
+    fn flush_all(&mut self, sink: &mut Sink<'_>) {
+        self.flush_entry(sink);
+        for lane in 0..self.parts.len() {
+            self.flush_part(lane, sink);
+        }
+        self.flush_open(sink);
+        self.settle_busy();
+    }
+
+    fn settle_busy(&mut self) {
+        self.busy = self.open.is_some()
+            || self.entry.is_some()
+            || self.dump
+            || self.parts.iter().any(Option::is_some);
+    }
+
+    fn emit(&mut self, parsed: Parsed<'_>, piece: &Piece<'_>, known: bool, sink: &mut Sink<'_>) {
+        self.dump = match parsed.encoding {
+            Encoding::Klog => parsed.level == Level::Fatal,
+            Encoding::ZapConsole => parsed.level >= Level::Error,
+            Encoding::ZapJson => parsed.level == Level::Fatal,
+            _ => false,
+        };
+        let mut record = parsed.into_record(piece.line, piece.line_end, piece.outer);
+        if record.level == Level::Unknown {
+            record.level = piece.level;
+        }
+        if record.logger.is_empty() {
+            record.logger = piece.package;
+        }
+        self.counts.records += 1;
+        self.counts.cut += u64::from(piece.grown);
+        self.settle(known, piece.lines);
+        sink(&record);
+    }
+
+    fn settle(&mut self, known: bool, lines: u64) {
+        if known {
+            self.counts.parsed += lines;
+        } else {
+            self.counts.unparsed += lines;
+        }
+    }
+}
+
+/// A text on its way to a record: where it stands, and what its wrappers said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Piece<'a> {
+    line: u64,
+    line_end: u64,
+    /// How many lines are settled with it.
+    lines: u64,
+    outer: Outer<'a>,
+    /// Whether the wrapper's time names its zone.
+    zoned: bool,
+    level: Level,
+    package: &'a [u8],
+    /// The wrapper makes any text a record.
+    syslog: bool,
+    /// It was joined and is over, so it must not wait for more.
+    last: bool,
+    /// It grew over its limit, and lost its end.
+    grown: bool,
+}
+
+impl<'a> Piece<'a> {
+    fn at(line: u64) -> Self {
+        Piece {
+            line,
+            line_end: line,
+            lines: 1,
+            ..Piece::default()
+        }
+    }
+
+    /// The outermost wrapper's time, unless an inner one knows its zone better.
+    fn time(&mut self, time: Option<Timestamp>, zoned: bool) {
+        if time.is_some() && (self.outer.time.is_none() || zoned && !self.zoned) {
+            self.outer.time = time;
+            self.zoned = zoned;
+        }
+    }
+
+    fn ident(&mut self, ident: Option<&'a [u8]>, host: Option<&'a [u8]>) {
+        self.outer.ident = self.outer.ident.or(ident.filter(|name| !name.is_empty()));
+        self.outer.host = self.outer.host.or(host.filter(|name| !name.is_empty()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,469 @@
+//! The way of all other lines: clean, unwrap until nothing matches, join, read.
+
+use memchr::memchr;
+
+use crate::logs::format::json::{Completeness, completeness};
+use crate::logs::format::object::{self, Object, Stream, Wrapped};
+use crate::logs::format::{Parsed, Reference, capnslog, klog, parse_text, starts_record, zap};
+use crate::logs::record::{Encoding, Fields, Level};
+use crate::logs::timestamp::{TimeCache, YearFrom};
+use crate::logs::wrapper::{self, clean, salvage, syslog};
+
+use super::entry;
+use super::open::{OpenKind, is_dump, starts_dump};
+use super::{Decoder, Piece, Sink};
+
+/// Most wrappers around one line.
+const LAYERS: u8 = 12;
+
+impl Decoder {
+    pub(super) fn slow(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) {
+        if self.in_entry(line, number, sink) {
+            self.settle_busy();
+            return;
+        }
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = clean::strip_start(text);
+        let piece = Piece::at(number);
+        if text.trim_ascii().is_empty() {
+            self.blank(text, &piece, sink);
+        } else if memchr(0x1b, text).is_some() {
+            let mut clean = self.buffer();
+            clean::strip_ansi(text, &mut clean);
+            self.unwrap(&clean, piece, 0, sink);
+            self.give_back(clean);
+        } else {
+            self.unwrap(text, piece, 0, sink);
+        }
+        self.settle_busy();
+    }
+
+    /// A blank line belongs to an open record, or to nothing.
+    fn blank(&mut self, text: &[u8], piece: &Piece<'_>, sink: &mut Sink<'_>) {
+        self.counts.blank += piece.lines;
+        if self.open.is_none() || !self.goes_on(text, piece, sink) {
+            self.settle(true, piece.lines);
+        }
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        let mut buffer = self.scratch.pop().unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+
+    fn give_back(&mut self, buffer: Vec<u8>) {
+        // A line of megabytes must not be kept for ever.
+        if self.scratch.len() < 4 && buffer.capacity() <= 1 << 20 {
+            self.scratch.push(buffer);
+        }
+    }
+
+    /// Takes wrappers off until none is left.
+    pub(super) fn unwrap<'a>(
+        &mut self,
+        text: &'a [u8],
+        mut piece: Piece<'a>,
+        depth: u8,
+        sink: &mut Sink<'_>,
+    ) {
+        let mut text = text;
+        for layer in depth..LAYERS {
+            let bare = clean::strip_start(text.trim_ascii_start());
+            if bare.first() == Some(&b'{') && (object::starts(bare) || piece.last) {
+                self.object_line(bare, piece, layer, sink);
+                return;
+            }
+            let Some(peeled) = wrapper::peel(bare, &mut self.cache) else {
+                break;
+            };
+            let time = peeled.time.and_then(|time| {
+                let year = self
+                    .context
+                    .reference
+                    .map_or(YearFrom::Nothing, YearFrom::NotAfter);
+                syslog::complete_time(time, piece.outer.time.map_or(year, YearFrom::Near))
+            });
+            piece.time(time, peeled.zoned);
+            piece.ident(peeled.ident, peeled.host);
+            if peeled.level != Level::Unknown {
+                piece.level = peeled.level;
+            }
+            piece.syslog |= peeled.syslog;
+            text = peeled.text;
+            if let Some((stream, more)) = peeled.part {
+                let lane = usize::from(stream == Stream::Stderr);
+                match self.part(lane, more, text, &piece, sink) {
+                    Some(whole) => text = whole,
+                    None => return,
+                }
+            }
+            if peeled.syslog {
+                piece.outer.cut |= is_cut(text);
+                if clean::has_octal(text) {
+                    let mut plain = self.buffer();
+                    clean::undo_octal(text, &mut plain);
+                    let mut clean = self.buffer();
+                    clean::strip_ansi(&plain, &mut clean);
+                    self.unwrap(&clean, piece, layer + 1, sink);
+                    self.give_back(clean);
+                    self.give_back(plain);
+                    return;
+                }
+            }
+        }
+        self.inner(text, piece, depth, sink);
+    }
+
+    /// A JSON object: a record, a wrapper, or the beginning of one.
+    fn object_line<'a>(
+        &mut self,
+        text: &'a [u8],
+        piece: Piece<'a>,
+        layer: u8,
+        sink: &mut Sink<'_>,
+    ) {
+        self.flush_open(sink);
+        let text = text.trim_ascii_end();
+        let end = if object::is_audit(text) && text.ends_with(b"}") {
+            Some(text.len())
+        } else {
+            match completeness(text) {
+                Completeness::Closed(end) => Some(end),
+                _ => None,
+            }
+        };
+        let Some(end) = end else {
+            // A tail that its terminal cut off never comes.
+            if piece.last || piece.outer.cut {
+                self.object(text, piece, layer, sink);
+            } else {
+                self.keep(text, &piece, OpenKind::Json);
+            }
+            return;
+        };
+        let (object, rest) = text.split_at(end);
+        let glued = rest.trim_ascii_start();
+        self.object(object, piece, layer, sink);
+        if starts_record(glued) && layer < LAYERS {
+            let piece = Piece { lines: 0, ..piece };
+            self.unwrap(glued, piece, layer + 1, sink);
+        }
+    }
+
+    fn object<'a>(&mut self, text: &'a [u8], piece: Piece<'a>, layer: u8, sink: &mut Sink<'_>) {
+        // A record that was torn by another one that starts inside it.
+        if let Some(at) = memchr::memmem::rfind(text, zap::HEAD).filter(|at| *at > 0)
+            && layer < LAYERS
+        {
+            let (torn, rest) = text.split_at(at);
+            self.object(
+                torn,
+                Piece {
+                    last: true,
+                    ..piece
+                },
+                layer + 1,
+                sink,
+            );
+            self.unwrap(rest, Piece { lines: 0, ..piece }, layer + 1, sink);
+            return;
+        }
+        match object::classify(text, &mut self.cache) {
+            Object::Record(parsed) => {
+                if layer < LAYERS && starts_record(&parsed.msg) {
+                    let msg = parsed.msg.into_owned();
+                    let mut inner = piece;
+                    inner.time(parsed.time, true);
+                    self.unwrap(&msg, inner, layer + 1, sink);
+                } else {
+                    self.emit(parsed, &piece, true, sink);
+                }
+            }
+            Object::Wrapper(wrapped) if layer < LAYERS => self.wrapped(wrapped, piece, layer, sink),
+            Object::Wrapper(_) | Object::Unknown => {
+                let mut parsed = Parsed::bare(Encoding::Bare, text);
+                parsed.fields = Fields::Json(text);
+                self.emit(parsed, &piece, piece.syslog, sink);
+            }
+        }
+    }
+
+    fn wrapped<'a>(
+        &mut self,
+        wrapped: Wrapped<'a>,
+        mut piece: Piece<'a>,
+        layer: u8,
+        sink: &mut Sink<'_>,
+    ) {
+        piece.time(wrapped.time, true);
+        piece.ident(wrapped.ident, wrapped.host);
+        if wrapped.level != Level::Unknown {
+            piece.level = wrapped.level;
+        }
+        if !wrapped.package.is_empty() {
+            piece.package = wrapped.package;
+        }
+        piece.syslog |= wrapped.journal;
+        piece.last = false;
+        let line = object::line_of(wrapped.text);
+        let mut text: &[u8] = &line;
+        let ended = text.ends_with(b"\n");
+        text = text.strip_suffix(b"\n").unwrap_or(text);
+        text = text.strip_suffix(b"\r").unwrap_or(text);
+        if let Some(stream) = wrapped.docker {
+            let lane = usize::from(stream == Stream::Stderr);
+            match self.part(lane, !ended, text, &piece, sink) {
+                Some(whole) => text = whole,
+                None => return,
+            }
+        }
+        self.lines(text, piece, layer, sink);
+    }
+
+    /// A text that may hold several lines of its own; the first settles for all.
+    pub(super) fn lines(&mut self, text: &[u8], piece: Piece<'_>, layer: u8, sink: &mut Sink<'_>) {
+        let mut piece = piece;
+        for line in text.split(|b| *b == b'\n') {
+            let mut clean = self.buffer();
+            let line = if memchr(0x1b, line).is_some() {
+                clean::strip_ansi(line, &mut clean);
+                &clean
+            } else {
+                line
+            };
+            if line.trim_ascii().is_empty() {
+                self.blank_inner(line, &piece, sink);
+            } else {
+                self.unwrap(line, piece, layer + 1, sink);
+            }
+            self.give_back(clean);
+            piece.lines = 0;
+        }
+    }
+
+    fn blank_inner(&mut self, text: &[u8], piece: &Piece<'_>, sink: &mut Sink<'_>) {
+        if self.open.is_none() || !self.goes_on(text, piece, sink) {
+            self.settle(true, piece.lines);
+        }
+    }
+
+    /// A text without wrappers that is no JSON object.
+    fn inner<'a>(&mut self, text: &'a [u8], piece: Piece<'a>, layer: u8, sink: &mut Sink<'_>) {
+        let bare = clean::strip_start(text.trim_ascii_start());
+        let starts = starts_record(bare) || piece.syslog && plain_start(text);
+        if starts || klog::is_trace(bare) {
+            self.flush_open(sink);
+        } else if self.goes_on(text, &piece, sink) {
+            return;
+        }
+        let reference = Reference {
+            outer: piece.outer.time,
+            outer_zoned: piece.zoned,
+            context: self.context.reference,
+        };
+        if let Some(parsed) = parse_text(bare, &reference, &mut self.cache) {
+            self.text_record(parsed, bare, piece, layer, sink);
+            return;
+        }
+        if bare.is_empty() {
+            self.settle(true, piece.lines);
+            return;
+        }
+        if self.dump && is_dump(text) || is_note(bare) {
+            self.settle(true, piece.lines);
+            return;
+        }
+        if starts_dump(bare) {
+            self.keep(bare, &piece, OpenKind::Dump);
+            return;
+        }
+        if layer < LAYERS && self.salvaged(bare, piece, layer, sink) {
+            return;
+        }
+        // capnslog that talks to the journal itself leaves time, level and package to its fields.
+        let native = matches!(
+            piece.outer.ident,
+            Some(b"etcd" | b"etcd.service" | b"etcd2")
+        );
+        let encoding = if native && piece.syslog {
+            Encoding::Capnslog
+        } else {
+            Encoding::Bare
+        };
+        self.emit(Parsed::bare(encoding, text), &piece, piece.syslog, sink);
+    }
+
+    fn text_record<'a>(
+        &mut self,
+        parsed: Parsed<'a>,
+        text: &'a [u8],
+        piece: Piece<'a>,
+        layer: u8,
+        sink: &mut Sink<'_>,
+    ) {
+        match parsed.encoding {
+            Encoding::Klog if !piece.last && !piece.outer.cut && klog::goes_on(text) => {
+                self.keep(text, &piece, OpenKind::Klog);
+            }
+            Encoding::Capnslog if layer < LAYERS => match capnslog::glued(text) {
+                Some(at) => {
+                    let (first, second) = text.split_at(at);
+                    let piece_of_rest = Piece { lines: 0, ..piece };
+                    self.unwrap(first.trim_ascii_end(), piece, layer + 1, sink);
+                    self.unwrap(second, piece_of_rest, layer + 1, sink);
+                }
+                None => self.emit(parsed, &piece, true, sink),
+            },
+            _ => self.emit(parsed, &piece, true, sink),
+        }
+    }
+
+    fn salvaged(&mut self, text: &[u8], piece: Piece<'_>, layer: u8, sink: &mut Sink<'_>) -> bool {
+        match salvage::find(text) {
+            Some(salvage::Found::Plain(rest)) => {
+                self.unwrap(rest, piece, layer + 1, sink);
+                true
+            }
+            Some(salvage::Found::Escaped(rest)) => {
+                let mut plain = self.buffer();
+                crate::logs::fields::unescape_into(rest, &mut plain);
+                self.unwrap(&plain, piece, layer + 1, sink);
+                self.give_back(plain);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes the lines of journal entries in export and verbose form.
+    fn in_entry(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) -> bool {
+        if let Some(entry) = &mut self.entry {
+            if entry.take(line) {
+                return true;
+            }
+            self.flush_entry(sink);
+        }
+        match entry::Entry::start(line, number, &mut self.cache) {
+            Some(entry) => {
+                self.flush_open(sink);
+                self.entry = Some(entry);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn flush_entry(&mut self, sink: &mut Sink<'_>) {
+        let Some(entry) = self.entry.take() else {
+            return;
+        };
+        let mut piece = Piece::at(entry.first_line());
+        piece.lines = entry.lines();
+        piece.line_end = entry.first_line() + entry.lines().saturating_sub(1);
+        piece.syslog = true;
+        piece.level = entry.level();
+        piece.package = entry.package();
+        piece.time(entry.time(), true);
+        piece.ident(entry.ident(), entry.host());
+        self.lines(entry.message(), piece, 0, sink);
+    }
+}
+
+/// Whether a terminal or a message limit took the end or the middle of a line away.
+fn is_cut(text: &[u8]) -> bool {
+    if text.ends_with(b">") {
+        // A request text ends in `>` too, but then inside quotes or before ` took too long`.
+        let request = text.ends_with(b" >") || text.ends_with(b">>");
+        return !request || text.first() == Some(&b'{');
+    }
+    if text.ends_with("…".as_bytes()) || memchr::memmem::find(text, " … ".as_bytes()).is_some()
+    {
+        return true;
+    }
+    // `Throttling request took ...t=32s`: the middle was elided.
+    memchr::memmem::find(text, b" ...")
+        .is_some_and(|at| text.get(at + 4).is_some_and(u8::is_ascii_alphanumeric))
+}
+
+/// journalctl's own lines: `-- Boot 4f… --`, `-- Logs begin at …`.
+fn is_note(text: &[u8]) -> bool {
+    text.starts_with(b"-- ")
+        && (text.ends_with(b" --")
+            || text.starts_with(b"-- Logs begin at ")
+            || text.starts_with(b"-- Journal begins at ")
+            || text.starts_with(b"-- Boot ")
+            || text.starts_with(b"-- cursor: "))
+}
+
+/// How a line begins, as far as cutting a file before it is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineStart {
+    /// Whether a record surely starts here.
+    pub sure: bool,
+    /// Whether a runtime's part of a line is open after this line, and on which output.
+    pub part: Option<(usize, bool)>,
+}
+
+impl LineStart {
+    /// Looks at one line, without its newline.
+    pub fn of(line: &[u8], cache: &mut TimeCache) -> Self {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.starts_with(b"__CURSOR=") || entry::Entry::start(line, 1, cache).is_some() {
+            return LineStart {
+                sure: true,
+                part: None,
+            };
+        }
+        let mut start = LineStart::default();
+        start.look(clean::strip_start(line), cache, 0, false);
+        start
+    }
+
+    fn look(&mut self, text: &[u8], cache: &mut TimeCache, depth: u8, syslog: bool) {
+        let bare = clean::strip_start(text.trim_ascii_start());
+        if depth >= LAYERS {
+            return;
+        }
+        if bare.first() == Some(&b'{') {
+            self.object(bare, cache, depth);
+            return;
+        }
+        match wrapper::peel(bare, cache) {
+            Some(peeled) => {
+                if let Some((stream, more)) = peeled.part {
+                    self.part = Some((usize::from(stream == Stream::Stderr), more));
+                }
+                self.look(peeled.text, cache, depth + 1, syslog || peeled.syslog);
+            }
+            None => self.sure = starts_record(bare) || syslog && plain_start(text),
+        }
+    }
+
+    fn object(&mut self, text: &[u8], cache: &mut TimeCache, depth: u8) {
+        self.sure = object::starts(text);
+        if text.starts_with(zap::HEAD) || object::is_audit(text) {
+            return;
+        }
+        let Object::Wrapper(wrapped) = object::classify(text, cache) else {
+            return;
+        };
+        let line = object::line_of(wrapped.text);
+        if let Some(stream) = wrapped.docker {
+            let more = !line.ends_with(b"\n");
+            self.part = Some((usize::from(stream == Stream::Stderr), more));
+        }
+        self.sure = false;
+        let first = line.split(|b| *b == b'\n').next().unwrap_or_default();
+        self.look(first, cache, depth + 1, wrapped.journal);
+    }
+}
+
+/// Whether a text that its wrapper alone makes a record starts a new one.
+fn plain_start(text: &[u8]) -> bool {
+    let first = text.first().copied().unwrap_or(b' ');
+    !first.is_ascii_whitespace()
+        && !matches!(first, b'}' | b']' | b'"' | b'{')
+        && !klog::is_trace(text)
+        && !is_dump(text)
+}

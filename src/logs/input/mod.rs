@@ -1,0 +1,157 @@
+//! Which files hold logs, and which of them are one stream.
+//!
+//! A stream is what one writer wrote: a container with its restarts and rotations, a unit, a
+//! file. Its files are in time order, and no file is in two places, whatever links lead to it.
+
+use std::path::PathBuf;
+
+use crate::clock::Timestamp;
+use crate::formats::inflate::Compression;
+
+use super::event::Component;
+
+/// What is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The streams, by their ids.
+    pub streams: Vec<Stream>,
+    /// What was named or found and cannot be read.
+    pub problems: Vec<Problem>,
+    /// What lies in the folders and is no log.
+    pub skipped: Skipped,
+}
+
+/// What one writer wrote.
+#[derive(Clone, Debug, Default)]
+pub struct Stream {
+    /// Stable name: `namespace/pod/container`, with the node in front where the path has it, or
+    /// the path without its rotation's suffix.
+    pub id: String,
+    /// Who wrote it, as far as names tell.
+    pub component: Component,
+    /// Node, where the path names it.
+    pub node: Option<String>,
+    /// Namespace of the pod.
+    pub namespace: Option<String>,
+    /// Pod.
+    pub pod: Option<String>,
+    /// Container.
+    pub container: Option<String>,
+    /// Its files, oldest first.
+    pub files: Vec<LogFile>,
+}
+
+/// One file, pipe or command.
+#[derive(Clone, Debug)]
+pub struct LogFile {
+    /// Its name for people: the path as it was given or found.
+    pub name: String,
+    /// Where its bytes come from.
+    pub source: Source,
+    /// Its length when it was found; 0 for what has none.
+    pub size: u64,
+    /// Its last change.
+    pub modified: Option<Timestamp>,
+    /// How it is compressed, by its first bytes.
+    pub compression: Option<Compression>,
+}
+
+/// Where bytes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A regular file.
+    File {
+        /// Path to open it by.
+        path: PathBuf,
+        /// Device and inode when it was found, so that a rotation in between is seen.
+        id: FileId,
+    },
+    /// A fifo or device that the user named.
+    Pipe(PathBuf),
+    /// Standard input.
+    Stdin,
+    /// What a command prints: program and arguments, run without a shell.
+    Command(Vec<String>),
+}
+
+/// A file's identity on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId {
+    /// Device.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+}
+
+/// Something that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What.
+    pub path: String,
+    /// Why, in words.
+    pub why: String,
+    /// Whether the user named it, so that its absence is more than an aside.
+    pub named: bool,
+}
+
+/// What was passed over, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Files that are no logs, by name or by their first bytes.
+    pub other: u64,
+    /// Empty files.
+    pub empty: u64,
+    /// Further ways to a file that is read already.
+    pub duplicates: u64,
+    /// Sockets, devices and fifos in folders.
+    pub special: u64,
+    /// Files that were last changed before the window.
+    pub old: u64,
+}
+
+impl LogFile {
+    /// A whole regular file, as it is now.
+    pub fn open_path(path: impl Into<PathBuf>) -> std::io::Result<Self> {
+        use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+        let path = path.into();
+        let file = open(&path)?;
+        let meta = file.metadata()?;
+        let mut head = [0; 8];
+        let len = if meta.is_file() {
+            file.read_at(&mut head, 0)?
+        } else {
+            0
+        };
+        let source = if meta.is_file() {
+            Source::File {
+                path: path.clone(),
+                id: FileId {
+                    dev: meta.dev(),
+                    ino: meta.ino(),
+                },
+            }
+        } else {
+            Source::Pipe(path.clone())
+        };
+        Ok(LogFile {
+            name: path.display().to_string(),
+            source,
+            size: meta.len(),
+            modified: modified(&meta),
+            compression: Compression::detect(head.get(..len).unwrap_or_default()),
+        })
+    }
+}
+
+/// When a file last changed.
+pub(super) fn modified(meta: &std::fs::Metadata) -> Option<Timestamp> {
+    use std::os::unix::fs::MetadataExt as _;
+    let secs = meta.mtime();
+    (secs > 0).then(|| Timestamp::from_secs(secs).add_us(meta.mtime_nsec() / 1000))
+}
+
+/// Opens what the user named, or what was found under it.
+pub(super) fn open(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    #[expect(clippy::disallowed_methods, reason = "paths that the user named")]
+    std::fs::File::open(path)
+}

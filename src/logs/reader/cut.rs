@@ -1,0 +1,121 @@
+//! Where a file may be cut so that no record is split.
+//!
+//! The rule looks at the file's bytes alone, so that the threads on both sides of a cut find the
+//! same place: from the nominal offset on, the first line that surely starts a record while no
+//! runtime's part of a line is open. Decoders end every open record before such a line, so that
+//! a cut there changes nothing. Where none is found nearby, the chunk before goes on.
+
+use std::fs::File;
+use std::io;
+
+use memchr::memchr;
+
+use crate::logs::decode::LineStart;
+use crate::logs::timestamp::TimeCache;
+
+use super::{Chunk, read_at};
+
+/// How far before the nominal place open parts are looked for. Runtimes split at 16 KiB.
+const BACK: u64 = 128 << 10;
+/// How far a safe place is looked for.
+const AHEAD: u64 = 1 << 20;
+/// How much is read at once.
+const STEP: usize = 64 << 10;
+
+/// The real bounds of a chunk; the same start and end where it has nothing of its own.
+pub(super) fn bounds(file: &File, chunk: Chunk, size: u64) -> io::Result<(u64, Option<u64>)> {
+    let start = match chunk.start {
+        0 => Some(0),
+        nominal => safe_cut(file, nominal)?,
+    };
+    let Some(start) = start else {
+        return Ok((chunk.start, Some(chunk.start)));
+    };
+    if chunk.end == u64::MAX {
+        return Ok((start, None));
+    }
+    let length = (chunk.end - chunk.start).max(1);
+    let mut nominal = chunk.end;
+    // The last chunk has no nominal end, and may be longer than the others: see `chunks_of`.
+    while nominal + length.div_ceil(2) <= size {
+        if let Some(end) = safe_cut(file, nominal)? {
+            return Ok((start, Some(end)));
+        }
+        nominal += length;
+    }
+    Ok((start, None))
+}
+
+/// The safe place for a nominal one.
+pub(super) fn safe_cut(file: &File, nominal: u64) -> io::Result<Option<u64>> {
+    let from = nominal.saturating_sub(BACK);
+    let mut window = Window {
+        file,
+        from,
+        bytes: Vec::new(),
+    };
+    // The first whole line of the window.
+    let mut at = if from == 0 {
+        0
+    } else {
+        match window.line_end(0)? {
+            Some(end) => end,
+            None => return Ok(None),
+        }
+    };
+    let mut cache = TimeCache::default();
+    let mut open = [false; 2];
+    loop {
+        let offset = from + at as u64;
+        if offset > nominal + AHEAD {
+            return Ok(None);
+        }
+        let Some(end) = window.line_end(at)? else {
+            return Ok(None);
+        };
+        let line = window.bytes.get(at..end).unwrap_or_default();
+        let start = LineStart::of(line.strip_suffix(b"\n").unwrap_or(line), &mut cache);
+        if offset >= nominal && start.sure && open == [false; 2] {
+            return Ok(Some(offset));
+        }
+        if let Some((lane, more)) = start.part
+            && let Some(open) = open.get_mut(lane)
+        {
+            *open = more;
+        }
+        at = end;
+    }
+}
+
+struct Window<'f> {
+    file: &'f File,
+    from: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// Just after the newline of the line at `at`, reading on as needed.
+    fn line_end(&mut self, at: usize) -> io::Result<Option<usize>> {
+        let mut search = at;
+        loop {
+            if let Some(found) = self
+                .bytes
+                .get(search..)
+                .and_then(|rest| memchr(b'\n', rest))
+            {
+                return Ok(Some(search + found + 1));
+            }
+            search = self.bytes.len();
+            if search as u64 > BACK + 2 * AHEAD {
+                return Ok(None);
+            }
+            self.bytes.resize(search + STEP, 0);
+            let room = self.bytes.get_mut(search..).unwrap_or_default();
+            let len = read_at(self.file, room, self.from + search as u64)?;
+            self.bytes.truncate(search + len);
+            if len == 0 {
+                return Ok(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Files to blocks of whole lines.
+//!
+//! A plain file is cut into chunks at places that depend on its bytes alone, so that any number
+//! of threads gives the same answer; a chunk is read with `pread` into one reused buffer, which
+//! copes with logrotate's truncation where a memory map would die. What is compressed, piped or
+//! printed by a command is read in sequence, with its inflation on a thread of its own.
+
+mod cut;
+mod lines;
+mod pipe;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+use crate::formats::inflate::Limits;
+
+use super::input::{FileId, LogFile, Source};
+
+use lines::{Lines, Range};
+use pipe::Pipe;
+
+/// Nominal length of a chunk.
+pub const CHUNK: u64 = 8 << 20;
+
+/// How to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// Bytes read at once; 256 KiB stays inside the second-level cache.
+    pub buffer: usize,
+    /// Longest line that is kept whole.
+    pub max_line: usize,
+    /// What is kept of a longer one.
+    pub cut_line: usize,
+    /// Give the page cache back behind the reader, as a guest on a sick node does.
+    pub give_back: bool,
+    /// Limits on what comes out of compressed files.
+    pub limits: Limits,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        ReadOptions {
+            buffer: 256 << 10,
+            // Audit records hold whole request bodies, of which etcd takes 1.5 MiB by default.
+            max_line: 16 << 20,
+            cut_line: 1 << 20,
+            give_back: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A part of a file that one thread reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its place among the file's chunks, from 0.
+    pub index: u32,
+    /// Nominal beginning; the real one is the next safe place from here on.
+    pub start: u64,
+    /// Nominal end. `u64::MAX` is the end of the file, wherever it is by then.
+    pub end: u64,
+}
+
+impl Chunk {
+    /// All of a file, pipe or command.
+    pub const WHOLE: Chunk = Chunk {
+        index: 0,
+        start: 0,
+        end: u64::MAX,
+    };
+}
+
+/// The chunks of a file: one for what can only be read in sequence.
+pub fn chunks(file: &LogFile) -> Vec<Chunk> {
+    chunks_of(file, CHUNK)
+}
+
+/// Like [`chunks`], of another nominal length.
+pub fn chunks_of(file: &LogFile, length: u64) -> Vec<Chunk> {
+    if file.compression.is_some() || !matches!(file.source, Source::File { .. }) {
+        return vec![Chunk::WHOLE];
+    }
+    // A last chunk of less than half its length is not worth a search for its beginning.
+    let length = length.max(1);
+    let count = ((file.size + length / 2) / length).max(1);
+    let last = count - 1;
+    (0..count)
+        .map(|index| Chunk {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            start: index * length,
+            end: if index == last {
+                u64::MAX
+            } else {
+                (index + 1) * length
+            },
+        })
+        .collect()
+}
+
+/// Whole lines, as they stand in the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// The lines. The last one of a file may lack its newline.
+    pub bytes: &'a [u8],
+    /// Where the block begins, in bytes from the beginning of the (inflated) file.
+    pub offset: u64,
+}
+
+/// What a reader met besides lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadStats {
+    /// Bytes given out.
+    pub bytes: u64,
+    /// Bytes read from the disk or pipe.
+    pub bytes_read: u64,
+    /// Lines that were longer than the limit, of which only the beginning was given out.
+    pub cut_lines: u64,
+    /// Bytes that these lost.
+    pub skipped_bytes: u64,
+    /// Whether the file became shorter while it was read.
+    pub truncated: bool,
+}
+
+/// Gives the blocks of one chunk.
+#[derive(Debug)]
+pub struct BlockReader {
+    lines: Lines,
+    source: Input,
+}
+
+#[derive(Debug)]
+enum Input {
+    Range(Range),
+    Pipe(Pipe),
+}
+
+impl io::Read for Input {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Input::Range(range) => range.read(buf),
+            Input::Pipe(pipe) => pipe.read(buf),
+        }
+    }
+}
+
+/// Opens one chunk of a file. `buffer` is any buffer to reuse; [`BlockReader::into_buffer`] gives
+/// it back.
+pub fn open(
+    file: &LogFile,
+    chunk: Chunk,
+    options: &ReadOptions,
+    buffer: Vec<u8>,
+) -> io::Result<BlockReader> {
+    let lines = |offset| Lines::new(buffer, offset, options);
+    match &file.source {
+        Source::File { path, id } => {
+            let opened = open_same(path, *id)?;
+            if file.compression.is_some() {
+                let pipe = Pipe::inflate(opened, options)?;
+                return Ok(BlockReader {
+                    lines: lines(0),
+                    source: Input::Pipe(pipe),
+                });
+            }
+            let size = file.size;
+            let (start, end) = cut::bounds(&opened, chunk, size)?;
+            let range = Range::new(opened, start, end, options.give_back);
+            Ok(BlockReader {
+                lines: lines(start),
+                source: Input::Range(range),
+            })
+        }
+        other => Ok(BlockReader {
+            lines: lines(0),
+            source: Input::Pipe(Pipe::open(other, options)?),
+        }),
+    }
+}
+
+impl BlockReader {
+    /// The next block; `None` at the end. After an error, nothing more comes; all that was read
+    /// before it was given.
+    pub fn next_block(&mut self) -> io::Result<Option<Block<'_>>> {
+        self.lines.next(&mut self.source)
+    }
+
+    /// What it met so far.
+    pub fn stats(&self) -> ReadStats {
+        let mut stats = self.lines.stats();
+        match &self.source {
+            Input::Range(range) => stats.truncated = range.truncated(),
+            Input::Pipe(pipe) => stats.bytes_read = pipe.bytes_read(),
+        }
+        stats
+    }
+
+    /// The buffer, to be used again.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.lines.into_buffer()
+    }
+}
+
+/// Opens a file that was found before; when it was rotated away since, finds it by its inode
+/// beside its old name.
+fn open_same(path: &std::path::Path, id: FileId) -> io::Result<File> {
+    let same = |file: &File| {
+        file.metadata()
+            .map(|meta| (meta.dev(), meta.ino()) == (id.dev, id.ino))
+    };
+    let gone = match super::input::open(path) {
+        Ok(file) if same(&file)? => return Ok(file),
+        Ok(_) => io::Error::new(
+            io::ErrorKind::NotFound,
+            "was rotated away while it was to be read",
+        ),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => err,
+        Err(err) => return Err(err),
+    };
+    let Some(folder) = path.parent() else {
+        return Err(gone);
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the folder of a path that the user named"
+    )]
+    let entries = std::fs::read_dir(folder);
+    for entry in entries.into_iter().flatten().take(10_000).flatten() {
+        if std::os::unix::fs::DirEntryExt::ino(&entry) != id.ino {
+            continue;
+        }
+        if let Ok(file) = super::input::open(&entry.path())
+            && same(&file)?
+        {
+            return Ok(file);
+        }
+    }
+    Err(gone)
+}
+
+/// Reads exactly what is there at an offset, up to the buffer's length.
+fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + done as u64) {
+            Ok(0) => break,
+            Ok(len) => done += len,
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests;

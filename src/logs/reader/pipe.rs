@@ -1,0 +1,211 @@
+//! Sources that can only be read in sequence: compressed files, pipes, standard input, commands.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use crate::formats::inflate::Inflate;
+use crate::logs::input::Source;
+
+use super::ReadOptions;
+
+/// Bytes of a buffer that goes from the inflating thread to the parsing one.
+const BUFFER: usize = 1 << 20;
+/// Buffers on their way.
+const AHEAD: usize = 2;
+/// Most that is kept of what a command says on its standard error.
+const STDERR_MAX: u64 = 4096;
+
+type Message = io::Result<Vec<u8>>;
+
+/// The reading end.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    /// Emptied when the source is over.
+    receive: Option<Receiver<Message>>,
+    /// Used buffers go back to be filled again.
+    back: SyncSender<Vec<u8>>,
+    current: Vec<u8>,
+    at: usize,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl Pipe {
+    /// A compressed file.
+    pub(super) fn inflate(file: File, options: &ReadOptions) -> io::Result<Self> {
+        Pipe::spawn(file, None, options)
+    }
+
+    /// A pipe, standard input, or a command.
+    pub(super) fn open(source: &Source, options: &ReadOptions) -> io::Result<Self> {
+        match source {
+            Source::File { path, .. } | Source::Pipe(path) => {
+                Pipe::spawn(crate::logs::input::open(path)?, None, options)
+            }
+            Source::Stdin => Pipe::spawn(io::stdin(), None, options),
+            Source::Command(argv) => {
+                let (program, args) = argv
+                    .split_first()
+                    .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no command"))?;
+                let mut child = Command::new(program)
+                    .args(args)
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()?;
+                let out = child
+                    .stdout
+                    .take()
+                    .ok_or_else(|| io::Error::other("no output of the command"))?;
+                Pipe::spawn(out, Some(Running(child)), options)
+            }
+        }
+    }
+
+    fn spawn(
+        source: impl Read + Send + 'static,
+        child: Option<Running>,
+        options: &ReadOptions,
+    ) -> io::Result<Self> {
+        let (send, receive) = sync_channel(AHEAD);
+        let (back, empty) = sync_channel(AHEAD + 2);
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let limits = options.limits;
+        let count = Arc::clone(&bytes_read);
+        thread::Builder::new()
+            .name("inflate".to_owned())
+            .spawn(move || {
+                let mut child = child;
+                match Inflate::new(source, limits) {
+                    Ok(mut inflate) => {
+                        let over = pump(&mut inflate, &send, &empty, &count);
+                        // Nobody listens any more, or the command is over.
+                        if !over && let Some(child) = &mut child {
+                            child.0.kill().ok();
+                        }
+                    }
+                    Err(err) => {
+                        send.send(Err(err)).ok();
+                    }
+                }
+                if let Some(err) = child.and_then(Running::failure) {
+                    send.send(Err(err)).ok();
+                }
+            })?;
+        Ok(Pipe {
+            receive: Some(receive),
+            back,
+            current: Vec::new(),
+            at: 0,
+            bytes_read,
+        })
+    }
+
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+}
+
+/// Fills buffers until the source is over (`true`) or nobody takes them (`false`).
+fn pump<R: Read>(
+    inflate: &mut Inflate<R>,
+    send: &SyncSender<Message>,
+    empty: &Receiver<Vec<u8>>,
+    count: &AtomicU64,
+) -> bool {
+    loop {
+        let mut buf = empty.try_recv().unwrap_or_default();
+        buf.resize(BUFFER, 0);
+        let mut len = 0;
+        // A slow pipe gives little at a time, and what it gives must not wait.
+        let err = loop {
+            let room = buf.get_mut(len..).unwrap_or_default();
+            match inflate.read(room) {
+                Ok(0) => break None,
+                Ok(more) => len += more,
+                Err(err) => break Some(err),
+            }
+            if len == BUFFER || inflate.compression().is_none() {
+                break None;
+            }
+        };
+        count.store(inflate.bytes_in(), Ordering::Relaxed);
+        buf.truncate(len);
+        let over = len == 0 && err.is_none();
+        if !over && len > 0 && send.send(Ok(buf)).is_err() {
+            return false;
+        }
+        if let Some(err) = err {
+            send.send(Err(err)).ok();
+            return true;
+        }
+        if over {
+            return true;
+        }
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.at >= self.current.len() {
+            let Some(receive) = &self.receive else {
+                return Ok(0);
+            };
+            match receive.recv() {
+                Ok(Ok(next)) => {
+                    let used = std::mem::replace(&mut self.current, next);
+                    self.at = 0;
+                    if used.capacity() > 0 {
+                        self.back.try_send(used).ok();
+                    }
+                }
+                Ok(Err(err)) => {
+                    self.receive = None;
+                    return Err(err);
+                }
+                Err(_) => {
+                    self.receive = None;
+                    return Ok(0);
+                }
+            }
+        }
+        let ready = self.current.get(self.at..).unwrap_or_default();
+        let len = ready.len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..len), ready.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.at += len;
+        Ok(len)
+    }
+}
+
+/// A command that is not left behind.
+#[derive(Debug)]
+struct Running(Child);
+
+impl Running {
+    /// Waits for its end; what it says when that is not a good one.
+    fn failure(mut self) -> Option<io::Error> {
+        let mut said = Vec::new();
+        if let Some(stderr) = self.0.stderr.take() {
+            stderr.take(STDERR_MAX).read_to_end(&mut said).ok();
+        }
+        let status = self.0.wait().ok()?;
+        if status.success() || status.code().is_none() {
+            return None;
+        }
+        let said = String::from_utf8_lossy(&said);
+        Some(io::Error::other(format!("{status}: {}", said.trim())))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}

@@ -1,0 +1,82 @@
+//! Wrappers: what runtimes, journals, shippers and people put around a line. Each is taken off
+//! only where its shape is strict, and they nest: syslog around CRI around JSON around capnslog.
+
+pub mod clean;
+pub mod cri;
+pub mod prefix;
+pub mod salvage;
+pub mod syslog;
+
+use crate::clock::Timestamp;
+
+use super::format::object::Stream;
+use super::format::starts_record;
+use super::record::Level;
+use super::timestamp::TimeCache;
+
+/// What one wrapper said, and the text inside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peeled<'a> {
+    /// The text inside.
+    pub text: &'a [u8],
+    /// When the wrapper got it.
+    pub time: Option<Timestamp>,
+    /// Whether that time names its zone.
+    pub zoned: bool,
+    /// Program name.
+    pub ident: Option<&'a [u8]>,
+    /// Host name.
+    pub host: Option<&'a [u8]>,
+    /// Severity, where the wrapper has one.
+    pub level: Level,
+    /// A container runtime's output stream, and whether the line goes on in its next record.
+    pub part: Option<(Stream, bool)>,
+    /// Syslog or journal: the text needs no header of its own to be a record.
+    pub syslog: bool,
+}
+
+impl<'a> Peeled<'a> {
+    /// Only a text.
+    pub fn text(text: &'a [u8]) -> Self {
+        Peeled {
+            text,
+            time: None,
+            zoned: false,
+            ident: None,
+            host: None,
+            level: Level::Unknown,
+            part: None,
+            syslog: false,
+        }
+    }
+}
+
+/// How many layers a guard looks through.
+const GUARD_DEPTH: u8 = 3;
+
+/// Takes the outermost text wrapper off, if there is one. JSON wrappers are
+/// [`super::format::object`]'s.
+pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    if starts_record(text) {
+        return None;
+    }
+    peel_any(text, cache, GUARD_DEPTH)
+}
+
+fn peel_any<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
+    cri::peel(text, cache)
+        .or_else(|| syslog::peel(text, cache))
+        .or_else(|| prefix::peel(text, cache, depth))
+}
+
+/// Whether what follows a loose prefix is worth taking the prefix off: a record, or a wrapper of
+/// a strict shape.
+pub(super) fn plausible(text: &[u8], cache: &mut TimeCache, depth: u8) -> bool {
+    if starts_record(text) || text.first() == Some(&b'{') && text.len() > 1 {
+        return starts_record(text);
+    }
+    let Some(depth) = depth.checked_sub(1) else {
+        return false;
+    };
+    peel_any(text, cache, depth).is_some()
+}

@@ -1,0 +1,76 @@
+//! The last resort for a line that no wrapper explains: a record's unmistakable beginning in the
+//! middle of it, as in an Ansible result, a chat, or a table of an unknown tool.
+
+use memchr::memmem;
+
+use crate::logs::format::{capnslog, klog};
+
+/// A record inside a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// It stands there as it is.
+    Plain(&'a [u8]),
+    /// It is inside a JSON string, one level of escapes deep.
+    Escaped(&'a [u8]),
+}
+
+/// Looks for one; what stands before it is no part of it.
+pub fn find(text: &[u8]) -> Option<Found<'_>> {
+    let after = |at: usize| text.get(at..).filter(|_| at > 0);
+    if let Some(rest) = memmem::find(text, b"{\"level\":\"").and_then(after) {
+        return Some(Found::Plain(rest));
+    }
+    if let Some(rest) = memmem::find(text, b"{\\\"level\\\":\\\"").and_then(after) {
+        return Some(Found::Escaped(rest));
+    }
+    if let Some(rest) = capnslog::glued(text).and_then(after) {
+        return Some(quoting(text, rest));
+    }
+    let rest = memmem::find_iter(text, b".go:")
+        .take(4)
+        .find_map(|at| klog_before(text, at))
+        .and_then(after)?;
+    Some(quoting(text, rest))
+}
+
+/// Where a klog header starts whose source position holds `at`.
+fn klog_before(text: &[u8], at: usize) -> Option<usize> {
+    let from = at.saturating_sub(120);
+    (from..at).rev().find(|start| {
+        let before = start.checked_sub(1).and_then(|at| text.get(at));
+        before.is_none_or(|b| !b.is_ascii_alphanumeric())
+            && text.get(*start..).is_some_and(klog::starts)
+    })
+}
+
+/// Whether what was found is inside a JSON string: quotes in it are escaped.
+fn quoting<'a>(text: &'a [u8], rest: &'a [u8]) -> Found<'a> {
+    let before = text.len() - rest.len();
+    let opened = text
+        .get(..before)
+        .is_some_and(|head| memchr::memchr(b'"', head).is_some());
+    if opened && memmem::find(rest, b"\\\"").is_some() {
+        Found::Escaped(rest)
+    } else {
+        Found::Plain(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_in_the_middle_of_a_line() {
+        let klog = "I0601 19:12:41.560590   27341 request.go:601] Waited for 1.07s";
+        let text = format!("\"msg\": \"Exited 1.\\n\\nstderr: {klog}");
+        assert_eq!(find(text.as_bytes()), Some(Found::Plain(klog.as_bytes())));
+        let text = br#"said: {"level":"warn","msg":"x"}"#;
+        assert_eq!(find(text), Some(Found::Plain(&text[6..])));
+        let text = br#"["{\"level\":\"warn\",\"msg\":\"x\"}"]"#;
+        assert_eq!(find(text), Some(Found::Escaped(&text[2..])));
+        let text = b"--> 2020-09-25 20:20:54.061610 W | etcdserver: x";
+        assert_eq!(find(text), Some(Found::Plain(&text[4..])));
+        assert_eq!(find(b"see request.go:601 for this"), None);
+    }
+}

@@ -1,0 +1,486 @@
+//! Syslog and the journal's text outputs: a time, a host, a program, and the line.
+
+use memchr::{memchr, memmem};
+
+use crate::clock::Timestamp;
+use crate::logs::format::{level_priority, level_word};
+use crate::logs::record::Level;
+use crate::logs::timestamp::{TimeCache, YearFrom, clock, complete, month};
+
+use super::Peeled;
+
+/// Longest host and program name that is believed.
+const NAME_MAX: usize = 255;
+
+/// Takes off any of: RFC 3164, RFC 5424, journalctl short, short-precise, short-iso, short-full,
+/// short-monotonic, with-unit, rsyslog's and syslog-ng's files. A time without a year is left
+/// out here and completed by [`complete_time`].
+pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    match text.first()? {
+        b'<' => priority(text, cache),
+        b'0'..=b'9' => iso(text, cache),
+        b'[' => monotonic(text),
+        b'A'..=b'Z' => named(text, cache),
+        b'a'..=b'z' => no_time(text),
+        _ => None,
+    }
+}
+
+/// `<30>Mon dd …` and `<30>1 2026-… host app pid msgid sd text`.
+fn priority<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    let end = memchr(b'>', text.get(..text.len().min(5))?)?;
+    let number: u32 = std::str::from_utf8(text.get(1..end)?).ok()?.parse().ok()?;
+    if number > 191 {
+        return None;
+    }
+    let rest = text.get(end + 1..)?;
+    let mut peeled = match rest.strip_prefix(b"1 ") {
+        Some(rest) => structured(rest, cache)?,
+        None => match rest.first()? {
+            b'0'..=b'9' => iso(rest, cache)?,
+            _ => named(rest, cache)?,
+        },
+    };
+    if peeled.level == Level::Unknown {
+        peeled.level = level_priority(number & 7);
+    }
+    Some(peeled)
+}
+
+/// RFC 5424 after its version.
+fn structured<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    let (time, rest) = match text.strip_prefix(b"- ") {
+        Some(rest) => (None, rest),
+        None => {
+            let stamp = cache.iso(text)?;
+            (Some(stamp), text.get(stamp.len..)?.strip_prefix(b" ")?)
+        }
+    };
+    let (host, rest) = word(rest)?;
+    let (app, rest) = word(rest)?;
+    let (_pid, rest) = word(rest)?;
+    let (_msgid, rest) = word(rest)?;
+    let rest = match rest.first() {
+        Some(b'-') => rest.get(1..)?,
+        Some(b'[') => elements(rest)?,
+        _ => return None,
+    };
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    let rest = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
+    let known = |name: &'a [u8]| (name != b"-").then_some(name);
+    Some(Peeled {
+        time: time.map(|stamp| stamp.time),
+        zoned: time.is_some_and(|stamp| stamp.zoned),
+        ident: known(app),
+        host: known(host),
+        syslog: true,
+        ..Peeled::text(rest)
+    })
+}
+
+/// What follows the structured data `[id name="value"]…`.
+fn elements(text: &[u8]) -> Option<&[u8]> {
+    let mut quoted = false;
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b']' if !quoted && text.get(at + 1) != Some(&b'[') => return text.get(at + 1..),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// `2026-11-21T20:04:04+0000 host ident[pid]: text`. `kubectl logs --timestamps` has the same
+/// beginning and any text after it, so host and program must have their shapes.
+fn iso<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    let stamp = cache.iso(text)?;
+    if text.get(10) != Some(&b'T') && !stamp.zoned {
+        return None;
+    }
+    let rest = text.get(stamp.len..)?.strip_prefix(b" ")?;
+    // RFC3339Nano is a container runtime's time: no syslog has more than microseconds.
+    if stamp.digits > 6 && !loose_program(rest) {
+        return None;
+    }
+    let mut peeled = program(rest)?;
+    peeled.time = Some(stamp.time);
+    peeled.zoned = stamp.zoned;
+    if !stamp.zoned {
+        // syslog-ng as StarlingX sets it up: the severity as a word before the message.
+        if let Some((word, rest)) = word(peeled.text)
+            && word.iter().all(u8::is_ascii_lowercase)
+            && let Some(level) = level_word(word)
+        {
+            peeled.level = level;
+            peeled.text = rest;
+        }
+    }
+    Some(peeled)
+}
+
+fn loose_program(text: &[u8]) -> bool {
+    // `host tag: text` with a pid is never kubectl's.
+    program(text).is_some_and(|peeled| peeled.ident.is_some())
+        && memmem::find(text, b"]: ").is_some()
+}
+
+/// `Nov 24 19:06:42 host ident[pid]: text` and `Sat 2026-11-21 20:04:04 UTC host ident: text`.
+fn named<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    if let Some(month) = month(text.get(..3)?) {
+        let (&[b' ', d1, d2, b' '], rest) = text.get(3..)?.split_first_chunk()? else {
+            return None;
+        };
+        let tens = if d1 == b' ' { b'0' } else { d1 };
+        let day = crate::logs::timestamp::two(tens, d2)?;
+        let (us, taken) = clock(rest)?;
+        let rest = rest.get(taken..)?.strip_prefix(b" ")?;
+        let mut peeled = program(rest)?;
+        peeled.time = Some(unfinished(month, day, us));
+        return Some(peeled);
+    }
+    const DAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
+    if DAYS.contains(&text.get(..3)?) && text.get(3) == Some(&b' ') {
+        let rest = text.get(4..)?;
+        let stamp = cache.iso(rest)?;
+        let rest = rest.get(stamp.len..)?.strip_prefix(b" ")?;
+        let (zone, after) = word(rest)?;
+        let zone_like =
+            |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-');
+        if !zone.iter().all(zone_like) {
+            return None;
+        }
+        let mut peeled = program(after)?;
+        peeled.time = Some(stamp.time);
+        peeled.zoned = matches!(zone, b"UTC" | b"GMT");
+        return Some(peeled);
+    }
+    no_time(text)
+}
+
+/// `[ 5123.170712] host ident[pid]: text`, and dmesg's `[ 5123.170712] text`.
+fn monotonic(text: &[u8]) -> Option<Peeled<'_>> {
+    let end = memchr(b']', text.get(..text.len().min(32))?)?;
+    let number = text.get(1..end)?.trim_ascii_start();
+    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let point = memchr(b'.', number)?;
+    let (secs, fraction) = (number.get(..point)?, number.get(point + 1..)?);
+    if !digits(secs) || !digits(fraction) || fraction.len() != 6 {
+        return None;
+    }
+    let rest = text.get(end + 1..)?.strip_prefix(b" ")?;
+    if let Some(peeled) = program(rest).filter(|peeled| peeled.host.is_some() && has_pid(rest)) {
+        return Some(peeled);
+    }
+    Some(Peeled {
+        ident: Some(b"kernel"),
+        syslog: true,
+        ..Peeled::text(rest)
+    })
+}
+
+fn has_pid(text: &[u8]) -> bool {
+    let head = text.get(..text.len().min(2 * NAME_MAX)).unwrap_or_default();
+    memmem::find(head, b"]: ").is_some() || memmem::find(head, b" kernel: ").is_some()
+}
+
+/// `node1 etcd[1657]: text`, whose time somebody cut off: only with a process id.
+fn no_time(text: &[u8]) -> Option<Peeled<'_>> {
+    let head = text.get(..text.len().min(2 * NAME_MAX))?;
+    let end = memmem::find(head, b"]: ")?;
+    let before = head.get(..end)?;
+    let open = before.iter().rposition(|b| *b == b'[')?;
+    let pid = before.get(open + 1..)?;
+    let spaces = before.iter().filter(|b| **b == b' ').count();
+    if spaces != 1 || pid.is_empty() || !pid.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    program(text)
+}
+
+/// `host ident[pid]: text`, or `ident[pid]: text` where the host is left out.
+fn program(text: &[u8]) -> Option<Peeled<'_>> {
+    let (first, rest) = word(text)?;
+    if let Some((ident, inner)) = tag(text) {
+        // `-o short --no-hostname`.
+        return Some(Peeled {
+            ident: Some(ident),
+            syslog: true,
+            ..Peeled::text(inner)
+        });
+    }
+    let host = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+    if first.len() > NAME_MAX || !first.iter().all(host) {
+        return None;
+    }
+    let (ident, inner) = tag(rest)?;
+    Some(Peeled {
+        ident: Some(ident),
+        host: Some(first),
+        syslog: true,
+        ..Peeled::text(inner)
+    })
+}
+
+/// `ident[pid]: ` or `ident: `, with what follows.
+fn tag(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let allowed = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'.' | b'-' | b'_' | b'/' | b'@' | b'(' | b')' | b'\\' | b'+'
+            )
+    };
+    let end = text.iter().take(NAME_MAX).position(|b| !allowed(b))?;
+    let (ident, rest) = text.split_at(end);
+    if ident.is_empty() {
+        return None;
+    }
+    let rest = match rest.strip_prefix(b"[") {
+        Some(rest) => {
+            let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+            if digits == 0 {
+                return None;
+            }
+            rest.get(digits..)?.strip_prefix(b"]")?
+        }
+        None => rest,
+    };
+    let rest = rest.strip_prefix(b":")?;
+    match rest.strip_prefix(b" ") {
+        Some(inner) => Some((ident, inner)),
+        None if rest.is_empty() => Some((ident, rest)),
+        None => None,
+    }
+}
+
+fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr(b' ', text.get(..text.len().min(NAME_MAX + 1))?)?;
+    (end > 0).then_some((text.get(..end)?, text.get(end + 1..)?))
+}
+
+/// A date without a year, as days and time of a leap year before the epoch's first: what no
+/// real log can hold, until [`complete_time`] gives it its year.
+fn unfinished(month: u32, day: u32, us: i64) -> Timestamp {
+    let packed = i64::from(month) * 32 + i64::from(day);
+    Timestamp(i64::MIN + packed * crate::logs::timestamp::DAY_US + us)
+}
+
+/// Gives a time without a year its year.
+pub fn complete_time(time: Timestamp, year: YearFrom) -> Option<Timestamp> {
+    let since = time.0.wrapping_sub(i64::MIN);
+    if !(0..500 * crate::logs::timestamp::DAY_US).contains(&since) {
+        return Some(time);
+    }
+    let packed = u32::try_from(since.div_euclid(crate::logs::timestamp::DAY_US)).ok()?;
+    let us = since.rem_euclid(crate::logs::timestamp::DAY_US);
+    complete(packed / 32, packed % 32, year).map(|days| Timestamp(days + us))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Peeled<'_>> {
+        peel(text.as_bytes(), &mut TimeCache::default())
+    }
+
+    /// Text, time, whether it is zoned, host, program, level, inner text.
+    type Case = (
+        &'static str,
+        Option<&'static str>,
+        bool,
+        &'static str,
+        &'static str,
+        Level,
+        &'static str,
+    );
+
+    #[test]
+    fn every_shape() {
+        let now = Timestamp::parse("2026-11-21T21:00:00Z").expect("a time");
+        let cases: &[Case] = &[
+            (
+                "Nov 20 19:06:42 node1 etcd[2586]: {\"a\"",
+                Some("2026-11-20T19:06:42Z"),
+                false,
+                "node1",
+                "etcd",
+                Level::Unknown,
+                "{\"a\"",
+            ),
+            (
+                "Apr  7 16:25:14 del-1 k3s[884]: x",
+                Some("2026-04-07T16:25:14Z"),
+                false,
+                "del-1",
+                "k3s",
+                Level::Unknown,
+                "x",
+            ),
+            (
+                "Dec 07 16:25:14.123456 del-1 k3s[884]: x",
+                Some("2025-12-07T16:25:14.123456Z"),
+                false,
+                "del-1",
+                "k3s",
+                Level::Unknown,
+                "x",
+            ),
+            (
+                "May 24 03:40:24 localhost etcd: y",
+                Some("2026-05-24T03:40:24Z"),
+                false,
+                "localhost",
+                "etcd",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "2026-11-21T20:04:04+0000 host etcd[1]: y",
+                Some("2026-11-21T20:04:04Z"),
+                true,
+                "host",
+                "etcd",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "2026-11-21T20:04:04.123456+00:00 h.x rke2-pods: y",
+                Some("2026-11-21T20:04:04.123456Z"),
+                true,
+                "h.x",
+                "rke2-pods",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "Sat 2026-11-21 20:04:04 UTC host etcd.service[7]: y",
+                Some("2026-11-21T20:04:04Z"),
+                true,
+                "host",
+                "etcd.service",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "Sat 2026-11-21 20:04:04 CET host etcd[7]: y",
+                Some("2026-11-21T20:04:04Z"),
+                false,
+                "host",
+                "etcd",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "[ 5123.170712] host etcd[1]: y",
+                None,
+                false,
+                "host",
+                "etcd",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "[ 5123.170712] blk_update_request: I/O error",
+                None,
+                false,
+                "",
+                "kernel",
+                Level::Unknown,
+                "blk_update_request: I/O error",
+            ),
+            (
+                "<27>Nov 20 19:06:42 node1 etcd[2586]: y",
+                Some("2026-11-20T19:06:42Z"),
+                false,
+                "node1",
+                "etcd",
+                Level::Error,
+                "y",
+            ),
+            (
+                "<30>1 2026-11-21T20:04:04Z host etcd 12 - [x@1 a=\"]\"][y] y",
+                Some("2026-11-21T20:04:04Z"),
+                true,
+                "host",
+                "etcd",
+                Level::Info,
+                "y",
+            ),
+            (
+                "<30>1 - - etcd - - - y",
+                None,
+                false,
+                "",
+                "etcd",
+                Level::Info,
+                "y",
+            ),
+            (
+                "2025-04-03T17:46:39.169 controller-0 etcd[23910]: warning read-only range",
+                Some("2025-04-03T17:46:39.169Z"),
+                false,
+                "controller-0",
+                "etcd",
+                Level::Warn,
+                "read-only range",
+            ),
+            (
+                "node1 etcd[1657]: y",
+                None,
+                false,
+                "node1",
+                "etcd",
+                Level::Unknown,
+                "y",
+            ),
+        ];
+        for (text, time, zoned, host, ident, level, inner) in cases {
+            let peeled = read(text).expect(text);
+            let got = peeled
+                .time
+                .and_then(|time| complete_time(time, YearFrom::NotAfter(now)));
+            assert_eq!(got, time.and_then(Timestamp::parse), "{text}");
+            assert_eq!(peeled.zoned, *zoned, "{text}");
+            assert_eq!(peeled.host.unwrap_or_default(), host.as_bytes(), "{text}");
+            assert_eq!(peeled.ident.unwrap_or_default(), ident.as_bytes(), "{text}");
+            assert_eq!(peeled.level, *level, "{text}");
+            assert_eq!(peeled.text, inner.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_wrapped_stays() {
+        for text in [
+            "2022-07-04T06:35:26.512448489Z starting: the server",
+            "2021-05-14 16:47:40.070062 W | wal: sync",
+            "etcdserver: read-only range request",
+            "Nov is a month",
+            "<no>",
+            "<999>Nov 20 19:06:42 node1 etcd[1]: y",
+            "[WARNING] Deprecated",
+            "panic: freepages: failed",
+            "goroutine 1 [running]:",
+            "created by main[1]: no",
+        ] {
+            assert!(read(text).is_none(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text: Vec<u8>, tail in "[A-Za-z0-9 :\\[\\]<>T.+-]{0,60}") {
+            let mut cache = TimeCache::default();
+            let _ = peel(&text, &mut cache);
+            let _ = peel(tail.as_bytes(), &mut cache);
+            for head in ["<1>", "Nov 20 19:06:42 ", "[ 1.123456] ", "2026-11-21T20:04:04Z "] {
+                let text = [head.as_bytes(), tail.as_bytes()].concat();
+                let _ = peel(&text, &mut cache);
+            }
+        }
+    }
+}
