@@ -21,14 +21,26 @@
 //! Every arrow is a plain serialisable value, so a run can stop, be saved, be merged with other
 //! nodes' runs, and go on elsewhere. Who may name whom is kept by `tests/layering.rs`.
 
+pub mod advise;
+pub mod bundle;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
+pub mod diagnosis;
 pub mod error;
 pub mod evidence;
 pub mod exit;
 pub mod formats;
+pub mod host;
 pub mod logs;
+pub mod patch;
+pub mod playbook;
+pub mod profile;
+pub mod render;
+pub mod report;
+pub mod rules;
 pub mod target;
 pub mod units;
 
+pub use cli::run_from_env;
 pub use error::Error;

@@ -15,7 +15,7 @@ mod shape;
 
 pub use address::{Collector, Completeness, Origin, Subject, SubjectKind, Window};
 pub use key::{FromShape, Key, KeyInfo, MergeLaw, ShapeKind, Unit};
-#[expect(unused_imports, reason = "for rules, which come next")]
+
 pub(crate) use reader::number;
 pub use reader::{Citation, Reader};
 pub use set::{EvidenceSet, Record};

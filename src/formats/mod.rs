@@ -1,3 +1,5 @@
-//! Bytes to values, without knowing what they are for.
+//! Bytes to values, without any I/O: the formats that more than one engine reads.
 
+pub mod argv;
 pub mod inflate;
+pub mod mountinfo;

@@ -7,7 +7,9 @@
 use super::super::{Episodes, Histogram, Series, Table};
 
 keys! { LOGS;
-    /// Records of the audit log by client: one row per user agent, user, verb and resource.
+    /// Records of the audit log by client: one row per user agent, user, verb and resource. Columns `requests`,
+    /// `not_found` (404), `throttled` (429), `errors` (5xx), `unlimited` (lists without limit and resource version),
+    /// `total_secs`, `max_ms`, `per_sec`; texts `user_agent`, `user`, `verb`, `resource`.
     LOGS_AUDIT_CLIENTS: Table = "logs.audit.clients", None, Sum;
     /// Clock differences between members that etcd's prober reported, by peer: columns `count`, `max_drift_ms`.
     LOGS_CLOCK_DRIFT: Table = "logs.clock.drift", None, Sum;
@@ -17,6 +19,8 @@ keys! { LOGS;
     LOGS_COVERAGE: Table = "logs.coverage", None, Sum;
     /// Size of the etcd database over time, as compaction lines tell it.
     LOGS_DB_SIZE: Series = "logs.db.size", Bytes, Union;
+    /// Elections by term: rows `planned`, `unplanned`, `start` (the first one of a start), column `terms`.
+    LOGS_ELECTIONS: Table = "logs.elections", None, Sum;
     /// What happened, as episodes; `kind` is an id of the signature catalogue.
     LOGS_EPISODES: Episodes = "logs.episodes", None, Union;
     /// Recognised messages by kind: columns `count`, `max_ms` (where the kind has a duration).

@@ -1,0 +1,214 @@
+//! Flags that every command shares, and the session that commands write through.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Args, ValueEnum};
+
+use crate::clock::{Clock, Timestamp};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::render::Terminal;
+use crate::rules::Severity;
+
+/// How the report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for people
+    #[default]
+    Table,
+    /// JSON for programs
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Which severity makes the exit code 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Findings that are at least `warn`
+    Warn,
+    /// Findings that are `critical`
+    #[default]
+    Critical,
+    /// Nothing
+    Never,
+}
+
+impl FailOn {
+    /// Whether a severity counts.
+    pub fn matches(self, severity: Severity) -> bool {
+        match self {
+            FailOn::Warn => severity >= Severity::Warn,
+            FailOn::Critical => severity >= Severity::Critical,
+            FailOn::Never => false,
+        }
+    }
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output and exit code")]
+pub struct Global {
+    /// How to write the report
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub format: Format,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// The severity from which on the exit code is 1
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "SEVERITY"
+    )]
+    pub fail_on: FailOn,
+    /// Exit with 3 when any evidence could not be had
+    #[arg(long, global = true)]
+    pub strict: bool,
+    /// Columns to use; by default the terminal's, or 80
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "COLUMNS",
+        hide_env = true
+    )]
+    pub width: Option<u16>,
+    /// Take this as the current time (RFC 3339), for replays
+    #[arg(long, global = true, value_name = "TIME", hide = true, value_parser = parse_time)]
+    pub now: Option<Timestamp>,
+    /// Set to any value: no colour (https://no-color.org)
+    #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env = true)]
+    pub no_color: Option<String>,
+}
+
+/// Reads a time for clap.
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| {
+        format!(
+            "`{text}` is not a time such as 2026-11-21T20:38:05Z, `2026-11-21 20:38` or @SECONDS"
+        )
+    })
+}
+
+/// What a command writes through.
+pub struct Session<'a> {
+    /// Standard output; the report only.
+    pub out: &'a mut dyn Write,
+    /// Its width and colour.
+    pub terminal: Terminal,
+    /// How to write the report.
+    pub format: Format,
+    /// The severity from which on the exit code is 1.
+    pub fail_on: FailOn,
+    /// Whether missing evidence is a fault.
+    pub strict: bool,
+    /// Where "now" comes from.
+    pub clock: Clock,
+    /// Set by SIGINT and SIGTERM once [`Session::catch_signals`] was called.
+    pub stop: Arc<AtomicBool>,
+    terminated: Arc<AtomicBool>,
+}
+
+impl<'a> Session<'a> {
+    /// A session from the global flags.
+    pub fn new(global: &Global, out: &'a mut dyn Write) -> Self {
+        let terminal_out = io::stdout().is_terminal();
+        let no_color = global
+            .no_color
+            .as_ref()
+            .is_some_and(|value| !value.is_empty());
+        let color = match global.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => terminal_out && !no_color,
+        };
+        let width = global
+            .width
+            .filter(|width| *width >= 40)
+            .or_else(|| {
+                if terminal_out {
+                    crate::render::terminal_width()
+                } else {
+                    None
+                }
+            })
+            .unwrap_or(80);
+        Session {
+            out,
+            terminal: Terminal { width, color },
+            format: global.format,
+            fail_on: global.fail_on,
+            strict: global.strict,
+            clock: global.now.map_or(Clock::System, Clock::Fixed),
+            stop: Arc::default(),
+            terminated: Arc::default(),
+        }
+    }
+
+    /// From now on SIGINT and SIGTERM set [`Self::stop`], so that what was measured so far is
+    /// reported; a second one ends the program at once.
+    pub fn catch_signals(&self) -> Result<(), Error> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        use signal_hook::flag;
+        for signal in [SIGINT, SIGTERM] {
+            flag::register_conditional_default(signal, Arc::clone(&self.stop))?;
+            if signal == SIGTERM {
+                flag::register(signal, Arc::clone(&self.terminated))?;
+            }
+            flag::register(signal, Arc::clone(&self.stop))?;
+        }
+        Ok(())
+    }
+
+    /// The exit code for a run that a signal ended early.
+    pub fn stopped(&self) -> Option<Exit> {
+        if !self.stop.load(Ordering::Relaxed) {
+            None
+        } else if self.terminated.load(Ordering::Relaxed) {
+            Some(Exit::Terminated)
+        } else {
+            Some(Exit::Interrupted)
+        }
+    }
+
+    /// Says something that is not the report, on standard error. Never fails.
+    pub fn note(&self, text: &str) {
+        writeln!(io::stderr(), "etcd-doctor: {text}").ok();
+    }
+
+    /// Writes a value as pretty JSON with a final newline.
+    pub fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Error> {
+        serde_json::to_writer_pretty(&mut *self.out, value).map_err(io::Error::from)?;
+        self.out.write_all(b"\n")?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}

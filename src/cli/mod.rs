@@ -1,0 +1,100 @@
+//! The command line: parsing, one file a command, and the session that commands write through.
+
+mod common;
+mod explain;
+mod generate;
+mod rules;
+
+pub use common::{ColorChoice, FailOn, Format, Session};
+
+use std::io::{self, Write};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::error::Error;
+use crate::exit::{EXIT_CODES, Exit};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "etcd-doctor",
+    version,
+    about = "Finds what ails etcd and the Kubernetes control plane around it, and writes the config patch",
+    after_help = exit_codes_help(),
+    max_term_width = 100,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: common::Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show a rule's or a metric's playbook page, offline
+    Explain(explain::Args),
+    /// List the rules with their severity and playbook
+    Rules(rules::Args),
+    /// Print a shell completion script
+    Completions(generate::CompletionsArgs),
+    /// Print the man page
+    Man,
+}
+
+fn exit_codes_help() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for (_, code, meaning) in EXIT_CODES {
+        text.push_str(&format_args!("  {code:>3}  {meaning}\n").to_string());
+    }
+    text
+}
+
+/// Parses the process's arguments and runs the command.
+pub fn run_from_env() -> Result<Exit, Error> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(err) => {
+            // Help and version go to standard output and are no fault; a closed pipe is none either.
+            let code = if err.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Clean
+            };
+            err.print().ok();
+            return Ok(code);
+        }
+    };
+    let stdout = io::stdout();
+    let mut out = io::BufWriter::with_capacity(1 << 16, stdout.lock());
+    let mut session = Session::new(&cli.global, &mut out);
+    let exit = run(&cli.command, &mut session)?;
+    out.flush()?;
+    Ok(exit)
+}
+
+/// Runs one command.
+pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
+    match command {
+        Command::Explain(args) => explain::run(args, session),
+        Command::Rules(args) => rules::run(args, session),
+        Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),
+        Command::Man => generate::man(Cli::command(), session),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

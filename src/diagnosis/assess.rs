@@ -1,0 +1,180 @@
+//! What an assessment of one cause gives, and how findings are looked up.
+
+use crate::evidence::{Citation, Subject};
+use crate::rules::{Confidence, Finding, Severity};
+
+use super::cause::{Alternative, Cause, CauseFound, Role, RuledOut};
+use super::facts::Facts;
+
+/// From this confidence on a cause is claimed; below it is an alternative.
+pub(super) const CLAIM: f64 = 0.5;
+
+/// Everything one assessment can say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Assessment {
+    pub(super) found: Option<CauseFound>,
+    pub(super) alternative: Option<Alternative>,
+    pub(super) ruled_out: Option<RuledOut>,
+}
+
+impl Assessment {
+    /// A cause with a confidence: claimed, or an alternative with what would settle it.
+    pub(super) fn of(
+        cause: Cause,
+        confidence: f64,
+        summary: String,
+        findings: &[&Finding],
+        settle: &str,
+    ) -> Self {
+        if confidence < CLAIM {
+            let alternative = Alternative {
+                cause,
+                confidence,
+                why: summary,
+                settle: settle.to_owned(),
+            };
+            return Assessment {
+                alternative: Some(alternative),
+                ..Assessment::default()
+            };
+        }
+        let found = CauseFound {
+            cause,
+            role: Role::Primary,
+            confidence,
+            summary,
+            subject: findings.first().map(|f| f.subject.clone()),
+            rules: rules(findings),
+            evidence: evidence(findings),
+        };
+        Assessment {
+            found: Some(found),
+            ..Assessment::default()
+        }
+    }
+
+    /// A cause that the evidence clears.
+    pub(super) fn cleared(cause: Cause, why: impl Into<String>, evidence: Vec<Citation>) -> Self {
+        Assessment {
+            ruled_out: Some(RuledOut {
+                cause,
+                why: why.into(),
+                evidence,
+            }),
+            ..Assessment::default()
+        }
+    }
+}
+
+/// What assessments look at.
+pub(super) struct Case<'a> {
+    pub(super) findings: &'a [Finding],
+    pub(super) facts: &'a Facts,
+}
+
+impl<'a> Case<'a> {
+    /// Failures of a rule, worst first.
+    pub(super) fn failed(&self, rule: &str) -> Vec<&'a Finding> {
+        let mut failed: Vec<&Finding> = self
+            .findings
+            .iter()
+            .filter(|f| f.rule == rule && f.failed())
+            .collect();
+        failed.sort_by(|a, b| {
+            b.severity
+                .cmp(&a.severity)
+                .then_with(|| b.confidence.cmp(&a.confidence))
+        });
+        failed
+    }
+
+    /// Whether a rule failed.
+    pub(super) fn has(&self, rule: &str) -> bool {
+        self.findings.iter().any(|f| f.rule == rule && f.failed())
+    }
+
+    /// Whether a rule failed with at least this severity.
+    pub(super) fn has_at(&self, rule: &str, severity: Severity) -> bool {
+        self.findings
+            .iter()
+            .any(|f| f.rule == rule && f.failed() && f.severity >= severity)
+    }
+
+    /// Whether a rule failed with high confidence.
+    pub(super) fn measured(&self, rule: &str) -> bool {
+        self.findings
+            .iter()
+            .any(|f| f.rule == rule && f.failed() && f.confidence == Confidence::High)
+    }
+
+    /// All failures of several rules, in the order given.
+    pub(super) fn all(&self, rules: &[&str]) -> Vec<&'a Finding> {
+        rules.iter().flat_map(|rule| self.failed(rule)).collect()
+    }
+
+    /// Whether etcd or its clients show slowness, whatever its cause.
+    pub(super) fn etcd_is_slow(&self) -> bool {
+        [
+            "wal-fsync-slow",
+            "wal-sync-stalled",
+            "backend-commit-slow",
+            "slow-requests",
+            "heartbeat-late",
+            "read-index-slow",
+            "leader-unstable",
+            "leader-missing",
+            "etcd-requests-slow",
+            "proposals-failing",
+        ]
+        .iter()
+        .any(|rule| self.has(rule))
+    }
+}
+
+fn rules(findings: &[&Finding]) -> Vec<String> {
+    let mut rules: Vec<String> = Vec::new();
+    for finding in findings {
+        if !rules.contains(&finding.rule) {
+            rules.push(finding.rule.clone());
+        }
+    }
+    rules
+}
+
+fn evidence(findings: &[&Finding]) -> Vec<Citation> {
+    let mut citations: Vec<Citation> = Vec::new();
+    // The first citation of each finding first, so that the strongest of each comes early.
+    let deepest = findings.iter().map(|f| f.evidence.len()).max().unwrap_or(0);
+    for depth in 0..deepest {
+        for finding in findings {
+            if let Some(citation) = finding.evidence.get(depth)
+                && !citations.contains(citation)
+            {
+                citations.push(citation.clone());
+            }
+        }
+    }
+    citations.truncate(12);
+    citations
+}
+
+/// The subjects of findings, named once each: `lab06-cp0, lab06-cp1`.
+pub(super) fn names(findings: &[&Finding]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for finding in findings {
+        let name = name(&finding.subject);
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.truncate(3);
+    names.join(", ")
+}
+
+fn name(subject: &Subject) -> String {
+    match (&subject.node, subject.name.is_empty()) {
+        (Some(node), false) => format!("{} on {node}", subject.name),
+        (Some(node), true) => node.clone(),
+        (None, _) => subject.name.clone(),
+    }
+}

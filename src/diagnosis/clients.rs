@@ -1,0 +1,66 @@
+//! Is it in front of etcd: an apiserver that is full, or a client that holds itself back?
+
+use super::assess::{Assessment, Case, names};
+use super::cause::Cause;
+
+pub(super) fn throttling(case: &Case<'_>) -> Assessment {
+    let throttled = case.failed("client-throttled");
+    if throttled.is_empty() {
+        return Assessment::default();
+    }
+    let backlog = case.has("workqueue-backlog");
+    let fast = case.facts.etcd_fast.is_some() || case.facts.fsync_fast.is_some();
+    let from_metrics = throttled
+        .iter()
+        .any(|f| f.evidence.iter().any(|c| c.key == "client.limiter.wait"));
+    let confidence: f64 = match (from_metrics, backlog, fast) {
+        (true, true, _) => 0.9,
+        (true, false, true) => 0.85,
+        (true, false, false) => 0.75,
+        (false, _, true) => 0.8,
+        // Lines alone: the client waits by itself, and whether the server is slow is not known.
+        (false, ..) => 0.65,
+    };
+    let carry = case.all(&["client-throttled", "workqueue-backlog", "scheduler-backlog"]);
+    let summary = throttled
+        .first()
+        .map_or_else(String::new, |finding| finding.message.clone());
+    let settle = "the client's rest_client_rate_limiter_duration_seconds and the apiserver's seats";
+    Assessment::of(Cause::ClientThrottling, confidence, summary, &carry, settle)
+}
+
+pub(super) fn saturation(case: &Case<'_>) -> Assessment {
+    let rejected = case.failed("apf-rejections");
+    if rejected.is_empty() {
+        return Assessment::default();
+    }
+    let fast = case.facts.etcd_fast.is_some() || case.facts.fsync_fast.is_some();
+    let slow = case.has("etcd-requests-slow")
+        || case.has("wal-fsync-slow")
+        || case.has("wal-sync-stalled");
+    let confidence = match (fast, slow) {
+        (true, false) => 0.9,
+        (_, true) => 0.4,
+        (false, false) => 0.7,
+    };
+    let carry = case.all(&[
+        "apf-rejections",
+        "inflight-unbalanced",
+        "apiserver-timeouts",
+    ]);
+    let on = names(&carry);
+    let mut summary = rejected
+        .first()
+        .map_or_else(String::new, |finding| finding.message.clone());
+    if !on.is_empty() {
+        summary = format!("{summary} ({on})");
+    }
+    let settle = "the latency of etcd requests in the apiserver's metrics: with a slow etcd, seats fill by themselves";
+    Assessment::of(
+        Cause::ApiserverSaturation,
+        confidence,
+        summary,
+        &carry,
+        settle,
+    )
+}

@@ -1,0 +1,74 @@
+//! Is it the CPU? etcd's own throttling or run-queue delay prove it; pressure on the host alone
+//! is information.
+
+use super::assess::{Assessment, Case, names};
+use super::cause::Cause;
+use crate::rules::Finding;
+
+const SETTLE: &str = "cpu.stat of etcd's cgroup (nr_throttled) and the run-queue delay of its process \
+                      (host evidence)";
+
+pub(super) fn assess(case: &Case<'_>) -> Assessment {
+    let facts = case.facts;
+    let is_etcd = |f: &&Finding| f.subject.name == "etcd" || f.subject.name.starts_with("etcd-");
+    let throttled: Vec<&Finding> = case
+        .failed("etcd-cpu-throttled")
+        .into_iter()
+        .filter(is_etcd)
+        .collect();
+    let delayed: Vec<&Finding> = case
+        .failed("run-delay-high")
+        .into_iter()
+        .filter(is_etcd)
+        .collect();
+    let steal = case.failed("cpu-steal-high");
+    let slow = case.etcd_is_slow();
+    let disk_fast = facts.device_fast.is_some();
+    let disk_slow = case.has("device-flush-slow");
+
+    let (confidence, mut carry) = if !throttled.is_empty() {
+        let confidence = match (slow, disk_fast, disk_slow) {
+            (true, true, _) => 0.95,
+            (true, false, false) => 0.85,
+            // Both are at fault.
+            (true, false, true) => 0.6,
+            (false, ..) => 0.45,
+        };
+        (confidence, throttled)
+    } else if !delayed.is_empty() && slow && disk_fast {
+        (0.7, delayed)
+    } else if !steal.is_empty() && slow && !disk_slow {
+        (0.6, steal)
+    } else if case.has("wal-fsync-slow") && disk_fast {
+        // The device is fast and etcd's syncs are slow: something keeps etcd from running.
+        let starved = facts.etcd_cpu.is_some_and(|cores| cores < 0.1);
+        (
+            if starved && facts.cpu_free.is_none() {
+                0.55
+            } else {
+                0.4
+            },
+            Vec::new(),
+        )
+    } else if case.has("wal-fsync-slow") && facts.cpu_free.is_none() {
+        (0.4, Vec::new())
+    } else if let Some(free) = &facts.cpu_free {
+        return Assessment::cleared(
+            Cause::Cpu,
+            "etcd was neither throttled nor kept waiting for a CPU",
+            free.clone(),
+        );
+    } else {
+        return Assessment::default();
+    };
+    carry.extend(case.all(&["wal-fsync-slow", "slow-requests", "heartbeat-late"]));
+    let on = names(&carry);
+    let mut summary = carry.first().map_or_else(
+        || "etcd is slow although its disk is fast".to_owned(),
+        |finding| finding.message.clone(),
+    );
+    if !on.is_empty() && !summary.contains(&on) {
+        summary = format!("{summary} ({on})");
+    }
+    Assessment::of(Cause::Cpu, confidence, summary, &carry, SETTLE)
+}

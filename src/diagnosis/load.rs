@@ -1,0 +1,62 @@
+//! Is it what is asked of etcd? A bad client is named before a resource.
+
+use super::assess::{Assessment, Case};
+use super::cause::Cause;
+
+const SETTLE: &str = "the apiserver's metrics (etcd requests by resource) and its audit log (requests by \
+                      client)";
+
+pub(super) fn assess(case: &Case<'_>) -> Assessment {
+    let lists = !case.failed("expensive-lists").is_empty();
+    let lister = case.has("client-heavy-lists");
+    let events = case.has("events-dominate");
+    let loops = case.has("client-hot-loop");
+    let confidence = if lists && lister {
+        if case.measured("expensive-lists") {
+            0.9
+        } else {
+            0.8
+        }
+    } else if events || loops {
+        0.8
+    } else if case.measured("expensive-lists") {
+        0.75
+    } else if lists {
+        0.6
+    } else if lister && case.has("slow-requests") {
+        0.55
+    } else if lister {
+        0.4
+    } else {
+        return Assessment::default();
+    };
+    // Whoever causes it comes first; the strongest sign leads.
+    let order: &[&str] = if lists || (lister && !events && !loops) {
+        &[
+            "client-heavy-lists",
+            "expensive-lists",
+            "events-dominate",
+            "client-hot-loop",
+            "slow-requests",
+        ]
+    } else if events {
+        &[
+            "events-dominate",
+            "client-heavy-lists",
+            "client-hot-loop",
+            "slow-requests",
+        ]
+    } else {
+        &["client-hot-loop", "slow-requests"]
+    };
+    let carry = case.all(order);
+    let mut summary = carry
+        .first()
+        .map_or_else(String::new, |finding| finding.message.clone());
+    if let Some(second) = carry.iter().find(|f| f.rule == "expensive-lists")
+        && carry.first().is_some_and(|f| f.rule != second.rule)
+    {
+        summary = format!("{summary}; {}", second.message);
+    }
+    Assessment::of(Cause::QueryLoad, confidence, summary, &carry, SETTLE)
+}

@@ -1,0 +1,21 @@
+//! From findings to root causes: cause before symptom, and nothing blamed that the evidence
+//! clears.
+//!
+//! Each file assesses one cause from the rules' findings and the [`facts`] that clear or prove it.
+//! [`rank`] puts them in order: a stalled disk explains late heartbeats, elections, slow requests
+//! and time-outs downstream, so it is one incident and not twelve.
+
+mod assess;
+mod cause;
+mod clients;
+mod config;
+mod cpu;
+mod disk;
+mod facts;
+mod load;
+mod network;
+mod rank;
+mod space;
+
+pub use cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
+pub use rank::diagnose;

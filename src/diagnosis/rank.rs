@@ -1,0 +1,179 @@
+//! Puts the causes in order and says the one thing.
+
+use crate::evidence::EvidenceSet;
+use crate::profile::Profile;
+use crate::rules::{Finding, Severity};
+
+use super::assess::{Assessment, Case};
+use super::cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
+use super::facts::Facts;
+use super::{clients, config, cpu, disk, load, network, space};
+
+/// Causes that explain slowness downstream, in the order in which they explain each other: a full
+/// database refuses writes whatever the disk does, and a stalled disk makes peers answer late.
+const UPSTREAM: &[Cause] = &[Cause::Space, Cause::Disk, Cause::Cpu, Cause::Network];
+
+/// Finds the root causes.
+pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile) -> Diagnosis {
+    let facts = Facts::of(evidence, profile);
+    let case = Case {
+        findings,
+        facts: &facts,
+    };
+    let assessments = [
+        space::assess(&case),
+        disk::assess(&case),
+        cpu::assess(&case),
+        network::assess(&case),
+        load::assess(&case),
+        clients::saturation(&case),
+        clients::throttling(&case),
+        config::assess(&case),
+    ];
+    let mut causes: Vec<CauseFound> = Vec::new();
+    let mut alternatives: Vec<Alternative> = Vec::new();
+    let mut ruled_out: Vec<RuledOut> = Vec::new();
+    for Assessment {
+        found,
+        alternative,
+        ruled_out: cleared,
+    } in assessments
+    {
+        causes.extend(found);
+        alternatives.extend(alternative);
+        ruled_out.extend(cleared);
+    }
+    order(&mut causes);
+    demote(&mut causes, &mut alternatives);
+    alternatives.sort_by(|a, b| {
+        b.confidence
+            .total_cmp(&a.confidence)
+            .then(a.cause.cmp(&b.cause))
+    });
+    let verdict = verdict(&causes, &alternatives, findings, &facts);
+    Diagnosis {
+        verdict,
+        causes,
+        alternatives,
+        ruled_out,
+    }
+}
+
+/// Upstream causes first in their fixed order, then by confidence.
+fn order(causes: &mut [CauseFound]) {
+    let place = |cause: Cause| {
+        UPSTREAM
+            .iter()
+            .position(|c| *c == cause)
+            .unwrap_or(UPSTREAM.len())
+    };
+    causes.sort_by(|a, b| {
+        // A weak claim upstream does not go before a strong one downstream.
+        let strong = |c: &CauseFound| c.confidence >= 0.6;
+        place(a.cause)
+            .min(if strong(a) {
+                usize::MAX
+            } else {
+                UPSTREAM.len()
+            })
+            .cmp(&place(b.cause).min(if strong(b) {
+                usize::MAX
+            } else {
+                UPSTREAM.len()
+            }))
+            .then_with(|| b.confidence.total_cmp(&a.confidence))
+            .then_with(|| a.cause.cmp(&b.cause))
+    });
+}
+
+/// Gives roles: what follows from the primary cause is a consequence; what only looks like a cause
+/// while the primary one is at work is dropped to an alternative.
+fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>) {
+    let Some(primary) = causes.first().map(|c| c.cause) else {
+        return;
+    };
+    let upstream = UPSTREAM.contains(&primary);
+    let mut kept = Vec::new();
+    for (at, mut cause) in causes.drain(..).enumerate() {
+        cause.role = if at == 0 {
+            Role::Primary
+        } else {
+            match cause.cause {
+                // Requests queue up in front of a slow etcd.
+                Cause::ApiserverSaturation if upstream => Role::Consequence,
+                // A slow disk or a starved process answers its peers late.
+                Cause::Network if matches!(primary, Cause::Disk | Cause::Cpu) => Role::Consequence,
+                _ => Role::Contributing,
+            }
+        };
+        // While etcd itself is slow, the latency of lists accuses nobody.
+        if at > 0 && upstream && cause.cause == Cause::QueryLoad && primary != Cause::Space {
+            alternatives.push(Alternative {
+                cause: cause.cause,
+                confidence: (cause.confidence * 0.4).min(0.4),
+                why: format!("{} (while {})", cause.summary, primary.headline()),
+                settle: "look again when etcd is fast".to_owned(),
+            });
+            continue;
+        }
+        kept.push(cause);
+    }
+    *causes = kept;
+}
+
+fn verdict(
+    causes: &[CauseFound],
+    alternatives: &[Alternative],
+    findings: &[Finding],
+    facts: &Facts,
+) -> Verdict {
+    let missing = facts.missing();
+    let no_fault_seen = !findings
+        .iter()
+        .any(|f| f.failed() && f.severity >= Severity::Warn);
+    if let Some(primary) = causes.first() {
+        return Verdict {
+            cause: primary.cause,
+            confidence: primary.confidence,
+            no_fault_seen: false,
+            missing,
+            summary: primary.summary.clone(),
+        };
+    }
+    if no_fault_seen && missing.is_empty() {
+        return Verdict {
+            cause: Cause::None,
+            confidence: 0.9,
+            no_fault_seen,
+            missing,
+            summary: "logs, metrics, settings and mounts were read, and nothing is wrong"
+                .to_owned(),
+        };
+    }
+    let summary = if no_fault_seen {
+        format!(
+            "nothing wrong was seen, but not everything was looked at: no {}",
+            missing.join(", no ")
+        )
+    } else {
+        let worst = findings
+            .iter()
+            .filter(|f| f.failed())
+            .max_by_key(|f| (f.severity, f.confidence))
+            .map_or_else(String::new, |f| f.message.clone());
+        match alternatives.first() {
+            Some(likely) => format!(
+                "{worst}; it could be {}, which is not proved",
+                likely.cause.word()
+            ),
+            None => worst,
+        }
+    };
+    Verdict {
+        cause: Cause::Unknown,
+        confidence: alternatives.first().map_or(0.0, |a| a.confidence),
+        no_fault_seen,
+        missing,
+        summary,
+    }
+}

@@ -1,0 +1,39 @@
+//! Is it space? The alarm says so itself.
+
+use super::assess::{Assessment, Case, names};
+use super::cause::Cause;
+use crate::rules::Severity;
+
+const SETTLE: &str =
+    "etcdctl endpoint status and alarm list, or the metrics of database size and quota";
+
+pub(super) fn assess(case: &Case<'_>) -> Assessment {
+    let alarm = case.failed("nospace-alarm");
+    let near = case.has_at("quota-near-limit", Severity::Critical);
+    let disk = case.has_at("disk-space-low", Severity::Critical);
+    let carry = case.all(&[
+        "nospace-alarm",
+        "quota-near-limit",
+        "disk-space-low",
+        "compaction-off",
+        "database-growing-fast",
+    ]);
+    let confidence = if !alarm.is_empty() {
+        // Several sources that agree make it sure.
+        if alarm.len() > 1 { 0.97 } else { 0.9 }
+    } else if disk {
+        0.7
+    } else if near {
+        0.6
+    } else {
+        return Assessment::default();
+    };
+    let on = names(&carry);
+    let mut summary = carry
+        .first()
+        .map_or_else(String::new, |finding| finding.message.clone());
+    if !on.is_empty() {
+        summary = format!("{summary} ({on})");
+    }
+    Assessment::of(Cause::Space, confidence, summary, &carry, SETTLE)
+}

@@ -1,0 +1,729 @@
+//! From a mount to the disks under it: partitions, device mapper, md, loop, multipath.
+//!
+//! `/sys/dev/block/M:N` names the device, `slaves/` and `loop/backing_file` lead down. Where a
+//! bundle lacks these links, `/proc/diskstats` knows the numbers and the mount names its source.
+//! All of it is readable without root.
+
+use std::collections::BTreeSet;
+
+use crate::formats::mountinfo::MountTable;
+use crate::target::HostRoot;
+
+use super::blockstat::parse_diskstats;
+use super::cloud::{self, CloudDisk};
+use super::{Got, Missing};
+
+/// How deep a stack of devices may be.
+const MAX_DEPTH: usize = 12;
+/// How many devices a stack may have.
+const MAX_LAYERS: usize = 256;
+
+/// What kind of device a layer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LayerKind {
+    /// A partition of the next layer.
+    Partition,
+    /// Device mapper, with its purpose: `lvm`, `crypt`, `multipath`, `other`.
+    Mapper(&'static str),
+    /// Software RAID, with its level.
+    Raid(String),
+    /// A file used as a device, with the file's path.
+    Loop(Option<String>),
+    /// NVMe.
+    Nvme,
+    /// SCSI, SATA, USB, or a virtual SCSI disk.
+    Scsi,
+    /// virtio-blk.
+    Virtio,
+    /// Xen's block device.
+    Xen,
+    /// SD card or eMMC.
+    Mmc,
+    /// A device in memory: zram, ram, pmem.
+    Memory,
+    /// A device over the network: nbd, rbd, drbd.
+    Network,
+    /// Anything else.
+    Other,
+}
+
+impl LayerKind {
+    /// One word, for reports.
+    pub fn word(&self) -> &str {
+        match self {
+            LayerKind::Partition => "partition",
+            LayerKind::Mapper(purpose) => purpose,
+            LayerKind::Raid(_) => "raid",
+            LayerKind::Loop(_) => "loop",
+            LayerKind::Nvme => "nvme",
+            LayerKind::Scsi => "scsi",
+            LayerKind::Virtio => "virtio",
+            LayerKind::Xen => "xen",
+            LayerKind::Mmc => "mmc",
+            LayerKind::Memory => "memory",
+            LayerKind::Network => "network",
+            LayerKind::Other => "other",
+        }
+    }
+
+    /// Whether the kernel counts flushes here: only devices with a request queue of their own do
+    /// (`blk_account_io_flush`).
+    pub fn counts_flushes(&self) -> bool {
+        matches!(
+            self,
+            LayerKind::Loop(_)
+                | LayerKind::Nvme
+                | LayerKind::Scsi
+                | LayerKind::Virtio
+                | LayerKind::Xen
+                | LayerKind::Mmc
+                | LayerKind::Network
+        )
+    }
+}
+
+/// Whether a device says that it has a volatile cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteCache {
+    /// A volatile cache: flushes are needed, and the kernel sends them.
+    Back,
+    /// No volatile cache: the kernel drops flushes before they reach the device.
+    Through,
+}
+
+impl WriteCache {
+    /// Reads `queue/write_cache`, `cache_type`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.starts_with("write back") || text == "writeback" {
+            Some(WriteCache::Back)
+        } else if text.starts_with("write through") || text == "writethrough" || text == "none" {
+            Some(WriteCache::Through)
+        } else {
+            None
+        }
+    }
+
+    /// The kernel's words.
+    pub fn words(self) -> &'static str {
+        match self {
+            WriteCache::Back => "write back",
+            WriteCache::Through => "write through",
+        }
+    }
+}
+
+/// One device of a stack.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The kernel's name: `sda1`, `dm-0`, `nvme0n1`.
+    pub name: String,
+    /// Its kind.
+    pub kind: LayerKind,
+    /// Names of the layers right below.
+    pub below: Vec<String>,
+    /// What the kernel takes its cache for, `queue/write_cache`.
+    pub write_cache: Got<WriteCache>,
+    /// What the device itself says about its cache, and where it says so.
+    pub claim: Option<(WriteCache, String)>,
+    /// Queue settings by file name, as they are.
+    pub queue: Vec<(&'static str, String)>,
+    /// Model, where there is one.
+    pub model: Option<String>,
+    /// What a cloud calls it, where the model tells.
+    pub cloud: Option<CloudDisk>,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Other devices that carry its I/O and hide its flushes (NVMe multipath).
+    pub paths: Vec<String>,
+}
+
+impl Layer {
+    /// A queue setting.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.queue
+            .iter()
+            .find(|(have, _)| *have == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A stack of devices, from the mounted one down to the disks.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    /// The layers, top first.
+    pub layers: Vec<Layer>,
+    /// Why there are none, or why the stack ends early.
+    pub problem: Option<Missing>,
+}
+
+impl Chain {
+    /// A layer by name.
+    pub fn layer(&self, name: &str) -> Option<&Layer> {
+        self.layers.iter().find(|layer| layer.name == name)
+    }
+
+    /// The layers whose counters tell about the device: on each way down, the first with a request
+    /// queue of its own, else the last one.
+    pub fn disks(&self) -> Vec<&Layer> {
+        let mut disks: Vec<&Layer> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut todo: Vec<&Layer> = self.layers.first().into_iter().collect();
+        while let Some(layer) = todo.pop() {
+            if !seen.insert(layer.name.as_str()) {
+                continue;
+            }
+            let below: Vec<&Layer> = layer.below.iter().filter_map(|n| self.layer(n)).collect();
+            if layer.kind.counts_flushes() || below.is_empty() {
+                disks.push(layer);
+            } else {
+                todo.extend(below);
+            }
+        }
+        disks.sort_by(|a, b| a.name.cmp(&b.name));
+        disks
+    }
+
+    /// The layers at the very bottom.
+    pub fn bottoms(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().filter(|layer| layer.below.is_empty())
+    }
+
+    /// `sda1 > sda`, for reports.
+    pub fn words(&self) -> String {
+        self.layers
+            .iter()
+            .map(|layer| layer.name.as_str())
+            .collect::<Vec<_>>()
+            .join(" > ")
+    }
+}
+
+/// Resolves what is mounted. `host_mounts` finds the disk under a loop device's file.
+pub(super) fn chain(
+    root: &HostRoot,
+    numbers: Option<(u32, u32)>,
+    source: &str,
+    host_mounts: &MountTable,
+) -> Chain {
+    let mut chain = Chain::default();
+    match name_of(root, numbers, source) {
+        Some(name) => descend(root, &name, host_mounts, 0, &mut chain),
+        None => {
+            chain.problem = Some(Missing::NotEnough {
+                why: format!("`{source}` is not a block device that this tree knows"),
+            });
+        }
+    }
+    chain
+}
+
+/// The stack under one device by name, when no mount leads to it.
+pub(super) fn chain_of_device(root: &HostRoot, name: &str) -> Chain {
+    let mut chain = Chain::default();
+    descend(root, name, &MountTable::default(), 0, &mut chain);
+    chain
+}
+
+fn descend(root: &HostRoot, name: &str, mounts: &MountTable, depth: usize, chain: &mut Chain) {
+    if chain.layer(name).is_some() {
+        return;
+    }
+    if depth >= MAX_DEPTH || chain.layers.len() >= MAX_LAYERS {
+        chain.problem = Some(Missing::NotEnough {
+            why: format!("the stack of devices under `{name}` is too deep"),
+        });
+        return;
+    }
+    let mut layer = layer(root, name);
+    let mut next: Vec<String> = Vec::new();
+    if layer.kind == LayerKind::Partition {
+        next.extend(disk_of_partition(root, name));
+    }
+    next.extend(
+        super::samples::names(root, &format!("{}/slaves", folder(root, name)))
+            .into_iter()
+            .take(MAX_LAYERS),
+    );
+    let mut backing_chain = None;
+    if let LayerKind::Loop(Some(file)) = &layer.kind {
+        // The file lies on a mount of the host; its disks carry the I/O in the end.
+        if let Some(mount) = mounts.of_path(file) {
+            backing_chain = name_of(root, mount.device, &mount.source);
+        }
+    }
+    next.extend(backing_chain);
+    next.dedup();
+    layer.below.clone_from(&next);
+    chain.layers.push(layer);
+    for name in next {
+        descend(root, &name, mounts, depth + 1, chain);
+    }
+}
+
+/// The folder of a device below `/sys`, for disks and partitions.
+fn folder(root: &HostRoot, name: &str) -> String {
+    let class = format!("/sys/class/block/{name}");
+    if root.exists(&class) {
+        return class;
+    }
+    let disk = format!("/sys/block/{name}");
+    if !root.exists(&disk)
+        && let Some(whole) = whole_disk_name(name)
+    {
+        let nested = format!("/sys/block/{whole}/{name}");
+        if root.exists(&nested) {
+            return nested;
+        }
+    }
+    disk
+}
+
+/// The path of a device's counters below `/sys`.
+pub(super) fn stat_path(root: &HostRoot, name: &str) -> String {
+    let block = format!("/sys/block/{name}");
+    if root.exists(format!("{block}/stat")) {
+        return format!("{block}/stat");
+    }
+    let folder = folder(root, name);
+    if root.exists(format!("{folder}/stat")) {
+        return format!("{folder}/stat");
+    }
+    format!("{block}/stat")
+}
+
+/// The kernel's name of a device by its numbers, or by what the mount calls it.
+fn name_of(root: &HostRoot, numbers: Option<(u32, u32)>, source: &str) -> Option<String> {
+    // Major 0 is anonymous: btrfs, overlay, network. Then only the source can tell.
+    if let Some((major, minor)) = numbers.filter(|(major, _)| *major != 0) {
+        let link = format!("/sys/dev/block/{major}:{minor}");
+        if root.exists(&link)
+            && let Ok(real) = root.resolve(&link)
+            && let Some(name) = real.file_name().and_then(|name| name.to_str())
+            && !name.contains(':')
+        {
+            return Some(name.to_owned());
+        }
+        if let Ok(text) = root.read_text(format!("{link}/uevent"))
+            && let Some(name) = text.lines().find_map(|line| line.strip_prefix("DEVNAME="))
+        {
+            return Some(name.to_owned());
+        }
+        if let Ok(bytes) = root.read("/proc/diskstats", 4 << 20)
+            && let Some(lines) = parse_diskstats(&bytes)
+            && let Some(line) = lines.iter().find(|line| line.device == (major, minor))
+        {
+            return Some(line.name.clone());
+        }
+    }
+    let device = source.strip_prefix("/dev/")?;
+    if device == "root" {
+        return None;
+    }
+    if !device.contains('/') {
+        return Some(device.to_owned());
+    }
+    // `/dev/mapper/NAME`, `/dev/vg/lv`: a link, or found by the mapper's own name.
+    if let Ok(real) = root.resolve(source)
+        && let Some(name) = real.file_name().and_then(|name| name.to_str())
+        && root.exists(format!("/sys/block/{name}"))
+    {
+        return Some(name.to_owned());
+    }
+    let mapper = match device.strip_prefix("mapper/") {
+        Some(name) => name.to_owned(),
+        // LVM doubles dashes inside of names.
+        None => {
+            let (group, volume) = device.split_once('/')?;
+            format!("{}-{}", group.replace('-', "--"), volume.replace('-', "--"))
+        }
+    };
+    super::samples::names(root, "/sys/block")
+        .into_iter()
+        .filter(|name| name.starts_with("dm-"))
+        .find(|name| {
+            root.read_text(format!("/sys/block/{name}/dm/name"))
+                .is_ok_and(|text| text.trim() == mapper)
+        })
+}
+
+/// The whole disk that a partition is on.
+fn disk_of_partition(root: &HostRoot, name: &str) -> Option<String> {
+    let class = format!("/sys/class/block/{name}");
+    if root.exists(format!("{class}/partition"))
+        && let Ok(real) = root.resolve(&class)
+        && let Some(parent) = real.parent().and_then(|path| path.file_name())
+        && let Some(parent) = parent.to_str().filter(|name| *name != "block")
+    {
+        return Some(parent.to_owned());
+    }
+    whole_disk_name(name)
+}
+
+/// The disk's name by the kernel's naming: `sda1` is on `sda`, `nvme0n1p2` on `nvme0n1`.
+fn whole_disk_name(name: &str) -> Option<String> {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    if stem.len() == name.len() {
+        return None;
+    }
+    // Disks whose names end in a digit put a `p` before the partition.
+    if let Some(disk) = stem.strip_suffix('p')
+        && disk.ends_with(|c: char| c.is_ascii_digit())
+    {
+        return Some(disk.to_owned());
+    }
+    let letters = ["sd", "vd", "xvd", "hd"];
+    letters
+        .iter()
+        .any(|prefix| {
+            stem.strip_prefix(prefix).is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase())
+            })
+        })
+        .then(|| stem.to_owned())
+}
+
+fn layer(root: &HostRoot, name: &str) -> Layer {
+    let folder = folder(root, name);
+    let text = |file: &str| -> Got<String> {
+        let text = root.read_text(format!("{folder}/{file}"))?;
+        Ok(text.trim().to_owned())
+    };
+    let kind = kind(name, &text, root.exists(format!("{folder}/partition")));
+    let write_cache = text("queue/write_cache").and_then(|value| {
+        WriteCache::parse(&value).ok_or_else(|| Missing::Unreadable {
+            source: format!("{folder}/queue/write_cache"),
+            line: None,
+            why: format!("`{value}` is not a kind of cache"),
+        })
+    });
+    let mut queue = Vec::new();
+    for file in QUEUE_FILES {
+        if let Ok(value) = text(&format!("queue/{file}")) {
+            queue.push((*file, active(&value).to_owned()));
+        }
+    }
+    let vendor = text("device/vendor").ok();
+    let model = text("device/model").ok().filter(|model| !model.is_empty());
+    let cloud = model
+        .as_deref()
+        .and_then(|model| cloud::disk(vendor.as_deref().unwrap_or(""), model));
+    Layer {
+        name: name.to_owned(),
+        claim: claim(root, &folder, &kind, &text),
+        paths: nvme_paths(root, name, &kind),
+        kind,
+        below: Vec::new(),
+        write_cache,
+        queue,
+        model,
+        cloud,
+        size: text("size")
+            .ok()
+            .and_then(|sectors| sectors.parse::<u64>().ok())
+            .map(|sectors| sectors.saturating_mul(512)),
+    }
+}
+
+/// Queue settings worth knowing. Source: kernel `Documentation/ABI/stable/sysfs-block`.
+const QUEUE_FILES: &[&str] = &[
+    "scheduler",
+    "write_cache",
+    "fua",
+    "rotational",
+    "read_ahead_kb",
+    "nr_requests",
+    "discard_max_bytes",
+    "logical_block_size",
+    "physical_block_size",
+    "wbt_lat_usec",
+    "iostats",
+];
+
+/// `[mq-deadline] none` names the active one in brackets.
+fn active(value: &str) -> &str {
+    value
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .map_or(value, |(name, _)| name)
+}
+
+fn kind(name: &str, text: &dyn Fn(&str) -> Got<String>, partition: bool) -> LayerKind {
+    if partition {
+        return LayerKind::Partition;
+    }
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    if starts(&["dm-"]) {
+        let uuid = text("dm/uuid").unwrap_or_default();
+        return LayerKind::Mapper(if uuid.starts_with("LVM-") {
+            "lvm"
+        } else if uuid.starts_with("CRYPT-") {
+            "crypt"
+        } else if uuid.starts_with("mpath-") {
+            "multipath"
+        } else if uuid.starts_with("part") {
+            "mapped partition"
+        } else {
+            "device mapper"
+        });
+    }
+    // `md0`, `md_d0`, `md127`, `md0p1`.
+    if starts(&["md"]) && whole_disk_name(name).is_none() {
+        return LayerKind::Raid(text("md/level").unwrap_or_default());
+    }
+    if starts(&["loop"]) && whole_disk_name(name).is_none() {
+        return LayerKind::Loop(text("loop/backing_file").ok());
+    }
+    // A tree without `/sys` still shows by the name that this is a partition.
+    if whole_disk_name(name).is_some() {
+        return LayerKind::Partition;
+    }
+    if starts(&["nvme"]) {
+        LayerKind::Nvme
+    } else if starts(&["sd", "hd"]) {
+        LayerKind::Scsi
+    } else if starts(&["vd"]) {
+        LayerKind::Virtio
+    } else if starts(&["xvd"]) {
+        LayerKind::Xen
+    } else if starts(&["mmcblk"]) {
+        LayerKind::Mmc
+    } else if starts(&["zram", "ram", "pmem"]) {
+        LayerKind::Memory
+    } else if starts(&["nbd", "rbd", "drbd"]) {
+        LayerKind::Network
+    } else {
+        LayerKind::Other
+    }
+}
+
+/// What the device says about its own cache, apart from `queue/write_cache`, which anybody may
+/// have overwritten.
+fn claim(
+    root: &HostRoot,
+    folder: &str,
+    kind: &LayerKind,
+    text: &dyn Fn(&str) -> Got<String>,
+) -> Option<(WriteCache, String)> {
+    match kind {
+        LayerKind::Scsi => {
+            let disks = super::samples::names(root, &format!("{folder}/device/scsi_disk"));
+            let file = format!("device/scsi_disk/{}/cache_type", disks.first()?);
+            let cache = WriteCache::parse(&text(&file).ok()?)?;
+            Some((cache, format!("{folder}/{file}")))
+        }
+        LayerKind::Virtio => {
+            let cache = WriteCache::parse(&text("cache_type").ok()?)?;
+            Some((cache, format!("{folder}/cache_type")))
+        }
+        // The driver claims a volatile cache for every file that can be synced, which all of the
+        // file systems that can hold one can (kernel drivers/block/loop.c).
+        LayerKind::Loop(Some(_)) => Some((WriteCache::Back, "the loop driver".to_owned())),
+        _ => None,
+    }
+}
+
+/// The paths under a multipath NVMe disk: `nvme0c1n1` is a path of `nvme0n1`. The flushes are
+/// counted there and not on the disk that is mounted.
+fn nvme_paths(root: &HostRoot, name: &str, kind: &LayerKind) -> Vec<String> {
+    if *kind != LayerKind::Nvme {
+        return Vec::new();
+    }
+    let Some((subsystem, namespace)) = name.strip_prefix("nvme").and_then(|n| n.split_once('n'))
+    else {
+        return Vec::new();
+    };
+    let prefix = format!("nvme{subsystem}c");
+    let suffix = format!("n{namespace}");
+    super::samples::names(root, "/sys/block")
+        .into_iter()
+        .filter(|have| {
+            have.strip_prefix(&prefix)
+                .and_then(|rest| rest.strip_suffix(&suffix))
+                .is_some_and(|path| path.bytes().all(|b| b.is_ascii_digit()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::mountinfo::parse_mountinfo;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    fn write(dir: &Path, path: &str, text: &str) {
+        let path = dir.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// ext4 on LVM on LUKS on a partition of an EBS volume, with sysfs' own links.
+    fn lvm_tree(dir: &Path) {
+        let nvme = "sys/devices/pci0/nvme/nvme0/nvme0n1";
+        write(
+            dir,
+            &format!("{nvme}/device/model"),
+            "Amazon Elastic Block Store              \n",
+        );
+        write(dir, &format!("{nvme}/queue/write_cache"), "write back\n");
+        write(
+            dir,
+            &format!("{nvme}/queue/scheduler"),
+            "[none] mq-deadline\n",
+        );
+        write(dir, &format!("{nvme}/size"), "2048\n");
+        write(dir, &format!("{nvme}/nvme0n1p3/partition"), "3\n");
+        write(
+            dir,
+            "sys/devices/virtual/block/dm-0/dm/uuid",
+            "CRYPT-LUKS2-abc\n",
+        );
+        write(dir, "sys/devices/virtual/block/dm-1/dm/uuid", "LVM-xyz\n");
+        write(
+            dir,
+            "sys/devices/virtual/block/dm-1/dm/name",
+            "vg--a-etcd\n",
+        );
+        for folder in ["sys/block", "sys/class/block", "sys/dev/block"] {
+            std::fs::create_dir_all(dir.join(folder)).unwrap();
+        }
+        let up = "../../devices";
+        for (link, target) in [
+            ("sys/block/nvme0n1", "../devices/pci0/nvme/nvme0/nvme0n1"),
+            ("sys/block/dm-0", "../devices/virtual/block/dm-0"),
+            ("sys/block/dm-1", "../devices/virtual/block/dm-1"),
+        ] {
+            symlink(target, dir.join(link)).unwrap();
+        }
+        for (name, path) in [
+            ("nvme0n1", "pci0/nvme/nvme0/nvme0n1"),
+            ("nvme0n1p3", "pci0/nvme/nvme0/nvme0n1/nvme0n1p3"),
+            ("dm-0", "virtual/block/dm-0"),
+            ("dm-1", "virtual/block/dm-1"),
+        ] {
+            symlink(
+                format!("{up}/{path}"),
+                dir.join("sys/class/block").join(name),
+            )
+            .unwrap();
+        }
+        symlink(
+            format!("{up}/virtual/block/dm-1"),
+            dir.join("sys/dev/block/253:1"),
+        )
+        .unwrap();
+        for (dm, slave) in [("dm-1", "dm-0"), ("dm-0", "nvme0n1p3")] {
+            write(
+                dir,
+                &format!("sys/devices/virtual/block/{dm}/slaves/{slave}/x"),
+                "",
+            );
+        }
+    }
+
+    #[test]
+    fn lvm_on_luks_on_a_partition_of_a_cloud_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        lvm_tree(dir.path());
+        let root = HostRoot::new(dir.path());
+        let none = MountTable::default();
+        for chain in [
+            chain(&root, Some((253, 1)), "whatever", &none),
+            chain(&root, Some((0, 44)), "/dev/mapper/vg--a-etcd", &none),
+            chain(&root, None, "/dev/vg-a/etcd", &none),
+        ] {
+            assert_eq!(chain.words(), "dm-1 > dm-0 > nvme0n1p3 > nvme0n1");
+            let kinds: Vec<&str> = chain.layers.iter().map(|l| l.kind.word()).collect();
+            assert_eq!(kinds, ["lvm", "crypt", "partition", "nvme"]);
+            let disks: Vec<&str> = chain.disks().iter().map(|l| l.name.as_str()).collect();
+            assert_eq!(disks, ["nvme0n1"]);
+            let disk = chain.layer("nvme0n1").unwrap();
+            assert_eq!(disk.setting("scheduler"), Some("none"));
+            assert_eq!(disk.size, Some(1 << 20));
+            assert!(disk.cloud.is_some_and(|cloud| !cloud.ephemeral));
+        }
+    }
+
+    #[test]
+    fn a_loop_device_stands_on_the_disk_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        write(
+            dir.path(),
+            "sys/block/loop0/loop/backing_file",
+            "/srv/disk.img\n",
+        );
+        write(
+            dir.path(),
+            "sys/block/loop0/queue/write_cache",
+            "write through\n",
+        );
+        write(dir.path(), "sys/block/vda/vda2/partition", "2\n");
+        write(dir.path(), "proc/diskstats", "");
+        let mounts = parse_mountinfo(b"1 0 254:2 / /srv rw - ext4 /dev/vda2 rw\n");
+        let chain = chain(
+            &HostRoot::new(dir.path()),
+            Some((7, 0)),
+            "/dev/loop0",
+            &mounts,
+        );
+        assert_eq!(chain.words(), "loop0 > vda2 > vda");
+        assert_eq!(chain.disks()[0].name, "loop0");
+        let layer = &chain.layers[0];
+        assert_eq!(layer.write_cache, Ok(WriteCache::Through));
+        assert_eq!(
+            layer.claim.as_ref().map(|(cache, _)| *cache),
+            Some(WriteCache::Back)
+        );
+    }
+
+    #[test]
+    fn numbers_are_looked_up_in_diskstats_where_links_are_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        write(
+            dir.path(),
+            "proc/diskstats",
+            "8 3 sdb3 1 2 3 4 5 6 7 8 9 10 11\n",
+        );
+        let root = HostRoot::new(dir.path());
+        let found = chain(&root, Some((8, 3)), "/dev/root", &MountTable::default());
+        assert_eq!(found.words(), "sdb3 > sdb");
+        let none = chain(&root, Some((0, 30)), "tmpfs", &MountTable::default());
+        assert!(none.layers.is_empty() && none.problem.is_some());
+    }
+
+    #[test]
+    fn partitions_by_name() {
+        for (name, disk) in [
+            ("sda1", Some("sda")),
+            ("nvme0n1p3", Some("nvme0n1")),
+            ("mmcblk0p1", Some("mmcblk0")),
+            ("xvda15", Some("xvda")),
+            ("loop0", None),
+            ("nvme0n1", None),
+            ("dm-3", None),
+            ("md127", None),
+            ("sda", None),
+            ("md0p1", Some("md0")),
+        ] {
+            assert_eq!(whole_disk_name(name).as_deref(), disk, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_loop_of_slaves_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "sys/block/dm-0/slaves/dm-1/x", "");
+        write(dir.path(), "sys/block/dm-1/slaves/dm-0/x", "");
+        let chain = chain_of_device(&HostRoot::new(dir.path()), "dm-0");
+        assert_eq!(chain.words(), "dm-0 > dm-1");
+        assert!(chain.disks().is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_name_does(name: String, value: String) {
+            let _ = (whole_disk_name(&name), active(&value).len(), WriteCache::parse(&value));
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What a node's kernel tells: mounts and barriers, devices and their flushes, cgroups, pressure,
+//! CPU, memory, processes, kernel messages and time.
+//!
+//! All of it goes through a [`HostRoot`]: the live host, a mounted `/host`, a bundle's `host/`
+//! folder and a fixture run the same code. Counters need two samples: two reads a window apart
+//! when live, the timed files of a bundle else. Parsers are pure; [`read`] does the reading and
+//! [`collect`] turns the model into evidence.
+//!
+//! procfs parses what it parses from any bytes without a panic (cgroups, load, uptime, schedstat);
+//! its parsers of `stat`, `limits` and `status` panic or give up on torn text, so those are ours.
+
+pub mod barrier;
+pub mod blockstat;
+pub mod cgroup;
+pub mod cloud;
+mod collect;
+pub mod cpu;
+pub mod device;
+pub mod filesystem;
+mod model;
+pub mod pressure;
+pub mod process;
+mod read;
+mod samples;
+mod storage;
+
+pub use collect::{Missing, collect};
+pub use model::{
+    CgroupUse, DeviceUse, DeviceWindow, Hints, HostModel, Measured, PressureUse, ProcessUse, Span,
+    Storage, StorageRole,
+};
+pub use read::{read, roots};
+
+/// A value, or why there is none.
+pub type Got<T> = Result<T, Missing>;

@@ -1,0 +1,458 @@
+//! Finds etcd's directories, the mounts that hold them and the disks under those.
+
+use crate::formats::mountinfo::{Mount, MountTable, below, parse_mountinfo, parse_mounts};
+use crate::target::HostRoot;
+
+use super::barrier::Journal;
+use super::device::{self, Chain};
+use super::filesystem;
+use super::model::{Hints, Storage, StorageRole};
+use super::process::{EtcdProcess, READ_LIMIT, Role};
+use super::{Got, Missing};
+
+/// Mount tables of large nodes reach some megabytes.
+const CAP: u64 = 32 << 20;
+/// Where distributions keep etcd's data.
+const USUAL: &[&str] = &[
+    "/var/lib/etcd",
+    "/var/lib/rancher/rke2/server/db/etcd",
+    "/var/lib/rancher/k3s/server/db/etcd",
+    "/var/lib/k0s/etcd",
+    "/var/lib/minikube/etcd",
+    "/var/lib/etcd-events",
+];
+
+/// The mount tables of a tree.
+pub(super) struct Tables {
+    /// The host's own.
+    pub(super) host: Got<(String, MountTable)>,
+}
+
+/// Reads the host's mount table: of process 1, of ourselves, or the short form.
+pub(super) fn tables(root: &HostRoot) -> Tables {
+    let mut why = None;
+    for (path, full) in [
+        ("/proc/1/mountinfo", true),
+        ("/proc/self/mountinfo", true),
+        ("/proc/mountinfo", true),
+        ("/proc/self/mounts", false),
+        ("/proc/mounts", false),
+        ("/etc/mtab", false),
+    ] {
+        match table(root, path, full) {
+            Ok(table) if !table.mounts.is_empty() => {
+                return Tables {
+                    host: Ok((path.trim_start_matches('/').to_owned(), table)),
+                };
+            }
+            Ok(_) => {
+                why.get_or_insert(Missing::Unreadable {
+                    source: path.to_owned(),
+                    line: None,
+                    why: "holds no mount".to_owned(),
+                });
+            }
+            // What was there and could not be read says more than what was not there.
+            Err(missing) => {
+                let replace = match &why {
+                    None => true,
+                    Some(Missing::NotPresent { .. }) => {
+                        !matches!(missing, Missing::NotPresent { .. })
+                    }
+                    Some(_) => false,
+                };
+                if replace {
+                    why = Some(missing);
+                }
+            }
+        }
+    }
+    Tables {
+        host: Err(why.unwrap_or(Missing::NotCollected)),
+    }
+}
+
+fn table(root: &HostRoot, path: &str, full: bool) -> Got<MountTable> {
+    let bytes = root.read_within(path, CAP, READ_LIMIT)?;
+    Ok(if full {
+        parse_mountinfo(&bytes)
+    } else {
+        parse_mounts(&bytes)
+    })
+}
+
+/// The directories of every etcd; of the hints or the usual paths where no process is there.
+pub(super) fn find(
+    root: &HostRoot,
+    tables: &Tables,
+    processes: &[EtcdProcess],
+    hints: &Hints,
+    live: bool,
+) -> Got<Vec<Storage>> {
+    let mut found = Vec::new();
+    let several = processes.iter().filter(|e| e.role == Role::Main).count() > 1;
+    for etcd in processes {
+        // A hint speaks of the main etcd, and of no one where several could be meant.
+        let hinted = (etcd.role == Role::Main && !several).then_some(hints);
+        let of_hints = |path: fn(&Hints) -> &Option<String>| {
+            hinted
+                .and_then(|hints| path(hints).clone())
+                .map(|p| (p, "hint"))
+        };
+        let own = etcd.data_dir.clone().map(|path| (path, "process"));
+        let data = own.or_else(|| of_hints(|hints| &hints.data_dir));
+        let wal = etcd
+            .wal_dir
+            .clone()
+            .map(|path| (path, "process"))
+            .or_else(|| of_hints(|hints| &hints.wal_dir));
+        let own_table = table(root, &format!("/proc/{}/mountinfo", etcd.pid), true)
+            .ok()
+            .filter(|table| !table.mounts.is_empty())
+            .map(|table| (format!("proc/{}/mountinfo", etcd.pid), table));
+        let data = data.or_else(|| usual(root, tables, live));
+        add(
+            root,
+            tables,
+            own_table.as_ref(),
+            Some(etcd.pid),
+            data,
+            wal,
+            &mut found,
+        );
+    }
+    if processes.is_empty() {
+        let hint = |path: &Option<String>| path.clone().map(|path| (path, "hint"));
+        let data = hint(&hints.data_dir).or_else(|| usual(root, tables, live));
+        add(
+            root,
+            tables,
+            None,
+            None,
+            data,
+            hint(&hints.wal_dir),
+            &mut found,
+        );
+    }
+    if found.is_empty() {
+        return Err(Missing::NotEnough {
+            why: "neither an etcd process nor its data directory is in this tree".to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+/// A usual path that is there, or a mount point that is named after etcd.
+fn usual(root: &HostRoot, tables: &Tables, live: bool) -> Option<(String, &'static str)> {
+    let there = USUAL.iter().find(|path| root.exists(path));
+    if let Some(path) = there {
+        return Some(((*path).to_owned(), "usual path"));
+    }
+    let (_, table) = tables.host.as_ref().ok()?;
+    let named: Vec<&Mount> = table
+        .mounts
+        .iter()
+        .filter(|mount| {
+            let last = mount.point.rsplit('/').next().unwrap_or("");
+            last.contains("etcd") || USUAL.iter().any(|usual| mount.point == *usual)
+        })
+        .collect();
+    // Live, the folder itself would be there; several candidates would be a guess.
+    match named.as_slice() {
+        [one] if !live => Some((one.point.clone(), "mount point")),
+        _ => None,
+    }
+}
+
+fn add(
+    root: &HostRoot,
+    tables: &Tables,
+    own: Option<&(String, MountTable)>,
+    pid: Option<u32>,
+    data: Option<(String, &'static str)>,
+    wal: Option<(String, &'static str)>,
+    found: &mut Vec<Storage>,
+) {
+    let Some((data, source)) = data else { return };
+    // Without a directory of its own the WAL is in the data directory, which may hold a mount.
+    let (wal, wal_source) = wal.unwrap_or_else(|| (format!("{data}/member/wal"), source));
+    for (role, path, path_source) in [
+        (StorageRole::Data, data, source),
+        (StorageRole::Wal, wal, wal_source),
+    ] {
+        found.push(resolve(root, tables, own, pid, role, path, path_source));
+    }
+}
+
+fn resolve(
+    root: &HostRoot,
+    tables: &Tables,
+    own: Option<&(String, MountTable)>,
+    pid: Option<u32>,
+    role: StorageRole,
+    path: String,
+    path_source: &'static str,
+) -> Storage {
+    let empty = MountTable::default();
+    let host = tables.host.as_ref().ok();
+    let host_table = host.map_or(&empty, |(_, table)| table);
+    // A path from a process is in its own namespace; a hint is a path of the host.
+    let (source, table) = match own.filter(|_| path_source == "process").or(host) {
+        Some((source, table)) => (source.clone(), Some(table)),
+        None => (String::new(), None),
+    };
+    let mount = match table {
+        Some(table) => table.of_path(&path).cloned().ok_or(Missing::NotEnough {
+            why: format!("no mount in {source} holds `{path}`"),
+        }),
+        None => Err(tables
+            .host
+            .as_ref()
+            .err()
+            .cloned()
+            .unwrap_or(Missing::NotCollected)),
+    };
+    let mut storage = Storage {
+        pid,
+        role,
+        host_path: path.clone(),
+        path,
+        path_source,
+        mount,
+        below_overlay: None,
+        source,
+        chain: Chain::default(),
+        barrier: None,
+        remarks: Vec::new(),
+        shared_with: Vec::new(),
+    };
+    let Ok(mount) = &storage.mount else {
+        return storage;
+    };
+    if let Some(path) = host_path(mount, &storage.path, host_table) {
+        storage.host_path = path;
+    }
+    storage.remarks = filesystem::remarks(mount);
+    let mut at = mount.clone();
+    if mount.fs == "overlay"
+        && let Some(upper) = mount.value("upperdir")
+        && let Some(under) = host_table.of_path(upper)
+    {
+        storage.below_overlay = Some(under.clone());
+        storage.remarks.extend(filesystem::remarks(under));
+        at = under.clone();
+    }
+    storage.chain = device::chain(root, at.device, &at.source, host_table);
+    storage.shared_with = shared(root, &storage, &at, host_table);
+    storage
+}
+
+/// The path on the host of a path in a container: the same file system, mounted elsewhere.
+fn host_path(mount: &Mount, path: &str, host: &MountTable) -> Option<String> {
+    mount.device?;
+    let inside = format!(
+        "{}/{}",
+        mount.root.trim_end_matches('/'),
+        below(&mount.point, path)?
+    );
+    // The mount of the same file system whose root folder holds it, the closest one.
+    let at = host
+        .mounts
+        .iter()
+        .filter(|have| have.device == mount.device)
+        .filter_map(|have| Some((have, below(&have.root, &inside)?)))
+        .min_by_key(|(_, rest)| rest.len())?;
+    let (have, rest) = at;
+    let joined = format!("{}/{rest}", have.point.trim_end_matches('/'));
+    Some(joined.trim_end_matches('/').to_owned())
+}
+
+/// Other mount points whose disks are the same: they share its queue.
+fn shared(root: &HostRoot, storage: &Storage, own: &Mount, host: &MountTable) -> Vec<Mount> {
+    let disks: Vec<String> = storage
+        .chain
+        .disks()
+        .iter()
+        .map(|disk| disk.name.clone())
+        .collect();
+    if disks.is_empty() {
+        return Vec::new();
+    }
+    let mut seen = Vec::new();
+    let mut shared: Vec<Mount> = Vec::new();
+    for mount in &host.mounts {
+        // One entry per file system: bind mounts of it (pods have many) say nothing new.
+        let Some(numbers) = mount.device.filter(|(major, _)| *major != 0) else {
+            continue;
+        };
+        if seen.contains(&numbers) || seen.len() >= 256 {
+            continue;
+        }
+        seen.push(numbers);
+        if Some(numbers) == own.device {
+            // The same file system: its other users are seen where it is mounted at its root.
+            if mount.point != own.point && mount.root == "/" {
+                shared.push(mount.clone());
+            }
+            continue;
+        }
+        let chain = device::chain(root, mount.device, &mount.source, host);
+        if chain.disks().iter().any(|disk| disks.contains(&disk.name)) {
+            shared.push(mount.clone());
+        }
+    }
+    shared
+}
+
+/// Whether the ext4 of a device has a journal.
+pub(super) fn journal(root: &HostRoot, mount: &Mount, device: &str) -> Journal {
+    match mount.fs.as_str() {
+        "ext4" | "ext3" => {}
+        "ext2" => return Journal::Absent,
+        "xfs" | "jfs" | "reiserfs" => return Journal::Present,
+        _ => return Journal::Unknown,
+    }
+    if mount.value("data").is_some() {
+        return Journal::Present;
+    }
+    if let Ok(text) = root.read_text(format!("/sys/fs/ext4/{device}/journal_task")) {
+        return if text.trim() == "<none>" {
+            Journal::Absent
+        } else {
+            Journal::Present
+        };
+    }
+    // The full list of options names the data mode if and only if there is a journal.
+    if let Ok(text) = root.read_text(format!("/proc/fs/ext4/{device}/options")) {
+        return if text.lines().any(|line| line.starts_with("data=")) {
+            Journal::Present
+        } else {
+            Journal::Absent
+        };
+    }
+    Journal::Unknown
+}
+
+/// Whether ZFS is told not to flush.
+pub(super) fn zfs_no_flush(root: &HostRoot) -> Option<bool> {
+    let set = |name: &str| {
+        root.read_text(format!("/sys/module/zfs/parameters/{name}"))
+            .ok()
+            .map(|text| text.trim() != "0")
+    };
+    match (set("zil_nocacheflush"), set("zfs_nocacheflush")) {
+        (None, None) => None,
+        (a, b) => Some(a == Some(true) || b == Some(true)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn write(dir: &Path, path: &str, text: &str) {
+        let path = dir.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn storage(dir: &Path, hints: &Hints) -> Got<Vec<Storage>> {
+        let root = HostRoot::new(dir);
+        let etcd = super::super::process::scan(&root, None).etcd;
+        find(&root, &tables(&root), &etcd, hints, false)
+    }
+
+    const HOST: &str = "\
+1 0 259:1 / / rw - ext4 /dev/nvme0n1p1 rw
+2 1 259:5 / /data rw - xfs /dev/nvme1n1 rw
+3 1 259:6 / /fast rw - ext4 /dev/nvme2n1 rw
+4 1 0:50 / /run/ctr rw - overlay overlay rw,upperdir=/data/upper,workdir=/data/work,volatile
+";
+
+    #[test]
+    fn a_container_sees_its_own_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "proc/1/mountinfo", HOST);
+        write(
+            dir.path(),
+            "proc/7/cmdline",
+            "etcd\0--data-dir=/var/lib/etcd\0--wal-dir=/wal\0",
+        );
+        write(
+            dir.path(),
+            "proc/7/mountinfo",
+            "5 4 0:50 / / rw - overlay overlay rw,upperdir=/data/upper\n\
+             6 5 259:5 /etcd /var/lib/etcd rw - xfs /dev/nvme1n1 rw\n\
+             7 5 259:6 /w /wal rw - ext4 /dev/nvme2n1 rw\n",
+        );
+        let found = storage(dir.path(), &Hints::default()).unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].mount.as_ref().unwrap().fs, "xfs");
+        assert_eq!(found[0].host_path, "/data/etcd");
+        assert_eq!(found[1].mount.as_ref().unwrap().source, "/dev/nvme2n1");
+        assert_eq!(found[1].host_path, "/fast/w");
+        assert_eq!(found[1].source, "proc/7/mountinfo");
+    }
+
+    #[test]
+    fn the_disk_of_an_overlay_is_that_of_its_upper_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "proc/self/mountinfo", HOST);
+        let hints = Hints {
+            data_dir: Some("/run/ctr/etcd".to_owned()),
+            ..Hints::default()
+        };
+        let found = storage(dir.path(), &hints).unwrap();
+        assert_eq!(found[0].mount.as_ref().unwrap().fs, "overlay");
+        assert_eq!(found[0].below_overlay.as_ref().unwrap().point, "/data");
+        assert_eq!(found[0].chain.words(), "nvme1n1");
+    }
+
+    #[test]
+    fn without_a_process_only_what_is_named_after_etcd() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "proc/self/mountinfo", HOST);
+        assert!(storage(dir.path(), &Hints::default()).is_err());
+        let table = format!("{HOST}9 1 259:9 / /mnt/etcd-main rw - ext4 /dev/sdc rw\n");
+        write(dir.path(), "proc/self/mountinfo", &table);
+        let found = storage(dir.path(), &Hints::default()).unwrap();
+        assert_eq!(found[0].path, "/mnt/etcd-main");
+        assert_eq!(found[1].path, "/mnt/etcd-main/member/wal");
+    }
+
+    #[test]
+    fn other_file_systems_on_the_same_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let table = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /var/lib/etcd rw - ext4 /dev/sda2 rw\n3 1 8:17 / /b rw - ext4 /dev/sdb1 rw\n";
+        write(dir.path(), "proc/self/mountinfo", table);
+        let found = storage(dir.path(), &Hints::default()).unwrap();
+        let points: Vec<&str> = found[0]
+            .shared_with
+            .iter()
+            .map(|m| m.point.as_str())
+            .collect();
+        assert_eq!(points, ["/"]);
+    }
+
+    #[test]
+    fn journals() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = HostRoot::new(dir.path());
+        let mount = |options: &str| {
+            let line = format!("1 0 8:1 / / rw - ext4 /dev/sda1 {options}\n");
+            parse_mountinfo(line.as_bytes()).mounts.remove(0)
+        };
+        assert_eq!(journal(&root, &mount("rw"), "sda1"), Journal::Unknown);
+        assert_eq!(
+            journal(&root, &mount("rw,data=ordered"), "sda1"),
+            Journal::Present
+        );
+        write(dir.path(), "proc/fs/ext4/sda1/options", "rw\nbarrier\n");
+        assert_eq!(journal(&root, &mount("rw"), "sda1"), Journal::Absent);
+        write(dir.path(), "sys/fs/ext4/sda1/journal_task", "<none>\n");
+        assert_eq!(journal(&root, &mount("rw"), "sda1"), Journal::Absent);
+        write(dir.path(), "sys/fs/ext4/sda1/journal_task", "123\n");
+        assert_eq!(journal(&root, &mount("rw"), "sda1"), Journal::Present);
+    }
+}

@@ -1,0 +1,55 @@
+//! The playbook pages, embedded: one page a fault, readable offline with `explain`.
+
+mod pages;
+
+pub use pages::PAGES;
+
+/// One page.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Its file name in `playbooks/`, without `.md`.
+    pub name: &'static str,
+    /// Its Markdown.
+    pub text: &'static str,
+}
+
+impl Page {
+    /// Its first heading.
+    pub fn title(&self) -> &'static str {
+        self.text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches('#')
+            .trim()
+    }
+}
+
+/// A page by name.
+pub fn page(name: &str) -> Option<&'static Page> {
+    PAGES.iter().find(|page| page.name == name)
+}
+
+/// The rule or page whose name shares most words with `text`, for "did you mean".
+pub fn nearest(text: &str) -> Option<&'static str> {
+    let words = |name: &str| {
+        name.split(['-', '.', ' '])
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let wanted = words(text);
+    let names = crate::playbook::PAGES.iter().map(|page| page.name);
+    names
+        .map(|name| {
+            (
+                words(name)
+                    .iter()
+                    .filter(|word| wanted.contains(word))
+                    .count(),
+                name,
+            )
+        })
+        .filter(|(shared, _)| *shared > 0)
+        .max_by_key(|(shared, _)| *shared)
+        .map(|(_, name)| name)
+}

@@ -1,0 +1,241 @@
+//! The report on a terminal: the first lines are the answer, the rest is why.
+
+use std::io::{self, Write};
+
+use crate::advise::{Advice, Strength};
+use crate::diagnosis::{Cause, Role};
+use crate::evidence::Citation;
+use crate::report::Report;
+use crate::rules::{Finding, Severity, Status};
+
+use super::advice;
+use super::plain::{Paint, Terminal, safe, wrap};
+
+/// Prints the whole report.
+pub fn diagnose(out: &mut dyn Write, terminal: Terminal, report: &Report) -> io::Result<()> {
+    let page = Page {
+        terminal,
+        width: usize::from(terminal.width.min(110)),
+    };
+    page.answer(out, report)?;
+    page.causes(out, report)?;
+    page.findings(out, report)?;
+    page.advice(out, report)?;
+    page.unseen(out, report)
+}
+
+struct Page {
+    terminal: Terminal,
+    width: usize,
+}
+
+impl Page {
+    fn head(&self, out: &mut dyn Write, text: &str) -> io::Result<()> {
+        writeln!(out, "\n{}", self.terminal.paint(Paint::Strong, text))
+    }
+
+    fn para(&self, out: &mut dyn Write, first: &str, text: &str) -> io::Result<()> {
+        let indent = first.chars().count();
+        let text = wrap(&safe(text), self.width.saturating_sub(indent).max(30), 0);
+        for (at, line) in text.lines().enumerate() {
+            if at == 0 {
+                writeln!(out, "{first}{line}")?;
+            } else {
+                writeln!(out, "{}{line}", " ".repeat(indent))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Verdict, confidence, the three readings that carry it, the first thing to do.
+    fn answer(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
+        let verdict = &report.diagnosis.verdict;
+        let paint = match verdict.cause {
+            Cause::None => Paint::Good,
+            Cause::Unknown => Paint::Doubt,
+            _ => Paint::Bad,
+        };
+        let sure = if verdict.cause == Cause::Unknown && verdict.confidence == 0.0 {
+            String::new()
+        } else {
+            format!("  (confidence {:.0} %)", verdict.confidence * 100.0)
+        };
+        let word = verdict.cause.word();
+        let headline = format!("{word}: {}", verdict.cause.headline());
+        writeln!(
+            out,
+            "VERDICT  {}{sure}",
+            self.terminal.paint(paint, headline)
+        )?;
+        self.para(out, "         ", &verdict.summary)?;
+        if let Some(primary) = report.diagnosis.causes.first() {
+            for citation in primary.evidence.iter().take(3) {
+                self.para(out, "  - ", &cited(citation))?;
+            }
+        }
+        let first = report
+            .advice
+            .iter()
+            .find(|a| a.strength == Strength::Recommended);
+        match first {
+            Some(advice) => self.para(out, "DO FIRST ", &advice::headline(advice)),
+            None if verdict.cause == Cause::None => self.para(out, "DO FIRST ", "nothing"),
+            None => {
+                let settle = report
+                    .diagnosis
+                    .alternatives
+                    .first()
+                    .map(|a| a.settle.clone());
+                let text = settle.map_or_else(
+                    || format!("give more evidence: {}", verdict.missing.join(", ")),
+                    |settle| format!("look at {settle}"),
+                );
+                if verdict.missing.is_empty() && report.diagnosis.alternatives.is_empty() {
+                    Ok(())
+                } else {
+                    self.para(out, "NEXT     ", &text)
+                }
+            }
+        }
+    }
+
+    fn causes(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
+        let diagnosis = &report.diagnosis;
+        if !diagnosis.causes.is_empty() {
+            self.head(out, "CAUSES")?;
+        }
+        for cause in &diagnosis.causes {
+            let role = match cause.role {
+                Role::Primary => "primary",
+                Role::Contributing => "contributing",
+                Role::Consequence => "consequence",
+            };
+            let line = format!(
+                "{} ({role}, {:.0} %): {}",
+                cause.cause.word(),
+                cause.confidence * 100.0,
+                cause.summary
+            );
+            self.para(out, "  ", &line)?;
+            for citation in cause.evidence.iter().take(6) {
+                self.para(out, "    - ", &cited(citation))?;
+            }
+        }
+        for other in &diagnosis.alternatives {
+            self.para(
+                out,
+                "  could be ",
+                &format!(
+                    "{} ({:.0} %): {}",
+                    other.cause.word(),
+                    other.confidence * 100.0,
+                    other.why
+                ),
+            )?;
+            self.para(out, "    to settle: ", &other.settle)?;
+        }
+        for cleared in &diagnosis.ruled_out {
+            self.para(
+                out,
+                "  not ",
+                &format!("{}: {}", cleared.cause.word(), cleared.why),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn findings(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
+        let failures = report.failures();
+        self.head(
+            out,
+            &format!(
+                "FINDINGS  {} failed, {} passed, {} could not be told, {} do not apply",
+                failures.len(),
+                report.count(Status::Pass),
+                report.count(Status::Unknown),
+                report.count(Status::NotApplicable)
+            ),
+        )?;
+        for finding in failures {
+            self.finding(out, finding)?;
+        }
+        Ok(())
+    }
+
+    fn finding(&self, out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
+        let paint = match finding.severity {
+            Severity::Critical => Paint::Bad,
+            Severity::Warn => Paint::Doubt,
+            Severity::Info => Paint::Faint,
+        };
+        let word = format!("{:<8}", finding.severity.word());
+        let head = format!("{} [{}]", finding.rule, safe(&finding.subject.to_string()));
+        writeln!(out, "  {} {head}", self.terminal.paint(paint, word))?;
+        self.para(out, "           ", &finding.message)?;
+        if !finding.threshold.is_empty() && finding.severity >= Severity::Warn {
+            self.para(out, "           limit: ", &finding.threshold)?;
+        }
+        Ok(())
+    }
+
+    fn advice(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
+        if report.advice.is_empty() {
+            return Ok(());
+        }
+        self.head(out, "ADVICE  in this order")?;
+        let (yes, no): (Vec<&Advice>, Vec<&Advice>) = report
+            .advice
+            .iter()
+            .partition(|a| a.strength != Strength::Refused);
+        for (number, advice) in yes.iter().enumerate() {
+            advice::one(out, self.terminal, number + 1, advice)?;
+        }
+        if !no.is_empty() {
+            writeln!(out, "  Looked at and not advised:")?;
+            for advice in no {
+                self.para(
+                    out,
+                    "  - ",
+                    &format!("{}: {}", advice::headline(advice), advice.why),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unseen(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
+        self.head(out, "LOOKED AT")?;
+        for source in &report.seen.sources {
+            let window = match (source.window.from, source.window.to) {
+                (Some(from), Some(to)) => format!(", {from} to {to}"),
+                _ => String::new(),
+            };
+            writeln!(
+                out,
+                "  {:<9} {} readings{window}",
+                source.collector.word(),
+                source.readings
+            )?;
+        }
+        if !report.diagnosis.verdict.missing.is_empty() {
+            self.para(
+                out,
+                "  not seen: ",
+                &report.diagnosis.verdict.missing.join(", "),
+            )?;
+        }
+        for problem in &report.seen.problems {
+            self.para(out, "  ! ", problem)?;
+        }
+        writeln!(
+            out,
+            "  profile {}; `etcd-doctor explain RULE` says more about a finding",
+            report.profile
+        )
+    }
+}
+
+/// A citation as one line.
+fn cited(citation: &Citation) -> String {
+    format!("{} {}: {}", citation.subject, citation.key, citation.value)
+}

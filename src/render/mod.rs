@@ -1,0 +1,8 @@
+//! Words, widths and colour: values in, text out. Nothing here measures or judges.
+
+pub mod advice;
+mod diagnose;
+mod plain;
+
+pub use diagnose::diagnose;
+pub use plain::{Paint, Terminal, markdown_text, safe, table, terminal_width, trimmed, wrap};

@@ -1,0 +1,202 @@
+//! Tables, paragraphs and colour for a terminal of any width.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// What the reader's terminal can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// Columns.
+    pub width: u16,
+    /// Whether to use ANSI colours.
+    pub color: bool,
+}
+
+/// Columns of the terminal on standard output, where it has a size.
+pub fn terminal_width() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col)
+}
+
+/// The few colours in use, by meaning. Never the only carrier of a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// Headings.
+    Strong,
+    /// Critical.
+    Bad,
+    /// Warning.
+    Doubt,
+    /// Fine.
+    Good,
+    /// Less important.
+    Faint,
+}
+
+impl Terminal {
+    /// A text in a colour, or as it is.
+    pub fn paint(self, paint: Paint, text: impl fmt::Display) -> String {
+        if !self.color {
+            return text.to_string();
+        }
+        let code = match paint {
+            Paint::Strong => "1",
+            Paint::Bad => "1;31",
+            Paint::Doubt => "33",
+            Paint::Good => "32",
+            Paint::Faint => "2",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+/// A borderless table with a header that fits the terminal.
+pub fn table(terminal: Terminal, header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(terminal.width)
+        .set_header(header.iter().copied());
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+/// A table as text, without blanks at line ends.
+pub fn trimmed(table: &Table) -> String {
+    let mut text = String::new();
+    for line in table.to_string().lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.pop();
+    text
+}
+
+/// A text from an untrusted source, safe for a terminal: control characters are shown, not sent.
+pub fn safe(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') {
+                '\u{FFFD}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Wraps a text to `width` columns, with every line after the first indented by `indent`.
+pub fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut lines = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let len = word.chars().count();
+        if column > indent.min(column) && column + 1 + len > width {
+            lines.push('\n');
+            lines.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if column > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += len;
+    }
+    lines
+}
+
+/// Prints Markdown for a terminal: headings strong, paragraphs and lists wrapped, tables and
+/// code as they are.
+pub fn markdown_text(out: &mut dyn Write, terminal: Terminal, text: &str) -> io::Result<()> {
+    let width = usize::from(terminal.width.min(100));
+    let mut code = false;
+    let mut paragraph = String::new();
+    let flush = |paragraph: &mut String, out: &mut dyn Write| -> io::Result<()> {
+        if !paragraph.is_empty() {
+            let indent = if paragraph.starts_with("- ") {
+                2
+            } else if paragraph
+                .split_once(". ")
+                .is_some_and(|(n, _)| n.parse::<u8>().is_ok())
+            {
+                3
+            } else {
+                0
+            };
+            writeln!(out, "{}", wrap(paragraph, width, indent))?;
+            paragraph.clear();
+        }
+        Ok(())
+    };
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.starts_with("```") {
+            flush(&mut paragraph, out)?;
+            code = !code;
+        } else if code {
+            writeln!(out, "    {line}")?;
+        } else if trimmed.starts_with('#') {
+            flush(&mut paragraph, out)?;
+            writeln!(
+                out,
+                "{}",
+                terminal.paint(Paint::Strong, trimmed.trim_start_matches('#').trim())
+            )?;
+        } else if trimmed.is_empty() || trimmed.starts_with('|') {
+            flush(&mut paragraph, out)?;
+            writeln!(out, "{line}")?;
+        } else {
+            let item = trimmed.starts_with("- ")
+                || trimmed
+                    .split_once(". ")
+                    .is_some_and(|(n, _)| n.parse::<u8>().is_ok());
+            if item {
+                flush(&mut paragraph, out)?;
+            }
+            if !paragraph.is_empty() {
+                paragraph.push(' ');
+            }
+            paragraph.push_str(trimmed);
+        }
+    }
+    flush(&mut paragraph, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrapping_keeps_words_and_width() {
+        let text = wrap("one two three four five six seven", 12, 2);
+        assert_eq!(text, "one two\n  three four\n  five six\n  seven");
+        assert!(text.lines().all(|line| line.chars().count() <= 12));
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(
+            safe("a\u{1b}[31mb\u{202E}c\nd"),
+            "a\u{FFFD}[31mb\u{FFFD}c\u{FFFD}d"
+        );
+    }
+
+    #[test]
+    fn colour_only_when_wanted() {
+        let plain = Terminal {
+            width: 80,
+            color: false,
+        };
+        assert_eq!(plain.paint(Paint::Bad, "x"), "x");
+        let colour = Terminal {
+            width: 80,
+            color: true,
+        };
+        assert_eq!(colour.paint(Paint::Bad, "x"), "\u{1b}[1;31mx\u{1b}[0m");
+    }
+}

@@ -1,0 +1,6 @@
+//! The report: everything a run found, as a value that renderers print and programs read.
+
+mod build;
+pub mod v1;
+
+pub use build::{Report, Seen, SourceSeen};

@@ -1,0 +1,131 @@
+//! kube-apiserver turns requests away with 429 because a priority level is full.
+
+use crate::evidence::{Missing, keys};
+use crate::rules::audit;
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "apf-rejections",
+    summary: "kube-apiserver turns requests away with 429",
+    severity: Severity::Critical,
+    since: "0.1.0",
+    playbook: "apf-rejections",
+    check,
+};
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let share_limit = cx.profile.limit("rejected-share");
+    let least = cx.profile.get("rejected-min");
+    let metrics = cx.evidence.some(&keys::APF_LEVELS);
+    cx.evidence.take_citations();
+    let audit = audit::clients(cx);
+    let mut drafts = Vec::new();
+    if let Ok(metrics) = &metrics {
+        for (subject, table) in metrics {
+            let rejected = table.total("rejected");
+            let all = rejected + table.total("dispatched");
+            if rejected < least || rejected / all.max(1.0) < share_limit.value {
+                continue;
+            }
+            let levels: Vec<String> = table
+                .top("rejected")
+                .iter()
+                .filter(|(_, n)| *n > 0.0)
+                .take(3)
+                .map(|(row, n)| {
+                    let seats = row
+                        .get("limit_seats")
+                        .map_or_else(String::new, |seats| format!(", {seats:.0} seats"));
+                    format!("{} {n:.0}{seats}", row.key)
+                })
+                .collect();
+            let words = format!(
+                "{rejected:.0} of {all:.0} requests rejected: {}",
+                levels.join("; ")
+            );
+            cx.evidence
+                .cite_as(&keys::APF_LEVELS, subject, words.clone());
+            if let Ok((audit_subject, _, clients)) = &audit
+                && let Some(worst) = clients
+                    .iter()
+                    .max_by(|a, b| a.throttled.total_cmp(&b.throttled))
+                && worst.throttled > 0.0
+            {
+                cx.evidence.cite_as(
+                    &keys::LOGS_AUDIT_CLIENTS,
+                    audit_subject,
+                    format!("{}: {:.0} answers 429", worst.name(), worst.throttled),
+                );
+            }
+            drafts.push(
+                Draft::new(subject.clone(), Severity::Critical, words)
+                    .confidence(Confidence::High)
+                    .threshold(share_limit.words())
+                    .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+    if let (true, Ok((subject, _, clients))) = (drafts.is_empty(), &audit) {
+        let throttled: f64 = clients.iter().map(|c| c.throttled).sum();
+        let all: f64 = clients.iter().map(|c| c.requests).sum();
+        let worst = clients
+            .iter()
+            .max_by(|a, b| a.throttled.total_cmp(&b.throttled));
+        if let Some(worst) = worst
+            && throttled >= least
+            && throttled / all.max(1.0) >= share_limit.value
+        {
+            let words = format!(
+                "{throttled:.0} of {all:.0} requests answered 429, {:.0} of them to {}",
+                worst.throttled,
+                worst.name()
+            );
+            cx.evidence
+                .cite_as(&keys::LOGS_AUDIT_CLIENTS, subject, words.clone());
+            drafts.push(
+                Draft::new(subject.clone(), Severity::Critical, words)
+                    .confidence(Confidence::High)
+                    .threshold(share_limit.words())
+                    .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+    match (metrics, audit) {
+        (Err(why), Err(_)) => Err(why),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, component, table};
+
+    #[test]
+    fn both_sides_of_the_limit() {
+        let profile = crate::profile::Profile::default();
+        let (share, least) = (profile.get("rejected-share"), profile.get("rejected-min"));
+        let with = |rejected: f64, all: f64| {
+            Set::new().put(
+                &keys::APF_LEVELS,
+                component("kube-apiserver"),
+                table(&[(
+                    "workload-low",
+                    &[("rejected", rejected), ("dispatched", all - rejected)],
+                )]),
+            )
+        };
+        assert_eq!(
+            with(least, least / share).status(&RULE),
+            (Status::Fail, Severity::Critical)
+        );
+        assert_eq!(
+            with(least, least / share + 1.0).status(&RULE).0,
+            Status::Pass
+        );
+        assert_eq!(with(least - 1.0, least).status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

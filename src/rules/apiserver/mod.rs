@@ -1,0 +1,5 @@
+//! kube-apiserver in front of etcd.
+
+pub mod apf_rejections;
+pub mod apiserver_timeouts;
+pub mod etcd_requests_slow;

@@ -1,0 +1,74 @@
+//! A work queue retries at the fixed rate of its own bucket: 10 a second, which no QPS flag moves.
+
+use crate::evidence::{Missing, keys};
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "retries-plateau",
+    summary: "a work queue retries at the fixed rate of its bucket",
+    severity: Severity::Info,
+    since: "0.1.0",
+    playbook: "retries-plateau",
+    check,
+};
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let limit = cx.profile.limit("retries-plateau");
+    let mut drafts = Vec::new();
+    let tables = cx.evidence.some(&keys::WORKQUEUES)?;
+    cx.evidence.take_citations();
+    for (subject, table) in tables {
+        let secs = cx
+            .evidence
+            .record(&keys::WORKQUEUES, &subject)
+            .and_then(|record| record.window.secs())
+            .unwrap_or(0.0);
+        if secs < 30.0 {
+            continue;
+        }
+        for (row, retries) in table.top("retries") {
+            let rate = retries / secs;
+            // A tenth around client-go's bucket of 10 a second.
+            if (rate - limit.value).abs() > limit.value * 0.1 {
+                continue;
+            }
+            let words = format!(
+                "queue {} of {} retries {rate:.1} times a second",
+                row.key, subject.name
+            );
+            cx.evidence
+                .cite_as(&keys::WORKQUEUES, &subject, words.clone());
+            drafts.push(
+                Draft::new(subject.clone(), Severity::Info, words)
+                    .confidence(Confidence::Medium)
+                    .threshold(limit.words())
+                    .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, component, table};
+
+    #[test]
+    fn only_a_rate_near_the_bucket() {
+        let with = |per_sec: f64| {
+            Set::new().put(
+                &keys::WORKQUEUES,
+                component("manager"),
+                table(&[("machine", &[("retries", per_sec * 100.0)])]),
+            )
+        };
+        assert_eq!(with(10.0).status(&RULE), (Status::Fail, Severity::Info));
+        assert_eq!(with(9.0).status(&RULE).0, Status::Fail);
+        assert_eq!(with(8.9).status(&RULE).0, Status::Pass);
+        assert_eq!(with(11.1).status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

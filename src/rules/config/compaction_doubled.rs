@@ -1,0 +1,74 @@
+//! etcd compacts by itself beside kube-apiserver: two compactions fight over one history.
+
+use crate::evidence::Missing;
+use crate::rules::settings;
+use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "compaction-doubled",
+    summary: "etcd auto-compaction runs beside the one of kube-apiserver",
+    severity: Severity::Info,
+    since: "0.1.0",
+    playbook: "compaction-doubled",
+    check,
+};
+
+/// The setting's names, the present one first.
+const NAMES: &[&str] = &["auto-compaction-retention"];
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let mut drafts = Vec::new();
+    for setting in settings::of(cx, "etcd", NAMES)? {
+        let off = matches!(setting.value.trim(), "0" | "" | "0s" | "0h");
+        if off || !setting.is_set() {
+            continue;
+        }
+        settings::cite(cx, &setting, NAMES[0]);
+        drafts.push(
+            Draft::new(
+                setting.subject.clone(),
+                Severity::Info,
+                format!(
+                    "auto-compaction-retention is {}, and kube-apiserver compacts each 5 minutes",
+                    setting.value
+                ),
+            )
+            .threshold("etcd operation guide: leave auto-compaction off under Kubernetes")
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::keys;
+    use crate::rules::Status;
+    use crate::rules::settings::testing::settings;
+    use crate::rules::testing::{Set, component};
+
+    fn with(value: &str, source: &str) -> Set {
+        Set::new().put(
+            &keys::SETTINGS,
+            component("etcd"),
+            settings(&[(NAMES[0], value, source)]),
+        )
+    }
+
+    #[test]
+    fn both_sides() {
+        assert_eq!(
+            with("8", "flag").status(&RULE),
+            (Status::Fail, Severity::Info)
+        );
+        assert_eq!(
+            with("5m", "flag").status(&RULE),
+            (Status::Fail, Severity::Info)
+        );
+        assert_eq!(with("0", "flag").status(&RULE).0, Status::Pass);
+        assert_eq!(with("0", "default").status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

@@ -1,0 +1,101 @@
+//! Heartbeat and election timeouts do not fit each other, or the measured round trip.
+
+use crate::evidence::{Missing, Unit, keys, number};
+use crate::rules::settings::{self, Setting};
+use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "heartbeat-election-mismatch",
+    summary: "heartbeat and election timeouts do not fit each other or the network",
+    severity: Severity::Warn,
+    since: "0.1.0",
+    playbook: "heartbeat-election-mismatch",
+    check,
+};
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let least_heartbeats = cx.profile.limit("election-heartbeats");
+    let least_rtts = cx.profile.limit("election-rtts");
+    let heartbeats = settings::of(cx, "etcd", &["heartbeat-interval"])?;
+    let elections = settings::of(cx, "etcd", &["election-timeout"])?;
+    let slowest = cx
+        .evidence
+        .all(&keys::PEER_RTT)
+        .into_iter()
+        .filter_map(|(subject, rtt)| Some((subject, rtt.mean()?)))
+        .max_by(|a, b| a.1.total_cmp(&b.1));
+    let mut drafts = Vec::new();
+    for election in &elections {
+        let same_node = |s: &&Setting| s.subject.node == election.subject.node;
+        let (Some(timeout), Some(heartbeat)) = (
+            election.ms(),
+            heartbeats.iter().find(same_node).and_then(Setting::ms),
+        ) else {
+            continue;
+        };
+        let (message, threshold) = if timeout < heartbeat * least_heartbeats.value {
+            (
+                format!(
+                    "election-timeout {timeout:.0} ms is less than five heartbeats of {heartbeat:.0} ms"
+                ),
+                least_heartbeats.words(),
+            )
+        } else if let Some((subject, rtt)) = slowest
+            .as_ref()
+            .filter(|(_, rtt)| timeout < rtt * least_rtts.value)
+        {
+            cx.evidence.cite(&keys::PEER_RTT, subject);
+            (
+                format!(
+                    "election-timeout {timeout:.0} ms is less than ten round trips of {}",
+                    number(*rtt, Unit::Ms)
+                ),
+                least_rtts.words(),
+            )
+        } else {
+            continue;
+        };
+        settings::cite(cx, election, "election-timeout");
+        drafts.push(
+            Draft::new(election.subject.clone(), Severity::Warn, message)
+                .threshold(threshold)
+                .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Status;
+    use crate::rules::settings::testing::settings;
+    use crate::rules::testing::{Set, component, histogram, member};
+
+    fn with(heartbeat: &str, election: &str) -> Set {
+        Set::new().put(
+            &keys::SETTINGS,
+            component("etcd"),
+            settings(&[
+                ("heartbeat-interval", heartbeat, "flag"),
+                ("election-timeout", election, "flag"),
+            ]),
+        )
+    }
+
+    #[test]
+    fn five_heartbeats_and_ten_round_trips() {
+        assert_eq!(with("100", "500").status(&RULE).0, Status::Pass);
+        assert_eq!(
+            with("100", "499").status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        // A mean of 70 ms: 700 ms is enough, 699 ms is not.
+        let rtt = histogram(&[(100.0, 10.0)]);
+        let far = |election| with("50", election).put(&keys::PEER_RTT, member(), rtt.clone());
+        assert_eq!(far("700").status(&RULE).0, Status::Pass);
+        assert_eq!(far("699").status(&RULE).0, Status::Fail);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

@@ -1,0 +1,77 @@
+//! The quota is etcd's default of 2 GiB. Hygiene: it matters when the database grows.
+
+use crate::evidence::Missing;
+use crate::rules::settings;
+use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "quota-default",
+    summary: "the quota is the default of 2 GiB",
+    severity: Severity::Info,
+    since: "0.1.0",
+    playbook: "quota-default",
+    check,
+};
+
+/// The setting's names, the present one first.
+const NAMES: &[&str] = &["quota-backend-bytes"];
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let limit = cx.profile.limit("quota-default");
+    let mut drafts = Vec::new();
+    for setting in settings::of(cx, "etcd", NAMES)? {
+        let quota = setting.number().unwrap_or(0.0);
+        if quota != 0.0 && quota > limit.value {
+            continue;
+        }
+        // A negative value switches the quota off.
+        if quota < 0.0 {
+            continue;
+        }
+        settings::cite(cx, &setting, NAMES[0]);
+        drafts.push(
+            Draft::new(
+                setting.subject.clone(),
+                Severity::Info,
+                "the quota is etcd's default of 2 GiB".to_owned(),
+            )
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::keys;
+    use crate::rules::Status;
+    use crate::rules::settings::testing::settings;
+    use crate::rules::testing::{Set, component};
+
+    fn with(value: &str, source: &str) -> Set {
+        Set::new().put(
+            &keys::SETTINGS,
+            component("etcd"),
+            settings(&[(NAMES[0], value, source)]),
+        )
+    }
+
+    #[test]
+    fn both_sides() {
+        assert_eq!(
+            with("0", "default").status(&RULE),
+            (Status::Fail, Severity::Info)
+        );
+        assert_eq!(
+            with("2147483648", "flag").status(&RULE),
+            (Status::Fail, Severity::Info)
+        );
+        assert_eq!(with("2147483649", "flag").status(&RULE).0, Status::Pass);
+        assert_eq!(with("-1", "flag").status(&RULE).0, Status::Pass);
+        assert_eq!(with("8589934592", "env").status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

@@ -1,0 +1,66 @@
+//! etcd runs without fsync: a crash loses acknowledged writes and can corrupt the member.
+
+use crate::evidence::Missing;
+use crate::rules::settings;
+use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "unsafe-no-fsync",
+    summary: "etcd runs without fsync",
+    severity: Severity::Critical,
+    since: "0.1.0",
+    playbook: "unsafe-no-fsync",
+    check,
+};
+
+/// The setting's names, the present one first.
+const NAMES: &[&str] = &["unsafe-no-fsync"];
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let mut drafts = Vec::new();
+    for setting in settings::of(cx, "etcd", NAMES)? {
+        if setting.flag() != Some(true) {
+            continue;
+        }
+        settings::cite(cx, &setting, NAMES[0]);
+        drafts.push(
+            Draft::new(
+                setting.subject.clone(),
+                Severity::Critical,
+                "etcd runs with --unsafe-no-fsync: a crash loses acknowledged writes".to_owned(),
+            )
+            .threshold("etcd help: never use in production")
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::keys;
+    use crate::rules::Status;
+    use crate::rules::settings::testing::settings;
+    use crate::rules::testing::{Set, component};
+
+    fn with(value: &str, source: &str) -> Set {
+        Set::new().put(
+            &keys::SETTINGS,
+            component("etcd"),
+            settings(&[(NAMES[0], value, source)]),
+        )
+    }
+
+    #[test]
+    fn both_sides() {
+        assert_eq!(
+            with("true", "flag").status(&RULE),
+            (Status::Fail, Severity::Critical)
+        );
+        assert_eq!(with("false", "default").status(&RULE).0, Status::Pass);
+        assert_eq!(with("false", "flag").status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

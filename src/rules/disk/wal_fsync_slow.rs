@@ -1,0 +1,87 @@
+//! WAL fsync, as etcd measured it, is slower than etcd needs. A symptom of the disk or of the CPU: the diagnosis tells which.
+
+use crate::evidence::{Missing, Unit, keys, number};
+use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "wal-fsync-slow",
+    summary: "WAL fsync takes longer than etcd needs",
+    severity: Severity::Critical,
+    since: "0.1.0",
+    playbook: "wal-fsync-slow",
+    check,
+};
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let limit = cx.profile.limit("wal-fsync-p99");
+    let critical = cx.profile.limit("wal-fsync-p99-critical");
+    let mut drafts = Vec::new();
+    for (subject, histogram) in cx.evidence.some(&keys::WAL_FSYNC)? {
+        // Buckets give a bracket. Only when the whole bracket lies above the limit is it passed.
+        let Some((low, high)) = histogram.bracket(0.99) else {
+            continue;
+        };
+        if low < limit.value {
+            continue;
+        }
+        cx.evidence.cite(&keys::WAL_FSYNC, &subject);
+        let severity = if low >= critical.value {
+            Severity::Critical
+        } else {
+            Severity::Warn
+        };
+        drafts.push(
+            Draft::new(
+                subject,
+                severity,
+                format!(
+                    "WAL fsync p99 is between {} and {} (mean {}, {:.0} values)",
+                    number(low, Unit::Ms),
+                    if high.is_finite() {
+                        number(high, Unit::Ms)
+                    } else {
+                        "∞".to_owned()
+                    },
+                    histogram
+                        .mean()
+                        .map_or_else(|| "?".to_owned(), |mean| number(mean, Unit::Ms)),
+                    histogram.count(),
+                ),
+            )
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, histogram, member};
+
+    fn with(buckets: &[(f64, f64)]) -> Set {
+        Set::new().put(&keys::WAL_FSYNC, member(), histogram(buckets))
+    }
+
+    #[test]
+    fn only_a_bracket_wholly_above_the_limit_fails() {
+        let limit = crate::profile::Profile::default().get("wal-fsync-p99");
+        let around = with(&[(limit * 0.8, 10.0), (limit * 1.6, 90.0)]);
+        assert_eq!(around.status(&RULE).0, Status::Pass);
+        let above = with(&[(limit, 10.0), (limit * 2.0, 90.0)]);
+        assert_eq!(above.status(&RULE), (Status::Fail, Severity::Warn));
+        let below = with(&[(limit, 100.0), (limit * 2.0, 0.0)]);
+        assert_eq!(below.status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn ten_times_worse_is_critical() {
+        let critical = crate::profile::Profile::default().get("wal-fsync-p99-critical");
+        let stalled = with(&[(critical, 1.0), (critical * 2.0, 99.0)]);
+        assert_eq!(stalled.status(&RULE), (Status::Fail, Severity::Critical));
+    }
+}

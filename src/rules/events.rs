@@ -1,0 +1,64 @@
+//! What several rules ask of log events.
+
+use crate::evidence::{Missing, Subject, SubjectKind, keys};
+
+use super::Context;
+
+/// How often a kind of message was seen on one subject.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) subject: Subject,
+    pub(super) count: f64,
+    pub(super) max_ms: Option<f64>,
+}
+
+/// Counts of any of `kinds`, per member or component. `Err` when no log was read.
+///
+/// Cites nothing by itself; the caller cites what it uses with [`cite`].
+pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missing> {
+    let tables = cx.evidence.all(&keys::LOGS_EVENTS);
+    if tables.is_empty() {
+        return Err(cx
+            .evidence
+            .any(&keys::LOGS_EVENTS)
+            .err()
+            .unwrap_or(Missing::NotCollected));
+    }
+    // Totals of the cluster are only used when nothing finer is known.
+    let finer = tables
+        .iter()
+        .any(|(subject, _)| subject.kind != SubjectKind::Cluster);
+    let mut seen = Vec::new();
+    for (subject, table) in tables {
+        if finer && subject.kind == SubjectKind::Cluster {
+            continue;
+        }
+        let rows = kinds.iter().filter_map(|kind| table.row(kind));
+        let (mut count, mut max_ms) = (0.0, None::<f64>);
+        for row in rows {
+            count += row.get("count").unwrap_or(0.0);
+            max_ms = match (max_ms, row.get("max_ms")) {
+                (Some(a), Some(b)) => Some(a.max(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        if count > 0.0 {
+            seen.push(Seen {
+                subject,
+                count,
+                max_ms,
+            });
+        }
+    }
+    Ok(seen)
+}
+
+/// Notes the events of one subject as used, in words.
+pub(super) fn cite(cx: &Context<'_>, seen: &Seen, what: &str) {
+    let mut words = format!("{:.0} {what}", seen.count);
+    if let Some(max) = seen.max_ms {
+        words = format!("{words}, longest {}", crate::units::format_ms(max));
+    }
+    cx.evidence
+        .cite_as(&keys::LOGS_EVENTS, &seen.subject, words);
+}

@@ -1,0 +1,190 @@
+//! One client lists whole resources again and again, past the watch cache.
+
+use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::rules::audit;
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "client-heavy-lists",
+    summary: "a client lists whole resources again and again",
+    severity: Severity::Warn,
+    since: "0.1.0",
+    playbook: "client-heavy-lists",
+    check,
+};
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let limit = cx.profile.limit("heavy-list-rate");
+    let found = from_audit(cx, limit.value);
+    let traces = from_traces(cx);
+    let drafts = match (found, traces) {
+        (Err(why), Err(_)) => return Err(why),
+        // The audit log counts every request; traces only the slow ones.
+        (Ok(drafts), _) if !drafts.is_empty() => drafts,
+        (_, Ok(drafts)) => drafts,
+        (Ok(drafts), Err(_)) => drafts,
+    };
+    Ok(Verdict::Fail(
+        drafts
+            .into_iter()
+            .map(|draft| draft.threshold(limit.words()))
+            .collect(),
+    ))
+}
+
+fn from_audit(cx: &Context<'_>, per_sec: f64) -> Result<Vec<Draft>, Missing> {
+    let (subject, secs, clients) = audit::clients(cx)?;
+    let mut drafts = Vec::new();
+    for client in clients.iter().filter(|client| !client.is_core()) {
+        let mut lists: Vec<(&str, f64, f64)> = client
+            .rows
+            .iter()
+            .filter(|row| row.get_text("verb") == Some("list"))
+            .filter_map(|row| {
+                let unlimited = row.get("unlimited").filter(|n| *n / secs >= per_sec)?;
+                Some((
+                    row.get_text("resource")?,
+                    unlimited,
+                    row.get("total_secs").unwrap_or(0.0),
+                ))
+            })
+            .collect();
+        if lists.is_empty() {
+            continue;
+        }
+        lists.sort_by(|a, b| b.2.total_cmp(&a.2).then_with(|| b.1.total_cmp(&a.1)));
+        let what: Vec<String> = lists
+            .iter()
+            .take(3)
+            .map(|(resource, n, took)| {
+                format!(
+                    "{n:.0} lists of {resource} ({:.2}/s, {} each)",
+                    n / secs,
+                    crate::units::format_ms(took * 1e3 / n.max(1.0))
+                )
+            })
+            .collect();
+        let words = format!(
+            "{}: {} without limit and resource version",
+            client.name(),
+            what.join(", ")
+        );
+        cx.evidence
+            .cite_as(&keys::LOGS_AUDIT_CLIENTS, &subject, words.clone());
+        drafts.push(
+            Draft::new(
+                Subject::new(SubjectKind::Client, client.name()),
+                Severity::Warn,
+                words,
+            )
+            .confidence(Confidence::High)
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(drafts)
+}
+
+/// Slow lists that kube-apiserver traced, with the client's user agent.
+fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
+    let least = cx.profile.get("heavy-list-traces");
+    let (subject, table) = cx.evidence.any(&keys::LOGS_TRACES)?;
+    cx.evidence.take_citations();
+    let mut drafts = Vec::new();
+    for (row, count) in table.top("count") {
+        let agent = row.get_text("user_agent").unwrap_or_default();
+        let list = row
+            .get_text("verb")
+            .is_some_and(|verb| verb.eq_ignore_ascii_case("list"));
+        let core = audit::Client {
+            user_agent: agent.to_owned(),
+            ..audit::Client::default()
+        }
+        .is_core();
+        if agent.is_empty() || core || !list || count < least {
+            continue;
+        }
+        let words = format!(
+            "{agent}: {count:.0} slow lists of {} traced, the slowest {}",
+            row.get_text("resource").unwrap_or("?"),
+            crate::units::format_ms(row.get("max_ms").unwrap_or(0.0))
+        );
+        cx.evidence
+            .cite_as(&keys::LOGS_TRACES, &subject, words.clone());
+        let product = agent.split(' ').next().unwrap_or(agent);
+        drafts.push(
+            Draft::new(
+                Subject::new(SubjectKind::Client, product),
+                Severity::Warn,
+                words,
+            )
+            // Traces are rate-limited by nothing, but hold slow requests only.
+            .confidence(Confidence::Medium)
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(drafts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Row, Table};
+    use crate::rules::Status;
+    use crate::rules::testing::Set;
+
+    fn audit(unlimited: f64) -> Set {
+        let row = Row::new("r")
+            .text("user_agent", "inventory/1.0")
+            .text("user", "system:serviceaccount:inventory:scraper")
+            .text("verb", "list")
+            .text("resource", "configmaps")
+            .num("requests", unlimited)
+            .num("unlimited", unlimited)
+            .num("total_secs", unlimited);
+        Set::new().put(
+            &keys::LOGS_AUDIT_CLIENTS,
+            Subject::cluster(),
+            Table {
+                rows: vec![row],
+                ..Table::default()
+            },
+        )
+    }
+
+    fn traces(count: f64) -> Set {
+        let row = Row::new("r")
+            .text("user_agent", "lister/v1 (linux)")
+            .text("verb", "List")
+            .text("resource", "pods")
+            .num("count", count);
+        Set::new().put(
+            &keys::LOGS_TRACES,
+            Subject::cluster(),
+            Table {
+                rows: vec![row],
+                ..Table::default()
+            },
+        )
+    }
+
+    #[test]
+    fn rate_from_audit_and_count_from_traces() {
+        let profile = crate::profile::Profile::default();
+        let per_sec = profile.get("heavy-list-rate");
+        // The test window is 100 s.
+        assert_eq!(
+            audit(per_sec * 100.0).status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        assert_eq!(audit(per_sec * 100.0 - 1.0).status(&RULE).0, Status::Pass);
+        let least = profile.get("heavy-list-traces");
+        let finding = &traces(least).check(&RULE)[0];
+        assert_eq!(
+            (finding.status, finding.subject.name.as_str()),
+            (Status::Fail, "lister/v1")
+        );
+        assert_eq!(traces(least - 1.0).status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

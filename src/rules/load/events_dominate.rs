@@ -1,0 +1,151 @@
+//! Most writes are Events.
+
+use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::rules::audit;
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "events-dominate",
+    summary: "Events make up most of etcd's writes",
+    severity: Severity::Warn,
+    since: "0.1.0",
+    playbook: "events-dominate",
+    check,
+};
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let share_limit = cx.profile.limit("events-writes-share");
+    let rate_limit = cx.profile.limit("events-rate");
+    let metrics = cx.evidence.some(&keys::APISERVER_ETCD_REQUESTS);
+    cx.evidence.take_citations();
+    let source = source_of_events(cx);
+    let mut drafts = Vec::new();
+    if let Ok(metrics) = &metrics {
+        for (subject, table) in metrics {
+            let window = cx.evidence.record(&keys::APISERVER_ETCD_REQUESTS, subject);
+            let Some(secs) = window.and_then(|r| r.window.secs()).filter(|s| *s > 0.0) else {
+                continue;
+            };
+            let writes = table.total("writes");
+            let events = table
+                .row("events")
+                .and_then(|row| row.get("writes"))
+                .unwrap_or(0.0);
+            if writes <= 0.0
+                || events / writes < share_limit.value
+                || events / secs < rate_limit.value
+            {
+                continue;
+            }
+            let words = format!(
+                "{events:.0} of {writes:.0} writes ({:.0} %) are events, {:.0}/s",
+                events / writes * 100.0,
+                events / secs
+            );
+            cx.evidence
+                .cite_as(&keys::APISERVER_ETCD_REQUESTS, subject, words.clone());
+            drafts.push((words, Confidence::High));
+        }
+    }
+    if drafts.is_empty()
+        && let Some((client, rate, _)) = &source
+        && *rate >= rate_limit.value
+    {
+        drafts.push((
+            format!("events are written {rate:.0} times a second, by {client}"),
+            Confidence::High,
+        ));
+    }
+    let Some((mut words, confidence)) = drafts.pop() else {
+        return match metrics {
+            Err(why) if source.is_none() => Err(why),
+            _ => Ok(Verdict::Pass),
+        };
+    };
+    if let Some((client, rate, cite)) = source {
+        let subject = cx
+            .evidence
+            .any(&keys::LOGS_AUDIT_CLIENTS)
+            .map(|(subject, _)| subject);
+        if let Ok(subject) = subject {
+            cx.evidence
+                .cite_as(&keys::LOGS_AUDIT_CLIENTS, &subject, cite);
+        }
+        if !words.contains(&client) {
+            words = format!("{words}, most of them by {client} ({rate:.0}/s)");
+        }
+    }
+    Ok(Verdict::fail(
+        Draft::new(
+            Subject::new(SubjectKind::Resource, "events"),
+            Severity::Warn,
+            words,
+        )
+        .confidence(confidence)
+        .threshold(format!("{}; {}/s", share_limit.words(), rate_limit.words()))
+        .cites(cx.evidence.take_citations()),
+    ))
+}
+
+/// The client that writes most events: its name, its rate, and that in words.
+fn source_of_events(cx: &Context<'_>) -> Option<(String, f64, String)> {
+    let (_, secs, clients) = audit::clients(cx).ok()?;
+    let (client, writes) = clients
+        .iter()
+        .map(|client| {
+            let writes: f64 = client
+                .rows
+                .iter()
+                .filter(|row| {
+                    row.get_text("resource")
+                        .is_some_and(|r| r == "events" || r == "events.events.k8s.io")
+                        && matches!(row.get_text("verb"), Some("create" | "update" | "patch"))
+                })
+                .filter_map(|row| row.get("requests"))
+                .sum();
+            (client, writes)
+        })
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .filter(|(_, writes)| *writes > 0.0)?;
+    let rate = writes / secs;
+    Some((
+        client.name(),
+        rate,
+        format!(
+            "{}: {writes:.0} events in {secs:.0} s ({rate:.0}/s)",
+            client.name()
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, component, table};
+
+    #[test]
+    fn share_and_rate_must_both_be_high() {
+        let profile = crate::profile::Profile::default();
+        // The test window is 100 s.
+        let least = profile.get("events-rate") * 100.0;
+        let with = |events: f64, others: f64| {
+            Set::new().put(
+                &keys::APISERVER_ETCD_REQUESTS,
+                component("kube-apiserver"),
+                table(&[
+                    ("events", &[("writes", events)]),
+                    ("pods", &[("writes", others)]),
+                ]),
+            )
+        };
+        assert_eq!(
+            with(least, least).status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        assert_eq!(with(least - 1.0, 0.0).status(&RULE).0, Status::Pass);
+        assert_eq!(with(least, least * 9.0).status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

@@ -1,0 +1,204 @@
+//! Lists of one resource decide what etcd spends its time on.
+
+use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::units::{format_bytes, format_ms};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "expensive-lists",
+    summary: "lists of a resource cost etcd most of its time",
+    severity: Severity::Warn,
+    since: "0.1.0",
+    playbook: "expensive-lists",
+    check,
+};
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let logs = cx.evidence.get(&keys::LOGS_REQUESTS, &Subject::cluster());
+    cx.evidence.take_citations();
+    let metrics = cx.evidence.some(&keys::APISERVER_ETCD_REQUESTS);
+    cx.evidence.take_citations();
+    let mut drafts = Vec::new();
+    if let Ok(metrics) = &metrics {
+        for (subject, table) in metrics {
+            from_metrics(cx, subject, table, &mut drafts);
+        }
+    }
+    if let Ok(table) = &logs {
+        from_logs(cx, table, &mut drafts);
+    }
+    match (logs, metrics) {
+        (Err(why), Err(_)) => Err(why),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
+}
+
+/// Exact counts: lists of one resource take a large share of all time spent waiting for etcd,
+/// and each takes long.
+fn from_metrics(cx: &Context<'_>, subject: &Subject, table: &Table, drafts: &mut Vec<Draft>) {
+    let share_limit = cx.profile.limit("list-share");
+    let fast = cx.profile.get("etcd-request-fast");
+    let least = cx.profile.get("list-rate");
+    let secs = cx
+        .evidence
+        .record(&keys::APISERVER_ETCD_REQUESTS, subject)
+        .and_then(|record| record.window.secs())
+        .unwrap_or(0.0);
+    let total = table.total("total_secs");
+    for (row, list_secs) in table.top("list_secs") {
+        let lists = row.get("lists").unwrap_or(0.0);
+        let each_ms = list_secs * 1e3 / lists.max(1.0);
+        let often = secs > 0.0 && lists / secs >= least;
+        if total <= 0.0 || list_secs / total < share_limit.value || each_ms < fast || !often {
+            continue;
+        }
+        let words = format!(
+            "{lists:.0} lists of {} took {} each, {:.0} % of the time the apiserver waited for etcd",
+            row.key,
+            format_ms(each_ms),
+            list_secs / total * 100.0
+        );
+        cx.evidence
+            .cite_as(&keys::APISERVER_ETCD_REQUESTS, subject, words.clone());
+        drafts.push(
+            Draft::new(
+                Subject::new(SubjectKind::Resource, &row.key),
+                Severity::Warn,
+                words,
+            )
+            .threshold(share_limit.words())
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+}
+
+/// Slow requests only: large answers that take a large share of all slow-seconds.
+fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
+    let share_limit = cx.profile.limit("list-share");
+    let page = cx.profile.get("list-items");
+    let size = cx.profile.get("list-size");
+    let least = cx.profile.get("list-lines");
+    let total = table.total("slow_secs");
+    let bound = cx
+        .evidence
+        .peek(&keys::LOGS_READINDEX_BOUND, &Subject::cluster())
+        .and_then(|table| table.row("all").and_then(|row| row.get("slow_secs")))
+        .unwrap_or(0.0);
+    // Where most of the time went into waiting for the leader, the keys asked for are an accident.
+    if total <= 0.0 || bound / total > 0.5 {
+        return;
+    }
+    let mean =
+        |row: &Row, column: &str, lists: f64| row.get(column).map(|sum| sum / lists.max(1.0));
+    for (row, list_secs) in table.top("list_slow_secs") {
+        let lists = row.get("lists").unwrap_or(0.0);
+        let items = mean(row, "items", lists).unwrap_or(0.0);
+        let bytes = mean(row, "bytes", lists).unwrap_or(0.0);
+        let large = items >= page || bytes >= size;
+        if list_secs / total < share_limit.value || lists < least || !large {
+            continue;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a mean of sizes"
+        )]
+        let words = format!(
+            "{lists:.0} slow lists of {} ({items:.0} objects, {} each) took {:.0} % of all logged time",
+            row.key,
+            format_bytes(bytes as u64),
+            list_secs / total * 100.0
+        );
+        cx.evidence
+            .cite_as(&keys::LOGS_REQUESTS, &Subject::cluster(), words.clone());
+        let subject = Subject::new(SubjectKind::Resource, &row.key);
+        let cites = cx.evidence.take_citations();
+        if let Some(have) = drafts.iter_mut().find(|draft| draft.is_about(&subject)) {
+            have.add_citations(cites);
+            continue;
+        }
+        drafts.push(
+            Draft::new(subject, Severity::Warn, words)
+                // The log holds slow requests only: a lower bound and an inference.
+                .confidence(Confidence::Medium)
+                .threshold(share_limit.words())
+                .cites(cites),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, component, table};
+
+    fn logs(lists: f64, items: f64, bound: f64) -> Set {
+        Set::new()
+            .put(
+                &keys::LOGS_REQUESTS,
+                Subject::cluster(),
+                table(&[
+                    (
+                        "configmaps",
+                        &[
+                            ("lists", lists),
+                            ("list_slow_secs", 30.0),
+                            ("slow_secs", 30.0),
+                            ("items", items * lists),
+                            ("bytes", 0.0),
+                        ],
+                    ),
+                    ("pods", &[("slow_secs", 70.0), ("lists", 0.0)]),
+                ]),
+            )
+            .put(
+                &keys::LOGS_READINDEX_BOUND,
+                Subject::cluster(),
+                table(&[("all", &[("slow_secs", bound)])]),
+            )
+    }
+
+    #[test]
+    fn large_slow_lists_with_a_large_share_fail() {
+        let profile = crate::profile::Profile::default();
+        let (page, least) = (profile.get("list-items"), profile.get("list-lines"));
+        assert_eq!(
+            logs(least, page, 0.0).status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        assert_eq!(logs(least - 1.0, page, 0.0).status(&RULE).0, Status::Pass);
+        assert_eq!(logs(least, page - 1.0, 0.0).status(&RULE).0, Status::Pass);
+        // A stalled leader makes any key slow.
+        assert_eq!(logs(least, page, 51.0).status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn exact_counts_decide_where_they_exist() {
+        let with = |list_secs: f64| {
+            Set::new().put(
+                &keys::APISERVER_ETCD_REQUESTS,
+                component("kube-apiserver"),
+                table(&[
+                    (
+                        "configmaps",
+                        &[
+                            ("lists", 100.0),
+                            ("list_secs", list_secs),
+                            ("total_secs", list_secs),
+                        ],
+                    ),
+                    (
+                        "leases",
+                        &[("lists", 0.0), ("list_secs", 0.0), ("total_secs", 10.0)],
+                    ),
+                ]),
+            )
+        };
+        assert_eq!(with(50.0).status(&RULE), (Status::Fail, Severity::Warn));
+        // 100 lists in 9.9 s are 99 ms each: fast.
+        assert_eq!(with(9.9).status(&RULE).0, Status::Pass);
+    }
+}

@@ -1,0 +1,148 @@
+//! Rules: pure functions from evidence to findings, one file a rule.
+//!
+//! Every rule has an id, a playbook page and boundary tests; [`RULES`] is the registry.
+
+mod audit;
+mod devices;
+mod engine;
+mod events;
+mod finding;
+mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub mod apiserver;
+pub mod client;
+pub mod config;
+pub mod cpu;
+pub mod disk;
+pub mod load;
+pub mod network;
+pub mod quality;
+pub mod raft;
+pub mod space;
+
+pub use engine::{Context, Rule, Verdict, run};
+pub use finding::{Confidence, Draft, Finding, Severity, Status};
+
+/// All rules, sorted by id.
+pub static RULES: &[&Rule] = &[
+    &apiserver::apf_rejections::RULE,
+    &apiserver::apiserver_timeouts::RULE,
+    &disk::backend_commit_slow::RULE,
+    &load::client_heavy_lists::RULE,
+    &load::client_hot_loop::RULE,
+    &client::client_throttled::RULE,
+    &network::clock_drift::RULE,
+    &config::compaction_doubled::RULE,
+    &config::compaction_off::RULE,
+    &load::compaction_saw_tooth::RULE,
+    &quality::component_restarting::RULE,
+    &cpu::cpu_pressure_high::RULE,
+    &cpu::cpu_steal_high::RULE,
+    &quality::data_corruption::RULE,
+    &space::database_fragmented::RULE,
+    &disk::device_flush_slow::RULE,
+    &config::election_timeouts_unequal::RULE,
+    &cpu::etcd_cpu_throttled::RULE,
+    &apiserver::etcd_requests_slow::RULE,
+    &config::event_ttl_long::RULE,
+    &load::events_dominate::RULE,
+    &load::expensive_lists::RULE,
+    &config::heartbeat_election_mismatch::RULE,
+    &raft::heartbeat_late::RULE,
+    &disk::kernel_io_errors::RULE,
+    &client::leader_election_lost::RULE,
+    &config::leader_election_tight::RULE,
+    &raft::leader_missing::RULE,
+    &raft::leader_unstable::RULE,
+    &quality::log_gaps::RULE,
+    &quality::log_sampled::RULE,
+    &quality::log_unparsed::RULE,
+    &config::max_request_bytes_raised::RULE,
+    &quality::metrics_faults::RULE,
+    &space::nospace_alarm::RULE,
+    &network::peer_link_unstable::RULE,
+    &network::peer_rtt_high::RULE,
+    &raft::proposals_failing::RULE,
+    &config::quota_above_maximum::RULE,
+    &config::quota_default::RULE,
+    &space::quota_near_limit::RULE,
+    &network::raft_messages_dropped::RULE,
+    &raft::read_index_slow::RULE,
+    &client::retries_plateau::RULE,
+    &cpu::run_delay_high::RULE,
+    &client::scheduler_backlog::RULE,
+    &load::slow_requests::RULE,
+    &config::snapshot_count_high::RULE,
+    &quality::tls_rejections::RULE,
+    &config::unsafe_no_fsync::RULE,
+    &disk::wal_fsync_slow::RULE,
+    &disk::wal_sync_stalled::RULE,
+    &config::warning_threshold_lowered::RULE,
+    &client::workqueue_backlog::RULE,
+    &disk::write_barriers_off::RULE,
+];
+
+/// A rule by id.
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|rule| rule.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ids_are_sorted_unique_and_well_formed() {
+        assert!(RULES.is_sorted_by(|a, b| a.id < b.id));
+        for rule in RULES {
+            assert!(
+                rule.id
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{}",
+                rule.id
+            );
+            assert!(
+                rule.summary.len() > 10 && !rule.summary.ends_with('.'),
+                "{}",
+                rule.id
+            );
+        }
+    }
+
+    #[test]
+    fn every_rule_has_a_playbook_page() {
+        for rule in RULES {
+            assert!(
+                crate::playbook::page(rule.playbook).is_some(),
+                "{}: no page {}",
+                rule.id,
+                rule.playbook
+            );
+        }
+    }
+
+    #[test]
+    fn without_evidence_every_rule_is_unknown() {
+        let findings = run(
+            RULES,
+            &crate::evidence::EvidenceSet::new(),
+            &crate::profile::Profile::default(),
+        );
+        let unknown: BTreeSet<&str> = findings
+            .iter()
+            .filter(|f| f.status == Status::Unknown)
+            .map(|f| f.rule.as_str())
+            .collect();
+        for rule in RULES {
+            assert!(
+                unknown.contains(rule.id),
+                "{} judges without evidence",
+                rule.id
+            );
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The members' clocks differ.
+
+use crate::evidence::Missing;
+use crate::rules::events;
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "clock-drift",
+    summary: "the clocks of members differ by more than a second",
+    severity: Severity::Warn,
+    since: "0.1.0",
+    playbook: "clock-drift",
+    check,
+};
+
+const KINDS: &[&str] = &["clock-drift"];
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let limit = cx.profile.limit("clock-drift");
+    let drafts = events::seen(cx, KINDS)?
+        .into_iter()
+        .filter(|seen| seen.count >= limit.value)
+        .map(|seen| {
+            events::cite(cx, &seen, "clock drift warnings");
+            let severity = Severity::Warn;
+            Draft::new(
+                seen.subject.clone(),
+                severity,
+                format!("{:.0} warnings of clock drift between members", seen.count),
+            )
+            .confidence(Confidence::High)
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations())
+        })
+        .collect();
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::keys;
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, member, table};
+
+    fn with(count: f64) -> Set {
+        Set::new().put(
+            &keys::LOGS_EVENTS,
+            member(),
+            table(&[(KINDS[0], &[("count", count)])]),
+        )
+    }
+
+    #[test]
+    fn both_sides_of_the_limit() {
+        let limit = crate::profile::Profile::default().get("clock-drift");
+        assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
+        assert_eq!(with(limit).status(&RULE).0, Status::Fail);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

@@ -1,0 +1,62 @@
+//! Raft messages are dropped because the buffer to a peer is full.
+
+use crate::evidence::Missing;
+use crate::rules::events;
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "raft-messages-dropped",
+    summary: "raft messages to a peer are dropped",
+    severity: Severity::Warn,
+    since: "0.1.0",
+    playbook: "raft-messages-dropped",
+    check,
+};
+
+const KINDS: &[&str] = &["raft-message-dropped"];
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let limit = cx.profile.limit("raft-messages-dropped");
+    let drafts = events::seen(cx, KINDS)?
+        .into_iter()
+        .filter(|seen| seen.count >= limit.value)
+        .map(|seen| {
+            events::cite(cx, &seen, "dropped raft messages");
+            let severity = Severity::Warn;
+            Draft::new(
+                seen.subject.clone(),
+                severity,
+                format!("{:.0} raft messages dropped", seen.count),
+            )
+            .confidence(Confidence::Medium)
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations())
+        })
+        .collect();
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::keys;
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, member, table};
+
+    fn with(count: f64) -> Set {
+        Set::new().put(
+            &keys::LOGS_EVENTS,
+            member(),
+            table(&[(KINDS[0], &[("count", count)])]),
+        )
+    }
+
+    #[test]
+    fn both_sides_of_the_limit() {
+        let limit = crate::profile::Profile::default().get("raft-messages-dropped");
+        assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
+        assert_eq!(with(limit).status(&RULE).0, Status::Fail);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

@@ -1,0 +1,9 @@
+//! What the evidence itself is worth.
+
+pub mod component_restarting;
+pub mod data_corruption;
+pub mod log_gaps;
+pub mod log_sampled;
+pub mod log_unparsed;
+pub mod metrics_faults;
+pub mod tls_rejections;

@@ -1,0 +1,62 @@
+//! Connections are refused because of TLS.
+
+use crate::evidence::Missing;
+use crate::rules::events;
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "tls-rejections",
+    summary: "connections are refused because of TLS",
+    severity: Severity::Info,
+    since: "0.1.0",
+    playbook: "tls-rejections",
+    check,
+};
+
+const KINDS: &[&str] = &["rejected-connection"];
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let limit = cx.profile.limit("tls-rejections");
+    let drafts = events::seen(cx, KINDS)?
+        .into_iter()
+        .filter(|seen| seen.count >= limit.value)
+        .map(|seen| {
+            events::cite(cx, &seen, "refused connections");
+            let severity = Severity::Info;
+            Draft::new(
+                seen.subject.clone(),
+                severity,
+                format!("{:.0} connections refused by TLS", seen.count),
+            )
+            .confidence(Confidence::High)
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations())
+        })
+        .collect();
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::keys;
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, member, table};
+
+    fn with(count: f64) -> Set {
+        Set::new().put(
+            &keys::LOGS_EVENTS,
+            member(),
+            table(&[(KINDS[0], &[("count", count)])]),
+        )
+    }
+
+    #[test]
+    fn both_sides_of_the_limit() {
+        let limit = crate::profile::Profile::default().get("tls-rejections");
+        assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
+        assert_eq!(with(limit).status(&RULE).0, Status::Fail);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

@@ -1,0 +1,62 @@
+//! The leader sent heartbeats late: its disk, its CPU or its network keeps it.
+
+use crate::evidence::Missing;
+use crate::rules::events;
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "heartbeat-late",
+    summary: "the leader sends heartbeats late",
+    severity: Severity::Warn,
+    since: "0.1.0",
+    playbook: "heartbeat-late",
+    check,
+};
+
+const KINDS: &[&str] = &["heartbeat-late"];
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let limit = cx.profile.limit("heartbeat-late");
+    let drafts = events::seen(cx, KINDS)?
+        .into_iter()
+        .filter(|seen| seen.count >= limit.value)
+        .map(|seen| {
+            events::cite(cx, &seen, "late heartbeats");
+            let severity = Severity::Warn;
+            Draft::new(
+                seen.subject.clone(),
+                severity,
+                format!("{:.0} heartbeats were sent late", seen.count),
+            )
+            .confidence(Confidence::High)
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations())
+        })
+        .collect();
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::keys;
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, member, table};
+
+    fn with(count: f64) -> Set {
+        Set::new().put(
+            &keys::LOGS_EVENTS,
+            member(),
+            table(&[(KINDS[0], &[("count", count)])]),
+        )
+    }
+
+    #[test]
+    fn both_sides_of_the_limit() {
+        let limit = crate::profile::Profile::default().get("heartbeat-late");
+        assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
+        assert_eq!(with(limit).status(&RULE).0, Status::Fail);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

@@ -1,0 +1,105 @@
+//! There is, or was for a while, no leader: nothing can be written meanwhile.
+
+use crate::evidence::{Missing, keys};
+use crate::rules::events;
+use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "leader-missing",
+    summary: "etcd had no leader",
+    severity: Severity::Critical,
+    since: "0.1.0",
+    playbook: "leader-missing",
+    check,
+};
+
+const KINDS: &[&str] = &["quorum-lost", "no-leader-drop"];
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let metrics = cx.evidence.some(&keys::HAS_LEADER);
+    let logs = events::seen(cx, KINDS);
+    let mut drafts = Vec::new();
+    if let Ok(metrics) = &metrics {
+        for (subject, series) in metrics {
+            let without = series
+                .points
+                .iter()
+                .filter(|point| point.value < 0.5)
+                .count();
+            if without == 0 {
+                continue;
+            }
+            cx.evidence.cite_as(
+                &keys::HAS_LEADER,
+                subject,
+                format!("no leader at {without} of {} scrapes", series.points.len()),
+            );
+            drafts.push(
+                Draft::new(
+                    subject.clone(),
+                    Severity::Critical,
+                    format!("no leader at {without} of {} scrapes", series.points.len()),
+                )
+                .threshold("a member without a leader serves no writes and no linearizable reads")
+                .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+    if let Ok(logs) = &logs {
+        for seen in logs {
+            events::cite(cx, seen, "messages about a missing leader or quorum");
+            drafts.push(
+                Draft::new(
+                    seen.subject.clone(),
+                    Severity::Critical,
+                    format!(
+                        "{:.0} messages that the leader or the quorum was missing",
+                        seen.count
+                    ),
+                )
+                .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+    match (metrics, logs) {
+        (Err(why), Err(_)) => Err(why),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::evidence::{Point, Series};
+    use crate::rules::Status;
+    use crate::rules::testing::{Set, member, table};
+
+    #[test]
+    fn one_scrape_without_a_leader_is_critical() {
+        let with = |values: &[f64]| {
+            let points = values
+                .iter()
+                .enumerate()
+                .map(|(i, value)| Point {
+                    at: Timestamp(i as i64),
+                    value: *value,
+                })
+                .collect();
+            Set::new().put(&keys::HAS_LEADER, member(), Series { points })
+        };
+        assert_eq!(with(&[1.0, 1.0]).status(&RULE).0, Status::Pass);
+        assert_eq!(
+            with(&[1.0, 0.0]).status(&RULE),
+            (Status::Fail, Severity::Critical)
+        );
+        let logs = Set::new().put(
+            &keys::LOGS_EVENTS,
+            member(),
+            table(&[("quorum-lost", &[("count", 1.0)])]),
+        );
+        assert_eq!(logs.status(&RULE), (Status::Fail, Severity::Critical));
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

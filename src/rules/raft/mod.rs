@@ -1,0 +1,7 @@
+//! Leadership, proposals and read indexes.
+
+pub mod heartbeat_late;
+pub mod leader_missing;
+pub mod leader_unstable;
+pub mod proposals_failing;
+pub mod read_index_slow;

@@ -1,0 +1,130 @@
+//! What several rules ask of effective settings.
+
+use crate::evidence::{Missing, Subject, keys};
+use crate::units::{parse_bytes, parse_go_duration};
+
+use super::Context;
+
+/// One effective setting of one component.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Setting {
+    pub(super) subject: Subject,
+    pub(super) value: String,
+    /// `flag`, `env`, `file` or `default`.
+    pub(super) source: String,
+}
+
+impl Setting {
+    /// Whether somebody set it, so that it is not the default.
+    pub(super) fn is_set(&self) -> bool {
+        self.source != "default"
+    }
+
+    /// As a duration in milliseconds: a Go duration, or a bare number of milliseconds as etcd's
+    /// heartbeat and election flags take it.
+    pub(super) fn ms(&self) -> Option<f64> {
+        if let Ok(ms) = self.value.trim().parse::<f64>() {
+            return Some(ms);
+        }
+        parse_go_duration(self.value.trim().as_bytes()).map(|ns| ns as f64 / 1e6)
+    }
+
+    /// As a number or a size in bytes.
+    pub(super) fn number(&self) -> Option<f64> {
+        let text = self.value.trim();
+        text.parse::<f64>()
+            .ok()
+            .or_else(|| parse_bytes(text).map(|bytes| bytes as f64))
+    }
+
+    /// As yes or no.
+    pub(super) fn flag(&self) -> Option<bool> {
+        match self.value.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "t" | "yes" | "on" => Some(true),
+            "false" | "0" | "f" | "no" | "off" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// A setting on every instance of a component. `Err` when that component's settings were not read.
+pub(super) fn of(
+    cx: &Context<'_>,
+    component: &str,
+    names: &[&str],
+) -> Result<Vec<Setting>, Missing> {
+    let tables = cx.evidence.some(&keys::SETTINGS)?;
+    cx.evidence.take_citations();
+    let mut known = false;
+    let mut settings = Vec::new();
+    for (subject, table) in tables {
+        if subject.name != component {
+            continue;
+        }
+        known = true;
+        // Names of the same setting in different versions: the one that is set wins.
+        let rows = names.iter().filter_map(|name| table.row(name));
+        let row = rows
+            .clone()
+            .find(|row| {
+                row.get_text("source")
+                    .is_some_and(|source| source != "default")
+            })
+            .or_else(|| rows.clone().next());
+        let Some(row) = row else { continue };
+        let Some(value) = row.get_text("value") else {
+            continue;
+        };
+        settings.push(Setting {
+            subject,
+            value: value.to_owned(),
+            source: row.get_text("source").unwrap_or("flag").to_owned(),
+        });
+    }
+    if !known {
+        return Err(Missing::NotEnough {
+            why: format!("the settings of {component} were not read"),
+        });
+    }
+    Ok(settings)
+}
+
+/// Notes a setting as used: `--name=value (flag, file:line)`.
+pub(super) fn cite(cx: &Context<'_>, setting: &Setting, name: &str) {
+    let place = cx
+        .evidence
+        .peek(&keys::SETTINGS, &setting.subject)
+        .and_then(|table| table.row(name)?.get_text("where").map(str::to_owned))
+        .filter(|place| !place.is_empty())
+        .map_or_else(String::new, |place| format!(", {place}"));
+    cx.evidence.cite_as(
+        &keys::SETTINGS,
+        &setting.subject,
+        format!("{name}={} ({}{place})", setting.value, setting.source),
+    );
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! Hand-made settings.
+
+    use crate::evidence::{Row, Table};
+
+    /// A table of settings from `(name, value, source)`.
+    pub(crate) fn settings(rows: &[(&str, &str, &str)]) -> Table {
+        let mut rows: Vec<Row> = rows
+            .iter()
+            .map(|(name, value, source)| {
+                Row::new(*name)
+                    .text("value", *value)
+                    .text("source", *source)
+                    .text("where", "etcd.yaml:7")
+            })
+            .collect();
+        rows.sort_by(|a, b| a.key.cmp(&b.key));
+        Table {
+            rows,
+            ..Table::default()
+        }
+    }
+}

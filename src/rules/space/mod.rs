@@ -1,0 +1,5 @@
+//! Quota, size and fragmentation of the database.
+
+pub mod database_fragmented;
+pub mod nospace_alarm;
+pub mod quota_near_limit;

@@ -1,0 +1,93 @@
+//! The command line itself: help, errors, exit codes, closed pipes, generated texts.
+
+mod support;
+
+use support::doctor;
+
+#[test]
+fn an_unknown_page_is_a_usage_error_that_helps() {
+    insta::assert_snapshot!(doctor(&["explain", "wal-sync"]).text(), @r"
+    exit 64
+    --- stdout
+    --- stderr
+    error: there is no rule or page `wal-sync`; did you mean `wal-sync-stalled`?
+      hint: see `etcd-doctor help`
+    ");
+}
+
+#[test]
+fn no_command_and_unknown_flags_are_usage_errors() {
+    for args in [&[][..], &["--no-such-flag"], &["explain", "a", "b"]] {
+        let output = doctor(args).output();
+        assert_eq!(output.status.code(), Some(64), "{args:?}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn version_and_help_go_to_standard_output() {
+    assert_eq!(
+        doctor(&["--version"]).text(),
+        "exit 0\n--- stdout\netcd-doctor [VERSION]\n--- stderr\n"
+    );
+    let help = doctor(&["--help"]).output();
+    assert_eq!(help.status.code(), Some(0));
+    let help = String::from_utf8(help.stdout).unwrap();
+    for code in ["0  nothing", "64  wrong", "130  interrupted"] {
+        assert!(help.contains(code), "{code} is not in the help");
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_fault() {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_etcd-doctor"))
+        .args(["man"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn completions_and_man_page_know_every_command() {
+    let man = String::from_utf8(doctor(&["man"]).output().stdout).unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = String::from_utf8(doctor(&["completions", shell]).output().stdout).unwrap();
+        assert!(
+            script.contains("explain") && script.contains("completions"),
+            "{shell}"
+        );
+    }
+    assert!(man.contains("etcd\\-doctor explain"));
+}
+
+#[test]
+fn every_rule_can_be_explained() {
+    let rules = doctor(&["rules", "--format", "json"]).json();
+    let rules = rules.as_array().unwrap();
+    assert!(rules.len() > 40);
+    for rule in rules {
+        let id = rule["id"].as_str().unwrap();
+        let page = doctor(&["explain", id, "--format", "json"]).json();
+        let text = page["text"].as_str().unwrap();
+        for section in [
+            "## What you see",
+            "## Why",
+            "## Confirm",
+            "## Fix",
+            "## Undo",
+            "## References",
+        ] {
+            assert!(text.contains(section), "{id}: no section {section}");
+        }
+    }
+}
