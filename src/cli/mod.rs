@@ -3,6 +3,7 @@
 mod common;
 mod explain;
 mod generate;
+mod logs;
 mod rules;
 
 pub use common::{ColorChoice, FailOn, Format, Session};
@@ -38,6 +39,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Read control-plane logs: load by resource, stalls, clients
+    Logs(logs::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
     /// List the rules with their severity and playbook
@@ -82,6 +85,7 @@ pub fn run_from_env() -> Result<Exit, Error> {
 /// Runs one command.
 pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
     match command {
+        Command::Logs(args) => logs::run(args, session),
         Command::Explain(args) => explain::run(args, session),
         Command::Rules(args) => rules::run(args, session),
         Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),

@@ -22,4 +22,5 @@ pub mod signature;
 pub mod summary;
 pub mod timeline;
 pub mod timestamp;
+pub mod view;
 pub mod wrapper;

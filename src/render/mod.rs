@@ -2,7 +2,9 @@
 
 pub mod advice;
 mod diagnose;
+mod logs;
 mod plain;
 
 pub use diagnose::diagnose;
+pub use logs::logs;
 pub use plain::{Paint, Terminal, markdown_text, safe, table, terminal_width, trimmed, wrap};
