@@ -352,6 +352,32 @@ pub(super) fn trace_step<'a>(event: &mut Event<'a>, record: &'a Record<'a>, deta
     }
 }
 
+/// The start of a component. `"Starting"` is said by many controllers too, and only with a
+/// version by a component.
+pub(super) fn start<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) -> bool {
+    let by = record.caller;
+    let version = found
+        .captures
+        .get("version")
+        .or_else(|| record.fields.get("version").map(|version| version.raw));
+    if version.is_none() {
+        return false;
+    }
+    if by.starts_with(b"server.go") {
+        event.kind = "apiserver-start";
+        event.component = Component::Apiserver;
+    } else if !by.starts_with(b"controllermanager.go") {
+        return false;
+    }
+    extract::fields(event, record, found, detail);
+    true
+}
+
 /// The HTTP log in its three ages.
 pub(super) fn http<'a>(
     event: &mut Event<'a>,

@@ -6,7 +6,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::logs::record::{Encoding, Fields, Record};
+use crate::logs::record::{Encoding, Fields, Level, Record};
 
 use super::FAMILIES;
 use super::template::{Captures, Template};
@@ -17,16 +17,13 @@ use super::types::{How, Signature};
 pub(super) struct Found<'a> {
     pub(super) signature: &'static Signature,
     pub(super) captures: Captures<'a>,
-    /// For free text, the text in which the literal stood.
-    pub(super) around: &'a [u8],
 }
 
-impl<'a> Found<'a> {
+impl Found<'_> {
     fn plain(signature: &'static Signature) -> Self {
         Found {
             signature,
             captures: Captures::default(),
-            around: b"",
         }
     }
 }
@@ -119,22 +116,30 @@ pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
                     .get(msg)
                     .map(|signature| Found::plain(signature));
             }
-            TABLES
+            let found = TABLES
                 .msg
                 .get(msg)
                 .map(|signature| Found::plain(signature))
-                .or_else(|| text(msg))
+                .or_else(|| text(msg));
+            match found {
+                None if record.level >= Level::Error => free_text(msg, raw_fields(record)),
+                found => found,
+            }
+        }
+        Encoding::Capnslog if record.level >= Level::Warn => {
+            text(msg).or_else(|| free_text(msg, b""))
         }
         Encoding::Capnslog | Encoding::RaftText => text(msg),
         Encoding::Bare | Encoding::Logrus | Encoding::GrpcText => {
             text(msg).or_else(|| free_text(msg, b""))
         }
         Encoding::Klog | Encoding::KlogJson => {
-            let fields = match record.fields {
-                Fields::None => &b""[..],
-                Fields::Json(text) | Fields::Klog(text) => text,
-            };
+            let fields = raw_fields(record);
             match TABLES.klog.get(msg) {
+                // From 1.35 on the wording of leader election and of node leases is the same.
+                Some(_) if is_election(record) && msg == b"Failed to update lease" => {
+                    super::signature("leaderelection-lock-error").map(Found::plain)
+                }
                 // A general message whose error names the cause.
                 Some(signature) if signature.extractor == super::Extractor::Around => {
                     free_text(b"", fields).or(Some(Found::plain(signature)))
@@ -145,6 +150,18 @@ pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
         }
         Encoding::KlogTrace => super::signature("apiserver-trace-step").map(Found::plain),
         Encoding::Audit => super::signature("audit-request").map(Found::plain),
+    }
+}
+
+fn is_election(record: &Record<'_>) -> bool {
+    // KlogJson callers have a folder before the file.
+    memchr::memmem::find(record.caller, b"leaderelection.go").is_some()
+}
+
+fn raw_fields<'a>(record: &Record<'a>) -> &'a [u8] {
+    match record.fields {
+        Fields::None => b"",
+        Fields::Json(text) | Fields::Klog(text) => text,
     }
 }
 
@@ -164,7 +181,6 @@ fn text(msg: &[u8]) -> Option<Found<'_>> {
             Some(Found {
                 signature: entry.signature,
                 captures: entry.template.matches(msg)?,
-                around: msg,
             })
         })
     };
@@ -178,7 +194,7 @@ fn text(msg: &[u8]) -> Option<Found<'_>> {
         .take(17)
         .take_while(|b| b.is_ascii_hexdigit())
         .count();
-    if (1..=16).contains(&id) && msg.get(id) == Some(&b' ') {
+    if (1..=16).contains(&id) && matches!(msg.get(id), Some(b' ' | b'\'')) {
         let after = msg.get(id..)?;
         return TABLES
             .after_id
@@ -188,7 +204,6 @@ fn text(msg: &[u8]) -> Option<Found<'_>> {
                 Some(Found {
                     signature: entry.signature,
                     captures: entry.template.matches(msg)?,
-                    around: msg,
                 })
             });
     }
@@ -202,26 +217,24 @@ fn free_text<'a>(msg: &'a [u8], fields: &'a [u8]) -> Option<Found<'a>> {
     for (text, is_msg) in [(msg, true), (fields, false)] {
         let text = text.get(..FIND_LIMIT).unwrap_or(text);
         for hit in automaton.find_iter(text) {
-            let rank = hit.pattern().as_usize();
-            if best.as_ref().is_some_and(|(known, _)| *known <= rank) {
-                continue;
-            }
-            let Some((entry, anchored)) = TABLES.find.get(rank) else {
-                continue;
-            };
-            if *anchored && !(is_msg && hit.start() == 0) {
-                continue;
-            }
-            let captures = text
-                .get(hit.start()..)
-                .and_then(|at| entry.template.matches(at));
-            if let Some(captures) = captures {
-                let found = Found {
-                    signature: entry.signature,
-                    captures,
-                    around: text,
-                };
-                best = Some((rank, found));
+            let at = text.get(hit.start()..).unwrap_or_default();
+            let first = hit.pattern().as_usize();
+            // Templates may share their beginning: the automaton names the first of them only.
+            for (rank, (entry, anchored)) in TABLES.find.iter().enumerate().skip(first) {
+                if best.as_ref().is_some_and(|(known, _)| *known <= rank) {
+                    break;
+                }
+                if *anchored && !(is_msg && hit.start() == 0) {
+                    continue;
+                }
+                if let Some(captures) = entry.template.matches(at) {
+                    let found = Found {
+                        signature: entry.signature,
+                        captures,
+                    };
+                    best = Some((rank, found));
+                    break;
+                }
             }
         }
     }

@@ -1,3 +1,217 @@
-//! x
-use super::types::Signature;
-pub(super) static TABLE: &[Signature] = &[];
+//! kube-apiserver's own lines: slow traces, HTTP log, time-outs, audit; starts of all components.
+
+use crate::logs::event::Component::{Apiserver, ControllerManager, Kubelet, Scheduler, Unknown};
+use crate::logs::record::Level::{Error as Err, Info};
+
+use super::types::How::{Code, Find, Klog};
+use super::types::Nature::{Change, Fault, Request, Symptom};
+use super::types::Role::{Agent, Client, Error, Ms, Status, Text as Txt, Took, Url, Verb};
+use super::types::{Extractor, Field, Signature, field, form, row};
+
+const ERR: Field = field("err", Error, "");
+const METHOD: Field = field("method", Verb, "");
+const URI: Field = field("URI", Url, "");
+const TRACE: Field = field("trace", Txt("trace"), "joins a header with its steps");
+const WHAT: Field = field("what", Txt("what"), "the traced operation");
+const TOTAL: Field = field("total time", Took, "");
+
+pub(super) static TABLE: &[Signature] = &[
+    row(
+        "apiserver-trace", Apiserver, Info, Request, "all; above 500 ms; v2 and more since 2024",
+        "One slow request with who asked: user agent, address, URL. The best line there is for naming the caller of a slow LIST.",
+        &[
+            form(Find("^Trace["), r#"I0401 06:47:07.032841       1 trace.go:219] Trace[1893148101]: "List" accept:application/json, */*,audit-id:223398123-0b6c,client:172.10.24.12,protocol:HTTP/2.0,resource:pods,scope:namespace,url:/api/v1/namespaces/infer/pods,user-agent: okhttp/v3.12 (linux/amd64) kubernetes/$Format/admin,verb:LIST (01-Apr-2025 06:47:06.490) (total time: 1542ms):"#),
+            form(Code, r#"I1220 07:32:11.071205       1 trace.go:205] Trace[908013652]: "Get" url:/api/v1/namespaces/default/pods/nginx-19/log,user-agent:kubectl/v1.22.5 (darwin/arm64) kubernetes/5c99e2a,audit-id:cf9bb093,client:192.168.64.1,accept:application/json, */*,protocol:HTTP/2.0 (20-Dec-2022 07:31:25.959) (total time: 45111ms):"#),
+        ],
+        &[
+            TOTAL,
+            TRACE,
+            WHAT,
+            field("verb", Verb, ""),
+            field("url", Url, ""),
+            field("user-agent", Agent, ""),
+            field("client", Client, ""),
+            field("audit-id", Txt("audit_id"), ""),
+        ],
+    )
+    .by(Extractor::ApiTrace),
+    row(
+        "apiserver-storage-trace", Apiserver, Info, Request, "all; above 500 ms",
+        "One slow call of the apiserver to etcd.",
+        &[
+            form(Code, r#"I0331 23:00:06.844303      10 trace.go:205] Trace[484169231]: "List etcd3" key:/pods,resourceVersion:9,resourceVersionMatch:,limit:10000,continue: (31-Mar-2022 23:00:04.575) (total time: 2268ms):"#),
+            form(Code, r#"I1028 11:17:56.769385     484 trace.go:205] Trace[1920479996]: "GuaranteedUpdate etcd3" type:*v1.Endpoints (28-Oct-2021 11:17:54.460) (total time: 2308ms):"#),
+            form(Code, r#"I0331 23:00:06.844303      10 trace.go:205] Trace[484169231]: "List(recursive=true) etcd3" audit-id:a-b,key:/pods,resourceVersion:,resourceVersionMatch:,limit:500,continue: (31-Mar-2024 23:00:04.575) (total time: 2268ms):"#),
+        ],
+        &[
+            TOTAL,
+            TRACE,
+            WHAT,
+            field("key", Url, "without its prefix"),
+            field("type", Txt("object_type"), ""),
+            field("limit", Txt("limit"), ""),
+            field("resourceVersion", Txt("resource_version"), ""),
+            field("audit-id", Txt("audit_id"), ""),
+        ],
+    )
+    .by(Extractor::ApiTrace),
+    row(
+        "component-trace", Unknown, Info, Request, "all",
+        "Another slow operation that a Kubernetes component traced.",
+        &[form(Code, r#"I0331 23:00:06.844303      10 trace.go:205] Trace[484169231]: "Reflector ListAndWatch" name:k8s.io/client-go/informers/factory.go:134 (31-Mar-2022 22:59:54.575) (total time: 12268ms):"#)],
+        &[TOTAL, TRACE, WHAT],
+    )
+    .by(Extractor::ApiTrace),
+    row(
+        "apiserver-trace-step", Apiserver, Info, Request, "all",
+        "A line that follows a trace's header, without one of its own; joined by the trace's number within one stream.",
+        &[
+            form(Code, r#"Trace[908013652]: ---"Writing http response done" 45107ms (07:32:11.071)"#),
+            form(Code, "Trace[908013652]: [45.111899611s] [45.111899611s] END"),
+        ],
+        &[field("duration", Took, ""), TRACE, field("step", Txt("step"), "")],
+    )
+    .by(Extractor::ApiTraceStep),
+    row(
+        "http-log", Unknown, Info, Request, "all, at v3; lists and watches told apart since 1.22",
+        "One HTTP request. The controller-manager and the scheduler write it for their own /healthz.",
+        &[
+            form(Klog("HTTP"), r#"I1008 04:37:11.770951       1 httplog.go:132] "HTTP" verb="LIST" URI="/api/v1/pods?limit=500" latency="556.708µs" userAgent="kubectl/v1.24.3 (darwin/arm64) kubernetes/aef86a9" audit-ID="f6579fa5" srcIP="172.18.0.1:60528" apf_pl="exempt" apf_fs="exempt" apf_iseats=1 apf_fseats=0 apf_additionalLatency="0s" apf_init_latency="1ms" apf_execution_time="41.167µs" resp=404"#),
+            form(Find("^verb=\""), r#"I1008 04:37:11.770951       1 httplog.go:90] verb="GET" URI="/api/v1/pods?limit=500" latency=10.7ms resp=200 UserAgent="kubectl/v1.18.3" srcIP="172.18.0.1:60528": "#),
+            form(Find("^GET /"), "I1008 04:37:11.770951       1 httplog.go:90] GET /api/v1/pods?limit=500: (2.3ms) 200 [kubectl/v1.16.3 (linux/amd64) kubernetes/b3cbbae 172.18.0.1:60528]"),
+            form(Find("^PUT /"), "I1008 04:37:11.770951       1 httplog.go:90] PUT /api/v1/nodes/a/status: (2.3ms) 200 [kubelet/v1.16.3 172.18.0.1:60528]"),
+            form(Find("^POST /"), "I1008 04:37:11.770951       1 httplog.go:90] POST /api/v1/namespaces/a/events: (2.3ms) 201 [kubelet/v1.16.3 172.18.0.1:60528]"),
+            form(Find("^PATCH /"), "I1008 04:37:11.770951       1 httplog.go:90] PATCH /api/v1/nodes/a/status: (2.3ms) 200 [kubelet/v1.16.3 172.18.0.1:60528]"),
+            form(Find("^DELETE /"), "I1008 04:37:11.770951       1 httplog.go:90] DELETE /api/v1/namespaces/a/pods/b: (2.3ms) 200 [kubelet/v1.16.3 172.18.0.1:60528]"),
+        ],
+        &[
+            field("verb", Verb, ""),
+            field("URI", Url, ""),
+            field("latency", Took, "of watches, their lifetime"),
+            field("userAgent", Agent, ""),
+            field("srcIP", Client, ""),
+            field("resp", Status, "0 when hijacked"),
+            field("audit-ID", Txt("audit_id"), ""),
+            field("apf_pl", Txt("priority_level"), ""),
+            field("apf_fs", Txt("flow_schema"), ""),
+            field("apf_init_latency", Ms("queue_ms"), "waited in the queue"),
+            field("apf_execution_time", Ms("execution_ms"), ""),
+        ],
+    )
+    .by(Extractor::Http),
+    row(
+        "apiserver-timeout", Apiserver, Err, Fault, "1.20+",
+        "A handler ran into its deadline, or its client went away.",
+        &[
+            form(Klog("Timeout or abort while handling"), r#"E0919 22:56:58.072707       1 wrap.go:53] "Timeout or abort while handling" logger="UnhandledError" method="GET" URI="/api/v1/namespaces/kube-system/configmaps/c" auditID="e422a037""#),
+            form(Find("timeout or abort while handling: method={method} URI=\"{URI}\" audit-ID=\"{auditID}\""), r#"E0124 21:42:45.057395       1 wrap.go:54] timeout or abort while handling: method=GET URI="/apis/custom.metrics.k8s.io/v1beta1/pods" audit-ID="2635435b""#),
+            form(Find("timeout or abort while handling: {method} \"{URI}\""), r#"E0124 21:42:45.057395       1 wrap.go:54] timeout or abort while handling: GET "/api/v1/pods""#),
+        ],
+        &[METHOD, URI, field("auditID", Txt("audit_id"), "")],
+    ),
+    row(
+        "apiserver-post-timeout", Apiserver, Err, Symptom, "1.21+",
+        "A handler ended after its deadline.",
+        &[
+            form(Klog("Post-timeout activity"), r#"E1121 20:36:58.488441   22116 timeout.go:140] "Post-timeout activity" logger="UnhandledError" timeElapsed="3.5ms" method="PUT" path="/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-scheduler" result=null"#),
+            form(Find("ost-timeout activity - time-elapsed: {timeElapsed}, {method} \"{path}\" result: {_}"), r#"E1121 20:36:58.488441   22116 timeout.go:137] post-timeout activity - time-elapsed: 3.5ms, GET "/api/v1/pods" result: <nil>"#),
+            form(Find("FinishRequest: post-timeout activity - time-elapsed: {timeElapsed}, "), r#"E1121 20:36:58.488441   22116 finisher.go:175] "Unhandled Error" err="FinishRequest: post-timeout activity - time-elapsed: 10.047µs, panicked: false, err: context canceled, panic-reason: <nil>" logger="UnhandledError""#),
+        ],
+        &[field("timeElapsed", Took, "after the deadline"), METHOD, field("path", Url, "")],
+    ),
+    row(
+        "apiserver-handler-timeout", Apiserver, Err, Fault, "all",
+        "An answer could not be written because the handler's time was over.",
+        &[form(Find("http: Handler timeout"), r#"E0316 23:08:28.151158       1 writers.go:123] "Unhandled Error" err="apiserver was unable to write a JSON response: http: Handler timeout" logger="UnhandledError""#)],
+        &[ERR],
+    )
+    .by(Extractor::Around),
+    row(
+        "apiserver-not-a-status", Apiserver, Err, Symptom, "all",
+        "A request ended with an error that is none of the API's: mostly its client went away.",
+        &[form(Find("apiserver received an error that is not an metav1.Status: {error}"), r#"E0316 23:08:28.151019       1 status.go:71] "Unhandled Error" err="apiserver received an error that is not an metav1.Status: &errors.errorString{s:\"context canceled\"}: context canceled" logger="UnhandledError""#)],
+        &[ERR, field("error", Error, "")],
+    ),
+    row(
+        "apiserver-health-failed", Apiserver, Info, Fault, "all",
+        "A health endpoint of the apiserver failed, with the checks that did.",
+        &[
+            form(Find("healthz check failed: {checks}"), "I0316 23:08:28.151019       1 healthz.go:257] healthz check failed: etcd"),
+            form(Find("livez check failed"), "I0316 23:08:28.151019       1 healthz.go:261] etcd check failed: livez check failed"),
+            form(Find("readyz check failed"), "I0316 23:08:28.151019       1 healthz.go:261] etcd,etcd-readiness check failed: readyz check failed"),
+            form(Find("[-]etcd failed: {error}"), "I0316 23:08:28.151019       1 healthz.go:261] etcd check failed: \n[-]etcd failed: error getting data from etcd: context deadline exceeded"),
+        ],
+        &[field("checks", Txt("checks"), ""), field("error", Error, "")],
+    ),
+    row(
+        "unhandled-error", Unknown, Err, Symptom, "1.31+ structured",
+        "An error that nobody handles, without a cause this catalogue knows.",
+        &[
+            form(Klog("Unhandled Error"), r#"E0316 23:05:06.287650       1 cronjob.go:145] "Unhandled Error" err="something else" logger="UnhandledError""#),
+            form(Code, r#"{"ts":1738557840904.059,"logger":"UnhandledError","caller":"resourcequota/resource_quota_controller.go:446","msg":"Unhandled Error","err":"unable to retrieve the complete list of server APIs: metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1"}"#),
+        ],
+        &[ERR],
+    )
+    .by(Extractor::Around),
+    row(
+        "apiserver-start", Apiserver, Info, Change, "all",
+        "kube-apiserver starts; with its version.",
+        &[form(Code, "I1121 20:50:54.843028    1542 server.go:187] Version: v1.36.2")],
+        &[field("version", Txt("version"), "")],
+    )
+    .by(Extractor::Start),
+    row(
+        "controller-manager-start", ControllerManager, Info, Change, "all",
+        "kube-controller-manager starts; with its version.",
+        &[
+            form(Klog("Starting"), r#"I1121 20:29:55.665326   21313 controllermanager.go:211] "Starting" version="v1.36.2""#),
+            form(Find("^Version: {version}"), "I1121 20:29:55.665326   21313 controllermanager.go:175] Version: v1.20.4"),
+        ],
+        &[field("version", Txt("version"), "")],
+    )
+    .by(Extractor::Start),
+    row(
+        "scheduler-start", Scheduler, Info, Change, "all",
+        "kube-scheduler starts; with its version.",
+        &[
+            form(Klog("Starting Kubernetes Scheduler"), r#"I1121 20:50:58.230058    1562 server.go:183] "Starting Kubernetes Scheduler" version="v1.36.2""#),
+            form(Find("Starting Kubernetes Scheduler version {version}"), "I1121 20:50:58.230058    1562 server.go:140] Starting Kubernetes Scheduler version v1.19.2"),
+        ],
+        &[field("version", Txt("version"), "")],
+    ),
+    row(
+        "kubelet-start", Kubelet, Info, Change, "all",
+        "kubelet starts; with its version.",
+        &[form(Klog("Kubelet version"), r#"I1121 20:50:58.230058    1562 server.go:467] "Kubelet version" kubeletVersion="v1.28.0""#)],
+        &[field("kubeletVersion", Txt("version"), "")],
+    ),
+    row(
+        "component-stop", Unknown, Info, super::types::Nature::Planned, "all",
+        "A Kubernetes component was asked to stop.",
+        &[
+            form(Klog("[graceful-termination] shutdown event"), r#"I1121 20:50:58.230058    1562 genericapiserver.go:540] "[graceful-termination] shutdown event" name="ShutdownInitiated""#),
+            form(Klog("Requested to terminate, exiting"), r#"I1121 20:50:58.230058    1562 server.go:270] "Requested to terminate, exiting""#),
+        ],
+        &[field("name", Txt("event"), "")],
+    ),
+    row(
+        "audit-request", Apiserver, Info, Request, "audit.k8s.io/v1",
+        "One stage of one request in the audit log. Count one per audit id.",
+        &[form(Code, r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"6f26","stage":"ResponseComplete","requestURI":"/apis/apps/v1/namespaces/default/deployments?limit=500\u0026resourceVersion=0","verb":"list","user":{"username":"admin","groups":["system:masters"]},"impersonatedUser":{"username":"bob"},"sourceIPs":["192.168.13.138"],"userAgent":"kubectl/v1.23.5","objectRef":{"resource":"deployments","namespace":"default","apiGroup":"apps","apiVersion":"v1"},"responseStatus":{"metadata":{},"code":200},"requestReceivedTimestamp":"2022-05-15T17:50:20.617783Z","stageTimestamp":"2022-05-15T17:50:20.620154Z","annotations":{"apiserver.latency.k8s.io/etcd":"1.5ms"}}"#)],
+        &[
+            field("latency", Took, "between the two times; not for watches"),
+            field("sourceIPs", Client, "the first"),
+            field("verb", Verb, ""),
+            field("objectRef", Url, ""),
+            field("userAgent", Agent, ""),
+            field("responseStatus.code", Status, ""),
+            field("auditID", Txt("audit_id"), ""),
+            field("stage", Txt("stage"), ""),
+            field("user", Txt("user"), ""),
+            field("impersonatedUser", Txt("impersonated"), ""),
+            field("apiserver.latency.k8s.io/etcd", Ms("etcd_ms"), "1.24+, above 500 ms"),
+            field("requestURI", Txt("list"), "of lists: unset, cache, exact, not-older"),
+        ],
+    )
+    .by(Extractor::Audit),
+];

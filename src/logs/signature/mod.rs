@@ -25,7 +25,7 @@ mod types;
 
 use std::sync::LazyLock;
 
-pub use classify::{Detail, classify};
+pub use classify::{Detail, classify, warm_up};
 pub use types::{Extractor, Field, Form, How, Nature, Role, Signature};
 
 /// The family tables. Earlier tables win where free text could mean two things.

@@ -20,12 +20,12 @@ use super::extract;
 
 /// Slow apply, failed apply, and the frames of patched servers that log every request. False
 /// when a text only begins like one.
-pub(super) fn apply<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) -> bool {
+pub(super) fn apply<'a>(event: &mut Event<'a>, record: &'a Record<'a>) -> bool {
     if matches!(record.encoding, Encoding::ZapJson | Encoding::ZapConsole) {
         apply_fields(event, record);
         return true;
     }
-    apply_text(event, &record.msg, detail)
+    apply_text(event, &record.msg)
 }
 
 fn apply_fields<'a>(event: &mut Event<'a>, record: &'a Record<'a>) {
@@ -36,10 +36,8 @@ fn apply_fields<'a>(event: &mut Event<'a>, record: &'a Record<'a>) {
             b"expected-duration" => event.expected_ns = value.duration_ns(),
             b"prefix" => read_only = value.raw.starts_with(b"read-only range"),
             b"request" => event.request = request_of(&value),
-            b"response" => {
-                if value.kind != ValueKind::Torn {
-                    event.response = parse_response(value.raw);
-                }
+            b"response" if value.kind != ValueKind::Torn => {
+                event.response = parse_response(value.raw);
             }
             b"error" => event.error = Some(extract::clip(value.text_lossy())),
             _ => {}
@@ -59,7 +57,7 @@ fn request_of<'a>(value: &Value<'a>) -> Option<Request<'a>> {
 }
 
 /// `PREFIXrequest "REQ" with result "RES" took too long (D) to execute`.
-fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8], _detail: Detail) -> bool {
+fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8]) -> bool {
     if let Some(rest) = msg.strip_prefix(b"failed to apply request,took ") {
         failed_unquoted(event, rest);
         return true;
@@ -73,7 +71,7 @@ fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8], _detail: Detail) -> bool
     let Some(end) = closing_quote(body) else {
         // Cut inside the request.
         event.request = Some(parse_request(body));
-        return !body.is_empty();
+        return is_known(event);
     };
     let (request, mut rest) = body.split_at(end);
     rest = rest.get(1..).unwrap_or_default();
@@ -111,8 +109,15 @@ fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8], _detail: Detail) -> bool
         let error = rest.get(at + 9..).unwrap_or_default();
         event.error = Some(extract::clip(String::from_utf8_lossy(error)));
     }
-    // `request "` alone is not enough to know a slow request.
-    result.is_some() || took.is_some() || rest.is_empty()
+    // Other programs begin their lines with `request "` too.
+    result.is_some() || took.is_some() || (rest.is_empty() && is_known(event))
+}
+
+fn is_known(event: &Event<'_>) -> bool {
+    event
+        .request
+        .as_ref()
+        .is_some_and(|request| request.operation != Operation::Unknown)
 }
 
 /// The end of a line whose beginning was lost: `nt:1 size:518" took too long (395ms) to execute`.
@@ -122,10 +127,11 @@ fn apply_tail<'a>(event: &mut Event<'a>, msg: &'a [u8]) -> bool {
         return false;
     };
     let (before, after) = msg.split_at(at);
-    event.took_ns = after
-        .get(MARK.len()..)
-        .and_then(|took| until(took, b")"))
-        .and_then(parse_go_duration);
+    let after = after.get(MARK.len()..).unwrap_or_default();
+    let Some(took) = until(after, b") to execute") else {
+        return false;
+    };
+    event.took_ns = parse_go_duration(took);
     if let Some(at) = memmem::rfind(before, b"size:") {
         event.response.size = parse_response(before.get(at..).unwrap_or_default()).size;
     }
@@ -397,4 +403,71 @@ pub(super) fn lease_revoke<'a>(
 ) {
     extract::fields(event, record, found, detail);
     event.request = Some(Request::of(Operation::LeaseRevoke, Shape::Lease));
+}
+
+/// A failed probe of /health. From 3.6 on this is the only place where an alarm shows, so its
+/// name and member are read here rather than by the declared fields.
+pub(super) fn health<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    extract::fields(event, record, found, detail);
+    event
+        .extra
+        .retain(|(name, _)| !matches!(*name, "alarm" | "peer"));
+    let text = |name| record.fields.get(name).map(|value: Value<'a>| value.raw);
+    let captured = found.captures.get("alarm-type");
+    let texts = [captured, text("alarm"), text("output")];
+    let alarm = texts.into_iter().flatten().find_map(|text| {
+        ["NOSPACE", "CORRUPT"]
+            .into_iter()
+            .find(|alarm| memmem::find(text, alarm.as_bytes()).is_some())
+    });
+    let Some(alarm) = alarm else {
+        return;
+    };
+    event.kind = "health-alarm";
+    if detail == Detail::Counts {
+        return;
+    }
+    event
+        .extra
+        .push(("alarm", Extra::Text(Cow::Borrowed(alarm))));
+    // Decimal here and hexadecimal everywhere else.
+    let member = found.captures.get("memberID").or_else(|| {
+        let text = text("alarm")?.strip_prefix(b"memberID:")?;
+        until(text, b" ")
+    });
+    let member = member
+        .and_then(|member| std::str::from_utf8(member).ok())
+        .and_then(|member| member.parse::<u64>().ok());
+    if let Some(member) = member {
+        event
+            .extra
+            .push(("peer", Extra::Text(Cow::Owned(format!("{member:x}")))));
+    }
+}
+
+/// A call that an etcd client repeats; one that its caller gave up is no sign of anything.
+pub(super) fn client_retry<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    extract::fields(event, record, found, detail);
+    let method = record.fields.get("method").map(|method| method.raw);
+    let operation = operation_of_method(method.unwrap_or_default());
+    if operation != Operation::Unknown {
+        event.request = Some(Request::of(operation, Shape::Other));
+    }
+    let canceled = event
+        .error
+        .as_deref()
+        .is_some_and(|error| error.contains("code = Canceled"));
+    if canceled {
+        event.kind = "etcd-client-canceled";
+    }
 }

@@ -137,6 +137,12 @@ pub enum Extractor {
     Trace,
     /// A lease request known by its kind.
     LeaseRevoke,
+    /// A call that an etcd client repeats.
+    ClientRetry,
+    /// The start of a component, told by the file that writes it.
+    Start,
+    /// A failed probe of /health, which may tell of an alarm.
+    Health,
     /// A trace of a Kubernetes component.
     ApiTrace,
     /// A line that follows such a trace.
@@ -214,4 +220,40 @@ pub(super) const fn form(how: How, sample: &'static str) -> Form {
 
 pub(super) const fn field(name: &'static str, role: Role, doc: &'static str) -> Field {
     Field { name, role, doc }
+}
+
+/// A signature whose declared fields say all.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one row of a table, in the order of its columns"
+)]
+pub(super) const fn row(
+    id: &'static str,
+    component: Component,
+    level: Level,
+    nature: Nature,
+    versions: &'static str,
+    doc: &'static str,
+    forms: &'static [Form],
+    fields: &'static [Field],
+) -> Signature {
+    Signature {
+        id,
+        component,
+        level,
+        nature,
+        versions,
+        doc,
+        forms,
+        fields,
+        extractor: Extractor::Fields,
+    }
+}
+
+impl Signature {
+    /// The same with another reader.
+    pub(super) const fn by(mut self, extractor: Extractor) -> Self {
+        self.extractor = extractor;
+        self
+    }
 }
