@@ -467,7 +467,8 @@ impl ManifestModel {
                                 .find(|given| given.name == "ETCD_NAME")?;
                             env.value.as_deref()
                         })
-                        .filter(|name| *name != "default" && !name.contains(['$', '%'])),
+                        .filter(|name| *name != "default" && !name.contains(['$', '%']))
+                        .map(|name| without_hash(name, instance)),
                     Some(Component::Kubelet) if host.is_none() => {
                         instance.last("hostname-override")
                     }
@@ -513,6 +514,21 @@ impl ManifestModel {
                 }
             }
         }
+    }
+}
+
+/// k3s and RKE2 name a member after its node with eight hexadecimal digits behind it.
+fn without_hash<'a>(name: &'a str, instance: &Instance) -> &'a str {
+    let rancher = instance
+        .last("data-dir")
+        .is_some_and(|dir| dir.contains("/rancher/"));
+    match name.rsplit_once('-') {
+        Some((node, hash))
+            if rancher && hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()) =>
+        {
+            node
+        }
+        _ => name,
     }
 }
 

@@ -67,7 +67,10 @@ const UNITS: &[&str] = &["etcd", "kube-", "kubelet", "k3s", "rke2", "k0s"];
 /// Reads a host: its static pods, units, configuration files and running processes.
 pub fn read_host(root: &HostRoot) -> ManifestModel {
     let mut model = ManifestModel::default();
-    process::read(root, "/proc", &mut model);
+    // A copy of a node's files has no processes; a running host without /proc is worth a word.
+    if root.is_live() || root.exists("/proc") {
+        process::read(root, "/proc", &mut model);
+    }
     read_tree(root, "", &mut model);
     finish(root, "", &mut model);
     model
