@@ -275,6 +275,47 @@ fn the_others_in_short() {
 }
 
 #[test]
+fn three_members_in_one_tree_with_their_processes() {
+    let model = model("members");
+    assert_eq!(model.unread, [""; 0]);
+    let units = manifest::settle_all(&model);
+    let names: Vec<String> = units
+        .iter()
+        .filter(|unit| unit.name == "etcd")
+        .map(|unit| {
+            format!(
+                "{} {}",
+                unit.node.as_deref().unwrap_or("-"),
+                unit.instances.len()
+            )
+        })
+        .collect();
+    assert_eq!(names, ["lab12-cp0 2", "lab12-cp1 2", "lab12-cp2 2"]);
+    assert!(
+        units.iter().all(|unit| unit.settled.faults.is_empty()),
+        "{units:?}"
+    );
+    // What manifest and process agree on is shown at the manifest's line.
+    is(
+        setting("members", "etcd", "lab12-cp1", "snapshot-count"),
+        "10000",
+        "flag",
+        "manifests/lab12-cp1/etcd.yaml:28",
+    );
+    is(
+        setting(
+            "members",
+            "kube-controller-manager",
+            "lab12-cp0",
+            "kube-api-qps",
+        ),
+        "20",
+        "default",
+        "",
+    );
+}
+
+#[test]
 fn distributions_and_datastores() {
     let cases = [
         ("kubeadm", Distro::Kubeadm, DatastoreKind::Local),

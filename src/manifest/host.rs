@@ -225,7 +225,17 @@ fn units(
                     add(root, &format!("{dir}/{name}/{file}"), seen, model);
                 }
             } else if !entry.is_dir && name.ends_with(".service") {
-                add(root, &format!("{dir}/{name}"), seen, model);
+                // An alias is a link to the unit under its own name; a masked unit one to /dev/null.
+                let path = format!("{dir}/{name}");
+                let real = root.resolve(&path).ok().and_then(|real| {
+                    let inside = real.strip_prefix(root.path()).ok()?;
+                    Some(format!("/{}", inside.to_str()?))
+                });
+                match real {
+                    Some(real) if real.ends_with(".service") => add(root, &real, seen, model),
+                    Some(_) => {}
+                    None => add(root, &path, seen, model),
+                }
             }
         }
     }
