@@ -6,6 +6,7 @@ mod diagnose;
 mod explain;
 mod generate;
 mod metrics;
+mod patch;
 mod rules;
 
 pub use common::{ColorChoice, FailOn, Format, Session};
@@ -49,6 +50,8 @@ pub enum Command {
     Metrics(Box<metrics::Args>),
     /// List the rules with their severity and playbook
     Rules(rules::Args),
+    /// Write advice as files of a distribution, with steps and rollback; applies nothing
+    Patch(patch::Args),
     /// Print a shell completion script
     Completions(generate::CompletionsArgs),
     /// Print the man page
@@ -93,6 +96,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> 
         Command::Explain(args) => explain::run(args, session),
         Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),
+        Command::Patch(args) => patch::run(args, session),
         Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),
         Command::Man => generate::man(Cli::command(), session),
     }
