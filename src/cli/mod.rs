@@ -5,9 +5,9 @@ mod common;
 mod diagnose;
 mod explain;
 mod generate;
+mod logs;
 mod metrics;
 mod patch;
-mod logs;
 mod rules;
 
 pub use common::{ColorChoice, FailOn, Format, Session};

@@ -9,6 +9,7 @@
 
 pub mod aggregate;
 pub mod audit;
+mod collect;
 pub mod decode;
 pub mod event;
 pub mod fields;
@@ -24,3 +25,5 @@ pub mod timeline;
 pub mod timestamp;
 pub mod view;
 pub mod wrapper;
+
+pub use collect::collect;

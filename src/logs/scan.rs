@@ -289,7 +289,9 @@ impl<'p> Worker<'p> {
                 count_words(words, block.bytes, &mut piece.grep);
             }
             let before = decoder.counts().lines;
-            decoder.block(block.bytes, line, &mut |record: &Record<'_>| counter.add(record));
+            decoder.block(block.bytes, line, &mut |record: &Record<'_>| {
+                counter.add(record)
+            });
             line += decoder.counts().lines - before;
             since_absorbed += block.bytes.len() as u64;
             if since_absorbed >= ABSORB_EVERY {

@@ -32,8 +32,13 @@ const DEFAULT: Rule = Rule {
 /// The rule of a kind, or `None` when it makes no episodes.
 pub fn rule(kind: &str) -> Option<Rule> {
     Some(match kind {
-        "slow-apply" | "wal-sync-slow" | "apply-entries-slow" | "apiserver-trace"
-        | "compaction-finished" | "defrag-finish" | "leader-transfer-finished" => Rule {
+        "slow-apply"
+        | "wal-sync-slow"
+        | "apply-entries-slow"
+        | "apiserver-trace"
+        | "compaction-finished"
+        | "defrag-finish"
+        | "leader-transfer-finished" => Rule {
             ends_at_line: true,
             ..DEFAULT
         },

@@ -7,6 +7,11 @@ use crate::report::logs::LogsReport;
 use super::Terminal;
 
 /// Prints the report.
-pub fn logs(out: &mut dyn Write, _terminal: Terminal, report: &LogsReport, _top: usize) -> io::Result<()> {
+pub fn logs(
+    out: &mut dyn Write,
+    _terminal: Terminal,
+    report: &LogsReport,
+    _top: usize,
+) -> io::Result<()> {
     writeln!(out, "{} requests", report.requests.joined)
 }

@@ -248,7 +248,9 @@ impl Facts {
             "compaction-finished" => self.compaction(event),
             "clock-drift" => self.clock(event),
             "server-started" | "server-starting" | "etcd-version" => self.start(event),
-            "shutdown" | "server-shutdown" | "leader-transfer-started"
+            "shutdown"
+            | "server-shutdown"
+            | "leader-transfer-started"
             | "leader-transfer-finished" => self.handover(event),
             _ => {
                 if let Some(term) = int(event, "term") {

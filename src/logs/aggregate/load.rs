@@ -453,7 +453,9 @@ impl Load {
         let estimate = self.estimate(&tables);
         let complete = self.debug_lines > 0
             || (estimate.sampled_lines == 0
-                && self.threshold_ns.is_some_and(|(_, high)| high <= COMPLETE_NS));
+                && self
+                    .threshold_ns
+                    .is_some_and(|(_, high)| high <= COMPLETE_NS));
         LoadView {
             lines,
             estimate,
@@ -467,7 +469,11 @@ impl Load {
     /// line. A request without an apply line in a sampled second is one whose apply line was left
     /// out, so those do not add to the lower bound.
     fn estimate(&self, tables: &Tables) -> Estimate {
-        let apply = self.sampled.first().map(Sampled::estimate).unwrap_or_default();
+        let apply = self
+            .sampled
+            .first()
+            .map(Sampled::estimate)
+            .unwrap_or_default();
         let joined = tables.total.requests;
         let missing = |n: u64| n.saturating_sub(apply.lines);
         let seen_otherwise = tables.without_apply;

@@ -143,7 +143,10 @@ impl Segment {
 
 /// Whether [`Segment::add`] wants the signature's own fields of an event of this kind.
 pub fn needs_fields(kind: &str) -> bool {
-    !matches!(kind, "slow-apply" | "request-stats" | "trace" | "audit-request")
+    !matches!(
+        kind,
+        "slow-apply" | "request-stats" | "trace" | "audit-request"
+    )
 }
 
 fn rule_of_facts(kind: &str) -> bool {
