@@ -74,7 +74,7 @@ pub fn settle_as(instance: &Instance, version: Option<Version>) -> Settled {
         conflicts(&given, component, &instance.place, &mut out.faults);
         words(instance, component, &mut out.faults);
         for setting in settings::settings(component) {
-            fill_default(setting, version, &mut out);
+            fill_default(setting, version, instance.partial, &mut out);
         }
         adjust_defaults(component, &mut out);
         check(component, &mut out);
@@ -446,12 +446,13 @@ fn words(instance: &Instance, component: Component, faults: &mut Vec<Fault>) {
     }
 }
 
-fn fill_default(setting: &Setting, version: Option<Version>, out: &mut Settled) {
+fn fill_default(setting: &Setting, version: Option<Version>, partial: bool, out: &mut Settled) {
     if out.settings.contains_key(setting.name) {
         return;
     }
     let (value, from) = match setting.default_of(version) {
         DefaultOf::Absent => return,
+        _ if partial => (None, Provenance::UnknownDefault),
         DefaultOf::Value(value) => (Some(value.to_owned()), Provenance::Default),
         DefaultOf::Unset => (None, Provenance::Default),
         DefaultOf::Unknown => (None, Provenance::UnknownDefault),

@@ -173,6 +173,9 @@ pub struct Instance {
     pub resources: Resources,
     /// The process, when it is one.
     pub pid: Option<u32>,
+    /// Whether the source only lists additions to what an installer sets (kubeadm, k3s, Talos):
+    /// then what it does not name is not known to be the component's default.
+    pub partial: bool,
 }
 
 impl Instance {
@@ -191,6 +194,7 @@ impl Instance {
             probes: Vec::new(),
             resources: Resources::default(),
             pid: None,
+            partial: false,
         }
     }
 

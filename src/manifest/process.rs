@@ -50,7 +50,11 @@ pub(super) fn read(root: &HostRoot, proc: &str, model: &mut ManifestModel) {
                 continue;
             }
         };
-        let Some(mut instance) = of_cmdline(&bytes, &format!("{dir}/cmdline")) else {
+        let file = format!("{dir}/cmdline");
+        let Some(mut instance) = of_cmdline(&bytes, &file) else {
+            if let Some(name) = rancher_server(&bytes) {
+                model.sign(name, "its server process", Place::new(&file, 0));
+            }
             continue;
         };
         instance.pid = Some(pid);
@@ -76,6 +80,23 @@ fn read_file(root: &HostRoot, path: &str) -> Result<Vec<u8>, String> {
         root.read(path, MAX_BYTES)
     };
     read.map_err(|missing| missing.to_string())
+}
+
+/// Whether a command line is that of a k3s or RKE2 server.
+fn rancher_server(bytes: &[u8]) -> Option<&'static str> {
+    let words = parse_cmdline(bytes);
+    let first = words.first()?;
+    // Both rewrite their title: `/usr/local/bin/k3s server` may be one word.
+    let mut parts = first
+        .split(' ')
+        .chain(words.iter().skip(1).map(String::as_str));
+    let program = parts.next()?.rsplit('/').next()?;
+    let server = parts.next().is_some_and(|word| word == "server");
+    match program {
+        "k3s" | "k3s-server" if server || program == "k3s-server" => Some("k3s"),
+        "rke2" if server => Some("rke2"),
+        _ => None,
+    }
 }
 
 /// The instance of a command line, if it runs a catalogued component.

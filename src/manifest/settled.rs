@@ -75,7 +75,17 @@ fn rank(source: SourceKind) -> u8 {
 /// Joins the instances of a model and works out what is in force for each program.
 pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
     let mut groups: BTreeMap<(&str, Option<&str>), Vec<&Instance>> = BTreeMap::new();
-    for instance in &model.instances {
+    // A cluster-wide configuration speaks of every node's instance, and is none itself.
+    let (shared, own): (Vec<&Instance>, Vec<&Instance>) =
+        model.instances.iter().partition(|instance| {
+            instance.source == SourceKind::Config
+                && instance.node.is_none()
+                && model
+                    .instances
+                    .iter()
+                    .any(|other| other.name == instance.name && other.node.is_some())
+        });
+    for instance in own {
         groups
             .entry((instance.name.as_str(), instance.node.as_deref()))
             .or_default()
@@ -83,7 +93,14 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
     }
     let mut units = Vec::new();
     for ((name, node), mut instances) in groups {
-        instances.sort_by_key(|instance| rank(instance.source));
+        instances.extend(
+            shared
+                .iter()
+                .copied()
+                .filter(|instance| instance.name == name),
+        );
+        // A component's own file outranks what was only meant to be added by an installer.
+        instances.sort_by_key(|instance| (rank(instance.source), instance.partial));
         let version = instances.iter().find_map(|instance| instance.version());
         let Some(main) = instances.first() else {
             continue;

@@ -99,6 +99,14 @@ impl Node {
             _ => &[],
         }
     }
+
+    /// The entries of a mapping; none when it is no mapping.
+    pub(super) fn entries(&self) -> &[(Node, Node)] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
 }
 
 /// Reads all documents of a text. Never fails as a whole: a bad document is a trouble with its

@@ -9,6 +9,7 @@ mod controller_manager;
 mod etcd;
 mod kubelet;
 mod lookup;
+pub mod overrides;
 mod scheduler;
 mod value;
 
