@@ -5,6 +5,7 @@ mod common;
 mod diagnose;
 mod explain;
 mod generate;
+mod logs;
 mod metrics;
 mod patch;
 mod rules;
@@ -45,6 +46,8 @@ pub struct Cli {
 pub enum Command {
     /// Say what is wrong with a control plane, why, and what to change: the main job
     Diagnose(diagnose::Args),
+    /// Read control-plane logs: load by resource, stalls, clients
+    Logs(logs::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
     /// Read metrics: two scrapes, live or saved, or what Prometheus remembers
@@ -96,6 +99,7 @@ pub fn run_from_env() -> Result<Exit, Error> {
 pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
     match command {
         Command::Diagnose(args) => diagnose::run(args, session),
+        Command::Logs(args) => logs::run(args, session),
         Command::Explain(args) => explain::run(args, session),
         Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),
