@@ -9,6 +9,7 @@ mod logs;
 mod metrics;
 mod patch;
 mod rules;
+mod schema;
 
 pub use common::{ColorChoice, FailOn, Format, Session};
 
@@ -53,6 +54,8 @@ pub enum Command {
     Metrics(Box<metrics::Args>),
     /// List the rules with their severity and playbook
     Rules(rules::Args),
+    /// Print the JSON Schema of an output
+    Schema(schema::Args),
     /// Write advice as files of a distribution, with steps and rollback; applies nothing
     Patch(patch::Args),
     /// Print a shell completion script
@@ -100,6 +103,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> 
         Command::Explain(args) => explain::run(args, session),
         Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),
+        Command::Schema(args) => schema::run(args, session),
         Command::Patch(args) => patch::run(args, session),
         Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),
         Command::Man => generate::man(Cli::command(), session),
