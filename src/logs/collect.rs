@@ -668,7 +668,12 @@ fn audit(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
 }
 
 fn audit_row(key: &str, row: &AuditRow) -> Row {
-    Row::new(key)
+    // The rate between the row's own first and last request: a loop that began late is as fast.
+    let rated = match row.rate() {
+        Some(rate) => Row::new(key).num("max_per_sec", rate),
+        None => Row::new(key),
+    };
+    rated
         .num("requests", num(row.all_requests()))
         .num("not_found", num(row.not_found))
         .num("conflicts", num(row.conflicts))
