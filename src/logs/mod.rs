@@ -15,6 +15,7 @@ pub mod event;
 pub mod fields;
 pub mod format;
 pub mod input;
+mod needle;
 pub mod reader;
 pub mod record;
 pub mod request;

@@ -5,6 +5,7 @@ use memchr::memchr;
 use crate::logs::format::json::{Completeness, completeness};
 use crate::logs::format::object::{self, Object, Stream, Wrapped};
 use crate::logs::format::{Parsed, Reference, capnslog, klog, parse_text, starts_record, zap};
+use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level};
 use crate::logs::timestamp::{TimeCache, YearFrom};
 use crate::logs::wrapper::{self, clean, salvage, syslog};
@@ -132,6 +133,11 @@ impl Decoder {
     ) {
         self.flush_open(sink);
         let text = text.trim_ascii_end();
+        // etcd's own form inside some wrapper: its fields then start after the head, as always.
+        if let Some(parsed) = self.single_zap(text) {
+            self.emit(parsed, &piece, true, sink);
+            return;
+        }
         let end = if object::is_audit(text) && text.ends_with(b"}") {
             Some(text.len())
         } else {
@@ -176,11 +182,7 @@ impl Decoder {
             self.unwrap(rest, Piece { lines: 0, ..piece }, layer + 1, sink);
             return;
         }
-        // etcd's own form inside some wrapper: its fields then start after the head, as always.
-        if text.starts_with(zap::HEAD)
-            && text.ends_with(b"}")
-            && let Some(parsed) = zap::parse(text, &mut self.cache)
-        {
+        if let Some(parsed) = self.single_zap(text) {
             self.emit(parsed, &piece, true, sink);
             return;
         }
@@ -298,7 +300,7 @@ impl Decoder {
             }
             return;
         }
-        if layer < LAYERS && self.salvaged(bare, piece, layer, sink) {
+        if layer < LAYERS && wrapper::may_hold(bare) && self.salvaged(bare, piece, layer, sink) {
             return;
         }
         // capnslog that talks to the journal itself leaves time, level and package to its fields.
@@ -402,12 +404,12 @@ fn is_cut(text: &[u8]) -> bool {
         let request = text.ends_with(b" >") || text.ends_with(b">>");
         return !request || text.first() == Some(&b'{');
     }
-    if text.ends_with("…".as_bytes()) || memchr::memmem::find(text, " … ".as_bytes()).is_some()
-    {
+    if needle::ELLIPSIS.is_in(text) {
         return true;
     }
     // `Throttling request took ...t=32s`: the middle was elided.
-    memchr::memmem::find(text, b" ...")
+    needle::DOTS
+        .find(text)
         .is_some_and(|at| text.get(at + 4).is_some_and(u8::is_ascii_alphanumeric))
 }
 
