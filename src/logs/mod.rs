@@ -10,6 +10,7 @@
 pub mod aggregate;
 pub mod audit;
 pub mod decode;
+pub mod emit;
 pub mod event;
 pub mod fields;
 pub mod format;

@@ -6,5 +6,5 @@ mod logs;
 mod plain;
 
 pub use diagnose::diagnose;
-pub use logs::logs;
+pub use logs::{LoadBy, logs};
 pub use plain::{Paint, Terminal, markdown_text, safe, table, terminal_width, trimmed, wrap};
