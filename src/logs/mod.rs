@@ -9,6 +9,7 @@
 
 pub mod aggregate;
 pub mod audit;
+pub mod collect;
 pub mod decode;
 pub mod emit;
 pub mod event;
