@@ -10,7 +10,9 @@
 pub mod aggregate;
 pub mod audit;
 mod collect;
+pub mod collect;
 pub mod decode;
+pub mod emit;
 pub mod event;
 pub mod fields;
 pub mod format;

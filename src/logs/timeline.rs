@@ -59,7 +59,7 @@ pub fn rule(kind: &str) -> Option<Rule> {
             ..DEFAULT
         },
         // Only a probe makes such a line, and probes come every 10 s or more rarely.
-        "health-error" | "alarm-raised" | "alarm-health" => Rule {
+        "health-error" | "health-alarm" => Rule {
             gap_us: 35 * SECOND,
             ..DEFAULT
         },
