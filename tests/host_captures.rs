@@ -1,7 +1,8 @@
 //! The host engine on recorded nodes with a known cause.
 #![expect(
     clippy::disallowed_methods,
-    reason = "a test copies fixtures to take parts of them away"
+    clippy::unwrap_used,
+    reason = "a test copies fixtures to take parts of them away; helpers may panic"
 )]
 
 use std::fs;

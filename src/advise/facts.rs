@@ -365,6 +365,8 @@ fn nodes(reader: &Reader<'_>) -> Option<NodeCount> {
         .all(&keys::APISERVER_OBJECTS)
         .iter()
         .filter_map(|(_, table)| table.row("nodes")?.get("last_objects"))
+        // The counter starts at 0 and is polled once a minute.
+        .filter(|count| *count >= 1.0)
         .max_by(f64::total_cmp);
     if let Some(count) = counted.and_then(whole) {
         return Some(NodeCount {

@@ -3,6 +3,8 @@
 //!
 //! Nothing in here reads files or knows about evidence: names, numbers and their sources only.
 
+pub mod advisories;
+pub mod apf;
 pub mod metrics;
 pub mod releases;
 pub mod resources;

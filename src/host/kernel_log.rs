@@ -42,7 +42,9 @@ const KINDS: &[(&str, Topic, &[&str])] = &[
         &["XFS", "Shutting down filesystem"],
     ),
     ("xfs-shutdown", Topic::Io, &["XFS", "log I/O error"]),
-    ("btrfs-error", Topic::Io, &["BTRFS", "error"]),
+    ("btrfs-error", Topic::Io, &["BTRFS error"]),
+    ("btrfs-error", Topic::Io, &["BTRFS critical"]),
+    ("btrfs-error", Topic::Io, &["BTRFS: error"]),
     (
         "remounted-read-only",
         Topic::Io,
@@ -55,7 +57,7 @@ const KINDS: &[(&str, Topic, &[&str])] = &[
     ("io-error", Topic::Io, &["print_req_error"]),
     ("io-error", Topic::Io, &["I/O error, dev "]),
     ("io-error", Topic::Io, &["lost async page write"]),
-    ("nvme-timeout", Topic::Io, &["nvme", "timeout"]),
+    ("nvme-timeout", Topic::Io, &["nvme", "timeout, "]),
     ("nvme-reset", Topic::Io, &["nvme", "controller is down"]),
     ("nvme-reset", Topic::Io, &["nvme", "resetting controller"]),
     ("ata-error", Topic::Io, &["ata", "exception Emask"]),
@@ -75,11 +77,27 @@ const KINDS: &[(&str, Topic, &[&str])] = &[
     (
         "hung-task",
         Topic::Io,
+        &["task etcd", "blocked for more than"],
+    ),
+    (
+        "hung-task",
+        Topic::Io,
+        &["task jbd2", "blocked for more than"],
+    ),
+    (
+        "hung-task",
+        Topic::Io,
+        &["task xfsaild", "blocked for more than"],
+    ),
+    (
+        "hung-task-other",
+        Topic::Machine,
         &["blocked for more than", "seconds"],
     ),
     ("oom-kill", Topic::Machine, &["Out of memory", "Kill"]),
     ("oom-kill", Topic::Machine, &["Memory cgroup out of memory"]),
     ("soft-lockup", Topic::Machine, &["soft lockup"]),
+    ("clock-unstable", Topic::Machine, &["Marking TSC unstable"]),
     (
         "clock-unstable",
         Topic::Machine,
@@ -90,6 +108,15 @@ const KINDS: &[(&str, Topic, &[&str])] = &[
         Topic::Machine,
         &["temperature above threshold"],
     ),
+];
+
+/// Parts of messages that look like faults and are none: drives without a medium, which every
+/// virtual machine seems to have, and requests that a device need not know.
+const HARMLESS: &[&str] = &[
+    "dev fd0",
+    "dev sr0",
+    "dev sr1",
+    "operation not supported error",
 ];
 
 /// All messages of one kind.
@@ -256,6 +283,9 @@ pub fn parse(
         log.lines += 1;
         let has = |part: &str| memmem::find(line, part.as_bytes()).is_some();
         if form == Form::Syslog && !has("kernel:") && !has("\"kernel\"") {
+            continue;
+        }
+        if HARMLESS.iter().any(|part| has(part)) {
             continue;
         }
         let found = KINDS
@@ -447,6 +477,23 @@ mod tests {
             &[],
         );
         assert_eq!(log.kinds["buffer-io-error"].count, 1);
+    }
+
+    #[test]
+    fn what_every_boot_says_is_no_fault() {
+        let text = b"\
+[    1.0] nvme nvme0: Shutdown timeout set to 10 seconds
+[    2.0] blk_update_request: I/O error, dev fd0, sector 0
+[    3.0] Buffer I/O error on dev sr0, logical block 0
+[    4.0] blk_update_request: operation not supported error, dev loop0, sector 8 op 0x9:(WRITE_ZEROES)
+[    5.0] BTRFS info (device sdb): bdev /dev/sdb errs: wr 0, rd 0
+[    6.0] XFS (sda1): Ending clean mount
+[    7.0] INFO: task backup:9 blocked for more than 120 seconds.
+";
+        let log = parse("dmesg", text, Form::Kernel, None, None, &[]);
+        let kinds: Vec<_> = log.kinds.keys().copied().collect();
+        assert_eq!(kinds, ["hung-task-other"]);
+        assert_eq!(log.kinds["hung-task-other"].topic, Topic::Machine);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::target::HostRoot;
 use super::barrier::{Facts, FlushCount, judge};
 use super::cgroup;
 use super::cpu::{parse_cpu, parse_uptime};
-use super::device::{self, Chain, Layer};
+use super::device::{self, Chain};
+use super::layer::Layer;
 use super::model::{Hints, HostModel, Measured, ProcessUse, Span, StorageRole};
 use super::process::{self, READ_LIMIT};
 use super::samples::{Recorded, Samples, names, take, take_together};
@@ -99,7 +100,8 @@ pub fn read(root: &HostRoot, hints: &Hints, window: Duration, clock: Clock) -> H
     let mut paths = paths(root, &model, &disks);
     paths.extend(group_paths.iter().map(|(_, path)| path.clone()));
     paths.extend(writers::process_paths(writers::pids(root).into_iter()));
-    paths.dedup();
+    let unique: BTreeSet<String> = paths.into_iter().collect();
+    let paths: Vec<String> = unique.into_iter().collect();
     let mut samples = Samples::default();
     if live {
         let mut sample = |model: &HostModel| {
@@ -364,8 +366,7 @@ fn paths(root: &HostRoot, model: &HostModel, disks: &BTreeMap<String, Layer>) ->
             );
         }
     }
-    let unique: BTreeSet<String> = paths.into_iter().collect();
-    unique.into_iter().collect()
+    paths
 }
 
 /// The `schedstat` of every thread of every etcd, or of the process alone.

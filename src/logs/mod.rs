@@ -7,6 +7,9 @@
 //! → aggregate (join, sampling, bounded tables; merge) → Summary → collect → evidence
 //! ```
 
+pub mod aggregate;
+pub mod audit;
+mod collect;
 pub mod decode;
 pub mod event;
 pub mod fields;
@@ -14,5 +17,13 @@ pub mod format;
 pub mod input;
 pub mod reader;
 pub mod record;
+pub mod request;
+pub mod scan;
+pub mod signature;
+pub mod summary;
+pub mod timeline;
 pub mod timestamp;
+pub mod view;
 pub mod wrapper;
+
+pub use collect::collect;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::distribution::{datastore, distribution};
 use super::gather::ManifestModel;
 use super::model::{Fault, Instance};
 use super::settled::{Unit, settle_all};
@@ -20,6 +21,7 @@ pub fn collect(model: &ManifestModel) -> EvidenceSet {
         put_unit(unit, &mut set);
     }
     put_loose_faults(model, &mut set);
+    put_cluster(model, &mut set);
     for why in &model.unread {
         set.put_missing(
             &keys::SETTINGS,
@@ -29,6 +31,44 @@ pub fn collect(model: &ManifestModel) -> EvidenceSet {
         );
     }
     set
+}
+
+/// Distribution and datastore. Nothing is claimed of a model without any instance.
+fn put_cluster(model: &ManifestModel, set: &mut EvidenceSet) {
+    if model.instances.is_empty() && model.signs.is_empty() {
+        return;
+    }
+    let origin = Origin::new(Collector::Manifest, "settings");
+    let found = distribution(model);
+    let why: Vec<String> = found
+        .reasons
+        .iter()
+        .map(|(reason, place)| format!("{reason} ({place})"))
+        .collect();
+    let others: Vec<&str> = found.others.iter().map(|distro| distro.word()).collect();
+    let row = Row::new("distribution")
+        .text("name", found.distro.word())
+        .text("why", why.join("; "))
+        .text("others", others.join(","));
+    put(
+        set,
+        &keys::DISTRIBUTION,
+        &Subject::cluster(),
+        &origin,
+        vec![row],
+    );
+    let store = datastore(model);
+    let row = Row::new("datastore")
+        .text("kind", store.kind.word())
+        .text("servers", store.servers.join(","))
+        .text("why", store.reason);
+    put(
+        set,
+        &keys::DATASTORE,
+        &Subject::cluster(),
+        &origin,
+        vec![row],
+    );
 }
 
 fn subject(name: &str, node: Option<&str>) -> Subject {

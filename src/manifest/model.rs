@@ -173,6 +173,9 @@ pub struct Instance {
     pub resources: Resources,
     /// The process, when it is one.
     pub pid: Option<u32>,
+    /// Whether the source only lists additions to what an installer sets (kubeadm, k3s, Talos):
+    /// then what it does not name is not known to be the component's default.
+    pub partial: bool,
 }
 
 impl Instance {
@@ -191,6 +194,22 @@ impl Instance {
             probes: Vec::new(),
             resources: Resources::default(),
             pid: None,
+            partial: false,
+        }
+    }
+
+    /// Notes the version that a program's path names (`/opt/etcd-v3.5.16-linux-amd64/etcd`).
+    pub(super) fn note_binary(&mut self, path: &str, place: Place) {
+        let found = path.split('/').rev().find_map(Version::parse);
+        if let Some(version) = found
+            && !self.versions.iter().any(|seen| seen.source == "binary")
+        {
+            self.versions.push(VersionSeen {
+                source: "binary",
+                version,
+                text: path.to_owned(),
+                place,
+            });
         }
     }
 

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::argv::{self, Word};
 use super::gather::ManifestModel;
-use super::model::{Given, Instance, Means, Place, SourceKind, VersionSeen};
+use super::model::{Given, Instance, Means, Place, SourceKind};
 use super::pods::etcd_role;
 use super::secret::mask_env;
-use crate::catalog::releases::Version;
 use crate::catalog::settings::Component;
 use crate::formats::argv::{parse_cmdline, parse_environ};
 use crate::target::HostRoot;
@@ -50,7 +49,11 @@ pub(super) fn read(root: &HostRoot, proc: &str, model: &mut ManifestModel) {
                 continue;
             }
         };
-        let Some(mut instance) = of_cmdline(&bytes, &format!("{dir}/cmdline")) else {
+        let file = format!("{dir}/cmdline");
+        let Some(mut instance) = of_cmdline(&bytes, &file) else {
+            if let Some(name) = rancher_server(&bytes) {
+                model.sign(name, "its server process", Place::new(&file, 0));
+            }
             continue;
         };
         instance.pid = Some(pid);
@@ -78,6 +81,23 @@ fn read_file(root: &HostRoot, path: &str) -> Result<Vec<u8>, String> {
     read.map_err(|missing| missing.to_string())
 }
 
+/// Whether a command line is that of a k3s or RKE2 server.
+fn rancher_server(bytes: &[u8]) -> Option<&'static str> {
+    let words = parse_cmdline(bytes);
+    let first = words.first()?;
+    // Both rewrite their title: `/usr/local/bin/k3s server` may be one word.
+    let mut parts = first
+        .split(' ')
+        .chain(words.iter().skip(1).map(String::as_str));
+    let program = parts.next()?.rsplit('/').next()?;
+    let server = parts.next().is_some_and(|word| word == "server");
+    match program {
+        "k3s" | "k3s-server" if server || program == "k3s-server" => Some("k3s"),
+        "rke2" if server => Some("rke2"),
+        _ => None,
+    }
+}
+
 /// The instance of a command line, if it runs a catalogued component.
 pub(super) fn of_cmdline(bytes: &[u8], file: &str) -> Option<Instance> {
     let words: Vec<Word> = parse_cmdline(bytes)
@@ -101,15 +121,8 @@ pub(super) fn of_cmdline(bytes: &[u8], file: &str) -> Option<Instance> {
     instance.given = line.given;
     instance.bare = line.bare;
     instance.dangling = line.dangling;
-    if let Some(program) = line.program
-        && let Some(version) = Version::parse(program.rsplit('/').next().unwrap_or(""))
-    {
-        instance.versions.push(VersionSeen {
-            source: "binary",
-            version,
-            text: program,
-            place: Place::new(file, 0),
-        });
+    if let Some(program) = line.program {
+        instance.note_binary(&program, Place::new(file, 0));
     }
     Some(instance)
 }
@@ -139,15 +152,7 @@ fn binary(root: &HostRoot, dir: &str, instance: &mut Instance) {
     if text == link {
         return;
     }
-    let found = text.split('/').rev().find_map(Version::parse);
-    if let Some(version) = found.filter(|_| instance.versions.is_empty()) {
-        instance.versions.push(VersionSeen {
-            source: "binary",
-            version,
-            text,
-            place: Place::new(&format!("{dir}/exe"), 0),
-        });
-    }
+    instance.note_binary(&text, Place::new(&link, 0));
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::gather::{File, ManifestModel};
 use super::model::{Fault, Place, Weight};
-use super::process;
+use super::{host, process};
 use crate::target::HostRoot;
 
 /// Files of settings are small; a larger one is something else.
@@ -60,7 +60,10 @@ pub fn read_bundle(root: &HostRoot) -> ManifestModel {
             process::read(root, proc, &mut model);
         }
     }
-    model.name_nodes(None);
+    if root.exists("/host/etc") || root.exists("/host/var") {
+        host::read_tree(root, "/host", &mut model);
+    }
+    host::finish(root, "/host", &mut model);
     model
 }
 

@@ -75,7 +75,17 @@ fn rank(source: SourceKind) -> u8 {
 /// Joins the instances of a model and works out what is in force for each program.
 pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
     let mut groups: BTreeMap<(&str, Option<&str>), Vec<&Instance>> = BTreeMap::new();
-    for instance in &model.instances {
+    // A cluster-wide configuration speaks of every node's instance, and is none itself.
+    let (shared, own): (Vec<&Instance>, Vec<&Instance>) =
+        model.instances.iter().partition(|instance| {
+            instance.source == SourceKind::Config
+                && instance.node.is_none()
+                && model
+                    .instances
+                    .iter()
+                    .any(|other| other.name == instance.name && other.node.is_some())
+        });
+    for instance in own {
         groups
             .entry((instance.name.as_str(), instance.node.as_deref()))
             .or_default()
@@ -83,14 +93,28 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
     }
     let mut units = Vec::new();
     for ((name, node), mut instances) in groups {
-        instances.sort_by_key(|instance| rank(instance.source));
+        instances.extend(
+            shared
+                .iter()
+                .copied()
+                .filter(|instance| instance.name == name),
+        );
+        // A component's own file outranks what was only meant to be added by an installer.
+        instances.sort_by_key(|instance| (rank(instance.source), instance.partial));
         let version = instances.iter().find_map(|instance| instance.version());
         let Some(main) = instances.first() else {
             continue;
         };
         let mut settled = settle_as(main, version);
         let mut defined = BTreeMap::new();
-        for other in instances.iter().skip(1) {
+        let definition = instances
+            .iter()
+            .position(|instance| instance.source == SourceKind::StaticPod);
+        for (index, other) in instances.iter().enumerate().skip(1) {
+            // A second manifest of the same pod is a stray copy, and reported as one.
+            if other.source == SourceKind::StaticPod && Some(index) != definition {
+                continue;
+            }
             compare(main, other, version, &mut settled, &mut defined);
         }
         units.push(Unit {
@@ -118,7 +142,10 @@ fn compare(
         for own in settled.settings.values_mut() {
             if let Some(there) = theirs.settings.get(&own.name)
                 && there.place.is_some()
-                && own.place.is_some()
+                && own
+                    .place
+                    .as_ref()
+                    .is_some_and(|place| place.file == main.place.file || place.line == 0)
                 && same(main.component, &own.name, own, there)
             {
                 own.place.clone_from(&there.place);
@@ -191,13 +218,10 @@ fn compare(
             ),
         };
         faults.push(Fault::new(kind, Weight::Warn, place.clone(), text).about(name));
-        defined.insert(
-            name.to_owned(),
-            Defined {
-                value: there.and_then(|there| there.value.clone()),
-                place,
-            },
-        );
+        defined.entry(name.to_owned()).or_insert_with(|| Defined {
+            value: there.and_then(|there| there.value.clone()),
+            place,
+        });
     }
     settled.faults.append(&mut faults);
     // Faults of the definition count too: the next start meets them.

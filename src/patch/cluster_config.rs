@@ -625,7 +625,8 @@ etcd:
         #[test]
         fn damaged_configurations_never_panic(cut in 0usize..500, junk in "[ -~\n]{0,6}") {
             let at = V3.char_indices().map(|(i, _)| i).nth(cut).unwrap_or(V3.len());
-            let text = format!("{}{junk}{}", &V3[..at], &V3[at..]);
+            let (before, after) = V3.split_at(at);
+            let text = format!("{before}{junk}{after}");
             if let Ok(mut config) = ClusterConfiguration::parse(&text) {
                 let before = config.documents.clone();
                 if config.set(&arg("etcd", "a", "1")).is_ok() {

@@ -4,11 +4,29 @@
 //! given only when its edit was proven: parsed again, the setting has the advised value and
 //! nothing else changed. Everything else is shown with the reason.
 
+mod apf;
 mod argv;
+mod change;
 mod cluster_config;
+mod events_etcd;
+mod kubeadm;
 mod model;
 mod pod;
+mod probes;
+mod steps;
 mod yaml;
 
+pub use kubeadm::Kubeadm;
 pub use model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 pub use yaml::Refusal;
+
+/// Every emitter, by name.
+pub const EMITTERS: &[&dyn Emitter] = &[&Kubeadm];
+
+/// The emitter of a name.
+pub fn emitter(name: &str) -> Option<&'static dyn Emitter> {
+    EMITTERS
+        .iter()
+        .copied()
+        .find(|emitter| emitter.name() == name)
+}

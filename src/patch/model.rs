@@ -1,6 +1,6 @@
 //! What goes into an emitter and what comes out: values only. Writing files is the command's job.
 
-use crate::advise::{Advice, Disposition};
+use crate::advise::{Advice, Disposition, Strength};
 use crate::catalog::releases::Version;
 
 /// The manifests of one control-plane node.
@@ -27,6 +27,8 @@ impl NodeManifests {
 pub struct PatchInput<'a> {
     /// The advice to put into files, in order.
     pub advices: &'a [Advice],
+    /// Ids of advice that was asked for by name: only then a candidate is written.
+    pub chosen: Vec<String>,
     /// Manifests as found, node by node.
     pub nodes: Vec<NodeManifests>,
     /// The distribution's own configuration file, where one was given: kubeadm's
@@ -36,6 +38,19 @@ pub struct PatchInput<'a> {
     pub kubernetes: Option<Version>,
     /// The etcd version, where known from elsewhere than the manifests.
     pub etcd: Option<Version>,
+}
+
+impl PatchInput<'_> {
+    /// Whether an advice is to be written: recommended ones, or those asked for; never a refused
+    /// one.
+    pub fn wants(&self, advice: &Advice) -> bool {
+        let chosen = self.chosen.contains(&advice.id);
+        match advice.strength {
+            Strength::Recommended => self.chosen.is_empty() || chosen,
+            Strength::Candidate => chosen,
+            Strength::Refused => false,
+        }
+    }
 }
 
 /// One file to write.

@@ -216,13 +216,10 @@ impl Pod {
         if let Some(slot) = slot {
             *slot = Value::String(value.to_owned());
         }
-        let candidates: Vec<String> = [
-            (old.clone(), value.to_owned()),
-            (old.clone(), quoted(value)),
-        ]
-        .iter()
-        .flat_map(|(old, new)| replaced(&self.text, old, new).collect::<Vec<_>>())
-        .collect();
+        let candidates: Vec<String> = [(old.clone(), value.to_owned()), (old, quoted(value))]
+            .iter()
+            .flat_map(|(old, new)| replaced(&self.text, old, new).collect::<Vec<_>>())
+            .collect();
         self.take(
             wanted,
             candidates,
@@ -751,7 +748,8 @@ spec:
         #[test]
         fn damaged_manifests_never_panic(cut in 0usize..600, junk in "[ -~\t]{0,8}") {
             let at = POD.char_indices().map(|(i, _)| i).nth(cut).unwrap_or(POD.len());
-            let text = format!("{}{junk}{}", &POD[..at], &POD[at..]);
+            let (before, after) = POD.split_at(at);
+            let text = format!("{before}{junk}{after}");
             if let Ok(mut pod) = Pod::parse(&text, "kube-controller-manager") {
                 let before = pod.text().to_owned();
                 if pod.set_flag("kube-api-qps", "100").is_err() {

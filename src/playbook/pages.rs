@@ -16,6 +16,7 @@ pub static PAGES: &[Page] = pages![
     "apf-rejections",
     "apiserver-timeouts",
     "backend-commit-slow",
+    "barriers",
     "client-heavy-lists",
     "client-hot-loop",
     "client-qps-low",

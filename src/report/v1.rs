@@ -178,6 +178,8 @@ pub struct Advice<'a> {
     pub relief: Option<&'a advise::Relief>,
     /// Where the proposed value comes from.
     pub source: &'a str,
+    /// Parts of the proposal that `patch` needs one by one.
+    pub details: &'a std::collections::BTreeMap<String, String>,
 }
 
 /// What was looked at.
@@ -324,5 +326,6 @@ fn advice(a: &advise::Advice) -> Advice<'_> {
         finding_ids: &a.finding_ids,
         relief: a.relief.as_ref(),
         source: &a.source,
+        details: &a.details,
     }
 }

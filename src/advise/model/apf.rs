@@ -3,11 +3,8 @@
 //! The formulas are those of k8s.io/apiserver `pkg/util/flowcontrol/apf_controller.go`: a level
 //! gets `SCL × shares / Σ shares`, so a new level shrinks every other one a little.
 
-use std::collections::BTreeMap;
-
 use crate::catalog::releases::Version;
 use crate::diagnosis::Cause;
-use crate::evidence::keys;
 use crate::rules::Confidence;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
@@ -21,8 +18,6 @@ const APF: Version = Version::minor(1, 20);
 const NODE_HIGH: Version = Version::minor(1, 22);
 /// Shares of the new level: half of global-default's.
 const SHARES: f64 = 10.0;
-/// A client with this share of all requests is the noisy one.
-const NOISY: f64 = 0.5;
 
 struct Noisy {
     name: String,
@@ -85,33 +80,15 @@ fn noisy(facts: &Facts<'_>) -> Vec<Noisy> {
     all
 }
 
-/// The user with most of the requests, where one has.
+/// The client with most of the requests, where one has.
 fn loudest(facts: &Facts<'_>) -> Option<Noisy> {
-    let mut users: BTreeMap<(String, String), f64> = BTreeMap::new();
-    let mut total = 0.0;
-    for (_, table) in facts.all(&keys::LOGS_AUDIT_CLIENTS) {
-        for row in table.rows.iter().chain(&table.other) {
-            let n = ["requests", "count"]
-                .iter()
-                .find_map(|column| row.get(column))
-                .unwrap_or(0.0);
-            total += n;
-            if let (Some(user), Some(agent)) = (row.get_text("user"), row.get_text("user_agent")) {
-                *users
-                    .entry((user.to_owned(), agent.to_owned()))
-                    .or_default() += n;
-            }
-        }
-    }
-    let ((user, agent), count) = users.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    let share = count / total;
-    let own = user.starts_with("system:") && !user.starts_with("system:serviceaccount:");
-    (total > 0.0 && share >= NOISY && !own).then(|| Noisy {
+    let (name, user, share) = super::client::loudest(facts)?;
+    (!user.is_empty()).then(|| Noisy {
         why: format!(
             "it sends {} of all requests in the audit log while kube-apiserver turns requests away",
             percent(share)
         ),
-        name: agent,
+        name,
         user,
         rules: vec!["apf-rejections".to_owned()],
     })

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::diagnosis::Cause;
 use crate::evidence::{Row, SubjectKind, keys};
-use crate::rules::Confidence;
+use crate::rules::{Confidence, Severity};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
 use super::relief::percent;
 
-/// Share of the creations of events from which on one source is the source.
+/// Share from which on one client is the source of a load.
 const ONE_SOURCE: f64 = 0.5;
 
 /// A client that stands out.
@@ -36,6 +36,34 @@ fn requests(row: &Row) -> f64 {
         .unwrap_or(0.0)
 }
 
+/// The product of a user agent; the rest is platform and commit.
+fn product(agent: &str) -> &str {
+    agent.split(' ').next().unwrap_or_default()
+}
+
+/// Product and user out of a finding's `inventory-scraper/1.0 (system:serviceaccount:a:b)`.
+fn split_name(name: &str) -> (&str, Option<&str>) {
+    match name.split_once(" (") {
+        Some((agent, user)) => (agent, user.strip_suffix(')')),
+        None => (name, None),
+    }
+}
+
+/// Part of Kubernetes itself, whose load follows from what others do.
+fn is_core(agent: &str, user: &str) -> bool {
+    (user.starts_with("system:") && !user.starts_with("system:serviceaccount:"))
+        || user.starts_with("system:serviceaccount:kube-system:")
+        || [
+            "kube-apiserver/",
+            "kube-controller-manager/",
+            "kube-scheduler/",
+            "kubelet/",
+            "kube-proxy/",
+        ]
+        .iter()
+        .any(|core| agent.starts_with(core))
+}
+
 /// Every client that a failed finding blames.
 pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
     let mut all: Vec<Culprit> = Vec::new();
@@ -44,18 +72,18 @@ pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
             if finding.subject.kind != SubjectKind::Client || finding.subject.name.is_empty() {
                 continue;
             }
-            let name = finding.subject.name.clone();
+            let (name, user) = split_name(&finding.subject.name);
             if all
                 .iter()
                 .any(|have| have.name == name && have.rule == rule)
             {
                 continue;
             }
-            let (user, resource) = audit_of(facts, &name);
+            let (audit_user, resource) = audit_of(facts, name);
             all.push(Culprit {
-                user,
-                resource: resource.or_else(|| resource_of(facts, &name)),
-                name,
+                user: user.map(str::to_owned).or(audit_user),
+                resource: resource.or_else(|| resource_of(facts, name)),
+                name: name.to_owned(),
                 rule,
                 message: finding.message.clone(),
             });
@@ -75,27 +103,47 @@ pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
     all
 }
 
-/// User and main resource of a user agent, from the audit log.
-fn audit_of(facts: &Facts<'_>, name: &str) -> (Option<String>, Option<String>) {
-    let mut users: BTreeMap<String, f64> = BTreeMap::new();
-    let mut resources: BTreeMap<String, f64> = BTreeMap::new();
+/// Requests in the audit log by product and user, and all of them together.
+fn audit(
+    facts: &Facts<'_>,
+    mut keep: impl FnMut(&Row) -> bool,
+) -> (BTreeMap<(String, String), f64>, f64) {
+    let mut clients: BTreeMap<(String, String), f64> = BTreeMap::new();
+    let mut total = 0.0;
     for (_, table) in facts.all(&keys::LOGS_AUDIT_CLIENTS) {
-        for row in &table.rows {
-            let agent = row.get_text("user_agent").unwrap_or_default();
-            let user = row.get_text("user").unwrap_or_default();
-            if agent != name && user != name {
+        for row in table.rows.iter().chain(&table.other) {
+            if !keep(row) {
                 continue;
             }
             let n = requests(row);
-            if !user.is_empty() {
-                *users.entry(user.to_owned()).or_default() += n;
-            }
-            if let Some(resource) = row.get_text("resource") {
-                *resources.entry(resource.to_owned()).or_default() += n;
+            total += n;
+            let agent = product(row.get_text("user_agent").unwrap_or_default());
+            let user = row.get_text("user").unwrap_or_default();
+            if !agent.is_empty() || !user.is_empty() {
+                *clients
+                    .entry((agent.to_owned(), user.to_owned()))
+                    .or_default() += n;
             }
         }
     }
-    (most(users).map(|(k, _)| k), most(resources).map(|(k, _)| k))
+    (clients, total)
+}
+
+/// User and main resource of a product or user, from the audit log.
+fn audit_of(facts: &Facts<'_>, name: &str) -> (Option<String>, Option<String>) {
+    let mut resources: BTreeMap<String, f64> = BTreeMap::new();
+    let (clients, _) = audit(facts, |row| {
+        let mine = product(row.get_text("user_agent").unwrap_or_default()) == name
+            || row.get_text("user") == Some(name);
+        if mine && let Some(resource) = row.get_text("resource") {
+            *resources.entry(resource.to_owned()).or_default() += requests(row);
+        }
+        mine
+    });
+    let user = most(clients)
+        .map(|((_, user), _)| user)
+        .filter(|user| !user.is_empty());
+    (user, most(resources).map(|(resource, _)| resource))
 }
 
 fn resource_of(facts: &Facts<'_>, name: &str) -> Option<String> {
@@ -105,34 +153,42 @@ fn resource_of(facts: &Facts<'_>, name: &str) -> Option<String> {
         .find_map(|(_, table)| table.row(name)?.get_text("resource").map(str::to_owned))
 }
 
-fn most(counts: BTreeMap<String, f64>) -> Option<(String, f64)> {
+fn most<K: Ord>(counts: BTreeMap<K, f64>) -> Option<(K, f64)> {
     counts.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 /// Who makes most of the events, where one client does.
 fn event_source(facts: &Facts<'_>) -> Option<(String, Option<String>, f64)> {
-    let mut agents: BTreeMap<String, f64> = BTreeMap::new();
-    let mut all = 0.0;
-    for (_, table) in facts.all(&keys::LOGS_AUDIT_CLIENTS) {
-        for row in &table.rows {
-            let events = row
-                .get_text("resource")
-                .is_some_and(|r| r == "events" || r == "events.events.k8s.io");
-            let verb = row.get_text("verb").unwrap_or_default();
-            if !events || !matches!(verb, "create" | "patch" | "update") {
-                continue;
-            }
-            all += requests(row);
-            if let Some(agent) = row.get_text("user_agent") {
-                *agents.entry(agent.to_owned()).or_default() += requests(row);
-            }
-        }
-    }
-    let (agent, count) = most(agents)?;
+    let (clients, all) = audit(facts, |row| {
+        let resource = row.get_text("resource").unwrap_or_default();
+        let verb = row.get_text("verb").unwrap_or_default();
+        matches!(resource, "events" | "events.events.k8s.io")
+            && matches!(verb, "create" | "patch" | "update")
+    });
+    let ((agent, user), count) = most(clients)?;
     let share = count / all;
     (all > 0.0 && share >= ONE_SOURCE).then(|| {
-        let (user, _) = audit_of(facts, &agent);
-        (agent, user, share)
+        let name = if agent.is_empty() {
+            user.clone()
+        } else {
+            agent
+        };
+        (name, Some(user).filter(|user| !user.is_empty()), share)
+    })
+}
+
+/// The client that sends most of all requests, where one does that is no part of Kubernetes.
+pub(super) fn loudest(facts: &Facts<'_>) -> Option<(String, String, f64)> {
+    let (clients, all) = audit(facts, |_| true);
+    let ((agent, user), count) = most(clients)?;
+    let share = count / all;
+    (all > 0.0 && share >= ONE_SOURCE && !is_core(&agent, &user)).then(|| {
+        let name = if agent.is_empty() {
+            user.clone()
+        } else {
+            agent
+        };
+        (name, user, share)
     })
 }
 
@@ -177,7 +233,40 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         all.extend(event_ttl(facts));
     }
     all.extend(retries(facts));
+    all.extend(back_off(facts));
     all
+}
+
+/// A client that fills kube-apiserver and goes on after 429.
+fn back_off(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts
+        .ails("apf-rejections")
+        .filter(|_| facts.has_cause(Cause::ApiserverSaturation))?;
+    let (name, user, share) = loudest(facts)?;
+    let culprit = Culprit {
+        message: format!(
+            "it sends {} of all requests in the audit log, while {}",
+            percent(share),
+            finding.message
+        ),
+        name,
+        user: Some(user).filter(|user| !user.is_empty()),
+        resource: None,
+        rule: "apf-rejections",
+    };
+    Some(Advice {
+        now: Some("asks again and again".to_owned()),
+        proposed: "watch instead of asking, fewer requests at once, and wait as long as \
+                   Retry-After says after a 429"
+            .to_owned(),
+        why: format!("{}: {}", who(&culprit), culprit.message),
+        effect: "the seats it holds are free for the others".to_owned(),
+        risk: "it sees changes as they come, not when it asks".to_owned(),
+        undo: "roll the client back to its former version".to_owned(),
+        verify: "`apiserver_flowcontrol_rejected_requests_total` stops growing".to_owned(),
+        source: "Kubernetes docs, API Priority and Fairness: a 429 carries Retry-After".to_owned(),
+        ..for_client(&culprit, "client-back-off", "requests at once")
+    })
 }
 
 fn who(culprit: &Culprit) -> String {
@@ -378,7 +467,13 @@ fn event_ttl(facts: &Facts<'_>) -> Option<Advice> {
 
 /// The bucket of the work queue, which no QPS flag reaches.
 fn retries(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.ails("retries-plateau")?;
+    let finding = facts.failed("retries-plateau").next()?;
+    let felt = finding.severity >= Severity::Warn
+        || facts.ails("client-throttled").is_some()
+        || facts.ails("workqueue-backlog").is_some();
+    if !felt {
+        return None;
+    }
     let target = finding.subject.name.clone();
     let mut advice = Advice::new(
         "retries-plateau",

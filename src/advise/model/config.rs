@@ -1,6 +1,7 @@
 //! Settings that are wrong by themselves: one row a rule, with the value to go back to.
 
 use crate::catalog::releases::Version;
+use crate::diagnosis::Cause;
 use crate::rules::Confidence;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
@@ -12,9 +13,11 @@ struct Fix {
     target: &'static str,
     setting: &'static str,
     proposed: &'static str,
-    /// Whether the flag goes away instead of getting a value.
-    remove: bool,
+    /// Flags that go away, parted by commas, where no value is set.
+    remove: &'static str,
     remedy: Remedy,
+    /// A cause with which a mere note is worth an advice.
+    with: Option<Cause>,
     disposition: Disposition,
     effect: &'static str,
     risk: &'static str,
@@ -30,8 +33,9 @@ const FIXES: &[Fix] = &[
         target: "etcd",
         setting: "auto-compaction-retention",
         proposed: "remove auto-compaction-mode and auto-compaction-retention",
-        remove: true,
+        remove: "auto-compaction-mode,auto-compaction-retention",
         remedy: Remedy::Etcd,
+        with: Some(Cause::QueryLoad),
         disposition: Disposition::Disruptive,
         effect: "history is compacted once, by kube-apiserver every five minutes",
         risk: ONE_BY_ONE,
@@ -43,8 +47,9 @@ const FIXES: &[Fix] = &[
         target: "kube-apiserver",
         setting: "event-ttl",
         proposed: "1h0m0s",
-        remove: false,
+        remove: "",
         remedy: Remedy::Hygiene,
+        with: None,
         disposition: Disposition::Disruptive,
         effect: "fewer events are kept: their number is their rate times this time",
         risk: "older events are gone from `kubectl get events`; export them if they are needed",
@@ -56,8 +61,9 @@ const FIXES: &[Fix] = &[
         target: "etcd",
         setting: "ETCD_* environment",
         proposed: "keep either the flag or the variable, not both",
-        remove: false,
+        remove: "",
         remedy: Remedy::Safety,
+        with: None,
         disposition: Disposition::ShowOnly,
         effect: "etcd starts again: it exits when a flag and its variable are both set",
         risk: "none while the member runs; it does not survive its next restart as it is",
@@ -70,8 +76,9 @@ const FIXES: &[Fix] = &[
         setting: "removed flag",
         proposed: "remove the flag, or use its new name, before the component is restarted or \
                    upgraded",
-        remove: false,
+        remove: "",
         remedy: Remedy::Safety,
+        with: None,
         disposition: Disposition::ShowOnly,
         effect: "the component starts in the version that no longer knows the flag",
         risk: "none",
@@ -83,8 +90,9 @@ const FIXES: &[Fix] = &[
         target: "",
         setting: "release",
         proposed: "upgrade to the latest patch release of the same minor version",
-        remove: false,
+        remove: "",
         remedy: Remedy::Safety,
+        with: None,
         disposition: Disposition::ShowOnly,
         effect: "the known fault is gone",
         risk: "an upgrade restarts every member: one at a time, with a snapshot at hand",
@@ -96,8 +104,9 @@ const FIXES: &[Fix] = &[
         target: "kube-apiserver",
         setting: "feature-gates ConsistentListFromCache",
         proposed: "do not turn it off; every etcd endpoint at 3.4.31, 3.5.13 or later",
-        remove: false,
+        remove: "",
         remedy: Remedy::Client,
+        with: Some(Cause::QueryLoad),
         disposition: Disposition::ShowOnly,
         effect: "lists without a resourceVersion come from kube-apiserver's cache, not from etcd",
         risk: ONE_BY_ONE,
@@ -110,8 +119,9 @@ const FIXES: &[Fix] = &[
         target: "etcd",
         setting: "max-request-bytes",
         proposed: "1572864",
-        remove: false,
+        remove: "",
         remedy: Remedy::Hygiene,
+        with: None,
         disposition: Disposition::Disruptive,
         effect: "single huge requests are refused instead of stalling the others",
         risk: "objects that are larger than 1.5 MiB today can no longer be written: find them first",
@@ -123,8 +133,9 @@ const FIXES: &[Fix] = &[
         target: "kubelet",
         setting: "nodeStatusReportFrequency",
         proposed: "5m0s, or remove nodeStatusUpdateFrequency",
-        remove: false,
+        remove: "",
         remedy: Remedy::Client,
+        with: Some(Cause::QueryLoad),
         disposition: Disposition::ShowOnly,
         effect: "unchanged node statuses are written every five minutes instead of every ten \
                  seconds: a thirtieth of the writes",
@@ -138,8 +149,9 @@ const FIXES: &[Fix] = &[
         setting: "etcd-servers-overrides",
         proposed: "mend the value: group/resource#server;server, core group empty, servers \
                    parted by semicolons, `/events` and not `events.k8s.io/events`",
-        remove: false,
+        remove: "",
         remedy: Remedy::Etcd,
+        with: None,
         disposition: Disposition::ShowOnly,
         effect: "the resource lives where it was meant to",
         risk: "what was written to main etcd meanwhile stays there",
@@ -151,8 +163,9 @@ const FIXES: &[Fix] = &[
         target: "",
         setting: "running process",
         proposed: "restart the component so that it takes the settings of its file",
-        remove: false,
+        remove: "",
         remedy: Remedy::Etcd,
+        with: None,
         disposition: Disposition::ShowOnly,
         effect: "the file and the process agree",
         risk: ONE_BY_ONE,
@@ -164,8 +177,9 @@ const FIXES: &[Fix] = &[
         target: "etcd",
         setting: "snapshot-count",
         proposed: "10000",
-        remove: false,
+        remove: "",
         remedy: Remedy::Etcd,
+        with: None,
         disposition: Disposition::Disruptive,
         effect: "less memory for the raft log and shorter catching up",
         risk: ONE_BY_ONE,
@@ -181,12 +195,14 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all.extend(election_equal(facts));
     all.extend(liveness(facts));
     all.extend(leader_election(facts));
-    all.extend(inflight_balance(facts));
     all
 }
 
 fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
-    let finding = facts.ails(fix.rule)?;
+    let noted = fix.with.filter(|cause| facts.has_cause(*cause));
+    let finding = facts
+        .ails(fix.rule)
+        .or_else(|| noted.and_then(|_| facts.failed(fix.rule).next()))?;
     let target = if fix.target.is_empty() {
         finding.subject.name.clone()
     } else {
@@ -203,8 +219,8 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
         return None;
     }
     let mut advice = Advice::new(fix.rule, fix.remedy, target, fix.setting);
-    if fix.remove {
-        advice = advice.detail("remove", "true");
+    if !fix.remove.is_empty() {
+        advice = advice.detail("remove", fix.remove);
     }
     advice.now = now.as_ref().map(super::super::facts::Current::words);
     advice.proposed = fix.proposed.to_owned();
@@ -354,38 +370,6 @@ fn leader_election(facts: &Facts<'_>) -> Option<Advice> {
     advice.source =
         "component-base defaults 15s/10s/2s; Cluster API's control plane manager 60s/40s/5s"
             .to_owned();
-    Some(advice)
-}
-
-/// One inflight limit was raised and the other forgotten.
-fn inflight_balance(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.ails("inflight-unbalanced")?;
-    let number = |name: &str, default: &str| {
-        facts
-            .setting("kube-apiserver", name, Some(default))
-            .and_then(|current| current.least())
-    };
-    let read = number("max-requests-inflight", "400")?;
-    let mutating = number("max-mutating-requests-inflight", "200")?;
-    let mut advice = Advice::new(
-        "inflight-balance",
-        Remedy::Hygiene,
-        "kube-apiserver",
-        "inflight limits",
-    );
-    advice.now = Some(format!("{read:.0} and {mutating:.0}"));
-    advice.proposed = "two to one, as the defaults 400 and 200 are".to_owned();
-    advice.why = finding.message.clone();
-    advice.effect = "reads and writes keep their shares where priority levels are off; with them \
-                     only the sum counts"
-        .to_owned();
-    advice.risk = "a higher sum lets more requests reach etcd at once: raise nothing, only balance"
-        .to_owned();
-    advice.undo = "set the former values again".to_owned();
-    advice.verify =
-        "`apiserver_current_inflight_requests` of both kinds below their limits".to_owned();
-    advice.finding_ids = vec!["inflight-unbalanced".to_owned()];
-    advice.source = "kube-apiserver reference: 400 and 200".to_owned();
     Some(advice)
 }
 

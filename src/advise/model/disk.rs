@@ -87,7 +87,7 @@ fn no_fsync(facts: &Facts<'_>) -> Option<Advice> {
         .setting("etcd", "unsafe-no-fsync", None)
         .map(|c| c.words());
     advice.proposed = "remove the flag".to_owned();
-    advice = advice.detail("remove", "true");
+    advice = advice.detail("remove", "unsafe-no-fsync");
     advice.why = finding.message.clone();
     advice.effect = "acknowledged writes survive a crash again".to_owned();
     advice.confidence = Confidence::High;

@@ -24,10 +24,10 @@ const STEPS: &[(u32, u32, u64, &str)] = &[
 /// Both limits, raised together, when they and not etcd are what holds requests back.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let saturated = facts.has_cause(Cause::ApiserverSaturation);
-    if !saturated
-        || facts.etcd_slow().is_some_and(|_| !fast(facts))
-        || facts.first_cause().is_some()
-    {
+    // Below the default without a reason: restored before it hurts.
+    let lowered = facts.ails("inflight-unbalanced").is_some();
+    let slow = facts.etcd_slow().is_some() && !fast(facts);
+    if !(saturated || lowered) || slow || facts.first_cause().is_some() {
         return Vec::new();
     }
     let read_now = facts.setting("kube-apiserver", READ, Some("400"));
@@ -47,6 +47,9 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         return Vec::new();
     };
     let restore = *size == 0;
+    if !saturated && !restore {
+        return Vec::new();
+    }
     let fits = restore || nodes.is_some_and(|nodes| nodes >= *size);
     if !fits && nodes.is_some() && facts.nodes().is_some_and(|n| !n.at_least) {
         return vec![beyond(facts, read, mutating)];
@@ -118,12 +121,18 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         ));
     }
     if new.1 > mutating {
-        all.push(make(
+        let mut second = make(
             "inflight-mutating",
             MUTATING,
             mutating_now.map(|c| c.words()),
             new.1,
-        ));
+        );
+        if !all.is_empty() {
+            second.why = format!(
+                "goes with {READ}: both limits grow together, since priority levels share their sum"
+            );
+        }
+        all.push(second);
     }
     all
 }
@@ -151,6 +160,8 @@ fn reason(facts: &Facts<'_>) -> String {
         .max_by(f64::total_cmp);
     let mut text = if rejected > 0.0 {
         format!("kube-apiserver rejected {rejected:.0} requests for lack of seats")
+    } else if !facts.has_cause(Cause::ApiserverSaturation) {
+        "kube-apiserver serves fewer requests at once than by default".to_owned()
     } else {
         "kube-apiserver is full".to_owned()
     };

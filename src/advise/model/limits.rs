@@ -104,7 +104,7 @@ fn waits(facts: &Facts<'_>) -> BTreeMap<String, Wait> {
     let (line_limit, line_wait) = (facts.limit("throttled-lines"), facts.limit("client-wait"));
     let p99_limit = facts.limit("limiter-wait-p99");
     waits.retain(|_, wait| {
-        let logged = wait.lines > line_limit && wait.max_ms >= line_wait;
+        let logged = wait.lines >= line_limit && wait.max_ms >= line_wait;
         let measured = wait.p99_ms.is_some_and(|(_, high)| high > p99_limit);
         logged || measured
     });
@@ -251,20 +251,28 @@ fn raise(facts: &Facts<'_>, component: &str, wait: &Wait) -> Vec<Advice> {
         ..Advice::new(id, Remedy::ClientLimits, component, setting)
     };
     let short = short_name(component);
-    vec![
-        make(
-            format!("{short}-qps"),
-            qps_name,
-            qps_now.map(|c| c.words()),
-            *new_qps,
-        ),
-        make(
-            format!("{short}-burst"),
-            burst_name,
-            burst_now.map(|c| c.words()),
-            new_burst,
-        ),
-    ]
+    let first = make(
+        format!("{short}-qps"),
+        qps_name,
+        qps_now.map(|c| c.words()),
+        *new_qps,
+    );
+    let mut second = make(
+        format!("{short}-burst"),
+        burst_name,
+        burst_now.map(|c| c.words()),
+        new_burst,
+    );
+    let mut all = Vec::new();
+    if *new_qps > qps {
+        second.why =
+            format!("goes with {qps_name}: a burst below it would hold back every wave of changes");
+        all.push(first);
+    }
+    if new_burst > burst {
+        all.push(second);
+    }
+    all
 }
 
 /// `kcm` and `scheduler` for the two everybody has, else the component's own name.

@@ -9,6 +9,7 @@ mod controller_manager;
 mod etcd;
 mod kubelet;
 mod lookup;
+pub mod overrides;
 mod scheduler;
 mod value;
 
@@ -55,6 +56,14 @@ impl Component {
             Component::ControllerManager => "kube-controller-manager",
             Component::Scheduler => "kube-scheduler",
             Component::Kubelet => "kubelet",
+        }
+    }
+
+    /// The component behind the name of a subject: `etcd-events` is an etcd too.
+    pub fn of_subject(name: &str) -> Option<Self> {
+        match name {
+            "etcd-events" | "etcd-leases" | "etcd-main" => Some(Component::Etcd),
+            _ => Component::of_program(name),
         }
     }
 

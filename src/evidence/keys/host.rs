@@ -71,10 +71,10 @@ keys! { HOST;
     /// `cpus`, `time-daemons`, `time-max-error-ms` and some more; texts `value`, `source`.
     HOST_SETTINGS: Table = "host.settings", None, Latest;
     /// What the kernel logged about I/O errors, one row a message kind (`io-error`, `buffer-io-error`, `medium-error`, `ext4-error`, `journal-aborted`, `remounted-read-only`,
-    /// `xfs-corruption`, `xfs-shutdown`, `btrfs-error`, `nvme-timeout`, `nvme-reset`, `ata-error`, `scsi-error`, `raid-failure`, `multipath-failure`, `hung-task`): columns `count` (the last
+    /// `xfs-corruption`, `xfs-shutdown`, `btrfs-error`, `nvme-timeout`, `nvme-reset`, `ata-error`, `scsi-error`, `raid-failure`, `multipath-failure`, `hung-task` (etcd's or a journal's)): columns `count` (the last
     /// day, or time unknown), `older`, `on_etcd_disk` (of `count`), `last_unix_secs`; text `example`. A table without rows: the log was read and is clean.
     KERNEL_IO_ERRORS: Table = "kernel.io-errors", None, Sum;
-    /// Other kernel messages that matter: rows `oom-kill`, `soft-lockup`, `clock-unstable`, `cpu-thermal`; as `kernel.io-errors`.
+    /// Other kernel messages that matter: rows `oom-kill`, `soft-lockup`, `hung-task-other`, `clock-unstable`, `cpu-thermal`; as `kernel.io-errors`.
     KERNEL_NOTES: Table = "kernel.notes", None, Sum;
     /// Memory available, share of all.
     MEM_AVAILABLE: f64 = "mem.available", Ratio, Min;

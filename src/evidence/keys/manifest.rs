@@ -13,6 +13,10 @@
 use super::super::Table;
 
 keys! { MANIFEST;
+    /// Where the API servers keep their data, on the cluster: row `datastore`, texts `kind` (local, external, kine, unknown), `servers` (comma separated, masked), `why`.
+    DATASTORE: Table = "datastore", None, Latest;
+    /// Which distribution runs the control plane, on the cluster: row `distribution`, texts `name` (kubeadm, k3s, rke2, talos, kops, openshift, systemd, unknown), `why` (signs with their places), `others`.
+    DISTRIBUTION: Table = "distribution", None, Latest;
     /// Probes of a static pod: rows `liveness`, `readiness`, `startup`; texts `how` (http, exec, tcp, grpc), `path` (with query, or the command), `host`, `port`, `scheme`, `where`; columns `timeout_secs`, `period_secs`, `failure_threshold`, `initial_delay_secs`, Kubernetes' defaults filled in.
     PROBES: Table = "probes", None, Latest;
     /// CPU and memory of a container: rows `cpu`, `memory`, …; texts `request`, `limit` as written.

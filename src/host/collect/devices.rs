@@ -1,7 +1,7 @@
 //! Evidence about the disks under etcd and the other disks of the node.
 
 use crate::evidence::{Completeness, Key, Origin, Row, Subject, keys};
-use crate::host::device::Layer;
+use crate::host::layer::Layer;
 use crate::host::model::{DeviceUse, HostModel, Span};
 
 use super::storage::ENOUGH_FLUSHES;

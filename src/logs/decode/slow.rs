@@ -18,6 +18,13 @@ const LAYERS: u8 = 12;
 
 impl Decoder {
     pub(super) fn slow(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) {
+        if self.collecting() && self.collect(line, number, sink) {
+            return;
+        }
+        self.line(line, number, sink);
+    }
+
+    pub(super) fn line(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) {
         if self.in_entry(line, number, sink) {
             self.settle_busy();
             return;
@@ -138,7 +145,7 @@ impl Decoder {
             if piece.last || piece.outer.cut {
                 self.object(text, piece, layer, sink);
             } else {
-                self.keep(text, &piece, OpenKind::Json);
+                self.keep(text, &piece, OpenKind::Json, sink);
             }
             return;
         };
@@ -167,6 +174,14 @@ impl Decoder {
                 sink,
             );
             self.unwrap(rest, Piece { lines: 0, ..piece }, layer + 1, sink);
+            return;
+        }
+        // etcd's own form inside some wrapper: its fields then start after the head, as always.
+        if text.starts_with(zap::HEAD)
+            && text.ends_with(b"}")
+            && let Some(parsed) = zap::parse(text, &mut self.cache)
+        {
+            self.emit(parsed, &piece, true, sink);
             return;
         }
         match object::classify(text, &mut self.cache) {
@@ -205,7 +220,6 @@ impl Decoder {
             piece.package = wrapped.package;
         }
         piece.syslog |= wrapped.journal;
-        piece.last = false;
         let line = object::line_of(wrapped.text);
         let mut text: &[u8] = &line;
         let ended = text.ends_with(b"\n");
@@ -275,7 +289,13 @@ impl Decoder {
             return;
         }
         if starts_dump(bare) {
-            self.keep(bare, &piece, OpenKind::Dump);
+            if piece.last {
+                let mut parsed = Parsed::bare(Encoding::Bare, text);
+                parsed.level = Level::Fatal;
+                self.emit(parsed, &piece, true, sink);
+            } else {
+                self.keep(bare, &piece, OpenKind::Dump, sink);
+            }
             return;
         }
         if layer < LAYERS && self.salvaged(bare, piece, layer, sink) {
@@ -304,7 +324,12 @@ impl Decoder {
     ) {
         match parsed.encoding {
             Encoding::Klog if !piece.last && !piece.outer.cut && klog::goes_on(text) => {
-                self.keep(text, &piece, OpenKind::Klog);
+                let kind = if text.ends_with(b"=<") {
+                    OpenKind::KlogValue
+                } else {
+                    OpenKind::Klog
+                };
+                self.keep(text, &piece, kind, sink);
             }
             Encoding::Capnslog if layer < LAYERS => match capnslog::glued(text) {
                 Some(at) => {
@@ -339,7 +364,7 @@ impl Decoder {
     /// Takes the lines of journal entries in export and verbose form.
     fn in_entry(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) -> bool {
         if let Some(entry) = &mut self.entry {
-            if entry.take(line) {
+            if entry.take(line, &mut self.cache) {
                 return true;
             }
             self.flush_entry(sink);

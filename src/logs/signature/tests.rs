@@ -168,6 +168,21 @@ fn lines_of_a_client_are_not_the_servers() {
     assert!(classify(&decode(retry), Detail::Full).is_none());
 }
 
+#[test]
+fn other_programs_texts_are_not_slow_requests() {
+    for text in [
+        "request \"GET /healthz\"",
+        "request \"x\" was refused",
+        "I0706 09:23:08.710529       1 x.go:645] sync took too long (3s), retrying",
+        "sync took too long (3s), retrying",
+    ] {
+        assert!(
+            classify(&decode(text.as_bytes()), Detail::Full).is_none(),
+            "{text}"
+        );
+    }
+}
+
 fn fixture(name: &str) -> String {
     let path = format!(
         "{}/tests/fixtures/logmean/{name}",
