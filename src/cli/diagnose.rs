@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     Ok(exit(&report, session))
 }
 
-fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>), Error> {
+pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>), Error> {
     let threads = args
         .threads
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))

@@ -13,6 +13,7 @@ use crate::render::{self, Paint};
 use crate::target::HostRoot;
 
 use super::common::{Format, Session};
+use super::diagnose;
 
 /// The kubelet starts whatever lies here.
 const STATIC_PODS: &str = "/etc/kubernetes/manifests";
@@ -35,9 +36,12 @@ pub struct Args {
     /// A saved report (JSON of `diagnose` or `advise`) whose advice to take
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// A node's bundle: its manifests are in `manifests/` or `etc/kubernetes/manifests/`
-    #[arg(long, value_name = "DIR", conflicts_with = "manifests")]
+    /// Look at this bundle in place of the node, as `diagnose` does; its manifests are patched
+    #[arg(long, value_name = "PATH")]
     pub bundle: Option<PathBuf>,
+    /// Limits to judge by: a profile's name, or a TOML file laid over the built-in ones
+    #[arg(long, value_name = "NAME|FILE", default_value = "base")]
+    pub profile: String,
     /// The static pods as found: files, or one folder a node; by default /etc/kubernetes/manifests
     #[arg(long, value_name = "DIR")]
     pub manifests: Option<PathBuf>,
@@ -66,21 +70,39 @@ fn version(text: &str) -> Result<Version, String> {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
-    let Some(report) = &args.report else {
-        return Err(Error::Usage(
-            "give the advice to write with `--report report.json`".to_owned(),
-        ));
+    refuse_static_pods(&args.out)?;
+    let advices = match &args.report {
+        Some(report) => read_report(report)?,
+        None => diagnosed(args, session)?,
     };
-    let advices = read_report(report)?;
     write(args, &advices, session)
 }
 
-/// Emits, writes and tells. Used with the advice of a report or of a run.
-pub(super) fn write(
-    args: &Args,
-    advices: &[Advice],
-    session: &mut Session<'_>,
-) -> Result<Exit, Error> {
+/// The advice of a run over the bundle, or over this node.
+fn diagnosed(args: &Args, session: &Session<'_>) -> Result<Vec<Advice>, Error> {
+    let profile = diagnose::profile(&args.profile)?;
+    let how = diagnose::Args {
+        bundle: args.bundle.iter().cloned().collect(),
+        demo: false,
+        profile: args.profile.clone(),
+        save: None,
+        since: None,
+        until: None,
+        threads: None,
+    };
+    let (gathered, input) = diagnose::gather(&how, session)?;
+    let report = diagnose::judge(
+        gathered.evidence,
+        gathered.problems,
+        input,
+        &profile,
+        session.clock.now(),
+    );
+    Ok(report.advice)
+}
+
+/// Emits, writes and tells.
+fn write(args: &Args, advices: &[Advice], session: &mut Session<'_>) -> Result<Exit, Error> {
     for id in &args.advice {
         if !advices.iter().any(|advice| advice.id == *id) {
             let ids: Vec<&str> = advices.iter().map(|advice| advice.id.as_str()).collect();
@@ -161,12 +183,12 @@ fn read_text(path: &Path, cap: u64) -> Result<String, Error> {
 
 /// Manifests by node: the files of a folder, and those of its sub-folders.
 fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error> {
-    let (root, dirs): (HostRoot, Vec<&str>) = match (&args.bundle, &args.manifests) {
-        (Some(bundle), _) => (
+    let (root, dirs): (HostRoot, Vec<&str>) = match (&args.manifests, &args.bundle) {
+        (Some(manifests), _) => (HostRoot::new(existing(manifests)?), vec!["/"]),
+        (None, Some(bundle)) => (
             HostRoot::new(existing(bundle)?),
             vec!["/manifests", STATIC_PODS, "/host/etc/kubernetes/manifests"],
         ),
-        (None, Some(manifests)) => (HostRoot::new(existing(manifests)?), vec!["/"]),
         (None, None) => (HostRoot::live(), vec![STATIC_PODS]),
     };
     let mut nodes = Vec::new();

@@ -16,7 +16,7 @@ use memchr::memchr;
 use crate::clock::Timestamp;
 
 use super::aggregate::segment::{Traits, needs_fields};
-use super::decode::{DecodeContext, Decoder};
+use super::decode::{DecodeContext, Decoder, OpenHead, OpenTail, join};
 use super::event::Component;
 use super::input::{LogFile, Plan, Stream};
 use super::reader::{Chunk, ReadOptions, chunks_of, open};
@@ -71,14 +71,23 @@ struct Item {
 struct Piece {
     stream: StreamSummary,
     grep: Vec<u64>,
+    /// It begins a file.
+    begins: bool,
+    /// Lines at its begin that may belong to the file before.
+    head: Option<OpenHead>,
+    /// A record at its end that may go on in the next file.
+    tail: Option<OpenTail>,
+    context: DecodeContext,
 }
 
 /// What all threads share.
 struct Fold {
     summary: Summary,
     grep: Vec<u64>,
-    /// Next order to absorb, and pieces that wait, of each stream.
+    /// Next order to absorb, and what the last file left open, of each stream.
     next: Vec<usize>,
+    tails: Vec<Option<(OpenTail, DecodeContext)>>,
+    /// Pieces that wait for an earlier one.
     waiting: BTreeMap<(usize, usize), Piece>,
 }
 
@@ -94,6 +103,7 @@ pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
         summary: Summary::of(plan),
         grep: vec![0; options.grep.len()],
         next: vec![0; plan.streams.len()],
+        tails: plan.streams.iter().map(|_| None).collect(),
         waiting: BTreeMap::new(),
     });
     let room = Condvar::new();
@@ -122,7 +132,7 @@ pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
                     .unwrap_or_else(PoisonError::into_inner)
                     .0;
             }
-            absorb(&mut guard, item, piece);
+            absorb(&mut guard, item, piece, plan, options);
             drop(guard);
             room.notify_all();
         }
@@ -141,7 +151,10 @@ pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
     // After an early stop pieces may wait for ones that were never read.
     let waiting = std::mem::take(&mut fold.waiting);
     for ((stream, _), piece) in waiting {
-        take(&mut fold, stream, piece);
+        take(&mut fold, stream, piece, plan, options);
+    }
+    for stream in 0..plan.streams.len() {
+        close_edge(&mut fold, stream, None, plan, options);
     }
     let mut summary = fold.summary;
     summary.grep = options
@@ -182,16 +195,16 @@ fn items(plan: &Plan, options: &ScanOptions) -> Vec<Item> {
 }
 
 /// Absorbs a piece and those that waited for it.
-fn absorb(fold: &mut Fold, item: Item, piece: Piece) {
+fn absorb(fold: &mut Fold, item: Item, piece: Piece, plan: &Plan, options: &ScanOptions) {
     let due = fold.next.get(item.stream).copied();
     if due != Some(item.order) {
         fold.waiting.insert((item.stream, item.order), piece);
         return;
     }
-    take(fold, item.stream, piece);
+    take(fold, item.stream, piece, plan, options);
     let mut order = item.order + 1;
     while let Some(piece) = fold.waiting.remove(&(item.stream, order)) {
-        take(fold, item.stream, piece);
+        take(fold, item.stream, piece, plan, options);
         order += 1;
     }
     if let Some(next) = fold.next.get_mut(item.stream) {
@@ -199,13 +212,63 @@ fn absorb(fold: &mut Fold, item: Item, piece: Piece) {
     }
 }
 
-fn take(fold: &mut Fold, stream: usize, piece: Piece) {
+fn take(fold: &mut Fold, stream: usize, mut piece: Piece, plan: &Plan, options: &ScanOptions) {
+    if piece.begins {
+        let head = piece.head.take().map(|head| (head, piece.context));
+        close_edge(fold, stream, head, plan, options);
+    }
     if let Some(into) = fold.summary.streams.get_mut(stream) {
         into.absorb(piece.stream);
+    }
+    if let (Some(tail), Some(slot)) = (piece.tail, fold.tails.get_mut(stream)) {
+        *slot = Some((tail, piece.context));
     }
     for (into, add) in fold.grep.iter_mut().zip(piece.grep) {
         *into += add;
     }
+}
+
+/// Decodes what the last file of a stream left open together with the begin of the next one.
+fn close_edge(
+    fold: &mut Fold,
+    stream: usize,
+    head: Option<(OpenHead, DecodeContext)>,
+    plan: &Plan,
+    options: &ScanOptions,
+) {
+    let tail = fold.tails.get_mut(stream).and_then(Option::take);
+    if tail.is_none() && head.is_none() {
+        return;
+    }
+    let (Some(planned), Some(into)) = (
+        plan.streams.get(stream),
+        fold.summary.streams.get_mut(stream),
+    ) else {
+        return;
+    };
+    let context = match (&tail, &head) {
+        (Some((_, context)), _) | (None, Some((_, context))) => *context,
+        (None, None) => DecodeContext::default(),
+    };
+    let mut counter = Counter::new(planned.component, options);
+    let counts = join(
+        tail.map(|(tail, _)| tail),
+        head.map(|(head, _)| head),
+        context,
+        &mut |_, record| counter.add(record),
+    );
+    let mut edge = counter.finish();
+    let coverage = &mut edge.segment.coverage;
+    coverage.lines += counts.lines;
+    coverage.parsed += counts.parsed;
+    coverage.unparsed += counts.unparsed;
+    // The lines belong to the file before, of which they are the end.
+    if let Some(file) = into.files.last_mut() {
+        file.lines += counts.lines;
+        file.parsed += counts.parsed;
+        file.unparsed += counts.unparsed;
+    }
+    into.absorb(edge);
 }
 
 /// What one thread keeps between its items.
@@ -236,6 +299,10 @@ impl<'p> Worker<'p> {
         let mut piece = Piece {
             stream: StreamSummary::default(),
             grep: vec![0; self.options.grep.len()],
+            begins: item.chunk.index == 0,
+            head: None,
+            tail: None,
+            context: DecodeContext::default(),
         };
         let plan = self.plan;
         if let Some(stream) = plan.streams.get(item.stream)
@@ -264,19 +331,16 @@ impl<'p> Worker<'p> {
         let options = self.options;
         let buffer = std::mem::take(&mut self.buffer);
         let mut reader = open(file, chunk, &options.read, buffer)?;
-        let mut decoder = Decoder::new(DecodeContext {
+        piece.context = DecodeContext {
             reference: file.modified.or(options.now),
-        });
-        let mut counter = Counter {
-            traits: Traits::default(),
-            since: options.since,
-            until: options.until,
-            named: stream.component,
-            current: StreamSummary::default(),
-            outside: 0,
-            in_window: true,
-            components: [0; COMPONENTS],
         };
+        // The first lines of a file may go on from the file before.
+        let mut decoder = if piece.begins && stream.files.len() > 1 {
+            Decoder::with_head(piece.context)
+        } else {
+            Decoder::new(piece.context)
+        };
+        let mut counter = Counter::new(stream.component, options);
         let mut line = 1;
         let mut since_absorbed = 0;
         let result = loop {
@@ -289,7 +353,9 @@ impl<'p> Worker<'p> {
                 count_words(words, block.bytes, &mut piece.grep);
             }
             let before = decoder.counts().lines;
-            decoder.block(block.bytes, line, &mut |record: &Record<'_>| counter.add(record));
+            decoder.block(block.bytes, line, &mut |record: &Record<'_>| {
+                counter.add(record)
+            });
             line += decoder.counts().lines - before;
             since_absorbed += block.bytes.len() as u64;
             if since_absorbed >= ABSORB_EVERY {
@@ -301,11 +367,18 @@ impl<'p> Worker<'p> {
                 break Ok(());
             }
         };
-        decoder.finish(&mut |record: &Record<'_>| counter.add(record));
-        counter.finish();
-        let counts = decoder.counts();
         let stats = reader.stats();
-        let coverage = &mut counter.current.segment.coverage;
+        let counts = if chunk.end == u64::MAX {
+            let edges = decoder.close();
+            (piece.head, piece.tail) = (edges.head, edges.tail);
+            edges.counts
+        } else {
+            decoder.finish(&mut |record: &Record<'_>| counter.add(record));
+            decoder.counts()
+        };
+        report.outside = counter.outside;
+        let mut rest = counter.finish();
+        let coverage = &mut rest.segment.coverage;
         coverage.lines += counts.lines;
         coverage.parsed += counts.parsed;
         coverage.unparsed += counts.unparsed;
@@ -313,13 +386,12 @@ impl<'p> Worker<'p> {
         report.lines = counts.lines;
         report.parsed = counts.parsed;
         report.unparsed = counts.unparsed;
-        report.outside = counter.outside;
         report.bytes = stats.bytes;
         report.cut_lines = stats.cut_lines;
         if stats.truncated {
             report.error = Some("became shorter while it was read".to_owned());
         }
-        piece.stream.absorb(counter.current);
+        piece.stream.absorb(rest);
         if let Some((from, to)) = piece.stream.segment.coverage.span() {
             (report.from, report.to) = (Some(from), Some(to));
         }
@@ -341,22 +413,59 @@ const ALL_COMPONENTS: [Component; COMPONENTS] = [
 ];
 const COMPONENTS: usize = 8;
 
+/// Which records are in the window that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeFilter {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    /// Whether the last record with a time was inside: one without a time follows it.
+    inside: bool,
+}
+
+impl TimeFilter {
+    /// The filter that the options ask for.
+    pub fn new(options: &ScanOptions) -> Self {
+        TimeFilter {
+            since: options.since,
+            until: options.until,
+            inside: true,
+        }
+    }
+
+    /// Whether the next record is inside.
+    pub fn inside(&mut self, time: Option<Timestamp>) -> bool {
+        if let Some(at) = time {
+            self.inside = self.since.is_none_or(|since| at >= since)
+                && self.until.is_none_or(|until| at <= until);
+        }
+        self.inside
+    }
+}
+
 /// Takes records into a segment.
 struct Counter {
     traits: Traits,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
+    filter: TimeFilter,
     named: Component,
     current: StreamSummary,
     outside: u64,
-    /// Whether the last record with a time was inside the window: one without a time follows it.
-    in_window: bool,
     components: [u64; COMPONENTS],
 }
 
 impl Counter {
+    fn new(named: Component, options: &ScanOptions) -> Self {
+        Counter {
+            traits: Traits::default(),
+            filter: TimeFilter::new(options),
+            named,
+            current: StreamSummary::default(),
+            outside: 0,
+            components: [0; COMPONENTS],
+        }
+    }
+
     fn add(&mut self, record: &Record<'_>) {
-        if (self.since.is_some() || self.until.is_some()) && !self.inside(record.time) {
+        if !self.filter.inside(record.time) {
             self.outside += 1;
             return;
         }
@@ -386,21 +495,14 @@ impl Counter {
         segment.add(record, &event, self.traits);
     }
 
-    fn inside(&mut self, time: Option<Timestamp>) -> bool {
-        if let Some(at) = time {
-            self.in_window = self.since.is_none_or(|since| at >= since)
-                && self.until.is_none_or(|until| at <= until);
-        }
-        self.in_window
-    }
-
-    fn finish(&mut self) {
+    fn finish(mut self) -> StreamSummary {
         for (component, count) in ALL_COMPONENTS.iter().zip(self.components) {
             if count > 0 && *component != Component::Unknown {
                 let word = component.word().to_owned();
                 *self.current.components.entry(word).or_default() += count;
             }
         }
+        self.current
     }
 }
 

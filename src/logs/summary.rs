@@ -250,7 +250,8 @@ impl Summary {
                 }
             }
         }
-        self.streams.sort_by(|a, b| (&a.id, &a.node).cmp(&(&b.id, &b.node)));
+        self.streams
+            .sort_by(|a, b| (&a.id, &a.node).cmp(&(&b.id, &b.node)));
         self.problems.extend(other.problems);
         self.problems.sort();
         self.problems.dedup();

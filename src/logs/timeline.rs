@@ -32,8 +32,13 @@ const DEFAULT: Rule = Rule {
 /// The rule of a kind, or `None` when it makes no episodes.
 pub fn rule(kind: &str) -> Option<Rule> {
     Some(match kind {
-        "slow-apply" | "wal-sync-slow" | "apply-entries-slow" | "apiserver-trace"
-        | "compaction-finished" | "defrag-finish" | "leader-transfer-finished" => Rule {
+        "slow-apply"
+        | "wal-sync-slow"
+        | "apply-entries-slow"
+        | "apiserver-trace"
+        | "compaction-finished"
+        | "defrag-finish"
+        | "leader-transfer-finished" => Rule {
             ends_at_line: true,
             ..DEFAULT
         },
@@ -54,7 +59,7 @@ pub fn rule(kind: &str) -> Option<Rule> {
             ..DEFAULT
         },
         // Only a probe makes such a line, and probes come every 10 s or more rarely.
-        "health-error" | "alarm-raised" | "alarm-health" => Rule {
+        "health-error" | "health-alarm" => Rule {
             gap_us: 35 * SECOND,
             ..DEFAULT
         },

@@ -172,8 +172,12 @@ impl View {
             &mut view.traces,
         ] {
             list.sort_by(|a, b| {
-                (b.row.sum_ns, b.row.lines, &a.place, &a.parts)
-                    .cmp(&(a.row.sum_ns, a.row.lines, &b.place, &b.parts))
+                (b.row.sum_ns, b.row.lines, &a.place, &a.parts).cmp(&(
+                    a.row.sum_ns,
+                    a.row.lines,
+                    &b.place,
+                    &b.parts,
+                ))
             });
         }
         view
@@ -241,7 +245,8 @@ impl View {
             }
         }
         for (peer, drift) in &facts.drift {
-            self.drift.push((place.clone(), peer.clone(), drift.clone()));
+            self.drift
+                .push((place.clone(), peer.clone(), drift.clone()));
         }
         self.facts.push((place.clone(), facts.clone()));
         if !segment.audit.is_empty() {
@@ -304,8 +309,8 @@ impl View {
                 .next()
                 .is_some();
             // Nobody leads before the first election after a start: nothing was lost.
-            view.start = !view.election.lost
-                && starts.range(at.add_us(-START_US)..=at).next().is_some();
+            view.start =
+                !view.election.lost && starts.range(at.add_us(-START_US)..=at).next().is_some();
         }
         self.elections = found;
     }

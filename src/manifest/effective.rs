@@ -269,7 +269,13 @@ fn put(out: &mut Settled, name: String, given: &Given, known: bool, accumulates:
         have.push_str(&add);
         return;
     }
-    if old.value != new.value && old.from == new.from && !name.starts_with("feature-gates.") {
+    // A drop-in that overrides its file is meant; the same file saying two things is not.
+    let same_file = old
+        .place
+        .as_ref()
+        .is_some_and(|place| place.file == given.place.file);
+    let differs = old.value != new.value && old.from == new.from;
+    if differs && same_file && !name.starts_with("feature-gates.") {
         out.faults.push(
             Fault::new(
                 "repeated-setting",

@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn steps_are_chosen_for_the_span() {
-        let range = |secs| Range {
+        let range = |secs: i64| Range {
             since: Timestamp::from_secs(1_000_000),
             until: Timestamp::from_secs(1_000_000 + secs),
         };

@@ -303,8 +303,8 @@ fn audit(view: &View, redactor: &Redactor) -> Option<v1::AuditReport> {
 fn caller(key: &str, row: &AuditRow, redactor: &Redactor) -> v1::CallerReport {
     let mut parts = parts(key).into_iter();
     let mut part = || parts.next().unwrap_or_default();
-    let etcd_share = (row.etcd_total_ns > 0)
-        .then(|| (row.etcd_ns as f64 / row.etcd_total_ns as f64).min(1.0));
+    let etcd_share =
+        (row.etcd_total_ns > 0).then(|| (row.etcd_ns as f64 / row.etcd_total_ns as f64).min(1.0));
     v1::CallerReport {
         user_agent: part(),
         user: redactor.user(&part()),
@@ -358,11 +358,14 @@ fn storage(view: &View) -> Vec<v1::StorageReport> {
             v1::StorageReport {
                 node: place.node.clone(),
                 compactions: facts.compactions.count,
-                compaction_period_secs: facts
+                compaction_period_secs: facts.compactions.period_us().map(|us| us as f64 / 1e6),
+                compaction_max_ms: facts
                     .compactions
-                    .period_us()
-                    .map(|us| us as f64 / 1e6),
-                compaction_max_ms: facts.compactions.took.iter().map(|(_, peak)| peak.0).max().map(ms),
+                    .took
+                    .iter()
+                    .map(|(_, peak)| peak.0)
+                    .max()
+                    .map(ms),
                 db: facts
                     .db_size
                     .iter()
@@ -381,15 +384,23 @@ fn coverage(summary: &Summary, view: &View) -> v1::CoverageReport {
         .coverage
         .iter()
         .flat_map(|(_, id, coverage)| {
-            coverage.gaps().into_iter().take(10).map(move |(from, to)| v1::GapReport {
-                stream: id.clone(),
-                from: from.to_string(),
-                to: to.to_string(),
-                secs: to.since_us(from) as f64 / 1e6,
-            })
+            coverage
+                .gaps()
+                .into_iter()
+                .take(10)
+                .map(move |(from, to)| v1::GapReport {
+                    stream: id.clone(),
+                    from: from.to_string(),
+                    to: to.to_string(),
+                    secs: to.since_us(from) as f64 / 1e6,
+                })
         })
         .collect();
-    gaps.sort_by(|a, b| b.secs.total_cmp(&a.secs).then_with(|| a.stream.cmp(&b.stream)));
+    gaps.sort_by(|a, b| {
+        b.secs
+            .total_cmp(&a.secs)
+            .then_with(|| a.stream.cmp(&b.stream))
+    });
     gaps.truncate(100);
     v1::CoverageReport {
         files: summary.files().count() as u64
@@ -463,7 +474,9 @@ fn notes(report: &v1::LogsReport) -> Vec<String> {
     let requests = &report.requests;
     if requests.seen > 0 {
         if requests.complete {
-            notes.push("This log holds every request: its threshold or level makes it so.".to_owned());
+            notes.push(
+                "This log holds every request: its threshold or level makes it so.".to_owned(),
+            );
         } else {
             let than = match (requests.threshold_ms, requests.threshold_max_ms) {
                 (Some(low), Some(high)) if low < high => format!(
@@ -474,7 +487,9 @@ fn notes(report: &v1::LogsReport) -> Vec<String> {
                 (Some(ms), _) => {
                     format!("{} (by `expected-duration`)", crate::units::format_ms(ms))
                 }
-                _ => "the server's threshold (100 ms by default; these lines do not say)".to_owned(),
+                _ => {
+                    "the server's threshold (100 ms by default; these lines do not say)".to_owned()
+                }
             };
             notes.push(format!(
                 "The log holds only requests slower than {than}: counts are lower bounds, and a missing resource proves nothing."

@@ -21,7 +21,10 @@ impl Redactor {
     fn hash(&self, kind: &str, text: &str) -> Option<String> {
         let key = self.0.as_ref()?;
         // 48 bits: names stay apart, and a short word fits a table.
-        Some(format!("{kind}-{:012x}", key.hash_one(text) & 0xFFFF_FFFF_FFFF))
+        Some(format!(
+            "{kind}-{:012x}",
+            key.hash_one(text) & 0xFFFF_FFFF_FFFF
+        ))
     }
 
     /// A name or a namespace.
@@ -80,9 +83,9 @@ impl Redactor {
         key.split('/')
             .map(|part| {
                 // The end of a range is its begin with the last byte raised.
-                let is_hidden = hidden.iter().any(|text| {
-                    part == *text || (!text.is_empty() && part.starts_with(*text))
-                });
+                let is_hidden = hidden
+                    .iter()
+                    .any(|text| part == *text || (!text.is_empty() && part.starts_with(*text)));
                 if is_hidden {
                     self.name(part)
                 } else {
@@ -101,21 +104,36 @@ mod tests {
     #[test]
     fn names_are_hidden_and_stay_the_same_within_a_run() {
         let redactor = Redactor::new(true);
-        let key = redactor.key("/registry/pods/payments/web-1", Some("payments"), Some("web-1"));
+        let key = redactor.key(
+            "/registry/pods/payments/web-1",
+            Some("payments"),
+            Some("web-1"),
+        );
         assert!(key.starts_with("/registry/pods/x-"), "{key}");
         assert!(!key.contains("payments") && !key.contains("web-1"));
         assert_eq!(redactor.name("web-1"), redactor.name("web-1"));
         assert_ne!(redactor.name("web-1"), redactor.name("web-2"));
         assert_ne!(redactor.name("web-1"), Redactor::new(true).name("web-1"));
-        assert!(redactor.user("system:node:cp-0").starts_with("system:node:x-"));
+        assert!(
+            redactor
+                .user("system:node:cp-0")
+                .starts_with("system:node:x-")
+        );
         assert_eq!(redactor.user("system:apiserver"), "system:apiserver");
-        assert!(!redactor.text("Put \"https://10.0.0.1/api/v1/x\": refused").contains("https"));
+        assert!(
+            !redactor
+                .text("Put \"https://10.0.0.1/api/v1/x\": refused")
+                .contains("https")
+        );
     }
 
     #[test]
     fn without_the_flag_nothing_changes() {
         let redactor = Redactor::new(false);
         assert_eq!(redactor.name("web-1"), "web-1");
-        assert_eq!(redactor.key("/registry/pods/a/b", Some("a"), Some("b")), "/registry/pods/a/b");
+        assert_eq!(
+            redactor.key("/registry/pods/a/b", Some("a"), Some("b")),
+            "/registry/pods/a/b"
+        );
     }
 }

@@ -53,6 +53,8 @@ pub struct AuditRow {
     pub unlimited: u64,
     /// LISTs without a resourceVersion.
     pub rv_unset: u64,
+    /// LISTs with neither: the expensive kind.
+    pub unbounded: u64,
     /// LISTs that etcd answered for sure (exact revision, or a later page).
     pub from_etcd: u64,
     /// Latency of completed requests, watches left out.
@@ -101,6 +103,7 @@ impl RowValue for AuditRow {
         self.timeouts += other.timeouts;
         self.unlimited += other.unlimited;
         self.rv_unset += other.rv_unset;
+        self.unbounded += other.unbounded;
         self.from_etcd += other.from_etcd;
         self.took.merge(&other.took);
         self.etcd_ns += other.etcd_ns;
@@ -196,6 +199,7 @@ impl AuditTables {
             row.timeouts += u64::from(share.code == 504);
             row.unlimited += u64::from(share.unlimited);
             row.rv_unset += u64::from(share.rv_unset);
+            row.unbounded += u64::from(share.unlimited && share.rv_unset);
             row.from_etcd += u64::from(share.from_etcd);
             if let Some(ns) = share.took_ns {
                 row.took.record_ns(ns);

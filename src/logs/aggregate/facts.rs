@@ -240,16 +240,22 @@ impl Facts {
     /// Takes what the event tells. It must have its own fields.
     pub fn add(&mut self, event: &Event<'_>) {
         match event.kind {
-            "client-throttled" | "client-throttling" => {
-                call_row(&mut self.throttling, event);
-            }
+            "client-throttled" => call_row(&mut self.throttling, event),
             "server-wait" => call_row(&mut self.server_waits, event),
             "apiserver-trace" => trace_row(&mut self.traces, event),
             "compaction-finished" => self.compaction(event),
             "clock-drift" => self.clock(event),
-            "server-started" | "server-starting" | "etcd-version" => self.start(event),
-            "shutdown" | "server-shutdown" | "leader-transfer-started"
-            | "leader-transfer-finished" => self.handover(event),
+            "etcd-start"
+            | "apiserver-start"
+            | "controller-manager-start"
+            | "scheduler-start"
+            | "kubelet-start" => self.start(event),
+            "shutdown"
+            | "etcd-stopped"
+            | "component-stop"
+            | "leader-transfer-started"
+            | "leader-transfer-finished"
+            | "leader-transfer-raft" => self.handover(event),
             _ => {
                 if let Some(term) = int(event, "term") {
                     self.election(event, term);
@@ -269,10 +275,10 @@ impl Facts {
         if let Some(ns) = event.took_ns {
             found.took.add(at, &Peak(ns));
         }
-        if let Some(bytes) = int(event, "db_size") {
+        if let Some(bytes) = int(event, "db_size_bytes") {
             self.db_size.add(at, &Peak(bytes));
         }
-        if let Some(bytes) = int(event, "db_in_use") {
+        if let Some(bytes) = int(event, "db_in_use_bytes") {
             self.db_in_use.add(at, &Peak(bytes));
         }
     }
@@ -313,7 +319,7 @@ impl Facts {
     }
 
     fn handover(&mut self, event: &Event<'_>) {
-        self.shutdowns += u64::from(event.kind.contains("shutdown"));
+        self.shutdowns += u64::from(event.kind == "shutdown");
         match event.time {
             Some(at) if self.handovers.len() < MAX => {
                 self.handovers.insert(at);

@@ -29,7 +29,10 @@ pub fn stable_hash(state: u64, bytes: &[u8]) -> u64 {
     }
     // The length keeps `a` and `a\0` apart.
     let len = bytes.len() as u64;
-    fold(hash ^ u64::from_le_bytes(last), MULTIPLIER ^ len.rotate_left(32))
+    fold(
+        hash ^ u64::from_le_bytes(last),
+        MULTIPLIER ^ len.rotate_left(32),
+    )
 }
 
 #[cfg(test)]
@@ -40,14 +43,20 @@ mod tests {
     #[test]
     fn the_hash_is_frozen() {
         // Saved summaries hold these values: a change here needs a new format version.
-        assert_eq!(stable_hash(0, b"/registry/pods/"), 15_455_574_450_289_119_952);
+        assert_eq!(
+            stable_hash(0, b"/registry/pods/"),
+            15_455_574_450_289_119_952
+        );
     }
 
     #[test]
     fn neighbours_do_not_collide() {
         let mut seen = HashSet::new();
         for i in 0..20_000 {
-            assert!(seen.insert(stable_hash(1, format!("/registry/pods/ns/p-{i}").as_bytes())));
+            assert!(seen.insert(stable_hash(
+                1,
+                format!("/registry/pods/ns/p-{i}").as_bytes()
+            )));
         }
         assert_ne!(stable_hash(0, b"a"), stable_hash(0, b"a\0"));
         assert_ne!(stable_hash(0, b""), stable_hash(1, b""));

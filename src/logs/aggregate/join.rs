@@ -358,7 +358,11 @@ impl<P: Payload> Joiner<P> {
         self.window
             .iter_mut()
             .filter_map(|slot| slot.payload.as_mut())
-            .chain(self.head.iter_mut().filter_map(|head| head.payload.as_mut()))
+            .chain(
+                self.head
+                    .iter_mut()
+                    .filter_map(|head| head.payload.as_mut()),
+            )
     }
 
     /// Rebuilds what is not saved.
@@ -571,7 +575,10 @@ mod tests {
             // Another key at the same time.
             item(Trace, Some(3), 2001, 352),
         ];
-        assert_eq!(joined(&lines, &[], WINDOW), [vec![0, 1, 2], vec![3], vec![4]]);
+        assert_eq!(
+            joined(&lines, &[], WINDOW),
+            [vec![0, 1, 2], vec![3], vec![4]]
+        );
     }
 
     #[test]

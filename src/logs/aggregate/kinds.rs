@@ -77,7 +77,13 @@ impl Default for Kinds {
 
 impl Kinds {
     /// Counts a record.
-    pub fn add(&mut self, kind: &'static str, time: Option<Timestamp>, repeats: u64, took_ns: Option<u64>) {
+    pub fn add(
+        &mut self,
+        kind: &'static str,
+        time: Option<Timestamp>,
+        repeats: u64,
+        took_ns: Option<u64>,
+    ) {
         let address = kind.as_ptr() as usize;
         let slot = (address >> 4) & 7;
         let id = match self.recent.get(slot) {

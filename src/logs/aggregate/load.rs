@@ -223,6 +223,8 @@ pub struct Load {
     unsampled_apply: u64,
     /// Smallest and largest threshold that a line named, in nanoseconds.
     threshold_ns: Option<(u64, u64)>,
+    /// Lines about etcd's own requests (member attributes, cluster version).
+    own_lines: u64,
     /// Request lines at debug level: then every request is logged.
     debug_lines: u64,
 }
@@ -247,19 +249,28 @@ impl Load {
     /// whether a trace has no number in its message (3.7), so that traces are sampled too.
     /// Returns whether it was one.
     pub fn add(&mut self, event: &Event<'_>, sampler: bool, one_message: bool) -> bool {
-        let kind = match event.kind {
-            "slow-apply" => LineKind::Apply,
-            "trace" => LineKind::Trace,
-            "request-stats" => LineKind::Stats,
-            _ => return false,
-        };
-        let Some(request) = &event.request else {
+        let Some(kind) = kind_of(event) else {
             return false;
+        };
+        let lost;
+        let request = match &event.request {
+            Some(request) => request,
+            // Its text was cut off: a request all the same.
+            None if kind == LineKind::Apply => {
+                lost = Request::of(Operation::Unknown, Shape::Other);
+                &lost
+            }
+            None => return false,
         };
         if request.operation == Operation::ReadIndex {
             return false;
         }
         self.note(event, kind, sampler, one_message);
+        if matches!(request.operation, Operation::V2 | Operation::Cluster) {
+            // etcd's own bookkeeping at a start, which nobody asked for.
+            self.own_lines += 1;
+            return false;
+        }
         let item = item(event, request, kind);
         let share = self.share(event, request, kind);
         let tables = &mut self.tables;
@@ -399,6 +410,7 @@ impl Load {
             sampled.absorb(add);
         }
         self.unsampled_apply += later.unsampled_apply;
+        self.own_lines += later.own_lines;
         self.threshold_ns = match (self.threshold_ns, later.threshold_ns) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (a, b) => a.or(b),
@@ -453,7 +465,9 @@ impl Load {
         let estimate = self.estimate(&tables);
         let complete = self.debug_lines > 0
             || (estimate.sampled_lines == 0
-                && self.threshold_ns.is_some_and(|(_, high)| high <= COMPLETE_NS));
+                && self
+                    .threshold_ns
+                    .is_some_and(|(_, high)| high <= COMPLETE_NS));
         LoadView {
             lines,
             estimate,
@@ -467,7 +481,11 @@ impl Load {
     /// line. A request without an apply line in a sampled second is one whose apply line was left
     /// out, so those do not add to the lower bound.
     fn estimate(&self, tables: &Tables) -> Estimate {
-        let apply = self.sampled.first().map(Sampled::estimate).unwrap_or_default();
+        let apply = self
+            .sampled
+            .first()
+            .map(Sampled::estimate)
+            .unwrap_or_default();
         let joined = tables.total.requests;
         let missing = |n: u64| n.saturating_sub(apply.lines);
         let seen_otherwise = tables.without_apply;
@@ -492,6 +510,32 @@ impl Load {
             high,
             sampled_lines: apply.sampled_lines,
         }
+    }
+}
+
+/// Which line of a request an event is.
+fn kind_of(event: &Event<'_>) -> Option<LineKind> {
+    match event.kind {
+        "slow-apply" => Some(LineKind::Apply),
+        "trace" => Some(LineKind::Trace),
+        "request-stats" => Some(LineKind::Stats),
+        _ => None,
+    }
+}
+
+/// What the joiner needs to know of an event, for those that are lines about one request.
+pub fn item_of(event: &Event<'_>) -> Option<(Item, LineKind)> {
+    let kind = kind_of(event)?;
+    match &event.request {
+        Some(request) => match request.operation {
+            Operation::ReadIndex | Operation::V2 | Operation::Cluster => None,
+            _ => Some((item(event, request, kind), kind)),
+        },
+        None if kind == LineKind::Apply => {
+            let lost = Request::of(Operation::Unknown, Shape::Other);
+            Some((item(event, &lost, kind), kind))
+        }
+        None => None,
     }
 }
 

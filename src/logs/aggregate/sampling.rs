@@ -218,9 +218,10 @@ impl Sampled {
     /// Stops following the courses once they lay their windows alike.
     fn settle(&mut self) {
         let head_over = (self.head.len() as u64) < self.total;
-        let alike = self.courses.windows(2).all(
-            |pair| matches!(pair, [a, b] if (a.window_us, a.lines) == (b.window_us, b.lines)),
-        );
+        let alike = self
+            .courses
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if (a.window_us, a.lines) == (b.window_us, b.lines)));
         if head_over && (alike || self.total >= MAX_FOLLOWED) {
             self.alike = self.courses.first().map(|first| first.closed);
         }
@@ -334,7 +335,7 @@ mod tests {
                 (reset, n) = (time + TICK_US, 0);
             }
             n += 1;
-            if n <= INITIAL || (n - INITIAL) % THEREAFTER == 0 {
+            if n <= INITIAL || (n - INITIAL).is_multiple_of(THEREAFTER) {
                 written.push(*time);
             }
         }
@@ -363,8 +364,14 @@ mod tests {
             let lines = sample(&times);
             assert_eq!(lines.len(), 200 + 18 + 9);
             let estimate = of(&lines, &[]).estimate();
-            assert!(estimate.low <= 3000 && 3000 <= estimate.high, "{estimate:?}");
-            assert!(estimate.high as f64 / estimate.low as f64 <= 1.3, "{estimate:?}");
+            assert!(
+                estimate.low <= 3000 && 3000 <= estimate.high,
+                "{estimate:?}"
+            );
+            assert!(
+                estimate.high as f64 / estimate.low as f64 <= 1.3,
+                "{estimate:?}"
+            );
         }
     }
 

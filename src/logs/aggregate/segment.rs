@@ -11,7 +11,7 @@ use crate::logs::timeline;
 
 use super::audit::Audit;
 use super::coverage::Coverage;
-use super::facts::Facts;
+use super::facts::{Facts, int};
 use super::kinds::Kinds;
 use super::load::Load;
 use super::runs::Runs;
@@ -88,7 +88,10 @@ impl Segment {
                 }
             }
         }
-        if !event.extra.is_empty() || event.api.is_some() || rule_of_facts(event.kind) {
+        if event.kind == "journald-suppressed" {
+            self.coverage.suppressed += int(event, "count").unwrap_or(0);
+        }
+        if needs_fields(event.kind) {
             self.facts.add(event);
         }
     }
@@ -143,9 +146,8 @@ impl Segment {
 
 /// Whether [`Segment::add`] wants the signature's own fields of an event of this kind.
 pub fn needs_fields(kind: &str) -> bool {
-    !matches!(kind, "slow-apply" | "request-stats" | "trace" | "audit-request")
-}
-
-fn rule_of_facts(kind: &str) -> bool {
-    kind == "compaction-finished"
+    !matches!(
+        kind,
+        "slow-apply" | "request-stats" | "trace" | "audit-request"
+    )
 }

@@ -58,12 +58,18 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 fn in_words(problem: &Problem) -> String {
     match problem {
         Problem::Refused { part, why } => format!("`{part}` is refused: {why}"),
-        Problem::NoEffect { resource, instead, why } => {
+        Problem::NoEffect {
+            resource,
+            instead,
+            why,
+        } => {
             let instead = instead.map_or_else(String::new, |name| format!("; use `{name}`"));
             format!("the override of {resource} has no effect: {why}{instead}")
         }
         Problem::Danger { resource, why } => format!("the override of {resource}: {why}"),
-        Problem::Twice { resource } => format!("{resource} is overridden twice; one of them counts"),
+        Problem::Twice { resource } => {
+            format!("{resource} is overridden twice; one of them counts")
+        }
     }
 }
 

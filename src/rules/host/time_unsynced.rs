@@ -22,10 +22,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         cx.evidence.cite(&keys::TIME_SYNCED, &subject);
         cx.evidence.cite(&keys::TIME_OFFSET, &subject);
         drafts.push(
-            Draft::new(subject, Severity::Info, "the node's clock is not synchronised")
-                .confidence(Confidence::Medium)
-                .threshold("the time daemon's or the kernel's own status")
-                .cites(cx.evidence.take_citations()),
+            Draft::new(
+                subject,
+                Severity::Info,
+                "the node's clock is not synchronised",
+            )
+            .confidence(Confidence::Medium)
+            .threshold("the time daemon's or the kernel's own status")
+            .cites(cx.evidence.take_citations()),
         );
     }
     Ok(Verdict::Fail(drafts))
