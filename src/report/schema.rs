@@ -19,23 +19,33 @@ pub const SCHEMAS: &[Schema] = &[
         text: include_str!("../../schemas/bundle.json"),
     },
     Schema {
+        name: "events",
+        of: "one line of `logs --emit events`",
+        text: include_str!("../../schemas/events.json"),
+    },
+    Schema {
+        name: "logs",
+        of: "`logs --format json`",
+        text: include_str!("../../schemas/logs.json"),
+    },
+    Schema {
         name: "metrics",
-        of: "metrics --format json",
+        of: "`metrics --format json`",
         text: include_str!("../../schemas/metrics.json"),
     },
     Schema {
         name: "page",
-        of: "explain ID --format json",
+        of: "`explain ID --format json`",
         text: include_str!("../../schemas/page.json"),
     },
     Schema {
         name: "report",
-        of: "diagnose --format json",
+        of: "`diagnose --format json`",
         text: include_str!("../../schemas/report.json"),
     },
     Schema {
         name: "rules",
-        of: "rules --format json",
+        of: "`rules --format json`",
         text: include_str!("../../schemas/rules.json"),
     },
 ];

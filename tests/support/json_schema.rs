@@ -25,6 +25,7 @@ const KEYWORDS: &[&str] = &[
     "required",
     "additionalProperties",
     "items",
+    "prefixItems",
     "enum",
     "const",
     "oneOf",
@@ -137,8 +138,10 @@ fn walk(schema: &Value, at: &str, visit: &mut impl FnMut(&str, &Value)) {
             walk(inner, &format!("{at}/{place}/{name}"), visit);
         }
     }
-    for (number, inner) in schema["oneOf"].as_array().into_iter().flatten().enumerate() {
-        walk(inner, &format!("{at}/oneOf/{number}"), visit);
+    for place in ["oneOf", "prefixItems"] {
+        for (number, inner) in schema[place].as_array().into_iter().flatten().enumerate() {
+            walk(inner, &format!("{at}/{place}/{number}"), visit);
+        }
     }
     for place in ["items", "additionalProperties"] {
         if schema[place].is_object() {
@@ -218,13 +221,21 @@ fn check(root: &Value, schema: &Value, at: &str, value: &Value, path: &str, foun
     if let Some(choices) = schema["oneOf"].as_array() {
         one_of(root, choices, at, value, path, found);
     }
-    if let Some(items) = value.as_array()
-        && schema["items"].is_object()
-    {
+    if let Some(items) = value.as_array() {
+        let first = schema["prefixItems"].as_array().map_or(&[][..], Vec::as_slice);
         for (number, item) in items.iter().enumerate() {
-            let at = format!("{at}/items");
             let path = format!("{path}[{number}]");
-            check(root, &schema["items"], &at, item, &path, found);
+            match first.get(number) {
+                Some(schema) => {
+                    let at = format!("{at}/prefixItems/{number}");
+                    check(root, schema, &at, item, &path, found);
+                }
+                None if schema["items"].is_object() => {
+                    let at = format!("{at}/items");
+                    check(root, &schema["items"], &at, item, &path, found);
+                }
+                None => found.errors.push(format!("{path}: not described")),
+            }
         }
     }
     if let Some(object) = value.as_object() {

@@ -1,0 +1,288 @@
+//! What each fuzz target does with its input: feed it to a parser and hold the parser to its
+//! promises. Never panics, loses no line, gives the same answer however the input is cut.
+
+use etcd_doctor::bundle;
+use etcd_doctor::catalog::resources::{parse_bare_key, parse_key};
+use etcd_doctor::clock::Timestamp;
+use etcd_doctor::formats::inflate::{Inflate, Limits as InflateLimits};
+use etcd_doctor::formats::mountinfo::{parse_mountinfo, parse_mounts};
+use etcd_doctor::formats::prometheus::{Label, Sample, Sink, scan};
+use etcd_doctor::host::kernel_log;
+use etcd_doctor::logs::decode::{DecodeContext, Decoder, LineCounts};
+use etcd_doctor::logs::record::Record;
+use etcd_doctor::logs::request::{
+    parse_detail, parse_request, parse_response, parse_step, unescape,
+};
+use etcd_doctor::logs::signature::{Detail, classify};
+use etcd_doctor::logs::timestamp::TimeCache;
+use etcd_doctor::logs::{audit, wrapper};
+use etcd_doctor::manifest::{self, model_of_text};
+use etcd_doctor::metrics::{self, Hint, Limits, Loader};
+
+/// A target by its name.
+pub struct Target {
+    /// Its name: the file in `fuzz_targets/` and the folder in `seeds/`.
+    pub name: &'static str,
+    /// What it does with an input.
+    pub run: fn(&[u8]),
+}
+
+/// All targets, sorted by name.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "audit",
+        run: audit_line,
+    },
+    Target {
+        name: "bundle",
+        run: bundle_file,
+    },
+    Target {
+        name: "classify",
+        run: classify_lines,
+    },
+    Target {
+        name: "decode",
+        run: decode,
+    },
+    Target {
+        name: "inflate",
+        run: inflate,
+    },
+    Target {
+        name: "kernel",
+        run: kernel,
+    },
+    Target {
+        name: "key",
+        run: key,
+    },
+    Target {
+        name: "manifest",
+        run: manifest_file,
+    },
+    Target {
+        name: "metrics",
+        run: metrics_file,
+    },
+    Target {
+        name: "mountinfo",
+        run: mountinfo,
+    },
+    Target {
+        name: "prometheus",
+        run: prometheus,
+    },
+    Target {
+        name: "request",
+        run: request,
+    },
+    Target {
+        name: "wrapper",
+        run: wrapper_line,
+    },
+];
+
+fn lines_of(data: &[u8]) -> u64 {
+    let ends = data.iter().filter(|byte| **byte == b'\n').count();
+    let rest = usize::from(!data.is_empty() && !data.ends_with(b"\n"));
+    (ends + rest) as u64
+}
+
+fn decoder() -> Decoder {
+    Decoder::new(DecodeContext {
+        reference: Some(Timestamp::from_secs(1_800_000_000)),
+    })
+}
+
+fn decoded(blocks: &[&[u8]], sink: &mut impl FnMut(&Record<'_>)) -> LineCounts {
+    let mut decoder = decoder();
+    let mut line = 1;
+    for block in blocks {
+        decoder.block(block, line, sink);
+        line = decoder.counts().lines + 1;
+    }
+    decoder.finish(sink);
+    decoder.counts()
+}
+
+/// Log lines in any wrapper and encoding: every line is parsed or unparsed, and the cut between
+/// two blocks changes nothing.
+pub fn decode(data: &[u8]) {
+    let mut whole = Vec::new();
+    let counts = decoded(&[data], &mut |record| whole.push(print(record)));
+    assert_eq!(counts.lines, lines_of(data), "lines");
+    assert_eq!(
+        counts.parsed + counts.unparsed,
+        counts.lines,
+        "no line is lost"
+    );
+    assert_eq!(counts.records, whole.len() as u64, "records");
+    let middle = data.len() / 2;
+    let Some(cut) = data[..middle].iter().rposition(|byte| *byte == b'\n') else {
+        return;
+    };
+    let (left, right) = data.split_at(cut + 1);
+    let mut parts = Vec::new();
+    let again = decoded(&[left, right], &mut |record| parts.push(print(record)));
+    assert_eq!(again, counts, "a cut changes the counts");
+    assert_eq!(parts, whole, "a cut changes the records");
+}
+
+fn print(record: &Record<'_>) -> String {
+    assert!(record.line >= 1 && record.line <= record.line_end);
+    format!("{record:?}")
+}
+
+/// Records to events, and that names and values are what output can hold.
+pub fn classify_lines(data: &[u8]) {
+    decoded(&[data], &mut |record| {
+        for detail in [Detail::Counts, Detail::Full] {
+            let Some(event) = classify(record, detail) else {
+                continue;
+            };
+            assert_eq!((event.line, event.line_end), (record.line, record.line_end));
+            assert!(!event.kind.is_empty());
+            if let Some(request) = &event.request {
+                let _ = request.parts.resource_group();
+            }
+        }
+    });
+}
+
+/// One wrapper after the other: what is inside is never longer than what is around it.
+pub fn wrapper_line(data: &[u8]) {
+    let mut cache = TimeCache::default();
+    let mut text = data;
+    for _ in 0..32 {
+        let Some(peeled) = wrapper::peel(text, &mut cache) else {
+            break;
+        };
+        assert!(
+            peeled.text.len() < text.len(),
+            "a wrapper takes something off"
+        );
+        text = peeled.text;
+    }
+}
+
+/// Texts of requests, answers and traces as log lines hold them.
+pub fn request(data: &[u8]) {
+    let request = parse_request(data);
+    let _ = request.parts.resource_group();
+    let _ = parse_response(data);
+    let _ = parse_detail(data);
+    let _ = parse_step(data);
+    assert!(unescape(data).len() <= data.len(), "unescaping never grows");
+}
+
+/// etcd keys.
+pub fn key(data: &[u8]) {
+    for parts in [parse_key(data), parse_bare_key(data)] {
+        let group = parts.resource_group().into_owned();
+        assert_eq!(parts.into_owned().resource_group(), group);
+    }
+}
+
+/// Audit records.
+pub fn audit_line(data: &[u8]) {
+    if let Some(record) = audit::parse(data) {
+        let _ = record.latency_ns();
+    }
+}
+
+struct All<'t> {
+    text: &'t [u8],
+    samples: u64,
+}
+
+impl Sink for All<'_> {
+    fn wants(&mut self, name: &[u8]) -> bool {
+        // Some are not wanted, so that skipping is exercised.
+        name.len() % 3 != 0
+    }
+    fn family(&mut self, _: &[u8], _: &[u8]) {}
+    fn sample(&mut self, sample: &Sample<'_, '_>) {
+        self.samples += 1;
+        assert!(sample.name.len() <= self.text.len());
+        for label in sample.labels {
+            let _ = Label::value(label);
+        }
+    }
+}
+
+/// Prometheus text: every line is accounted for.
+pub fn prometheus(data: &[u8]) {
+    let mut sink = All {
+        text: data,
+        samples: 0,
+    };
+    let stats = scan(data, &mut sink);
+    assert_eq!(stats.samples, sink.samples);
+    let known = stats.blank + stats.comments + stats.all_samples() + stats.garbage + stats.torn;
+    assert_eq!(known, stats.lines, "no line is lost: {stats:?}");
+}
+
+/// A scrape or Prometheus answer on its way to evidence, twice, as two scrapes are.
+pub fn metrics_file(data: &[u8]) {
+    let mut loader = Loader::new(Limits::default());
+    for taken in [1_800_000_000, 1_800_000_030] {
+        let hint = Hint {
+            taken: Some(Timestamp::from_secs(taken)),
+            ..Hint::default()
+        };
+        loader.add("etcd.prom", "etcd.prom", data, &hint);
+    }
+    let _ = metrics::collect(&loader.finish());
+}
+
+/// Manifests, unit files and configurations, told by their name; the first line of the input is
+/// the name.
+pub fn manifest_file(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (name, text) = text.split_once('\n').unwrap_or(("etcd.yaml", &text));
+    let _ = manifest::collect(&model_of_text(name, text));
+}
+
+/// Mount tables.
+pub fn mountinfo(data: &[u8]) {
+    for table in [parse_mountinfo(data), parse_mounts(data)] {
+        let _ = table.of_path("/var/lib/etcd/member/wal");
+    }
+}
+
+/// Kernel logs: every line is looked at once.
+pub fn kernel(data: &[u8]) {
+    let now = Some(Timestamp::from_secs(1_800_000_000));
+    for form in [kernel_log::Form::Kernel, kernel_log::Form::Syslog] {
+        let log = kernel_log::parse("dmesg", data, form, now, now, &["sda".to_owned()]);
+        let found: u64 = log.kinds.values().map(|kind| kind.count + kind.older).sum();
+        assert!(found <= log.lines, "a line is one message: {log:?}");
+    }
+}
+
+/// Saved runs: what can be loaded can be saved and loaded again.
+pub fn bundle_file(data: &[u8]) {
+    let Ok(loaded) = bundle::load(data) else {
+        return;
+    };
+    let mut saved = Vec::new();
+    bundle::save(&mut saved, loaded.at, &loaded.evidence, &loaded.notes).expect("memory");
+    let again = bundle::load(saved.as_slice()).expect("what was saved can be read");
+    assert_eq!(again.evidence.len(), loaded.evidence.len());
+}
+
+/// Compressed files, bounded.
+pub fn inflate(data: &[u8]) {
+    let limits = InflateLimits {
+        bytes: 1 << 20,
+        ..InflateLimits::default()
+    };
+    let Ok(mut reader) = Inflate::new(data, limits) else {
+        return;
+    };
+    let mut sink = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut reader, &mut sink);
+    assert!(sink.len() as u64 <= limits.bytes, "the limit holds");
+    assert_eq!(reader.bytes_out(), sink.len() as u64);
+}
