@@ -1,9 +1,4 @@
 //! Scrapes of other releases, and scrapes that are damaged: the same readings, or none.
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of a test; their failure is the test's"
-)]
-
 use etcd_doctor::clock::Timestamp;
 use etcd_doctor::evidence::{
     Completeness, EvidenceSet, FromShape, Key, Missing, Reader, Reading, Subject, SubjectKind, keys,
@@ -421,6 +416,24 @@ fn a_second_etcd_for_events_stands_beside_the_first() {
 }
 
 #[test]
+fn an_operator_for_etcd_is_no_etcd() {
+    let text = |n: u32| {
+        format!(
+            "controller_runtime_reconcile_total{{controller=\"etcd\",result=\"success\"}} {n}\n\
+             workqueue_depth{{name=\"etcd\"}} 0\n{START}"
+        )
+    };
+    let (model, set) = load(&[
+        ("etcd-operator-m0-20260101T030000Z.prom", text(1)),
+        ("etcd-operator-m0-20260101T030100Z.prom", text(4)),
+    ]);
+    assert_eq!(model.timelines.len(), 1);
+    let reconciles = get(&set, &keys::RECONCILES, &component("etcd-operator")).unwrap();
+    assert_eq!(reconciles.total("reconciles"), 3.0);
+    assert_eq!(Reader::new(&set).all(&keys::WAL_FSYNC).len(), 0);
+}
+
+#[test]
 fn nodes_get_their_real_names() {
     let mut loader = Loader::new(Limits::default());
     for (name, n) in [
@@ -494,7 +507,7 @@ proptest! {
     ) {
         let first = etcd([10, 20, 30, 30], 1.0, "etcd_server_slow_apply_total 1\n") + START;
         let second = etcd([40, 50, 60, 70], 2.0, "etcd_server_slow_apply_total 5\n") + START;
-        let mut bytes = [first.clone().into_bytes(), second.clone().into_bytes()];
+        let mut bytes = [first.into_bytes(), second.into_bytes()];
         let damaged = &mut bytes[usize::from(which)];
         damaged.truncate(cut);
         let mut flipped = false;

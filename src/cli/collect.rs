@@ -165,7 +165,32 @@ impl Gathered {
     }
 
     pub(super) fn add_logs(&mut self, paths: &[PathBuf], how: &How<'_>) {
-        let _ = (paths, how, logs::event::Shape::ALL);
+        let plan = logs::input::plan(paths, &HostRoot::live(), how.since);
+        let options = logs::scan::ScanOptions {
+            threads: how.threads,
+            since: how.since,
+            until: how.until,
+            now: Some(how.clock.now()),
+            ..logs::scan::ScanOptions::default()
+        };
+        let summary = logs::scan::scan(&plan, &options, how.stop);
+        for problem in summary.problems.iter().take(20) {
+            self.problems
+                .push(format!("{}: {}", problem.path, problem.why));
+        }
+        if summary.interrupted {
+            self.problems
+                .push("reading logs was interrupted: what was read by then counts".to_owned());
+        }
+        let source = match paths {
+            [] => "this node's logs".to_owned(),
+            paths => paths
+                .iter()
+                .map(|p| p.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        self.evidence.merge(logs::collect(&summary, &source));
     }
 }
 

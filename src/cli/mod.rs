@@ -5,9 +5,11 @@ mod common;
 mod diagnose;
 mod explain;
 mod generate;
+mod logs;
 mod metrics;
 mod patch;
 mod rules;
+mod schema;
 
 pub use common::{ColorChoice, FailOn, Format, Session};
 
@@ -44,12 +46,16 @@ pub struct Cli {
 pub enum Command {
     /// Say what is wrong with a control plane, why, and what to change: the main job
     Diagnose(diagnose::Args),
+    /// Read control-plane logs: load by resource, stalls, clients
+    Logs(logs::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
     /// Read metrics: two scrapes, live or saved, or what Prometheus remembers
     Metrics(Box<metrics::Args>),
     /// List the rules with their severity and playbook
     Rules(rules::Args),
+    /// Print the JSON Schema of an output
+    Schema(schema::Args),
     /// Write advice as files of a distribution, with steps and rollback; applies nothing
     Patch(patch::Args),
     /// Print a shell completion script
@@ -93,9 +99,11 @@ pub fn run_from_env() -> Result<Exit, Error> {
 pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
     match command {
         Command::Diagnose(args) => diagnose::run(args, session),
+        Command::Logs(args) => logs::run(args, session),
         Command::Explain(args) => explain::run(args, session),
         Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),
+        Command::Schema(args) => schema::run(args, session),
         Command::Patch(args) => patch::run(args, session),
         Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),
         Command::Man => generate::man(Cli::command(), session),

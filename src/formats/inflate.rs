@@ -85,7 +85,8 @@ pub struct Inflate<R: Read> {
     compression: Option<Compression>,
     limits: Limits,
     out: u64,
-    members: u64,
+    /// Input when the engine was put away.
+    consumed: u64,
 }
 
 impl<R: Read> std::fmt::Debug for Inflate<R> {
@@ -118,7 +119,7 @@ impl<R: Read> Inflate<R> {
             compression,
             limits,
             out: 0,
-            members: 1,
+            consumed: 0,
         })
     }
 
@@ -133,7 +134,7 @@ impl<R: Read> Inflate<R> {
             Engine::Gzip(decoder) => decoder.get_ref().get_ref().count,
             Engine::Zstd(decoder) => decoder.get_ref().get_ref().count,
             Engine::Plain(source) => source.get_ref().count,
-            Engine::Done => 0,
+            Engine::Done => self.consumed,
         }
     }
 
@@ -151,6 +152,7 @@ impl<R: Read> Inflate<R> {
         loop {
             let ahead = source.fill_buf()?;
             if ahead.is_empty() {
+                self.consumed = source.get_ref().count;
                 return Ok(false);
             }
             // Tapes and some tools pad with zeros, which gzip(1) accepts in silence.
@@ -164,9 +166,9 @@ impl<R: Read> Inflate<R> {
         let ahead = source.fill_buf()?;
         let known = matches!(ahead, [0x1f] | [0x1f, 0x8b, ..]);
         if !known {
+            self.consumed = source.get_ref().count;
             return Err(bad("gzip: trailing bytes that are no gzip member"));
         }
-        self.members += 1;
         self.engine = gzip(source);
         Ok(true)
     }
@@ -212,6 +214,7 @@ impl<R: Read> Read for Inflate<R> {
                 }
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
                 Err(err) => {
+                    self.consumed = self.bytes_in();
                     self.engine = Engine::Done;
                     return Err(describe(self.compression, &err));
                 }

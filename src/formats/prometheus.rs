@@ -413,9 +413,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Name, labels, value, time.
+    type Seen = (String, Vec<(String, String)>, f64, Option<i64>);
+
     #[derive(Default)]
     struct All {
-        seen: Vec<(String, Vec<(String, String)>, f64, Option<i64>)>,
+        seen: Vec<Seen>,
         families: Vec<(String, String)>,
         refuse: Option<&'static [u8]>,
     }

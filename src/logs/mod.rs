@@ -7,12 +7,26 @@
 //! → aggregate (join, sampling, bounded tables; merge) → Summary → collect → evidence
 //! ```
 
+pub mod aggregate;
+pub mod audit;
+mod collect;
+pub mod collect;
 pub mod decode;
+pub mod emit;
 pub mod event;
 pub mod fields;
 pub mod format;
 pub mod input;
+mod needle;
 pub mod reader;
 pub mod record;
+pub mod request;
+pub mod scan;
+pub mod signature;
+pub mod summary;
+pub mod timeline;
 pub mod timestamp;
+pub mod view;
 pub mod wrapper;
+
+pub use collect::collect;

@@ -235,3 +235,82 @@ fn same_file(have: &str, named: &str) -> bool {
     base(have) == base(named)
         && !matches!(base(have).as_str(), "config.yaml" | "config" | "config.yml")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::effective::settle;
+    use super::super::yaml;
+    use super::*;
+
+    fn file(name: &str, text: &str) -> Instance {
+        let doc = yaml::read(text).documents.remove(0);
+        let component = component_of(&doc, name).expect("a component's file");
+        read(&doc, name, component)
+    }
+
+    #[test]
+    fn the_kubelets_flags_beat_its_drop_ins_and_those_its_file() {
+        let kind = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+        let mut kubelet = Instance::new("kubelet", SourceKind::Process, Place::default());
+        kubelet.component = Some(Component::Kubelet);
+        for (name, value) in [
+            ("config", "/var/lib/kubelet/config.yaml"),
+            ("config-dir", "/etc/kubernetes/kubelet.conf.d"),
+            ("max-pods", "50"),
+        ] {
+            kubelet.given.push(Given {
+                name: name.to_owned(),
+                value: Some(value.to_owned()),
+                means: Means::Flag,
+                place: Place::default(),
+            });
+        }
+        let mut all = vec![
+            file(
+                "etc/kubernetes/kubelet.conf.d/20-b.conf",
+                &format!("{kind}kubeAPIQPS: 30\n"),
+            ),
+            file(
+                "var/lib/kubelet/config.yaml",
+                &format!("{kind}kubeAPIQPS: 10\nkubeAPIBurst: 11\nmaxPods: 12\n"),
+            ),
+            kubelet,
+            file(
+                "etc/kubernetes/kubelet.conf.d/10-a.conf",
+                &format!("{kind}kubeAPIQPS: 20\n"),
+            ),
+            file("elsewhere/other.conf", &format!("{kind}kubeAPIQPS: 99\n")),
+        ];
+        link(&mut all);
+        assert_eq!(all.len(), 2, "only the file that nobody names is left");
+        let settled = settle(&all[0]);
+        assert_eq!(settled.faults, []);
+        let value = |name: &str| settled.settings[name].value.clone().unwrap_or_default();
+        assert_eq!(
+            (
+                value("kube-api-qps"),
+                value("kube-api-burst"),
+                value("max-pods")
+            ),
+            ("30".into(), "11".into(), "50".into())
+        );
+    }
+
+    #[test]
+    fn only_files_with_etcds_own_keys_are_etcds() {
+        let is = |name: &str, text: &str| component_of(&yaml::read(text).documents[0], name);
+        assert_eq!(
+            is("config", "name: a\ndata-dir: /d\n"),
+            Some(Component::Etcd)
+        );
+        assert_eq!(
+            is("etcd.conf.yml", "quota-backend-bytes: 5\n"),
+            Some(Component::Etcd)
+        );
+        assert_eq!(is("values.yaml", "name: a\nreplicas: 3\nimage: x\n"), None);
+        assert_eq!(
+            is("x.yaml", "apiVersion: v1\nname: a\ndata-dir: /d\n"),
+            None
+        );
+    }
+}

@@ -181,7 +181,11 @@ fn take(given: &Given, instance: &Instance, version: Option<Version>, out: &mut 
         return;
     };
     let setting = found.setting;
-    accepted(given, &found, component, version, &mut out.faults);
+    let taken = accepted(given, &found, component, version, &mut out.faults);
+    if !taken && component == Some(Component::Etcd) && given.means != Means::Flag {
+        // etcd goes on with its default.
+        return;
+    }
     let value = given
         .value
         .clone()
@@ -247,6 +251,15 @@ fn put(out: &mut Settled, name: String, given: &Given, known: bool, accumulates:
         out.settings.insert(name, new);
         return;
     };
+    // etcd does not start with both; until then the flag is what was meant to win.
+    if (old.from, new.from)
+        == (
+            Provenance::Given(Means::Flag),
+            Provenance::Given(Means::Env),
+        )
+    {
+        return;
+    }
     if accumulates == Some(true) && old.from == new.from {
         let add = new.value.unwrap_or_default();
         let have = old.value.get_or_insert_default();
@@ -256,7 +269,13 @@ fn put(out: &mut Settled, name: String, given: &Given, known: bool, accumulates:
         have.push_str(&add);
         return;
     }
-    if old.value != new.value && old.from == new.from && !name.starts_with("feature-gates.") {
+    // A drop-in that overrides its file is meant; the same file saying two things is not.
+    let same_file = old
+        .place
+        .as_ref()
+        .is_some_and(|place| place.file == given.place.file);
+    let differs = old.value != new.value && old.from == new.from;
+    if differs && same_file && !name.starts_with("feature-gates.") {
         out.faults.push(
             Fault::new(
                 "repeated-setting",
@@ -273,16 +292,17 @@ fn put(out: &mut Settled, name: String, given: &Given, known: bool, accumulates:
     *old = new;
 }
 
-/// Whether this version takes the name that was used.
+/// Whether this version takes the name that was used; what it does with it is a fault.
 fn accepted(
     given: &Given,
     found: &Found,
     component: Option<Component>,
     version: Option<Version>,
     faults: &mut Vec<Fault>,
-) {
-    let Some(version) = version else { return };
-    let Some(component) = component else { return };
+) -> bool {
+    let (Some(version), Some(component)) = (version, component) else {
+        return true;
+    };
     let program = component.program();
     let now = match found.setting.name_for(Some(version)) {
         Some(Spelling::Flag(name)) if name != given.name => Some(format!("`--{name}`")),
@@ -295,57 +315,50 @@ fn accepted(
         Means::Flag => format!("--{}", given.name),
         Means::Env | Means::File => given.name.clone(),
     };
-    // An unknown key of a file is ignored (etcd) or refused (strict decoding of the kubelet).
+    let verb = match given.means {
+        Means::Flag => "refuses",
+        // etcd warns of an unknown variable; unknown keys of its file it passes over in silence.
+        Means::Env | Means::File => "ignores",
+    };
     let weight = match given.means {
         Means::Flag => Weight::Stop,
         Means::Env => Weight::Note,
         Means::File => Weight::Warn,
     };
-    match found.accepted_by(version) {
-        Existence::Yes => {
-            if let Some(former) = found.former
-                && let Since::At(first) = found.setting.since
-                && version >= first
-            {
+    let existence = found.accepted_by(version);
+    let fault = match existence {
+        Existence::Yes => match (found.former, found.setting.since) {
+            (Some(former), Since::At(first)) if version >= first => {
                 let end = former.removed.map_or(String::new(), |end| {
                     format!(" and is gone in {}.{}", end.major, end.minor)
                 });
-                faults.push(
-                    Fault::new(
-                        "renamed-setting",
-                        Weight::Note,
-                        place,
-                        format!("`{shown}` is an old name in {program} {version}{end}{now}"),
-                    )
-                    .about(found.setting.name),
-                );
+                Some((
+                    "renamed-setting",
+                    Weight::Note,
+                    format!("`{shown}` is an old name in {program} {version}{end}{now}"),
+                ))
             }
-        }
-        Existence::Removed(removed) => faults.push(
-            Fault::new(
-                "removed-setting",
-                weight,
-                place,
-                format!(
-                    "{program} {version} refuses `{shown}`, which was removed in {}.{}{now}",
-                    removed.major, removed.minor
-                ),
-            )
-            .about(found.setting.name),
-        ),
-        Existence::NotYet(first) => faults.push(
-            Fault::new(
-                "unknown-setting",
-                weight,
-                place,
-                format!(
-                    "{program} {version} does not know `{shown}`, which came with {first}{now}"
-                ),
-            )
-            .about(found.setting.name),
-        ),
-        Existence::Unknown => {}
+            _ => None,
+        },
+        Existence::Removed(removed) => Some((
+            "removed-setting",
+            weight,
+            format!(
+                "{program} {version} {verb} `{shown}`, which was removed in {}.{}{now}",
+                removed.major, removed.minor
+            ),
+        )),
+        Existence::NotYet(first) => Some((
+            "unknown-setting",
+            weight,
+            format!("{program} {version} {verb} `{shown}`, which came with {first}{now}"),
+        )),
+        Existence::Unknown => None,
+    };
+    if let Some((kind, weight, text)) = fault {
+        faults.push(Fault::new(kind, weight, place, text).about(found.setting.name));
     }
+    !matches!(existence, Existence::Removed(_) | Existence::NotYet(_))
 }
 
 /// A flag and its variable both set: etcd refuses to start. An old and a new name both set: too.

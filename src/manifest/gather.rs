@@ -379,6 +379,7 @@ impl ManifestModel {
             self.add_rancher(node, config);
         }
         component_config::link(&mut self.instances);
+        self.drop_idle_units();
         self.name_nodes(host, &pending.node_names);
         self.note_twins();
     }
@@ -399,6 +400,37 @@ impl ManifestModel {
             instance.node = node.clone().or_else(|| own.clone());
             self.instances.push(instance);
         }
+    }
+
+    /// A packaged unit beside a static pod of the same program: only one of them can run.
+    fn drop_idle_units(&mut self) {
+        let pods: BTreeSet<(String, Option<String>)> = self
+            .instances
+            .iter()
+            .filter(|instance| instance.source == SourceKind::StaticPod)
+            .map(|instance| (instance.name.clone(), instance.node.clone()))
+            .collect();
+        let mut idle = Vec::new();
+        self.instances.retain(|instance| {
+            let twin = instance.source == SourceKind::Systemd
+                && pods.contains(&(instance.name.clone(), instance.node.clone()));
+            if twin {
+                idle.push((
+                    instance.node.clone(),
+                    Fault::new(
+                        "two-definitions",
+                        Weight::Note,
+                        instance.place.clone(),
+                        format!(
+                            "a unit for {} exists beside its static pod; the unit was left out of account",
+                            instance.name
+                        ),
+                    ),
+                ));
+            }
+            !twin
+        });
+        self.faults.extend(idle);
     }
 
     /// Two files of one manifest folder that define the same program: both are read.
@@ -446,6 +478,23 @@ impl ManifestModel {
     /// Gives a node to what has none: the host's own name, or the name of the only node that is
     /// known. Without any other sign an etcd's own name is its node.
     fn name_nodes(&mut self, host: Option<&str>, named: &BTreeSet<String>) {
+        // A process is on the node of the manifest that has the same member name.
+        let named_members: BTreeMap<String, String> = self
+            .instances
+            .iter()
+            .filter(|instance| instance.component == Some(Component::Etcd))
+            .filter_map(|instance| {
+                Some((instance.last("name")?.to_owned(), instance.node.clone()?))
+            })
+            .collect();
+        for instance in &mut self.instances {
+            if instance.node.is_none() && instance.component == Some(Component::Etcd) {
+                let node = instance
+                    .last("name")
+                    .and_then(|name| named_members.get(name));
+                instance.node = node.cloned();
+            }
+        }
         // Several members in one tree: one host name cannot be all of theirs.
         let members: BTreeSet<&str> = self
             .instances
@@ -467,7 +516,8 @@ impl ManifestModel {
                                 .find(|given| given.name == "ETCD_NAME")?;
                             env.value.as_deref()
                         })
-                        .filter(|name| *name != "default" && !name.contains(['$', '%'])),
+                        .filter(|name| *name != "default" && !name.contains(['$', '%']))
+                        .map(|name| without_hash(name, instance)),
                     Some(Component::Kubelet) if host.is_none() => {
                         instance.last("hostname-override")
                     }
@@ -513,6 +563,21 @@ impl ManifestModel {
                 }
             }
         }
+    }
+}
+
+/// k3s and RKE2 name a member after its node with eight hexadecimal digits behind it.
+fn without_hash<'a>(name: &'a str, instance: &Instance) -> &'a str {
+    let rancher = instance
+        .last("data-dir")
+        .is_some_and(|dir| dir.contains("/rancher/"));
+    match name.rsplit_once('-') {
+        Some((node, hash))
+            if rancher && hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()) =>
+        {
+            node
+        }
+        _ => name,
     }
 }
 

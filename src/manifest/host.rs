@@ -67,7 +67,10 @@ const UNITS: &[&str] = &["etcd", "kube-", "kubelet", "k3s", "rke2", "k0s"];
 /// Reads a host: its static pods, units, configuration files and running processes.
 pub fn read_host(root: &HostRoot) -> ManifestModel {
     let mut model = ManifestModel::default();
-    process::read(root, "/proc", &mut model);
+    // A copy of a node's files has no processes; a running host without /proc is worth a word.
+    if root.is_live() || root.exists("/proc") {
+        process::read(root, "/proc", &mut model);
+    }
     read_tree(root, "", &mut model);
     finish(root, "", &mut model);
     model
@@ -222,7 +225,17 @@ fn units(
                     add(root, &format!("{dir}/{name}/{file}"), seen, model);
                 }
             } else if !entry.is_dir && name.ends_with(".service") {
-                add(root, &format!("{dir}/{name}"), seen, model);
+                // An alias is a link to the unit under its own name; a masked unit one to /dev/null.
+                let path = format!("{dir}/{name}");
+                let real = root.resolve(&path).ok().and_then(|real| {
+                    let inside = real.strip_prefix(root.path()).ok()?;
+                    Some(format!("/{}", inside.to_str()?))
+                });
+                match real {
+                    Some(real) if real.ends_with(".service") => add(root, &real, seen, model),
+                    Some(_) => {}
+                    None => add(root, &path, seen, model),
+                }
             }
         }
     }

@@ -198,6 +198,21 @@ impl Instance {
         }
     }
 
+    /// Notes the version that a program's path names (`/opt/etcd-v3.5.16-linux-amd64/etcd`).
+    pub(super) fn note_binary(&mut self, path: &str, place: Place) {
+        let found = path.split('/').rev().find_map(Version::parse);
+        if let Some(version) = found
+            && !self.versions.iter().any(|seen| seen.source == "binary")
+        {
+            self.versions.push(VersionSeen {
+                source: "binary",
+                version,
+                text: path.to_owned(),
+                place,
+            });
+        }
+    }
+
     /// The last value given for a flag or file key of that name.
     pub fn last(&self, name: &str) -> Option<&str> {
         self.given

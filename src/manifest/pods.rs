@@ -96,7 +96,7 @@ fn one(doc: &Node, file: &str, source: SourceKind) -> Vec<Instance> {
                 let name = node
                     .and_then(|node| object.strip_suffix(node))
                     .map_or(object, |name| name.trim_end_matches('-'));
-                joined(name, own, several && index > 0)
+                joined(name, own, several)
             }
             None => joined(object, own, several && index > 0 && own != "manager"),
         };
@@ -190,6 +190,14 @@ fn of_container(container: &Node, file: &str, source: SourceKind) -> Instance {
     let command = argv::read(&words, file, assumed);
     instance.component = command.component;
     instance.given = command.given;
+    for given in &mut instance.given {
+        // A shell fills these in from the same variables.
+        if let Some(value) = given.value.as_mut().filter(|value| value.contains("${")) {
+            for (name, known, _) in &env {
+                *value = value.replace(&format!("${{{name}}}"), &mask_env(name, known));
+            }
+        }
+    }
     instance.bare = command.bare;
     instance.dangling = command.dangling;
     for (name, value, line) in env {

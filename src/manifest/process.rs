@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::argv::{self, Word};
 use super::gather::ManifestModel;
-use super::model::{Given, Instance, Means, Place, SourceKind, VersionSeen};
+use super::model::{Given, Instance, Means, Place, SourceKind};
 use super::pods::etcd_role;
 use super::secret::mask_env;
-use crate::catalog::releases::Version;
 use crate::catalog::settings::Component;
 use crate::formats::argv::{parse_cmdline, parse_environ};
 use crate::target::HostRoot;
@@ -122,15 +121,8 @@ pub(super) fn of_cmdline(bytes: &[u8], file: &str) -> Option<Instance> {
     instance.given = line.given;
     instance.bare = line.bare;
     instance.dangling = line.dangling;
-    if let Some(program) = line.program
-        && let Some(version) = Version::parse(program.rsplit('/').next().unwrap_or(""))
-    {
-        instance.versions.push(VersionSeen {
-            source: "binary",
-            version,
-            text: program,
-            place: Place::new(file, 0),
-        });
+    if let Some(program) = line.program {
+        instance.note_binary(&program, Place::new(file, 0));
     }
     Some(instance)
 }
@@ -160,15 +152,7 @@ fn binary(root: &HostRoot, dir: &str, instance: &mut Instance) {
     if text == link {
         return;
     }
-    let found = text.split('/').rev().find_map(Version::parse);
-    if let Some(version) = found.filter(|_| instance.versions.is_empty()) {
-        instance.versions.push(VersionSeen {
-            source: "binary",
-            version,
-            text,
-            place: Place::new(&format!("{dir}/exe"), 0),
-        });
-    }
+    instance.note_binary(&text, Place::new(&link, 0));
 }
 
 #[cfg(test)]

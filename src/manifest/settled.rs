@@ -107,7 +107,14 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
         };
         let mut settled = settle_as(main, version);
         let mut defined = BTreeMap::new();
-        for other in instances.iter().skip(1) {
+        let definition = instances
+            .iter()
+            .position(|instance| instance.source == SourceKind::StaticPod);
+        for (index, other) in instances.iter().enumerate().skip(1) {
+            // A second manifest of the same pod is a stray copy, and reported as one.
+            if other.source == SourceKind::StaticPod && Some(index) != definition {
+                continue;
+            }
             compare(main, other, version, &mut settled, &mut defined);
         }
         units.push(Unit {
@@ -135,7 +142,10 @@ fn compare(
         for own in settled.settings.values_mut() {
             if let Some(there) = theirs.settings.get(&own.name)
                 && there.place.is_some()
-                && own.place.is_some()
+                && own
+                    .place
+                    .as_ref()
+                    .is_some_and(|place| place.file == main.place.file || place.line == 0)
                 && same(main.component, &own.name, own, there)
             {
                 own.place.clone_from(&there.place);
@@ -208,13 +218,10 @@ fn compare(
             ),
         };
         faults.push(Fault::new(kind, Weight::Warn, place.clone(), text).about(name));
-        defined.insert(
-            name.to_owned(),
-            Defined {
-                value: there.and_then(|there| there.value.clone()),
-                place,
-            },
-        );
+        defined.entry(name.to_owned()).or_insert_with(|| Defined {
+            value: there.and_then(|there| there.value.clone()),
+            place,
+        });
     }
     settled.faults.append(&mut faults);
     // Faults of the definition count too: the next start meets them.

@@ -114,6 +114,10 @@ pub(super) fn read(
     instance.given = line.given;
     instance.bare = line.bare;
     instance.dangling = line.dangling;
+    if let Some(program) = line.program {
+        let place = instance.place.clone();
+        instance.note_binary(&program, place);
+    }
     if component == Component::Etcd {
         // The last assignment of a variable is the one the process gets.
         let mut last: BTreeMap<String, (String, Place)> = BTreeMap::new();

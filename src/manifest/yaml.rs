@@ -16,6 +16,9 @@ const MAX_DOCUMENTS: usize = 1000;
 /// Nodes of one document; a larger one is refused. A node's own files are far smaller.
 const MAX_NODES: usize = 400_000;
 
+/// How far ahead a scalar is looked for; farther by what was passed over.
+const WINDOW: usize = 64 << 10;
+
 /// A value with the line where its text starts (from 1; 0 when unknown).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
@@ -168,6 +171,7 @@ fn read_one(body: &str, first_line: u32, out: &mut Documents) {
         line: first_line,
         counted: 0,
         nodes: 0,
+        lost: 0,
         troubles: &mut out.troubles,
     };
     finder.locate(&mut node);
@@ -305,6 +309,8 @@ struct Finder<'a> {
     line: u32,
     counted: usize,
     nodes: usize,
+    /// Bytes of scalars that were not found since the last one that was.
+    lost: usize,
     troubles: &'a mut Vec<Trouble>,
 }
 
@@ -365,18 +371,15 @@ impl Finder<'_> {
         if probe.is_empty() {
             return self.line_of(self.at);
         }
-        // A number or boolean may be written otherwise (`True`, `1_000`): do not run away.
-        let end = if near {
+        // A number or boolean may be written otherwise (`True`, `1_000`): do not run away. Nor may
+        // a text that is not there cost a walk through a large file, for each such text.
+        let reach = if near {
             let rest = self.text.get(self.at..).unwrap_or(&[]);
-            self.at
-                + rest
-                    .iter()
-                    .position(|b| *b == b'\n')
-                    .map_or(rest.len(), |n| n + 1 + 160)
-                    .min(rest.len())
+            memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 161)
         } else {
-            self.text.len()
+            WINDOW.saturating_add(self.lost.saturating_mul(2))
         };
+        let end = self.at.saturating_add(reach).min(self.text.len());
         let mut from = self.at;
         while let Some(hay) = self.text.get(from..end) {
             let Some(offset) = memchr::memmem::find(hay, probe.as_bytes()) else {
@@ -386,10 +389,12 @@ impl Finder<'_> {
             let stop = start + probe.len();
             if self.is_token(start, stop) {
                 self.at = stop;
+                self.lost = 0;
                 return self.line_of(start);
             }
             from = start + 1;
         }
+        self.lost = self.lost.saturating_add(text.len());
         self.line_of(self.at)
     }
 

@@ -156,7 +156,13 @@ pub fn apiserver(line: &Timeline, span: Span) -> Apiserver {
             .into_iter()
             .filter_map(|(name, points)| Some((name, level(&points)?)))
             .collect(),
-        terminations: line.counter(Metric::Terminations, span),
+        // A 429 is counted as a termination, too; it is no request cut off.
+        terminations: line
+            .counters(Metric::Terminations, span, |labels| {
+                (labels.get("code") != "429").then(String::new)
+            })
+            .into_values()
+            .next(),
         dropped: line.counter(Metric::Dropped, span),
         watch_events: line.counters(Metric::ApiWatchEvents, span, |labels| {
             let resource = resource_of(labels);

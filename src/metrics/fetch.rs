@@ -235,6 +235,9 @@ pub fn live(
 ) {
     let begin = Instant::now();
     let first = scrape_all(fetcher, urls, clock, loader);
+    if !first.contains(&true) {
+        return;
+    }
     while begin.elapsed() < window && !stop.load(Ordering::Relaxed) {
         let left = window.saturating_sub(begin.elapsed());
         std::thread::sleep(left.min(Duration::from_millis(100)));

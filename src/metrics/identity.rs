@@ -40,6 +40,22 @@ pub(super) struct Named {
     /// The component as written, for controllers: `capi-controller-manager`.
     pub(super) component: Option<String>,
     pub(super) node: Option<String>,
+    /// All words of the file name but times and noise: `etcd-operator-m0`.
+    pub(super) stem: String,
+}
+
+impl Named {
+    /// The component's name when the words do not mean what they seem to: `etcd-operator` is no
+    /// etcd.
+    pub(super) fn literal(&self) -> Option<(String, Option<String>)> {
+        let words = words(&self.stem);
+        let (last, first) = words.split_last()?;
+        Some(if is_member(last) && !first.is_empty() {
+            (first.join("-"), Some(last.clone()))
+        } else {
+            (words.join("-"), None)
+        })
+    }
 }
 
 /// Spellings of components in file names, longest first.
@@ -126,7 +142,10 @@ fn from_file(file: &str) -> Named {
                 .is_none_or(|c| !c.is_ascii_alphanumeric())
         })
     };
-    let mut named = Named::default();
+    let mut named = Named {
+        stem: stem.clone(),
+        ..Named::default()
+    };
     let rest = match SPELLINGS.iter().find(|(word, _)| begins(word)) {
         Some((word, role)) => {
             named.role = Some(*role);

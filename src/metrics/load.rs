@@ -300,14 +300,24 @@ impl Loader {
         out
     }
 
-    fn target_of(&mut self, scrape: &Scrape, named: Named) -> Target {
-        let mut roles = self.roles_of(scrape);
+    fn target_of(&mut self, scrape: &Scrape, mut named: Named) -> Target {
+        let mut roles = self.roles_of(scrape, &named);
         let from = scrape.from.as_deref().map(from_labels).unwrap_or_default();
-        if roles.is_empty() || roles == [Role::Controller] {
-            roles = match named.role {
-                Some(role) => vec![role],
-                None => roles,
-            };
+        match named.role {
+            Some(role) if roles.is_empty() => roles = vec![role],
+            // A controller that does not lead shows little of what it is.
+            Some(role @ (Role::ControllerManager | Role::Scheduler | Role::Kubelet))
+                if roles == [Role::Controller] =>
+            {
+                roles = vec![role];
+            }
+            Some(_) if roles == [Role::Controller] => {
+                if let Some((component, node)) = named.literal() {
+                    named.component = Some(component);
+                    named.node = node;
+                }
+            }
+            _ => {}
         }
         let component = match roles.as_slice() {
             [Role::Controller] => named
@@ -362,10 +372,13 @@ impl Loader {
         }
     }
 
-    fn roles_of(&self, scrape: &Scrape) -> Vec<Role> {
+    fn roles_of(&self, scrape: &Scrape, named: &Named) -> Vec<Role> {
         use std::collections::BTreeSet;
         let mut roles = BTreeSet::new();
         let mut controller = false;
+        // Aggregated API servers (metrics-server) serve requests like kube-apiserver, without etcd.
+        let serves = named.component.is_none()
+            && !matches!(named.role, Some(Role::ControllerManager | Role::Scheduler));
         for (id, _) in &scrape.values {
             let Some(key) = self.interner.key(*id) else {
                 continue;
@@ -374,7 +387,10 @@ impl Loader {
                 Metric::HasLeader | Metric::WalFsync | Metric::ServerId => {
                     roles.insert(Role::Etcd);
                 }
-                Metric::ApiRequests | Metric::Inflight | Metric::EtcdRequest => {
+                Metric::EtcdRequest | Metric::EtcdRequests | Metric::Objects => {
+                    roles.insert(Role::Apiserver);
+                }
+                Metric::ApiRequests | Metric::Inflight if serves => {
                     roles.insert(Role::Apiserver);
                 }
                 Metric::PendingPods | Metric::ScheduleAttempts => {
@@ -678,7 +694,11 @@ fn node_of_labels(from: &BTreeMap<&str, String>, component: &str) -> Option<Stri
 /// file that looks like one.
 pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
     let mut files = Vec::new();
-    let mut todo = vec![(String::new(), 0, false)];
+    let is_metrics = root
+        .path()
+        .file_name()
+        .is_some_and(|name| name == "metrics");
+    let mut todo = vec![(String::new(), 0, is_metrics)];
     while let Some((dir, depth, inside)) = todo.pop() {
         let at = if dir.is_empty() { "/" } else { dir.as_str() };
         let Ok(entries) = root.list(at) else { continue };
@@ -705,20 +725,24 @@ pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
         }
     }
     files.sort();
+    let ends = |path: &str, ends: &[&str]| {
+        let path = path.trim_end_matches(".gz").trim_end_matches(".zst");
+        ends.iter().any(|end| path.ends_with(end))
+    };
+    let surely = |path: &str| ends(path, &[".prom", ".metrics"]);
     let any_inside = files.iter().any(|(_, inside)| *inside);
+    let any_sure = files.iter().any(|(path, _)| surely(path));
     let mut read = 0;
     for (path, inside) in files {
-        let looks = [
-            ".prom",
-            ".prom.gz",
-            ".metrics",
-            ".metrics.gz",
-            ".prom.zst",
-            ".metrics.zst",
-        ]
-        .iter()
-        .any(|end| path.ends_with(end));
-        if !(inside || (looks && !any_inside)) {
+        let take = if any_inside {
+            inside
+        } else if any_sure {
+            surely(&path)
+        } else {
+            let name = file_of(&path);
+            ends(&path, &[".txt", ".json", ".out"]) || !name.contains('.')
+        };
+        if !take {
             continue;
         }
         read += 1;

@@ -1,6 +1,8 @@
 //! The report: everything a run found, as a value that renderers print and programs read.
 
 mod build;
+pub mod logs;
+pub mod schema;
 pub mod v1;
 
 pub use build::{Report, Seen, SourceSeen};

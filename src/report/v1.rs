@@ -37,6 +37,8 @@ pub struct Document<'a> {
     pub findings: Vec<Finding<'a>>,
     /// What to change, in order.
     pub advice: Vec<Advice<'a>>,
+    /// What was looked at and argued against, with the reason in `why`.
+    pub not_advised: Vec<Advice<'a>>,
     /// What was looked at.
     pub seen: Seen<'a>,
 }
@@ -275,7 +277,8 @@ impl<'a> Document<'a> {
                 })
                 .collect(),
             findings: report.findings.iter().map(finding).collect(),
-            advice: report.advice.iter().map(advice).collect(),
+            advice: strength(report, |s| s != advise::Strength::Refused),
+            not_advised: strength(report, |s| s == advise::Strength::Refused),
             seen: Seen {
                 sources: report
                     .seen
@@ -292,6 +295,15 @@ impl<'a> Document<'a> {
             },
         }
     }
+}
+
+fn strength(report: &Report, keep: impl Fn(advise::Strength) -> bool) -> Vec<Advice<'_>> {
+    report
+        .advice
+        .iter()
+        .filter(|a| keep(a.strength))
+        .map(advice)
+        .collect()
 }
 
 fn finding(f: &rules::Finding) -> Finding<'_> {

@@ -13,7 +13,10 @@ const SUB: u64 = 1 << SUB_BITS;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogHistogram {
-    /// Bucket counts, from bucket 0; trailing zeros are not kept.
+    /// Number of the first bucket kept.
+    #[serde(default)]
+    first: usize,
+    /// Bucket counts from there on: no zeros at either end, so that few values take little room.
     counts: Vec<u64>,
     count: u64,
     sum_ns: u64,
@@ -51,10 +54,8 @@ impl LogHistogram {
     /// Adds one duration.
     pub fn record_ns(&mut self, ns: u64) {
         let bucket = bucket_of(ns / 1_000);
-        if bucket >= self.counts.len() {
-            self.counts.resize(bucket + 1, 0);
-        }
-        if let Some(slot) = self.counts.get_mut(bucket) {
+        self.reserve(bucket, bucket);
+        if let Some(slot) = self.counts.get_mut(bucket - self.first) {
             *slot += 1;
         }
         self.min_ns = if self.count == 0 {
@@ -67,15 +68,29 @@ impl LogHistogram {
         self.sum_ns = self.sum_ns.saturating_add(ns);
     }
 
+    /// Makes room for the buckets `low..=high`.
+    fn reserve(&mut self, low: usize, high: usize) {
+        if self.counts.is_empty() {
+            self.first = low;
+        } else if low < self.first {
+            let more = self.first - low;
+            self.counts.splice(0..0, std::iter::repeat_n(0, more));
+            self.first = low;
+        }
+        let len = high + 1 - self.first;
+        if len > self.counts.len() {
+            self.counts.resize(len, 0);
+        }
+    }
+
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
         if other.count == 0 {
             return;
         }
-        if self.counts.len() < other.counts.len() {
-            self.counts.resize(other.counts.len(), 0);
-        }
-        for (slot, add) in self.counts.iter_mut().zip(&other.counts) {
+        self.reserve(other.first, other.first + other.counts.len().max(1) - 1);
+        let at = other.first - self.first;
+        for (slot, add) in self.counts.iter_mut().skip(at).zip(&other.counts) {
             *slot += add;
         }
         self.min_ns = if self.count == 0 {
@@ -130,7 +145,7 @@ impl LogHistogram {
         for (bucket, n) in self.counts.iter().enumerate() {
             seen += n;
             if seen >= rank {
-                let (low, high) = bounds_of(bucket);
+                let (low, high) = bounds_of(self.first + bucket);
                 let low = low.saturating_mul(1_000).max(self.min_ns);
                 let high = high.saturating_mul(1_000).min(self.max_ns);
                 return Some((low.min(high), high));
@@ -152,7 +167,7 @@ impl LogHistogram {
             .enumerate()
             .filter(|(_, n)| **n > 0)
             .map(|(bucket, n)| {
-                let (low, high) = bounds_of(bucket);
+                let (low, high) = bounds_of(self.first + bucket);
                 (low.saturating_mul(1_000), high.saturating_mul(1_000), *n)
             })
     }

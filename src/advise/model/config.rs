@@ -91,7 +91,7 @@ const FIXES: &[Fix] = &[
         setting: "release",
         proposed: "upgrade to the latest patch release of the same minor version",
         remove: "",
-        remedy: Remedy::Safety,
+        remedy: Remedy::Hygiene,
         with: None,
         disposition: Disposition::ShowOnly,
         effect: "the known fault is gone",

@@ -81,7 +81,7 @@ pub(super) const TABLE: &[Setting] = &[
     s("etcd-prefix", Text).default("/registry"),
     s("etcd-readycheck-timeout", Duration)
         .default("2s")
-        .since(1, 26),
+        .seen(Version::minor(1, 26)),
     s("etcd-servers", List),
     s("etcd-servers-overrides", List),
     s("event-ttl", Duration).default("1h0m0s"),
@@ -100,7 +100,6 @@ pub(super) const TABLE: &[Setting] = &[
     s("kubelet-certificate-authority", Text),
     s("kubelet-client-certificate", Text),
     s("kubelet-client-key", Text),
-    s("kubelet-https", Bool).default("true").removed(1, 22),
     s("kubelet-preferred-address-types", List)
         .default("Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP"),
     s("kubelet-timeout", Duration).default("5s"),
@@ -138,11 +137,11 @@ pub(super) const TABLE: &[Setting] = &[
     s("shutdown-delay-duration", Duration).default("0s"),
     s("shutdown-send-retry-after", Bool)
         .default("false")
-        .since(1, 24),
+        .seen(Version::minor(1, 24)),
     s("storage-backend", Text),
     s("storage-initialization-timeout", Duration)
         .default("1m0s")
-        .since(1, 29),
+        .seen(Version::minor(1, 29)),
     s("storage-media-type", Text).default("application/vnd.kubernetes.protobuf"),
     s("target-ram-mb", Int).default("0").removed(1, 24),
     s("tls-cert-file", Text),

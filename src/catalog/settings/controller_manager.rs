@@ -116,9 +116,6 @@ pub(super) const TABLE: &[Setting] = &[
         .removed(1, 27),
     s("endpoint-updates-batch-period", Duration).default("0s"),
     s("endpointslice-updates-batch-period", Duration).default("0s"),
-    s("experimental-cluster-signing-duration", Duration)
-        .default("8760h0m0s")
-        .removed(1, 25),
     s("external-cloud-volume-plugin", Text),
     s("feature-gates", Gates),
     s("flex-volume-plugin-dir", Text)
@@ -217,7 +214,6 @@ pub(super) const TABLE: &[Setting] = &[
         .default("30")
         .seen(V1_36),
     s("pvclaimbinder-sync-period", Duration).default("15s"),
-    s("register-retry-count", Int).default("10").removed(1, 24),
     s("requestheader-allowed-names", List),
     s("requestheader-client-ca-file", Text),
     s("requestheader-extra-headers-prefix", List).default("x-remote-extra-"),

@@ -127,13 +127,13 @@ pub(super) const TABLE: &[Setting] = &[
     s("cors", List).default("*"),
     s("data-dir", Text).default("${name}.etcd"),
     s("debug", Bool).default("false").removed(3, 5),
-    s("disable-log-sampling", Bool).default("false").seen(V3_7),
+    s("disable-log-sampling", Bool).default("false").seen(Version::minor(3, 8)),
     s("discovery", Text).removed(3, 7),
     s("discovery-cacert", Text).since(3, 6),
     s("discovery-cert", Text).since(3, 6),
     s("discovery-dial-timeout", Duration).default("2s").since(3, 6),
     s("discovery-endpoints", List).since(3, 6),
-    s("discovery-fallback", Text).default("proxy").later(&[(V3_6, "exit")]).removed(3, 7),
+    s("discovery-fallback", Text).default("proxy").removed(3, 7),
     s("discovery-insecure-skip-tls-verify", Bool).default("false").since(3, 6),
     s("discovery-insecure-transport", Bool).default("true").since(3, 6),
     s("discovery-keepalive-time", Duration).default("2s").since(3, 6),
@@ -318,8 +318,7 @@ pub(super) const TABLE: &[Setting] = &[
     s("v2-deprecation", Text)
         .default("not-yet")
         .later(&[(V3_6, "write-only")])
-        .since(3, 5)
-        .removed(3, 7),
+        .since(3, 5),
     s("wal-dir", Text),
     renamed(
         "warning-apply-duration",
@@ -330,7 +329,7 @@ pub(super) const TABLE: &[Setting] = &[
     renamed(
         "warning-unary-request-duration",
         Duration,
-        &[old("experimental-warning-unary-request-duration", V3_5)],
+        &[seen35("experimental-warning-unary-request-duration")],
     )
     .default("300ms"),
     renamed(

@@ -78,7 +78,7 @@ pub(super) const TABLE: &[Setting] = &[
     s("nodeStatusReportFrequency", Duration)
         .default("5m0s")
         .file_only(),
-    s("pod-infra-container-image", Text).removed(1, 35),
+    s("pod-infra-container-image", Text),
     s("pod-manifest-path", Text).file("staticPodPath"),
     s("protect-kernel-defaults", Bool)
         .default("false")

@@ -59,6 +59,14 @@ impl Component {
         }
     }
 
+    /// The component behind the name of a subject: `etcd-events` is an etcd too.
+    pub fn of_subject(name: &str) -> Option<Self> {
+        match name {
+            "etcd-events" | "etcd-leases" | "etcd-main" => Some(Component::Etcd),
+            _ => Component::of_program(name),
+        }
+    }
+
     /// The component that a program's name means.
     pub fn of_program(name: &str) -> Option<Self> {
         match name {

@@ -18,7 +18,6 @@ const fn s(name: &'static str, kind: Kind) -> Setting {
 pub(super) const TABLE: &[Setting] = &[
     s("add-dir-header", Bool).default("false").removed(1, 26),
     s("address", Text).default("0.0.0.0").removed(1, 24),
-    s("algorithm-provider", Text).removed(1, 23),
     s("allow-metric-labels", List).seen(V1_36),
     s("allow-metric-labels-manifest", Text).seen(V1_36),
     s("alsologtostderr", Bool).default("false").removed(1, 26),
@@ -44,9 +43,6 @@ pub(super) const TABLE: &[Setting] = &[
     s("disabled-metrics", List).seen(V1_36),
     s("emulated-version", List).seen(V1_36),
     s("feature-gates", Gates),
-    s("hard-pod-affinity-symmetric-weight", Int)
-        .default("1")
-        .removed(1, 23),
     s("http2-max-streams-per-connection", Int)
         .default("0")
         .seen(V1_36),
@@ -81,12 +77,6 @@ pub(super) const TABLE: &[Setting] = &[
     s("leader-elect-retry-period", Duration)
         .default("2s")
         .file("leaderElection.retryPeriod"),
-    s("lock-object-name", Text)
-        .default("kube-scheduler")
-        .removed(1, 24),
-    s("lock-object-namespace", Text)
-        .default("kube-system")
-        .removed(1, 24),
     s("log-dir", Text).removed(1, 26),
     s("log-file", Text).removed(1, 26),
     s("log-flush-frequency", Duration).default("5s"),
@@ -126,9 +116,6 @@ pub(super) const TABLE: &[Setting] = &[
     s("requestheader-group-headers", List).default("x-remote-group"),
     s("requestheader-uid-headers", List).seen(V1_36),
     s("requestheader-username-headers", List).default("x-remote-user"),
-    s("scheduler-name", Text)
-        .default("default-scheduler")
-        .removed(1, 23),
     s("secure-port", Int).default("10259"),
     s("show-hidden-metrics-for-version", Text),
     s("tls-cert-file", Text),

@@ -53,7 +53,7 @@ keys! { METRICS;
     APISERVER_REQUESTS_RATE: f64 = "apiserver.requests.rate", PerSec, Max;
     /// Requests answered 429.
     APISERVER_REQUESTS_429: f64 = "apiserver.requests.throttled", Count, Sum;
-    /// Requests that kube-apiserver cut off.
+    /// Requests that kube-apiserver cut off, those answered 429 left out.
     APISERVER_TERMINATIONS: f64 = "apiserver.terminations", Count, Sum;
     /// Events sent to watchers by resource: column `events`.
     APISERVER_WATCH_EVENTS: Table = "apiserver.watch-events", None, Sum;

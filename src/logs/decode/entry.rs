@@ -5,6 +5,8 @@ use crate::logs::format::level_priority;
 use crate::logs::record::Level;
 use crate::logs::timestamp::TimeCache;
 
+use super::LineStart;
+
 /// Most bytes of one field.
 const FIELD_MAX: usize = 16 << 20;
 
@@ -52,11 +54,19 @@ impl Entry {
     }
 
     /// Takes a line of the entry; `false` when the entry is over and the line is another's.
-    pub(super) fn take(&mut self, line: &[u8]) -> bool {
-        if self.over {
+    pub(super) fn take(&mut self, line: &[u8], cache: &mut TimeCache) -> bool {
+        if self.over || !self.verbose && self.binary.is_none() && line.starts_with(b"__CURSOR=") {
             return false;
         }
         if let Some((name, data)) = self.binary.take() {
+            // A length that lies must not swallow the file: a record's beginning ends it.
+            if LineStart::of(line, cache).sure {
+                let value = data.get(8..).unwrap_or_default();
+                let value = value.strip_suffix(b"\n").unwrap_or(value).to_vec();
+                self.field(&name, &value);
+                self.over = true;
+                return false;
+            }
             self.lines += 1;
             self.take_binary(name, data, line);
             return true;

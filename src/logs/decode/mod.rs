@@ -5,6 +5,7 @@
 //! everything else goes the slow way, where nothing is too odd. The law that must hold whatever
 //! comes in: `parsed + unparsed = lines`.
 
+mod edge;
 mod entry;
 mod fast;
 mod open;
@@ -21,6 +22,7 @@ use super::timestamp::TimeCache;
 use entry::Entry;
 use open::{Open, Part};
 
+pub use edge::{Edges, JoinedIn, OpenHead, OpenTail, join};
 pub use slow::LineStart;
 
 /// What is known about a file before its first line.
@@ -80,6 +82,12 @@ pub struct Decoder {
     entry: Option<Entry>,
     /// Whether lines of a dump belong to the record before them.
     dump: bool,
+    /// Lines before the first one that surely starts a record, while they are collected.
+    head: Option<OpenHead>,
+    /// Whether the head is complete, and lines are decoded.
+    headed: bool,
+    /// Number of the line after the last one seen.
+    next_line: u64,
     /// Whether any of the above makes the next line more than itself.
     busy: bool,
     /// Buffers for unescaped texts, reused.
@@ -92,6 +100,16 @@ impl Decoder {
         Decoder {
             context,
             ..Decoder::default()
+        }
+    }
+
+    /// A decoder for the beginning of a file whose predecessor is known: lines that may go on
+    /// from there are kept for [`join`].
+    pub fn with_head(context: DecodeContext) -> Self {
+        Decoder {
+            head: Some(OpenHead::default()),
+            busy: true,
+            ..Decoder::new(context)
         }
     }
 
@@ -116,9 +134,10 @@ impl Decoder {
             number += 1;
             rest = next;
         }
+        self.next_line = number;
     }
 
-    /// Ends the stream: what is still open is given out as it is.
+    /// Ends the stream: what is still open is given out as it is, a head that was kept too.
     pub fn finish(&mut self, sink: &mut impl FnMut(&Record<'_>)) {
         self.flush_all(sink);
     }
@@ -129,16 +148,21 @@ impl Decoder {
     }
 
     fn flush_all(&mut self, sink: &mut Sink<'_>) {
+        self.give_up_head(sink);
         self.flush_entry(sink);
-        for lane in 0..self.parts.len() {
-            self.flush_part(lane, sink);
+        // What is given out may open another one inside it, which is always shorter.
+        while self.open.is_some() || self.parts.iter().any(Option::is_some) {
+            self.flush_open(sink);
+            for lane in 0..self.parts.len() {
+                self.flush_part(lane, sink);
+            }
         }
-        self.flush_open(sink);
         self.settle_busy();
     }
 
     fn settle_busy(&mut self) {
-        self.busy = self.open.is_some()
+        self.busy = self.collecting()
+            || self.open.is_some()
             || self.entry.is_some()
             || self.dump
             || self.parts.iter().any(Option::is_some);

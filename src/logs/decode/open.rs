@@ -96,8 +96,10 @@ pub(super) struct Open {
 pub(super) enum OpenKind {
     /// A JSON object whose end has not come.
     Json,
-    /// A klog record with an open value, struct or quote.
+    /// A klog record with an open struct or quote.
     Klog,
+    /// A klog record with a value over several lines, each indented by a tab.
+    KlogValue,
     /// A panic or a goroutine dump.
     Dump,
 }
@@ -150,12 +152,27 @@ impl Decoder {
     }
 
     /// Keeps a record open until its end comes.
-    pub(super) fn keep(&mut self, text: &[u8], piece: &Piece<'_>, kind: OpenKind) {
+    pub(super) fn keep(
+        &mut self,
+        text: &[u8],
+        piece: &Piece<'_>,
+        kind: OpenKind,
+        sink: &mut Sink<'_>,
+    ) {
+        self.flush_open(sink);
         self.open = Some(Open {
             text: text.to_vec(),
             owned: Owned::new(piece),
             kind,
         });
+    }
+
+    /// Lines that are part of something open, which nothing was counted for yet.
+    pub(super) fn open_lines(&self) -> u64 {
+        let parts = self.parts.iter().flatten().map(|part| part.owned.lines);
+        let open = self.open.as_ref().map_or(0, |open| open.owned.lines);
+        let entry = self.entry.as_ref().map_or(0, super::Entry::lines);
+        parts.sum::<u64>() + open + entry
     }
 
     /// Adds a line to the open record, if it belongs to it.
@@ -166,6 +183,7 @@ impl Decoder {
         let (lines, bytes) = (open.owned.lines + piece.lines, open.text.len() + text.len());
         let room = match open.kind {
             OpenKind::Dump => is_dump(text) && lines <= DUMP_LINES,
+            OpenKind::KlogValue => value_line(text) && lines <= DUMP_LINES,
             _ => lines <= JOIN_LINES && bytes <= JOIN_BYTES,
         };
         if !room {
@@ -178,6 +196,18 @@ impl Decoder {
                 if bytes < JOIN_BYTES {
                     open.text.push(b'\n');
                     open.text.extend_from_slice(text);
+                }
+            }
+            OpenKind::KlogValue => {
+                let over = text.starts_with(b" >");
+                if over || bytes < JOIN_BYTES {
+                    open.text.push(b'\n');
+                    open.text.extend_from_slice(text);
+                } else {
+                    open.owned.grown = true;
+                }
+                if over && !text.ends_with(b"=<") {
+                    self.flush_open(sink);
                 }
             }
             OpenKind::Klog => {
@@ -225,8 +255,7 @@ impl Decoder {
 
 /// A quote that a line's end broke is joined without the break and the indentation.
 fn wrapped_klog(open: &mut Open, text: &[u8]) -> bool {
-    let value = memchr::memmem::rfind(&open.text, b"=<").is_some();
-    if value || open.text.ends_with(b" {") || open.text.contains(&b'\n') {
+    if open.text.ends_with(b" {") || open.text.contains(&b'\n') {
         return false;
     }
     open.text.extend_from_slice(text.trim_ascii_start());
@@ -248,6 +277,11 @@ fn join_json(open: &mut Vec<u8>, text: &[u8]) {
         open.push(b'\n');
         open.extend_from_slice(text);
     }
+}
+
+/// A line of a klog value, or its end.
+fn value_line(text: &[u8]) -> bool {
+    text.is_empty() || text.starts_with(b"\t") || text.starts_with(b" >")
 }
 
 /// Whether a panic or a goroutine dump starts here.

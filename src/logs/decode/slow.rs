@@ -5,6 +5,7 @@ use memchr::memchr;
 use crate::logs::format::json::{Completeness, completeness};
 use crate::logs::format::object::{self, Object, Stream, Wrapped};
 use crate::logs::format::{Parsed, Reference, capnslog, klog, parse_text, starts_record, zap};
+use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level};
 use crate::logs::timestamp::{TimeCache, YearFrom};
 use crate::logs::wrapper::{self, clean, salvage, syslog};
@@ -18,6 +19,13 @@ const LAYERS: u8 = 12;
 
 impl Decoder {
     pub(super) fn slow(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) {
+        if self.collecting() && self.collect(line, number, sink) {
+            return;
+        }
+        self.line(line, number, sink);
+    }
+
+    pub(super) fn line(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) {
         if self.in_entry(line, number, sink) {
             self.settle_busy();
             return;
@@ -125,6 +133,11 @@ impl Decoder {
     ) {
         self.flush_open(sink);
         let text = text.trim_ascii_end();
+        // etcd's own form inside some wrapper: its fields then start after the head, as always.
+        if let Some(parsed) = self.single_zap(text) {
+            self.emit(parsed, &piece, true, sink);
+            return;
+        }
         let end = if object::is_audit(text) && text.ends_with(b"}") {
             Some(text.len())
         } else {
@@ -138,7 +151,7 @@ impl Decoder {
             if piece.last || piece.outer.cut {
                 self.object(text, piece, layer, sink);
             } else {
-                self.keep(text, &piece, OpenKind::Json);
+                self.keep(text, &piece, OpenKind::Json, sink);
             }
             return;
         };
@@ -167,6 +180,10 @@ impl Decoder {
                 sink,
             );
             self.unwrap(rest, Piece { lines: 0, ..piece }, layer + 1, sink);
+            return;
+        }
+        if let Some(parsed) = self.single_zap(text) {
+            self.emit(parsed, &piece, true, sink);
             return;
         }
         match object::classify(text, &mut self.cache) {
@@ -205,7 +222,6 @@ impl Decoder {
             piece.package = wrapped.package;
         }
         piece.syslog |= wrapped.journal;
-        piece.last = false;
         let line = object::line_of(wrapped.text);
         let mut text: &[u8] = &line;
         let ended = text.ends_with(b"\n");
@@ -275,10 +291,16 @@ impl Decoder {
             return;
         }
         if starts_dump(bare) {
-            self.keep(bare, &piece, OpenKind::Dump);
+            if piece.last {
+                let mut parsed = Parsed::bare(Encoding::Bare, text);
+                parsed.level = Level::Fatal;
+                self.emit(parsed, &piece, true, sink);
+            } else {
+                self.keep(bare, &piece, OpenKind::Dump, sink);
+            }
             return;
         }
-        if layer < LAYERS && self.salvaged(bare, piece, layer, sink) {
+        if layer < LAYERS && wrapper::may_hold(bare) && self.salvaged(bare, piece, layer, sink) {
             return;
         }
         // capnslog that talks to the journal itself leaves time, level and package to its fields.
@@ -304,7 +326,12 @@ impl Decoder {
     ) {
         match parsed.encoding {
             Encoding::Klog if !piece.last && !piece.outer.cut && klog::goes_on(text) => {
-                self.keep(text, &piece, OpenKind::Klog);
+                let kind = if text.ends_with(b"=<") {
+                    OpenKind::KlogValue
+                } else {
+                    OpenKind::Klog
+                };
+                self.keep(text, &piece, kind, sink);
             }
             Encoding::Capnslog if layer < LAYERS => match capnslog::glued(text) {
                 Some(at) => {
@@ -339,7 +366,7 @@ impl Decoder {
     /// Takes the lines of journal entries in export and verbose form.
     fn in_entry(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) -> bool {
         if let Some(entry) = &mut self.entry {
-            if entry.take(line) {
+            if entry.take(line, &mut self.cache) {
                 return true;
             }
             self.flush_entry(sink);
@@ -377,12 +404,12 @@ fn is_cut(text: &[u8]) -> bool {
         let request = text.ends_with(b" >") || text.ends_with(b">>");
         return !request || text.first() == Some(&b'{');
     }
-    if text.ends_with("…".as_bytes()) || memchr::memmem::find(text, " … ".as_bytes()).is_some()
-    {
+    if needle::ELLIPSIS.is_in(text) {
         return true;
     }
     // `Throttling request took ...t=32s`: the middle was elided.
-    memchr::memmem::find(text, b" ...")
+    needle::DOTS
+        .find(text)
         .is_some_and(|at| text.get(at + 4).is_some_and(u8::is_ascii_alphanumeric))
 }
 

@@ -84,8 +84,14 @@ fn head(text: &[u8]) -> Option<Head> {
     let (time, taken) = slashed(text)?;
     let rest = text.get(taken..)?.strip_prefix(b" ")?;
     let (level, len) = word(rest).unwrap_or((Level::Unknown, 0));
+    // grpc-go from 1.5x on: `2026/11/21 20:50:00 WARNING: [core] [Server #3] grpc: …`.
+    let encoding = if len > 0 {
+        Encoding::GrpcText
+    } else {
+        Encoding::Bare
+    };
     Some(Head {
-        encoding: Encoding::Bare,
+        encoding,
         level,
         time: Some(time),
         len: taken + 1 + len,
@@ -142,6 +148,15 @@ mod tests {
             (
                 "ERROR: 2023/05/14 16:47:45 [core] grpc: x",
                 (Encoding::GrpcText, Level::Error, "[core] grpc: x", true),
+            ),
+            (
+                "2026/11/21 20:50:00 WARNING: [core] [Server #3] grpc: x",
+                (
+                    Encoding::GrpcText,
+                    Level::Warn,
+                    "[core] [Server #3] grpc: x",
+                    true,
+                ),
             ),
             (
                 "[WARNING] Deprecated flag",

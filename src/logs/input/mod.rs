@@ -3,12 +3,51 @@
 //! A stream is what one writer wrote: a container with its restarts and rotations, a unit, a
 //! file. Its files are in time order, and no file is in two places, whatever links lead to it.
 
-use std::path::PathBuf;
+mod host;
+mod name;
+mod sniff;
+mod walk;
+
+use std::path::{Path, PathBuf};
 
 use crate::clock::Timestamp;
 use crate::formats::inflate::Compression;
 
+use crate::target::HostRoot;
+
 use super::event::Component;
+
+/// Plans what to read: files, folders (recursively) and `-` for standard input; without any, what
+/// the host under `root` keeps. Files that were last changed before `since` are passed over,
+/// except those that were named.
+pub fn plan(paths: &[PathBuf], root: &HostRoot, since: Option<Timestamp>) -> Plan {
+    let mut walk = walk::Walk::new(since);
+    if paths.is_empty() {
+        host::add(&mut walk, root, since);
+    }
+    for path in paths {
+        if path == Path::new("-") {
+            walk.stream(stdin());
+        } else {
+            walk.path(path, true);
+        }
+    }
+    walk.finish()
+}
+
+fn stdin() -> Stream {
+    Stream {
+        id: "-".to_owned(),
+        files: vec![LogFile {
+            name: "-".to_owned(),
+            source: Source::Stdin,
+            size: 0,
+            modified: None,
+            compression: None,
+        }],
+        ..Stream::default()
+    }
+}
 
 /// What is to be read.
 #[derive(Clone, Debug, Default)]
@@ -155,3 +194,6 @@ pub(super) fn open(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     #[expect(clippy::disallowed_methods, reason = "paths that the user named")]
     std::fs::File::open(path)
 }
+
+#[cfg(test)]
+mod tests;

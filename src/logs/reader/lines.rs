@@ -67,6 +67,8 @@ impl Lines {
             let len = match source.read(room) {
                 Ok(len) => len,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+                // Nothing yet: what is here stays.
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => return Err(err),
                 Err(err) => {
                     self.error = Some(err);
                     0

@@ -6,6 +6,7 @@
 //! printed by a command is read in sequence, with its inflation on a thread of its own.
 
 mod cut;
+pub mod follow;
 mod lines;
 mod pipe;
 

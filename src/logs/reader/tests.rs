@@ -1,1 +1,342 @@
 //! Reading files of every kind.
+#![expect(
+    clippy::string_slice,
+    reason = "the texts are ASCII, and a panic is a failure"
+)]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::follow::{Follower, From};
+use super::*;
+use crate::logs::decode::{DecodeContext, Decoder};
+use crate::logs::record::Record;
+
+fn small() -> ReadOptions {
+    ReadOptions {
+        buffer: 64,
+        max_line: 256,
+        cut_line: 100,
+        ..ReadOptions::default()
+    }
+}
+
+fn read(
+    file: &LogFile,
+    chunk: Chunk,
+    options: &ReadOptions,
+) -> (Vec<u8>, ReadStats, Option<String>) {
+    let mut all = Vec::new();
+    let mut reader = open(file, chunk, options, Vec::new()).expect("opens");
+    let mut torn = false;
+    let err = loop {
+        match reader.next_block() {
+            Ok(Some(block)) => {
+                assert!(!torn, "only the last line may lack its newline");
+                torn = !block.bytes.ends_with(b"\n");
+                all.extend_from_slice(block.bytes);
+            }
+            Ok(None) => break None,
+            Err(err) => break Some(err.to_string()),
+        }
+    };
+    (all, reader.stats(), err)
+}
+
+fn file(dir: &Path, name: &str, bytes: &[u8]) -> LogFile {
+    let path = dir.join(name);
+    fs::write(&path, bytes).expect("writes");
+    LogFile::open_path(path).expect("opens")
+}
+
+/// A log of mixed lines, as a runtime writes it, with split lines of both outputs.
+fn mixed(count: usize) -> String {
+    let mut lines = Vec::new();
+    for n in 0..count {
+        let time = format!("2026-11-20T19:06:{:02}.{:06}Z", n / 1000 % 60, n % 1000);
+        let zap = format!(
+            r#"{{"level":"warn","ts":"{time}","caller":"a.go:{n}","msg":"slow","took":"{n}ms"}}"#
+        );
+        let klog = format!(
+            "I1120 19:06:00.{:06}       1 trace.go:205] Trace[{n}]: \"List\" (total time: 1ms):",
+            n % 1000
+        );
+        let cri = |stream: &str, flag: &str, line: &str| format!("{time} {stream} {flag} {line}\n");
+        match n % 7 {
+            0 => lines.push(cri("stderr", "F", &zap)),
+            1 => {
+                lines.push(cri("stderr", "P", &zap[..40]));
+                lines.push(cri("stdout", "F", &zap));
+                lines.push(cri("stderr", "F", &zap[40..]));
+            }
+            2 => {
+                lines.push(cri("stderr", "F", &klog));
+                lines.push(cri("stderr", "F", &format!("Trace[{n}]: [1ms] [1ms] END")));
+            }
+            3 => {
+                lines.push(cri("stderr", "F", &format!("{klog} \"x\" a=<")));
+                lines.push(cri("stderr", "F", "\tone"));
+                lines.push(cri("stderr", "F", " >"));
+            }
+            4 => lines.push(format!(
+                "{{\n  \"level\": \"warn\",\n  \"msg\": \"pretty {n}\"\n}}\n"
+            )),
+            5 => lines.push(
+                "panic: x\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:1 +0x1\n".to_owned(),
+            ),
+            _ => lines.push(format!("{zap}\n")),
+        }
+    }
+    lines.concat()
+}
+
+fn decode(file: &LogFile, chunks: &[Chunk], options: &ReadOptions) -> (Vec<String>, u64) {
+    let mut records = Vec::new();
+    let mut base = 0;
+    for chunk in chunks {
+        let mut decoder = Decoder::new(DecodeContext { reference: None });
+        let mut sink = |record: &Record<'_>| {
+            let text = format!("{:?} {:?}", record.msg, record.outer.time);
+            records.push(format!(
+                "{}-{} {text}",
+                record.line + base,
+                record.line_end + base
+            ));
+        };
+        let mut reader = open(file, *chunk, options, Vec::new()).expect("opens");
+        let mut line = 1;
+        while let Some(block) = reader.next_block().expect("reads") {
+            decoder.block(block.bytes, line, &mut sink);
+            line = decoder.counts().lines + 1;
+        }
+        decoder.finish(&mut sink);
+        base += decoder.counts().lines;
+    }
+    (records, base)
+}
+
+#[test]
+fn chunks_of_any_length_give_the_same_records() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = mixed(700);
+    let file = file(dir.path(), "0.log", text.as_bytes());
+    let options = ReadOptions {
+        buffer: 1000,
+        ..ReadOptions::default()
+    };
+    let whole = decode(&file, &[Chunk::WHOLE], &options);
+    assert!(whole.0.len() > 600);
+    for length in [777, 4096, 10_001, 65_536] {
+        let chunks = chunks_of(&file, length);
+        assert!(chunks.len() > 1);
+        assert_eq!(decode(&file, &chunks, &options), whole, "{length}");
+    }
+}
+
+#[test]
+fn a_file_without_a_safe_place_is_one_chunk() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = "no record at all\n".repeat(5000);
+    let file = file(dir.path(), "x.log", text.as_bytes());
+    let chunks = chunks_of(&file, 1000);
+    let mut bytes = Vec::new();
+    for chunk in chunks {
+        bytes.push(read(&file, chunk, &ReadOptions::default()).0.len());
+    }
+    assert_eq!(bytes.iter().sum::<usize>(), text.len());
+    assert_eq!(bytes[0], text.len());
+}
+
+#[test]
+fn no_byte_is_lost_or_read_twice() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, text) in [
+        ("empty", ""),
+        ("one", "x"),
+        ("two", "x\ny"),
+        ("blank", "\n\n\n"),
+    ] {
+        let file = file(dir.path(), name, text.as_bytes());
+        let (all, stats, err) = read(&file, Chunk::WHOLE, &small());
+        assert_eq!(
+            (&*all, stats.bytes, err),
+            (text.as_bytes(), text.len() as u64, None)
+        );
+    }
+}
+
+#[test]
+fn lines_over_the_limit_keep_their_beginning() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let long = "y".repeat(5000);
+    let text = format!("first\n{long}\n{}\nlast\n", "z".repeat(200));
+    let file = file(dir.path(), "long.log", text.as_bytes());
+    let (all, stats, _) = read(&file, Chunk::WHOLE, &small());
+    let want = format!("first\n{}\n{}\nlast\n", "y".repeat(100), "z".repeat(200));
+    assert_eq!(String::from_utf8_lossy(&all), want);
+    assert_eq!((stats.cut_lines, stats.skipped_bytes), (1, 4900));
+    let mut reader = open(&file, Chunk::WHOLE, &small(), Vec::new()).expect("opens");
+    let mut offset = 0;
+    while let Some(block) = reader.next_block().expect("reads") {
+        let at = usize::try_from(block.offset).expect("small");
+        let same = text.as_bytes()[at..].starts_with(&block.bytes[..block.bytes.len() - 1]);
+        assert!(same && block.offset >= offset);
+        offset = block.offset;
+    }
+    // The last line, long and without its end.
+    let file = self::file(dir.path(), "end.log", long.as_bytes());
+    let (all, stats, _) = read(&file, Chunk::WHOLE, &small());
+    assert_eq!(
+        (all.len(), stats.cut_lines, stats.skipped_bytes),
+        (100, 1, 4900)
+    );
+}
+
+#[test]
+fn compressed_files_give_all_before_their_damage() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = mixed(3000);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).expect("writes");
+    let gzip = encoder.finish().expect("finishes");
+    // By magic: the name says nothing.
+    let whole = file(dir.path(), "0.log", &gzip);
+    assert_eq!(chunks_of(&whole, 10), [Chunk::WHOLE]);
+    let (all, stats, err) = read(&whole, Chunk::WHOLE, &ReadOptions::default());
+    assert!(all == text.as_bytes() && err.is_none());
+    assert_eq!(stats.bytes_read, gzip.len() as u64);
+    let torn = file(dir.path(), "1.log.gz", &gzip[..gzip.len() / 2]);
+    let (all, _, err) = read(&torn, Chunk::WHOLE, &ReadOptions::default());
+    assert!(all.len() > text.len() / 4 && text.as_bytes().starts_with(&all));
+    assert_eq!(err.as_deref(), Some("gzip: ends in the middle"));
+    let zstd = file(
+        dir.path(),
+        "2.log",
+        &zstd::encode_all(text.as_bytes(), 1).expect("encodes"),
+    );
+    assert!(read(&zstd, Chunk::WHOLE, &ReadOptions::default()).0 == text.as_bytes());
+}
+
+#[test]
+fn a_reader_that_stops_early_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let zeros = vec![b'\n'; 8 << 20];
+    let zstd = file(
+        dir.path(),
+        "x.log",
+        &zstd::encode_all(&zeros[..], 1).expect("encodes"),
+    );
+    let mut reader = open(&zstd, Chunk::WHOLE, &ReadOptions::default(), Vec::new()).expect("opens");
+    assert!(reader.next_block().expect("reads").is_some());
+}
+
+#[test]
+fn a_command_is_read_and_its_failure_told() {
+    let command = |argv: &[&str]| LogFile {
+        name: "command".to_owned(),
+        source: Source::Command(argv.iter().map(|arg| (*arg).to_owned()).collect()),
+        size: 0,
+        modified: None,
+        compression: None,
+    };
+    let (all, _, err) = read(
+        &command(&["printf", "%s\\n", "a b; c"]),
+        Chunk::WHOLE,
+        &small(),
+    );
+    assert_eq!((&*all, err), (&b"a b; c\n"[..], None));
+    let (_, _, err) = read(
+        &command(&["ls", "/no/such/path/here"]),
+        Chunk::WHOLE,
+        &small(),
+    );
+    assert!(err.is_some_and(|err| err.contains("/no/such/path/here")));
+    assert!(
+        open(
+            &command(&["no-such-program-here"]),
+            Chunk::WHOLE,
+            &small(),
+            Vec::new()
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn a_file_rotated_away_is_found_by_its_inode() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let found = file(dir.path(), "0.log", b"old\n");
+    fs::rename(dir.path().join("0.log"), dir.path().join("0.log.1")).expect("renames");
+    fs::write(dir.path().join("0.log"), "new\n").expect("writes");
+    assert_eq!(read(&found, Chunk::WHOLE, &small()).0, b"old\n");
+    fs::remove_file(dir.path().join("0.log.1")).expect("removes");
+    assert!(open(&found, Chunk::WHOLE, &small(), Vec::new()).is_err());
+}
+
+#[test]
+fn truncation_while_reading_ends_the_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = mixed(700);
+    let found = file(dir.path(), "0.log", text.as_bytes());
+    let chunks = chunks_of(&found, 20_000);
+    let mut reader = open(&found, chunks[1], &small(), Vec::new()).expect("opens");
+    assert!(reader.next_block().expect("reads").is_some());
+    fs::File::options()
+        .write(true)
+        .open(dir.path().join("0.log"))
+        .expect("opens")
+        .set_len(0)
+        .expect("truncates");
+    while reader.next_block().expect("reads").is_some() {}
+    assert!(reader.stats().truncated);
+}
+
+#[test]
+fn following_sees_growth_rotation_and_truncation() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("etcd.log");
+    let found = file(dir.path(), "etcd.log", b"before\n");
+    let append = |text: &str| {
+        let mut file = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .expect("opens");
+        file.write_all(text.as_bytes()).expect("writes");
+    };
+    let mut follower = Follower::new(&found, From::End, &small()).expect("opens");
+    let mut next = || {
+        follower
+            .poll()
+            .expect("polls")
+            .map(|block| String::from_utf8_lossy(block.bytes).into_owned())
+    };
+    assert_eq!(next(), None);
+    append("one\nhal");
+    assert_eq!(next().as_deref(), Some("one\n"));
+    assert_eq!(next(), None);
+    append("f\n");
+    assert_eq!(next().as_deref(), Some("half\n"));
+    append("torn");
+    fs::rename(&path, dir.path().join("etcd.log.1")).expect("renames");
+    assert_eq!(next(), None);
+    append("new\n");
+    assert_eq!(next().as_deref(), Some("torn\n"));
+    assert_eq!(next().as_deref(), Some("new\n"));
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .expect("opens")
+        .set_len(0)
+        .expect("truncates");
+    append("x\n");
+    assert_eq!(next().as_deref(), Some("x\n"));
+    assert_eq!(next(), None);
+    assert_eq!(follower.generation(), 2);
+    let stop = AtomicBool::new(true);
+    assert!(follower.next_block(&stop).expect("polls").is_none());
+    append("y\n");
+    assert!(follower.next_block(&stop).expect("polls").is_some());
+}

@@ -3,7 +3,7 @@
 //! etcd prints protobuf text inside hand-written frames: `key:"/registry/pods/"
 //! range_end:"/registry/pods0" limit:500 `. Up to 3.6 sub-messages stand in `<…>`, from 3.7 in
 //! `{…}` with one or two spaces between fields. The text is then quoted once more (`%q`, a JSON
-//! string), and a wrapper may quote it again or cut it anywhere. [`token`] reads all of this
+//! string), and a wrapper may quote it again or cut it anywhere. `token` reads all of this
 //! without undoing the quoting first, so that keys borrow from the line.
 
 mod parse;

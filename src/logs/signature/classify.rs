@@ -1,7 +1,7 @@
 //! From a record to an event.
 
-use crate::logs::event::{Event, Response};
-use crate::logs::record::Record;
+use crate::logs::event::{Component, Event, Response};
+use crate::logs::record::{Encoding, Record};
 
 use super::types::{Extractor, Signature};
 use super::{api, dispatch, extract, requests};
@@ -24,7 +24,7 @@ pub fn classify<'a>(record: &'a Record<'a>, detail: Detail) -> Option<Event<'a>>
         Extractor::Fields => extract::fields(&mut event, record, &found, detail),
         Extractor::Around => extract::around(&mut event, record, &found, detail),
         Extractor::Apply => {
-            if !requests::apply(&mut event, record, detail) {
+            if !requests::apply(&mut event, record) {
                 return None;
             }
         }
@@ -61,7 +61,11 @@ fn new_event<'a>(record: &Record<'a>, signature: &'static Signature) -> Event<'a
         time_source: record.time_source,
         encoding: record.encoding,
         level: record.level,
-        component: signature.component,
+        component: match (signature.component, record.encoding) {
+            // An etcd server never writes klog: this is another program that quotes it.
+            (Component::Etcd, Encoding::Klog | Encoding::KlogJson) => Component::Unknown,
+            (component, _) => component,
+        },
         repeats: record.repeats,
         took_ns: None,
         expected_ns: None,

@@ -1,6 +1,6 @@
 //! etcd: space, compaction, defragmentation, snapshots, corruption.
 
-use crate::logs::event::Component::Etcd;
+use crate::logs::event::Component::{Etcd, Unknown};
 use crate::logs::record::Level::{Error as Err, Fatal, Info, Notice, Warn};
 
 use super::types::How::{Find, Msg, Text};
@@ -325,7 +325,7 @@ pub(super) static TABLE: &[Signature] = &[
         &[field("took", Took, "")],
     ),
     row(
-        "disk-full", Etcd, Fatal, Fault, "all",
+        "disk-full", Unknown, Fatal, Fault, "all",
         "The file system is full.",
         &[form(Find("no space left on device"), "2019-11-21 19:34:28.934183 C | etcdserver: create wal error: write /var/lib/etcd/member/wal/0.tmp: no space left on device")],
         &[ERROR],

@@ -17,29 +17,28 @@ use crate::units::parse_go_duration;
 use super::classify::Detail;
 use super::dispatch::Found;
 use super::extract;
+use super::nanos::nanos;
 
 /// Slow apply, failed apply, and the frames of patched servers that log every request. False
 /// when a text only begins like one.
-pub(super) fn apply<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) -> bool {
+pub(super) fn apply<'a>(event: &mut Event<'a>, record: &'a Record<'a>) -> bool {
     if matches!(record.encoding, Encoding::ZapJson | Encoding::ZapConsole) {
         apply_fields(event, record);
         return true;
     }
-    apply_text(event, &record.msg, detail)
+    apply_text(event, &record.msg)
 }
 
 fn apply_fields<'a>(event: &mut Event<'a>, record: &'a Record<'a>) {
     let mut read_only = false;
     for (name, value) in record.fields.iter() {
         match name {
-            b"took" => event.took_ns = value.duration_ns(),
-            b"expected-duration" => event.expected_ns = value.duration_ns(),
+            b"took" => event.took_ns = nanos(&value),
+            b"expected-duration" => event.expected_ns = nanos(&value),
             b"prefix" => read_only = value.raw.starts_with(b"read-only range"),
             b"request" => event.request = request_of(&value),
-            b"response" => {
-                if value.kind != ValueKind::Torn {
-                    event.response = parse_response(value.raw);
-                }
+            b"response" if value.kind != ValueKind::Torn => {
+                event.response = parse_response(value.raw);
             }
             b"error" => event.error = Some(extract::clip(value.text_lossy())),
             _ => {}
@@ -59,7 +58,7 @@ fn request_of<'a>(value: &Value<'a>) -> Option<Request<'a>> {
 }
 
 /// `PREFIXrequest "REQ" with result "RES" took too long (D) to execute`.
-fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8], _detail: Detail) -> bool {
+fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8]) -> bool {
     if let Some(rest) = msg.strip_prefix(b"failed to apply request,took ") {
         failed_unquoted(event, rest);
         return true;
@@ -73,7 +72,7 @@ fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8], _detail: Detail) -> bool
     let Some(end) = closing_quote(body) else {
         // Cut inside the request.
         event.request = Some(parse_request(body));
-        return !body.is_empty();
+        return is_known(event);
     };
     let (request, mut rest) = body.split_at(end);
     rest = rest.get(1..).unwrap_or_default();
@@ -111,8 +110,15 @@ fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8], _detail: Detail) -> bool
         let error = rest.get(at + 9..).unwrap_or_default();
         event.error = Some(extract::clip(String::from_utf8_lossy(error)));
     }
-    // `request "` alone is not enough to know a slow request.
-    result.is_some() || took.is_some() || rest.is_empty()
+    // Other programs begin their lines with `request "` too.
+    result.is_some() || took.is_some() || (rest.is_empty() && is_known(event))
+}
+
+fn is_known(event: &Event<'_>) -> bool {
+    event
+        .request
+        .as_ref()
+        .is_some_and(|request| request.operation != Operation::Unknown)
 }
 
 /// The end of a line whose beginning was lost: `nt:1 size:518" took too long (395ms) to execute`.
@@ -122,10 +128,11 @@ fn apply_tail<'a>(event: &mut Event<'a>, msg: &'a [u8]) -> bool {
         return false;
     };
     let (before, after) = msg.split_at(at);
-    event.took_ns = after
-        .get(MARK.len()..)
-        .and_then(|took| until(took, b")"))
-        .and_then(parse_go_duration);
+    let after = after.get(MARK.len()..).unwrap_or_default();
+    let Some(took) = until(after, b") to execute") else {
+        return false;
+    };
+    event.took_ns = parse_go_duration(took);
     if let Some(at) = memmem::rfind(before, b"size:") {
         event.response.size = parse_response(before.get(at..).unwrap_or_default()).size;
     }
@@ -171,7 +178,7 @@ pub(super) fn stats<'a>(
         .map(|(name, raw)| (name.as_bytes(), plain(raw)));
     for (name, value) in captured.chain(record.fields.iter()) {
         match name {
-            b"time spent" => event.took_ns = value.duration_ns(),
+            b"time spent" => event.took_ns = nanos(&value),
             b"remote" => {
                 event.client = Some(value.text_lossy()).filter(|client| !client.is_empty());
             }
@@ -248,7 +255,7 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
     for (name, value) in record.fields.iter() {
         match name {
             b"operation" => operation = value.raw,
-            b"duration" => event.took_ns = value.duration_ns(),
+            b"duration" => event.took_ns = nanos(&value),
             b"detail" => text = Some(value.bytes()),
             b"steps" => steps = read_steps(value.raw),
             _ => {}

@@ -1,6 +1,6 @@
 //! Terminal colours, control characters and rsyslog's escapes for them.
 
-use memchr::memmem;
+use crate::logs::needle;
 
 /// The text without terminal escapes (`ESC[31m`, `ESC]0;…BEL`), added to a buffer.
 pub fn strip_ansi(text: &[u8], out: &mut Vec<u8>) {
@@ -29,7 +29,7 @@ pub fn strip_ansi(text: &[u8], out: &mut Vec<u8>) {
 
 /// Whether rsyslog replaced control characters in this text (`#011` for a tab).
 pub fn has_octal(text: &[u8]) -> bool {
-    memmem::find(text, b"#011").is_some() || memmem::find(text, b"#033[").is_some()
+    memchr::memchr(b'#', text).is_some() && (needle::TAB.is_in(text) || needle::ESCAPE.is_in(text))
 }
 
 /// Undoes rsyslog's `#011`, `#012`, `#015` and `#033`.
@@ -56,13 +56,14 @@ pub fn undo_octal(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The text without what stands before it by accident: a byte order mark, `^C` as the terminal
-/// shows it, and control characters.
+/// shows it, and control characters. Zeros stay: they are the lengths of a journal export's
+/// binary fields, or the hole that a power cut left, whose line is salvaged.
 pub fn strip_start(text: &[u8]) -> &[u8] {
     let mut text = text;
     loop {
         text = match text {
             [0xef, 0xbb, 0xbf, rest @ ..] | [b'^', b'C' | b'Z' | b'D' | b'\\', rest @ ..] => rest,
-            [0x00..=0x08 | 0x0e..=0x1a | 0x1c..=0x1f, rest @ ..] => rest,
+            [0x01..=0x08 | 0x0e..=0x1a | 0x1c..=0x1f, rest @ ..] => rest,
             _ => return text,
         };
     }

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 
 use super::format::object::Stream;
 use super::format::starts_record;
+use super::needle;
 use super::record::Level;
 use super::timestamp::TimeCache;
 
@@ -67,6 +68,22 @@ fn peel_any<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peel
     cri::peel(text, cache)
         .or_else(|| syslog::peel(text, cache))
         .or_else(|| prefix::peel(text, cache, depth))
+}
+
+/// Whether a record could stand somewhere in the middle of a text: nearly all have a time of day
+/// or an object. Spares most lines of other programs the search for it.
+pub(crate) fn may_hold(text: &[u8]) -> bool {
+    let digit = |at: Option<usize>| {
+        at.and_then(|at| text.get(at))
+            .is_some_and(u8::is_ascii_digit)
+    };
+    // `12:34` and, with the hour cut off, `:41.942121`.
+    let clock = |at: usize| digit(at.checked_sub(1)) && digit(Some(at + 1));
+    memchr::memchr(b'{', text).is_some()
+        || memchr::memchr_iter(b':', text).any(clock)
+        || needle::BAR.is_in(text)
+        || needle::MSG.is_in(text)
+        || needle::TRACE.is_in(text)
 }
 
 /// Whether what follows a loose prefix is worth taking the prefix off: a record, or a wrapper of

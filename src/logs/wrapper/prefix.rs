@@ -5,15 +5,20 @@ use memchr::{memchr, memmem};
 
 use crate::logs::timestamp::TimeCache;
 
-use super::{Peeled, plausible};
+use super::{Peeled, may_hold, plausible};
 
 /// Longest prefix that is believed.
 const PREFIX_MAX: usize = 512;
 
 /// Takes one prefix off.
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
-    stamped(text, cache, depth)
-        .or_else(|| bracketed(text, cache, depth))
+    if let Some(peeled) = stamped(text, cache, depth) {
+        return Some(peeled);
+    }
+    if !may_hold(text) {
+        return None;
+    }
+    bracketed(text, cache, depth)
         .or_else(|| columns(text, cache, depth))
         .or_else(|| coloned(text, cache, depth))
         .or_else(|| worded(text, cache, depth))

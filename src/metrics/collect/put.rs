@@ -111,7 +111,9 @@ impl<'a> Putter<'a> {
         } else {
             self.absent(metric)
         };
-        self.put(key, value.filter(|v| v.is_finite()), false, || why);
+        // What a process did between the last scrape and its end is not counted.
+        let restarted = self.line.columns.iter().any(|column| column.restarted);
+        self.put(key, value.filter(|v| v.is_finite()), restarted, || why);
     }
 
     /// A counter's rise.

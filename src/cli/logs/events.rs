@@ -1,0 +1,53 @@
+//! `logs --emit events`: JSON Lines.
+
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::logs::emit::{Redact, emit};
+use crate::logs::input::Plan;
+use crate::logs::scan::ScanOptions;
+
+use super::super::common::Session;
+use super::Args;
+use super::redact::Redactor;
+
+impl Redact for Redactor {
+    fn name(&self, text: &str) -> String {
+        Redactor::name(self, text)
+    }
+    fn text(&self, text: &str) -> String {
+        Redactor::text(self, text)
+    }
+    fn key(&self, key: &str, namespace: Option<&str>, name: Option<&str>) -> String {
+        Redactor::key(self, key, namespace, name)
+    }
+    fn is_on(&self) -> bool {
+        Redactor::is_on(self)
+    }
+}
+
+/// Writes the events.
+pub(super) fn run(
+    args: &Args,
+    session: &mut Session<'_>,
+    plan: &Plan,
+    options: &ScanOptions,
+) -> Result<Exit, Error> {
+    let redactor = Redactor::new(args.redact);
+    let stop = session.stop.clone();
+    let done = emit(plan, options, args.follow, &redactor, session.out, &stop)?;
+    if let Some(exit) = session.stopped() {
+        return Ok(exit);
+    }
+    let mut bad = done.bad.len();
+    for (name, why) in &done.bad {
+        session.note(&format!("{name}: {why}"));
+    }
+    for problem in &plan.problems {
+        session.note(&format!("{}: {}", problem.path, problem.why));
+        bad += usize::from(problem.named);
+    }
+    if bad > 0 && (done.good == 0 || session.strict) {
+        return Ok(Exit::Incomplete);
+    }
+    Ok(Exit::Clean)
+}

@@ -1,0 +1,271 @@
+//! `logs`: what the control plane's logs say about its load and its troubles.
+
+mod build;
+mod events;
+mod redact;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::logs::event::Component;
+use crate::logs::input::{Plan, Stream, plan};
+use crate::logs::scan::{ScanOptions, scan};
+use crate::logs::summary::Summary;
+use crate::render;
+use crate::target::HostRoot;
+
+use super::common::{Format, Session, parse_time};
+use redact::Redactor;
+
+/// What the load table has a row for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// resource.group
+    #[default]
+    Resource,
+    /// List, get, count poll, …
+    Shape,
+    /// Namespace
+    Namespace,
+    /// Client address
+    Client,
+    /// Key prefix
+    Prefix,
+}
+
+/// What rows are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// Seconds of slow requests
+    #[default]
+    Slow,
+    /// Requests
+    Requests,
+    /// LISTs
+    Lists,
+    /// Writes
+    Writes,
+    /// Objects returned
+    Items,
+    /// Bytes returned
+    Bytes,
+    /// 99th percentile of the duration
+    P99,
+    /// Longest request
+    Max,
+    /// Name
+    Name,
+}
+
+/// What to write line by line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Emit {
+    /// One JSON object per recognised record
+    Events,
+}
+
+/// Without a path, so much of the past is read: six hours.
+const DEFAULT_WINDOW_US: i64 = 6 * 3600 * 1_000_000;
+
+/// Words that people search for.
+const GREP_WORDS: [&str; 6] = [
+    "events",
+    "pods",
+    "configmap",
+    "deployments",
+    "leases",
+    "nodes",
+];
+
+/// Arguments of `logs`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files and folders; `-` is standard input. Without any: this node's logs of the last 6 h
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Leave out records before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub since: Option<Timestamp>,
+    /// Leave out records after this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub until: Option<Timestamp>,
+    /// Only this component: etcd, apiserver, kcm, scheduler, kubelet, controller
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub component: Vec<String>,
+    /// Where this node's files hang, such as /host in a debug pod
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Write what is recognised line by line, as JSON Lines
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub emit: Option<Emit>,
+    /// With --emit: go on as the files grow
+    #[arg(long, requires = "emit")]
+    pub follow: bool,
+    /// What rows are sorted by
+    #[arg(long, value_enum, default_value_t, value_name = "COLUMN")]
+    pub sort: Sort,
+    /// Rows to show; 0 shows all
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub top: usize,
+    /// What the table has a row for
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub by: By,
+    /// Also show what `grep -ic WORD` would have said; without words, the usual six
+    #[arg(long, num_args = 0.., value_name = "WORD")]
+    pub compare_grep: Option<Vec<String>>,
+    /// Hash names and namespaces
+    #[arg(long)]
+    pub redact: bool,
+    /// Save what was found, for --merge
+    #[arg(long, value_name = "FILE")]
+    pub save_summary: Option<PathBuf>,
+    /// Merge saved summaries (and what PATH holds, if given)
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub merge: Vec<PathBuf>,
+    /// Threads; 0 stands for as many as there are processors
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub threads: usize,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
+    let root = match &args.root {
+        Some(path) => HostRoot::new(path),
+        None => HostRoot::live(),
+    };
+    let nothing_named = args.paths.is_empty() && args.merge.is_empty();
+    let now = session.clock.now();
+    let since = args
+        .since
+        .or_else(|| nothing_named.then(|| now.add_us(-DEFAULT_WINDOW_US)));
+    let mut plan = if args.paths.is_empty() && !args.merge.is_empty() {
+        Plan::default()
+    } else {
+        plan(&args.paths, &root, since)
+    };
+    if !args.component.is_empty() {
+        plan.streams
+            .retain(|stream| args.component.iter().any(|word| is_component(stream, word)));
+    }
+    let options = ScanOptions {
+        threads: args.threads,
+        since,
+        until: args.until,
+        now: Some(now),
+        grep: match &args.compare_grep {
+            None => Vec::new(),
+            Some(words) if words.is_empty() => GREP_WORDS.map(str::to_owned).to_vec(),
+            Some(words) => words.clone(),
+        },
+        ..ScanOptions::default()
+    };
+    session.catch_signals()?;
+    if args.emit.is_some() {
+        return events::run(args, session, &plan, &options);
+    }
+    let mut summary = scan(&plan, &options, &session.stop);
+    for path in &args.merge {
+        summary.merge(load(path)?);
+    }
+    if let Some(path) = &args.save_summary {
+        save(&summary, path)?;
+    }
+    let mut report = build::report(&summary, args, &Redactor::new(args.redact));
+    if nothing_named {
+        report.notes.insert(
+            0,
+            "No PATH was given: this node's logs of the last 6 h (`--since` changes that)."
+                .to_owned(),
+        );
+    }
+    if session.format == Format::Json {
+        session.json(&report)?;
+    } else {
+        let by = match args.by {
+            By::Resource => render::LoadBy::Resource,
+            By::Shape => render::LoadBy::Shape,
+            By::Namespace => render::LoadBy::Namespace,
+            By::Client => render::LoadBy::Client,
+            By::Prefix => render::LoadBy::Prefix,
+        };
+        render::logs(session.out, session.terminal, &report, by, args.top)?;
+    }
+    exit(&summary, nothing_named, session)
+}
+
+/// The exit code, or the error of a run that could read nothing at all.
+fn exit(summary: &Summary, nothing_named: bool, session: &Session<'_>) -> Result<Exit, Error> {
+    if let Some(exit) = session.stopped() {
+        return Ok(exit);
+    }
+    let mut bad = 0;
+    for problem in &summary.problems {
+        session.note(&format!("{}: {}", problem.path, problem.why));
+        bad += u64::from(problem.named);
+    }
+    let mut good = 0;
+    for file in summary.files() {
+        match &file.error {
+            Some(why) => {
+                session.note(&format!("{}: {why}", file.name));
+                bad += 1;
+                good += u64::from(file.lines > 0);
+            }
+            None => good += 1,
+        }
+    }
+    if good == 0 && bad == 0 && nothing_named {
+        return Err(Error::Nothing {
+            what: "no control-plane log was found on this node".to_owned(),
+            hint: "name a file or folder, or run as root on a control-plane node".to_owned(),
+        });
+    }
+    if bad > 0 && (good == 0 || session.strict) {
+        return Ok(Exit::Incomplete);
+    }
+    Ok(Exit::Clean)
+}
+
+/// `etcd`, `kube-apiserver` and its short forms.
+fn is_component(stream: &Stream, word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    let known = stream.component.word();
+    match stream.component {
+        // Only its records tell; better too much than nothing.
+        Component::Unknown => true,
+        Component::ControllerManager => matches!(
+            word.as_str(),
+            "kcm" | "controller-manager" | "kube-controller-manager"
+        ),
+        _ => known == word || known.strip_prefix("kube-") == Some(&word),
+    }
+}
+
+fn load(path: &Path) -> Result<Summary, Error> {
+    #[expect(clippy::disallowed_methods, reason = "a path that the user named")]
+    let file = std::fs::File::open(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Summary::load(file).map_err(|why| Error::Format {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+fn save(summary: &Summary, path: &Path) -> Result<(), Error> {
+    let write = || {
+        let mut out = io::BufWriter::new(std::fs::File::create(path)?);
+        summary.save(&mut out)?;
+        out.flush()
+    };
+    write().map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,351 @@
+//! Audit records: one per audit id, by user agent, user, verb and resource.
+//!
+//! A request writes up to three records (RequestReceived, ResponseStarted, ResponseComplete or
+//! Panic) with one id. They are joined like the lines of one etcd request. Which of them are
+//! written is the policy's choice, so no record is no proof of no request. Watches end long after
+//! they began: an end without a begin in sight is counted only where begins are not logged.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::logs::audit::{AuditRecord, ListSource, Stage};
+use crate::units::LogHistogram;
+
+use super::hash::stable_hash;
+use super::join::{Item, Joiner, LineKind, Payload};
+use super::kinds::earliest;
+use super::spark::Spark;
+use super::table::{Bounded, RowValue};
+
+/// Rows kept exactly.
+const CALLERS: usize = 1024;
+/// How many records back the begin of a request is looked for: more than an apiserver has
+/// requests in flight (kube-apiserver: --max-requests-inflight 400, mutating 200, plus watches
+/// that start).
+const REACH: u64 = 2048;
+const NONE: u32 = u32::MAX;
+/// Stands between the parts of a row's key.
+pub const SEPARATOR: char = '\u{1f}';
+
+/// Requests of one caller for one verb and resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditRow {
+    /// Requests, each once; ends of watches whose begin is not logged are apart.
+    pub requests: u64,
+    /// Ends of watches without a begin.
+    pub watch_ends: u64,
+    /// Begins of watches.
+    pub watch_begins: u64,
+    /// Answers 400 and above.
+    pub errors: u64,
+    /// Answers 404.
+    pub not_found: u64,
+    /// Answers 409.
+    pub conflicts: u64,
+    /// Answers 429.
+    pub throttled: u64,
+    /// Answers 500 and above, 504 among them.
+    pub server_errors: u64,
+    /// Answers 504.
+    pub timeouts: u64,
+    /// LISTs without a limit.
+    pub unlimited: u64,
+    /// LISTs without a resourceVersion.
+    pub rv_unset: u64,
+    /// LISTs with neither: the expensive kind.
+    pub unbounded: u64,
+    /// LISTs that etcd answered for sure (exact revision, or a later page).
+    pub from_etcd: u64,
+    /// Latency of completed requests, watches left out.
+    pub took: LogHistogram,
+    /// Time in etcd of the requests that say so (slower than 500 ms, 1.24 and later).
+    pub etcd_ns: u64,
+    /// Time of those requests.
+    pub etcd_total_ns: u64,
+    /// Time in the queues of priority and fairness, where said.
+    pub queue_ns: u64,
+    /// Earliest record.
+    pub first: Option<Timestamp>,
+    /// Latest record.
+    pub last: Option<Timestamp>,
+    /// Requests over time.
+    pub spark: Spark,
+}
+
+impl AuditRow {
+    /// Requests, with ends of watches where their begins are not logged.
+    pub fn all_requests(&self) -> u64 {
+        if self.watch_begins == 0 {
+            self.requests + self.watch_ends
+        } else {
+            self.requests
+        }
+    }
+
+    /// Requests per second between the first and the last one.
+    pub fn rate(&self) -> Option<f64> {
+        let secs = self.last?.since_us(self.first?) as f64 / 1e6;
+        (secs >= 1.0).then(|| self.all_requests() as f64 / secs)
+    }
+}
+
+impl RowValue for AuditRow {
+    fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.watch_ends += other.watch_ends;
+        self.watch_begins += other.watch_begins;
+        self.errors += other.errors;
+        self.not_found += other.not_found;
+        self.conflicts += other.conflicts;
+        self.throttled += other.throttled;
+        self.server_errors += other.server_errors;
+        self.timeouts += other.timeouts;
+        self.unlimited += other.unlimited;
+        self.rv_unset += other.rv_unset;
+        self.unbounded += other.unbounded;
+        self.from_etcd += other.from_etcd;
+        self.took.merge(&other.took);
+        self.etcd_ns += other.etcd_ns;
+        self.etcd_total_ns += other.etcd_total_ns;
+        self.queue_ns += other.queue_ns;
+        self.first = earliest(self.first, other.first);
+        self.last = self.last.max(other.last);
+        self.spark.merge(&other.spark);
+    }
+
+    fn raise(&mut self, other: &Self) {
+        self.requests = self.requests.max(other.requests);
+        self.errors = self.errors.max(other.errors);
+        self.unlimited = self.unlimited.max(other.unlimited);
+    }
+
+    fn weight(&self) -> u64 {
+        self.requests + self.watch_ends
+    }
+}
+
+/// What one request adds to its row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditShare {
+    row: u32,
+    watch: bool,
+    begun: bool,
+    ended: bool,
+    code: u16,
+    took_ns: Option<u64>,
+    etcd_ns: u64,
+    queue_ns: u64,
+    unlimited: bool,
+    rv_unset: bool,
+    from_etcd: bool,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+}
+
+impl Payload for AuditShare {
+    fn join(&mut self, later: Self) {
+        self.row = later.row;
+        self.begun |= later.begun;
+        self.ended |= later.ended;
+        if later.code > 0 {
+            self.code = later.code;
+        }
+        self.took_ns = later.took_ns.or(self.took_ns);
+        self.etcd_ns += later.etcd_ns;
+        self.queue_ns += later.queue_ns;
+        self.first = earliest(self.first, later.first);
+        self.last = self.last.max(later.last);
+    }
+}
+
+/// Callers and totals.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditTables {
+    /// By user agent, user, verb and resource, joined by [`SEPARATOR`].
+    pub callers: Bounded<AuditRow>,
+    /// All requests.
+    pub total: AuditRow,
+}
+
+impl Default for AuditTables {
+    fn default() -> Self {
+        AuditTables {
+            callers: Bounded::new(CALLERS),
+            total: AuditRow::default(),
+        }
+    }
+}
+
+impl AuditTables {
+    fn add(&mut self, share: &AuditShare) {
+        for row in [self.callers.row_mut(share.row), Some(&mut self.total)]
+            .into_iter()
+            .flatten()
+        {
+            if share.watch && share.ended && !share.begun {
+                row.watch_ends += 1;
+            } else {
+                row.requests += 1;
+                row.watch_begins += u64::from(share.watch);
+            }
+            row.errors += u64::from(share.code >= 400);
+            row.not_found += u64::from(share.code == 404);
+            row.conflicts += u64::from(share.code == 409);
+            row.throttled += u64::from(share.code == 429);
+            row.server_errors += u64::from(share.code >= 500);
+            row.timeouts += u64::from(share.code == 504);
+            row.unlimited += u64::from(share.unlimited);
+            row.rv_unset += u64::from(share.rv_unset);
+            row.unbounded += u64::from(share.unlimited && share.rv_unset);
+            row.from_etcd += u64::from(share.from_etcd);
+            if let Some(ns) = share.took_ns {
+                row.took.record_ns(ns);
+                if share.etcd_ns > 0 {
+                    row.etcd_total_ns += ns;
+                }
+            }
+            row.etcd_ns += share.etcd_ns;
+            row.queue_ns += share.queue_ns;
+            row.first = earliest(row.first, share.first);
+            row.last = row.last.max(share.last);
+            if let Some(at) = share.first {
+                row.spark.add(at, &1);
+            }
+        }
+    }
+}
+
+/// The audit records of one stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    joiner: Joiner<AuditShare>,
+    tables: AuditTables,
+    /// Reused for the key of a row.
+    #[serde(skip)]
+    key: String,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Audit {
+            joiner: Joiner::with_reach(REACH),
+            tables: AuditTables::default(),
+            key: String::new(),
+        }
+    }
+}
+
+impl Audit {
+    /// Adds a record.
+    pub fn add(&mut self, record: &AuditRecord<'_>) {
+        let kind = match record.stage {
+            Stage::RequestReceived => LineKind::Apply,
+            Stage::ResponseStarted => LineKind::Trace,
+            Stage::ResponseComplete | Stage::Panic | Stage::Unknown => LineKind::Stats,
+        };
+        let ended = kind == LineKind::Stats;
+        let row = self.row(record);
+        let list = record.list;
+        let share = AuditShare {
+            row,
+            watch: record.verb == "watch",
+            begun: !ended,
+            ended,
+            code: record.code.unwrap_or(0),
+            took_ns: record.latency_ns(),
+            etcd_ns: record.etcd_ns.unwrap_or(0),
+            queue_ns: record.queue_ns.unwrap_or(0),
+            unlimited: list.is_some_and(|list| list.limit.is_none() && !list.continued),
+            rv_unset: list.is_some_and(|list| list.source == ListSource::Unset),
+            from_etcd: list.is_some_and(|list| list.source == ListSource::Exact),
+            first: record.received.or(record.stage_time),
+            last: record.received.or(record.stage_time),
+        };
+        let item = Item {
+            kind,
+            key: Some(stable_hash(0, record.audit_id.as_bytes())),
+            txn: false,
+            time_us: None,
+            took_us: 0,
+        };
+        let tables = &mut self.tables;
+        self.joiner
+            .add(item, share, &mut |share: AuditShare| tables.add(&share));
+    }
+
+    fn row(&mut self, record: &AuditRecord<'_>) -> u32 {
+        let key = &mut self.key;
+        key.clear();
+        key.push_str(record.user_agent.as_deref().unwrap_or(""));
+        key.push(SEPARATOR);
+        key.push_str(record.user.as_deref().unwrap_or(""));
+        key.push(SEPARATOR);
+        key.push_str(&record.verb);
+        key.push(SEPARATOR);
+        let resource = record.parts.resource_group();
+        if resource.is_empty() {
+            // Not a resource: the path's first two parts say enough, and are few.
+            let path = record.uri.split('?').next().unwrap_or_default();
+            let cut = path
+                .match_indices('/')
+                .nth(3)
+                .map_or(path.len(), |(at, _)| at);
+            key.push_str(path.get(..cut).unwrap_or_default());
+        } else {
+            key.push_str(&resource);
+        }
+        self.tables.callers.id(key)
+    }
+
+    /// Adds the piece that came right after this one.
+    pub fn absorb(&mut self, mut later: Audit) {
+        let map = self.tables.callers.merge(&later.tables.callers);
+        self.tables.total.add(&later.tables.total);
+        for share in later.joiner.open_mut() {
+            share.row = map.get(share.row as usize).copied().unwrap_or(NONE);
+        }
+        let tables = &mut self.tables;
+        self.joiner
+            .absorb(later.joiner, &mut |share: AuditShare| tables.add(&share));
+        if self.tables.callers.is_over() {
+            let keep: Vec<u32> = self.joiner.open_mut().map(|share| share.row).collect();
+            let map = self.tables.callers.prune(&keep);
+            for share in self.joiner.open_mut() {
+                share.row = map
+                    .get(share.row as usize)
+                    .copied()
+                    .flatten()
+                    .unwrap_or(NONE);
+            }
+        }
+    }
+
+    /// Rebuilds what is not saved.
+    pub fn restore(&mut self) {
+        self.joiner.restore();
+        self.tables.callers.restore();
+    }
+
+    /// Whether no record was added.
+    pub fn is_empty(&self) -> bool {
+        self.joiner.total() == 0
+    }
+
+    /// Records added.
+    pub fn records(&self) -> u64 {
+        self.joiner.total()
+    }
+
+    /// What it all comes to when nothing follows.
+    pub fn view(&self) -> AuditTables {
+        let mut tables = self.tables.clone();
+        self.joiner
+            .clone()
+            .finish(&mut |share: AuditShare| tables.add(&share));
+        tables
+    }
+}

@@ -1,0 +1,165 @@
+//! What was read of a stream: lines, time span, gaps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+use super::kinds::earliest;
+use super::runs::{Run, Runs};
+use super::table::{Bounded, RowValue};
+
+/// A stream that says nothing for so long has a gap: etcd logs its compactions every five
+/// minutes, a rotated-away file lacks more.
+pub const GAP_US: i64 = 15 * 60 * 1_000_000;
+/// Unknown messages kept as examples.
+const EXAMPLES: usize = 64;
+/// Longest beginning of an unknown message that tells it from others.
+const SKELETON: usize = 48;
+
+/// A count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Count(pub u64);
+
+impl RowValue for Count {
+    fn add(&mut self, other: &Self) {
+        self.0 += other.0;
+    }
+    fn raise(&mut self, other: &Self) {
+        self.0 = self.0.max(other.0);
+    }
+    fn weight(&self) -> u64 {
+        self.0
+    }
+}
+
+/// What was read of a stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coverage {
+    /// Lines.
+    pub lines: u64,
+    /// Lines of records that were understood.
+    pub parsed: u64,
+    /// Lines that were not.
+    pub unparsed: u64,
+    /// Records.
+    pub records: u64,
+    /// Records in a known format whose message the catalogue does not know.
+    pub unknown: u64,
+    /// Records without a time.
+    pub untimed: u64,
+    /// Bytes, inflated.
+    pub bytes: u64,
+    /// Messages that a rate limiter says it kept back (journald).
+    pub suppressed: u64,
+    /// Time spans with records.
+    spans: Runs,
+    /// Beginnings of unknown messages.
+    pub examples: Bounded<Count>,
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Coverage {
+            lines: 0,
+            parsed: 0,
+            unparsed: 0,
+            records: 0,
+            unknown: 0,
+            untimed: 0,
+            bytes: 0,
+            suppressed: 0,
+            spans: Runs::new(GAP_US),
+            examples: Bounded::new(EXAMPLES),
+        }
+    }
+}
+
+impl Coverage {
+    /// Counts a record's time.
+    pub fn time(&mut self, at: Option<Timestamp>) {
+        match at {
+            Some(at) => self.spans.add(&Run {
+                from: at,
+                to: at,
+                count: 1,
+                max_ns: 0,
+                detail: String::new(),
+            }),
+            None => self.untimed += 1,
+        }
+    }
+
+    /// Counts a record in a known format whose message nobody knows.
+    pub fn unknown(&mut self, msg: &[u8]) {
+        self.unknown += 1;
+        self.example(msg);
+    }
+
+    /// Keeps the beginning of a message as an example.
+    pub fn example(&mut self, msg: &[u8]) {
+        // Numbers and quoted names differ from record to record.
+        let end = msg
+            .iter()
+            .take(SKELETON)
+            .position(|b| b.is_ascii_digit() || matches!(b, b'"' | b'\n' | b'/'))
+            .unwrap_or(msg.len().min(SKELETON));
+        let head = String::from_utf8_lossy(msg.get(..end).unwrap_or_default());
+        let head = head.trim();
+        self.examples
+            .entry(if head.is_empty() { "(no text)" } else { head })
+            .0 += 1;
+        if self.examples.is_over() {
+            self.examples.prune(&[]);
+        }
+    }
+
+    /// Adds another piece.
+    pub fn merge(&mut self, other: &Coverage) {
+        self.lines += other.lines;
+        self.parsed += other.parsed;
+        self.unparsed += other.unparsed;
+        self.records += other.records;
+        self.unknown += other.unknown;
+        self.untimed += other.untimed;
+        self.bytes += other.bytes;
+        self.suppressed += other.suppressed;
+        self.spans.merge(&other.spans);
+        self.examples.merge(&other.examples);
+        if self.examples.is_over() {
+            self.examples.prune(&[]);
+        }
+    }
+
+    /// Rebuilds what is not saved.
+    pub fn restore(&mut self) {
+        self.examples.restore();
+    }
+
+    /// First and last record's time.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let first = self.spans.iter().next()?;
+        let last = self.spans.iter().map(|run| run.to).max()?;
+        Some((first.from, last))
+    }
+
+    /// Times without any record, longest first.
+    pub fn gaps(&self) -> Vec<(Timestamp, Timestamp)> {
+        let spans: Vec<&Run> = self.spans.iter().collect();
+        let mut gaps: Vec<(Timestamp, Timestamp)> = spans
+            .windows(2)
+            .filter_map(|pair| match pair {
+                [a, b] => Some((a.to, b.from)),
+                _ => None,
+            })
+            .collect();
+        gaps.sort_by_key(|(from, to)| (std::cmp::Reverse(to.since_us(*from)), *from));
+        gaps
+    }
+
+    /// The earlier of this and another begin.
+    pub fn begin(&self, other: Option<Timestamp>) -> Option<Timestamp> {
+        earliest(self.span().map(|(from, _)| from), other)
+    }
+}

@@ -1,0 +1,448 @@
+//! Single facts that messages tell: versions, restarts, elections, database sizes, compactions,
+//! clock differences, throttling, slow API calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::logs::event::{ApiCall, Event, Extra};
+
+use super::audit::SEPARATOR;
+use super::coverage::Count;
+use super::kinds::earliest;
+use super::runs::{Run, Runs};
+use super::spark::{BucketValue, Grid};
+use super::table::{Bounded, RowValue};
+
+/// Most starts, hand-overs and terms kept of one stream.
+const MAX: usize = 1024;
+/// Both round trippers of a peer report one clock check (etcd: rafthttp/probing_status.go).
+const CLOCK_GAP_US: i64 = 2_000_000;
+
+/// The largest value of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Peak(pub u64);
+
+impl BucketValue for Peak {
+    fn add(&mut self, other: &Self) {
+        self.0 = self.0.max(other.0);
+    }
+}
+
+/// A start of the program.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// When, where the line says.
+    pub at: Option<Timestamp>,
+    /// Its version, where the line says.
+    pub version: Option<String>,
+}
+
+/// An election, known by its term: every member and several lines tell of the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Election {
+    /// First line that names the term.
+    pub first: Timestamp,
+    /// Last line.
+    pub last: Timestamp,
+    /// Lines.
+    pub lines: u64,
+    /// The leader, where a line names it.
+    pub leader: Option<String>,
+    /// A line says that a leader was lost before.
+    pub lost: bool,
+}
+
+impl Election {
+    fn merge(&mut self, other: &Election) {
+        if other.last > self.last && other.leader.is_some() {
+            self.leader.clone_from(&other.leader);
+        }
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.lines += other.lines;
+        self.lost |= other.lost;
+        if self.leader.is_none() {
+            self.leader.clone_from(&other.leader);
+        }
+    }
+}
+
+/// Delays of one client's requests of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DelayRow {
+    /// Lines: a floor, since the client limits them itself.
+    pub lines: u64,
+    /// The largest delay in nanoseconds.
+    pub max_ns: u64,
+    /// Sum of delays.
+    pub sum_ns: u64,
+    /// Earliest line.
+    pub first: Option<Timestamp>,
+    /// Latest line.
+    pub last: Option<Timestamp>,
+}
+
+impl DelayRow {
+    fn count(&mut self, event: &Event<'_>) {
+        let ns = event.took_ns.unwrap_or(0);
+        self.lines += event.repeats;
+        self.max_ns = self.max_ns.max(ns);
+        self.sum_ns = self.sum_ns.saturating_add(ns);
+        self.first = earliest(self.first, event.time);
+        self.last = self.last.max(event.time);
+    }
+}
+
+impl RowValue for DelayRow {
+    fn add(&mut self, other: &Self) {
+        self.lines += other.lines;
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+        self.first = earliest(self.first, other.first);
+        self.last = self.last.max(other.last);
+    }
+    fn raise(&mut self, other: &Self) {
+        self.lines = self.lines.max(other.lines);
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.sum_ns = self.sum_ns.max(other.sum_ns);
+    }
+    fn weight(&self) -> u64 {
+        self.lines + self.sum_ns / 1_000_000
+    }
+}
+
+/// Clock differences to one peer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// Checks that found one; the lines of one check are one.
+    pub checks: Runs,
+    /// The largest in nanoseconds.
+    pub max_ns: u64,
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Drift {
+            checks: Runs::new(CLOCK_GAP_US),
+            max_ns: 0,
+        }
+    }
+}
+
+/// Compactions of the key space.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compactions {
+    /// How many finished.
+    pub count: u64,
+    /// First one.
+    pub first: Option<Timestamp>,
+    /// Last one.
+    pub last: Option<Timestamp>,
+    /// The longest of each bucket, in nanoseconds.
+    pub took: Grid<Peak>,
+}
+
+impl Compactions {
+    /// Mean time between two, where there were two.
+    pub fn period_us(&self) -> Option<i64> {
+        let between = i64::try_from(self.count).ok()? - 1;
+        let span = self.last?.since_us(self.first?);
+        (between > 0).then(|| span / between)
+    }
+}
+
+/// The facts of one stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Starts, by time.
+    pub starts: BTreeSet<Start>,
+    /// Versions that lines name, with how often.
+    pub versions: Bounded<Count>,
+    /// Elections by term.
+    pub elections: BTreeMap<u64, Election>,
+    /// Shutdowns and transfers of leadership: an election right after one was planned.
+    pub handovers: BTreeSet<Timestamp>,
+    /// Clean shutdowns.
+    pub shutdowns: u64,
+    /// Clock differences by peer.
+    pub drift: BTreeMap<String, Drift>,
+    /// Size of the database on disk, in bytes.
+    pub db_size: Grid<Peak>,
+    /// Of it, in use.
+    pub db_in_use: Grid<Peak>,
+    /// Compactions.
+    pub compactions: Compactions,
+    /// Client-side throttling by verb and resource.
+    pub throttling: Bounded<DelayRow>,
+    /// Waits that a server asked for, by verb and resource.
+    pub server_waits: Bounded<DelayRow>,
+    /// Slow calls that the apiserver traced, by user agent, verb and resource.
+    pub traces: Bounded<DelayRow>,
+    /// Facts that did not fit.
+    pub dropped: u64,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Facts {
+            starts: BTreeSet::new(),
+            versions: Bounded::new(64),
+            elections: BTreeMap::new(),
+            handovers: BTreeSet::new(),
+            shutdowns: 0,
+            drift: BTreeMap::new(),
+            db_size: Grid::default(),
+            db_in_use: Grid::default(),
+            compactions: Compactions::default(),
+            throttling: Bounded::new(512),
+            server_waits: Bounded::new(256),
+            traces: Bounded::new(512),
+            dropped: 0,
+        }
+    }
+}
+
+/// A text among an event's own fields.
+pub fn text<'e>(event: &'e Event<'_>, name: &str) -> Option<&'e str> {
+    event.extra.iter().find_map(|(known, value)| match value {
+        Extra::Text(text) if *known == name => Some(text.as_ref()),
+        _ => None,
+    })
+}
+
+/// A whole number among an event's own fields.
+pub fn int(event: &Event<'_>, name: &str) -> Option<u64> {
+    event.extra.iter().find_map(|(known, value)| match value {
+        Extra::Int(n) if *known == name => u64::try_from(*n).ok(),
+        Extra::Text(text) if *known == name => text.parse().ok(),
+        _ => None,
+    })
+}
+
+/// A number among an event's own fields.
+pub fn num(event: &Event<'_>, name: &str) -> Option<f64> {
+    event.extra.iter().find_map(|(known, value)| match value {
+        Extra::Num(n) if *known == name => Some(*n),
+        _ => None,
+    })
+}
+
+impl Facts {
+    /// Takes what the event tells. It must have its own fields.
+    pub fn add(&mut self, event: &Event<'_>) {
+        match event.kind {
+            "client-throttled" => call_row(&mut self.throttling, event),
+            "server-wait" => call_row(&mut self.server_waits, event),
+            "apiserver-trace" => trace_row(&mut self.traces, event),
+            "compaction-finished" => self.compaction(event),
+            "clock-drift" => self.clock(event),
+            "etcd-start"
+            | "apiserver-start"
+            | "controller-manager-start"
+            | "scheduler-start"
+            | "kubelet-start" => self.start(event),
+            "shutdown"
+            | "etcd-stopped"
+            | "component-stop"
+            | "leader-transfer-started"
+            | "leader-transfer-finished"
+            | "leader-transfer-raft" => self.handover(event),
+            _ => {
+                if let Some(term) = int(event, "term") {
+                    self.election(event, term);
+                }
+            }
+        }
+    }
+
+    fn compaction(&mut self, event: &Event<'_>) {
+        let found = &mut self.compactions;
+        found.count += event.repeats;
+        let Some(at) = event.time else {
+            return;
+        };
+        found.first = earliest(found.first, Some(at));
+        found.last = found.last.max(Some(at));
+        if let Some(ns) = event.took_ns {
+            found.took.add(at, &Peak(ns));
+        }
+        if let Some(bytes) = int(event, "db_size_bytes") {
+            self.db_size.add(at, &Peak(bytes));
+        }
+        if let Some(bytes) = int(event, "db_in_use_bytes") {
+            self.db_in_use.add(at, &Peak(bytes));
+        }
+    }
+
+    fn clock(&mut self, event: &Event<'_>) {
+        let peer = text(event, "peer").unwrap_or("unknown");
+        if self.drift.len() >= MAX && !self.drift.contains_key(peer) {
+            self.dropped += 1;
+            return;
+        }
+        let drift = self.drift.entry(peer.to_owned()).or_default();
+        let ns = event.took_ns.unwrap_or(0);
+        drift.max_ns = drift.max_ns.max(ns);
+        if let Some(at) = event.time {
+            drift.checks.add(&Run {
+                from: at,
+                to: at,
+                count: 1,
+                max_ns: ns,
+                detail: String::new(),
+            });
+        }
+    }
+
+    fn start(&mut self, event: &Event<'_>) {
+        let version = text(event, "version").map(str::to_owned);
+        if let Some(version) = &version {
+            self.versions.entry(version).0 += 1;
+        }
+        if self.starts.len() >= MAX {
+            self.dropped += 1;
+            return;
+        }
+        self.starts.insert(Start {
+            at: event.time,
+            version,
+        });
+    }
+
+    fn handover(&mut self, event: &Event<'_>) {
+        self.shutdowns += u64::from(event.kind == "shutdown");
+        match event.time {
+            Some(at) if self.handovers.len() < MAX => {
+                self.handovers.insert(at);
+            }
+            _ => self.dropped += 1,
+        }
+    }
+
+    fn election(&mut self, event: &Event<'_>, term: u64) {
+        let lost = match event.kind {
+            "leader-elected" | "leader-changed" => false,
+            "leader-lost" => true,
+            _ => return,
+        };
+        let Some(at) = event.time else {
+            return;
+        };
+        let leader = text(event, "leader").or_else(|| text(event, "to"));
+        let found = Election {
+            first: at,
+            last: at,
+            lines: 1,
+            leader: leader.map(str::to_owned),
+            lost,
+        };
+        if let Some(known) = self.elections.get_mut(&term) {
+            known.merge(&found);
+        } else if self.elections.len() < MAX {
+            self.elections.insert(term, found);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Adds another piece.
+    pub fn merge(&mut self, other: &Facts) {
+        for start in &other.starts {
+            if self.starts.len() < MAX {
+                self.starts.insert(start.clone());
+            }
+        }
+        self.versions.merge(&other.versions);
+        for (term, election) in &other.elections {
+            self.elections
+                .entry(*term)
+                .and_modify(|known| known.merge(election))
+                .or_insert_with(|| election.clone());
+        }
+        while self.elections.len() > MAX {
+            self.elections.pop_first();
+            self.dropped += 1;
+        }
+        self.handovers.extend(&other.handovers);
+        while self.handovers.len() > MAX {
+            self.handovers.pop_first();
+            self.dropped += 1;
+        }
+        self.shutdowns += other.shutdowns;
+        for (peer, drift) in &other.drift {
+            let known = self.drift.entry(peer.clone()).or_default();
+            known.checks.merge(&drift.checks);
+            known.max_ns = known.max_ns.max(drift.max_ns);
+        }
+        self.db_size.merge(&other.db_size);
+        self.db_in_use.merge(&other.db_in_use);
+        let (mine, theirs) = (&mut self.compactions, &other.compactions);
+        mine.count += theirs.count;
+        mine.first = earliest(mine.first, theirs.first);
+        mine.last = mine.last.max(theirs.last);
+        mine.took.merge(&theirs.took);
+        for (table, add) in [
+            (&mut self.throttling, &other.throttling),
+            (&mut self.server_waits, &other.server_waits),
+            (&mut self.traces, &other.traces),
+        ] {
+            table.merge(add);
+            if table.is_over() {
+                table.prune(&[]);
+            }
+        }
+        self.dropped += other.dropped;
+    }
+
+    /// Rebuilds what is not saved.
+    pub fn restore(&mut self) {
+        self.versions.restore();
+        self.throttling.restore();
+        self.server_waits.restore();
+        self.traces.restore();
+    }
+}
+
+fn call_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
+    let call = event.api.as_deref();
+    let verb = call.map_or("", |call| call.verb.as_ref());
+    let key = format!("{verb}{SEPARATOR}{}", resource_of(call));
+    table.entry(&key).count(event);
+    if table.is_over() {
+        table.prune(&[]);
+    }
+}
+
+fn trace_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
+    let call = event.api.as_deref();
+    let agent = call
+        .and_then(|call| call.user_agent.as_deref())
+        .or(event.client.as_deref())
+        .unwrap_or("");
+    let verb = call.map_or("", |call| call.verb.as_ref());
+    let key = format!("{agent}{SEPARATOR}{verb}{SEPARATOR}{}", resource_of(call));
+    table.entry(&key).count(event);
+    if table.is_over() {
+        table.prune(&[]);
+    }
+}
+
+fn resource_of(call: Option<&ApiCall<'_>>) -> String {
+    let Some(call) = call else {
+        return String::new();
+    };
+    let resource = call.parts.resource_group();
+    match call.subresource.as_deref() {
+        Some(sub) if !sub.is_empty() => format!("{resource}/{sub}"),
+        _ => resource.into_owned(),
+    }
+}

@@ -1,0 +1,679 @@
+//! One request counted once: joins the up to three lines that etcd writes about it.
+//!
+//! `apply request took too long`, `trace[N]` and `request stats` of one request come from one
+//! goroutine in this order (etcd: server/etcdserver/v3_server.go, Range's deferred calls, then
+//! the interceptor of server/etcdserver/api/v3rpc/interceptor.go). So a line looks back, among the
+//! last [`WINDOW`] request lines of its stream, for the latest line of an earlier kind with the
+//! same key and range end whose `[end − took, end]` overlaps its own and which no other line has
+//! taken. Equal durations are no condition: on a starved host the lines of one request differ.
+//!
+//! Looking for the latest first makes this a bracket matching: what a piece of a log decides
+//! within itself does not depend on what came before. Lines that found no partner within the
+//! piece's first [`WINDOW`] lines stay pending (`head`), and the last lines stay open (`window`), so
+//! pieces join associatively, wherever the log was cut.
+//!
+//! A transaction's trace names no key. It is taken by a request-stats line that spans it closely,
+//! else it belongs to the latest overlapping applied transaction, else it is a request of its own.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// How many request lines back a partner is looked for.
+pub const WINDOW: u64 = 512;
+/// How many request lines back the transaction of a keyless trace is looked for.
+const TXN_WINDOW: u64 = 64;
+/// Size of the filter over open keys.
+const FILTER: usize = 1024;
+/// Lines of one request are not further apart than this in time, in microseconds.
+pub const HORIZON_US: i64 = 10_000_000;
+/// Intervals that miss each other by this much still overlap: stamps are cut to milliseconds and
+/// are taken a moment after the duration, in microseconds.
+const SLACK_US: i64 = 5_000;
+
+/// Which of the lines of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LineKind {
+    /// `apply request took too long`; of an audit record: RequestReceived.
+    Apply,
+    /// `trace[N] …`; of an audit record: ResponseStarted.
+    Trace,
+    /// `request stats`; of an audit record: ResponseComplete or Panic.
+    Stats,
+}
+
+/// What the joiner needs to know about a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// Which line.
+    pub kind: LineKind,
+    /// Hash of operation, key and range end; `None` for a transaction's trace.
+    pub key: Option<u64>,
+    /// Whether the request is a transaction.
+    pub txn: bool,
+    /// When the line was written, in microseconds; `None` joins by key alone.
+    pub time_us: Option<i64>,
+    /// How long the request took by this line, in microseconds.
+    pub took_us: i64,
+}
+
+impl Item {
+    fn overlaps(&self, later: &Item) -> bool {
+        let (Some(a), Some(b)) = (self.time_us, later.time_us) else {
+            return self.time_us == later.time_us;
+        };
+        b.saturating_sub(later.took_us) <= a.saturating_add(SLACK_US)
+            && a.saturating_sub(self.took_us) <= b.saturating_add(SLACK_US)
+            && b.abs_diff(a) <= HORIZON_US.unsigned_abs()
+    }
+
+    /// Whether `later`, a request-stats line, is this trace's interceptor: it starts just before
+    /// and ends just after.
+    fn within(&self, later: &Item) -> bool {
+        let (Some(a), Some(b)) = (self.time_us, later.time_us) else {
+            return false;
+        };
+        let start = (a.saturating_sub(self.took_us)).abs_diff(b.saturating_sub(later.took_us));
+        let limit = SLACK_US.unsigned_abs() + later.took_us.unsigned_abs() / 50;
+        start <= limit && b.abs_diff(a) <= limit
+    }
+
+    fn is_wild(&self) -> bool {
+        self.key.is_none() && self.kind == LineKind::Trace
+    }
+}
+
+/// What a line contributes; the lines of one request become one.
+pub trait Payload: Sized {
+    /// Adds a later line of the same request.
+    fn join(&mut self, later: Self);
+}
+
+impl Payload for () {
+    fn join(&mut self, (): Self) {}
+}
+
+/// Partners that a line found when it was added, by index of their line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// The line with the same key.
+    pub previous: Option<u64>,
+    /// For request stats: the transaction's trace that it spans.
+    pub trace: Option<u64>,
+    /// For a transaction's trace: the applied transaction that it belongs to.
+    pub apply: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Slot<P> {
+    item: Item,
+    /// `None` once a later line has taken it.
+    payload: Option<P>,
+    /// Head entry on which the payload waits.
+    root: Option<u32>,
+    /// No later line with its key has taken it.
+    open: bool,
+    /// A transaction's trace that no stats line has taken, or an applied transaction that no
+    /// trace has taken.
+    open_txn: bool,
+}
+
+/// A line that may still find its partner in what came before this piece.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head<P> {
+    index: u64,
+    item: Item,
+    /// Looks for a line with the same key.
+    previous: bool,
+    /// Looks for a transaction's trace.
+    trace: bool,
+    /// Looks for an applied transaction.
+    apply: bool,
+    /// The payload, once its line has left the window.
+    payload: Option<P>,
+}
+
+impl<P> Head<P> {
+    /// Whether the payload's fate depends on a partner.
+    fn holds(&self) -> bool {
+        self.previous || self.apply
+    }
+
+    fn waits(&self) -> bool {
+        self.holds() || self.trace
+    }
+}
+
+/// Joins the lines of one stream. Closed requests go to the sink that each call is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joiner<P> {
+    /// How many lines back partners are looked for.
+    reach: u64,
+    total: u64,
+    window: VecDeque<Slot<P>>,
+    head: Vec<Head<P>>,
+    /// The key of each slot of the window while it is open, else 0: a dense copy to search in.
+    #[serde(skip)]
+    keys: VecDeque<u64>,
+    /// How many open keyed slots fall on each place: most lines need no search.
+    #[serde(skip)]
+    filter: Vec<u16>,
+    /// How many slots of the window have `open_txn`.
+    #[serde(skip)]
+    open_txns: usize,
+}
+
+impl<P> Default for Joiner<P> {
+    fn default() -> Self {
+        Joiner::with_reach(WINDOW)
+    }
+}
+
+impl<P> Joiner<P> {
+    /// A joiner that looks `reach` lines back.
+    pub fn with_reach(reach: u64) -> Self {
+        Joiner {
+            reach,
+            total: 0,
+            window: VecDeque::new(),
+            head: Vec::new(),
+            keys: VecDeque::new(),
+            filter: Vec::new(),
+            open_txns: 0,
+        }
+    }
+}
+
+fn place(key: u64) -> usize {
+    usize::try_from(key % FILTER as u64).unwrap_or(0)
+}
+
+impl<P: Payload> Joiner<P> {
+    /// Adds the next line.
+    pub fn add(&mut self, item: Item, payload: P, sink: &mut impl FnMut(P)) -> Links {
+        let index = self.total;
+        let mut links = Links::default();
+        let mut slot = Slot {
+            item,
+            payload: Some(payload),
+            root: None,
+            open: item.key.is_some() && item.kind != LineKind::Stats,
+            open_txn: item.txn
+                && (item.is_wild() || (item.kind == LineKind::Apply && item.key.is_some())),
+        };
+        let mut head = Head {
+            index,
+            item,
+            previous: false,
+            trace: false,
+            apply: false,
+            payload: None,
+        };
+        if item.kind != LineKind::Apply && item.key.is_some() {
+            match self.find_previous(&item, 0) {
+                Some(at) => {
+                    links.previous = Some(self.index_of(at));
+                    self.take_previous(at, &mut slot);
+                }
+                None => head.previous = true,
+            }
+        }
+        if item.kind == LineKind::Stats && item.txn {
+            match self.find_trace(&item, self.from(index, self.reach.min(TXN_WINDOW))) {
+                Some(at) => {
+                    links.trace = Some(self.index_of(at));
+                    self.take_trace(at);
+                }
+                None => head.trace = true,
+            }
+        }
+        if item.is_wild() {
+            match self.find_apply(&item, self.from(index, self.reach.min(TXN_WINDOW))) {
+                Some(at) => {
+                    links.apply = Some(self.index_of(at));
+                    self.mark_txn(at);
+                    slot.payload = None;
+                }
+                None => head.apply = true,
+            }
+        }
+        if index < self.reach && head.waits() {
+            if head.holds() {
+                slot.root = u32::try_from(self.head.len()).ok();
+            }
+            self.head.push(head);
+        }
+        self.push(slot);
+        self.total += 1;
+        while self.window.len() as u64 > self.reach {
+            self.evict(sink);
+        }
+        links
+    }
+
+    /// How many lines were added.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Adds the piece that came right after this one.
+    pub fn absorb(&mut self, mut later: Joiner<P>, sink: &mut impl FnMut(P)) {
+        let offset = self.total;
+        // Where each head entry of `later` went: `None` means that it waits no more.
+        let mut moved: Vec<Option<u32>> = Vec::with_capacity(later.head.len());
+        for (id, mut head) in std::mem::take(&mut later.head).into_iter().enumerate() {
+            let id = u32::try_from(id).ok();
+            let index = offset + head.index;
+            let from = self.from(index, self.reach);
+            let from_txn = self.from(index, self.reach.min(TXN_WINDOW));
+            let mut new_root = None;
+            if head.previous
+                && let Some(at) = self.find_previous(&head.item, from)
+            {
+                head.previous = false;
+                let mut slot = Slot {
+                    item: head.item,
+                    payload: None,
+                    root: None,
+                    open: false,
+                    open_txn: false,
+                };
+                self.take_previous(at, &mut slot);
+                new_root = slot.root;
+                if let Some(mut payload) = slot.payload {
+                    if let Some(stored) = head.payload.take() {
+                        payload.join(stored);
+                        self.close(payload, new_root, sink);
+                    } else if let Some(holder) = later.holder(id) {
+                        if let Some(held) = holder.payload.take() {
+                            payload.join(held);
+                        }
+                        holder.payload = Some(payload);
+                    } else {
+                        self.close(payload, new_root, sink);
+                    }
+                }
+            }
+            if head.trace
+                && let Some(at) = self.find_trace(&head.item, from_txn)
+            {
+                head.trace = false;
+                self.take_trace(at);
+            }
+            if head.apply
+                && let Some(at) = self.find_apply(&head.item, from_txn)
+            {
+                head.apply = false;
+                self.mark_txn(at);
+                head.payload = None;
+                if let Some(holder) = later.holder(id) {
+                    holder.payload = None;
+                }
+            }
+            let holds = head.holds();
+            if index < self.reach && head.waits() {
+                let new_id = u32::try_from(self.head.len()).ok();
+                moved.push(if holds { new_id } else { new_root });
+                self.head.push(Head { index, ..head });
+            } else {
+                moved.push(new_root);
+                if let Some(payload) = head.payload {
+                    sink(payload);
+                }
+            }
+        }
+        let new_total = offset + later.total;
+        let keep_from = new_total.saturating_sub(self.reach);
+        while !self.window.is_empty() && self.front_index() < keep_from {
+            self.evict(sink);
+        }
+        for mut slot in std::mem::take(&mut later.window) {
+            slot.root = slot
+                .root
+                .and_then(|root| moved.get(root as usize).copied().flatten());
+            self.push(slot);
+        }
+        self.total = new_total;
+    }
+
+    /// Closes everything that is still open: the stream begins and ends here.
+    pub fn finish(mut self, sink: &mut impl FnMut(P)) {
+        while !self.window.is_empty() {
+            self.evict(sink);
+        }
+        for head in self.head {
+            if let Some(payload) = head.payload {
+                sink(payload);
+            }
+        }
+    }
+
+    /// Every payload that is not closed yet.
+    pub fn open_mut(&mut self) -> impl Iterator<Item = &mut P> {
+        self.window
+            .iter_mut()
+            .filter_map(|slot| slot.payload.as_mut())
+            .chain(
+                self.head
+                    .iter_mut()
+                    .filter_map(|head| head.payload.as_mut()),
+            )
+    }
+
+    /// Rebuilds what is not saved.
+    pub fn restore(&mut self) {
+        (self.keys, self.filter, self.open_txns) = Default::default();
+        for slot in std::mem::take(&mut self.window) {
+            self.push(slot);
+        }
+    }
+
+    fn front_index(&self) -> u64 {
+        self.total - self.window.len() as u64
+    }
+
+    fn index_of(&self, at: usize) -> u64 {
+        self.front_index() + at as u64
+    }
+
+    /// First position in the window that a line with this index can see.
+    fn from(&self, index: u64, reach: u64) -> usize {
+        let from = index
+            .saturating_sub(reach)
+            .saturating_sub(self.front_index());
+        usize::try_from(from).unwrap_or(usize::MAX)
+    }
+
+    /// The window's slot that holds the payload of a head entry.
+    fn holder(&mut self, id: Option<u32>) -> Option<&mut Slot<P>> {
+        let id = id?;
+        self.window
+            .iter_mut()
+            .find(|slot| slot.root == Some(id) && slot.payload.is_some())
+    }
+
+    fn close(&mut self, payload: P, root: Option<u32>, sink: &mut impl FnMut(P)) {
+        match root.and_then(|root| self.head.get_mut(root as usize)) {
+            Some(head) => head.payload = Some(payload),
+            None => sink(payload),
+        }
+    }
+
+    fn evict(&mut self, sink: &mut impl FnMut(P)) {
+        let Some(slot) = self.window.pop_front() else {
+            return;
+        };
+        self.keys.pop_front();
+        if slot.open {
+            self.unfilter(slot.item.key);
+        }
+        self.open_txns -= usize::from(slot.open_txn);
+        if let Some(payload) = slot.payload {
+            self.close(payload, slot.root, sink);
+        }
+    }
+
+    fn push(&mut self, slot: Slot<P>) {
+        let key = slot.item.key.filter(|_| slot.open);
+        if let Some(key) = key {
+            if self.filter.is_empty() {
+                self.filter.resize(FILTER, 0);
+            }
+            if let Some(count) = self.filter.get_mut(place(key)) {
+                *count += 1;
+            }
+        }
+        self.keys.push_back(key.unwrap_or(0));
+        self.open_txns += usize::from(slot.open_txn);
+        self.window.push_back(slot);
+    }
+
+    fn unfilter(&mut self, key: Option<u64>) {
+        if let Some(count) = key.and_then(|key| self.filter.get_mut(place(key))) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn find_previous(&self, item: &Item, from: usize) -> Option<usize> {
+        let key = item.key?;
+        if self.filter.get(place(key)).is_none_or(|count| *count == 0) {
+            return None;
+        }
+        let mut at = self.keys.len();
+        let (front, back) = self.keys.as_slices();
+        for part in [back, front] {
+            for found in part.iter().rev() {
+                if at <= from {
+                    return None;
+                }
+                at -= 1;
+                if *found == key
+                    && let Some(slot) = self.window.get(at)
+                    && slot.item.kind < item.kind
+                    && slot.item.overlaps(item)
+                {
+                    return Some(at);
+                }
+            }
+        }
+        None
+    }
+
+    fn find_trace(&self, item: &Item, from: usize) -> Option<usize> {
+        self.find_txn(from, |slot| slot.item.is_wild() && slot.item.within(item))
+    }
+
+    fn find_apply(&self, item: &Item, from: usize) -> Option<usize> {
+        self.find_txn(from, |slot| {
+            slot.item.kind == LineKind::Apply && slot.item.overlaps(item)
+        })
+    }
+
+    fn find_txn(&self, from: usize, matches: impl Fn(&Slot<P>) -> bool) -> Option<usize> {
+        if self.open_txns == 0 || from >= self.window.len() {
+            return None;
+        }
+        (from..self.window.len())
+            .rev()
+            .find(|at| matches!(self.window.get(*at), Some(slot) if slot.open_txn && matches(slot)))
+    }
+
+    fn take_previous(&mut self, at: usize, by: &mut Slot<P>) {
+        let Some(slot) = self.window.get_mut(at) else {
+            return;
+        };
+        slot.open = false;
+        let key = slot.item.key;
+        by.root = slot.root;
+        if let Some(mut payload) = slot.payload.take() {
+            if let Some(own) = by.payload.take() {
+                payload.join(own);
+            }
+            by.payload = Some(payload);
+        }
+        if let Some(found) = self.keys.get_mut(at) {
+            *found = 0;
+        }
+        self.unfilter(key);
+    }
+
+    fn take_trace(&mut self, at: usize) {
+        self.mark_txn(at);
+        if let Some(slot) = self.window.get_mut(at) {
+            slot.payload = None;
+        }
+    }
+
+    fn mark_txn(&mut self, at: usize) {
+        if let Some(slot) = self.window.get_mut(at)
+            && std::mem::take(&mut slot.open_txn)
+        {
+            self.open_txns -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    impl Payload for Vec<u64> {
+        fn join(&mut self, later: Self) {
+            self.extend(later);
+        }
+    }
+
+    fn item(kind: LineKind, key: Option<u64>, end_ms: i64, took_ms: i64) -> Item {
+        Item {
+            kind,
+            key,
+            txn: key.is_none_or(|key| key % 2 == 0),
+            time_us: Some(end_ms * 1000),
+            took_us: took_ms * 1000,
+        }
+    }
+
+    fn joined(items: &[Item], cuts: &[usize], reach: u64) -> Vec<Vec<u64>> {
+        let mut closed = Vec::new();
+        let mut sink = |group| closed.push(group);
+        let mut left: Option<Joiner<Vec<u64>>> = None;
+        let mut at = 0;
+        let mut cuts = cuts.to_vec();
+        cuts.push(items.len());
+        cuts.sort_unstable();
+        for cut in cuts {
+            let mut piece = Joiner::with_reach(reach);
+            for (id, item) in items.iter().enumerate().take(cut).skip(at) {
+                piece.add(*item, vec![id as u64], &mut sink);
+            }
+            at = at.max(cut);
+            match &mut left {
+                None => left = Some(piece),
+                Some(left) => left.absorb(piece, &mut sink),
+            }
+        }
+        left.unwrap().finish(&mut sink);
+        closed.sort();
+        closed
+    }
+
+    #[test]
+    fn three_lines_of_one_request_are_one() {
+        use LineKind::{Apply, Stats, Trace};
+        let lines = [
+            item(Apply, Some(1), 1000, 350),
+            item(Trace, Some(1), 1001, 351),
+            item(Stats, Some(1), 1002, 352),
+            // The same key, later: another request.
+            item(Apply, Some(1), 2000, 350),
+            // Another key at the same time.
+            item(Trace, Some(3), 2001, 352),
+        ];
+        assert_eq!(
+            joined(&lines, &[], WINDOW),
+            [vec![0, 1, 2], vec![3], vec![4]]
+        );
+    }
+
+    #[test]
+    fn concurrent_equal_requests_stay_apart_in_number() {
+        use LineKind::{Apply, Stats, Trace};
+        let mut lines = Vec::new();
+        for n in 0..5 {
+            lines.push(item(Apply, Some(7), 1000 + n, 300));
+        }
+        for n in 0..5 {
+            lines.push(item(Trace, Some(7), 1010 + n, 310));
+            lines.push(item(Stats, Some(7), 1010 + n, 310));
+        }
+        let groups = joined(&lines, &[], WINDOW);
+        assert_eq!(groups.len(), 5);
+        assert!(groups.iter().all(|group| group.len() == 3), "{groups:?}");
+    }
+
+    #[test]
+    fn different_durations_of_one_request_still_join() {
+        use LineKind::{Apply, Trace};
+        // 113 ms in one line and 180 ms in the other, as starved hosts print.
+        let lines = [
+            item(Apply, Some(1), 1000, 113),
+            item(Trace, Some(1), 1060, 180),
+        ];
+        assert_eq!(joined(&lines, &[], WINDOW).len(), 1);
+        // A day apart is not one request, however long it says it took.
+        let lines = [
+            item(Apply, Some(1), 1000, 113),
+            item(Trace, Some(1), 86_400_000, 86_400_000),
+        ];
+        assert_eq!(joined(&lines, &[], WINDOW).len(), 2);
+    }
+
+    #[test]
+    fn a_trace_without_a_key_belongs_to_its_transaction() {
+        use LineKind::{Apply, Stats, Trace};
+        // With an applied line only.
+        let lines = [
+            item(Apply, Some(2), 1000, 120),
+            item(Trace, None, 1001, 140),
+        ];
+        assert_eq!(joined(&lines, &[], WINDOW).len(), 1);
+        // With request stats only, as when proposing was slow and applying was not.
+        let lines = [
+            item(Trace, None, 1001, 440),
+            item(Stats, Some(2), 1002, 442),
+        ];
+        assert_eq!(joined(&lines, &[], WINDOW).len(), 1);
+        // Two transactions at once: the stats line's key decides, and neither is counted twice.
+        let lines = [
+            item(Apply, Some(2), 1000, 120),
+            item(Apply, Some(4), 1000, 120),
+            item(Trace, None, 1001, 400),
+            item(Stats, Some(2), 1002, 402),
+            item(Trace, None, 1003, 402),
+            item(Stats, Some(4), 1004, 404),
+        ];
+        assert_eq!(joined(&lines, &[], WINDOW).len(), 2);
+    }
+
+    fn arbitrary_item() -> impl Strategy<Value = Item> {
+        let kind = prop_oneof![
+            Just(LineKind::Apply),
+            Just(LineKind::Trace),
+            Just(LineKind::Stats)
+        ];
+        (kind, 0..4u64, 0..400i64, 0..60i64).prop_map(|(kind, key, end, took)| {
+            let key = (key > 0 || kind != LineKind::Trace).then_some(key + 1);
+            item(kind, key, end, took)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn cutting_changes_nothing(
+            items in prop::collection::vec(arbitrary_item(), 0..80),
+            cuts in prop::collection::vec(0usize..80, 0..6),
+            reach in 1u64..40,
+        ) {
+            let cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= items.len()).collect();
+            prop_assert_eq!(joined(&items, &[], reach), joined(&items, &cuts, reach));
+        }
+
+        #[test]
+        fn no_line_is_counted_twice(items in prop::collection::vec(arbitrary_item(), 0..80)) {
+            let mut seen: Vec<u64> = joined(&items, &[], WINDOW).into_iter().flatten().collect();
+            let len = seen.len();
+            seen.sort_unstable();
+            seen.dedup();
+            prop_assert_eq!(seen.len(), len);
+            // Only traces without a key may vanish into a transaction.
+            let keyed = items.iter().filter(|item| item.key.is_some()).count();
+            prop_assert!(len >= keyed);
+        }
+    }
+}

@@ -1,0 +1,569 @@
+//! The load that logged requests show: tables by resource, shape, namespace, client and prefix.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::resources::RowKey;
+use crate::logs::event::{Event, Operation, Request, Shape};
+use crate::logs::record::Level;
+
+use super::hash::stable_hash;
+use super::join::{Item, Joiner, LineKind, Payload};
+use super::pages::{PageLine, Pages};
+use super::row::LoadRow;
+use super::sampling::{Estimate, Sampled};
+use super::table::{Bounded, RowValue};
+
+/// Rows by resource that are kept exactly. A cluster has a few hundred resources.
+const RESOURCES: usize = 1024;
+/// Rows by namespace and by client.
+const NAMES: usize = 1024;
+/// Rows by key prefix.
+const PREFIXES: usize = 128;
+/// No row.
+const NONE: u32 = u32::MAX;
+/// A threshold up to this logs every request: lab settings use 1 ns.
+const COMPLETE_NS: u64 = 1_000;
+
+/// What one request adds to the tables; its lines become one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// Which lines there were: bit 0 apply, bit 1 trace, bit 2 stats.
+    lines: u8,
+    took_apply: u64,
+    took_other: u64,
+    stalled: bool,
+    error: bool,
+    /// How well the describing fields are known: apply over stats over trace.
+    rank: u8,
+    shape: u8,
+    unlimited: bool,
+    resource: u32,
+    namespace: u32,
+    prefix: u32,
+    client: u32,
+    items_rank: u8,
+    items: u64,
+    bytes: u64,
+    time_us: Option<i64>,
+}
+
+impl Payload for Share {
+    fn join(&mut self, later: Self) {
+        self.lines |= later.lines;
+        if later.took_apply > 0 {
+            self.took_apply = later.took_apply;
+        }
+        if self.took_other == 0 {
+            self.took_other = later.took_other;
+        }
+        self.stalled |= later.stalled;
+        self.error |= later.error;
+        if self.client == NONE {
+            self.client = later.client;
+        }
+        if later.items_rank > self.items_rank {
+            (self.items, self.items_rank) = (later.items, later.items_rank);
+        }
+        if self.bytes == 0 {
+            self.bytes = later.bytes;
+        }
+        if later.rank > self.rank {
+            self.rank = later.rank;
+            self.shape = later.shape;
+            self.unlimited = later.unlimited;
+            self.resource = later.resource;
+            self.namespace = later.namespace;
+            self.prefix = later.prefix;
+        }
+        self.time_us = self.time_us.or(later.time_us);
+    }
+}
+
+/// The tables, each keyed by a text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tables {
+    /// By `resource.group`.
+    pub resources: Bounded<LoadRow>,
+    /// By namespace.
+    pub namespaces: Bounded<LoadRow>,
+    /// By client address.
+    pub clients: Bounded<LoadRow>,
+    /// By key prefix.
+    pub prefixes: Bounded<LoadRow>,
+    /// By shape, in the order of [`Shape::ALL`].
+    pub shapes: Vec<LoadRow>,
+    /// All requests.
+    pub total: LoadRow,
+    /// Requests without an apply line.
+    pub without_apply: u64,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Tables {
+            resources: Bounded::new(RESOURCES),
+            namespaces: Bounded::new(NAMES),
+            clients: Bounded::new(NAMES),
+            prefixes: Bounded::new(PREFIXES),
+            shapes: vec![LoadRow::default(); Shape::ALL.len()],
+            total: LoadRow::default(),
+            without_apply: 0,
+        }
+    }
+}
+
+impl Tables {
+    fn add(&mut self, share: &Share) {
+        let took = if share.took_apply > 0 {
+            share.took_apply
+        } else {
+            share.took_other
+        };
+        let shape = Shape::ALL
+            .get(usize::from(share.shape))
+            .copied()
+            .unwrap_or(Shape::Other);
+        if share.lines & 1 == 0 {
+            self.without_apply += 1;
+        }
+        let rows = [
+            self.resources.row_mut(share.resource),
+            self.namespaces.row_mut(share.namespace),
+            self.clients.row_mut(share.client),
+            self.prefixes.row_mut(share.prefix),
+            self.shapes.get_mut(usize::from(share.shape)),
+            Some(&mut self.total),
+        ];
+        for row in rows.into_iter().flatten() {
+            row.requests += 1;
+            row.count_shape(shape);
+            row.slow_ns = row.slow_ns.saturating_add(took);
+            match shape {
+                _ if share.stalled => {
+                    row.stalled += 1;
+                    row.stalled_ns = row.stalled_ns.saturating_add(took);
+                }
+                Shape::List | Shape::Page => {
+                    row.list_slow_ns = row.list_slow_ns.saturating_add(took);
+                }
+                Shape::Create | Shape::Update | Shape::Delete => {
+                    row.write_slow_ns = row.write_slow_ns.saturating_add(took);
+                }
+                _ => {}
+            }
+            row.unlimited += u64::from(share.unlimited);
+            row.errors += u64::from(share.error);
+            row.items = row.items.saturating_add(share.items);
+            row.bytes = row.bytes.saturating_add(share.bytes);
+            row.max_bytes = row.max_bytes.max(share.bytes);
+            row.took.record_ns(took);
+            if let Some(us) = share.time_us {
+                row.spark.add(crate::clock::Timestamp(us), &1);
+            }
+        }
+    }
+
+    /// Adds all of `other`.
+    fn merge(&mut self, other: &Self) -> Renumbering {
+        let map = Renumbering {
+            resources: self.resources.merge(&other.resources),
+            namespaces: self.namespaces.merge(&other.namespaces),
+            clients: self.clients.merge(&other.clients),
+            prefixes: self.prefixes.merge(&other.prefixes),
+        };
+        for (row, add) in self.shapes.iter_mut().zip(&other.shapes) {
+            row.add(add);
+        }
+        self.total.add(&other.total);
+        self.without_apply += other.without_apply;
+        map
+    }
+
+    fn restore(&mut self) {
+        self.resources.restore();
+        self.namespaces.restore();
+        self.clients.restore();
+        self.prefixes.restore();
+    }
+}
+
+/// New numbers of rows, by old number.
+struct Renumbering {
+    resources: Vec<u32>,
+    namespaces: Vec<u32>,
+    clients: Vec<u32>,
+    prefixes: Vec<u32>,
+}
+
+impl Renumbering {
+    fn apply(&self, share: &mut Share) {
+        share.resource = new_id(&self.resources, share.resource);
+        share.namespace = new_id(&self.namespaces, share.namespace);
+        share.client = new_id(&self.clients, share.client);
+        share.prefix = new_id(&self.prefixes, share.prefix);
+    }
+}
+
+fn new_id(map: &[u32], id: u32) -> u32 {
+    map.get(id as usize).copied().unwrap_or(NONE)
+}
+
+/// Requests of one stream: joined, counted, estimated.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    joiner: Joiner<Share>,
+    tables: Tables,
+    pages: Pages,
+    /// Lines by kind that go through zap's sampler: apply, trace (3.7), stats.
+    sampled: [Sampled; 3],
+    /// Apply lines that do not: capnslog and the journald writer.
+    unsampled_apply: u64,
+    /// Smallest and largest threshold that a line named, in nanoseconds.
+    threshold_ns: Option<(u64, u64)>,
+    /// Lines about etcd's own requests (member attributes, cluster version).
+    own_lines: u64,
+    /// Request lines at debug level: then every request is logged.
+    debug_lines: u64,
+}
+
+/// What a stream's requests come to, with nothing open.
+#[derive(Clone, Debug, Default)]
+pub struct LoadView {
+    /// The tables.
+    pub tables: Tables,
+    /// Request lines.
+    pub lines: u64,
+    /// How many requests passed the threshold.
+    pub estimate: Estimate,
+    /// Smallest and largest threshold that a line named, in nanoseconds.
+    pub threshold_ns: Option<(u64, u64)>,
+    /// Whether the log holds every request and not only slow ones.
+    pub complete: bool,
+}
+
+impl Load {
+    /// Adds a line about a request. `sampler` says whether its writer samples, `one_message`
+    /// whether a trace has no number in its message (3.7), so that traces are sampled too.
+    /// Returns whether it was one.
+    pub fn add(&mut self, event: &Event<'_>, sampler: bool, one_message: bool) -> bool {
+        let Some(kind) = kind_of(event) else {
+            return false;
+        };
+        let lost;
+        let request = match &event.request {
+            Some(request) => request,
+            // Its text was cut off: a request all the same.
+            None if kind == LineKind::Apply => {
+                lost = Request::of(Operation::Unknown, Shape::Other);
+                &lost
+            }
+            None => return false,
+        };
+        if request.operation == Operation::ReadIndex {
+            return false;
+        }
+        self.note(event, kind, sampler, one_message);
+        if matches!(request.operation, Operation::V2 | Operation::Cluster) {
+            // etcd's own bookkeeping at a start, which nobody asked for.
+            self.own_lines += 1;
+            return false;
+        }
+        let item = item(event, request, kind);
+        let share = self.share(event, request, kind);
+        let tables = &mut self.tables;
+        self.joiner
+            .add(item, share, &mut |share: Share| tables.add(&share));
+        true
+    }
+
+    /// Threshold, level and sampling.
+    fn note(&mut self, event: &Event<'_>, kind: LineKind, sampler: bool, one_message: bool) {
+        if kind == LineKind::Apply
+            && let Some(ns) = event.expected_ns
+        {
+            let (low, high) = self.threshold_ns.unwrap_or((ns, ns));
+            self.threshold_ns = Some((low.min(ns), high.max(ns)));
+        }
+        if event.level == Level::Debug {
+            self.debug_lines += 1;
+        }
+        let slot = match kind {
+            LineKind::Apply => 0,
+            LineKind::Trace => 1,
+            LineKind::Stats => 2,
+        };
+        match (event.time, self.sampled.get_mut(slot)) {
+            (Some(at), Some(sampled)) if sampler && (one_message || kind != LineKind::Trace) => {
+                sampled.add(at.0);
+            }
+            _ if kind == LineKind::Apply => self.unsampled_apply += 1,
+            _ => {}
+        }
+    }
+
+    fn share(&mut self, event: &Event<'_>, request: &Request<'_>, kind: LineKind) -> Share {
+        let took = event.took_ns.unwrap_or(0);
+        let (bit, rank, items_rank) = match kind {
+            LineKind::Apply => (1, 3, 3),
+            LineKind::Trace => (2, 1, 2),
+            LineKind::Stats => (4, 2, 1),
+        };
+        let shape = Shape::ALL
+            .iter()
+            .position(|shape| *shape == request.shape)
+            .and_then(|at| u8::try_from(at).ok())
+            .unwrap_or(u8::MAX);
+        let resource = self.resource(request);
+        let namespace = match request.parts.namespace.as_deref() {
+            Some(name) => self.tables.namespaces.id(name),
+            None => NONE,
+        };
+        let prefix = match &*request.parts.prefix {
+            "" => NONE,
+            prefix => self.tables.prefixes.id(prefix),
+        };
+        let client = match event.client.as_deref() {
+            Some(client) if kind == LineKind::Stats => self.tables.clients.id(host_of(client)),
+            _ => NONE,
+        };
+        // The stats line's count is of all that match, also where fewer were asked for.
+        let count = event.response.range_response_count;
+        let items = match kind {
+            LineKind::Stats if request.shape == Shape::Count => None,
+            LineKind::Stats => count.map(|n| request.limit.map_or(n, |limit| n.min(limit.max(1)))),
+            _ => count,
+        };
+        if let (Shape::List | Shape::Page, Some(at), Some(end)) =
+            (request.shape, event.time, request.range_end.as_deref())
+            && (request.limit.is_some() || request.shape == Shape::Page)
+        {
+            let orphan = self.pages.add(PageLine {
+                range: stable_hash(0, end),
+                is_page: request.shape == Shape::Page,
+                time_us: at.0,
+                resource,
+            });
+            self.count_orphans(resource, i64::from(orphan));
+        }
+        Share {
+            lines: bit,
+            took_apply: if kind == LineKind::Apply { took } else { 0 },
+            took_other: took,
+            stalled: event
+                .agreement_ns
+                .is_some_and(|ns| ns > 0 && ns.saturating_mul(2) >= took),
+            error: event.error.is_some(),
+            rank,
+            shape,
+            unlimited: request.shape == Shape::List && request.limit.is_none(),
+            resource,
+            namespace,
+            prefix,
+            client,
+            items_rank: if items.is_some() { items_rank } else { 0 },
+            items: items.unwrap_or(0),
+            bytes: event.response.size.unwrap_or(0),
+            time_us: event.time.map(|at| at.0),
+        }
+    }
+
+    fn resource(&mut self, request: &Request<'_>) -> u32 {
+        let table = &mut self.tables.resources;
+        match request.parts.row_key() {
+            RowKey::Name("") if request.key.is_none() => {
+                table.id(&format!("({})", request.operation.word()))
+            }
+            RowKey::Name("") => table.id("(other keys)"),
+            RowKey::Name(name) => table.id(name),
+            RowKey::Custom(name, group) => table.id_of_parts(name, group),
+        }
+    }
+
+    /// A page whose list was not seen stands for one list.
+    fn count_orphans(&mut self, resource: u32, change: i64) {
+        let rows = [
+            self.tables.resources.row_mut(resource),
+            Some(&mut self.tables.total),
+        ];
+        for row in rows.into_iter().flatten() {
+            row.lists = row.lists.saturating_add_signed(change);
+        }
+    }
+
+    /// Adds the piece that came right after this one.
+    pub fn absorb(&mut self, mut later: Load) {
+        let map = self.tables.merge(&later.tables);
+        for share in later.joiner.open_mut() {
+            map.apply(share);
+        }
+        let tables = &mut self.tables;
+        self.joiner
+            .absorb(later.joiner, &mut |share: Share| tables.add(&share));
+        later.pages.renumber(|id| new_id(&map.resources, id));
+        for resource in self.pages.absorb(later.pages) {
+            self.count_orphans(resource, -1);
+        }
+        for (sampled, add) in self.sampled.iter_mut().zip(later.sampled) {
+            sampled.absorb(add);
+        }
+        self.unsampled_apply += later.unsampled_apply;
+        self.own_lines += later.own_lines;
+        self.threshold_ns = match (self.threshold_ns, later.threshold_ns) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (a, b) => a.or(b),
+        };
+        self.debug_lines += later.debug_lines;
+        self.prune();
+    }
+
+    /// Keeps the tables within their bounds.
+    pub fn prune(&mut self) {
+        type Pick = fn(&mut Share) -> &mut u32;
+        let tables = &mut self.tables;
+        let picks: [(&mut Bounded<LoadRow>, Pick); 4] = [
+            (&mut tables.resources, |share| &mut share.resource),
+            (&mut tables.namespaces, |share| &mut share.namespace),
+            (&mut tables.clients, |share| &mut share.client),
+            (&mut tables.prefixes, |share| &mut share.prefix),
+        ];
+        for (at, (table, pick)) in picks.into_iter().enumerate() {
+            if !table.is_over() {
+                continue;
+            }
+            let mut keep: Vec<u32> = self.joiner.open_mut().map(|share| *pick(share)).collect();
+            if at == 0 {
+                keep.extend(self.pages.resources());
+            }
+            let map = table.prune(&keep);
+            let renumber = |id: u32| map.get(id as usize).copied().flatten().unwrap_or(NONE);
+            for share in self.joiner.open_mut() {
+                let id = pick(share);
+                *id = renumber(*id);
+            }
+            if at == 0 {
+                self.pages.renumber(renumber);
+            }
+        }
+    }
+
+    /// Rebuilds what is not saved.
+    pub fn restore(&mut self) {
+        self.joiner.restore();
+        self.tables.restore();
+    }
+
+    /// What it all comes to when nothing follows.
+    pub fn view(&self) -> LoadView {
+        let mut tables = self.tables.clone();
+        let lines = self.joiner.total();
+        self.joiner
+            .clone()
+            .finish(&mut |share: Share| tables.add(&share));
+        let estimate = self.estimate(&tables);
+        let complete = self.debug_lines > 0
+            || (estimate.sampled_lines == 0
+                && self
+                    .threshold_ns
+                    .is_some_and(|(_, high)| high <= COMPLETE_NS));
+        LoadView {
+            lines,
+            estimate,
+            threshold_ns: self.threshold_ns,
+            complete,
+            tables,
+        }
+    }
+
+    /// How many requests there were: those joined, and those of which sampling left out every
+    /// line. A request without an apply line in a sampled second is one whose apply line was left
+    /// out, so those do not add to the lower bound.
+    fn estimate(&self, tables: &Tables) -> Estimate {
+        let apply = self
+            .sampled
+            .first()
+            .map(Sampled::estimate)
+            .unwrap_or_default();
+        let joined = tables.total.requests;
+        let missing = |n: u64| n.saturating_sub(apply.lines);
+        let seen_otherwise = tables.without_apply;
+        let share = if apply.lines == 0 {
+            0.0
+        } else {
+            apply.sampled_lines as f64 / apply.lines as f64
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a count, between 0 and the count"
+        )]
+        let covered = (seen_otherwise as f64 * share) as u64;
+        let low = joined + missing(apply.low).saturating_sub(seen_otherwise);
+        let high = joined + missing(apply.high);
+        let value = joined + missing(apply.value).saturating_sub(covered);
+        Estimate {
+            lines: self.joiner.total(),
+            low,
+            value: value.clamp(low, high),
+            high,
+            sampled_lines: apply.sampled_lines,
+        }
+    }
+}
+
+/// Which line of a request an event is.
+fn kind_of(event: &Event<'_>) -> Option<LineKind> {
+    match event.kind {
+        "slow-apply" => Some(LineKind::Apply),
+        "trace" => Some(LineKind::Trace),
+        "request-stats" => Some(LineKind::Stats),
+        _ => None,
+    }
+}
+
+/// What the joiner needs to know of an event, for those that are lines about one request.
+pub fn item_of(event: &Event<'_>) -> Option<(Item, LineKind)> {
+    let kind = kind_of(event)?;
+    match &event.request {
+        Some(request) => match request.operation {
+            Operation::ReadIndex | Operation::V2 | Operation::Cluster => None,
+            _ => Some((item(event, request, kind), kind)),
+        },
+        None if kind == LineKind::Apply => {
+            let lost = Request::of(Operation::Unknown, Shape::Other);
+            Some((item(event, &lost, kind), kind))
+        }
+        None => None,
+    }
+}
+
+fn item(event: &Event<'_>, request: &Request<'_>, kind: LineKind) -> Item {
+    let operation = u64::from(request.operation as u8);
+    let key = match request.key.as_deref() {
+        Some(key) => {
+            let end = request.range_end.as_deref().unwrap_or_default();
+            Some(stable_hash(stable_hash(operation, key), end))
+        }
+        None if kind == LineKind::Trace && request.operation == Operation::Txn => None,
+        None => Some(stable_hash(operation, b"")),
+    };
+    Item {
+        kind,
+        key,
+        txn: request.operation == Operation::Txn,
+        time_us: event.time.map(|at| at.0),
+        took_us: i64::try_from(event.took_ns.unwrap_or(0) / 1000).unwrap_or(i64::MAX),
+    }
+}
+
+/// `10.0.0.1:41230` and `[::1]:41230` without the port, which changes with every connection.
+fn host_of(client: &str) -> &str {
+    match client.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+            host.trim_matches(['[', ']'])
+        }
+        _ => client,
+    }
+}

@@ -1,0 +1,21 @@
+//! Events in, one summary of a stream out: requests counted once, sampling undone, bounded
+//! tables, episodes.
+//!
+//! Everything here is a [`Segment`](segment::Segment): closed aggregates plus open edges, with
+//! one associative `absorb(later)`. Threads, rotated files and saved summaries all use it, so the
+//! same lines give the same numbers however they were cut.
+
+pub mod audit;
+pub mod coverage;
+pub mod facts;
+pub mod hash;
+pub mod join;
+pub mod kinds;
+pub mod load;
+pub mod pages;
+pub mod row;
+pub mod runs;
+pub mod sampling;
+pub mod segment;
+pub mod spark;
+pub mod table;

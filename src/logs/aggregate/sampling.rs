@@ -1,0 +1,430 @@
+//! Undoes zap's sampling: how many records stood behind the lines of one message.
+//!
+//! etcd's zap logger writes, per second and per (level, message), the first 100 records and then
+//! every 100th (zap: zapcore/sampler.go; etcd: client/pkg/logutil/zap.go). A window starts with
+//! the first record after the last window's end. So a window with `100 + k` lines stands for
+//! `100 + 100 k` to `199 + 100 k` records, one with fewer for as many as there are.
+//!
+//! Where a window starts depends on the one before. A piece of a log therefore keeps the times of its first
+//! second and the outcome for each line that may start its first own window (a course); joining
+//! two pieces picks the course that fits. Courses become one at the first quiet second. In a steady
+//! flood they need not; after [`MAX_FOLLOWED`] lines they are taken as one.
+
+use serde::{Deserialize, Serialize};
+
+/// Length of zap's window (etcd: zap.SamplingConfig, tick of one second).
+const TICK_US: i64 = 1_000_000;
+/// Records of a window that are all written (etcd: Initial: 100).
+const INITIAL: u64 = 100;
+/// After that, one of so many is written (etcd: Thereafter: 100).
+const THEREAFTER: u64 = 100;
+/// Most lines of a window that sampling can explain: more would mean over 20 000 slow requests
+/// a second, so a log with such a window was not sampled.
+const MOST_LINES: u64 = 300;
+/// Times kept of a piece's first second.
+const MAX_HEAD: usize = 512;
+/// Lines after which other outcomes are followed no more.
+const MAX_FOLLOWED: u64 = 4096;
+
+/// How many records there were: a range and the best single number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Estimate {
+    /// Lines read.
+    pub lines: u64,
+    /// At least so many records.
+    pub low: u64,
+    /// Best single number.
+    pub value: u64,
+    /// At most so many.
+    pub high: u64,
+    /// Lines in windows in which records were left out.
+    pub sampled_lines: u64,
+}
+
+impl Estimate {
+    /// What a window with so many lines stands for. Stamps cut to milliseconds leave open to which
+    /// of two windows the line at their border belongs, and one line is up to 100 records.
+    fn of_window(lines: u64, rough: bool) -> Self {
+        if lines <= INITIAL {
+            // Exactly 100 lines may hide up to 99 records more.
+            let high = if lines == INITIAL {
+                INITIAL + THEREAFTER - 1
+            } else {
+                lines
+            };
+            return Estimate {
+                lines,
+                low: lines,
+                value: lines,
+                high,
+                sampled_lines: 0,
+            };
+        }
+        let low = INITIAL + (lines - INITIAL) * THEREAFTER;
+        let doubt = if rough { THEREAFTER - 1 } else { 0 };
+        Estimate {
+            lines,
+            low: (low - doubt).max(lines),
+            value: low + THEREAFTER / 2,
+            high: low + THEREAFTER - 1 + doubt,
+            sampled_lines: lines,
+        }
+    }
+
+    /// Nothing was left out.
+    pub fn exact(lines: u64) -> Self {
+        Estimate {
+            lines,
+            low: lines,
+            value: lines,
+            high: lines,
+            sampled_lines: 0,
+        }
+    }
+
+    /// This, and what `now` has more than `then`.
+    fn plus_since(&self, now: &Estimate, then: &Estimate) -> Self {
+        Estimate {
+            lines: self.lines + now.lines - then.lines,
+            low: self.low + now.low - then.low,
+            value: self.value + now.value - then.value,
+            high: self.high + now.high - then.high,
+            sampled_lines: self.sampled_lines + now.sampled_lines - then.sampled_lines,
+        }
+    }
+
+    /// Adds another estimate.
+    pub fn add(&mut self, other: &Estimate) {
+        self.lines += other.lines;
+        self.low += other.low;
+        self.value += other.value;
+        self.high += other.high;
+        self.sampled_lines += other.sampled_lines;
+    }
+}
+
+/// One way to lay the windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Course {
+    /// Number of the line that starts the first window.
+    start: u64,
+    closed: Estimate,
+    /// Most lines of a closed window.
+    most: u64,
+    /// Start of the open window and its lines.
+    window_us: i64,
+    lines: u64,
+}
+
+impl Course {
+    fn starting(start: u64, time_us: i64) -> Self {
+        Course {
+            start,
+            window_us: time_us,
+            lines: 1,
+            ..Course::default()
+        }
+    }
+
+    fn end_us(&self) -> i64 {
+        self.window_us.saturating_add(TICK_US)
+    }
+
+    fn add(&mut self, time_us: i64) {
+        if time_us < self.end_us() {
+            self.lines += 1;
+        } else {
+            self.close();
+            self.window_us = time_us;
+            self.lines = 1;
+        }
+    }
+
+    fn close(&mut self) {
+        let window = Estimate::of_window(self.lines, self.window_us % 1000 == 0);
+        self.closed.add(&window);
+        self.most = self.most.max(self.lines);
+        self.lines = 0;
+    }
+}
+
+/// Lines of one message that goes through zap's sampler.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampled {
+    /// Lines not yet laid into windows, in order. A piece that is soon absorbed needs no windows.
+    #[serde(skip)]
+    raw: Vec<i64>,
+    /// Lines laid into windows.
+    total: u64,
+    /// Times of the lines that may belong to a window of an earlier piece: less than a second
+    /// after the first.
+    head: Vec<i64>,
+    /// By rising start; the first one starts with the first line.
+    courses: Vec<Course>,
+    /// Once all courses lay their windows alike: what the first one had closed then. From there on
+    /// only the first one is kept up.
+    alike: Option<Estimate>,
+}
+
+impl Sampled {
+    /// Adds the next line.
+    pub fn add(&mut self, time_us: i64) {
+        self.raw.push(time_us);
+        if self.raw.len() as u64 > 16 * MAX_FOLLOWED {
+            self.lay();
+        }
+    }
+
+    /// Lays the lines added so far into windows.
+    pub fn lay(&mut self) {
+        for time_us in std::mem::take(&mut self.raw) {
+            self.lay_line(time_us);
+        }
+    }
+
+    fn lay_line(&mut self, time_us: i64) {
+        let index = self.total;
+        self.total += 1;
+        if self.alike.is_some() {
+            if let Some(first) = self.courses.first_mut() {
+                first.add(time_us);
+            }
+            return;
+        }
+        for course in &mut self.courses {
+            course.add(time_us);
+        }
+        if self.head.len() as u64 == index {
+            self.courses.push(Course::starting(index, time_us));
+            if self.in_head(time_us) {
+                self.head.push(time_us);
+            }
+        }
+        self.settle();
+    }
+
+    /// Whether a line right after the head belongs to it.
+    fn in_head(&self, time_us: i64) -> bool {
+        self.head.len() < MAX_HEAD
+            && self
+                .head
+                .first()
+                .is_none_or(|first| time_us < first.saturating_add(TICK_US))
+    }
+
+    /// Stops following the courses once they lay their windows alike.
+    fn settle(&mut self) {
+        let head_over = (self.head.len() as u64) < self.total;
+        let alike = self
+            .courses
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if (a.window_us, a.lines) == (b.window_us, b.lines)));
+        if head_over && (alike || self.total >= MAX_FOLLOWED) {
+            self.alike = self.courses.first().map(|first| first.closed);
+        }
+    }
+
+    /// Adds the piece that came right after this one.
+    pub fn absorb(&mut self, later: Sampled) {
+        self.lay();
+        if later.total == 0 {
+            self.raw = later.raw;
+            self.lay();
+            return;
+        }
+        if self.total == 0 {
+            *self = later;
+            return;
+        }
+        if later.head.len() as u64 == later.total {
+            // All its lines are known.
+            for time_us in later.head.into_iter().chain(later.raw) {
+                self.lay_line(time_us);
+            }
+            return;
+        }
+        let offset = self.total;
+        let live = if self.alike.is_some() {
+            1
+        } else {
+            self.courses.len()
+        };
+        for course in self.courses.iter_mut().take(live) {
+            let end = course.end_us();
+            let swallowed = later.head.iter().take_while(|time| **time < end).count();
+            course.lines += swallowed as u64;
+            course.close();
+            let next = later.course_from(swallowed as u64);
+            course.closed.add(&next.closed);
+            course.most = course.most.max(next.most);
+            (course.window_us, course.lines) = (next.window_us, next.lines);
+        }
+        if self.alike.is_none() && self.head.len() as u64 == offset {
+            // Still within its first second: lines of the later piece may start a course too.
+            // So may the line after its head, which is past the first second here as there.
+            for (index, time_us) in (0..).zip(later.head.iter().map(Some).chain([None])) {
+                self.courses.push(Course {
+                    start: offset + index,
+                    ..later.course_from(index)
+                });
+                match time_us {
+                    Some(time_us) if self.in_head(*time_us) => self.head.push(*time_us),
+                    _ => break,
+                }
+            }
+        }
+        self.total += later.total;
+        if self.alike.is_none() {
+            self.settle();
+        }
+        self.raw = later.raw;
+        self.lay();
+    }
+
+    /// The course whose first window starts with this line (else the nearest later one, else the
+    /// last), carried on to the end.
+    fn course_from(&self, start: u64) -> Course {
+        let at = self.courses.partition_point(|course| course.start < start);
+        let (Some(first), Some(course)) = (
+            self.courses.first(),
+            self.courses.get(at).or(self.courses.last()),
+        ) else {
+            return Course::default();
+        };
+        match &self.alike {
+            // The first one is kept up itself.
+            Some(then) if at > 0 => Course {
+                start: course.start,
+                closed: course.closed.plus_since(&first.closed, then),
+                most: course.most.max(first.most),
+                ..*first
+            },
+            _ => *course,
+        }
+    }
+
+    /// The estimate, with the open window as it stands.
+    pub fn estimate(&self) -> Estimate {
+        let mut laid = self.clone();
+        laid.lay();
+        let Some(mut main) = laid.courses.first().copied() else {
+            return Estimate::default();
+        };
+        main.close();
+        if main.most > MOST_LINES {
+            return Estimate::exact(laid.total);
+        }
+        main.closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What zap writes of records at these times.
+    fn sample(times: &[i64]) -> Vec<i64> {
+        let (mut reset, mut n) = (i64::MIN, 0);
+        let mut written = Vec::new();
+        for time in times {
+            if *time >= reset {
+                (reset, n) = (time + TICK_US, 0);
+            }
+            n += 1;
+            if n <= INITIAL || (n - INITIAL) % THEREAFTER == 0 {
+                written.push(*time);
+            }
+        }
+        written
+    }
+
+    fn of(lines: &[i64], cuts: &[usize]) -> Sampled {
+        let mut all = Sampled::default();
+        let mut at = 0;
+        for cut in cuts.iter().chain([&lines.len()]) {
+            let mut piece = Sampled::default();
+            lines[at..*cut].iter().for_each(|time| piece.add(*time));
+            if *cut % 2 == 0 {
+                piece.lay();
+            }
+            all.absorb(piece);
+            at = *cut;
+        }
+        all
+    }
+
+    #[test]
+    fn three_thousand_in_one_and_a_half_seconds() {
+        for rough in [1, 1000] {
+            let times: Vec<i64> = (0..3000).map(|n| (7 + n * 501) / rough * rough).collect();
+            let lines = sample(&times);
+            assert_eq!(lines.len(), 200 + 18 + 9);
+            let estimate = of(&lines, &[]).estimate();
+            assert!(
+                estimate.low <= 3000 && 3000 <= estimate.high,
+                "{estimate:?}"
+            );
+            assert!(
+                estimate.high as f64 / estimate.low as f64 <= 1.3,
+                "{estimate:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quiet_log_is_counted_exactly() {
+        let lines: Vec<i64> = (0..500).map(|n| n * 20_000).collect();
+        let estimate = of(&lines, &[]).estimate();
+        assert_eq!(estimate, Estimate::exact(500));
+    }
+
+    #[test]
+    fn a_window_that_sampling_cannot_make_was_not_sampled() {
+        let lines: Vec<i64> = (0..3000).map(|n| n * 500).collect();
+        assert_eq!(of(&lines, &[]).estimate(), Estimate::exact(3000));
+    }
+
+    proptest! {
+        #[test]
+        fn the_interval_holds_the_truth(
+            gaps in prop::collection::vec(prop_oneof![1i64..2_000, 1i64..300_000], 1..2000),
+        ) {
+            let mut now = 1;
+            let times: Vec<i64> = gaps.iter().map(|gap| { now += gap; now }).collect();
+            let estimate = of(&sample(&times), &[]).estimate();
+            let truth = times.len() as u64;
+            prop_assert!(estimate.low <= truth && truth <= estimate.high, "{estimate:?} {truth}");
+        }
+
+        #[test]
+        fn cutting_changes_nothing(
+            gaps in prop::collection::vec(prop_oneof![0i64..20_000, 0i64..700_000], 0..300),
+            cuts in prop::collection::vec(0usize..300, 0..5),
+        ) {
+            let mut now = 0;
+            let lines: Vec<i64> = gaps.iter().map(|gap| { now += gap; now }).collect();
+            let mut cuts: Vec<usize> = cuts.into_iter().filter(|c| *c <= lines.len()).collect();
+            cuts.sort_unstable();
+            prop_assert_eq!(of(&lines, &cuts).estimate(), of(&lines, &[]).estimate());
+            // Folded from the right.
+            let mut pieces = Vec::new();
+            let mut at = 0;
+            for cut in cuts.iter().chain([&lines.len()]) {
+                let mut piece = of(&lines[at..*cut], &[]);
+                piece.lay();
+                pieces.push(piece);
+                at = *cut;
+            }
+            let mut all = Sampled::default();
+            for mut piece in pieces.into_iter().rev() {
+                piece.absorb(all);
+                all = piece;
+            }
+            prop_assert_eq!(all.estimate(), of(&lines, &[]).estimate());
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Rows by key, exact up to a bound, then within an error that the table states itself.
+//!
+//! When a table grows past half again its bound, its lightest rows move to `other` and the largest value that
+//! any of them had is added to `error`, column by column. A row that comes back later lacks at
+//! most that much. Merging adds rows, `other` and errors, so the statement still holds. Heavy rows
+//! never leave and are exact.
+
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+
+use super::hash::stable_hash;
+
+/// What a row of a bounded table can do.
+pub trait RowValue: Clone + Default {
+    /// Adds `other`, column by column.
+    fn add(&mut self, other: &Self);
+    /// The larger of both, column by column; used for errors.
+    fn raise(&mut self, other: &Self);
+    /// How much the row matters.
+    fn weight(&self) -> u64;
+}
+
+/// A bounded table. Rows are addressed by key or, until the next [`Self::prune`], by number.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounded<R> {
+    bound: usize,
+    keys: Vec<Box<str>>,
+    rows: Vec<R>,
+    /// Sum of the rows that were dropped.
+    other: R,
+    /// How many times a row was dropped.
+    dropped: u64,
+    /// What a row can lack at most.
+    error: R,
+    #[serde(skip)]
+    index: HashTable<u32>,
+}
+
+impl<R: RowValue> Bounded<R> {
+    /// An empty table that keeps `bound` rows exactly.
+    pub fn new(bound: usize) -> Self {
+        Bounded {
+            bound,
+            keys: Vec::new(),
+            rows: Vec::new(),
+            other: R::default(),
+            dropped: 0,
+            error: R::default(),
+            index: HashTable::new(),
+        }
+    }
+
+    /// The number of a key's row, which is made if it is new.
+    pub fn id(&mut self, key: &str) -> u32 {
+        self.id_of_parts(key, "")
+    }
+
+    /// The number of the row `name.group`, or `name` when the group is empty, without building
+    /// the text for rows that are known.
+    pub fn id_of_parts(&mut self, name: &str, group: &str) -> u32 {
+        let hash = hash_parts(name, group);
+        let keys = &self.keys;
+        let found = self.index.find(hash, |id| {
+            keys.get(*id as usize)
+                .is_some_and(|key| is_parts(key, name, group))
+        });
+        if let Some(id) = found {
+            return *id;
+        }
+        let key = if group.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{name}.{group}")
+        };
+        let id = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        self.keys.push(key.into_boxed_str());
+        self.rows.push(R::default());
+        let keys = &self.keys;
+        self.index.insert_unique(hash, id, |id| {
+            keys.get(*id as usize).map_or(0, |key| hash_key(key))
+        });
+        id
+    }
+
+    /// A row by number.
+    pub fn row_mut(&mut self, id: u32) -> Option<&mut R> {
+        self.rows.get_mut(id as usize)
+    }
+
+    /// The row of a key, which is made if it is new.
+    pub fn entry(&mut self, key: &str) -> &mut R {
+        let id = self.id(key) as usize;
+        &mut self.rows[id]
+    }
+
+    /// A row by key.
+    pub fn get(&self, key: &str) -> Option<&R> {
+        self.iter().find(|(k, _)| *k == key).map(|(_, row)| row)
+    }
+
+    /// Adds all rows of `other`; the numbers of its rows are given back as numbers here.
+    pub fn merge(&mut self, other: &Self) -> Vec<u32> {
+        let mut map = Vec::with_capacity(other.keys.len());
+        for (key, row) in other.keys.iter().zip(&other.rows) {
+            let id = self.id(key);
+            if let Some(slot) = self.rows.get_mut(id as usize) {
+                slot.add(row);
+            }
+            map.push(id);
+        }
+        self.other.add(&other.other);
+        self.error.add(&other.error);
+        self.dropped += other.dropped;
+        map
+    }
+
+    /// Whether [`Self::prune`] is due.
+    pub fn is_over(&self) -> bool {
+        self.rows.len() > self.bound + self.bound / 2
+    }
+
+    /// Drops the lightest rows down to the bound. Rows in `keep` (by number) stay. Gives back the
+    /// new number of each row, or `None` for dropped ones.
+    pub fn prune(&mut self, keep: &[u32]) -> Vec<Option<u32>> {
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_by(|a, b| {
+            let weight = |at: &usize| self.rows.get(*at).map_or(0, R::weight);
+            weight(b)
+                .cmp(&weight(a))
+                .then_with(|| self.keys.get(*a).cmp(&self.keys.get(*b)))
+        });
+        let mut stays = vec![false; self.rows.len()];
+        for at in order
+            .into_iter()
+            .take(self.bound)
+            .chain(keep.iter().map(|id| *id as usize))
+        {
+            if let Some(stay) = stays.get_mut(at) {
+                *stay = true;
+            }
+        }
+        let mut map = Vec::with_capacity(self.rows.len());
+        let mut most = R::default();
+        let keys = std::mem::take(&mut self.keys);
+        let rows = std::mem::take(&mut self.rows);
+        for ((key, row), stay) in keys.into_iter().zip(rows).zip(stays) {
+            if stay {
+                map.push(u32::try_from(self.keys.len()).ok());
+                self.keys.push(key);
+                self.rows.push(row);
+            } else {
+                map.push(None);
+                most.raise(&row);
+                self.other.add(&row);
+                self.dropped += 1;
+            }
+        }
+        self.error.add(&most);
+        self.restore();
+        map
+    }
+
+    /// Rebuilds what is not saved.
+    pub fn restore(&mut self) {
+        self.index.clear();
+        let keys = &self.keys;
+        for (id, key) in keys.iter().enumerate() {
+            self.index
+                .insert_unique(hash_key(key), u32::try_from(id).unwrap_or(u32::MAX), |id| {
+                    keys.get(*id as usize).map_or(0, |key| hash_key(key))
+                });
+        }
+    }
+
+    /// The rows with their keys, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &R)> {
+        self.keys.iter().map(AsRef::as_ref).zip(&self.rows)
+    }
+
+    /// Number of rows kept.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The sum of the rows that were dropped, if any was.
+    pub fn other(&self) -> Option<&R> {
+        (self.dropped > 0).then_some(&self.other)
+    }
+
+    /// What a row can lack at most, column by column.
+    pub fn error(&self) -> Option<&R> {
+        (self.dropped > 0).then_some(&self.error)
+    }
+
+    /// How many times a row was dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+fn hash_key(key: &str) -> u64 {
+    match key.split_once('.') {
+        // As `hash_parts`: a name holds no dot, a group may.
+        Some((name, group)) => hash_parts(name, group),
+        None => hash_parts(key, ""),
+    }
+}
+
+fn hash_parts(name: &str, group: &str) -> u64 {
+    if group.is_empty() {
+        if let Some((name, group)) = name.split_once('.') {
+            return stable_hash(stable_hash(0, name.as_bytes()), group.as_bytes());
+        }
+    } else if name.contains('.') {
+        return hash_key(&format!("{name}.{group}"));
+    }
+    stable_hash(stable_hash(0, name.as_bytes()), group.as_bytes())
+}
+
+fn is_parts(key: &str, name: &str, group: &str) -> bool {
+    if group.is_empty() {
+        return key == name;
+    }
+    key.strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix('.'))
+        == Some(group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Count(u64);
+
+    impl RowValue for Count {
+        fn add(&mut self, other: &Self) {
+            self.0 += other.0;
+        }
+        fn raise(&mut self, other: &Self) {
+            self.0 = self.0.max(other.0);
+        }
+        fn weight(&self) -> u64 {
+            self.0
+        }
+    }
+
+    fn count(table: &mut Bounded<Count>, key: &str) {
+        table.entry(key).0 += 1;
+        if table.is_over() {
+            table.prune(&[]);
+        }
+    }
+
+    #[test]
+    fn parts_and_whole_keys_are_the_same_row() {
+        let mut table: Bounded<Count> = Bounded::new(10);
+        let id = table.id_of_parts("leases", "coordination.k8s.io");
+        assert_eq!(table.id("leases.coordination.k8s.io"), id);
+        assert_eq!(table.id_of_parts("leases.coordination", "k8s.io"), id);
+        assert_ne!(table.id("leases"), id);
+        assert_eq!(table.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn the_stated_error_holds(
+            keys in prop::collection::vec((0u32..60, 0u32..8), 0..600),
+            cut in 0usize..600,
+            bound in 1usize..40,
+        ) {
+            // Small numbers are frequent: a few heavy rows and a long tail.
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|(a, b)| format!("k{}", if *b > 3 { a % 4 } else { *a }))
+                .collect();
+            let mut truth: BTreeMap<&str, u64> = BTreeMap::new();
+            for key in &keys {
+                *truth.entry(key).or_default() += 1;
+            }
+            let cut = cut.min(keys.len());
+            let mut left = Bounded::new(bound);
+            keys[..cut].iter().for_each(|key| count(&mut left, key));
+            let mut right = Bounded::new(bound);
+            keys[cut..].iter().for_each(|key| count(&mut right, key));
+            left.merge(&right);
+            if left.is_over() {
+                left.prune(&[]);
+            }
+            let error = left.error().map_or(0, |row| row.0);
+            let mut sum = left.other().map_or(0, |row| row.0);
+            for (key, row) in left.iter() {
+                let true_count = truth[key];
+                prop_assert!(row.0 <= true_count && true_count <= row.0 + error, "{key}");
+                sum += row.0;
+            }
+            // A key without a row had at most `error`.
+            for (key, true_count) in &truth {
+                if left.get(key).is_none() {
+                    prop_assert!(*true_count <= error, "{key}");
+                }
+            }
+            prop_assert_eq!(sum, keys.len() as u64);
+            if truth.len() <= bound {
+                prop_assert_eq!(error, 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! Every recognised record as one JSON object a line, in the order of the files.
+//!
+//! Reading is sequential, with a small look-ahead: whether a transaction's trace belongs to a
+//! later line is known a few request lines later, so what comes after such a trace waits.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::aggregate::join::{Joiner, LineKind};
+use super::aggregate::load;
+use super::decode::{DecodeContext, Decoder};
+use super::event::{Component, Event, Extra};
+use super::input::{LogFile, Plan, Source, Stream};
+use super::reader::follow::{Follower, From};
+use super::reader::{Chunk, open};
+use super::record::{Record, TimeSource};
+use super::scan::{ScanOptions, TimeFilter};
+use super::signature::{Detail, classify};
+
+/// Request lines after which a trace's partner cannot come any more.
+const DECIDED_AFTER: u64 = 64;
+/// Most objects that wait.
+const MAX_WAITING: usize = 4096;
+/// How long to sleep when no followed file grew.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Changes texts that may hold names, for `--redact`.
+pub trait Redact {
+    /// A name or namespace.
+    fn name(&self, text: &str) -> String;
+    /// A free text.
+    fn text(&self, text: &str) -> String;
+    /// A key with its namespace and name.
+    fn key(&self, key: &str, namespace: Option<&str>, name: Option<&str>) -> String;
+    /// Whether anything is changed at all.
+    fn is_on(&self) -> bool;
+}
+
+/// What emitting came to.
+#[derive(Clone, Debug, Default)]
+pub struct Emitted {
+    /// Objects written.
+    pub objects: u64,
+    /// Files that were read, at least in part.
+    pub good: u64,
+    /// Files that could not be read, or not to their end, and why.
+    pub bad: Vec<(String, String)>,
+}
+
+/// Writes the events of a plan.
+pub fn emit(
+    plan: &Plan,
+    options: &ScanOptions,
+    follow: bool,
+    redact: &dyn Redact,
+    out: &mut dyn Write,
+    stop: &AtomicBool,
+) -> io::Result<Emitted> {
+    let mut done = Emitted::default();
+    let mut followed = Vec::new();
+    for (at, stream) in plan.streams.iter().enumerate() {
+        let mut lines = Lines::new(at, stream, options, redact);
+        for (file_at, file) in stream.files.iter().enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let last = file_at + 1 == stream.files.len();
+            let plain = file.compression.is_none() && matches!(file.source, Source::File { .. });
+            if follow && last && plain {
+                match Follower::new(file, From::Start, &options.read) {
+                    Ok(follower) => {
+                        followed.push((lines, file, follower, decoder(file, options), 1))
+                    }
+                    Err(err) => done.bad.push((file.name.clone(), err.to_string())),
+                }
+                done.good += 1;
+                lines = Lines::new(at, stream, options, redact);
+                continue;
+            }
+            match lines.file(file, options, out, stop) {
+                Ok(()) => done.good += 1,
+                Err(Failure::Output(err)) => return Err(err),
+                Err(Failure::Input(err)) => done.bad.push((file.name.clone(), err.to_string())),
+            }
+        }
+        lines.flush(out)?;
+        done.objects += lines.written;
+    }
+    while !followed.is_empty() && !stop.load(Ordering::Relaxed) {
+        let mut idle = true;
+        for (lines, file, follower, decoder, line) in &mut followed {
+            let generation = follower.generation();
+            let block = match follower.poll() {
+                Ok(Some(block)) => block,
+                Ok(None) => continue,
+                Err(err) => {
+                    done.bad.push((file.name.clone(), err.to_string()));
+                    continue;
+                }
+            };
+            idle = false;
+            let before = decoder.counts().lines;
+            let mut failed = None;
+            decoder.block(block.bytes, *line, &mut |record: &Record<'_>| {
+                if failed.is_none() {
+                    failed = lines.record(&file.name, record, out).err();
+                }
+            });
+            if let Some(err) = failed {
+                return Err(err);
+            }
+            *line += decoder.counts().lines - before;
+            if follower.generation() != generation {
+                *line = 1;
+            }
+        }
+        if idle {
+            for (lines, ..) in &mut followed {
+                lines.flush(out)?;
+            }
+            out.flush()?;
+            std::thread::sleep(POLL);
+        }
+    }
+    for (lines, file, _, mut decoder, _) in followed {
+        let mut lines = lines;
+        let mut failed = None;
+        decoder.finish(&mut |record: &Record<'_>| {
+            if failed.is_none() {
+                failed = lines.record(&file.name, record, out).err();
+            }
+        });
+        if let Some(err) = failed {
+            return Err(err);
+        }
+        lines.flush(out)?;
+        done.objects += lines.written;
+    }
+    out.flush()?;
+    Ok(done)
+}
+
+fn decoder(file: &LogFile, options: &ScanOptions) -> Decoder {
+    Decoder::new(DecodeContext {
+        reference: file.modified.or(options.now),
+    })
+}
+
+enum Failure {
+    Input(io::Error),
+    Output(io::Error),
+}
+
+/// One object on its way out.
+struct Waiting {
+    /// The object's text up to `request_id`.
+    text: Vec<u8>,
+    /// Index of the request line, for lines that are joined.
+    index: Option<u64>,
+    root: u64,
+    primary: bool,
+    /// A later line may still claim it.
+    open: bool,
+}
+
+/// The objects of one stream.
+struct Lines<'p> {
+    stream_at: usize,
+    component: Component,
+    filter: TimeFilter,
+    redact: &'p dyn Redact,
+    joiner: Joiner<()>,
+    /// Roots of the latest request lines, by index.
+    roots: VecDeque<u64>,
+    waiting: VecDeque<Waiting>,
+    written: u64,
+}
+
+impl<'p> Lines<'p> {
+    fn new(at: usize, stream: &Stream, options: &ScanOptions, redact: &'p dyn Redact) -> Self {
+        Lines {
+            stream_at: at,
+            component: stream.component,
+            filter: TimeFilter::new(options),
+            redact,
+            joiner: Joiner::default(),
+            roots: VecDeque::new(),
+            waiting: VecDeque::new(),
+            written: 0,
+        }
+    }
+
+    fn file(
+        &mut self,
+        file: &LogFile,
+        options: &ScanOptions,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> Result<(), Failure> {
+        let mut reader =
+            open(file, Chunk::WHOLE, &options.read, Vec::new()).map_err(Failure::Input)?;
+        let mut decoder = decoder(file, options);
+        let mut line = 1;
+        let mut failed = None;
+        let result = loop {
+            let block = match reader.next_block() {
+                Ok(Some(block)) => block,
+                Ok(None) => break Ok(()),
+                Err(err) => break Err(Failure::Input(err)),
+            };
+            let before = decoder.counts().lines;
+            decoder.block(block.bytes, line, &mut |record: &Record<'_>| {
+                if failed.is_none() {
+                    failed = self.record(&file.name, record, out).err();
+                }
+            });
+            line += decoder.counts().lines - before;
+            if failed.is_some() || stop.load(Ordering::Relaxed) {
+                break Ok(());
+            }
+        };
+        decoder.finish(&mut |record: &Record<'_>| {
+            if failed.is_none() {
+                failed = self.record(&file.name, record, out).err();
+            }
+        });
+        match failed {
+            Some(err) => Err(Failure::Output(err)),
+            None => result,
+        }
+    }
+
+    fn record(&mut self, file: &str, record: &Record<'_>, out: &mut dyn Write) -> io::Result<()> {
+        if !self.filter.inside(record.time) {
+            return Ok(());
+        }
+        let Some(event) = classify(record, Detail::Full) else {
+            return Ok(());
+        };
+        let mut text = Vec::with_capacity(512);
+        let component = match event.component {
+            Component::Unknown => self.component,
+            known => known,
+        };
+        let object = Object {
+            file,
+            event: &event,
+            component,
+            redact: self.redact,
+        };
+        serde_json::to_writer(&mut text, &object)?;
+        // The object goes on when its request is known.
+        text.pop();
+        let mut waiting = Waiting {
+            text,
+            index: None,
+            root: 0,
+            primary: false,
+            open: false,
+        };
+        if let Some((item, kind)) = load::item_of(&event) {
+            let index = self.joiner.total();
+            let links = self.joiner.add(item, (), &mut |()| {});
+            waiting.index = Some(index);
+            let previous = links.previous.and_then(|at| self.root(at, index));
+            waiting.root = previous.unwrap_or(index);
+            waiting.primary = previous.is_none();
+            if let Some(trace) = links.trace {
+                // The trace is this request's: it leads where there is no apply line.
+                let root = previous.unwrap_or(trace);
+                waiting.root = root;
+                waiting.primary = false;
+                if let Some(known) = self.waiting.iter_mut().find(|w| w.index == Some(trace)) {
+                    (known.root, known.primary, known.open) = (root, previous.is_none(), false);
+                }
+            }
+            if kind == LineKind::Trace && item.key.is_none() {
+                waiting.open = true;
+                if let Some(root) = links.apply.and_then(|at| self.root(at, index)) {
+                    waiting.root = root;
+                    waiting.primary = false;
+                }
+            }
+            self.roots.push_back(waiting.root);
+            if self.roots.len() as u64 > super::aggregate::join::WINDOW + 1 {
+                self.roots.pop_front();
+            }
+        }
+        self.waiting.push_back(waiting);
+        self.release(out)
+    }
+
+    /// The root of an earlier line; `index` is the number of the line after the last known one.
+    fn root(&self, at: u64, index: u64) -> Option<u64> {
+        let back = usize::try_from(index.checked_sub(at)?).ok()?;
+        self.roots
+            .len()
+            .checked_sub(back)
+            .and_then(|at| self.roots.get(at))
+            .copied()
+    }
+
+    /// Writes what waits for nothing.
+    fn release(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let total = self.joiner.total();
+        while let Some(first) = self.waiting.front() {
+            let undecided = first.open && first.index.is_some_and(|at| at + DECIDED_AFTER >= total);
+            if undecided && self.waiting.len() < MAX_WAITING {
+                return Ok(());
+            }
+            if let Some(first) = self.waiting.pop_front() {
+                self.write(first, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        while let Some(first) = self.waiting.pop_front() {
+            self.write(first, out)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, object: Waiting, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&object.text)?;
+        match object.index {
+            Some(_) => writeln!(
+                out,
+                r#","request_id":"{}-{}","primary":{}}}"#,
+                self.stream_at, object.root, object.primary
+            )?,
+            None => writeln!(out, r#","request_id":null,"primary":null}}"#)?,
+        }
+        self.written += 1;
+        Ok(())
+    }
+}
+
+/// An event as JSON, up to the request it belongs to.
+struct Object<'o> {
+    file: &'o str,
+    event: &'o Event<'o>,
+    component: Component,
+    redact: &'o dyn Redact,
+}
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let event = self.event;
+        let ms = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e6);
+        let request = event.request.as_ref();
+        let api = event.api.as_deref();
+        let parts = request
+            .map(|request| &request.parts)
+            .or(api.map(|call| &call.parts));
+        let namespace = parts.and_then(|parts| parts.namespace.as_deref());
+        let name = parts.and_then(|parts| parts.name.as_deref());
+        let resource = parts
+            .map(|parts| parts.resource.as_ref())
+            .filter(|resource| !resource.is_empty());
+        let group = match parts {
+            Some(parts) if resource.is_some() => match parts.builtin {
+                Some(builtin) => builtin
+                    .resource_group
+                    .split_once('.')
+                    .map(|(_, group)| group),
+                None => parts.group.as_deref(),
+            },
+            _ => None,
+        };
+        let key = request
+            .and_then(|request| request.key.as_deref())
+            .map(|key| {
+                self.redact
+                    .key(&String::from_utf8_lossy(key), namespace, name)
+            });
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("file", self.file)?;
+        map.serialize_entry("line", &event.line)?;
+        map.serialize_entry("line_end", &event.line_end)?;
+        map.serialize_entry("time", &event.time)?;
+        let source = match event.time_source {
+            TimeSource::None => None,
+            TimeSource::Inner => Some("inner"),
+            TimeSource::Wrapper => Some("wrapper"),
+            TimeSource::Completed => Some("completed"),
+        };
+        map.serialize_entry("time_source", &source)?;
+        let component =
+            Some(self.component.word()).filter(|_| self.component != Component::Unknown);
+        map.serialize_entry("component", &component)?;
+        map.serialize_entry("level", &event.level.word())?;
+        map.serialize_entry("kind", event.kind)?;
+        map.serialize_entry("resource", &resource)?;
+        map.serialize_entry("group", &group.filter(|group| !group.is_empty()))?;
+        map.serialize_entry("namespace", &namespace.map(|text| self.redact.name(text)))?;
+        map.serialize_entry("key", &key)?;
+        map.serialize_entry("operation", &request.map(|r| r.operation.word()))?;
+        map.serialize_entry("shape", &request.map(|r| r.shape.word()))?;
+        map.serialize_entry("took_ms", &ms(event.took_ns))?;
+        map.serialize_entry("range_response_count", &event.response.range_response_count)?;
+        map.serialize_entry("response_size", &event.response.size)?;
+        map.serialize_entry("client", &event.client)?;
+        if let Some(name) = name {
+            map.serialize_entry("name", &self.redact.name(name))?;
+        }
+        if let Some(limit) = request.and_then(|request| request.limit) {
+            map.serialize_entry("limit", &limit)?;
+        }
+        if let Some(expected) = ms(event.expected_ns) {
+            map.serialize_entry("expected_ms", &expected)?;
+        }
+        if let Some(agreement) = ms(event.agreement_ns) {
+            map.serialize_entry("agreement_ms", &agreement)?;
+        }
+        if event.repeats != 1 {
+            map.serialize_entry("repeats", &event.repeats)?;
+        }
+        if let Some(call) = api {
+            if !call.verb.is_empty() {
+                map.serialize_entry("verb", &call.verb)?;
+            }
+            if let Some(subresource) = &call.subresource {
+                map.serialize_entry("subresource", subresource)?;
+            }
+            if let Some(agent) = &call.user_agent {
+                map.serialize_entry("user_agent", agent)?;
+            }
+            if let Some(status) = call.status {
+                map.serialize_entry("status", &status)?;
+            }
+        }
+        if let Some(error) = &event.error {
+            map.serialize_entry("error", &self.redact.text(error))?;
+        }
+        for (at, (name, value)) in event.extra.iter().enumerate() {
+            // A field may stand twice (`from` up to 3.5): an object has it once.
+            if taken(name) || event.extra.iter().take(at).any(|(known, _)| known == name) {
+                continue;
+            }
+            match value {
+                Extra::Text(text) => map.serialize_entry(name, &self.redact.text(text))?,
+                Extra::Int(number) => map.serialize_entry(name, number)?,
+                Extra::Num(number) => map.serialize_entry(name, number)?,
+                Extra::Flag(flag) => map.serialize_entry(name, flag)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// Names that every object has, or that have another meaning here.
+fn taken(name: &str) -> bool {
+    matches!(
+        name,
+        "file"
+            | "line"
+            | "line_end"
+            | "time"
+            | "time_source"
+            | "component"
+            | "level"
+            | "kind"
+            | "resource"
+            | "group"
+            | "namespace"
+            | "key"
+            | "operation"
+            | "shape"
+            | "took_ms"
+            | "range_response_count"
+            | "response_size"
+            | "client"
+            | "request_id"
+            | "primary"
+            | "name"
+            | "limit"
+            | "expected_ms"
+            | "agreement_ms"
+            | "repeats"
+            | "verb"
+            | "subresource"
+            | "user_agent"
+            | "status"
+            | "error"
+    )
+}

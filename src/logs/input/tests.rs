@@ -1,0 +1,221 @@
+//! Plans over folders made for the purpose.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+const LINE: &str = "2026-11-21 19:33:30.483562 I | etcdmain: etcd Version: 3.4.23\n";
+
+fn tree(files: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    for file in files {
+        let path = dir.path().join(file);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs::write(path, LINE).expect("a file");
+    }
+    dir
+}
+
+fn names(plan: &Plan, dir: &Path) -> Vec<(String, Vec<String>)> {
+    let cut = |text: &str| text.replace(&format!("{}/", dir.display()), "");
+    plan.streams
+        .iter()
+        .map(|stream| {
+            let files = stream.files.iter().map(|file| cut(&file.name)).collect();
+            (cut(&stream.id), files)
+        })
+        .collect()
+}
+
+fn folder(dir: &tempfile::TempDir) -> Plan {
+    plan(&[dir.path().to_owned()], &HostRoot::new("/"), None)
+}
+
+const POD: &str = "var/log/pods/kube-system_etcd-cp0_dc711967b1cdd840d7b1b04656e9ff0f/etcd";
+
+#[test]
+fn rotated_sets_are_streams_in_time_order() {
+    let rotated = format!("{POD}/0.log.20250502-181650");
+    let (one, ten) = (format!("{POD}/1.log"), format!("{POD}/10.log"));
+    let dir = tree(&[
+        &ten,
+        &one,
+        &format!("{POD}/0.log"),
+        &rotated,
+        "x/etcd.log",
+        "x/etcd.log.1",
+        "x/etcd.log.10",
+        "x/etcd.log.2",
+        "audit/audit.log",
+        "audit/audit-2025-05-02T18-16-50.123.log",
+        "audit/audit-2025-05-01T18-16-50.123.log",
+    ]);
+    let got = names(&folder(&dir), dir.path());
+    let want = |id: &str, files: &[&str]| {
+        (
+            id.to_owned(),
+            files
+                .iter()
+                .map(|file| (*file).to_owned())
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(
+        got,
+        [
+            want(
+                "audit/audit.log",
+                &[
+                    "audit/audit-2025-05-01T18-16-50.123.log",
+                    "audit/audit-2025-05-02T18-16-50.123.log",
+                    "audit/audit.log",
+                ]
+            ),
+            want(
+                "x/etcd.log",
+                &[
+                    "x/etcd.log.10",
+                    "x/etcd.log.2",
+                    "x/etcd.log.1",
+                    "x/etcd.log"
+                ]
+            ),
+            want(
+                "kube-system/etcd-cp0/etcd",
+                &[&rotated, &format!("{POD}/0.log"), &one, &ten]
+            ),
+        ]
+    );
+}
+
+#[test]
+fn links_do_not_count_twice_and_loops_end() {
+    let dir = tree(&[&format!("{POD}/0.log")]);
+    let id = "0123456789abcdef".repeat(4);
+    let docker = dir.path().join(format!("var/lib/docker/containers/{id}"));
+    fs::create_dir_all(&docker).expect("folders");
+    let json = docker.join(format!("{id}-json.log"));
+    fs::rename(dir.path().join(POD).join("0.log"), &json).expect("moves");
+    symlink(&json, dir.path().join(POD).join("0.log")).expect("links");
+    let containers = dir.path().join("var/log/containers");
+    fs::create_dir_all(&containers).expect("folders");
+    let link = containers.join(format!("etcd-cp0_kube-system_etcd-{id}.log"));
+    symlink(dir.path().join(POD).join("0.log"), link).expect("links");
+    symlink(dir.path(), dir.path().join("var/loop")).expect("links");
+    symlink("/nowhere/at/all", containers.join("gone.log")).expect("links");
+    let plan = folder(&dir);
+    assert_eq!(plan.streams.len(), 1, "{plan:?}");
+    assert_eq!(plan.streams[0].id, "kube-system/etcd-cp0/etcd");
+    assert_eq!(plan.streams[0].component, Component::Etcd);
+    assert_eq!(plan.streams[0].node.as_deref(), Some("cp0"));
+    assert_eq!(plan.skipped.duplicates, 3);
+    assert_eq!(plan.problems.len(), 1);
+    assert!(plan.problems[0].why.contains("leads back"));
+}
+
+#[test]
+fn what_is_no_log_is_counted_not_read() {
+    let dir = tree(&["logs/etcd.log", "syslog"]);
+    let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).expect("writes");
+    write("manifest.yaml", b"apiVersion: v1\n");
+    write("m.prom", b"# HELP x\nx 1\n");
+    write("truth.json", b"{\"cause\":\"disk\"}\n");
+    write("db", &[0; 4096]);
+    write("stat", b"cpu 1 2 3\n");
+    write("empty.log", b"");
+    let fifo = dir.path().join("fifo.log");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).expect("a fifo");
+    let plan = folder(&dir);
+    assert_eq!(plan.streams.len(), 2, "{plan:?}");
+    assert_eq!(
+        plan.skipped,
+        Skipped {
+            other: 5,
+            empty: 1,
+            special: 1,
+            ..Skipped::default()
+        }
+    );
+    assert!(plan.problems.is_empty());
+}
+
+#[test]
+fn what_was_named_is_read_or_reported() {
+    let dir = tree(&["notes.yaml"]);
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("binary.log"), [0; 100]).expect("writes");
+    fs::write(path("empty.log"), "").expect("writes");
+    let named = [
+        path("notes.yaml"),
+        path("binary.log"),
+        path("empty.log"),
+        path("none.log"),
+        "-".into(),
+    ];
+    let plan = plan(&named, &HostRoot::new("/"), None);
+    let ids: Vec<_> = names(&plan, dir.path())
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(ids, ["-", "empty.log", "notes.yaml"]);
+    assert_eq!(plan.problems.len(), 2);
+    assert!(plan.problems.iter().all(|problem| problem.named));
+}
+
+#[test]
+fn a_host_gives_its_control_plane_only() {
+    let controller =
+        "var/log/pods/capi-system_capi-controller-manager-7c_0f0f0f0f-1111/manager/0.log";
+    let dir = tree(&[
+        &format!("{POD}/0.log"),
+        controller,
+        "var/log/pods/default_shop-1_0f0f0f0f-2222/web/0.log",
+        "var/log/kubernetes/audit/audit.log",
+        "var/log/syslog",
+        "var/log/kube-scheduler.log",
+        "var/log/kube-scheduler.log.1",
+    ]);
+    let plan = plan(&[], &HostRoot::new(dir.path()), None);
+    let got: Vec<_> = plan
+        .streams
+        .iter()
+        .map(|stream| (stream.component, stream.files.len()))
+        .collect();
+    assert_eq!(
+        got,
+        [
+            (Component::Scheduler, 2),
+            (Component::Apiserver, 1),
+            (Component::Controller, 1),
+            (Component::Etcd, 1),
+        ]
+    );
+}
+
+#[test]
+fn files_before_the_window_are_passed_over() {
+    let dir = tree(&["a/etcd.log", "a/etcd.log.1"]);
+    let old = fs::File::options()
+        .write(true)
+        .open(dir.path().join("a/etcd.log.1"))
+        .expect("opens");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    old.set_modified(long_ago).expect("sets");
+    let since = Some(Timestamp::from_secs(1_700_010_000));
+    let plan = plan(&[dir.path().to_owned()], &HostRoot::new("/"), since);
+    assert_eq!(plan.skipped.old, 1);
+    assert_eq!(plan.streams[0].files.len(), 1);
+}
+
+#[test]
+fn a_unit_is_read_through_journalctl() {
+    let since = Some(Timestamp::from_secs(1_700_000_000));
+    let stream = host::unit_stream("/usr/bin/journalctl", "etcd", Component::Etcd, since);
+    let Source::Command(argv) = &stream.files[0].source else {
+        panic!("{stream:?}");
+    };
+    assert_eq!(argv[0], "/usr/bin/journalctl");
+    assert!(argv.contains(&"--since=@1700000000".to_owned()));
+    assert!(argv.contains(&"--unit=etcd.service".to_owned()));
+}

@@ -1,0 +1,550 @@
+//! Reads a plan with several threads, and folds what they find in the order of the files.
+//!
+//! The work is a list of (stream, file, chunk), which is handed out by one counter. Each thread
+//! reads its chunk into one reused buffer and makes a segment of it. Segments are absorbed in
+//! order, whoever made them, so the result does not depend on the number of threads. Finished
+//! segments that wait for an earlier one are few: a thread that is too far ahead waits.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use memchr::memchr;
+
+use crate::clock::Timestamp;
+
+use super::aggregate::segment::{Traits, needs_fields};
+use super::decode::{DecodeContext, Decoder, OpenHead, OpenTail, join};
+use super::event::Component;
+use super::input::{LogFile, Plan, Stream};
+use super::reader::{Chunk, ReadOptions, chunks_of, open};
+use super::record::{Encoding, Record};
+use super::signature::{Detail, classify};
+use super::summary::{FileReport, GrepCount, StreamSummary, Summary};
+
+/// How to scan.
+#[derive(Clone, Debug)]
+pub struct ScanOptions {
+    /// Threads; 0 stands for as many as there are processors.
+    pub threads: usize,
+    /// Records before this time are left out.
+    pub since: Option<Timestamp>,
+    /// Records after this time are left out.
+    pub until: Option<Timestamp>,
+    /// What a date without a year is completed from, where the file does not say.
+    pub now: Option<Timestamp>,
+    /// Words whose lines are counted as `grep -ic` would.
+    pub grep: Vec<String>,
+    /// How to read.
+    pub read: ReadOptions,
+    /// Nominal length of a chunk.
+    pub chunk: u64,
+}
+
+impl Default for ScanOptions {
+    fn default() -> Self {
+        ScanOptions {
+            threads: 0,
+            since: None,
+            until: None,
+            now: None,
+            grep: Vec::new(),
+            read: ReadOptions::default(),
+            chunk: super::reader::CHUNK,
+        }
+    }
+}
+
+/// One piece of work.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    stream: usize,
+    file: usize,
+    chunk: Chunk,
+    /// Its place among the stream's items.
+    order: usize,
+}
+
+/// What was made of one item.
+struct Piece {
+    stream: StreamSummary,
+    grep: Vec<u64>,
+    /// It begins a file.
+    begins: bool,
+    /// Lines at its begin that may belong to the file before.
+    head: Option<OpenHead>,
+    /// A record at its end that may go on in the next file.
+    tail: Option<OpenTail>,
+    context: DecodeContext,
+}
+
+/// What all threads share.
+struct Fold {
+    summary: Summary,
+    grep: Vec<u64>,
+    /// Next order to absorb, and what the last file left open, of each stream.
+    next: Vec<usize>,
+    tails: Vec<Option<(OpenTail, DecodeContext)>>,
+    /// Pieces that wait for an earlier one.
+    waiting: BTreeMap<(usize, usize), Piece>,
+}
+
+/// Reads everything in the plan. Stops early when `stop` is set, with what was read by then.
+pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
+    let items = items(plan, options);
+    let threads = match options.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+    .min(items.len().max(1));
+    let fold = Mutex::new(Fold {
+        summary: Summary::of(plan),
+        grep: vec![0; options.grep.len()],
+        next: vec![0; plan.streams.len()],
+        tails: plan.streams.iter().map(|_| None).collect(),
+        waiting: BTreeMap::new(),
+    });
+    let room = Condvar::new();
+    let next = AtomicUsize::new(0);
+    // Nobody waits for a piece that was not begun: those are begun in order.
+    let most_waiting = threads + 2;
+    let work = || {
+        let mut worker = Worker::new(plan, options, stop);
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at).copied() else {
+                return;
+            };
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let piece = worker.read(item);
+            let mut guard = lock(&fold);
+            while guard.waiting.len() >= most_waiting
+                && guard.next.get(item.stream) != Some(&item.order)
+                && !stop.load(Ordering::Relaxed)
+            {
+                // The time limit is for `stop`, of which nobody tells.
+                guard = room
+                    .wait_timeout(guard, Duration::from_millis(100))
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            }
+            absorb(&mut guard, item, piece, plan, options);
+            drop(guard);
+            room.notify_all();
+        }
+    };
+    if threads <= 1 {
+        work();
+    } else {
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+    let mut fold = fold.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // After an early stop pieces may wait for ones that were never read.
+    let waiting = std::mem::take(&mut fold.waiting);
+    for ((stream, _), piece) in waiting {
+        take(&mut fold, stream, piece, plan, options);
+    }
+    for stream in 0..plan.streams.len() {
+        close_edge(&mut fold, stream, None, plan, options);
+    }
+    let mut summary = fold.summary;
+    summary.grep = options
+        .grep
+        .iter()
+        .zip(fold.grep)
+        .map(|(word, lines)| GrepCount {
+            word: word.clone(),
+            lines,
+        })
+        .collect();
+    (summary.since, summary.until) = (options.since, options.until);
+    summary.interrupted = stop.load(Ordering::Relaxed);
+    summary
+}
+
+fn lock(fold: &Mutex<Fold>) -> MutexGuard<'_, Fold> {
+    fold.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn items(plan: &Plan, options: &ScanOptions) -> Vec<Item> {
+    let mut items = Vec::new();
+    for (stream_at, stream) in plan.streams.iter().enumerate() {
+        let mut order = 0;
+        for (file_at, file) in stream.files.iter().enumerate() {
+            for chunk in chunks_of(file, options.chunk) {
+                items.push(Item {
+                    stream: stream_at,
+                    file: file_at,
+                    chunk,
+                    order,
+                });
+                order += 1;
+            }
+        }
+    }
+    items
+}
+
+/// Absorbs a piece and those that waited for it.
+fn absorb(fold: &mut Fold, item: Item, piece: Piece, plan: &Plan, options: &ScanOptions) {
+    let due = fold.next.get(item.stream).copied();
+    if due != Some(item.order) {
+        fold.waiting.insert((item.stream, item.order), piece);
+        return;
+    }
+    take(fold, item.stream, piece, plan, options);
+    let mut order = item.order + 1;
+    while let Some(piece) = fold.waiting.remove(&(item.stream, order)) {
+        take(fold, item.stream, piece, plan, options);
+        order += 1;
+    }
+    if let Some(next) = fold.next.get_mut(item.stream) {
+        *next = order;
+    }
+}
+
+fn take(fold: &mut Fold, stream: usize, mut piece: Piece, plan: &Plan, options: &ScanOptions) {
+    if piece.begins {
+        let head = piece.head.take().map(|head| (head, piece.context));
+        close_edge(fold, stream, head, plan, options);
+    }
+    if let Some(into) = fold.summary.streams.get_mut(stream) {
+        into.absorb(piece.stream);
+    }
+    if let (Some(tail), Some(slot)) = (piece.tail, fold.tails.get_mut(stream)) {
+        *slot = Some((tail, piece.context));
+    }
+    for (into, add) in fold.grep.iter_mut().zip(piece.grep) {
+        *into += add;
+    }
+}
+
+/// Decodes what the last file of a stream left open together with the begin of the next one.
+fn close_edge(
+    fold: &mut Fold,
+    stream: usize,
+    head: Option<(OpenHead, DecodeContext)>,
+    plan: &Plan,
+    options: &ScanOptions,
+) {
+    let tail = fold.tails.get_mut(stream).and_then(Option::take);
+    if tail.is_none() && head.is_none() {
+        return;
+    }
+    let (Some(planned), Some(into)) = (
+        plan.streams.get(stream),
+        fold.summary.streams.get_mut(stream),
+    ) else {
+        return;
+    };
+    let context = match (&tail, &head) {
+        (Some((_, context)), _) | (None, Some((_, context))) => *context,
+        (None, None) => DecodeContext::default(),
+    };
+    let mut counter = Counter::new(planned.component, options);
+    let counts = join(
+        tail.map(|(tail, _)| tail),
+        head.map(|(head, _)| head),
+        context,
+        &mut |_, record| counter.add(record),
+    );
+    let mut edge = counter.finish();
+    let coverage = &mut edge.segment.coverage;
+    coverage.lines += counts.lines;
+    coverage.parsed += counts.parsed;
+    coverage.unparsed += counts.unparsed;
+    // The lines belong to the file before, of which they are the end.
+    if let Some(file) = into.files.last_mut() {
+        file.lines += counts.lines;
+        file.parsed += counts.parsed;
+        file.unparsed += counts.unparsed;
+    }
+    into.absorb(edge);
+}
+
+/// What one thread keeps between its items.
+struct Worker<'p> {
+    plan: &'p Plan,
+    options: &'p ScanOptions,
+    stop: &'p AtomicBool,
+    buffer: Vec<u8>,
+    words: Option<AhoCorasick>,
+}
+
+/// A compressed file is one item of any length: after so many bytes its segment is absorbed, so
+/// that its tables stay within their bounds.
+const ABSORB_EVERY: u64 = 8 << 20;
+
+impl<'p> Worker<'p> {
+    fn new(plan: &'p Plan, options: &'p ScanOptions, stop: &'p AtomicBool) -> Self {
+        Worker {
+            plan,
+            options,
+            stop,
+            buffer: Vec::new(),
+            words: words(&options.grep),
+        }
+    }
+
+    fn read(&mut self, item: Item) -> Piece {
+        let mut piece = Piece {
+            stream: StreamSummary::default(),
+            grep: vec![0; self.options.grep.len()],
+            begins: item.chunk.index == 0,
+            head: None,
+            tail: None,
+            context: DecodeContext::default(),
+        };
+        let plan = self.plan;
+        if let Some(stream) = plan.streams.get(item.stream)
+            && let Some(file) = stream.files.get(item.file)
+        {
+            let mut report = FileReport {
+                name: file.name.clone(),
+                ..FileReport::default()
+            };
+            if let Err(err) = self.read_file(stream, file, item.chunk, &mut piece, &mut report) {
+                report.error = Some(err.to_string());
+            }
+            piece.stream.files.push(report);
+        }
+        piece
+    }
+
+    fn read_file(
+        &mut self,
+        stream: &Stream,
+        file: &LogFile,
+        chunk: Chunk,
+        piece: &mut Piece,
+        report: &mut FileReport,
+    ) -> std::io::Result<()> {
+        let options = self.options;
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut reader = open(file, chunk, &options.read, buffer)?;
+        piece.context = DecodeContext {
+            reference: file.modified.or(options.now),
+        };
+        // The first lines of a file may go on from the file before.
+        let mut decoder = if piece.begins && stream.files.len() > 1 {
+            Decoder::with_head(piece.context)
+        } else {
+            Decoder::new(piece.context)
+        };
+        let mut counter = Counter::new(stream.component, options);
+        let mut line = 1;
+        let mut since_absorbed = 0;
+        let result = loop {
+            let block = match reader.next_block() {
+                Ok(Some(block)) => block,
+                Ok(None) => break Ok(()),
+                Err(err) => break Err(err),
+            };
+            if let Some(words) = &self.words {
+                count_words(words, block.bytes, &mut piece.grep);
+            }
+            let before = decoder.counts().lines;
+            decoder.block(block.bytes, line, &mut |record: &Record<'_>| {
+                counter.add(record)
+            });
+            line += decoder.counts().lines - before;
+            since_absorbed += block.bytes.len() as u64;
+            if since_absorbed >= ABSORB_EVERY {
+                since_absorbed = 0;
+                let done = std::mem::take(&mut counter.current);
+                piece.stream.absorb(done);
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                break Ok(());
+            }
+        };
+        let stats = reader.stats();
+        let counts = if chunk.end == u64::MAX {
+            let edges = decoder.close();
+            (piece.head, piece.tail) = (edges.head, edges.tail);
+            edges.counts
+        } else {
+            decoder.finish(&mut |record: &Record<'_>| counter.add(record));
+            decoder.counts()
+        };
+        report.outside = counter.outside;
+        let mut rest = counter.finish();
+        let coverage = &mut rest.segment.coverage;
+        coverage.lines += counts.lines;
+        coverage.parsed += counts.parsed;
+        coverage.unparsed += counts.unparsed;
+        coverage.bytes += stats.bytes;
+        report.lines = counts.lines;
+        report.parsed = counts.parsed;
+        report.unparsed = counts.unparsed;
+        report.bytes = stats.bytes;
+        report.cut_lines = stats.cut_lines;
+        if stats.truncated {
+            report.error = Some("became shorter while it was read".to_owned());
+        }
+        piece.stream.absorb(rest);
+        if let Some((from, to)) = piece.stream.segment.coverage.span() {
+            (report.from, report.to) = (Some(from), Some(to));
+        }
+        self.buffer = reader.into_buffer();
+        result
+    }
+}
+
+/// Every component that a record can name.
+const ALL_COMPONENTS: [Component; COMPONENTS] = [
+    Component::Unknown,
+    Component::Etcd,
+    Component::Apiserver,
+    Component::ControllerManager,
+    Component::Scheduler,
+    Component::Kubelet,
+    Component::Controller,
+    Component::Kernel,
+];
+const COMPONENTS: usize = 8;
+
+/// Which records are in the window that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeFilter {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    /// Whether the last record with a time was inside: one without a time follows it.
+    inside: bool,
+}
+
+impl TimeFilter {
+    /// The filter that the options ask for.
+    pub fn new(options: &ScanOptions) -> Self {
+        TimeFilter {
+            since: options.since,
+            until: options.until,
+            inside: true,
+        }
+    }
+
+    /// Whether the next record is inside.
+    pub fn inside(&mut self, time: Option<Timestamp>) -> bool {
+        if let Some(at) = time {
+            self.inside = self.since.is_none_or(|since| at >= since)
+                && self.until.is_none_or(|until| at <= until);
+        }
+        self.inside
+    }
+}
+
+/// Takes records into a segment.
+struct Counter {
+    traits: Traits,
+    filter: TimeFilter,
+    named: Component,
+    current: StreamSummary,
+    outside: u64,
+    components: [u64; COMPONENTS],
+}
+
+impl Counter {
+    fn new(named: Component, options: &ScanOptions) -> Self {
+        Counter {
+            traits: Traits::default(),
+            filter: TimeFilter::new(options),
+            named,
+            current: StreamSummary::default(),
+            outside: 0,
+            components: [0; COMPONENTS],
+        }
+    }
+
+    fn add(&mut self, record: &Record<'_>) {
+        if !self.filter.inside(record.time) {
+            self.outside += 1;
+            return;
+        }
+        let segment = &mut self.current.segment;
+        let Some(mut event) = classify(record, Detail::Counts) else {
+            // Free text in no known form is counted as unparsed already.
+            if record.encoding == Encoding::Bare {
+                segment.add_bare(record);
+            } else {
+                segment.add_unknown(record);
+            }
+            return;
+        };
+        if needs_fields(event.kind)
+            && let Some(full) = classify(record, Detail::Full)
+        {
+            event = full;
+        }
+        if self.named == Component::Unknown
+            && let Some(count) = ALL_COMPONENTS
+                .iter()
+                .position(|known| *known == event.component)
+                .and_then(|at| self.components.get_mut(at))
+        {
+            *count += 1;
+        }
+        segment.add(record, &event, self.traits);
+    }
+
+    fn finish(mut self) -> StreamSummary {
+        for (component, count) in ALL_COMPONENTS.iter().zip(self.components) {
+            if count > 0 && *component != Component::Unknown {
+                let word = component.word().to_owned();
+                *self.current.components.entry(word).or_default() += count;
+            }
+        }
+        self.current
+    }
+}
+
+/// An automaton over words, in any case.
+fn words(list: &[String]) -> Option<AhoCorasick> {
+    if list.is_empty() {
+        return None;
+    }
+    AhoCorasickBuilder::new()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .build(list)
+        .ok()
+}
+
+/// Counts the lines that hold each word, as `grep -ic` does.
+fn count_words(words: &AhoCorasick, block: &[u8], counts: &mut [u64]) {
+    let mut line_end = vec![0; counts.len()];
+    for hit in words.find_overlapping_iter(block) {
+        let word = hit.pattern().as_usize();
+        let (Some(end), Some(count)) = (line_end.get_mut(word), counts.get_mut(word)) else {
+            continue;
+        };
+        if hit.start() < *end {
+            continue;
+        }
+        *count += 1;
+        let rest = block.get(hit.end()..).unwrap_or_default();
+        *end = memchr(b'\n', rest).map_or(block.len(), |at| hit.end() + at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_counted_once_a_line_in_any_case() {
+        let list = ["pod", "pods", "Events"].map(str::to_owned);
+        let mut counts = vec![0; 3];
+        let block = b"PODS pods pod\nno\nevents EVENTS\npod";
+        count_words(&words(&list).unwrap(), block, &mut counts);
+        assert_eq!(counts, [2, 1, 1]);
+    }
+}

@@ -1,0 +1,327 @@
+//! The result of reading logs: one segment a stream, and what became of every file. It can be
+//! saved, loaded and merged; merging files' summaries gives what one run over all files gives.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+use super::aggregate::kinds::earliest;
+use super::aggregate::segment::Segment;
+use super::event::Component;
+use super::input::{Plan, Stream};
+
+/// Names the format of saved summaries.
+const FORMAT: &str = "etcd-doctor.logs-summary";
+/// Its version; older ones are refused with a clear word, never misread.
+const VERSION: u32 = 1;
+/// Largest saved summary that is read.
+const MAX_SAVED: u64 = 256 << 20;
+/// Most files named one by one.
+const MAX_FILES: usize = 10_000;
+
+/// What became of one file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileReport {
+    /// Its name as the user gave it, or as it was found.
+    pub name: String,
+    /// Lines.
+    pub lines: u64,
+    /// Lines of records that were understood.
+    pub parsed: u64,
+    /// Lines that were not.
+    pub unparsed: u64,
+    /// Records outside `--since` and `--until`.
+    pub outside: u64,
+    /// Bytes, inflated.
+    pub bytes: u64,
+    /// Lines that were too long and were cut.
+    pub cut_lines: u64,
+    /// First record.
+    pub from: Option<Timestamp>,
+    /// Last record.
+    pub to: Option<Timestamp>,
+    /// Why it could not be read, or not to its end.
+    pub error: Option<String>,
+}
+
+impl FileReport {
+    /// Adds what a later chunk of the same file gave.
+    pub fn absorb(&mut self, later: &FileReport) {
+        self.lines += later.lines;
+        self.parsed += later.parsed;
+        self.unparsed += later.unparsed;
+        self.outside += later.outside;
+        self.bytes += later.bytes;
+        self.cut_lines += later.cut_lines;
+        self.from = earliest(self.from, later.from);
+        self.to = self.to.max(later.to);
+        if self.error.is_none() {
+            self.error.clone_from(&later.error);
+        }
+    }
+}
+
+/// What one writer wrote.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamSummary {
+    /// Its stable name.
+    pub id: String,
+    /// Component by the names of its files; empty where these do not tell.
+    pub named: String,
+    /// Node, where known.
+    pub node: Option<String>,
+    /// Records by the component that their text names.
+    pub components: BTreeMap<String, u64>,
+    /// What was learnt.
+    pub segment: Segment,
+    /// Its files, oldest first.
+    pub files: Vec<FileReport>,
+    /// Files that are not named any more, because they are too many.
+    pub more_files: u64,
+}
+
+impl StreamSummary {
+    /// An empty one for a stream of the plan.
+    pub fn of(stream: &Stream) -> Self {
+        StreamSummary {
+            id: stream.id.clone(),
+            named: match stream.component {
+                Component::Unknown => String::new(),
+                known => known.word().to_owned(),
+            },
+            node: stream.node.clone(),
+            ..StreamSummary::default()
+        }
+    }
+
+    /// The component: by its files' names, else by what most of its records say.
+    pub fn component(&self) -> &str {
+        if !self.named.is_empty() {
+            return &self.named;
+        }
+        self.components
+            .iter()
+            .max_by_key(|(name, count)| (**count, std::cmp::Reverse(name.as_str())))
+            .map_or("unknown", |(name, _)| name)
+    }
+
+    /// Adds what came right after.
+    pub fn absorb(&mut self, later: StreamSummary) {
+        for (name, count) in later.components {
+            *self.components.entry(name).or_default() += count;
+        }
+        self.segment.absorb(later.segment);
+        for file in later.files {
+            if let Some(last) = self.files.last_mut().filter(|last| last.name == file.name) {
+                // The next chunk of the same file.
+                last.absorb(&file);
+            } else if self.files.len() < MAX_FILES {
+                self.files.push(file);
+            } else {
+                self.more_files += 1;
+            }
+        }
+        self.more_files += later.more_files;
+        if self.node.is_none() {
+            self.node = later.node;
+        }
+        if self.named.is_empty() {
+            self.named = later.named;
+        }
+    }
+}
+
+/// A count of lines that `grep -ic` would give.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrepCount {
+    /// The word.
+    pub word: String,
+    /// Lines that hold it, in any case.
+    pub lines: u64,
+}
+
+/// Everything that was read.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Summary {
+    /// The streams, by id.
+    pub streams: Vec<StreamSummary>,
+    /// What could not be read at all.
+    pub problems: Vec<Problem>,
+    /// Files passed over in folders, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Lines by word, where asked for.
+    pub grep: Vec<GrepCount>,
+    /// Begin of the window that was asked for.
+    pub since: Option<Timestamp>,
+    /// Its end.
+    pub until: Option<Timestamp>,
+    /// Reading was stopped early.
+    pub interrupted: bool,
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Problem {
+    /// What.
+    pub path: String,
+    /// Why, in words.
+    pub why: String,
+    /// The user named it.
+    pub named: bool,
+}
+
+/// A saved summary, with what says that it is one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    format: String,
+    version: u32,
+    summary: Summary,
+}
+
+/// Just enough of a saved file to know whether it is one that can be read.
+#[derive(Deserialize)]
+struct SavedHead {
+    format: Option<String>,
+    version: Option<u32>,
+}
+
+impl Summary {
+    /// An empty one with the streams of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let skipped = &plan.skipped;
+        let mut problems: Vec<Problem> = plan
+            .problems
+            .iter()
+            .map(|problem| Problem {
+                path: problem.path.clone(),
+                why: problem.why.clone(),
+                named: problem.named,
+            })
+            .collect();
+        problems.sort();
+        Summary {
+            streams: plan.streams.iter().map(StreamSummary::of).collect(),
+            problems,
+            skipped: [
+                ("other", skipped.other),
+                ("empty", skipped.empty),
+                ("duplicates", skipped.duplicates),
+                ("special", skipped.special),
+                ("old", skipped.old),
+            ]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(reason, count)| (reason.to_owned(), count))
+            .collect(),
+            ..Summary::default()
+        }
+    }
+
+    /// Adds another run's summary. Streams of the same id continue each other in the order of
+    /// their times; others stand side by side.
+    pub fn merge(&mut self, other: Summary) {
+        for stream in other.streams {
+            let known = self
+                .streams
+                .iter_mut()
+                .find(|known| known.id == stream.id && known.node == stream.node);
+            match known {
+                None => self.streams.push(stream),
+                Some(known) => {
+                    let begin = |stream: &StreamSummary| {
+                        stream.segment.coverage.span().map(|(from, _)| from)
+                    };
+                    let (mine, theirs) = (begin(known), begin(&stream));
+                    if theirs.is_some() && mine.is_some() && theirs < mine {
+                        let late = std::mem::replace(known, stream);
+                        known.absorb(late);
+                    } else {
+                        known.absorb(stream);
+                    }
+                }
+            }
+        }
+        self.streams
+            .sort_by(|a, b| (&a.id, &a.node).cmp(&(&b.id, &b.node)));
+        self.problems.extend(other.problems);
+        self.problems.sort();
+        self.problems.dedup();
+        for (reason, count) in other.skipped {
+            *self.skipped.entry(reason).or_default() += count;
+        }
+        for theirs in other.grep {
+            match self.grep.iter_mut().find(|mine| mine.word == theirs.word) {
+                Some(mine) => mine.lines += theirs.lines,
+                None => self.grep.push(theirs),
+            }
+        }
+        self.since = match (self.since, other.since) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            _ => None,
+        };
+        self.until = match (self.until, other.until) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            _ => None,
+        };
+        self.interrupted |= other.interrupted;
+    }
+
+    /// All files.
+    pub fn files(&self) -> impl Iterator<Item = &FileReport> {
+        self.streams.iter().flat_map(|stream| &stream.files)
+    }
+
+    /// Writes the summary so that [`Self::load`] reads it.
+    pub fn save(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let saved = Saved {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            summary: self.clone(),
+        };
+        serde_json::to_writer(&mut *out, &saved)?;
+        out.write_all(b"\n")
+    }
+
+    /// Reads a saved summary; what is wrong with it, in words.
+    pub fn load(from: impl Read) -> Result<Self, String> {
+        let mut text = Vec::new();
+        from.take(MAX_SAVED + 1)
+            .read_to_end(&mut text)
+            .map_err(|err| err.to_string())?;
+        if text.len() as u64 > MAX_SAVED {
+            return Err(format!(
+                "larger than {}",
+                crate::units::format_bytes(MAX_SAVED)
+            ));
+        }
+        let head: SavedHead = serde_json::from_slice(&text)
+            .map_err(|err| format!("it is no saved summary of logs ({err})"))?;
+        if head.format.as_deref() != Some(FORMAT) {
+            return Err("it is no saved summary of logs".to_owned());
+        }
+        match head.version {
+            Some(VERSION) => {}
+            Some(version) => {
+                return Err(format!(
+                    "its format has version {version}, this program reads version {VERSION}"
+                ));
+            }
+            None => return Err("it does not say its version".to_owned()),
+        }
+        let saved: Saved = serde_json::from_slice(&text).map_err(|err| err.to_string())?;
+        let mut summary = saved.summary;
+        for stream in &mut summary.streams {
+            stream.segment.restore();
+        }
+        Ok(summary)
+    }
+}

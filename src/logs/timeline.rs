@@ -1,0 +1,129 @@
+//! What happened when: which kinds of message make episodes, and what came first.
+//!
+//! Signs of one kind on one node that lie close together are one episode. How close is a property
+//! of the kind: the gap below is how long its cause can go on without a new line.
+
+use crate::clock::Timestamp;
+use crate::units::format_ns;
+
+use super::aggregate::facts::{int, text};
+use super::aggregate::runs::Run;
+use super::event::Event;
+use super::signature::{Nature, signature};
+
+/// How signs of a kind become episodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Signs up to this far apart are one episode, in microseconds.
+    pub gap_us: i64,
+    /// The line is written when what it tells is over, so the episode began `took` before it.
+    pub ends_at_line: bool,
+    /// The line stands for so many microseconds of waiting before it, where it names none.
+    pub waited_us: i64,
+}
+
+const SECOND: i64 = 1_000_000;
+const DEFAULT: Rule = Rule {
+    gap_us: 10 * SECOND,
+    ends_at_line: false,
+    waited_us: 0,
+};
+
+/// The rule of a kind, or `None` when it makes no episodes.
+pub fn rule(kind: &str) -> Option<Rule> {
+    Some(match kind {
+        "slow-apply"
+        | "wal-sync-slow"
+        | "apply-entries-slow"
+        | "apiserver-trace"
+        | "compaction-finished"
+        | "defrag-finish"
+        | "leader-transfer-finished" => Rule {
+            ends_at_line: true,
+            ..DEFAULT
+        },
+        // etcd retries every 500 ms (etcd: v3_server.go, readIndexRetryTime): twenty lines are one stall of 10 s.
+        "readindex-retry" => Rule {
+            waited_us: SECOND / 2,
+            ..DEFAULT
+        },
+        // The request waited for 5 s and twice the election timeout of 1 s (etcd: config.ReqTimeout).
+        "readindex-timeout" => Rule {
+            waited_us: 7 * SECOND,
+            ..DEFAULT
+        },
+        // Peers are probed every few seconds, and the state is looked at every 30 s (etcd:
+        // rafthttp/probing_status.go, statusMonitoringInterval).
+        "clock-drift" | "peer-unhealthy" => Rule {
+            gap_us: 65 * SECOND,
+            ..DEFAULT
+        },
+        // Only a probe makes such a line, and probes come every 10 s or more rarely.
+        "health-error" | "health-alarm" => Rule {
+            gap_us: 35 * SECOND,
+            ..DEFAULT
+        },
+        "request-stats" | "trace" | "audit-request" | "apply-debug" | "request-logged" => {
+            return None;
+        }
+        kind => match signature(kind)?.nature {
+            Nature::Fault | Nature::Symptom | Nature::Change | Nature::Planned => DEFAULT,
+            Nature::Request | Nature::Noise => return None,
+        },
+    })
+}
+
+/// The sign that an event is.
+pub fn sign(event: &Event<'_>, at: Timestamp, rule: Rule) -> Run {
+    let took_ns = event.took_ns.unwrap_or(0);
+    let back_us = if rule.ends_at_line {
+        i64::try_from(took_ns / 1000).unwrap_or(i64::MAX)
+    } else {
+        rule.waited_us
+    };
+    Run {
+        from: at.add_us(back_us.saturating_neg()),
+        to: at,
+        count: event.repeats,
+        max_ns: took_ns,
+        detail: detail(event),
+    }
+}
+
+/// One short text that tells this sign from others, never a value of an object.
+fn detail(event: &Event<'_>) -> String {
+    if event.kind == "slow-apply" {
+        return String::new();
+    }
+    if let Some(term) = int(event, "term") {
+        return match text(event, "leader").or_else(|| text(event, "to")) {
+            Some(leader) => format!("term {term}, leader {leader}"),
+            None => format!("term {term}"),
+        };
+    }
+    if let Some(version) = text(event, "version") {
+        return format!("version {version}");
+    }
+    if let Some(peer) = text(event, "peer") {
+        return format!("peer {peer}");
+    }
+    if let Some(call) = event.api.as_deref()
+        && !call.verb.is_empty()
+    {
+        return format!("{} {}", call.verb, call.parts.resource_group());
+    }
+    match &event.error {
+        Some(error) => short(error),
+        None => event.took_ns.map(format_ns).unwrap_or_default(),
+    }
+}
+
+/// The first line of a text, cut to what fits a table.
+fn short(text: &str) -> String {
+    const MAX: usize = 100;
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(MAX) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line.to_owned(),
+    }
+}
