@@ -10,7 +10,6 @@
 pub mod aggregate;
 pub mod audit;
 mod collect;
-pub mod collect;
 pub mod decode;
 pub mod emit;
 pub mod event;

@@ -7,6 +7,5 @@ mod plain;
 pub use diagnose::diagnose;
 pub use metrics::metrics;
 mod logs;
-pub use logs::logs;
 pub use logs::{LoadBy, logs};
 pub use plain::{Paint, Terminal, markdown_text, safe, table, terminal_width, trimmed, wrap};

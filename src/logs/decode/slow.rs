@@ -7,15 +7,16 @@ use crate::logs::format::object::{self, Object, Stream, Wrapped};
 use crate::logs::format::{Parsed, Reference, capnslog, klog, parse_text, starts_record, zap};
 use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level};
-use crate::logs::timestamp::{TimeCache, YearFrom};
+use crate::logs::timestamp::YearFrom;
 use crate::logs::wrapper::{self, clean, salvage, syslog};
 
 use super::entry;
 use super::open::{OpenKind, is_dump, starts_dump};
+use super::start::plain_start;
 use super::{Decoder, Piece, Sink};
 
 /// Most wrappers around one line.
-const LAYERS: u8 = 12;
+pub(super) const LAYERS: u8 = 12;
 
 impl Decoder {
     pub(super) fn slow(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) {
@@ -93,6 +94,9 @@ impl Decoder {
                 syslog::complete_time(time, piece.outer.time.map_or(year, YearFrom::Near))
             });
             piece.time(time, peeled.zoned);
+            if peeled.time != time && piece.outer.time == time {
+                piece.yearless = peeled.time;
+            }
             piece.ident(peeled.ident, peeled.host);
             if peeled.level != Level::Unknown {
                 piece.level = peeled.level;
@@ -421,76 +425,4 @@ fn is_note(text: &[u8]) -> bool {
             || text.starts_with(b"-- Journal begins at ")
             || text.starts_with(b"-- Boot ")
             || text.starts_with(b"-- cursor: "))
-}
-
-/// How a line begins, as far as cutting a file before it is concerned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LineStart {
-    /// Whether a record surely starts here.
-    pub sure: bool,
-    /// Whether a runtime's part of a line is open after this line, and on which output.
-    pub part: Option<(usize, bool)>,
-}
-
-impl LineStart {
-    /// Looks at one line, without its newline.
-    pub fn of(line: &[u8], cache: &mut TimeCache) -> Self {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.starts_with(b"__CURSOR=") || entry::Entry::start(line, 1, cache).is_some() {
-            return LineStart {
-                sure: true,
-                part: None,
-            };
-        }
-        let mut start = LineStart::default();
-        start.look(clean::strip_start(line), cache, 0, false);
-        start
-    }
-
-    fn look(&mut self, text: &[u8], cache: &mut TimeCache, depth: u8, syslog: bool) {
-        let bare = clean::strip_start(text.trim_ascii_start());
-        if depth >= LAYERS {
-            return;
-        }
-        if bare.first() == Some(&b'{') {
-            self.object(bare, cache, depth);
-            return;
-        }
-        match wrapper::peel(bare, cache) {
-            Some(peeled) => {
-                if let Some((stream, more)) = peeled.part {
-                    self.part = Some((usize::from(stream == Stream::Stderr), more));
-                }
-                self.look(peeled.text, cache, depth + 1, syslog || peeled.syslog);
-            }
-            None => self.sure = starts_record(bare) || syslog && plain_start(text),
-        }
-    }
-
-    fn object(&mut self, text: &[u8], cache: &mut TimeCache, depth: u8) {
-        self.sure = object::starts(text);
-        if text.starts_with(zap::HEAD) || object::is_audit(text) {
-            return;
-        }
-        let Object::Wrapper(wrapped) = object::classify(text, cache) else {
-            return;
-        };
-        let line = object::line_of(wrapped.text);
-        if let Some(stream) = wrapped.docker {
-            let more = !line.ends_with(b"\n");
-            self.part = Some((usize::from(stream == Stream::Stderr), more));
-        }
-        self.sure = false;
-        let first = line.split(|b| *b == b'\n').next().unwrap_or_default();
-        self.look(first, cache, depth + 1, wrapped.journal);
-    }
-}
-
-/// Whether a text that its wrapper alone makes a record starts a new one.
-fn plain_start(text: &[u8]) -> bool {
-    let first = text.first().copied().unwrap_or(b' ');
-    !first.is_ascii_whitespace()
-        && !matches!(first, b'}' | b']' | b'"' | b'{')
-        && !klog::is_trace(text)
-        && !is_dump(text)
 }

@@ -204,6 +204,7 @@ pub(super) fn unit_stream(
             size: 0,
             modified: None,
             compression: None,
+            dated: None,
         }],
         ..Stream::default()
     }

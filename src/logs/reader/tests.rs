@@ -240,6 +240,7 @@ fn a_command_is_read_and_its_failure_told() {
         size: 0,
         modified: None,
         compression: None,
+        dated: None,
     };
     let (all, _, err) = read(
         &command(&["printf", "%s\\n", "a b; c"]),

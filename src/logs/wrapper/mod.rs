@@ -52,22 +52,15 @@ impl<'a> Peeled<'a> {
     }
 }
 
-/// How many layers a guard looks through.
-const GUARD_DEPTH: u8 = 3;
-
 /// Takes the outermost text wrapper off, if there is one. JSON wrappers are
 /// [`super::format::object`]'s.
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     if starts_record(text) {
         return None;
     }
-    peel_any(text, cache, GUARD_DEPTH)
-}
-
-fn peel_any<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
     cri::peel(text, cache)
         .or_else(|| syslog::peel(text, cache))
-        .or_else(|| prefix::peel(text, cache, depth))
+        .or_else(|| prefix::peel(text, cache))
 }
 
 /// Whether a record could stand somewhere in the middle of a text: nearly all have a time of day
@@ -87,13 +80,10 @@ pub(crate) fn may_hold(text: &[u8]) -> bool {
 }
 
 /// Whether what follows a loose prefix is worth taking the prefix off: a record, or a wrapper of
-/// a strict shape.
-pub(super) fn plausible(text: &[u8], cache: &mut TimeCache, depth: u8) -> bool {
-    if starts_record(text) || text.first() == Some(&b'{') && text.len() > 1 {
-        return starts_record(text);
-    }
-    let Some(depth) = depth.checked_sub(1) else {
-        return false;
-    };
-    peel_any(text, cache, depth).is_some()
+/// a strict shape. Other loose prefixes are none, so that a line of colons costs no search tree.
+pub(super) fn plausible(text: &[u8], cache: &mut TimeCache) -> bool {
+    starts_record(text)
+        || cri::peel(text, cache).is_some()
+        || syslog::peel(text, cache).is_some()
+        || prefix::stamped(text, cache).is_some()
 }
