@@ -33,12 +33,15 @@ pub mod exit;
 pub mod formats;
 pub mod host;
 pub mod logs;
+pub mod manifest;
+pub mod metrics;
 pub mod patch;
 pub mod playbook;
 pub mod profile;
 pub mod render;
 pub mod report;
 pub mod rules;
+pub mod sys;
 pub mod target;
 pub mod units;
 

@@ -1,5 +1,7 @@
 //! What an advice says: now, proposed, why, expected effect, confidence, risk, undo, verify.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::rules::Confidence;
@@ -77,7 +79,8 @@ pub struct Relief {
     /// Share of requests, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<f64>,
-    /// Share of slow-seconds.
+    /// Share of the seconds that requests took: of all of them when the bound is exact, else of
+    /// the slow ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_seconds: Option<f64>,
     /// Share of response bytes.
@@ -127,4 +130,67 @@ pub struct Advice {
     pub relief: Option<Relief>,
     /// Where the proposed value comes from.
     pub source: String,
+    /// Parts of the proposal that a patch needs one by one: a user, a priority level's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
+}
+
+impl Advice {
+    /// An advice whose texts are still to be filled; a test holds that every model fills them.
+    pub(super) fn new(
+        id: impl Into<String>,
+        remedy: Remedy,
+        target: impl Into<String>,
+        setting: impl Into<String>,
+    ) -> Self {
+        Advice {
+            id: id.into(),
+            remedy,
+            strength: Strength::Recommended,
+            target: target.into(),
+            setting: setting.into(),
+            now: None,
+            proposed: String::new(),
+            why: String::new(),
+            effect: String::new(),
+            confidence: Confidence::Medium,
+            risk: String::new(),
+            undo: String::new(),
+            verify: String::new(),
+            disposition: Disposition::ShowOnly,
+            finding_ids: Vec::new(),
+            relief: None,
+            source: String::new(),
+            details: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a part of the proposal.
+    #[must_use]
+    pub(super) fn detail(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+impl Strength {
+    /// The word used in output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Strength::Recommended => "recommended",
+            Strength::Candidate => "candidate",
+            Strength::Refused => "refused",
+        }
+    }
+}
+
+impl Disposition {
+    /// The word used in output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Disposition::Safe => "safe",
+            Disposition::Disruptive => "disruptive",
+            Disposition::ShowOnly => "show-only",
+        }
+    }
 }

@@ -1,3 +1,11 @@
-//! Tables that several parts share: what an etcd key or an API path means.
+//! Tables that many parts share: resources, releases, settings by version, metric names, request
+//! queues, advisories.
+//!
+//! Nothing in here reads files or knows about evidence: names, numbers and their sources only.
 
+pub mod advisories;
+pub mod apf;
+pub mod metrics;
+pub mod releases;
 pub mod resources;
+pub mod settings;

@@ -1,10 +1,15 @@
 //! The command line: parsing, one file a command, and the session that commands write through.
 
+mod collect;
 mod common;
+mod diagnose;
 mod explain;
 mod generate;
 mod logs;
+mod metrics;
+mod patch;
 mod rules;
+mod schema;
 
 pub use common::{ColorChoice, FailOn, Format, Session};
 
@@ -39,12 +44,20 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Say what is wrong with a control plane, why, and what to change: the main job
+    Diagnose(diagnose::Args),
     /// Read control-plane logs: load by resource, stalls, clients
     Logs(logs::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
+    /// Read metrics: two scrapes, live or saved, or what Prometheus remembers
+    Metrics(Box<metrics::Args>),
     /// List the rules with their severity and playbook
     Rules(rules::Args),
+    /// Print the JSON Schema of an output
+    Schema(schema::Args),
+    /// Write advice as files of a distribution, with steps and rollback; applies nothing
+    Patch(patch::Args),
     /// Print a shell completion script
     Completions(generate::CompletionsArgs),
     /// Print the man page
@@ -85,9 +98,13 @@ pub fn run_from_env() -> Result<Exit, Error> {
 /// Runs one command.
 pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
     match command {
+        Command::Diagnose(args) => diagnose::run(args, session),
         Command::Logs(args) => logs::run(args, session),
         Command::Explain(args) => explain::run(args, session),
+        Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),
+        Command::Schema(args) => schema::run(args, session),
+        Command::Patch(args) => patch::run(args, session),
         Command::Completions(args) => generate::completions(args, &mut Cli::command(), session),
         Command::Man => generate::man(Cli::command(), session),
     }

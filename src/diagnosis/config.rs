@@ -23,6 +23,15 @@ const RULES: &[&str] = &[
     "compaction-off",
 ];
 
+/// Which symptom a setting explains.
+const SYMPTOMS: &[(&str, &str)] = &[
+    ("heartbeat-election-mismatch", "leader-unstable"),
+    ("election-timeouts-unequal", "leader-unstable"),
+    ("liveness-probe-kills", "component-restarting"),
+    ("leader-election-tight", "leader-election-lost"),
+    ("compaction-off", "database-growing-fast"),
+];
+
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let carry: Vec<&Finding> = case
         .all(RULES)
@@ -32,19 +41,26 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let Some(first) = carry.iter().max_by_key(|f| f.severity) else {
         return Assessment::default();
     };
-    let confidence = if first.severity == Severity::Critical {
-        0.9
-    } else {
-        0.6
+    // A doubtful setting alone explains nothing; with the symptom that it causes it does.
+    let explains = SYMPTOMS.iter().find(|(setting, symptom)| {
+        carry.iter().any(|finding| finding.rule == *setting) && case.has(symptom)
+    });
+    let confidence = match (first.severity, explains) {
+        (Severity::Critical, _) => 0.9,
+        (_, Some(_)) => 0.7,
+        (_, None) => 0.45,
     };
     let summary = first.message.clone();
     let mut ordered = vec![*first];
     ordered.extend(carry.iter().filter(|f| **f != *first));
+    if let Some((_, symptom)) = explains {
+        ordered.extend(case.failed(symptom));
+    }
     Assessment::of(
         Cause::Config,
         confidence,
         summary,
         &ordered,
-        "the settings of every component",
+        "whether the symptom that this setting causes is seen",
     )
 }

@@ -23,12 +23,21 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         0.75
     } else if lists {
         0.6
-    } else if lister && case.has("slow-requests") {
-        0.55
     } else if lister {
+        // Somebody lists a lot; that this is what slows etcd down is not shown.
         0.4
     } else {
         return Assessment::default();
+    };
+    // While etcd's own syncs are slow, and neither its disk nor its CPU is cleared, slow lists may
+    // be the effect.
+    let ill =
+        case.has("wal-fsync-slow") || case.has("wal-sync-stalled") || case.has("heartbeat-late");
+    let cleared = case.facts.device_fast.is_some() && case.facts.cpu_free.is_some();
+    let confidence = if ill && !cleared && lists {
+        f64::min(confidence, 0.45)
+    } else {
+        confidence
     };
     // Whoever causes it comes first; the strongest sign leads.
     let order: &[&str] = if lists || (lister && !events && !loops) {

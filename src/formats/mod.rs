@@ -3,3 +3,4 @@
 pub mod argv;
 pub mod inflate;
 pub mod mountinfo;
+pub mod prometheus;

@@ -12,8 +12,9 @@
 
 use crate::formats::mountinfo::Mount;
 
-use super::device::{Chain, Layer, LayerKind, WriteCache};
+use super::device::Chain;
 use super::filesystem::{flushes_are_its_own, is_memory};
+use super::layer::{Layer, LayerKind, WriteCache};
 
 /// Writes below this in a window without a flush prove nothing.
 const ENOUGH_WRITES: u64 = 50;

@@ -10,6 +10,8 @@ use crate::target::HostRoot;
 
 /// Deepest path that is followed up.
 const MAX_DEPTH: usize = 16;
+/// Most folders that are searched for a path that is relative to another namespace.
+const MAX_SEARCH: usize = 4096;
 
 /// `cpu.stat`: how many periods were enforced and how many of them were throttled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,8 +117,7 @@ pub(super) fn place(
         let version_1 = paths.contains_key(controller);
         mount_points(mounts, controller, version_1)
             .into_iter()
-            .map(|point| (point.clone(), join(&point, path)))
-            .find(|(_, folder)| root.exists(folder))
+            .find_map(|point| Some((point.clone(), folder(root, &point, path)?)))
     };
     let cpu_path = paths.get("cpu").or_else(|| paths.get(""));
     place.in_root = cpu_path.is_some_and(|path| path == "/");
@@ -133,13 +134,14 @@ pub(super) fn place(
             }
         }
     }
-    place.memory = find("memory").map(|(_, folder)| folder);
-    place.io = find("blkio").map(|(_, folder)| folder);
-    if let Some(path) = paths.get("") {
+    // The root groups count the whole machine, which says nothing about the process.
+    let own = |(top, folder): (String, String)| (folder != top).then_some(folder);
+    place.memory = find("memory").and_then(own);
+    place.io = find("blkio").and_then(own);
+    if let Some(path) = paths.get("").filter(|path| *path != "/") {
         place.unified = mount_points(mounts, "", false)
             .into_iter()
-            .map(|point| join(&point, path))
-            .find(|folder| root.exists(folder));
+            .find_map(|point| folder(root, &point, path));
     }
     place
 }
@@ -167,6 +169,35 @@ fn mount_points(mounts: &MountTable, controller: &str, version_1: bool) -> Vec<S
     }
     points.dedup();
     points
+}
+
+/// The folder of a path of `/proc/PID/cgroup`, if it is there.
+fn folder(root: &HostRoot, point: &str, path: &str) -> Option<String> {
+    // Read from inside another cgroup namespace (a debug pod), paths begin with `/..` for each
+    // level that the reader is below the root. What follows them is unique in practice.
+    if let Some((_, rest)) = path.rsplit_once("../") {
+        return search(root, point, rest.trim_matches('/'), 0, &mut 0);
+    }
+    let folder = join(point, path);
+    root.exists(&folder).then_some(folder)
+}
+
+/// Looks for a folder below `at` that ends in `tail`.
+fn search(root: &HostRoot, at: &str, tail: &str, depth: usize, seen: &mut usize) -> Option<String> {
+    if tail.is_empty() || depth > 5 || *seen > MAX_SEARCH {
+        return None;
+    }
+    *seen += 1;
+    let here = join(at, tail);
+    if root.exists(&here) {
+        return Some(here);
+    }
+    root.list(at)
+        .ok()?
+        .into_iter()
+        .filter(|entry| entry.is_dir)
+        .filter_map(|entry| entry.name.into_string().ok())
+        .find_map(|name| search(root, &join(at, &name), tail, depth + 1, seen))
 }
 
 fn join(point: &str, path: &str) -> String {
@@ -282,6 +313,28 @@ mod tests {
         assert!(!place.in_root);
         assert!(place.unified.is_some());
         assert!(place.cpu[1].folder.ends_with("/pod1.slice"));
+    }
+
+    #[test]
+    fn a_path_seen_from_another_namespace_is_searched_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = "sys/fs/cgroup/kubepods.slice/kubepods-burstable.slice/pod1.slice/cri.scope";
+        std::fs::create_dir_all(dir.path().join(group)).unwrap();
+        std::fs::write(dir.path().join(group).join("cpu.max"), "5000 100000").unwrap();
+        let paths = BTreeMap::from([(
+            String::new(),
+            "/../../../kubepods-burstable.slice/pod1.slice/cri.scope".to_owned(),
+        )]);
+        let root = HostRoot::new(dir.path());
+        let place = place(&root, &paths, &MountTable::default());
+        assert_eq!(place.cpu[0].folder, format!("/{group}"));
+        assert_eq!(place.cpu[0].limit, Some(Some(0.05)));
+        let gone = BTreeMap::from([(String::new(), "/../../gone".to_owned())]);
+        assert!(
+            super::place(&root, &gone, &MountTable::default())
+                .cpu
+                .is_empty()
+        );
     }
 
     #[test]

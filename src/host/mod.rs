@@ -1,7 +1,7 @@
 //! What a node's kernel tells: mounts and barriers, devices and their flushes, cgroups, pressure,
 //! CPU, memory, processes, kernel messages and time.
 //!
-//! All of it goes through a [`HostRoot`]: the live host, a mounted `/host`, a bundle's `host/`
+//! All of it goes through a [`HostRoot`](crate::target::HostRoot): the live host, a mounted `/host`, a bundle's `host/`
 //! folder and a fixture run the same code. Counters need two samples: two reads a window apart
 //! when live, the timed files of a bundle else. Parsers are pure; [`read`] does the reading and
 //! [`collect`] turns the model into evidence.
@@ -17,12 +17,20 @@ mod collect;
 pub mod cpu;
 pub mod device;
 pub mod filesystem;
+pub mod kernel_log;
+pub mod layer;
+pub mod memory;
 mod model;
 pub mod pressure;
 pub mod process;
 mod read;
 mod samples;
+mod series;
+pub mod settings;
+pub mod space;
 mod storage;
+pub mod time_sync;
+pub mod writers;
 
 pub use collect::{Missing, collect};
 pub use model::{

@@ -6,12 +6,18 @@ use crate::clock::Timestamp;
 use crate::formats::mountinfo::Mount;
 
 use super::Got;
-use super::barrier::Barrier;
+use super::barrier::{Barrier, Journal};
 use super::blockstat::BlockDelta;
 use super::cgroup::Placement;
 use super::cpu::CpuShares;
 use super::device::Chain;
+use super::kernel_log::KernelLog;
+use super::memory::{CgroupMemory, Memory};
 use super::process::{EtcdProcess, ProcessScan};
+use super::settings::Setting;
+use super::space::{Kept, Space};
+use super::time_sync::TimeSync;
+use super::writers::{GroupWriter, Writer};
 
 /// What the caller knows already, from settings or from the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,10 +90,16 @@ pub struct Storage {
     pub source: String,
     /// The devices under it.
     pub chain: Chain,
+    /// Whether the file system has a journal.
+    pub journal: Journal,
     /// Whether flushes reach them.
     pub barrier: Option<Barrier>,
     /// Options worth a remark, with the reason.
     pub remarks: Vec<(String, &'static str)>,
+    /// Free space of its file system.
+    pub space: Option<Got<Space>>,
+    /// What etcd keeps there, by file sizes (data directory only).
+    pub kept: Option<Got<Kept>>,
     /// Other mount points on the same disks.
     pub shared_with: Vec<Mount>,
 }
@@ -175,6 +187,8 @@ pub struct ProcessUse {
     pub pressure: BTreeMap<&'static str, Vec<PressureUse>>,
     /// Limits of I/O: device, what, how much.
     pub io_limits: Vec<(String, &'static str, f64)>,
+    /// Its cgroup's memory.
+    pub memory: CgroupMemory,
     /// Bytes written per second, between samples.
     pub write_rate: Option<f64>,
 }
@@ -216,6 +230,20 @@ pub struct HostModel {
     pub cpus: Option<u32>,
     /// One-minute load at each sample.
     pub load: Option<Got<Vec<Measured<f64>>>>,
+    /// Memory.
+    pub memory: Option<Got<Measured<Memory>>>,
+    /// Settings of the kernel.
+    pub settings: Vec<Setting>,
+    /// What the kernel logged.
+    pub kernel_log: Option<Got<KernelLog>>,
+    /// The clock.
+    pub time: TimeSync,
+    /// Processes that wrote in the window, the most first.
+    pub writers: Vec<Writer>,
+    /// Cgroups that wrote to etcd's disks in the window; `device` is the disk's name.
+    pub group_writers: Vec<GroupWriter>,
+    /// Size of the database as the caller knows it.
+    pub db_hint: Option<u64>,
 }
 
 impl HostModel {

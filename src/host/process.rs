@@ -141,6 +141,17 @@ pub fn policy_word(policy: u64) -> &'static str {
     }
 }
 
+/// An I/O priority in words.
+pub fn ionice_words((class, level): (u8, u8)) -> String {
+    match class {
+        // Without a class of its own the level follows the nice value (kernel: task_nice_ioprio).
+        0 => "none".to_owned(),
+        1 => format!("real-time {level}"),
+        2 => format!("best-effort {level}"),
+        _ => "idle".to_owned(),
+    }
+}
+
 /// Seconds of a number of ticks.
 pub(super) fn ticks_secs(ticks: u64) -> f64 {
     ticks as f64 / TICKS_PER_SEC

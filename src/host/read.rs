@@ -6,23 +6,19 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::formats::mountinfo::MountTable;
+use crate::sys;
 use crate::target::HostRoot;
 
 use super::barrier::{Facts, FlushCount, judge};
-use super::blockstat::{BlockStat, delta, parse_diskstats, parse_stat};
-use super::cgroup::{self, CpuStat, parse_cpu_stat};
-use super::cpu::{
-    CpuShares, SchedStat, parse_cpu, parse_load, parse_schedstat, parse_uptime, shares,
-};
-use super::device::{self, Chain, Layer};
-use super::model::{
-    CgroupUse, DeviceUse, DeviceWindow, Hints, HostModel, Measured, PressureUse, ProcessUse, Span,
-};
-use super::pressure::{Pressure, parse_pressure, stalled};
+use super::cgroup;
+use super::cpu::{parse_cpu, parse_uptime};
+use super::device::{self, Chain};
+use super::layer::Layer;
+use super::model::{Hints, HostModel, Measured, ProcessUse, Span, StorageRole};
 use super::process::{self, READ_LIMIT};
-use super::samples::{Recorded, Samples, Timed, names, pairs, sources, take};
+use super::samples::{Recorded, Samples, names, take, take_together};
 use super::storage::{self, Tables};
-use super::{Got, Missing};
+use super::{Missing, kernel_log, memory, series, settings, space, time_sync, writers};
 
 /// Most threads of a process that are sampled.
 const MAX_THREADS: usize = 4096;
@@ -83,6 +79,11 @@ pub fn read(root: &HostRoot, hints: &Hints, window: Duration, clock: Clock) -> H
         ..HostModel::default()
     };
     model.processes = process::scan(root, boot);
+    if live && is_own_pid_space(root) {
+        for etcd in &mut model.processes.etcd {
+            etcd.ionice = sys::ioprio(etcd.pid).map(process::ionice_words);
+        }
+    }
     let tables = storage::tables(root);
     match storage::find(root, &tables, &model.processes.etcd, hints, live) {
         Ok(storage) => model.storage = storage,
@@ -92,18 +93,26 @@ pub fn read(root: &HostRoot, hints: &Hints, window: Duration, clock: Clock) -> H
 
     let mut recorded = Recorded::new(root, taken);
     assume_devices(root, &recorded, live, &mut model);
-    let paths = paths(root, &model);
+    let disks = disks(&model);
+    let empty = MountTable::default();
+    let host_mounts = tables.host.as_ref().map_or(&empty, |(_, table)| table);
+    let group_paths = writers::group_paths(root, host_mounts);
+    let mut paths = paths(root, &model, &disks);
+    paths.extend(group_paths.iter().map(|(_, path)| path.clone()));
+    paths.extend(writers::process_paths(writers::pids(root).into_iter()));
+    let unique: BTreeSet<String> = paths.into_iter().collect();
+    let paths: Vec<String> = unique.into_iter().collect();
     let mut samples = Samples::default();
     if live {
-        take(root, clock.now(), &paths, READ_LIMIT, &mut samples);
-        let threads = thread_paths(root, &model);
-        take(root, clock.now(), &threads, READ_LIMIT, &mut samples);
+        let mut sample = |model: &HostModel| {
+            // Threads come and go, so they are listed anew each time.
+            take_together(root, clock, &thread_paths(root, model), &mut samples);
+            take(root, clock, &paths, READ_LIMIT, &mut samples);
+        };
+        sample(&model);
         if !window.is_zero() {
             std::thread::sleep(window);
-            take(root, clock.now(), &paths, READ_LIMIT, &mut samples);
-            // Threads come and go, so they are listed anew.
-            let threads = thread_paths(root, &model);
-            take(root, clock.now(), &threads, READ_LIMIT, &mut samples);
+            sample(&model);
         }
     } else {
         for path in paths.iter().chain(&thread_paths(root, &model)) {
@@ -112,17 +121,148 @@ pub fn read(root: &HostRoot, hints: &Hints, window: Duration, clock: Clock) -> H
     }
 
     model.cpus = times.map(|times| times.cpus).filter(|cpus| *cpus > 0);
-    devices(root, &samples, &mut model);
-    model.cpu = Some(cpu(&samples));
-    model.load = Some(load(&samples));
+    series::devices(root, &samples, &disks, &mut model);
+    model.cpu = Some(series::cpu(&samples));
+    model.load = Some(series::load(&samples));
     for kind in PRESSURES {
-        let use_ = pressure(&samples, &format!("/proc/pressure/{kind}"));
-        model.pressure.insert(kind, use_);
+        let found = series::pressure(&samples, &format!("/proc/pressure/{kind}"));
+        model.pressure.insert(kind, found);
     }
-    process_use(root, &samples, &mut model);
+    let threads = thread_paths(root, &model);
+    series::process_use(&samples, &threads, &mut model);
+    other_writers(root, &samples, &group_paths, &disks, &mut model);
     barriers(root, &mut model);
+    machine(root, hints, &disks, &mut model);
     model.span = span_of(&model);
     model
+}
+
+/// Facts of one moment: memory, settings, space, kernel messages, time.
+fn machine(root: &HostRoot, hints: &Hints, disks: &BTreeMap<String, Layer>, model: &mut HostModel) {
+    let at = Span {
+        from: model.taken,
+        to: model.taken,
+    };
+    const MEMINFO: &str = "/proc/meminfo";
+    model.memory = Some(root.read(MEMINFO, 1 << 20).and_then(|bytes| {
+        let value = memory::parse_meminfo(&bytes).ok_or_else(|| Missing::Unreadable {
+            source: MEMINFO.to_owned(),
+            line: None,
+            why: "no MemTotal or MemAvailable".to_owned(),
+        })?;
+        Ok(Measured {
+            span: at,
+            source: MEMINFO.to_owned(),
+            value,
+        })
+    }));
+    model.settings = settings::read(root);
+    let mut names: Vec<String> = disks.keys().cloned().collect();
+    names.extend(
+        model
+            .storage
+            .iter()
+            .flat_map(|storage| storage.chain.layers.iter().map(|layer| layer.name.clone())),
+    );
+    names.sort();
+    names.dedup();
+    model.kernel_log = Some(kernel_log::read(
+        root,
+        model.live,
+        model.boot,
+        model.taken,
+        &names,
+    ));
+    // The kernel that answers is the tree's own when the tree is live, wherever it is mounted.
+    let kernel = model.live.then(sys::clock_discipline).flatten();
+    model.time = time_sync::read(root, model.processes.names.values(), kernel);
+    model.db_hint = hints.db_bytes;
+    spaces(root, model);
+}
+
+/// Free space under each directory, and what etcd keeps there.
+fn spaces(root: &HostRoot, model: &mut HostModel) {
+    let wal_of = |storages: &[super::Storage], pid: Option<u32>| {
+        storages
+            .iter()
+            .find(|storage| storage.pid == pid && storage.role == StorageRole::Wal)
+            .map(|storage| storage.host_path.clone())
+    };
+    for at in 0..model.storage.len() {
+        let Some(storage) = model.storage.get(at) else {
+            continue;
+        };
+        let (space, kept) = if model.live {
+            // The folder as the process sees it, past all namespaces; the kernel follows that
+            // link. Else the same path on the host.
+            let seen = storage
+                .pid
+                .map(|pid| root.path().join(format!("proc/{pid}/root{}", storage.path)))
+                .filter(|path| path.exists());
+            let path = seen.or_else(|| root.resolve(&storage.host_path).ok());
+            let space = match path {
+                Some(path) => space::live(path),
+                None => Err(Missing::NotPresent {
+                    source: storage.host_path.clone(),
+                }),
+            };
+            let wal = wal_of(&model.storage, storage.pid).unwrap_or_default();
+            let kept = (storage.role == StorageRole::Data)
+                .then(|| space::kept(root, &storage.host_path, &wal));
+            (space, kept)
+        } else {
+            let space = match &storage.mount {
+                Ok(mount) => space::recorded(root, &mount.point),
+                Err(why) => Err(why.clone()),
+            };
+            (space, None)
+        };
+        if let Some(storage) = model.storage.get_mut(at) {
+            storage.space = Some(space);
+            storage.kept = kept;
+        }
+    }
+}
+
+/// Who else writes.
+fn other_writers(
+    root: &HostRoot,
+    samples: &Samples,
+    group_paths: &[(String, String)],
+    disks: &BTreeMap<String, Layer>,
+    model: &mut HostModel,
+) {
+    let etcd: BTreeSet<u32> = model.processes.etcd.iter().map(|etcd| etcd.pid).collect();
+    let mut devices: BTreeSet<(u32, u32)> = BTreeSet::new();
+    for storage in &model.storage {
+        let own = storage
+            .below_overlay
+            .as_ref()
+            .or(storage.mount.as_ref().ok());
+        devices.extend(own.and_then(|mount| mount.device));
+        devices.extend(storage.shared_with.iter().filter_map(|mount| mount.device));
+    }
+    model.writers = writers::processes(
+        root,
+        samples,
+        &model.processes.names,
+        &etcd,
+        &devices,
+        model.live,
+    );
+    let mut numbers: BTreeMap<String, String> = BTreeMap::new();
+    for name in disks.keys() {
+        if let Some(number) = writers::numbers(root, name) {
+            numbers.insert(number, name.clone());
+        }
+    }
+    let wanted: BTreeSet<String> = numbers.keys().cloned().collect();
+    model.group_writers = writers::groups(samples, group_paths, &wanted);
+    for writer in &mut model.group_writers {
+        if let Some(name) = numbers.get(&writer.device) {
+            writer.device.clone_from(name);
+        }
+    }
 }
 
 /// Whether `/proc` below this root is a running kernel's.
@@ -133,6 +273,12 @@ fn is_running(root: &HostRoot) -> bool {
         return true;
     }
     rustix::fs::statfs(root.path().join("proc")).is_ok_and(|fs| fs.f_type == PROC)
+}
+
+/// Whether process ids of this tree mean the same to us: only then may we ask the kernel by them.
+fn is_own_pid_space(root: &HostRoot) -> bool {
+    std::fs::read_link(root.path().join("proc/self"))
+        .is_ok_and(|link| link.to_str() == Some(std::process::id().to_string().as_str()))
 }
 
 fn hostname(root: &HostRoot) -> Option<String> {
@@ -159,6 +305,9 @@ fn place(root: &HostRoot, tables: &Tables, model: &mut HostModel) {
         }
         if let Some(folder) = placed.placement.io.clone() {
             placed.io_limits.extend(cgroup::io_limits(root, &folder));
+        }
+        if let Some(folder) = &placed.placement.memory {
+            placed.memory = memory::cgroup_memory(root, folder);
         }
         model.process_use.insert(etcd.pid, placed);
     }
@@ -191,7 +340,7 @@ fn disks(model: &HostModel) -> BTreeMap<String, Layer> {
 }
 
 /// The files to sample.
-fn paths(root: &HostRoot, model: &HostModel) -> Vec<String> {
+fn paths(root: &HostRoot, model: &HostModel, disks: &BTreeMap<String, Layer>) -> Vec<String> {
     let mut paths: Vec<String> = ["/proc/diskstats", "/proc/stat", "/proc/loadavg"]
         .map(str::to_owned)
         .to_vec();
@@ -200,7 +349,7 @@ fn paths(root: &HostRoot, model: &HostModel) -> Vec<String> {
             .iter()
             .map(|kind| format!("/proc/pressure/{kind}")),
     );
-    for disk in disks(model).values() {
+    for disk in disks.values() {
         paths.push(device::stat_path(root, &disk.name));
         paths.extend(disk.paths.iter().map(|path| device::stat_path(root, path)));
     }
@@ -217,8 +366,7 @@ fn paths(root: &HostRoot, model: &HostModel) -> Vec<String> {
             );
         }
     }
-    let unique: BTreeSet<String> = paths.into_iter().collect();
-    unique.into_iter().collect()
+    paths
 }
 
 /// The `schedstat` of every thread of every etcd, or of the process alone.
@@ -243,413 +391,6 @@ fn thread_paths(root: &HostRoot, model: &HostModel) -> Vec<String> {
     paths
 }
 
-fn devices(root: &HostRoot, samples: &Samples, model: &mut HostModel) {
-    let disks = disks(model);
-    for (name, disk) in &disks {
-        let mut used = device_use(root, samples, name);
-        used.counts_flushes = disk.kind.counts_flushes();
-        if !disk.paths.is_empty() {
-            used.counts_flushes = add_paths(root, samples, &disk.paths, &mut used);
-        }
-        model.devices.insert(name.clone(), used);
-    }
-    let Ok(all) = samples.parsed("/proc/diskstats", parse_diskstats) else {
-        return;
-    };
-    let Some(last) = all.last() else { return };
-    for line in &last.value {
-        if disks.contains_key(&line.name) || model.other_devices.len() >= 512 {
-            continue;
-        }
-        let series = of_device(&all, &line.name);
-        let used = windows(&series);
-        if used
-            .windows
-            .iter()
-            .any(|w| w.delta.writes + w.delta.reads > 0)
-        {
-            model.other_devices.insert(line.name.clone(), used);
-        }
-    }
-}
-
-/// The series of one device in samples of `/proc/diskstats`.
-fn of_device(all: &[Timed<Vec<super::blockstat::DiskLine>>], name: &str) -> Vec<Timed<BlockStat>> {
-    all.iter()
-        .filter_map(|sample| {
-            let line = sample.value.iter().find(|line| line.name == name)?;
-            Some(Timed {
-                at: sample.at,
-                source: sample.source.clone(),
-                value: line.stat,
-            })
-        })
-        .collect()
-}
-
-fn device_use(root: &HostRoot, samples: &Samples, name: &str) -> DeviceUse {
-    let path = device::stat_path(root, name);
-    let own = samples.parsed(&path, parse_stat);
-    let all = samples
-        .parsed("/proc/diskstats", parse_diskstats)
-        .map(|all| of_device(&all, name));
-    // The device's own file is the more precise one; the table of all may have more samples.
-    let best = match (&own, &all) {
-        (Ok(own), Ok(all)) if pairs(all).len() > pairs(own).len() => all,
-        (Ok(own), _) => own,
-        (Err(_), Ok(all)) if !all.is_empty() => all,
-        (Err(why), _) => {
-            return DeviceUse {
-                missing: Some(why.clone()),
-                source: path,
-                ..DeviceUse::default()
-            };
-        }
-    };
-    windows(best)
-}
-
-fn windows(series: &[Timed<BlockStat>]) -> DeviceUse {
-    let mut used = DeviceUse::default();
-    if let Some(last) = series.last() {
-        used.source.clone_from(&last.source);
-        if let (Some(flushes), Some(ms)) = (last.value.flushes, last.value.ms_flushing)
-            && flushes > 0
-        {
-            used.since_boot = Some((ms as f64 / flushes as f64, flushes));
-        }
-    }
-    for (before, after, secs) in pairs(series) {
-        match delta(&before.value, &after.value, secs) {
-            Some(delta) => used.windows.push(DeviceWindow {
-                span: span(before.at, after.at),
-                source: sources(before, after),
-                delta,
-            }),
-            None => used.resets += 1,
-        }
-    }
-    if used.windows.is_empty() {
-        used.missing = Some(Missing::NotEnough {
-            why: if used.resets > 0 {
-                "the counters started anew between the samples".to_owned()
-            } else {
-                "it takes two samples with known times".to_owned()
-            },
-        });
-    }
-    used
-}
-
-/// Takes the flushes of a multipath disk from its paths. False when a path was not sampled.
-fn add_paths(root: &HostRoot, samples: &Samples, paths: &[String], used: &mut DeviceUse) -> bool {
-    let of_paths: Vec<DeviceUse> = paths
-        .iter()
-        .map(|path| device_use(root, samples, path))
-        .collect();
-    for (at, window) in used.windows.iter_mut().enumerate() {
-        let mut flushes = 0;
-        let mut ms = 0;
-        for path in &of_paths {
-            let Some(of_path) = path.windows.get(at).filter(|w| w.span == window.span) else {
-                return false;
-            };
-            let (Some(f), Some(m)) = (of_path.delta.flushes, of_path.delta.flush_ms) else {
-                return false;
-            };
-            flushes += f;
-            ms += m;
-        }
-        window.delta.flushes = Some(flushes);
-        window.delta.flush_ms = Some(ms);
-    }
-    true
-}
-
-fn cpu(samples: &Samples) -> Got<Vec<Measured<CpuShares>>> {
-    let series = samples.parsed("/proc/stat", parse_cpu)?;
-    let found: Vec<_> = pairs(&series)
-        .into_iter()
-        .filter_map(|(a, b, _)| {
-            Some(Measured {
-                span: span(a.at, b.at),
-                source: sources(a, b),
-                value: shares(&a.value, &b.value)?,
-            })
-        })
-        .collect();
-    at_least_one(found)
-}
-
-fn load(samples: &Samples) -> Got<Vec<Measured<f64>>> {
-    let series = samples.parsed("/proc/loadavg", parse_load)?;
-    Ok(series
-        .into_iter()
-        .map(|sample| Measured {
-            span: span(sample.at, sample.at),
-            source: sample.source,
-            value: sample.value,
-        })
-        .collect())
-}
-
-fn pressure(samples: &Samples, path: &str) -> Got<Vec<PressureUse>> {
-    let series: Vec<Timed<Pressure>> = samples.parsed(path, parse_pressure)?;
-    let found: Vec<PressureUse> = pairs(&series)
-        .into_iter()
-        .filter_map(|(a, b, secs)| {
-            let (some, full) = stalled(&a.value, &b.value, secs)?;
-            Some(PressureUse {
-                span: span(a.at, b.at),
-                source: sources(a, b),
-                average: false,
-                some,
-                full,
-            })
-        })
-        .collect();
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    // One sample: the kernel's own mean of its last ten seconds.
-    let Some(last) = series.last() else {
-        return at_least_one(found);
-    };
-    Ok(vec![PressureUse {
-        span: span(last.at.map(|at| at.add_us(-10_000_000)), last.at),
-        source: format!("{} (avg10)", last.source),
-        average: true,
-        some: last.value.some_avg10,
-        full: last.value.full_avg10,
-    }])
-}
-
-fn at_least_one<T>(found: Vec<T>) -> Got<Vec<T>> {
-    if found.is_empty() {
-        return Err(Missing::NotEnough {
-            why: "it takes two samples with known times".to_owned(),
-        });
-    }
-    Ok(found)
-}
-
-fn process_use(root: &HostRoot, samples: &Samples, model: &mut HostModel) {
-    let threads = thread_paths(root, model);
-    for etcd in &model.processes.etcd {
-        let Some(used) = model.process_use.get_mut(&etcd.pid) else {
-            continue;
-        };
-        match run_delay(samples, &threads, etcd.pid, etcd.started) {
-            Ok((delays, all)) => {
-                used.run_delay = delays;
-                used.run_delay_of_all = all;
-            }
-            Err(why) => used.run_delay_missing = Some(why),
-        }
-        if used.throttling_missing.is_none() {
-            match throttling(samples, &used.placement, etcd.started) {
-                Ok(found) => used.throttling = found,
-                Err(why) => used.throttling_missing = Some(why),
-            }
-        }
-        if let Some(folder) = &used.placement.unified {
-            for kind in PRESSURES {
-                if let Ok(found) = pressure(samples, &format!("{folder}/{kind}.pressure")) {
-                    used.pressure.insert(kind, found);
-                }
-            }
-        }
-        let io = samples.parsed(&format!("/proc/{}/io", etcd.pid), parse_write_bytes);
-        if let Ok(series) = io
-            && let Some((a, b, secs)) = pairs(&series).first().copied()
-            && let Some(bytes) = b.value.checked_sub(a.value)
-        {
-            used.write_rate = Some(bytes as f64 / secs);
-        }
-    }
-}
-
-/// `write_bytes` of `/proc/PID/io`: bytes that the process caused to be written.
-pub(super) fn parse_write_bytes(bytes: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix("write_bytes:"))?;
-    value.trim().parse().ok()
-}
-
-/// How long threads waited for a CPU, per second of the window. It passes 1 when several wait.
-fn run_delay(
-    samples: &Samples,
-    paths: &[String],
-    pid: u32,
-    started: Option<Timestamp>,
-) -> Got<(Vec<Measured<f64>>, bool)> {
-    let task = format!("/proc/{pid}/task/");
-    let whole = format!("/proc/{pid}/schedstat");
-    let mut by_time: BTreeMap<Option<Timestamp>, SchedStat> = BTreeMap::new();
-    let mut source = whole.clone();
-    let mut all_threads = true;
-    let mut why = None;
-    for path in paths
-        .iter()
-        .filter(|path| path.starts_with(&task) || **path == whole)
-    {
-        let tid: u32 = path
-            .strip_prefix(&task)
-            .and_then(|rest| rest.split('/').next()?.parse().ok())
-            .unwrap_or(0);
-        all_threads &= tid != 0;
-        match samples.parsed(path, parse_schedstat) {
-            Ok(series) => {
-                for sample in series {
-                    if tid == 0 {
-                        source.clone_from(&sample.source);
-                    } else {
-                        source = format!("/proc/{pid}/task/*/schedstat");
-                    }
-                    let (ran, waited) = sample.value;
-                    by_time
-                        .entry(sample.at)
-                        .or_default()
-                        .threads
-                        .push((tid, ran, waited));
-                }
-            }
-            Err(missing) => why = Some(missing),
-        }
-    }
-    let series: Vec<Timed<SchedStat>> = by_time
-        .into_iter()
-        .map(|(at, value)| Timed {
-            at,
-            source: source.clone(),
-            value,
-        })
-        .collect();
-    let mut found: Vec<Measured<f64>> = pairs(&series)
-        .into_iter()
-        .map(|(a, b, secs)| {
-            let waited = b.value.waited_since(&a.value) as f64 / 1e9;
-            Measured {
-                span: span(a.at, b.at),
-                source: source.clone(),
-                value: waited / secs,
-            }
-        })
-        .collect();
-    if found.is_empty()
-        && let Some(last) = series.last()
-        && let Some((from, to)) = started.zip(last.at)
-        && to.since_us(from) > 1_000_000
-    {
-        // One sample: since the process began.
-        let secs = to.since_us(from) as f64 / 1e6;
-        let waited = last.value.waited() as f64 / 1e9;
-        found.push(Measured {
-            span: span(Some(from), Some(to)),
-            source,
-            value: waited / secs,
-        });
-    }
-    if found.is_empty() {
-        return Err(why.unwrap_or(Missing::NotEnough {
-            why: "it takes two samples, or one and the start of the process".to_owned(),
-        }));
-    }
-    Ok((found, all_threads))
-}
-
-/// What the CPU limits of a process's cgroups did, the worst folder in each window.
-fn throttling(
-    samples: &Samples,
-    placement: &cgroup::Placement,
-    started: Option<Timestamp>,
-) -> Got<Vec<CgroupUse>> {
-    let mut found: Vec<CgroupUse> = Vec::new();
-    let mut why = None;
-    for group in &placement.cpu {
-        let path = format!("{}/cpu.stat", group.folder);
-        let series: Vec<Timed<CpuStat>> = match samples.parsed(&path, parse_cpu_stat) {
-            Ok(series) => series,
-            Err(missing) => {
-                why.get_or_insert(missing);
-                continue;
-            }
-        };
-        let before = found.len();
-        for (a, b, secs) in pairs(&series) {
-            if let Some(since) = b.value.since(&a.value) {
-                found.push(cgroup_use(
-                    group,
-                    since,
-                    span(a.at, b.at),
-                    sources(a, b),
-                    Some(secs),
-                    false,
-                ));
-            }
-        }
-        if found.len() == before
-            && let Some(last) = series.last()
-        {
-            // One sample counts since the group was made, which is about when etcd began.
-            let secs = started
-                .zip(last.at)
-                .map(|(from, to)| to.since_us(from) as f64 / 1e6)
-                .filter(|secs| *secs > 1.0);
-            found.push(cgroup_use(
-                group,
-                last.value,
-                span(started, last.at),
-                last.source.clone(),
-                secs,
-                true,
-            ));
-        }
-    }
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    if placement.in_root {
-        // The root cgroup of the CPU controller can have no limit (kernel: tg_set_cfs_bandwidth).
-        return Ok(vec![CgroupUse {
-            span: Span::default(),
-            source: "/proc/PID/cgroup (the root cgroup has no CPU limit)".to_owned(),
-            folder: "/".to_owned(),
-            share: Some(0.0),
-            time: Some(0.0),
-            periods: 0,
-            throttled: 0,
-            lifetime: true,
-        }]);
-    }
-    Err(why.unwrap_or(Missing::NotEnough {
-        why: "the folder of etcd's cgroup is not in this tree".to_owned(),
-    }))
-}
-
-fn cgroup_use(
-    group: &cgroup::CpuGroup,
-    stat: CpuStat,
-    span: Span,
-    source: String,
-    secs: Option<f64>,
-    lifetime: bool,
-) -> CgroupUse {
-    CgroupUse {
-        span,
-        source,
-        folder: group.folder.clone(),
-        // Without a limit there are no periods, and nothing was throttled.
-        share: stat.share().or((stat.throttled == 0).then_some(0.0)),
-        time: secs.map(|secs| stat.throttled_us as f64 / 1e6 / secs),
-        periods: stat.periods,
-        throttled: stat.throttled,
-        lifetime,
-    }
-}
-
 fn barriers(root: &HostRoot, model: &mut HostModel) {
     let zfs_no_flush = storage::zfs_no_flush(root);
     for at in 0..model.storage.len() {
@@ -660,17 +401,12 @@ fn barriers(root: &HostRoot, model: &mut HostModel) {
         let volatile =
             mount.fs == "overlay" && (mount.has("volatile") || mount.has("fsync=volatile"));
         let real = storage.below_overlay.as_ref().unwrap_or(mount);
-        let top = storage
-            .chain
-            .layers
-            .first()
-            .map(|layer| layer.name.as_str());
         let etcd = storage.pid.and_then(|pid| model.etcd(pid));
         let barrier = judge(&Facts {
             mount: real,
             volatile_overlay: volatile,
             chain: &storage.chain,
-            journal: storage::journal(root, real, top.unwrap_or("")),
+            journal: storage.journal,
             unsafe_no_fsync: etcd.and_then(|etcd| etcd.unsafe_no_fsync),
             count: flush_count(model, &storage.chain, storage.pid),
             zfs_no_flush,
@@ -712,10 +448,6 @@ fn flush_count(model: &HostModel, chain: &Chain, pid: Option<u32>) -> Option<Flu
         };
     }
     (!disks.is_empty() && count.secs > 0.0).then_some(count)
-}
-
-fn span(from: Option<Timestamp>, to: Option<Timestamp>) -> Span {
-    Span { from, to }
 }
 
 fn span_of(model: &HostModel) -> Span {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::target::HostRoot;
 
 use super::{Got, Missing};
@@ -16,6 +16,8 @@ use super::{Got, Missing};
 const CAP: u64 = 4 << 20;
 /// Most samples of one file that are looked at.
 const MAX_SAMPLES: usize = 10_000;
+/// After so many reads that hang, no further process is read.
+const MAX_HUNG: u32 = 4;
 /// Two samples closer than this are one: the time of an untimed file is known to the second.
 const APART_US: i64 = 1_500_000;
 /// The shortest window that gives rates. Live windows may be short on purpose.
@@ -225,27 +227,50 @@ impl<'a> Recorded<'a> {
     }
 }
 
-/// Reads files of a live host once.
+/// Reads files of a live host once, each with its own time.
 pub(super) fn take(
     root: &HostRoot,
-    at: Timestamp,
+    clock: Clock,
     paths: &[String],
     limit: Duration,
     into: &mut Samples,
 ) {
+    let mut hung = 0;
     for path in paths {
         // Only reads about a process can hang; the others are answered from kernel memory.
-        let bytes = if path.starts_with("/proc/") && !path.starts_with("/proc/pressure/") {
+        let of_process = path
+            .strip_prefix("/proc/")
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let at = clock.now();
+        let bytes = if !of_process {
+            root.read(path, CAP)
+        } else if hung < MAX_HUNG {
             root.read_within(path, CAP, limit)
         } else {
-            root.read(path, CAP)
+            Err(Missing::NotCollected)
         };
+        hung += u32::from(matches!(bytes, Err(Missing::TimedOut { .. })));
         into.push(
             path,
             Sample {
                 at: Some(at),
                 source: path.clone(),
                 bytes,
+            },
+        );
+    }
+}
+
+/// Reads files that are one reading together, so that they share one time.
+pub(super) fn take_together(root: &HostRoot, clock: Clock, paths: &[String], into: &mut Samples) {
+    let at = clock.now();
+    for path in paths {
+        into.push(
+            path,
+            Sample {
+                at: Some(at),
+                source: path.clone(),
+                bytes: root.read(path, CAP),
             },
         );
     }

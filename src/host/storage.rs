@@ -222,8 +222,11 @@ fn resolve(
         below_overlay: None,
         source,
         chain: Chain::default(),
+        journal: Journal::Unknown,
         barrier: None,
         remarks: Vec::new(),
+        space: None,
+        kept: None,
         shared_with: Vec::new(),
     };
     let Ok(mount) = &storage.mount else {
@@ -243,6 +246,26 @@ fn resolve(
         at = under.clone();
     }
     storage.chain = device::chain(root, at.device, &at.source, host_table);
+    let top = storage
+        .chain
+        .layers
+        .first()
+        .map_or("", |layer| layer.name.as_str());
+    storage.journal = journal(root, &at, top);
+    if storage.journal == Journal::Absent {
+        let why = "no journal: after a crash the file system needs a full check, and a half-written directory can lose a WAL segment";
+        storage.remarks.push(("no-journal".to_owned(), why));
+    }
+    // Online discards only cost where the disk takes them.
+    let takes_discards = |chain: &Chain| {
+        chain
+            .disks()
+            .iter()
+            .any(|disk| disk.setting("discard_max_bytes") != Some("0"))
+    };
+    if !takes_discards(&storage.chain) {
+        storage.remarks.retain(|(option, _)| option != "discard");
+    }
     storage.shared_with = shared(root, &storage, &at, host_table);
     storage
 }
@@ -305,7 +328,7 @@ fn shared(root: &HostRoot, storage: &Storage, own: &Mount, host: &MountTable) ->
 }
 
 /// Whether the ext4 of a device has a journal.
-pub(super) fn journal(root: &HostRoot, mount: &Mount, device: &str) -> Journal {
+fn journal(root: &HostRoot, mount: &Mount, device: &str) -> Journal {
     match mount.fs.as_str() {
         "ext4" | "ext3" => {}
         "ext2" => return Journal::Absent,

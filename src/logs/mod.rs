@@ -9,13 +9,14 @@
 
 pub mod aggregate;
 pub mod audit;
-pub mod collect;
+mod collect;
 pub mod decode;
 pub mod emit;
 pub mod event;
 pub mod fields;
 pub mod format;
 pub mod input;
+mod needle;
 pub mod reader;
 pub mod record;
 pub mod request;
@@ -26,3 +27,5 @@ pub mod timeline;
 pub mod timestamp;
 pub mod view;
 pub mod wrapper;
+
+pub use collect::collect;

@@ -1,1 +1,32 @@
-//! Advice as files for a distribution: applied in memory and read back before they are shown.
+//! Emitters: advice as files of a distribution, applied in memory and read back before shown.
+//!
+//! Nothing here touches a file system: [`Emitter::emit`] takes texts and gives texts. A file is
+//! given only when its edit was proven: parsed again, the setting has the advised value and
+//! nothing else changed. Everything else is shown with the reason.
+
+mod apf;
+mod argv;
+mod change;
+mod cluster_config;
+mod events_etcd;
+mod kubeadm;
+mod model;
+mod pod;
+mod probes;
+mod steps;
+mod yaml;
+
+pub use kubeadm::Kubeadm;
+pub use model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
+pub use yaml::Refusal;
+
+/// Every emitter, by name.
+pub const EMITTERS: &[&dyn Emitter] = &[&Kubeadm];
+
+/// The emitter of a name.
+pub fn emitter(name: &str) -> Option<&'static dyn Emitter> {
+    EMITTERS
+        .iter()
+        .copied()
+        .find(|emitter| emitter.name() == name)
+}

@@ -2,9 +2,10 @@
 
 pub mod advice;
 mod diagnose;
-mod logs;
+mod metrics;
 mod plain;
-
 pub use diagnose::diagnose;
+pub use metrics::metrics;
+mod logs;
 pub use logs::{LoadBy, logs};
 pub use plain::{Paint, Terminal, markdown_text, safe, table, terminal_width, trimmed, wrap};

@@ -2,6 +2,7 @@
 
 mod build;
 pub mod logs;
+pub mod schema;
 pub mod v1;
 
 pub use build::{Report, Seen, SourceSeen};

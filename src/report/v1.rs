@@ -37,6 +37,8 @@ pub struct Document<'a> {
     pub findings: Vec<Finding<'a>>,
     /// What to change, in order.
     pub advice: Vec<Advice<'a>>,
+    /// What was looked at and argued against, with the reason in `why`.
+    pub not_advised: Vec<Advice<'a>>,
     /// What was looked at.
     pub seen: Seen<'a>,
 }
@@ -178,6 +180,8 @@ pub struct Advice<'a> {
     pub relief: Option<&'a advise::Relief>,
     /// Where the proposed value comes from.
     pub source: &'a str,
+    /// Parts of the proposal that `patch` needs one by one.
+    pub details: &'a std::collections::BTreeMap<String, String>,
 }
 
 /// What was looked at.
@@ -273,7 +277,8 @@ impl<'a> Document<'a> {
                 })
                 .collect(),
             findings: report.findings.iter().map(finding).collect(),
-            advice: report.advice.iter().map(advice).collect(),
+            advice: strength(report, |s| s != advise::Strength::Refused),
+            not_advised: strength(report, |s| s == advise::Strength::Refused),
             seen: Seen {
                 sources: report
                     .seen
@@ -290,6 +295,15 @@ impl<'a> Document<'a> {
             },
         }
     }
+}
+
+fn strength(report: &Report, keep: impl Fn(advise::Strength) -> bool) -> Vec<Advice<'_>> {
+    report
+        .advice
+        .iter()
+        .filter(|a| keep(a.strength))
+        .map(advice)
+        .collect()
 }
 
 fn finding(f: &rules::Finding) -> Finding<'_> {
@@ -324,5 +338,6 @@ fn advice(a: &advise::Advice) -> Advice<'_> {
         finding_ids: &a.finding_ids,
         relief: a.relief.as_ref(),
         source: &a.source,
+        details: &a.details,
     }
 }

@@ -6,6 +6,7 @@ mod audit;
 mod devices;
 mod engine;
 mod events;
+mod faults;
 mod finding;
 mod settings;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub mod client;
 pub mod config;
 pub mod cpu;
 pub mod disk;
+pub mod host;
 pub mod load;
 pub mod network;
 pub mod quality;
@@ -32,36 +34,55 @@ pub static RULES: &[&Rule] = &[
     &disk::backend_commit_slow::RULE,
     &load::client_heavy_lists::RULE,
     &load::client_hot_loop::RULE,
+    &config::client_qps_low::RULE,
     &client::client_throttled::RULE,
     &network::clock_drift::RULE,
     &config::compaction_doubled::RULE,
     &config::compaction_off::RULE,
     &load::compaction_saw_tooth::RULE,
     &quality::component_restarting::RULE,
+    &host::cpu_governor_slow::RULE,
     &cpu::cpu_pressure_high::RULE,
     &cpu::cpu_steal_high::RULE,
     &quality::data_corruption::RULE,
     &space::database_fragmented::RULE,
+    &space::database_growing_fast::RULE,
     &disk::device_flush_slow::RULE,
+    &disk::disk_shared::RULE,
+    &disk::disk_space_low::RULE,
     &config::election_timeouts_unequal::RULE,
     &cpu::etcd_cpu_throttled::RULE,
     &apiserver::etcd_requests_slow::RULE,
     &config::event_ttl_long::RULE,
     &load::events_dominate::RULE,
     &load::expensive_lists::RULE,
+    &disk::filesystem_unsuited::RULE,
+    &config::flag_and_environment::RULE,
+    &config::flag_removed::RULE,
     &config::heartbeat_election_mismatch::RULE,
     &raft::heartbeat_late::RULE,
+    &config::inflight_unbalanced::RULE,
+    &host::io_scheduler_unsuited::RULE,
     &disk::kernel_io_errors::RULE,
+    &config::known_bad_release::RULE,
     &client::leader_election_lost::RULE,
     &config::leader_election_tight::RULE,
     &raft::leader_missing::RULE,
     &raft::leader_unstable::RULE,
+    &config::lists_bypass_cache::RULE,
+    &config::liveness_probe_kills::RULE,
     &quality::log_gaps::RULE,
     &quality::log_sampled::RULE,
     &quality::log_unparsed::RULE,
     &config::max_request_bytes_raised::RULE,
+    &raft::member_odd_one_out::RULE,
+    &host::memory_low::RULE,
     &quality::metrics_faults::RULE,
+    &config::node_status_frequency_trap::RULE,
     &space::nospace_alarm::RULE,
+    &apiserver::object_limits::RULE,
+    &host::open_files_limit_low::RULE,
+    &config::overrides_invalid::RULE,
     &network::peer_link_unstable::RULE,
     &network::peer_rtt_high::RULE,
     &raft::proposals_failing::RULE,
@@ -73,10 +94,14 @@ pub static RULES: &[&Rule] = &[
     &client::retries_plateau::RULE,
     &cpu::run_delay_high::RULE,
     &client::scheduler_backlog::RULE,
+    &config::settings_not_applied::RULE,
     &load::slow_requests::RULE,
     &config::snapshot_count_high::RULE,
+    &host::swap_in_use::RULE,
+    &host::time_unsynced::RULE,
     &quality::tls_rejections::RULE,
     &config::unsafe_no_fsync::RULE,
+    &quality::versions_mixed::RULE,
     &disk::wal_fsync_slow::RULE,
     &disk::wal_sync_stalled::RULE,
     &config::warning_threshold_lowered::RULE,

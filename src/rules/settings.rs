@@ -10,14 +10,14 @@ use super::Context;
 pub(super) struct Setting {
     pub(super) subject: Subject,
     pub(super) value: String,
-    /// `flag`, `env`, `file` or `default`.
+    /// `flag`, `env`, `file`, `default` or `unknown default`.
     pub(super) source: String,
 }
 
 impl Setting {
     /// Whether somebody set it, so that it is not the default.
     pub(super) fn is_set(&self) -> bool {
-        self.source != "default"
+        !self.source.ends_with("default")
     }
 
     /// As a duration in milliseconds: a Go duration, or a bare number of milliseconds as etcd's
@@ -68,17 +68,21 @@ pub(super) fn of(
             .clone()
             .find(|row| {
                 row.get_text("source")
-                    .is_some_and(|source| source != "default")
+                    .is_some_and(|source| !source.ends_with("default"))
             })
             .or_else(|| rows.clone().next());
         let Some(row) = row else { continue };
-        let Some(value) = row.get_text("value") else {
+        let source = row.get_text("source").unwrap_or("flag");
+        let Some(value) = row
+            .get_text("value")
+            .filter(|_| source != "unknown default")
+        else {
             continue;
         };
         settings.push(Setting {
             subject,
             value: value.to_owned(),
-            source: row.get_text("source").unwrap_or("flag").to_owned(),
+            source: source.to_owned(),
         });
     }
     if !known {

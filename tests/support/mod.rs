@@ -50,6 +50,12 @@ impl Run {
         self
     }
 
+    /// Adds arguments.
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
     /// Sets a variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);

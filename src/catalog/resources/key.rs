@@ -620,7 +620,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn never_panics(key: Vec<u8>) {
-            let _ = parse_key(&key).resource_group().len();
+            let parts = parse_key(&key);
+            proptest::prop_assert_eq!(parts.is_object(), !parts.resource_group().is_empty()
+                && !parts.resource_group().starts_with('('));
         }
 
         #[test]

@@ -9,7 +9,7 @@ use super::super::{Episodes, Histogram, Series, Table};
 keys! { LOGS;
     /// Records of the audit log by client: one row per user agent, user, verb and resource. Columns `requests`,
     /// `not_found` (404), `throttled` (429), `errors` (5xx), `unlimited` (lists without limit and resource version),
-    /// `total_secs`, `max_ms`, `per_sec`; texts `user_agent`, `user`, `verb`, `resource`.
+    /// `total_secs`, `max_ms`, `etcd_secs`, `max_per_sec` (between its own first and last request); texts `user_agent`, `user`, `verb`, `resource`.
     LOGS_AUDIT_CLIENTS: Table = "logs.audit.clients", None, Sum;
     /// Clock differences between members that etcd's prober reported, by peer: columns `count`, `max_drift_ms`.
     LOGS_CLOCK_DRIFT: Table = "logs.clock.drift", None, Sum;

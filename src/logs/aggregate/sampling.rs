@@ -335,7 +335,7 @@ mod tests {
                 (reset, n) = (time + TICK_US, 0);
             }
             n += 1;
-            if n <= INITIAL || (n - INITIAL) % THEREAFTER == 0 {
+            if n <= INITIAL || (n - INITIAL).is_multiple_of(THEREAFTER) {
                 written.push(*time);
             }
         }

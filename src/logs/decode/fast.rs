@@ -1,6 +1,8 @@
 //! The path of nearly all lines: one look at fixed places, nothing allocated, nothing kept.
 
+use crate::logs::fields::unescape_into;
 use crate::logs::format::{Parsed, Reference, capnslog, klog, object, zap};
+use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level, Outer, Record};
 use crate::logs::wrapper::cri;
 
@@ -21,7 +23,12 @@ impl Decoder {
             _ => line,
         };
         let (parsed, outer) = match line.first() {
-            Some(b'{') => (self.quick_object(line), Outer::default()),
+            Some(b'{') => {
+                if line.starts_with(object::DOCKER) {
+                    return self.docker(line, number, sink);
+                }
+                (self.quick_object(line), Outer::default())
+            }
             Some(b'0'..=b'9') => match self.cri(line) {
                 Some((text, outer)) => (self.text(text, outer), outer),
                 None => (self.text(line, Outer::default()), Outer::default()),
@@ -46,7 +53,12 @@ impl Decoder {
             return None;
         }
         let stamp = self.cache.iso(line)?;
-        let (_, more, text) = cri::flags(line.get(stamp.len..)?)?;
+        let rest = line.get(stamp.len..)?;
+        let (more, text) = match cri::flags(rest) {
+            Some((_, more, text)) => (more, text),
+            // `kubectl logs --timestamps` and must-gather have the time alone.
+            None => (false, rest.strip_prefix(b" ")?),
+        };
         let outer = Outer {
             time: Some(stamp.time),
             ..Outer::default()
@@ -82,18 +94,54 @@ impl Decoder {
             return None;
         }
         if text.starts_with(zap::HEAD) {
-            let parsed = zap::parse(text, &mut self.cache)?;
-            // Two records on one line, and fatal ones with a dump after them, go the slow way.
-            let Fields::Json(rest) = parsed.fields else {
-                return None;
-            };
-            let single = memchr::memmem::find(rest, zap::HEAD).is_none();
-            return (single && parsed.level < Level::Fatal).then_some(parsed);
+            // A fatal record may have a dump after it, which the slow way waits for.
+            return self
+                .single_zap(text)
+                .filter(|parsed| parsed.level < Level::Fatal);
         }
         if object::is_audit(text) {
             let parsed = object::audit(text, &mut self.cache);
             return (parsed.encoding == Encoding::Audit && parsed.time.is_some()).then_some(parsed);
         }
         None
+    }
+
+    /// One whole record in etcd's own form; two on one line are none.
+    #[inline]
+    pub(super) fn single_zap<'a>(&mut self, text: &'a [u8]) -> Option<Parsed<'a>> {
+        if !text.starts_with(zap::HEAD) || text.last() != Some(&b'}') {
+            return None;
+        }
+        let parsed = zap::parse(text, &mut self.cache)?;
+        let Fields::Json(rest) = parsed.fields else {
+            return None;
+        };
+        (!needle::ZAP.is_in(rest)).then_some(parsed)
+    }
+
+    /// A line in Docker's own form that holds a whole record.
+    fn docker(&mut self, line: &[u8], number: u64, sink: &mut impl FnMut(&Record<'_>)) -> bool {
+        let Some((log, time)) = object::docker(line) else {
+            return false;
+        };
+        let Some(stamp) = self.cache.iso(time) else {
+            return false;
+        };
+        let outer = Outer {
+            time: Some(stamp.time),
+            ..Outer::default()
+        };
+        let mut text = self.scratch.pop().unwrap_or_default();
+        text.clear();
+        unescape_into(log, &mut text);
+        let parsed = stamp.zoned.then(|| self.text(&text, outer)).flatten();
+        let known = parsed.is_some();
+        if let Some(parsed) = parsed {
+            self.counts.records += 1;
+            self.counts.parsed += 1;
+            sink(&parsed.into_record(number, number, outer));
+        }
+        self.scratch.push(text);
+        known
     }
 }

@@ -10,20 +10,22 @@ mod entry;
 mod fast;
 mod open;
 mod slow;
+mod start;
 
 use memchr::memchr;
 
 use crate::clock::Timestamp;
 
 use super::format::Parsed;
-use super::record::{Encoding, Level, Outer, Record};
-use super::timestamp::TimeCache;
+use super::record::{Encoding, Level, Outer, Record, TimeSource};
+use super::timestamp::{TimeCache, YearFrom};
+use super::wrapper::syslog::complete_time;
 
 use entry::Entry;
 use open::{Open, Part};
 
 pub use edge::{Edges, JoinedIn, OpenHead, OpenTail, join};
-pub use slow::LineStart;
+pub use start::LineStart;
 
 /// What is known about a file before its first line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -175,7 +177,14 @@ impl Decoder {
             Encoding::ZapJson => parsed.level == Level::Fatal,
             _ => false,
         };
-        let mut record = parsed.into_record(piece.line, piece.line_end, piece.outer);
+        let mut outer = piece.outer;
+        if let (Some(yearless), Some(inner), TimeSource::Inner) =
+            (piece.yearless, parsed.time, parsed.time_source)
+        {
+            // The record knows its year, so its wrapper's is the nearest.
+            outer.time = complete_time(yearless, YearFrom::Near(inner));
+        }
+        let mut record = parsed.into_record(piece.line, piece.line_end, outer);
         if record.level == Level::Unknown {
             record.level = piece.level;
         }
@@ -207,6 +216,8 @@ struct Piece<'a> {
     outer: Outer<'a>,
     /// Whether the wrapper's time names its zone.
     zoned: bool,
+    /// The wrapper's time as it stood there, where it had no year.
+    yearless: Option<Timestamp>,
     level: Level,
     package: &'a [u8],
     /// The wrapper makes any text a record.
@@ -230,6 +241,7 @@ impl<'a> Piece<'a> {
     /// The outermost wrapper's time, unless an inner one knows its zone better.
     fn time(&mut self, time: Option<Timestamp>, zoned: bool) {
         if time.is_some() && (self.outer.time.is_none() || zoned && !self.zoned) {
+            self.yearless = None;
             self.outer.time = time;
             self.zoned = zoned;
         }

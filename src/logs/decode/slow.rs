@@ -5,16 +5,18 @@ use memchr::memchr;
 use crate::logs::format::json::{Completeness, completeness};
 use crate::logs::format::object::{self, Object, Stream, Wrapped};
 use crate::logs::format::{Parsed, Reference, capnslog, klog, parse_text, starts_record, zap};
+use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level};
-use crate::logs::timestamp::{TimeCache, YearFrom};
+use crate::logs::timestamp::YearFrom;
 use crate::logs::wrapper::{self, clean, salvage, syslog};
 
 use super::entry;
 use super::open::{OpenKind, is_dump, starts_dump};
+use super::start::plain_start;
 use super::{Decoder, Piece, Sink};
 
 /// Most wrappers around one line.
-const LAYERS: u8 = 12;
+pub(super) const LAYERS: u8 = 12;
 
 impl Decoder {
     pub(super) fn slow(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) {
@@ -92,6 +94,9 @@ impl Decoder {
                 syslog::complete_time(time, piece.outer.time.map_or(year, YearFrom::Near))
             });
             piece.time(time, peeled.zoned);
+            if peeled.time != time && piece.outer.time == time {
+                piece.yearless = peeled.time;
+            }
             piece.ident(peeled.ident, peeled.host);
             if peeled.level != Level::Unknown {
                 piece.level = peeled.level;
@@ -132,6 +137,11 @@ impl Decoder {
     ) {
         self.flush_open(sink);
         let text = text.trim_ascii_end();
+        // etcd's own form inside some wrapper: its fields then start after the head, as always.
+        if let Some(parsed) = self.single_zap(text) {
+            self.emit(parsed, &piece, true, sink);
+            return;
+        }
         let end = if object::is_audit(text) && text.ends_with(b"}") {
             Some(text.len())
         } else {
@@ -176,11 +186,7 @@ impl Decoder {
             self.unwrap(rest, Piece { lines: 0, ..piece }, layer + 1, sink);
             return;
         }
-        // etcd's own form inside some wrapper: its fields then start after the head, as always.
-        if text.starts_with(zap::HEAD)
-            && text.ends_with(b"}")
-            && let Some(parsed) = zap::parse(text, &mut self.cache)
-        {
+        if let Some(parsed) = self.single_zap(text) {
             self.emit(parsed, &piece, true, sink);
             return;
         }
@@ -298,7 +304,7 @@ impl Decoder {
             }
             return;
         }
-        if layer < LAYERS && self.salvaged(bare, piece, layer, sink) {
+        if layer < LAYERS && wrapper::may_hold(bare) && self.salvaged(bare, piece, layer, sink) {
             return;
         }
         // capnslog that talks to the journal itself leaves time, level and package to its fields.
@@ -402,12 +408,12 @@ fn is_cut(text: &[u8]) -> bool {
         let request = text.ends_with(b" >") || text.ends_with(b">>");
         return !request || text.first() == Some(&b'{');
     }
-    if text.ends_with("…".as_bytes()) || memchr::memmem::find(text, " … ".as_bytes()).is_some()
-    {
+    if needle::ELLIPSIS.is_in(text) {
         return true;
     }
     // `Throttling request took ...t=32s`: the middle was elided.
-    memchr::memmem::find(text, b" ...")
+    needle::DOTS
+        .find(text)
         .is_some_and(|at| text.get(at + 4).is_some_and(u8::is_ascii_alphanumeric))
 }
 
@@ -419,76 +425,4 @@ fn is_note(text: &[u8]) -> bool {
             || text.starts_with(b"-- Journal begins at ")
             || text.starts_with(b"-- Boot ")
             || text.starts_with(b"-- cursor: "))
-}
-
-/// How a line begins, as far as cutting a file before it is concerned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LineStart {
-    /// Whether a record surely starts here.
-    pub sure: bool,
-    /// Whether a runtime's part of a line is open after this line, and on which output.
-    pub part: Option<(usize, bool)>,
-}
-
-impl LineStart {
-    /// Looks at one line, without its newline.
-    pub fn of(line: &[u8], cache: &mut TimeCache) -> Self {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.starts_with(b"__CURSOR=") || entry::Entry::start(line, 1, cache).is_some() {
-            return LineStart {
-                sure: true,
-                part: None,
-            };
-        }
-        let mut start = LineStart::default();
-        start.look(clean::strip_start(line), cache, 0, false);
-        start
-    }
-
-    fn look(&mut self, text: &[u8], cache: &mut TimeCache, depth: u8, syslog: bool) {
-        let bare = clean::strip_start(text.trim_ascii_start());
-        if depth >= LAYERS {
-            return;
-        }
-        if bare.first() == Some(&b'{') {
-            self.object(bare, cache, depth);
-            return;
-        }
-        match wrapper::peel(bare, cache) {
-            Some(peeled) => {
-                if let Some((stream, more)) = peeled.part {
-                    self.part = Some((usize::from(stream == Stream::Stderr), more));
-                }
-                self.look(peeled.text, cache, depth + 1, syslog || peeled.syslog);
-            }
-            None => self.sure = starts_record(bare) || syslog && plain_start(text),
-        }
-    }
-
-    fn object(&mut self, text: &[u8], cache: &mut TimeCache, depth: u8) {
-        self.sure = object::starts(text);
-        if text.starts_with(zap::HEAD) || object::is_audit(text) {
-            return;
-        }
-        let Object::Wrapper(wrapped) = object::classify(text, cache) else {
-            return;
-        };
-        let line = object::line_of(wrapped.text);
-        if let Some(stream) = wrapped.docker {
-            let more = !line.ends_with(b"\n");
-            self.part = Some((usize::from(stream == Stream::Stderr), more));
-        }
-        self.sure = false;
-        let first = line.split(|b| *b == b'\n').next().unwrap_or_default();
-        self.look(first, cache, depth + 1, wrapped.journal);
-    }
-}
-
-/// Whether a text that its wrapper alone makes a record starts a new one.
-fn plain_start(text: &[u8]) -> bool {
-    let first = text.first().copied().unwrap_or(b' ');
-    !first.is_ascii_whitespace()
-        && !matches!(first, b'}' | b']' | b'"' | b'{')
-        && !klog::is_trace(text)
-        && !is_dump(text)
 }

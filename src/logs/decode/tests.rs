@@ -338,6 +338,24 @@ fn binary_fields_of_an_export_hold_any_bytes() {
 }
 
 #[test]
+fn a_wrapper_without_a_year_takes_the_records() {
+    let mut outer = None;
+    let mut decoder = Decoder::new(context());
+    let text = format!(
+        "Nov 24 19:06:43 cp0 etcd[1]: {}",
+        ZAP.replace("2026-11-20", "2023-11-24")
+    );
+    decoder.block(text.as_bytes(), 1, &mut |record: &Record<'_>| {
+        outer = record.outer.time
+    });
+    assert_eq!(outer, Timestamp::parse("2023-11-24T19:06:43Z"));
+    // klog has no year either: both take the file's.
+    let record = one("Nov 24 19:06:43 cp0 k3s[1]: I1124 19:06:42.770951       1 a.go:1] x");
+    assert_eq!(record.time.as_deref(), Some("2025-11-24T19:06:42.770951Z"));
+    assert_eq!(record.source, TimeSource::Completed);
+}
+
+#[test]
 fn a_record_over_several_lines_is_one() {
     let pretty = "{\n    \"level\": \"warn\",\n    \"ts\": \"2026-11-20T19:06:42.123Z\",\n    \"msg\": \"slow\",\n    \"request content\":\"key:\"/registry/pods/\" limit:500 \"\n}";
     let record = one(pretty);

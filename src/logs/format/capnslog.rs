@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
+use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource};
 use crate::logs::timestamp::{TimeCache, clock};
 
@@ -54,11 +55,18 @@ pub fn parse<'a>(
 pub fn glued(text: &[u8]) -> Option<usize> {
     /// `2017-04-21 17:05:43.088071 W`: what stands before the bar.
     const HEAD: usize = 28;
-    let mut cache = TimeCache::default();
-    memmem::find_iter(text, b" | ").find_map(|bar| {
-        let at = bar.checked_sub(HEAD).filter(|at| *at > 0)?;
-        header(text.get(at..)?, &mut cache)?.time.map(|_| at)
-    })
+    let mut from = 0;
+    while let Some(found) = text.get(from..).and_then(|rest| needle::BAR.find(rest)) {
+        let bar = from + found;
+        if let Some(at) = bar.checked_sub(HEAD).filter(|at| *at > 0)
+            && let Some(head) = header(text.get(at..)?, &mut TimeCache::default())
+            && head.time.is_some()
+        {
+            return Some(at);
+        }
+        from = bar + 3;
+    }
+    None
 }
 
 struct Header<'a> {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::clock::Timestamp;
+use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource, Value, ValueKind};
 use crate::logs::timestamp::{TimeCache, epoch};
 
@@ -53,6 +54,25 @@ pub enum Stream {
 
 /// How an audit record starts.
 const AUDIT: &[u8] = b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/";
+
+/// How a line of Docker's json-file starts.
+pub const DOCKER: &[u8] = b"{\"log\":\"";
+
+/// A whole line in Docker's own form, without attributes: the text without its newline, still
+/// escaped, and its time.
+pub fn docker(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = text.strip_prefix(DOCKER)?.strip_suffix(b"\"}")?;
+    let from = rest.len().saturating_sub(80);
+    let at = needle::DOCKER_STREAM.rfind(rest.get(from..)?)? + from;
+    // `","stream":"stderr","time":"2022-03-07T09:08:30.051273291Z`
+    let tail = rest.get(at + needle::DOCKER_STREAM.needle().len()..)?;
+    let time = tail
+        .strip_prefix(b"err\",\"time\":\"")
+        .or_else(|| tail.strip_prefix(b"out\",\"time\":\""))?;
+    let log = rest.get(..at)?.strip_suffix(b"\\n")?;
+    // `\\n` is a backslash and an n.
+    (!log.ends_with(b"\\")).then_some((log, time))
+}
 
 /// Whether an object starts here that is not a part of another one: `{"name":`, or `{` alone.
 pub fn starts(text: &[u8]) -> bool {
@@ -440,6 +460,20 @@ mod tests {
         assert_eq!(&*line_of(wrapped.text), b"a\nb\"c");
         let wrapped = wrapper_of(r#"{"MESSAGE":null,"__REALTIME_TIMESTAMP":"1"}"#);
         assert_eq!(&*line_of(wrapped.text), b"");
+    }
+
+    #[test]
+    fn dockers_own_form_is_read_from_its_ends() {
+        let text = br#"{"log":"{\"a\":1}\n","stream":"stderr","time":"2022-03-07T09:08:30.05Z"}"#;
+        let want: (&[u8], &[u8]) = (br#"{\"a\":1}"#, b"2022-03-07T09:08:30.05Z");
+        assert_eq!(docker(text), Some(want));
+        for text in [
+            r#"{"log":"part","stream":"stderr","time":"2022-03-07T09:08:30.05Z"}"#,
+            r#"{"log":"x\\n","stream":"stderr","time":"2022-03-07T09:08:30.05Z"}"#,
+            r#"{"log":"x\n","stream":"stderr","attrs":{},"time":"2022-03-07T09:08:30.05Z"}"#,
+        ] {
+            assert_eq!(docker(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

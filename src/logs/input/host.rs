@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock::Timestamp;
-use crate::evidence::Missing;
 use crate::logs::event::Component;
 use crate::target::HostRoot;
 
@@ -75,12 +74,13 @@ pub(super) fn add(walk: &mut Walk, root: &HostRoot, since: Option<Timestamp>) {
 }
 
 fn pods(walk: &mut Walk, root: &HostRoot) {
+    if !root.exists(PODS) {
+        return;
+    }
     let folders = match root.list(PODS) {
         Ok(folders) => folders,
         Err(missing) => {
-            if !matches!(missing, Missing::NotPresent { .. }) {
-                walk.problem(Path::new(PODS), &missing.to_string(), false);
-            }
+            walk.problem(Path::new(PODS), &missing.to_string(), false);
             return;
         }
     };
@@ -204,6 +204,7 @@ pub(super) fn unit_stream(
             size: 0,
             modified: None,
             compression: None,
+            dated: None,
         }],
         ..Stream::default()
     }

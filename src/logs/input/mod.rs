@@ -44,6 +44,7 @@ fn stdin() -> Stream {
             size: 0,
             modified: None,
             compression: None,
+            dated: None,
         }],
         ..Stream::default()
     }
@@ -93,6 +94,8 @@ pub struct LogFile {
     pub modified: Option<Timestamp>,
     /// How it is compressed, by its first bytes.
     pub compression: Option<Compression>,
+    /// The first time with a year that stands in it, where its beginning has one.
+    pub dated: Option<Timestamp>,
 }
 
 /// Where bytes come from.
@@ -156,7 +159,9 @@ impl LogFile {
         let file = open(&path)?;
         let meta = file.metadata()?;
         let mut head = [0; 8];
+        let mut dated = None;
         let len = if meta.is_file() {
+            (_, dated) = sniff::sniff(open(&path)?)?;
             file.read_at(&mut head, 0)?
         } else {
             0
@@ -178,7 +183,31 @@ impl LogFile {
             size: meta.len(),
             modified: modified(&meta),
             compression: Compression::detect(head.get(..len).unwrap_or_default()),
+            dated,
         })
+    }
+
+    /// What dates without a year are completed from ([`crate::logs::decode::DecodeContext`]): the
+    /// file's last change, or, where the file was copied long after, a year's rest after the first
+    /// date in it. `None` for pipes: then it is now.
+    pub fn reference(&self) -> Option<Timestamp> {
+        /// Less than a year, so that a date is never one year late.
+        const SPAN_US: i64 = 300 * 86_400_000_000;
+        let latest = self.dated.map(|dated| dated.add_us(SPAN_US));
+        match (latest, self.modified) {
+            (Some(latest), Some(modified)) => Some(latest.min(modified)),
+            (latest, modified) => latest.or(modified),
+        }
+    }
+
+    /// The same source, to be followed: `journalctl` is told to go on. Files are followed by
+    /// [`crate::logs::reader::follow::Follower`].
+    pub fn following(&self) -> LogFile {
+        let mut file = self.clone();
+        if let Source::Command(argv) = &mut file.source {
+            argv.push("--follow".to_owned());
+        }
+        file
     }
 }
 

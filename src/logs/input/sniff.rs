@@ -2,9 +2,11 @@
 
 use std::io::Read;
 
+use crate::clock::Timestamp;
 use crate::formats::inflate::{Inflate, Limits};
-use crate::logs::decode::LineStart;
+use crate::logs::decode::{DecodeContext, Decoder, LineStart};
 use crate::logs::format::object::{self, Object};
+use crate::logs::record::Record;
 use crate::logs::timestamp::TimeCache;
 
 /// How much of a file is looked at, inflated.
@@ -53,8 +55,8 @@ pub(super) fn by_name(name: &str) -> ByName {
     }
 }
 
-/// Judges the first bytes of a file, compressed or not.
-pub(super) fn sniff(file: impl Read) -> std::io::Result<Kind> {
+/// Judges the first bytes of a file, compressed or not, and looks for the first time with a year.
+pub(super) fn sniff(file: impl Read) -> std::io::Result<(Kind, Option<Timestamp>)> {
     let limits = Limits {
         bytes: HEAD,
         ..Limits::default()
@@ -64,9 +66,21 @@ pub(super) fn sniff(file: impl Read) -> std::io::Result<Kind> {
     // What came out before an error is judged; the error comes again when the file is read.
     let failed = inflate.read_to_end(&mut head).is_err();
     if head.is_empty() && failed {
-        return Ok(Kind::Log);
+        return Ok((Kind::Log, None));
     }
-    Ok(judge(&head))
+    Ok((judge(&head), dated(&head)))
+}
+
+/// The first time in these lines that names its year.
+fn dated(head: &[u8]) -> Option<Timestamp> {
+    let mut first = None;
+    let mut decoder = Decoder::new(DecodeContext::default());
+    // The last line is cut off.
+    let end = memchr::memrchr(b'\n', head).map_or(head.len(), |at| at + 1);
+    decoder.block(head.get(..end)?, 1, &mut |record: &Record<'_>| {
+        first = first.or(record.time);
+    });
+    first
 }
 
 fn judge(head: &[u8]) -> Kind {
@@ -170,8 +184,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_year_is_found() {
+        let text = b"Nov 24 19:06:42 host k3s[1]: I1124 19:06:42.770951       1 a.go:1] x\n2023-11-24 19:33:30.483562 I | etcdmain: x\n";
+        let at = sniff(&text[..]).expect("reads").1;
+        assert_eq!(at, Timestamp::parse("2023-11-24T19:33:30.483562Z"));
+        assert_eq!(
+            sniff(&b"Nov 24 19:06:42 host sshd[1]: x\n"[..])
+                .expect("reads")
+                .1,
+            None
+        );
+    }
+
+    #[test]
     fn first_bytes() {
-        let kind = |text: &[u8]| sniff(text).expect("reads");
+        let kind = |text: &[u8]| sniff(text).expect("reads").0;
         for text in [
             &br#"{"level":"info","ts":"2026-11-21T19:32:28.496Z","caller":"a","msg":"x"}"#[..],
             b"2026-11-21 19:33:30.483562 I | etcdmain: x\n",

@@ -154,6 +154,7 @@ impl Walk {
                     size: 0,
                     modified: None,
                     compression: None,
+                    dated: None,
                 },
                 identity,
             });
@@ -195,7 +196,7 @@ impl Walk {
             self.plan.skipped.old += 1;
             return;
         }
-        let Some(compression) = self.look(real, shown, named, by_name) else {
+        let Some((compression, dated)) = self.look(real, shown, named, by_name) else {
             return;
         };
         self.by_id.insert(id, self.found.len());
@@ -209,6 +210,7 @@ impl Walk {
                 size: meta.len(),
                 modified,
                 compression,
+                dated,
             },
             identity,
         });
@@ -221,22 +223,22 @@ impl Walk {
         shown: &Path,
         named: bool,
         by_name: ByName,
-    ) -> Option<Option<Compression>> {
+    ) -> Option<(Option<Compression>, Option<Timestamp>)> {
         use std::os::unix::fs::FileExt as _;
         let look = || {
             let file = super::open(real)?;
             let mut head = [0; 8];
             let len = file.read_at(&mut head, 0)?;
             let compression = Compression::detect(head.get(..len).unwrap_or_default());
-            let kind = sniff::sniff(file)?;
-            Ok::<_, std::io::Error>((compression, kind))
+            let (kind, dated) = sniff::sniff(file)?;
+            Ok::<_, std::io::Error>((compression, kind, dated))
         };
         match look() {
             Err(err) => {
                 self.problem(shown, &err.to_string(), named);
                 None
             }
-            Ok((_, Kind::Other(why))) => {
+            Ok((_, Kind::Other(why), _)) => {
                 if named {
                     self.problem(shown, why, true);
                 } else {
@@ -244,11 +246,11 @@ impl Walk {
                 }
                 None
             }
-            Ok((_, Kind::Text)) if !named && by_name != ByName::Log => {
+            Ok((_, Kind::Text, _)) if !named && by_name != ByName::Log => {
                 self.plan.skipped.other += 1;
                 None
             }
-            Ok((compression, _)) => Some(compression),
+            Ok((compression, _, dated)) => Some((compression, dated)),
         }
     }
 

@@ -62,6 +62,18 @@ pub struct Tokens<'a> {
     rest: &'a [u8],
 }
 
+/// The bytes that end a name, a number or a word.
+const ENDS_WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let ends = b": <>{}\"\\\n\t,";
+    let mut at = 0;
+    while at < ends.len() {
+        table[ends[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// Deeper quoting than this is noise: three JSON levels around `%q`.
 const MAX_DEPTH: u32 = 4;
 
@@ -174,16 +186,12 @@ impl<'a> Tokens<'a> {
         Some(token)
     }
 
+    #[inline]
     fn word(&mut self) -> Token<'a> {
         let len = self
             .rest
             .iter()
-            .position(|b| {
-                matches!(
-                    b,
-                    b':' | b' ' | b'<' | b'>' | b'{' | b'}' | b'"' | b'\\' | b'\n' | b'\t'
-                )
-            })
+            .position(|b| ENDS_WORD[usize::from(*b)])
             .unwrap_or(self.rest.len());
         let (word, tail) = self.rest.split_at(len);
         self.rest = tail;
@@ -201,6 +209,7 @@ impl<'a> Tokens<'a> {
 impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Token<'a>> {
         loop {
             let token = match self.rest.first()? {

@@ -19,6 +19,7 @@ mod kernel;
 mod kube_apiserver;
 mod kube_clients;
 mod kube_errors;
+mod nanos;
 mod requests;
 mod template;
 mod types;

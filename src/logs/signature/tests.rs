@@ -183,12 +183,14 @@ fn other_programs_texts_are_not_slow_requests() {
     }
 }
 
-fn fixture(name: &str) -> String {
-    let path = format!(
-        "{}/tests/fixtures/logmean/{name}",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    std::fs::read_to_string(path).unwrap()
+/// A log and the table of what was asked.
+macro_rules! logs {
+    ($($name:literal)*) => {
+        [$((
+            include_str!(concat!("../../../tests/fixtures/logmean/", $name, "-slow.log")),
+            include_str!(concat!("../../../tests/fixtures/logmean/", $name, "-slow.key.tsv")),
+        )),*]
+    };
 }
 
 /// Undoes Python's `b'…'`, in which the tables print keys that are no plain text.
@@ -214,7 +216,7 @@ fn check_against_table(log: &str, table: &str) -> usize {
         };
         let number: usize = line.parse().unwrap();
         known.insert(number);
-        let record = decode(lines.get(number - 1).unwrap().as_bytes());
+        let record = decode(lines[number - 1].as_bytes());
         let event =
             classify(&record, Detail::Counts).unwrap_or_else(|| panic!("{row}\n{record:?}"));
         assert_eq!(event.kind, "slow-apply", "{row}");
@@ -296,11 +298,8 @@ proptest::proptest! {
 #[test]
 fn slow_lines_of_every_generation_match_what_was_asked() {
     let mut rows = 0;
-    for name in ["3423-capnslog", "3423-zap", "3530-zap", "371-zap"] {
-        rows += check_against_table(
-            &fixture(&format!("{name}-slow.log")),
-            &fixture(&format!("{name}-slow.key.tsv")),
-        );
+    for (log, table) in logs!["3423-capnslog" "3423-zap" "3530-zap" "371-zap"] {
+        rows += check_against_table(log, table);
     }
     assert!(rows > 280, "{rows}");
 }

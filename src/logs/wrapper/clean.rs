@@ -1,6 +1,6 @@
 //! Terminal colours, control characters and rsyslog's escapes for them.
 
-use memchr::memmem;
+use crate::logs::needle;
 
 /// The text without terminal escapes (`ESC[31m`, `ESC]0;…BEL`), added to a buffer.
 pub fn strip_ansi(text: &[u8], out: &mut Vec<u8>) {
@@ -29,7 +29,7 @@ pub fn strip_ansi(text: &[u8], out: &mut Vec<u8>) {
 
 /// Whether rsyslog replaced control characters in this text (`#011` for a tab).
 pub fn has_octal(text: &[u8]) -> bool {
-    memmem::find(text, b"#011").is_some() || memmem::find(text, b"#033[").is_some()
+    memchr::memchr(b'#', text).is_some() && (needle::TAB.is_in(text) || needle::ESCAPE.is_in(text))
 }
 
 /// Undoes rsyslog's `#011`, `#012`, `#015` and `#033`.

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 
 use super::format::object::Stream;
 use super::format::starts_record;
+use super::needle;
 use super::record::Level;
 use super::timestamp::TimeCache;
 
@@ -51,32 +52,38 @@ impl<'a> Peeled<'a> {
     }
 }
 
-/// How many layers a guard looks through.
-const GUARD_DEPTH: u8 = 3;
-
 /// Takes the outermost text wrapper off, if there is one. JSON wrappers are
 /// [`super::format::object`]'s.
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     if starts_record(text) {
         return None;
     }
-    peel_any(text, cache, GUARD_DEPTH)
-}
-
-fn peel_any<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
     cri::peel(text, cache)
         .or_else(|| syslog::peel(text, cache))
-        .or_else(|| prefix::peel(text, cache, depth))
+        .or_else(|| prefix::peel(text, cache))
+}
+
+/// Whether a record could stand somewhere in the middle of a text: nearly all have a time of day
+/// or an object. Spares most lines of other programs the search for it.
+pub(crate) fn may_hold(text: &[u8]) -> bool {
+    let digit = |at: Option<usize>| {
+        at.and_then(|at| text.get(at))
+            .is_some_and(u8::is_ascii_digit)
+    };
+    // `12:34` and, with the hour cut off, `:41.942121`.
+    let clock = |at: usize| digit(at.checked_sub(1)) && digit(Some(at + 1));
+    memchr::memchr(b'{', text).is_some()
+        || memchr::memchr_iter(b':', text).any(clock)
+        || needle::BAR.is_in(text)
+        || needle::MSG.is_in(text)
+        || needle::TRACE.is_in(text)
 }
 
 /// Whether what follows a loose prefix is worth taking the prefix off: a record, or a wrapper of
-/// a strict shape.
-pub(super) fn plausible(text: &[u8], cache: &mut TimeCache, depth: u8) -> bool {
-    if starts_record(text) || text.first() == Some(&b'{') && text.len() > 1 {
-        return starts_record(text);
-    }
-    let Some(depth) = depth.checked_sub(1) else {
-        return false;
-    };
-    peel_any(text, cache, depth).is_some()
+/// a strict shape. Other loose prefixes are none, so that a line of colons costs no search tree.
+pub(super) fn plausible(text: &[u8], cache: &mut TimeCache) -> bool {
+    starts_record(text)
+        || cri::peel(text, cache).is_some()
+        || syslog::peel(text, cache).is_some()
+        || prefix::stamped(text, cache).is_some()
 }

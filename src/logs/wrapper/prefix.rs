@@ -5,23 +5,28 @@ use memchr::{memchr, memmem};
 
 use crate::logs::timestamp::TimeCache;
 
-use super::{Peeled, plausible};
+use super::{Peeled, may_hold, plausible};
 
 /// Longest prefix that is believed.
 const PREFIX_MAX: usize = 512;
 
 /// Takes one prefix off.
-pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
-    stamped(text, cache, depth)
-        .or_else(|| bracketed(text, cache, depth))
-        .or_else(|| columns(text, cache, depth))
-        .or_else(|| coloned(text, cache, depth))
-        .or_else(|| worded(text, cache, depth))
+pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    if let Some(peeled) = stamped(text, cache) {
+        return Some(peeled);
+    }
+    if !may_hold(text) {
+        return None;
+    }
+    bracketed(text, cache)
+        .or_else(|| columns(text, cache))
+        .or_else(|| coloned(text, cache))
+        .or_else(|| worded(text, cache))
 }
 
 /// `2022-07-04T06:35:26.512448489Z text` of `kubectl logs --timestamps` and must-gather, and
 /// `2023-05-15T05:20:07.955Z | text` of log viewers.
-fn stamped<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
+pub(super) fn stamped<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     if !text.first()?.is_ascii_digit() || text.get(10) != Some(&b'T') {
         return None;
     }
@@ -33,7 +38,7 @@ fn stamped<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peele
     let barred = rest.strip_prefix(b"| ");
     let rest = barred.unwrap_or(rest);
     // Nanoseconds with a zone are a shape of their own; fewer digits need a record after them.
-    if stamp.digits < 7 && !plausible(rest, cache, depth) {
+    if stamp.digits < 7 && !plausible(rest, cache) {
         return None;
     }
     Some(Peeled {
@@ -44,14 +49,14 @@ fn stamped<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peele
 }
 
 /// `[pod/etcd-x/etcd] text` of `kubectl logs --prefix`.
-fn bracketed<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
+fn bracketed<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let inner = text.strip_prefix(b"[")?;
     let end = memchr(b']', inner.get(..inner.len().min(PREFIX_MAX))?)?;
     let (name, rest) = inner.split_at(end);
     let rest = rest.strip_prefix(b"] ")?;
     let slashes = name.iter().filter(|b| **b == b'/').count();
     let strict = name.starts_with(b"pod/") && slashes == 2;
-    if !strict && !plausible(rest, cache, depth) {
+    if !strict && !plausible(rest, cache) {
         return None;
     }
     let container = name.rsplit(|b| *b == b'/').next();
@@ -62,7 +67,7 @@ fn bracketed<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Pee
 }
 
 /// `etcd2   | text` of docker compose, and tables: ` a | b | 2025-… UTC | text`.
-fn columns<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
+fn columns<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let head = text.get(..text.len().min(PREFIX_MAX))?;
     let mut name: Option<&[u8]> = None;
     for bar in memmem::find_iter(head, b"| ").take(6) {
@@ -72,7 +77,7 @@ fn columns<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peele
         if !column.is_empty() && column.iter().all(plain) {
             name = Some(column);
         }
-        if plausible(rest, cache, depth) {
+        if plausible(rest, cache) {
             return Some(Peeled {
                 ident: name,
                 ..Peeled::text(rest)
@@ -84,7 +89,7 @@ fn columns<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peele
 
 /// `path:text`, `221:text`, `path:221:text`, `path-221-text` of grep and rg, and talosctl's
 /// `10.0.0.1: text`.
-fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
+fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let head = text.get(..text.len().min(PREFIX_MAX))?;
     // A path holds no spaces; at most three colons stand before the line.
     let space = memchr(b' ', head).unwrap_or(head.len());
@@ -98,7 +103,7 @@ fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peele
                 && head.get(at - 1).is_some_and(u8::is_ascii_digit)
                 && let Some(rest) = text.get(at + 1..)
                 && rest.first() == Some(&b'{')
-                && plausible(rest, cache, depth)
+                && plausible(rest, cache)
             {
                 return Some(Peeled::text(rest));
             }
@@ -111,7 +116,7 @@ fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peele
         let rest = text.get(at + 1..)?;
         let spaced = rest.strip_prefix(b" ");
         let rest = spaced.unwrap_or(rest);
-        if plausible(rest, cache, depth) {
+        if plausible(rest, cache) {
             return Some(Peeled::text(rest));
         }
     }
@@ -119,7 +124,7 @@ fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peele
 }
 
 /// `pod container text` of stern.
-fn worded<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled<'a>> {
+fn worded<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let name = |b: &u8| {
         b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'/' | b'>' | b'+' | b'<')
     };
@@ -129,11 +134,11 @@ fn worded<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Option<Peeled
         (end > 1 && word.iter().all(name)).then_some((word, rest.get(1..)?))
     };
     let (_, rest) = word(text)?;
-    if plausible(rest, cache, 0) {
+    if plausible(rest, cache) {
         return Some(Peeled::text(rest));
     }
     let (container, rest) = word(rest)?;
-    plausible(rest, cache, depth.min(1)).then_some(Peeled {
+    plausible(rest, cache).then_some(Peeled {
         ident: Some(container),
         ..Peeled::text(rest)
     })
@@ -170,7 +175,7 @@ mod tests {
                 let text = format!("{prefix}{line}");
                 let mut left = text.as_bytes();
                 while left != line.as_bytes() {
-                    left = peel(left, &mut cache, 3).expect(&text).text;
+                    left = peel(left, &mut cache).expect(&text).text;
                 }
             }
         }
@@ -187,7 +192,7 @@ mod tests {
             "2025-12-08T07:31:53.675Z no record here",
             "[x/y] z",
         ] {
-            assert!(peel(text.as_bytes(), &mut cache, 3).is_none(), "{text}");
+            assert!(peel(text.as_bytes(), &mut cache).is_none(), "{text}");
         }
     }
 
@@ -196,7 +201,7 @@ mod tests {
         fn never_panics_and_only_shortens(text: Vec<u8>, tail in "[A-Za-z0-9 :|\\[\\]/{\"T.-]{0,60}") {
             let mut cache = TimeCache::default();
             for text in [&text[..], tail.as_bytes()] {
-                if let Some(peeled) = peel(text, &mut cache, 3) {
+                if let Some(peeled) = peel(text, &mut cache) {
                     proptest::prop_assert!(peeled.text.len() < text.len());
                 }
             }

@@ -1,9 +1,10 @@
 //! Syslog and the journal's text outputs: a time, a host, a program, and the line.
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
 use crate::clock::Timestamp;
 use crate::logs::format::{level_priority, level_word};
+use crate::logs::needle;
 use crate::logs::record::Level;
 use crate::logs::timestamp::{TimeCache, YearFrom, clock, complete, month};
 
@@ -124,8 +125,7 @@ fn iso<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
 
 fn loose_program(text: &[u8]) -> bool {
     // `host tag: text` with a pid is never kubectl's.
-    program(text).is_some_and(|peeled| peeled.ident.is_some())
-        && memmem::find(text, b"]: ").is_some()
+    program(text).is_some_and(|peeled| peeled.ident.is_some()) && needle::PID_END.is_in(text)
 }
 
 /// `Nov 24 19:06:42 host ident[pid]: text` and `Sat 2026-11-21 20:04:04 UTC host ident: text`.
@@ -184,13 +184,13 @@ fn monotonic(text: &[u8]) -> Option<Peeled<'_>> {
 
 fn has_pid(text: &[u8]) -> bool {
     let head = text.get(..text.len().min(2 * NAME_MAX)).unwrap_or_default();
-    memmem::find(head, b"]: ").is_some() || memmem::find(head, b" kernel: ").is_some()
+    needle::PID_END.is_in(head) || needle::KERNEL.is_in(head)
 }
 
 /// `node1 etcd[1657]: text`, whose time somebody cut off: only with a process id.
 fn no_time(text: &[u8]) -> Option<Peeled<'_>> {
     let head = text.get(..text.len().min(2 * NAME_MAX))?;
-    let end = memmem::find(head, b"]: ")?;
+    let end = needle::PID_END.find(head)?;
     let before = head.get(..end)?;
     let open = before.iter().rposition(|b| *b == b'[')?;
     let pid = before.get(open + 1..)?;

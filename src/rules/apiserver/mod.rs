@@ -3,3 +3,4 @@
 pub mod apf_rejections;
 pub mod apiserver_timeouts;
 pub mod etcd_requests_slow;
+pub mod object_limits;

@@ -7,7 +7,7 @@ use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 /// The rule.
 pub static RULE: Rule = Rule {
     id: "max-request-bytes-raised",
-    summary: "etcd allows requests above its default of 1.5 MiB",
+    summary: "etcd allows requests above the recommended maximum of 10 MiB",
     severity: Severity::Info,
     since: "0.1.0",
     playbook: "max-request-bytes-raised",

@@ -30,6 +30,20 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 }
             }
             let mount = row.get_text("mount").unwrap_or("?");
+            let shared = |other: &&crate::evidence::Row| {
+                other.get_text("mount") == row.get_text("mount")
+                    && other.get_text("barrier") == Some("off")
+            };
+            let holds: Vec<&str> = table
+                .rows
+                .iter()
+                .filter(shared)
+                .map(|r| r.key.as_str())
+                .collect();
+            if holds.first() != Some(&row.key.as_str()) {
+                // Told with the first row of the same mount.
+                continue;
+            }
             let options = row.get_text("options").unwrap_or_default();
             cx.evidence.cite_as(
                 &keys::MOUNTS,
@@ -53,7 +67,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     format!(
                         "{mount} holds etcd's {} and does not flush the device's cache ({why}): \
                          a power cut can lose acknowledged writes",
-                        row.key
+                        holds.join(" and ")
                     ),
                 )
                 .threshold("etcd needs every fsync to reach stable storage")

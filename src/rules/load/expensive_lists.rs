@@ -40,6 +40,7 @@ fn from_metrics(cx: &Context<'_>, subject: &Subject, table: &Table, drafts: &mut
     let share_limit = cx.profile.limit("list-share");
     let fast = cx.profile.get("etcd-request-fast");
     let least = cx.profile.get("list-rate");
+    let page = cx.profile.get("list-items");
     let secs = cx
         .evidence
         .record(&keys::APISERVER_ETCD_REQUESTS, subject)
@@ -50,12 +51,15 @@ fn from_metrics(cx: &Context<'_>, subject: &Subject, table: &Table, drafts: &mut
         let lists = row.get("lists").unwrap_or(0.0);
         let each_ms = list_secs * 1e3 / lists.max(1.0);
         let often = secs > 0.0 && lists / secs >= least;
-        if total <= 0.0 || list_secs / total < share_limit.value || each_ms < fast || !often {
+        let objects = objects_per_list(cx, subject, &row.key);
+        let large = each_ms >= fast || objects.is_some_and(|n| n >= page);
+        if total <= 0.0 || list_secs / total < share_limit.value || !large || !often {
             continue;
         }
         let words = format!(
-            "{lists:.0} lists of {} took {} each, {:.0} % of the time the apiserver waited for etcd",
+            "{lists:.0} lists of {}{} took {} each, {:.0} % of the time the apiserver waited for etcd",
             row.key,
+            objects.map_or_else(String::new, |n| format!(" ({n:.0} objects)")),
             format_ms(each_ms),
             list_secs / total * 100.0
         );
@@ -71,6 +75,14 @@ fn from_metrics(cx: &Context<'_>, subject: &Subject, table: &Table, drafts: &mut
             .cites(cx.evidence.take_citations()),
         );
     }
+}
+
+/// Objects that one list of a resource fetched from etcd, on average.
+fn objects_per_list(cx: &Context<'_>, subject: &Subject, resource: &str) -> Option<f64> {
+    let table = cx.evidence.peek(&keys::APISERVER_LISTS, subject)?;
+    let row = table.row(resource)?;
+    let lists = row.get("lists").filter(|n| *n > 0.0)?;
+    Some(row.get("fetched")? / lists)
 }
 
 /// Slow requests only: large answers that take a large share of all slow-seconds.

@@ -7,3 +7,4 @@ pub mod log_sampled;
 pub mod log_unparsed;
 pub mod metrics_faults;
 pub mod tls_rejections;
+pub mod versions_mixed;

@@ -14,11 +14,27 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-const KINDS: &[&str] = &["quorum-lost", "no-leader-drop"];
+/// A leader that found itself without a quorum.
+const LOST: &[&str] = &["quorum-lost"];
+/// Requests dropped for want of a leader: a start alone makes some.
+const DROPPED: &[&str] = &["no-leader-drop"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let metrics = cx.evidence.some(&keys::HAS_LEADER);
-    let logs = events::seen(cx, KINDS);
+    let least = cx.profile.get("leader-missing-drops");
+    let lost = events::seen(cx, LOST);
+    let dropped = events::seen(cx, DROPPED).map(|all| {
+        all.into_iter()
+            .filter(|seen| seen.count >= least)
+            .collect::<Vec<_>>()
+    });
+    let logs = match (lost, dropped) {
+        (Ok(mut lost), Ok(dropped)) => {
+            lost.extend(dropped);
+            Ok(lost)
+        }
+        (Err(why), _) | (_, Err(why)) => Err(why),
+    };
     let mut drafts = Vec::new();
     if let Ok(metrics) = &metrics {
         for (subject, series) in metrics {
@@ -100,6 +116,19 @@ mod tests {
             table(&[("quorum-lost", &[("count", 1.0)])]),
         );
         assert_eq!(logs.status(&RULE), (Status::Fail, Severity::Critical));
+        let least = crate::profile::Profile::default().get("leader-missing-drops");
+        let drops = |n: f64| {
+            Set::new().put(
+                &keys::LOGS_EVENTS,
+                member(),
+                table(&[("no-leader-drop", &[("count", n)])]),
+            )
+        };
+        assert_eq!(
+            drops(least).status(&RULE),
+            (Status::Fail, Severity::Critical)
+        );
+        assert_eq!(drops(least - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

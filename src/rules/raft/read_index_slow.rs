@@ -38,6 +38,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     if let Ok(logs) = &logs {
         for seen in logs.iter().filter(|seen| seen.count >= limit.value) {
             events::cite(cx, seen, "read-index retries and time-outs");
+            if let Some(have) = drafts
+                .iter_mut()
+                .find(|draft| draft.is_about(&seen.subject))
+            {
+                have.add_citations(cx.evidence.take_citations());
+                continue;
+            }
             drafts.push(
                 Draft::new(
                     seen.subject.clone(),

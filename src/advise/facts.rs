@@ -1,0 +1,473 @@
+//! What the models ask of the evidence: cluster size, versions, settings in force, what is slow.
+//!
+//! Each fact may be unknown, and says where it comes from. Nothing is guessed: a default counts
+//! as the value in force only where the settings were read and do not name the setting.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::releases::Version;
+use crate::diagnosis::{Cause, Role};
+use crate::evidence::{FromShape, Key, Reader, Row, Subject, SubjectKind, Table, keys};
+use crate::rules::{Finding, Severity};
+
+use super::Input;
+
+/// A count with the place it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NodeCount {
+    /// How many nodes there are, at least.
+    pub(super) count: u64,
+    /// Whether it may be more.
+    pub(super) at_least: bool,
+    /// Where that comes from, in words.
+    pub(super) from: &'static str,
+}
+
+impl NodeCount {
+    /// `4100 nodes (apiserver's object counts)`.
+    pub(super) fn words(&self) -> String {
+        let floor = if self.at_least { "at least " } else { "" };
+        format!("{floor}{} nodes ({})", self.count, self.from)
+    }
+}
+
+/// The oldest and the newest version of a component over all nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// The oldest one.
+    pub(super) oldest: Version,
+    /// The newest one.
+    pub(super) newest: Version,
+}
+
+impl Span {
+    /// `3.5.12`, or `3.5.12 to 3.6.1` while nodes differ.
+    pub(super) fn words(self) -> String {
+        if self.oldest == self.newest {
+            self.oldest.to_string()
+        } else {
+            format!("{} to {}", self.oldest, self.newest)
+        }
+    }
+}
+
+/// The value of one setting, node by node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Current {
+    /// Node, value and source (`flag`, `env`, `file`, `default`).
+    values: Vec<(Option<String>, String, String)>,
+}
+
+impl Current {
+    /// The value, or the values with their nodes where they differ.
+    pub(super) fn words(&self) -> String {
+        let distinct: BTreeSet<&str> = self.values.iter().map(|(_, v, _)| v.as_str()).collect();
+        let default = self.values.iter().all(|(_, _, source)| source == "default");
+        match (distinct.len(), distinct.first()) {
+            (1, Some(one)) if default => format!("{one} (default)"),
+            (1, Some(one)) => (*one).to_owned(),
+            _ => self
+                .values
+                .iter()
+                .map(|(node, value, _)| match node {
+                    Some(node) => format!("{value} ({node})"),
+                    None => value.clone(),
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+        }
+    }
+
+    /// All values.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(|(_, value, _)| value.as_str())
+    }
+
+    /// The smallest number: what the slowest node is held to.
+    pub(super) fn least(&self) -> Option<f64> {
+        self.texts()
+            .filter_map(|text| text.trim().parse::<f64>().ok())
+            .min_by(f64::total_cmp)
+    }
+
+    /// Whether somebody set it.
+    pub(super) fn is_set(&self) -> bool {
+        self.values.iter().any(|(_, _, source)| source != "default")
+    }
+}
+
+/// The facts of one run.
+pub(super) struct Facts<'a> {
+    /// What the models were given.
+    pub(super) input: &'a Input<'a>,
+    reader: Reader<'a>,
+    settings: Vec<(String, Option<String>, Table)>,
+    versions: BTreeMap<String, Span>,
+    nodes: Option<NodeCount>,
+}
+
+/// The component and node that a subject names. etcd's readings are about members.
+fn component_of(subject: &Subject) -> (String, Option<String>) {
+    match subject.kind {
+        SubjectKind::Member => {
+            let node = subject.node.clone().or_else(|| Some(subject.name.clone()));
+            ("etcd".to_owned(), node.filter(|node| !node.is_empty()))
+        }
+        _ => (subject.name.clone(), subject.node.clone()),
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// Derives them.
+    pub(super) fn new(input: &'a Input<'a>) -> Self {
+        let reader = Reader::new(input.evidence);
+        let settings = reader
+            .all(&keys::SETTINGS)
+            .into_iter()
+            .map(|(subject, table)| {
+                let (component, node) = component_of(&subject);
+                (component, node, table)
+            })
+            .collect();
+        let versions = versions(&reader);
+        let nodes = nodes(&reader);
+        Facts {
+            input,
+            reader,
+            settings,
+            versions,
+            nodes,
+        }
+    }
+
+    /// How many nodes the cluster has, where anything tells.
+    pub(super) fn nodes(&self) -> Option<&NodeCount> {
+        self.nodes.as_ref()
+    }
+
+    /// Versions of a component.
+    pub(super) fn version(&self, component: &str) -> Option<Span> {
+        self.versions.get(component).copied()
+    }
+
+    /// The Kubernetes version: kube-apiserver's, or that of its companions.
+    pub(super) fn kubernetes(&self) -> Option<Span> {
+        [
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+        ]
+        .into_iter()
+        .find_map(|component| self.version(component))
+    }
+
+    /// All readings of a key.
+    pub(super) fn all<T: FromShape>(&self, key: &Key<T>) -> Vec<(Subject, T)> {
+        self.reader.all(key)
+    }
+
+    /// One table over all subjects: the cluster's where there is one, else the sum of the others.
+    pub(super) fn summed(&self, key: &Key<Table>) -> Option<Table> {
+        let all = self.reader.all(key);
+        if let Some((_, table)) = all.iter().find(|(s, _)| s.kind == SubjectKind::Cluster) {
+            return Some(table.clone());
+        }
+        let mut sum: BTreeMap<String, Row> = BTreeMap::new();
+        let mut any = false;
+        for (_, table) in all {
+            any = true;
+            for row in table.rows.into_iter().chain(table.other) {
+                let into = sum
+                    .entry(row.key.clone())
+                    .or_insert_with(|| Row::new(row.key.clone()));
+                for (column, cell) in row.cells {
+                    use crate::evidence::Cell;
+                    match (into.cells.get_mut(&column), cell) {
+                        (Some(Cell::Num(have)), Cell::Num(more)) if column.starts_with("max_") => {
+                            *have = have.max(more);
+                        }
+                        (Some(Cell::Num(have)), Cell::Num(more)) => *have += more,
+                        (Some(_), _) => {}
+                        (None, cell) => {
+                            into.cells.insert(column, cell);
+                        }
+                    }
+                }
+            }
+        }
+        any.then(|| Table {
+            rows: sum.into_values().collect(),
+            other: None,
+            error: 0.0,
+        })
+    }
+
+    /// Whether the settings of a component were read at all.
+    pub(super) fn settings_read(&self, component: &str) -> bool {
+        self.settings.iter().any(|(name, _, _)| name == component)
+    }
+
+    /// A setting's value. `None` when the component's settings were not read, or when they do not
+    /// hold the setting and `default` is not given.
+    pub(super) fn setting(
+        &self,
+        component: &str,
+        name: &str,
+        default: Option<&str>,
+    ) -> Option<Current> {
+        let mut current = Current::default();
+        for (have, node, table) in &self.settings {
+            if have != component {
+                continue;
+            }
+            let row = table.row(name);
+            let source = row.and_then(|row| row.get_text("source"));
+            let value = match row.and_then(|row| row.get_text("value")) {
+                // The readers write a default that they do not know as an empty text.
+                Some("") if source == Some("unknown default") => None,
+                Some("") if source == Some("default") => default,
+                Some(value) => Some(value),
+                None => default,
+            };
+            if let Some(value) = value {
+                current.values.push((
+                    node.clone(),
+                    value.to_owned(),
+                    source.unwrap_or("default").to_owned(),
+                ));
+            }
+        }
+        (!current.values.is_empty()).then_some(current)
+    }
+
+    /// Failed findings of a rule.
+    pub(super) fn failed(&self, rule: &str) -> impl Iterator<Item = &'a Finding> + use<'a, '_> {
+        let rule = rule.to_owned();
+        self.input
+            .findings
+            .iter()
+            .filter(move |finding| finding.rule == rule && finding.failed())
+    }
+
+    /// The worst failed finding of a rule that is more than a note.
+    pub(super) fn ails(&self, rule: &str) -> Option<&'a Finding> {
+        self.failed(rule)
+            .filter(|finding| finding.severity >= Severity::Warn)
+            .max_by_key(|finding| finding.severity)
+    }
+
+    /// The ids out of a list whose findings failed.
+    pub(super) fn failing(&self, rules: &[&str]) -> Vec<String> {
+        rules
+            .iter()
+            .filter(|rule| self.failed(rule).next().is_some())
+            .map(|rule| (*rule).to_owned())
+            .collect()
+    }
+
+    /// Whether a cause is shown and not a mere consequence of another.
+    pub(super) fn has_cause(&self, cause: Cause) -> bool {
+        self.input.diagnosis.verdict.cause == cause
+            || self
+                .input
+                .diagnosis
+                .causes
+                .iter()
+                .any(|found| found.cause == cause && found.role != Role::Consequence)
+    }
+
+    /// The primary cause whose remedy comes before any scaling, where there is one.
+    pub(super) fn first_cause(&self) -> Option<Cause> {
+        let diagnosis = self.input.diagnosis;
+        std::iter::once(diagnosis.verdict.cause)
+            .chain(
+                diagnosis
+                    .causes
+                    .iter()
+                    .filter(|found| found.role == Role::Primary)
+                    .map(|found| found.cause),
+            )
+            .find(|cause| cause.blocks_scaling_advice())
+    }
+
+    /// What says that etcd answers slowly, as rule ids or the verdict's word.
+    pub(super) fn etcd_slow(&self) -> Option<String> {
+        if let Some(cause) = self.first_cause() {
+            return Some(cause.headline().to_owned());
+        }
+        if self.has_cause(Cause::QueryLoad) {
+            return Some(Cause::QueryLoad.headline().to_owned());
+        }
+        [
+            "etcd-requests-slow",
+            "slow-requests",
+            "read-index-slow",
+            "wal-sync-stalled",
+        ]
+        .into_iter()
+        .find_map(|rule| self.ails(rule))
+        .map(|finding| finding.message.clone())
+    }
+
+    /// A limit's number.
+    pub(super) fn limit(&self, name: &str) -> f64 {
+        self.input.profile.get(name)
+    }
+
+    /// Addresses of the etcd members as kube-apiserver reaches them or as they announce
+    /// themselves, and whether that is surely all of them.
+    pub(super) fn etcd_hosts(&self) -> Vec<String> {
+        let mut hosts: BTreeSet<String> = BTreeSet::new();
+        for name in ["initial-cluster", "advertise-client-urls"] {
+            if let Some(current) = self.setting("etcd", name, None) {
+                for text in current.texts() {
+                    hosts.extend(text.split(',').filter_map(host_of));
+                }
+            }
+        }
+        if let Some(current) = self.setting("kube-apiserver", "etcd-servers", None) {
+            let servers: Vec<String> = current
+                .texts()
+                .flat_map(|text| text.split(','))
+                .filter_map(host_of)
+                .collect();
+            // Stacked members listen on their loopback too; it names no other member.
+            if hosts.is_empty() || servers.iter().any(|host| !is_loopback(host)) {
+                hosts.extend(servers);
+            }
+        }
+        if hosts.iter().any(|host| !is_loopback(host)) {
+            hosts.retain(|host| !is_loopback(host));
+        }
+        hosts.into_iter().collect()
+    }
+}
+
+/// Whether an address is only reachable from its own host.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.starts_with("127.") || host == "[::1]"
+}
+
+/// The host of `https://10.0.0.1:2379` or `name=https://10.0.0.1:2380`, with its brackets when
+/// it is an IPv6 address.
+pub(super) fn host_of(url: &str) -> Option<String> {
+    let (_, rest) = url.trim().split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    (!host.is_empty() && !url.trim().starts_with("unix")).then(|| host.to_owned())
+}
+
+fn nodes(reader: &Reader<'_>) -> Option<NodeCount> {
+    let counted = reader
+        .all(&keys::APISERVER_OBJECTS)
+        .iter()
+        .filter_map(|(_, table)| table.row("nodes")?.get("last_objects"))
+        // The counter starts at 0 and is polled once a minute.
+        .filter(|count| *count >= 1.0)
+        .max_by(f64::total_cmp);
+    if let Some(count) = counted.and_then(whole) {
+        return Some(NodeCount {
+            count,
+            at_least: false,
+            from: "kube-apiserver's object counts",
+        });
+    }
+    let mut users = BTreeSet::new();
+    for (_, table) in reader.all(&keys::LOGS_AUDIT_CLIENTS) {
+        for row in &table.rows {
+            if let Some(user) = row.get_text("user")
+                && user.starts_with("system:node:")
+            {
+                users.insert(user.to_owned());
+            }
+        }
+    }
+    (!users.is_empty()).then_some(NodeCount {
+        count: users.len() as u64,
+        at_least: true,
+        from: "kubelets named in the audit log",
+    })
+}
+
+/// A measured count as a whole number.
+pub(super) fn whole(n: f64) -> Option<u64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to lie in the range of whole numbers"
+    )]
+    (n.is_finite() && (0.0..1e15).contains(&n)).then(|| n.round() as u64)
+}
+
+fn versions(reader: &Reader<'_>) -> BTreeMap<String, Span> {
+    // A running process knows best, a log line next, an image tag last.
+    let mut best: BTreeMap<(String, Option<String>), (u8, Version)> = BTreeMap::new();
+    let mut offer = |subject: &Subject, rank: u8, text: Option<&str>| {
+        let Some(version) = text.and_then(Version::parse) else {
+            return;
+        };
+        let slot = best.entry(component_of(subject)).or_insert((rank, version));
+        if rank < slot.0 {
+            *slot = (rank, version);
+        }
+    };
+    for (subject, table) in reader.all(&keys::METRICS_VERSIONS) {
+        for row in &table.rows {
+            offer(&subject, 0, row.get_text("version"));
+        }
+    }
+    for (subject, table) in reader.all(&keys::LOGS_VERSIONS) {
+        for row in &table.rows {
+            offer(&subject, 2, row.get_text("version"));
+        }
+    }
+    for (subject, table) in reader.all(&keys::VERSIONS) {
+        for row in &table.rows {
+            let rank = match row.key.as_str() {
+                "metrics" | "binary" => 0,
+                "image" => 1,
+                _ => 2,
+            };
+            offer(&subject, rank, row.get_text("version"));
+        }
+    }
+    let mut spans: BTreeMap<String, Span> = BTreeMap::new();
+    for ((component, _), (_, version)) in best {
+        spans
+            .entry(component)
+            .and_modify(|span| {
+                span.oldest = span.oldest.min(version);
+                span.newest = span.newest.max(version);
+            })
+            .or_insert(Span {
+                oldest: version,
+                newest: version,
+            });
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_every_form() {
+        for (url, host) in [
+            ("https://10.0.0.1:2379", Some("10.0.0.1")),
+            ("cp0=https://10.0.0.1:2380", Some("10.0.0.1")),
+            (
+                "https://etcd-a.example.com:2379/",
+                Some("etcd-a.example.com"),
+            ),
+            ("https://[fd00::1]:2379", Some("[fd00::1]")),
+            ("unix:///var/lib/rancher/kine.sock", None),
+            ("", None),
+        ] {
+            assert_eq!(host_of(url).as_deref(), host, "{url}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A priority level of its own for one client that takes everybody's seats.
+//!
+//! The formulas are those of k8s.io/apiserver `pkg/util/flowcontrol/apf_controller.go`: a level
+//! gets `SCL × shares / Σ shares`, so a new level shrinks every other one a little.
+
+use crate::catalog::releases::Version;
+use crate::diagnosis::Cause;
+use crate::rules::Confidence;
+
+use super::super::advice::{Advice, Disposition, Remedy, Strength};
+use super::super::facts::Facts;
+use super::client::{culprits, slug};
+use super::relief::percent;
+
+/// Priority levels are on by default from here.
+const APF: Version = Version::minor(1, 20);
+/// Shares of the built-in levels together: 205 before node-high came with 1.22, 245 since.
+const NODE_HIGH: Version = Version::minor(1, 22);
+/// Shares of the new level: half of global-default's.
+const SHARES: f64 = 10.0;
+
+struct Noisy {
+    name: String,
+    user: String,
+    why: String,
+    rules: Vec<String>,
+}
+
+/// The advice, where one client fills kube-apiserver or overloads etcd.
+pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
+    if facts.first_cause().is_some() {
+        return Vec::new();
+    }
+    let off = facts
+        .setting(
+            "kube-apiserver",
+            "enable-priority-and-fairness",
+            Some("true"),
+        )
+        .is_some_and(|current| current.texts().any(|text| text == "false"));
+    let too_old = facts.kubernetes().is_some_and(|span| span.oldest < APF);
+    if off || too_old {
+        return Vec::new();
+    }
+    noisy(facts)
+        .into_iter()
+        .map(|noisy| level(facts, &noisy))
+        .collect()
+}
+
+fn noisy(facts: &Facts<'_>) -> Vec<Noisy> {
+    let mut all: Vec<Noisy> = Vec::new();
+    if facts.has_cause(Cause::QueryLoad) {
+        for culprit in culprits(facts) {
+            let Some(user) = culprit
+                .user
+                .filter(|_| culprit.rule == "client-heavy-lists")
+            else {
+                continue;
+            };
+            all.push(Noisy {
+                why: culprit.message,
+                name: culprit.name,
+                user,
+                rules: vec![culprit.rule.to_owned()],
+            });
+        }
+    }
+    let saturated = facts.has_cause(Cause::ApiserverSaturation)
+        && facts.ails("apf-rejections").is_some()
+        && facts
+            .etcd_slow()
+            .is_none_or(|_| super::inflight::fast(facts));
+    if saturated
+        && let Some(noisy) = loudest(facts)
+        && !all.iter().any(|have| have.user == noisy.user)
+    {
+        all.push(noisy);
+    }
+    all
+}
+
+/// The client with most of the requests, where one has.
+fn loudest(facts: &Facts<'_>) -> Option<Noisy> {
+    let (name, user, share) = super::client::loudest(facts)?;
+    (!user.is_empty()).then(|| Noisy {
+        why: format!(
+            "it sends {} of all requests in the audit log while kube-apiserver turns requests away",
+            percent(share)
+        ),
+        name,
+        user,
+        rules: vec!["apf-rejections".to_owned()],
+    })
+}
+
+fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
+    let seats = |setting: &str, default: &str| {
+        facts
+            .setting("kube-apiserver", setting, Some(default))
+            .and_then(|current| current.least())
+    };
+    let sum = seats("max-requests-inflight", "400")
+        .zip(seats("max-mutating-requests-inflight", "200"))
+        .map(|(read, mutating)| read + mutating);
+    let version = facts.kubernetes();
+    let shares = if version.is_some_and(|span| span.newest < NODE_HIGH) {
+        205.0
+    } else {
+        245.0
+    };
+    let part = |own: f64, total: f64, sum: f64| (sum * own / total).ceil();
+    let name = format!("limit-{}", slug(&noisy.name));
+    let mut advice = Advice::new(
+        format!("apf-{}", slug(&noisy.name)),
+        Remedy::Apf,
+        "kube-apiserver",
+        format!("FlowSchema {name}"),
+    )
+    .detail("level", name.clone())
+    .detail("user", noisy.user.clone())
+    .detail("shares", format!("{SHARES:.0}"));
+    let starved = sum.is_some_and(|sum| sum < 600.0);
+    advice.strength = if version.is_none() || starved {
+        Strength::Candidate
+    } else {
+        Strength::Recommended
+    };
+    advice.now = Some(if noisy.user.starts_with("system:serviceaccount:") {
+        "service-accounts → workload-low, with every other service account".to_owned()
+    } else {
+        "global-default, with everybody else who is in no other level".to_owned()
+    });
+    advice.proposed = format!(
+        "a priority level `{name}` with {SHARES:.0} shares, and a FlowSchema at precedence 1000 \
+         that puts user {} into it",
+        noisy.user
+    );
+    advice.why = format!(
+        "`{}` (user {}): {}{}",
+        noisy.name,
+        noisy.user,
+        noisy.why,
+        if starved {
+            "; the seats are fewer than the default 600, so restore those first: a share of so \
+             few is next to nothing"
+        } else {
+            ""
+        }
+    );
+    advice.effect = match sum {
+        Some(sum) => format!(
+            "it waits in its own queue with {:.0} of {sum:.0} seats; the others pay little: \
+             workload-low goes from {:.0} to {:.0} seats, leader-election from {:.0} to {:.0}",
+            part(SHARES, shares + SHARES, sum),
+            part(100.0, shares, sum),
+            part(100.0, shares + SHARES, sum),
+            part(10.0, shares, sum),
+            part(10.0, shares + SHARES, sum),
+        ),
+        None => "it waits in its own queue and no longer takes the seats of others".to_owned(),
+    };
+    advice.confidence = Confidence::Medium;
+    advice.risk = "a user in group system:masters is exempt and stays so. The client becomes \
+                   slower: that is the point, and it must cope with 429 and Retry-After."
+        .to_owned();
+    advice.undo = format!(
+        "`kubectl delete flowschema {name}` and then `kubectl delete prioritylevelconfiguration {name}`"
+    );
+    advice.verify = format!(
+        "`kubectl get --raw /debug/api_priority_and_fairness/dump_priority_levels` lists `{name}`, \
+         and other levels reject nothing any more"
+    );
+    advice.disposition = if version.is_some() {
+        Disposition::Safe
+    } else {
+        Disposition::ShowOnly
+    };
+    advice.finding_ids.clone_from(&noisy.rules);
+    advice.source =
+        "k8s.io/apiserver flowcontrol: shares and seats; half of global-default's shares \
+                     for one client"
+            .to_owned();
+    advice
+}

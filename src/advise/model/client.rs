@@ -1,0 +1,514 @@
+//! Clients that misbehave: named, and told what to change, before anything is scaled for them.
+
+use std::collections::BTreeMap;
+
+use crate::diagnosis::Cause;
+use crate::evidence::{Row, SubjectKind, keys};
+use crate::rules::{Confidence, Severity};
+
+use super::super::advice::{Advice, Disposition, Remedy, Strength};
+use super::super::facts::Facts;
+use super::relief::percent;
+
+/// Share from which on one client is the source of a load.
+const ONE_SOURCE: f64 = 0.5;
+
+/// A client that stands out.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Culprit {
+    /// Its user agent, or what the finding names it by.
+    pub(super) name: String,
+    /// The user it authenticates as, where the audit log tells.
+    pub(super) user: Option<String>,
+    /// The resource it asks for most, where known.
+    pub(super) resource: Option<String>,
+    /// The rule that found it.
+    pub(super) rule: &'static str,
+    /// The finding's sentence.
+    pub(super) message: String,
+}
+
+/// A row's number of requests, by whatever name its table has for it.
+fn requests(row: &Row) -> f64 {
+    ["requests", "count", "lists"]
+        .iter()
+        .find_map(|column| row.get(column))
+        .unwrap_or(0.0)
+}
+
+/// The product of a user agent; the rest is platform and commit.
+fn product(agent: &str) -> &str {
+    agent.split(' ').next().unwrap_or_default()
+}
+
+/// Product and user out of a finding's `inventory-scraper/1.0 (system:serviceaccount:a:b)`.
+fn split_name(name: &str) -> (&str, Option<&str>) {
+    match name.split_once(" (") {
+        Some((agent, user)) => (agent, user.strip_suffix(')')),
+        None => (name, None),
+    }
+}
+
+/// Part of Kubernetes itself, whose load follows from what others do.
+fn is_core(agent: &str, user: &str) -> bool {
+    (user.starts_with("system:") && !user.starts_with("system:serviceaccount:"))
+        || user.starts_with("system:serviceaccount:kube-system:")
+        || [
+            "kube-apiserver/",
+            "kube-controller-manager/",
+            "kube-scheduler/",
+            "kubelet/",
+            "kube-proxy/",
+        ]
+        .iter()
+        .any(|core| agent.starts_with(core))
+}
+
+/// Every client that a failed finding blames.
+pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
+    let mut all: Vec<Culprit> = Vec::new();
+    for rule in ["client-heavy-lists", "client-hot-loop"] {
+        for finding in facts.failed(rule) {
+            if finding.subject.kind != SubjectKind::Client || finding.subject.name.is_empty() {
+                continue;
+            }
+            let (name, user) = split_name(&finding.subject.name);
+            if all
+                .iter()
+                .any(|have| have.name == name && have.rule == rule)
+            {
+                continue;
+            }
+            let (audit_user, resource) = audit_of(facts, name);
+            all.push(Culprit {
+                user: user.map(str::to_owned).or(audit_user),
+                resource: resource.or_else(|| resource_of(facts, name)),
+                name: name.to_owned(),
+                rule,
+                message: finding.message.clone(),
+            });
+        }
+    }
+    if let Some(finding) = facts.ails("events-dominate")
+        && let Some((name, user, share)) = event_source(facts)
+    {
+        all.push(Culprit {
+            name,
+            user,
+            resource: Some("events".to_owned()),
+            rule: "events-dominate",
+            message: format!("{}; it makes {} of them", finding.message, percent(share)),
+        });
+    }
+    all
+}
+
+/// Requests in the audit log by product and user, and all of them together.
+fn audit(
+    facts: &Facts<'_>,
+    mut keep: impl FnMut(&Row) -> bool,
+) -> (BTreeMap<(String, String), f64>, f64) {
+    let mut clients: BTreeMap<(String, String), f64> = BTreeMap::new();
+    let mut total = 0.0;
+    for (_, table) in facts.all(&keys::LOGS_AUDIT_CLIENTS) {
+        for row in table.rows.iter().chain(&table.other) {
+            if !keep(row) {
+                continue;
+            }
+            let n = requests(row);
+            total += n;
+            let agent = product(row.get_text("user_agent").unwrap_or_default());
+            let user = row.get_text("user").unwrap_or_default();
+            if !agent.is_empty() || !user.is_empty() {
+                *clients
+                    .entry((agent.to_owned(), user.to_owned()))
+                    .or_default() += n;
+            }
+        }
+    }
+    (clients, total)
+}
+
+/// User and main resource of a product or user, from the audit log.
+fn audit_of(facts: &Facts<'_>, name: &str) -> (Option<String>, Option<String>) {
+    let mut resources: BTreeMap<String, f64> = BTreeMap::new();
+    let (clients, _) = audit(facts, |row| {
+        let mine = product(row.get_text("user_agent").unwrap_or_default()) == name
+            || row.get_text("user") == Some(name);
+        if mine && let Some(resource) = row.get_text("resource") {
+            *resources.entry(resource.to_owned()).or_default() += requests(row);
+        }
+        mine
+    });
+    let user = most(clients)
+        .map(|((_, user), _)| user)
+        .filter(|user| !user.is_empty());
+    (user, most(resources).map(|(resource, _)| resource))
+}
+
+fn resource_of(facts: &Facts<'_>, name: &str) -> Option<String> {
+    facts
+        .all(&keys::LOGS_REQUESTS_CLIENTS)
+        .iter()
+        .find_map(|(_, table)| table.row(name)?.get_text("resource").map(str::to_owned))
+}
+
+fn most<K: Ord>(counts: BTreeMap<K, f64>) -> Option<(K, f64)> {
+    counts.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+/// Who makes most of the events, where one client does.
+fn event_source(facts: &Facts<'_>) -> Option<(String, Option<String>, f64)> {
+    let (clients, all) = audit(facts, |row| {
+        let resource = row.get_text("resource").unwrap_or_default();
+        let verb = row.get_text("verb").unwrap_or_default();
+        matches!(resource, "events" | "events.events.k8s.io")
+            && matches!(verb, "create" | "patch" | "update")
+    });
+    let ((agent, user), count) = most(clients)?;
+    let share = count / all;
+    (all > 0.0 && share >= ONE_SOURCE).then(|| {
+        let name = if agent.is_empty() {
+            user.clone()
+        } else {
+            agent
+        };
+        (name, Some(user).filter(|user| !user.is_empty()), share)
+    })
+}
+
+/// The client that sends most of all requests, where one does that is no part of Kubernetes.
+pub(super) fn loudest(facts: &Facts<'_>) -> Option<(String, String, f64)> {
+    let (clients, all) = audit(facts, |_| true);
+    let ((agent, user), count) = most(clients)?;
+    let share = count / all;
+    (all > 0.0 && share >= ONE_SOURCE && !is_core(&agent, &user)).then(|| {
+        let name = if agent.is_empty() {
+            user.clone()
+        } else {
+            agent
+        };
+        (name, user, share)
+    })
+}
+
+/// An id part out of a client's name.
+pub(super) fn slug(name: &str) -> String {
+    let text: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let mut out = String::new();
+    for part in text.split('-').filter(|part| !part.is_empty()) {
+        if !out.is_empty() {
+            out.push('-');
+        }
+        out.push_str(part);
+        if out.len() >= 40 {
+            break;
+        }
+    }
+    out
+}
+
+/// What each misbehaving client should change.
+pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
+    let mut all = Vec::new();
+    for culprit in culprits(facts) {
+        all.push(match culprit.rule {
+            "client-heavy-lists" => lists(&culprit),
+            "client-hot-loop" => hot_loop(&culprit),
+            _ => event_flood(&culprit),
+        });
+    }
+    all.extend(unnamed_lists(facts, &all));
+    if facts.ails("events-dominate").is_some() && facts.has_cause(Cause::QueryLoad) {
+        all.push(event_rate_limit());
+        all.extend(event_ttl(facts));
+    }
+    all.extend(retries(facts));
+    all.extend(back_off(facts));
+    all
+}
+
+/// A client that fills kube-apiserver and goes on after 429.
+fn back_off(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts
+        .ails("apf-rejections")
+        .filter(|_| facts.has_cause(Cause::ApiserverSaturation))?;
+    let (name, user, share) = loudest(facts)?;
+    let culprit = Culprit {
+        message: format!(
+            "it sends {} of all requests in the audit log, while {}",
+            percent(share),
+            finding.message
+        ),
+        name,
+        user: Some(user).filter(|user| !user.is_empty()),
+        resource: None,
+        rule: "apf-rejections",
+    };
+    Some(Advice {
+        now: Some("asks again and again".to_owned()),
+        proposed: "watch instead of asking, fewer requests at once, and wait as long as \
+                   Retry-After says after a 429"
+            .to_owned(),
+        why: format!("{}: {}", who(&culprit), culprit.message),
+        effect: "the seats it holds are free for the others".to_owned(),
+        risk: "it sees changes as they come, not when it asks".to_owned(),
+        undo: "roll the client back to its former version".to_owned(),
+        verify: "`apiserver_flowcontrol_rejected_requests_total` stops growing".to_owned(),
+        source: "Kubernetes docs, API Priority and Fairness: a 429 carries Retry-After".to_owned(),
+        ..for_client(&culprit, "client-back-off", "requests at once")
+    })
+}
+
+fn who(culprit: &Culprit) -> String {
+    match &culprit.user {
+        Some(user) if *user != culprit.name => format!("`{}` (user {user})", culprit.name),
+        _ => format!("`{}`", culprit.name),
+    }
+}
+
+fn for_client(culprit: &Culprit, id: &str, setting: &str) -> Advice {
+    let mut advice = Advice::new(
+        format!("{id}-{}", slug(&culprit.name)),
+        Remedy::Client,
+        format!("client {}", culprit.name),
+        setting,
+    );
+    if let Some(user) = &culprit.user {
+        advice = advice.detail("user", user);
+    }
+    advice.finding_ids = vec![culprit.rule.to_owned()];
+    advice.confidence = Confidence::High;
+    advice
+}
+
+fn lists(culprit: &Culprit) -> Advice {
+    let what = culprit.resource.as_deref().unwrap_or("objects");
+    Advice {
+        now: Some(format!("whole lists of {what}, again and again")),
+        proposed: format!(
+            "watch {what} through an informer; where a list must be, ask with `resourceVersion=0` \
+             or page it with `limit=500` and `continue`"
+        ),
+        why: format!("{}: {}", who(culprit), culprit.message),
+        effect: format!(
+            "its lists are answered from kube-apiserver's cache or in small pages, and no longer \
+             read every object of {what} out of etcd"
+        ),
+        risk: "a list from the cache may be some seconds old; a paged one is consistent but takes \
+               several calls"
+            .to_owned(),
+        undo: "roll the client back to its former version".to_owned(),
+        verify: format!(
+            "slow ranges over {what} fall in etcd's log (`etcd-doctor logs --by client`), and the \
+             audit log shows `watch` in place of `list` for this client"
+        ),
+        source:
+            "Kubernetes API concepts: resource versions, and retrieving large results in chunks"
+                .to_owned(),
+        ..for_client(culprit, "client-lists", "list requests")
+    }
+}
+
+/// Lists are the load, but no client could be named.
+fn unnamed_lists(facts: &Facts<'_>, named: &[Advice]) -> Option<Advice> {
+    let finding = facts.ails("expensive-lists")?;
+    if named.iter().any(|advice| {
+        advice
+            .finding_ids
+            .iter()
+            .any(|id| id == "client-heavy-lists")
+    }) {
+        return None;
+    }
+    let what = match finding.subject.kind {
+        SubjectKind::Resource => finding.subject.name.clone(),
+        _ => "the resource".to_owned(),
+    };
+    let mut advice = Advice::new(
+        "client-lists",
+        Remedy::Client,
+        format!("clients that list {what}"),
+        "list requests",
+    );
+    advice.strength = Strength::Candidate;
+    advice.finding_ids = vec!["expensive-lists".to_owned()];
+    advice.proposed = format!(
+        "find who lists {what} without `limit` or `resourceVersion=0` and give it an informer"
+    );
+    advice.why = format!(
+        "{}; neither etcd's log nor the rest of the evidence names the client: an audit log at \
+         level Metadata does",
+        finding.message
+    );
+    advice.effect = format!("ranges over {what} come from kube-apiserver's cache, not from etcd");
+    advice.risk = "none to the cluster; the client's lists may be some seconds old".to_owned();
+    advice.undo = "roll the client back to its former version".to_owned();
+    advice.verify = format!("slow ranges over {what} fall in etcd's log");
+    advice.source =
+        "Kubernetes API concepts: resource versions, and retrieving large results in chunks"
+            .to_owned();
+    Some(advice)
+}
+
+fn hot_loop(culprit: &Culprit) -> Advice {
+    let what = culprit.resource.as_deref().unwrap_or("objects");
+    Advice {
+        now: Some(format!("requeues the same {what} at a fixed rate")),
+        proposed: "requeue with exponential back-off, stop on NotFound, write only when something \
+                   changed"
+            .to_owned(),
+        why: format!("{}: {}", who(culprit), culprit.message),
+        effect: "the requests that change nothing stop; the rest of the control plane hardly \
+                 notices, since such a loop is a bug more than a load"
+            .to_owned(),
+        risk: "a back-off that is too long delays real changes: cap it at a few minutes".to_owned(),
+        undo: "roll the controller back to its former version".to_owned(),
+        verify: "requests of this client fall below one per object and resync period, and its \
+                 404s stop"
+            .to_owned(),
+        source: "client-go workqueue: per-item exponential back-off, 5 ms to 1000 s".to_owned(),
+        ..for_client(culprit, "client-hot-loop", "requeue")
+    }
+}
+
+fn event_flood(culprit: &Culprit) -> Advice {
+    Advice {
+        now: Some("writes an event for each occurrence".to_owned()),
+        proposed: "stop the source of the events, or record them through client-go's correlator, \
+                   which folds repeats into one"
+            .to_owned(),
+        why: format!("{}: {}", who(culprit), culprit.message),
+        effect: "the writes of this source, their leases and the keys kept for the event TTL go \
+                 away"
+            .to_owned(),
+        risk: "repeats show as a count instead of single events".to_owned(),
+        undo: "roll the source back to its former version".to_owned(),
+        verify: "creations of events in the audit log or `apiserver_request_total` fall to the \
+                 rate of pod changes"
+            .to_owned(),
+        source: "client-go tools/record/events_cache.go: repeats within 10 min are folded, 25 per \
+                 source and object, then one in 5 min"
+            .to_owned(),
+        ..for_client(culprit, "client-events", "events")
+    }
+}
+
+fn event_rate_limit() -> Advice {
+    let mut advice = Advice::new(
+        "event-rate-limit",
+        Remedy::Client,
+        "kube-apiserver",
+        "enable-admission-plugins",
+    );
+    advice.strength = Strength::Candidate;
+    advice.proposed =
+        "EventRateLimit, with a limit per source and object in its configuration file".to_owned();
+    advice.why = "events are the load, and a source that cannot be fixed at once can be held back \
+                  at kube-apiserver"
+        .to_owned();
+    advice.effect =
+        "events beyond the limit are refused with 429 before they reach etcd".to_owned();
+    advice.risk = "refused events are lost for `kubectl describe` too; the plugin needs \
+                   `--admission-control-config-file` on every apiserver, which restarts it"
+        .to_owned();
+    advice.undo = "take the plugin out of the list again, one apiserver at a time".to_owned();
+    advice.verify = "`apiserver_request_total{resource=\"events\",code=\"429\"}` counts, and \
+                     etcd's writes fall"
+        .to_owned();
+    advice.finding_ids = vec!["events-dominate".to_owned()];
+    advice.source = "Kubernetes docs, admission controllers: EventRateLimit".to_owned();
+    advice
+}
+
+fn event_ttl(facts: &Facts<'_>) -> Option<Advice> {
+    let now = facts.setting("kube-apiserver", "event-ttl", Some("1h0m0s"))?;
+    // Half of the default. Below it people miss what happened before they looked.
+    let half_hour = 30.0 * 60.0;
+    let secs = now
+        .texts()
+        .filter_map(|text| crate::units::parse_go_duration(text.as_bytes()))
+        .map(|ns| ns as f64 / 1e9)
+        .max_by(f64::total_cmp)?;
+    if secs > 0.0 && secs <= half_hour {
+        return None;
+    }
+    let mut advice = Advice::new("event-ttl", Remedy::Client, "kube-apiserver", "event-ttl");
+    advice.strength = Strength::Candidate;
+    advice.now = Some(now.words());
+    advice.proposed = if secs > 3600.0 || secs == 0.0 {
+        "1h0m0s"
+    } else {
+        "30m0s"
+    }
+    .to_owned();
+    advice.why =
+        "events are the load; what etcd keeps of them is their rate times this time".to_owned();
+    advice.effect = "fewer keys and smaller lists of events; the writes stay the same".to_owned();
+    advice.risk = "what happened earlier is gone from `kubectl get events`: export events if they \
+                   are needed longer"
+        .to_owned();
+    advice.undo = "set the former value again, one apiserver at a time".to_owned();
+    advice.verify = "the number of event objects falls within the new time".to_owned();
+    advice.disposition = Disposition::Disruptive;
+    advice.finding_ids = facts.failing(&["events-dominate", "event-ttl-long"]);
+    advice.source = "arithmetic: stored events = events per second times the TTL".to_owned();
+    Some(advice)
+}
+
+/// The bucket of the work queue, which no QPS flag reaches.
+fn retries(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.failed("retries-plateau").next()?;
+    let felt = finding.severity >= Severity::Warn
+        || facts.ails("client-throttled").is_some()
+        || facts.ails("workqueue-backlog").is_some();
+    if !felt {
+        return None;
+    }
+    let target = finding.subject.name.clone();
+    let mut advice = Advice::new(
+        "retries-plateau",
+        Remedy::Client,
+        target,
+        "failing reconciles",
+    );
+    advice.proposed =
+        "find the error behind the retries in the controller's log and mend that".to_owned();
+    advice.why = format!(
+        "{}; client-go's work queue admits 10 retries a second over all objects, and neither QPS \
+         nor burst touches that",
+        finding.message
+    );
+    advice.effect = "the queue's bucket is free again for real changes".to_owned();
+    advice.risk = "none".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "`workqueue_retries_total` grows by less than 10 a second".to_owned();
+    advice.finding_ids = vec!["retries-plateau".to_owned()];
+    advice.source =
+        "client-go util/workqueue/default_rate_limiters.go: bucket of 10/s, burst 100".to_owned();
+    Some(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slug;
+
+    #[test]
+    fn slugs_are_ids() {
+        assert_eq!(slug("inventory-scraper/1.0"), "inventory-scraper-1-0");
+        assert_eq!(slug("äöü//"), "");
+        assert_eq!(
+            slug("kubectl/v1.30.1 (linux/amd64) kubernetes/1234567"),
+            "kubectl-v1-30-1-linux-amd64-kubernetes-1234567"
+        );
+    }
+}

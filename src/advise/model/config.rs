@@ -1,0 +1,396 @@
+//! Settings that are wrong by themselves: one row a rule, with the value to go back to.
+
+use crate::catalog::releases::Version;
+use crate::diagnosis::Cause;
+use crate::rules::Confidence;
+
+use super::super::advice::{Advice, Disposition, Remedy, Strength};
+use super::super::facts::Facts;
+
+/// What to do about a setting that a rule found wrong.
+struct Fix {
+    rule: &'static str,
+    target: &'static str,
+    setting: &'static str,
+    proposed: &'static str,
+    /// Flags that go away, parted by commas, where no value is set.
+    remove: &'static str,
+    remedy: Remedy,
+    /// A cause with which a mere note is worth an advice.
+    with: Option<Cause>,
+    disposition: Disposition,
+    effect: &'static str,
+    risk: &'static str,
+    verify: &'static str,
+    source: &'static str,
+}
+
+const ONE_BY_ONE: &str = "restarts the component: one node at a time, and look before the next";
+
+const FIXES: &[Fix] = &[
+    Fix {
+        rule: "compaction-doubled",
+        target: "etcd",
+        setting: "auto-compaction-retention",
+        proposed: "remove auto-compaction-mode and auto-compaction-retention",
+        remove: "auto-compaction-mode,auto-compaction-retention",
+        remedy: Remedy::Etcd,
+        with: Some(Cause::QueryLoad),
+        disposition: Disposition::Disruptive,
+        effect: "history is compacted once, by kube-apiserver every five minutes",
+        risk: ONE_BY_ONE,
+        verify: "compactions in etcd's log come each five minutes and no more often",
+        source: "etcd and kube-apiserver references: kube-apiserver compacts every 5 min",
+    },
+    Fix {
+        rule: "event-ttl-long",
+        target: "kube-apiserver",
+        setting: "event-ttl",
+        proposed: "1h0m0s",
+        remove: "",
+        remedy: Remedy::Hygiene,
+        with: None,
+        disposition: Disposition::Disruptive,
+        effect: "fewer events are kept: their number is their rate times this time",
+        risk: "older events are gone from `kubectl get events`; export them if they are needed",
+        verify: "the number of event objects falls within the hour",
+        source: "kube-apiserver reference: default 1h",
+    },
+    Fix {
+        rule: "flag-and-environment",
+        target: "etcd",
+        setting: "ETCD_* environment",
+        proposed: "keep either the flag or the variable, not both",
+        remove: "",
+        remedy: Remedy::Safety,
+        with: None,
+        disposition: Disposition::ShowOnly,
+        effect: "etcd starts again: it exits when a flag and its variable are both set",
+        risk: "none while the member runs; it does not survive its next restart as it is",
+        verify: "the member starts without `conflicting environment variable`",
+        source: "etcd pkg/flags/flag.go 3.4 to 3.7",
+    },
+    Fix {
+        rule: "flag-removed",
+        target: "",
+        setting: "removed flag",
+        proposed: "remove the flag, or use its new name, before the component is restarted or \
+                   upgraded",
+        remove: "",
+        remedy: Remedy::Safety,
+        with: None,
+        disposition: Disposition::ShowOnly,
+        effect: "the component starts in the version that no longer knows the flag",
+        risk: "none",
+        verify: "the component starts and does not complain of an unknown flag",
+        source: "etcd 3.6 and 3.7 changelogs and kube-apiserver release notes",
+    },
+    Fix {
+        rule: "known-bad-release",
+        target: "",
+        setting: "release",
+        proposed: "upgrade to the latest patch release of the same minor version",
+        remove: "",
+        remedy: Remedy::Hygiene,
+        with: None,
+        disposition: Disposition::ShowOnly,
+        effect: "the known fault is gone",
+        risk: "an upgrade restarts every member: one at a time, with a snapshot at hand",
+        verify: "the version that each member reports",
+        source: "the projects' own advisories and changelogs",
+    },
+    Fix {
+        rule: "lists-bypass-cache",
+        target: "kube-apiserver",
+        setting: "feature-gates ConsistentListFromCache",
+        proposed: "do not turn it off; every etcd endpoint at 3.4.31, 3.5.13 or later",
+        remove: "",
+        remedy: Remedy::Client,
+        with: Some(Cause::QueryLoad),
+        disposition: Disposition::ShowOnly,
+        effect: "lists without a resourceVersion come from kube-apiserver's cache, not from etcd",
+        risk: ONE_BY_ONE,
+        verify: "`apiserver_watch_cache_consistent_read_total` counts, and list requests in \
+                 `etcd_requests_total` fall",
+        source: "k8s.io/apiserver features: on by default from 1.31, final in 1.34",
+    },
+    Fix {
+        rule: "max-request-bytes-raised",
+        target: "etcd",
+        setting: "max-request-bytes",
+        proposed: "1572864",
+        remove: "",
+        remedy: Remedy::Hygiene,
+        with: None,
+        disposition: Disposition::Disruptive,
+        effect: "single huge requests are refused instead of stalling the others",
+        risk: "objects that are larger than 1.5 MiB today can no longer be written: find them first",
+        verify: "no `request is too large` in kube-apiserver's log",
+        source: "etcd --help: default 1.5 MiB",
+    },
+    Fix {
+        rule: "node-status-frequency-trap",
+        target: "kubelet",
+        setting: "nodeStatusReportFrequency",
+        proposed: "5m0s, or remove nodeStatusUpdateFrequency",
+        remove: "",
+        remedy: Remedy::Client,
+        with: Some(Cause::QueryLoad),
+        disposition: Disposition::ShowOnly,
+        effect: "unchanged node statuses are written every five minutes instead of every ten \
+                 seconds: a thirtieth of the writes",
+        risk: "none: leases carry the heartbeat",
+        verify: "PATCH of nodes/status falls to nodes / 300 a second",
+        source: "kubelet config v1beta1: the report frequency follows an explicit update frequency",
+    },
+    Fix {
+        rule: "overrides-invalid",
+        target: "kube-apiserver",
+        setting: "etcd-servers-overrides",
+        proposed: "mend the value: group/resource#server;server, core group empty, servers \
+                   parted by semicolons, `/events` and not `events.k8s.io/events`",
+        remove: "",
+        remedy: Remedy::Etcd,
+        with: None,
+        disposition: Disposition::ShowOnly,
+        effect: "the resource lives where it was meant to",
+        risk: "what was written to main etcd meanwhile stays there",
+        verify: "new keys of the resource appear in its own etcd only",
+        source: "k8s.io/apiserver pkg/server/options/etcd.go",
+    },
+    Fix {
+        rule: "settings-not-applied",
+        target: "",
+        setting: "running process",
+        proposed: "restart the component so that it takes the settings of its file",
+        remove: "",
+        remedy: Remedy::Etcd,
+        with: None,
+        disposition: Disposition::ShowOnly,
+        effect: "the file and the process agree",
+        risk: ONE_BY_ONE,
+        verify: "the running command line equals the file",
+        source: "settings act at the start of the process",
+    },
+    Fix {
+        rule: "snapshot-count-high",
+        target: "etcd",
+        setting: "snapshot-count",
+        proposed: "10000",
+        remove: "",
+        remedy: Remedy::Etcd,
+        with: None,
+        disposition: Disposition::Disruptive,
+        effect: "less memory for the raft log and shorter catching up",
+        risk: ONE_BY_ONE,
+        verify: "etcd's resident memory after an hour",
+        source: "kubeadm sets 10000, and etcd 3.6 has it as default",
+    },
+];
+
+/// Advice for every setting that a rule found wrong and that is more than a note.
+pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
+    let mut all: Vec<Advice> = FIXES.iter().filter_map(|fix| one(facts, fix)).collect();
+    all.extend(timers(facts));
+    all.extend(election_equal(facts));
+    all.extend(liveness(facts));
+    all.extend(leader_election(facts));
+    all
+}
+
+fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
+    let noted = fix.with.filter(|cause| facts.has_cause(*cause));
+    let finding = facts
+        .ails(fix.rule)
+        .or_else(|| noted.and_then(|_| facts.failed(fix.rule).next()))?;
+    let target = if fix.target.is_empty() {
+        finding.subject.name.clone()
+    } else {
+        fix.target.to_owned()
+    };
+    let target = if target.is_empty() {
+        "control plane".to_owned()
+    } else {
+        target
+    };
+    let now = facts.setting(&target, fix.setting, None);
+    if fix.rule == "event-ttl-long" && facts.ails("events-dominate").is_some() {
+        // The client model has the same setting with more to say.
+        return None;
+    }
+    let mut advice = Advice::new(fix.rule, fix.remedy, target, fix.setting);
+    if !fix.remove.is_empty() {
+        advice = advice.detail("remove", fix.remove);
+    }
+    advice.now = now.as_ref().map(super::super::facts::Current::words);
+    advice.proposed = fix.proposed.to_owned();
+    advice.why = finding.message.clone();
+    advice.effect = fix.effect.to_owned();
+    advice.confidence = finding.confidence;
+    advice.risk = fix.risk.to_owned();
+    advice.undo = match &now {
+        Some(now) if now.is_set() => format!("set {} back to {}", fix.setting, now.words()),
+        _ => "undo the edit".to_owned(),
+    };
+    advice.verify = fix.verify.to_owned();
+    advice.disposition = fix.disposition;
+    advice.finding_ids = vec![fix.rule.to_owned()];
+    advice.source = fix.source.to_owned();
+    Some(advice)
+}
+
+/// An election timeout that is less than ten heartbeats.
+fn timers(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.ails("heartbeat-election-mismatch")?;
+    let heartbeat = facts
+        .setting("etcd", "heartbeat-interval", Some("100"))
+        .and_then(|current| current.least())?;
+    let now = facts.setting("etcd", "election-timeout", Some("1000"));
+    let mut advice = Advice::new("election-timeout", Remedy::Etcd, "etcd", "election-timeout");
+    advice.now = now.map(|c| c.words());
+    advice.proposed = format!("{:.0}", (heartbeat * 10.0).clamp(1000.0, 50_000.0));
+    advice.why = finding.message.clone();
+    advice.effect = "a lost heartbeat or two no longer start an election".to_owned();
+    advice.confidence = finding.confidence;
+    advice.risk =
+        "a dead leader is noticed later. All members must have the same value; until all \
+                   are restarted they differ, so do it without a pause"
+            .to_owned();
+    advice.undo = "set the former value again on every member".to_owned();
+    advice.verify = "`etcd_server_leader_changes_seen_total` stands still".to_owned();
+    advice.disposition = Disposition::Disruptive;
+    advice.finding_ids = vec!["heartbeat-election-mismatch".to_owned()];
+    advice.source = "etcd tuning guide: election timeout ten heartbeats or round trips".to_owned();
+    Some(advice)
+}
+
+fn election_equal(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.ails("election-timeouts-unequal")?;
+    let largest = |name: &str, default: &str| {
+        facts
+            .setting("etcd", name, Some(default))?
+            .texts()
+            .filter_map(|text| text.trim().parse::<f64>().ok())
+            .max_by(f64::total_cmp)
+    };
+    let (heartbeat, election) = (
+        largest("heartbeat-interval", "100")?,
+        largest("election-timeout", "1000")?,
+    );
+    let mut advice = Advice::new(
+        "election-timeouts-equal",
+        Remedy::Etcd,
+        "etcd",
+        "election-timeout on every member",
+    );
+    advice.now = facts
+        .setting("etcd", "election-timeout", Some("1000"))
+        .map(|c| c.words());
+    advice.proposed = format!(
+        "heartbeat-interval {heartbeat:.0} and election-timeout {:.0} on every member",
+        election.max(heartbeat * 10.0)
+    );
+    advice.why = finding.message.clone();
+    advice.effect = "no member calls an election before the others would".to_owned();
+    advice.confidence = Confidence::High;
+    advice.risk = ONE_BY_ONE.to_owned();
+    advice.undo = "set the former values again".to_owned();
+    advice.verify = "`etcd-doctor check` finds equal values, and the term stands still".to_owned();
+    advice.finding_ids = vec!["election-timeouts-unequal".to_owned()];
+    advice.source = "etcd tuning guide: the same values for all members of a cluster".to_owned();
+    Some(advice)
+}
+
+/// The liveness probe of etcd, by what etcd and kubeadm of the version understand.
+fn liveness(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.ails("liveness-probe-kills")?;
+    let etcd = facts.version("etcd").map(|span| span.oldest);
+    // `serializable=` came with 3.5.3 and 3.4.29, `/livez` with 3.5.11 and 3.4.29; an older etcd
+    // ignores the parameter and still does the quorum read.
+    let at_least = |v: Version, patch34: u16, patch35: u16| match (v.major, v.minor) {
+        (3, 4) => v.patch >= patch34,
+        (3, 5) => v.patch >= patch35,
+        (major, minor) => (major, minor) > (3, 5),
+    };
+    let (proposed, source) = match etcd {
+        Some(v) if at_least(v, 29, 11) => (
+            "path /livez",
+            "etcd 3.4.29 and 3.5.11: /livez; kubeadm from 1.31 on",
+        ),
+        Some(v) if at_least(v, 29, 3) => (
+            "path /health?exclude=NOSPACE&serializable=true",
+            "etcd 3.5.3: serializable=; kubeadm from 1.25 on",
+        ),
+        _ => (
+            "failureThreshold 8, timeoutSeconds 15",
+            "kubeadm's own values; this etcd, or an unknown one, may not know a cheaper probe",
+        ),
+    };
+    let mut advice = Advice::new("etcd-liveness-probe", Remedy::Etcd, "etcd", "livenessProbe");
+    advice.strength = if etcd.is_some() {
+        Strength::Recommended
+    } else {
+        Strength::Candidate
+    };
+    advice.proposed = proposed.to_owned();
+    advice.why = finding.message.clone();
+    advice.effect = "the kubelet no longer kills an etcd that is slow but alive".to_owned();
+    advice.confidence = finding.confidence;
+    advice.risk = "a hung etcd is restarted later. Never remove the probe. Restarts the member: \
+                   one at a time"
+        .to_owned();
+    advice.undo = "set the former probe again".to_owned();
+    advice.verify = "`kubectl -n kube-system get pods` shows no new restart of etcd".to_owned();
+    advice.finding_ids = vec!["liveness-probe-kills".to_owned()];
+    advice.source = format!("{source}; kubernetes #96886");
+    Some(advice)
+}
+
+fn leader_election(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.ails("leader-election-tight")?;
+    let component = Some(finding.subject.name.as_str()).filter(|name| !name.is_empty())?;
+    let now = facts.setting(component, "leader-elect-lease-duration", None);
+    let mut advice = Advice::new(
+        "leader-election",
+        Remedy::Hygiene,
+        component,
+        "leader-elect-lease-duration",
+    );
+    advice.now = now.map(|c| c.words());
+    advice.proposed = "15s with leader-elect-renew-deadline 10s and leader-elect-retry-period 2s; \
+                       60s/40s/5s where the control plane stalls longer than 10 s"
+        .to_owned();
+    advice.why = finding.message.clone();
+    advice.effect = "a short stall no longer costs the lease and a restart".to_owned();
+    advice.confidence = finding.confidence;
+    advice.risk = "a dead leader is replaced later".to_owned();
+    advice.undo = "set the former durations again".to_owned();
+    advice.verify = "no `leader election lost` in its log".to_owned();
+    advice.finding_ids = facts.failing(&["leader-election-tight", "leader-election-lost"]);
+    advice.source =
+        "component-base defaults 15s/10s/2s; Cluster API's control plane manager 60s/40s/5s"
+            .to_owned();
+    Some(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FIXES;
+
+    #[test]
+    fn one_row_a_rule_in_order() {
+        assert!(FIXES.is_sorted_by(|a, b| a.rule < b.rule));
+        for fix in FIXES {
+            for text in [
+                fix.setting,
+                fix.proposed,
+                fix.effect,
+                fix.risk,
+                fix.verify,
+                fix.source,
+            ] {
+                assert!(!text.is_empty(), "{}", fix.rule);
+            }
+        }
+    }
+}

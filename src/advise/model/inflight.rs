@@ -1,0 +1,198 @@
+//! Inflight limits of kube-apiserver, by the steps that others published for a cluster's size.
+
+use crate::diagnosis::Cause;
+use crate::evidence::keys;
+use crate::rules::Confidence;
+use crate::units::format_ms;
+
+use super::super::advice::{Advice, Disposition, Remedy, Strength};
+use super::super::facts::Facts;
+
+/// The two flags. Their sum is what priority levels share.
+const READ: &str = "max-requests-inflight";
+const MUTATING: &str = "max-mutating-requests-inflight";
+
+/// Published pairs: read, mutating, smallest size in nodes, source.
+const STEPS: &[(u32, u32, u64, &str)] = &[
+    (400, 200, 0, "Kubernetes default"),
+    (1000, 500, 500, "Huawei CCE for 1000 nodes"),
+    (1500, 500, 500, "kube-up above 500 nodes"),
+    (2000, 1000, 1500, "Huawei CCE for 2000 nodes"),
+    (3000, 1000, 3000, "kube-up above 3000 nodes"),
+];
+
+/// Both limits, raised together, when they and not etcd are what holds requests back.
+pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
+    let saturated = facts.has_cause(Cause::ApiserverSaturation);
+    // Below the default without a reason: restored before it hurts.
+    let lowered = facts.ails("inflight-unbalanced").is_some();
+    let slow = facts.etcd_slow().is_some() && !fast(facts);
+    if !(saturated || lowered) || slow || facts.first_cause().is_some() {
+        return Vec::new();
+    }
+    let read_now = facts.setting("kube-apiserver", READ, Some("400"));
+    let mutating_now = facts.setting("kube-apiserver", MUTATING, Some("200"));
+    let read = read_now.as_ref().and_then(|c| c.least()).unwrap_or(400.0);
+    let mutating = mutating_now
+        .as_ref()
+        .and_then(|c| c.least())
+        .unwrap_or(200.0);
+    let nodes = facts.nodes().map(|nodes| nodes.count);
+    // `0` is a value of its own: all of the sum is in the other flag.
+    let sum = read + mutating;
+    let Some((new_read, new_mutating, size, source)) = STEPS
+        .iter()
+        .find(|(r, m, ..)| f64::from(*r) + f64::from(*m) > sum)
+    else {
+        return Vec::new();
+    };
+    let restore = *size == 0;
+    if !saturated && !restore {
+        return Vec::new();
+    }
+    let fits = restore || nodes.is_some_and(|nodes| nodes >= *size);
+    if !fits && nodes.is_some() && facts.nodes().is_some_and(|n| !n.at_least) {
+        return vec![beyond(facts, read, mutating)];
+    }
+    let known = read_now.is_some() && mutating_now.is_some();
+    let strength = if known && fits {
+        Strength::Recommended
+    } else {
+        Strength::Candidate
+    };
+    let new = (
+        f64::from(*new_read).max(read),
+        f64::from(*new_mutating).max(mutating),
+    );
+    let why = format!(
+        "{}; the limits {read:.0} + {mutating:.0} = {sum:.0} are shared by all priority levels of \
+         one kube-apiserver{}{}",
+        reason(facts),
+        if restore {
+            ", and lie below the default 400 + 200"
+        } else {
+            ""
+        },
+        match facts.nodes() {
+            Some(nodes) => format!("; the cluster has {}", nodes.words()),
+            None if restore => String::new(),
+            None => "; the number of nodes, which decides how far to go, is not known".to_owned(),
+        }
+    );
+    let make = |id: &str, setting: &str, now: Option<String>, value: f64| Advice {
+        strength,
+        now,
+        proposed: format!("{value:.0}"),
+        why: why.clone(),
+        effect: format!(
+            "{:.0} seats in place of {sum:.0}; every priority level grows in proportion",
+            new.0 + new.1
+        ),
+        confidence: if known {
+            Confidence::High
+        } else {
+            Confidence::Medium
+        },
+        risk: "more requests at once need more memory and CPU in kube-apiserver, and reach etcd \
+               at once: raise both flags together, one step, and go back if etcd's request \
+               latency rises."
+            .to_owned(),
+        undo: format!("set {setting} back to the value above, one kube-apiserver at a time"),
+        verify: "`apiserver_flowcontrol_rejected_requests_total` stops growing, and \
+                 `etcd_request_duration_seconds` stays where it is"
+            .to_owned(),
+        disposition: Disposition::Disruptive,
+        finding_ids: facts.failing(&[
+            "apf-rejections",
+            "apiserver-timeouts",
+            "object-limits",
+            "inflight-unbalanced",
+        ]),
+        source: (*source).to_owned(),
+        ..Advice::new(id, Remedy::Inflight, "kube-apiserver", setting)
+    };
+    let mut all = Vec::new();
+    if new.0 > read {
+        all.push(make(
+            "inflight-read",
+            READ,
+            read_now.map(|c| c.words()),
+            new.0,
+        ));
+    }
+    if new.1 > mutating {
+        let mut second = make(
+            "inflight-mutating",
+            MUTATING,
+            mutating_now.map(|c| c.words()),
+            new.1,
+        );
+        if !all.is_empty() {
+            second.why = format!(
+                "goes with {READ}: both limits grow together, since priority levels share their sum"
+            );
+        }
+        all.push(second);
+    }
+    all
+}
+
+/// Whether etcd is known to answer fast: measured below the limit.
+pub(super) fn fast(facts: &Facts<'_>) -> bool {
+    let limit = facts.limit("etcd-request-fast");
+    let all = facts.all(&keys::APISERVER_ETCD_TOOK);
+    !all.is_empty()
+        && all
+            .iter()
+            .all(|(_, took)| took.bracket(0.99).is_some_and(|(low, _)| low < limit))
+}
+
+fn reason(facts: &Facts<'_>) -> String {
+    let rejected: f64 = facts
+        .all(&keys::APF_LEVELS)
+        .iter()
+        .map(|(_, table)| table.total("rejected"))
+        .sum();
+    let etcd = facts
+        .all(&keys::APISERVER_ETCD_TOOK)
+        .iter()
+        .filter_map(|(_, took)| took.mean())
+        .max_by(f64::total_cmp);
+    let mut text = if rejected > 0.0 {
+        format!("kube-apiserver rejected {rejected:.0} requests for lack of seats")
+    } else if !facts.has_cause(Cause::ApiserverSaturation) {
+        "kube-apiserver serves fewer requests at once than by default".to_owned()
+    } else {
+        "kube-apiserver is full".to_owned()
+    };
+    if let Some(mean) = etcd {
+        text = format!(
+            "{text} while etcd answered in {} on average",
+            format_ms(mean)
+        );
+    }
+    text
+}
+
+/// The limits are already what is published for this size: more of them is not the remedy.
+fn beyond(facts: &Facts<'_>, read: f64, mutating: f64) -> Advice {
+    let mut advice = Advice::new("inflight", Remedy::Inflight, "kube-apiserver", READ);
+    advice.strength = Strength::Refused;
+    advice.now = Some(format!("{read:.0} and {mutating:.0}"));
+    advice.proposed = "leave both limits as they are".to_owned();
+    advice.why = format!(
+        "{}, but nobody publishes more than these limits for a cluster of this size: {}; the \
+         client that fills them is the remedy",
+        reason(facts),
+        facts
+            .nodes()
+            .map_or_else(|| "size not known".to_owned(), |nodes| nodes.words())
+    );
+    advice.effect = "none: more seats fill up as fast".to_owned();
+    advice.risk = "kube-apiserver's memory, and etcd behind it".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "nothing to verify".to_owned();
+    advice.finding_ids = facts.failing(&["apf-rejections"]);
+    advice.source = "kube-up and Huawei CCE steps by number of nodes".to_owned();
+    advice
+}

@@ -1,0 +1,34 @@
+//! The models, one file a knob family. Each gets the facts and gives any number of advices.
+
+mod apf;
+mod client;
+mod config;
+mod controllers;
+mod cpu;
+mod disk;
+mod inflight;
+mod limits;
+mod network;
+mod relief;
+mod shard;
+mod space;
+
+use super::advice::Advice;
+use super::facts::Facts;
+
+/// A model.
+pub(super) type Model = fn(&Facts<'_>) -> Vec<Advice>;
+
+/// Every model. Their order is no matter: [`settle`](super::settle) sorts.
+pub(super) const ALL: &[Model] = &[
+    disk::advise,
+    cpu::advise,
+    network::advise,
+    space::advise,
+    config::advise,
+    client::advise,
+    shard::advise,
+    limits::advise,
+    apf::advise,
+    inflight::advise,
+];

@@ -1,0 +1,272 @@
+//! Space for the database: recovery in order, compaction, quota, defragmentation.
+
+use crate::diagnosis::Cause;
+use crate::evidence::keys;
+use crate::rules::{Confidence, Severity};
+use crate::units::format_bytes;
+
+use super::super::advice::{Advice, Disposition, Remedy, Strength};
+use super::super::facts::{Facts, whole};
+
+/// etcd's suggested maximum.
+const QUOTA_MAX: u64 = 8 << 30;
+const QUOTA_DEFAULT: u64 = 2 << 30;
+
+/// Advice about space.
+pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
+    let mut all = Vec::new();
+    all.extend(compaction(facts));
+    all.extend(recovery(facts));
+    all.extend(quota(facts));
+    all.extend(over_maximum(facts));
+    all.extend(defragment(facts));
+    all.extend(disk_full(facts));
+    all
+}
+
+fn pressing(facts: &Facts<'_>) -> bool {
+    facts.has_cause(Cause::Space)
+        || facts.failed("nospace-alarm").next().is_some()
+        || facts.ails("quota-near-limit").is_some()
+}
+
+fn compaction(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.failed("compaction-off").next()?;
+    // An apiserver that compacts nothing fills any quota; without pressure it is still a fault
+    // that will bite, but a note is no advice.
+    if finding.severity < Severity::Warn && !pressing(facts) {
+        return None;
+    }
+    let now = facts.setting("kube-apiserver", "etcd-compaction-interval", None);
+    let mut advice = Advice::new(
+        "etcd-compaction-interval",
+        Remedy::Space,
+        "kube-apiserver",
+        "etcd-compaction-interval",
+    );
+    advice.now = now.map(|c| c.words());
+    advice.proposed = "5m0s".to_owned();
+    advice.why = format!(
+        "{}; without compaction every old revision stays in the database, and any quota is \
+         reached in time",
+        finding.message
+    );
+    advice.effect = "history older than five to ten minutes is dropped, and its pages are used \
+                     again"
+        .to_owned();
+    advice.confidence = Confidence::High;
+    advice.risk = "the first compaction of a long history is a long one: run `etcdctl compact` by \
+                   hand at a quiet hour before"
+        .to_owned();
+    advice.undo = "set etcd-compaction-interval back, one kube-apiserver at a time".to_owned();
+    advice.verify = "etcd logs `finished scheduled compaction` each five minutes".to_owned();
+    advice.disposition = Disposition::Disruptive;
+    advice.finding_ids = vec!["compaction-off".to_owned()];
+    advice.source = "kube-apiserver reference: default 5m".to_owned();
+    Some(advice)
+}
+
+fn recovery(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.failed("nospace-alarm").next()?;
+    let mut advice = Advice::new("nospace-recovery", Remedy::Space, "etcd", "NOSPACE alarm");
+    advice.now = Some("raised: etcd takes no writes".to_owned());
+    advice.proposed = "1. save a snapshot; 2. `etcdctl compact REV` at the current revision; 3. \
+                       `etcdctl defrag` member by member, the leader last; 4. `etcdctl alarm \
+                       disarm`"
+        .to_owned();
+    advice.why = finding.message.clone();
+    advice.effect =
+        "writes are taken again; the file shrinks to what is in use after step 3".to_owned();
+    advice.confidence = Confidence::High;
+    advice.risk = "each defragmentation stops its member for some seconds per GiB; without step 2 \
+                   it frees next to nothing, and without mending what fills the database the alarm \
+                   comes back"
+        .to_owned();
+    advice.undo = "restore the snapshot".to_owned();
+    advice.verify = "`etcdctl alarm list` is empty, `etcdctl endpoint status --cluster` shows the \
+                     size far below the quota, and a `kubectl create configmap` works"
+        .to_owned();
+    advice.finding_ids = vec!["nospace-alarm".to_owned()];
+    advice.source = "etcd maintenance guide: space quota".to_owned();
+    Some(advice)
+}
+
+fn quota_now(facts: &Facts<'_>) -> Option<u64> {
+    let measured = facts
+        .all(&keys::DB_QUOTA)
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .min_by(f64::total_cmp);
+    measured
+        .or_else(|| {
+            facts
+                .setting("etcd", "quota-backend-bytes", Some("0"))
+                .and_then(|current| current.least())
+        })
+        .and_then(whole)
+        .map(|bytes| if bytes == 0 { QUOTA_DEFAULT } else { bytes })
+}
+
+/// The smallest power-of-two GiB that leaves the database at half of the quota.
+pub(super) fn quota_for(in_use: Option<u64>, now: u64) -> u64 {
+    let mut quota = QUOTA_DEFAULT.max(1 << 30);
+    while quota < QUOTA_MAX && (quota <= now || in_use.is_some_and(|used| used > quota / 2)) {
+        quota *= 2;
+    }
+    quota.min(QUOTA_MAX)
+}
+
+fn quota(facts: &Facts<'_>) -> Option<Advice> {
+    let ids = facts.failing(&["nospace-alarm", "quota-near-limit", "quota-default"]);
+    if !pressing(facts) || ids.is_empty() {
+        return None;
+    }
+    let now = quota_now(facts);
+    let in_use = facts
+        .all(&keys::DB_IN_USE)
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .max_by(f64::total_cmp)
+        .and_then(whole);
+    let proposed = match now {
+        Some(now) if now >= QUOTA_MAX => return None,
+        Some(now) => quota_for(in_use, now),
+        // The value in force is not known; what etcd suggests at most can only be a candidate.
+        None => QUOTA_MAX,
+    };
+    let current = facts.setting("etcd", "quota-backend-bytes", Some("0"));
+    let mut advice = Advice::new("etcd-quota", Remedy::Space, "etcd", "quota-backend-bytes");
+    advice.strength = if now.is_some() {
+        Strength::Recommended
+    } else {
+        Strength::Candidate
+    };
+    advice.now = match (current, now) {
+        (Some(current), Some(bytes)) if current.words().starts_with('0') => {
+            Some(format!("not set: {}", format_bytes(bytes)))
+        }
+        (Some(current), _) => Some(current.words()),
+        (None, Some(bytes)) => Some(bytes.to_string()),
+        (None, None) => None,
+    };
+    advice.proposed = proposed.to_string();
+    let message = facts
+        .failed("nospace-alarm")
+        .chain(facts.failed("quota-near-limit"))
+        .next()
+        .map_or_else(
+            || "the database nears its quota".to_owned(),
+            |f| f.message.clone(),
+        );
+    advice.why = format!(
+        "{message}{}",
+        match in_use {
+            Some(used) => format!("; {} are in use", format_bytes(used)),
+            None => String::new(),
+        }
+    );
+    advice.effect = format!(
+        "room up to {}; it buys time, and no more: find what grows as well",
+        format_bytes(proposed)
+    );
+    advice.confidence = Confidence::Medium;
+    advice.risk = "a larger database takes longer to start, to snapshot and to defragment; etcd \
+                   warns above 8 GiB. The same value on every member. Restarts the member: one at \
+                   a time, the leader last."
+        .to_owned();
+    advice.undo = "set the former value again while the database is smaller than it".to_owned();
+    advice.verify =
+        "`etcd_server_quota_backend_bytes` shows the new value on each member".to_owned();
+    advice.disposition = Disposition::Disruptive;
+    advice.finding_ids = ids;
+    advice.source = "etcd maintenance guide: suggested maximum 8 GiB".to_owned();
+    Some(advice)
+}
+
+fn over_maximum(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.ails("quota-above-maximum")?;
+    let mut advice = Advice::new(
+        "etcd-quota-maximum",
+        Remedy::Space,
+        "etcd",
+        "quota-backend-bytes",
+    );
+    advice.now = facts
+        .setting("etcd", "quota-backend-bytes", None)
+        .map(|c| c.words());
+    advice.proposed = QUOTA_MAX.to_string();
+    advice.why = finding.message.clone();
+    advice.effect = "the alarm comes while a defragmentation still ends within minutes".to_owned();
+    advice.risk = "while the database is larger than the new quota, the alarm is raised at once: \
+                   shrink it first"
+        .to_owned();
+    advice.undo = "set the former value again".to_owned();
+    advice.verify = "etcd logs no warning about the quota at its start".to_owned();
+    advice.disposition = Disposition::Disruptive;
+    advice.finding_ids = vec!["quota-above-maximum".to_owned()];
+    advice.source = "etcd maintenance guide: suggested maximum 8 GiB".to_owned();
+    Some(advice)
+}
+
+fn defragment(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.failed("database-fragmented").next()?;
+    // The alarm's own recovery has the step in its order; and free pages are no fault by
+    // themselves while the quota is far.
+    if facts.failed("nospace-alarm").next().is_some()
+        || (finding.severity < Severity::Warn && !pressing(facts))
+    {
+        return None;
+    }
+    let mut advice = Advice::new("etcd-defrag", Remedy::Space, "etcd", "defragmentation");
+    advice.proposed = "`etcdctl defrag` member by member, the leader last".to_owned();
+    advice.why = finding.message.clone();
+    advice.effect = "the file shrinks to what is in use".to_owned();
+    advice.confidence = Confidence::High;
+    advice.risk =
+        "the member stands still meanwhile, some seconds per GiB; the next one only when \
+                   it is healthy again"
+            .to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "`etcdctl endpoint status --cluster` shows size near size in use".to_owned();
+    advice.finding_ids = vec!["database-fragmented".to_owned()];
+    advice.source = "etcd maintenance guide: defragmentation".to_owned();
+    Some(advice)
+}
+
+fn disk_full(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.ails("disk-space-low")?;
+    let mut advice = Advice::new(
+        "disk-space",
+        Remedy::Space,
+        finding.subject.to_string(),
+        "free space",
+    );
+    advice.proposed = "free space beside etcd's data, or grow the file system; never delete files \
+                       under the data directory"
+        .to_owned();
+    advice.why = finding.message.clone();
+    advice.effect = "etcd can write its next WAL segment and snapshot".to_owned();
+    advice.confidence = Confidence::High;
+    advice.risk = "a member that cannot write its WAL stops".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "`df` of the data directory".to_owned();
+    advice.finding_ids = vec!["disk-space-low".to_owned()];
+    advice.source = "etcd needs its quota, 5 WAL segments of 64 MB and 5 snapshots".to_owned();
+    Some(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quota_grows_in_steps_and_never_above_the_maximum() {
+        let gib = 1u64 << 30;
+        assert_eq!(quota_for(None, 64 << 20), 2 * gib);
+        assert_eq!(quota_for(Some(66 << 20), 64 << 20), 2 * gib);
+        assert_eq!(quota_for(Some(2 * gib), 2 * gib), 4 * gib);
+        assert_eq!(quota_for(Some(3 * gib), 2 * gib), 8 * gib);
+        assert_eq!(quota_for(Some(20 * gib), 4 * gib), 8 * gib);
+        assert!(quota_for(None, u64::MAX) <= QUOTA_MAX);
+    }
+}

@@ -1,0 +1,157 @@
+//! kube-apiserver 1.19 to 1.37.
+
+use super::Kind::{Bool, Duration, Float, Gates, Int, List, Secs, Text};
+use super::{Component, Kind, Setting};
+use crate::catalog::releases::Version;
+
+const SOURCE: &str = "kubernetes/apiserver pkg/server/config.go, options/{etcd,server_run_options}.go v0.36.0; kube-apiserver reference; kubernetes CHANGELOG 1.19 to 1.36";
+
+const fn s(name: &'static str, kind: Kind) -> Setting {
+    Setting::new(Component::ApiServer, name, kind, SOURCE)
+}
+
+pub(super) const TABLE: &[Setting] = &[
+    s("add-dir-header", Bool).default("false").removed(1, 26),
+    s("admission-control-config-file", Text),
+    s("advertise-address", Text),
+    s("allow-privileged", Bool).default("false"),
+    s("alsologtostderr", Bool).default("false").removed(1, 26),
+    s("anonymous-auth", Bool).default("true"),
+    s("api-audiences", List),
+    s("apiserver-count", Int).default("1"),
+    s("audit-log-batch-buffer-size", Int).default("10000"),
+    s("audit-log-batch-max-size", Int).default("1"),
+    s("audit-log-compress", Bool).default("false"),
+    s("audit-log-format", Text).default("json"),
+    s("audit-log-maxage", Int).default("0"),
+    s("audit-log-maxbackup", Int).default("0"),
+    s("audit-log-maxsize", Int).default("0"),
+    s("audit-log-mode", Text).default("blocking"),
+    s("audit-log-path", Text),
+    s("audit-log-truncate-enabled", Bool).default("false"),
+    s("audit-policy-file", Text),
+    s("audit-webhook-batch-buffer-size", Int).default("10000"),
+    s("audit-webhook-batch-max-size", Int).default("400"),
+    s("audit-webhook-batch-max-wait", Duration).default("30s"),
+    s("audit-webhook-batch-throttle-burst", Int).default("15"),
+    s("audit-webhook-batch-throttle-enable", Bool).default("true"),
+    s("audit-webhook-batch-throttle-qps", Float).default("10"),
+    s("audit-webhook-config-file", Text),
+    s("audit-webhook-initial-backoff", Duration).default("10s"),
+    s("audit-webhook-mode", Text).default("batch"),
+    s("authentication-token-webhook-cache-ttl", Duration).default("2m0s"),
+    s("authentication-token-webhook-config-file", Text),
+    s("authorization-config", Text).since(1, 29),
+    s("authorization-mode", List).default("AlwaysAllow"),
+    s("authorization-policy-file", Text),
+    s("authorization-webhook-cache-authorized-ttl", Duration).default("5m0s"),
+    s("authorization-webhook-cache-unauthorized-ttl", Duration).default("30s"),
+    s("authorization-webhook-config-file", Text),
+    s("bind-address", Text).default("0.0.0.0"),
+    s("cert-dir", Text).default("/var/run/kubernetes"),
+    s("client-ca-file", Text),
+    s("cloud-config", Text).removed(1, 33),
+    s("cloud-provider", Text).removed(1, 33),
+    s("contention-profiling", Bool).default("false"),
+    s("cors-allowed-origins", List),
+    s("default-not-ready-toleration-seconds", Secs).default("300"),
+    s("default-unreachable-toleration-seconds", Secs).default("300"),
+    s("default-watch-cache-size", Int).default("100"),
+    s("delete-collection-workers", Int).default("1"),
+    s("disable-admission-plugins", List),
+    s("egress-selector-config-file", Text),
+    s("emulated-version", List).since(1, 31),
+    s("enable-admission-plugins", List),
+    s("enable-aggregator-routing", Bool).default("false"),
+    s("enable-bootstrap-token-auth", Bool).default("false"),
+    s("enable-garbage-collector", Bool).default("true"),
+    s("enable-priority-and-fairness", Bool).default("true"),
+    s("encryption-provider-config", Text),
+    s("encryption-provider-config-automatic-reload", Bool)
+        .default("false")
+        .since(1, 26),
+    s("endpoint-reconciler-type", Text).default("lease"),
+    s("etcd-cafile", Text),
+    s("etcd-certfile", Text),
+    s("etcd-compaction-interval", Duration).default("5m0s"),
+    s("etcd-count-metric-poll-period", Duration).default("1m0s"),
+    s("etcd-db-metric-poll-interval", Duration).default("30s"),
+    s("etcd-healthcheck-timeout", Duration).default("2s"),
+    s("etcd-keyfile", Text),
+    s("etcd-prefix", Text).default("/registry"),
+    s("etcd-readycheck-timeout", Duration)
+        .default("2s")
+        .seen(Version::minor(1, 26)),
+    s("etcd-servers", List),
+    s("etcd-servers-overrides", List),
+    s("event-ttl", Duration).default("1h0m0s"),
+    s("feature-gates", Gates),
+    s("goaway-chance", Float).default("0"),
+    s("http2-max-streams-per-connection", Int)
+        .default("250")
+        .later(&[(Version::minor(1, 29), "100")]),
+    s("insecure-bind-address", Text)
+        .default("127.0.0.1")
+        .removed(1, 24),
+    s("insecure-port", Int)
+        .default("8080")
+        .later(&[(Version::minor(1, 20), "0")])
+        .removed(1, 24),
+    s("kubelet-certificate-authority", Text),
+    s("kubelet-client-certificate", Text),
+    s("kubelet-client-key", Text),
+    s("kubelet-preferred-address-types", List)
+        .default("Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP"),
+    s("kubelet-timeout", Duration).default("5s"),
+    s("lease-reuse-duration-seconds", Secs).default("60"),
+    s("livez-grace-period", Duration).default("0s"),
+    s("log-dir", Text).removed(1, 26),
+    s("log-file", Text).removed(1, 26),
+    s("logging-format", Text).default("text"),
+    s("logtostderr", Bool).default("true").removed(1, 26),
+    s("max-connection-bytes-per-sec", Int).default("0"),
+    s("max-mutating-requests-inflight", Int).default("200"),
+    s("max-requests-inflight", Int).default("400"),
+    s("min-request-timeout", Secs).default("1800"),
+    s("oidc-client-id", Text),
+    s("oidc-issuer-url", Text),
+    s("permit-port-sharing", Bool).default("false"),
+    s("profiling", Bool).default("true"),
+    s("proxy-client-cert-file", Text),
+    s("proxy-client-key-file", Text),
+    s("request-timeout", Duration).default("1m0s"),
+    s("requestheader-allowed-names", List),
+    s("requestheader-client-ca-file", Text),
+    s("requestheader-extra-headers-prefix", List),
+    s("requestheader-group-headers", List),
+    s("requestheader-username-headers", List),
+    s("runtime-config", Gates),
+    s("secure-port", Int).default("6443"),
+    s("service-account-issuer", List),
+    s("service-account-jwks-uri", Text),
+    s("service-account-key-file", List),
+    s("service-account-lookup", Bool).default("true"),
+    s("service-account-signing-key-file", Text),
+    s("service-cluster-ip-range", Text),
+    s("service-node-port-range", Text).default("30000-32767"),
+    s("shutdown-delay-duration", Duration).default("0s"),
+    s("shutdown-send-retry-after", Bool)
+        .default("false")
+        .seen(Version::minor(1, 24)),
+    s("storage-backend", Text),
+    s("storage-initialization-timeout", Duration)
+        .default("1m0s")
+        .seen(Version::minor(1, 29)),
+    s("storage-media-type", Text).default("application/vnd.kubernetes.protobuf"),
+    s("target-ram-mb", Int).default("0").removed(1, 24),
+    s("tls-cert-file", Text),
+    s("tls-cipher-suites", List),
+    s("tls-min-version", Text),
+    s("tls-private-key-file", Text),
+    s("token-auth-file", Text),
+    s("tracing-config-file", Text).since(1, 22),
+    s("v", Int).default("0"),
+    s("vmodule", Text),
+    s("watch-cache", Bool).default("true"),
+    s("watch-cache-sizes", List),
+];

@@ -1,0 +1,210 @@
+//! Runs the engines over folders, bundles and the live node, and puts their evidence together.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crate::bundle::{self, Scratch};
+use crate::clock::{Clock, Timestamp};
+use crate::error::Error;
+use crate::evidence::{EvidenceSet, keys};
+use crate::target::{HostRoot, Tree};
+use crate::{host, logs, manifest, metrics};
+
+/// What was gathered.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) evidence: EvidenceSet,
+    /// What could not be read, in words.
+    pub(super) problems: Vec<String>,
+    /// Unpacked tarballs; they go away with this.
+    scratch: Vec<Scratch>,
+}
+
+/// How to gather.
+pub(super) struct How<'a> {
+    pub(super) clock: Clock,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) threads: usize,
+    pub(super) since: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Gathered {
+    /// Gathers from one bundle: a saved run, a tarball, a folder or a file.
+    pub(super) fn add_bundle(&mut self, path: &Path, how: &How<'_>) -> Result<(), Error> {
+        let unreadable = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let meta = std::fs::metadata(path).map_err(unreadable)?;
+        if meta.is_dir() {
+            self.add_tree(path, how);
+            return Ok(());
+        }
+        #[expect(clippy::disallowed_methods, reason = "the user named this file")]
+        let mut file = std::fs::File::open(path).map_err(unreadable)?;
+        if bundle::is_tarball(path) {
+            return self.add_tarball(file, &path.display().to_string(), how);
+        }
+        let mut head = vec![0; 512];
+        let read = std::io::Read::read(&mut file, &mut head).map_err(unreadable)?;
+        head.truncate(read);
+        if bundle::looks_like(&head) {
+            #[expect(clippy::disallowed_methods, reason = "the user named this file")]
+            let file = std::fs::File::open(path).map_err(unreadable)?;
+            match bundle::load(file) {
+                Ok(saved) => {
+                    let notes = saved
+                        .notes
+                        .into_iter()
+                        .chain(saved.evidence.conflicts().to_vec());
+                    self.problems
+                        .extend(notes.map(|note| format!("{}: {note}", path.display())));
+                    self.evidence.merge(saved.evidence);
+                    return Ok(());
+                }
+                // A compressed log starts like a compressed bundle.
+                Err(why) if head.starts_with(b"{") => {
+                    return Err(Error::Format {
+                        path: path.to_owned(),
+                        why,
+                    });
+                }
+                Err(_) => {}
+            }
+        }
+        self.add_tree(path, how);
+        Ok(())
+    }
+
+    /// Gathers from a tarball.
+    pub(super) fn add_tarball(
+        &mut self,
+        tarball: impl std::io::Read,
+        name: &str,
+        how: &How<'_>,
+    ) -> Result<(), Error> {
+        let (scratch, left_out) = bundle::unpack(tarball).map_err(|source| Error::Read {
+            path: name.into(),
+            source,
+        })?;
+        self.problems
+            .extend(left_out.into_iter().map(|why| format!("{name}: {why}")));
+        self.add_tree(&only_folder(scratch.path()), how);
+        self.scratch.push(scratch);
+        Ok(())
+    }
+
+    /// Gathers from the running node.
+    pub(super) fn add_live(&mut self, how: &How<'_>) {
+        self.add_logs(&[], how);
+    }
+
+    /// Gathers from a folder or a single file.
+    fn add_tree(&mut self, path: &Path, how: &How<'_>) {
+        let tree = Tree::of(path);
+        let nodes = self.add_manifests(&tree);
+        self.add_metrics(&tree, &nodes);
+        self.add_host(
+            &tree,
+            how,
+            Duration::ZERO,
+            nodes.first().map(String::as_str),
+        );
+        self.add_logs(&tree.logs, how);
+    }
+
+    /// Settings; gives the nodes' names in the order of their etcd members.
+    fn add_manifests(&mut self, tree: &Tree) -> Vec<String> {
+        let mut nodes = Vec::new();
+        for path in &tree.manifests {
+            // The engine looks for `manifests` below a root.
+            let root = if path.ends_with("manifests") {
+                path.parent()
+                    .map_or_else(|| path.clone(), Path::to_path_buf)
+            } else {
+                path.clone()
+            };
+            let model = manifest::read_bundle(&HostRoot::new(root));
+            let settings = manifest::collect(&model);
+            let etcds = settings
+                .of_key(&keys::SETTINGS)
+                .filter(|r| r.subject.name == "etcd");
+            nodes.extend(etcds.filter_map(|record| record.subject.node.clone()));
+            self.evidence.merge(settings);
+        }
+        nodes.sort();
+        nodes.dedup();
+        nodes
+    }
+
+    fn add_metrics(&mut self, tree: &Tree, nodes: &[String]) {
+        for path in &tree.metrics {
+            let mut loader = metrics::Loader::new(metrics::Limits::default());
+            if path.is_dir() {
+                metrics::read_folder(&HostRoot::new(path), &mut loader);
+            } else if let (Some(folder), Some(name)) = (path.parent(), path.file_name()) {
+                metrics::read_file(&HostRoot::new(folder), &name.to_string_lossy(), &mut loader);
+            }
+            let mut model = loader.finish();
+            model.map_nodes(|target| member_node(target.node.as_deref()?, nodes));
+            self.evidence.merge(metrics::collect(&model));
+        }
+    }
+
+    fn add_host(&mut self, tree: &Tree, how: &How<'_>, window: Duration, node: Option<&str>) {
+        for path in &tree.host {
+            for (name, root) in host::roots(&HostRoot::new(path)) {
+                let hints = host::Hints::default();
+                let model = host::read(&root, &hints, window, how.clock);
+                let node = name.as_deref().or(node).unwrap_or_default();
+                self.evidence.merge(host::collect(&model, node));
+            }
+        }
+    }
+
+    pub(super) fn add_logs(&mut self, paths: &[PathBuf], how: &How<'_>) {
+        let plan = logs::input::plan(paths, &HostRoot::live(), how.since);
+        let options = logs::scan::ScanOptions {
+            threads: how.threads,
+            since: how.since,
+            until: how.until,
+            now: Some(how.clock.now()),
+            ..logs::scan::ScanOptions::default()
+        };
+        let summary = logs::scan::scan(&plan, &options, how.stop);
+        for problem in summary.problems.iter().take(20) {
+            self.problems
+                .push(format!("{}: {}", problem.path, problem.why));
+        }
+        if summary.interrupted {
+            self.problems
+                .push("reading logs was interrupted: what was read by then counts".to_owned());
+        }
+        let source = match paths {
+            [] => "this node's logs".to_owned(),
+            paths => paths
+                .iter()
+                .map(|p| p.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        self.evidence.merge(logs::collect(&summary, &source));
+    }
+}
+
+/// `m0` of a recorded scrape is the first member.
+fn member_node(node: &str, nodes: &[String]) -> Option<String> {
+    let number: usize = node.strip_prefix('m')?.parse().ok()?;
+    nodes.get(number).cloned()
+}
+
+/// A tarball often holds one folder with everything inside.
+fn only_folder(path: &Path) -> PathBuf {
+    let root = HostRoot::new(path);
+    match root.list("/").as_deref() {
+        Ok([only]) if only.is_dir => path.join(&only.name),
+        _ => path.to_owned(),
+    }
+}

@@ -1,0 +1,452 @@
+//! `patch`: advice as files of a distribution, written under one folder and nowhere else.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+use crate::advise::Advice;
+use crate::catalog::releases::Version;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::patch::{EMITTERS, NodeManifests, PatchFile, PatchInput, PatchSet, emitter};
+use crate::render::{self, Paint};
+use crate::target::HostRoot;
+
+use super::common::{Format, Session};
+use super::diagnose;
+
+/// The kubelet starts whatever lies here.
+const STATIC_PODS: &str = "/etc/kubernetes/manifests";
+/// Most manifests of one node.
+const MAX_FILES: usize = 200;
+/// Most bytes of one manifest or configuration.
+const MAX_BYTES: u64 = 1 << 20;
+/// Most bytes of a report.
+const MAX_REPORT: u64 = 256 << 20;
+
+/// Arguments of `patch`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The distribution to write for
+    #[arg(long, value_name = "NAME", value_parser = target_names())]
+    pub target: String,
+    /// The folder to write into; nothing else is written
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// A saved report (JSON of `diagnose` or `advise`) whose advice to take
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Look at this bundle in place of the node, as `diagnose` does; its manifests are patched
+    #[arg(long, value_name = "PATH")]
+    pub bundle: Option<PathBuf>,
+    /// Limits to judge by: a profile's name, or a TOML file laid over the built-in ones
+    #[arg(long, value_name = "NAME|FILE", default_value = "base")]
+    pub profile: String,
+    /// The static pods as found: files, or one folder a node; by default /etc/kubernetes/manifests
+    #[arg(long, value_name = "DIR")]
+    pub manifests: Option<PathBuf>,
+    /// The distribution's configuration: ClusterConfiguration, or the ConfigMap that holds it
+    #[arg(long, value_name = "FILE")]
+    pub cluster_configuration: Option<PathBuf>,
+    /// The Kubernetes version, where the manifests do not tell
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub kubernetes_version: Option<Version>,
+    /// The etcd version, where the manifests do not tell
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub etcd_version: Option<Version>,
+    /// Write this advice only; candidates are written only when named
+    #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
+    pub advice: Vec<String>,
+}
+
+fn target_names() -> clap::builder::PossibleValuesParser {
+    let names: Vec<&'static str> = EMITTERS.iter().map(|emitter| emitter.name()).collect();
+    clap::builder::PossibleValuesParser::new(names)
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    Version::parse(text).ok_or_else(|| format!("`{text}` is not a version such as 1.31.2"))
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
+    refuse_static_pods(&args.out)?;
+    let advices = match &args.report {
+        Some(report) => read_report(report)?,
+        None => diagnosed(args, session)?,
+    };
+    write(args, &advices, session)
+}
+
+/// The advice of a run over the bundle, or over this node.
+fn diagnosed(args: &Args, session: &Session<'_>) -> Result<Vec<Advice>, Error> {
+    let profile = diagnose::profile(&args.profile)?;
+    let how = diagnose::Args {
+        bundle: args.bundle.iter().cloned().collect(),
+        demo: false,
+        profile: args.profile.clone(),
+        save: None,
+        since: None,
+        until: None,
+        threads: None,
+    };
+    let (gathered, input) = diagnose::gather(&how, session)?;
+    let report = diagnose::judge(
+        gathered.evidence,
+        gathered.problems,
+        input,
+        &profile,
+        session.clock.now(),
+    );
+    Ok(report.advice)
+}
+
+/// Emits, writes and tells.
+fn write(args: &Args, advices: &[Advice], session: &mut Session<'_>) -> Result<Exit, Error> {
+    for id in &args.advice {
+        if !advices.iter().any(|advice| advice.id == *id) {
+            let ids: Vec<&str> = advices.iter().map(|advice| advice.id.as_str()).collect();
+            return Err(Error::Usage(format!(
+                "there is no advice `{id}`; there is {}",
+                if ids.is_empty() {
+                    "none".to_owned()
+                } else {
+                    ids.join(", ")
+                }
+            )));
+        }
+    }
+    let out = refuse_static_pods(&args.out)?;
+    let cluster_configuration = match &args.cluster_configuration {
+        Some(path) => Some(read_text(path, MAX_BYTES)?),
+        None => None,
+    };
+    let input = PatchInput {
+        advices,
+        chosen: args.advice.clone(),
+        nodes: nodes(args, session)?,
+        cluster_configuration,
+        kubernetes: args.kubernetes_version,
+        etcd: args.etcd_version,
+    };
+    let emitter = emitter(&args.target)
+        .ok_or_else(|| Error::Usage(format!("there is no target `{}`", args.target)))?;
+    let set = emitter.emit(&input);
+    write_files(&out, &set.files)?;
+    tell(&out, &set, session)?;
+    Ok(Exit::Clean)
+}
+
+/// A report's advice: the `advice` of an object, or a bare list.
+fn read_report(path: &Path) -> Result<Vec<Advice>, Error> {
+    let text = read_text(path, MAX_REPORT)?;
+    let format = |why: String| Error::Format {
+        path: path.to_owned(),
+        why,
+    };
+    let mut value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|err| format(err.to_string()))?;
+    let list = match &mut value {
+        serde_json::Value::Object(map) => map.remove("advice"),
+        serde_json::Value::Array(_) => Some(value),
+        _ => None,
+    };
+    let list = list.ok_or_else(|| format("there is no `advice` in it".to_owned()))?;
+    serde_json::from_value(list).map_err(|err| format(format!("its advice: {err}")))
+}
+
+fn read_text(path: &Path, cap: u64) -> Result<String, Error> {
+    let (dir, name) = match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) => (dir, name),
+        _ => (Path::new("."), path.as_os_str()),
+    };
+    let dir = if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
+    };
+    let dir = fs::canonicalize(dir).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let bytes = HostRoot::new(dir)
+        .read(Path::new("/").join(name), cap)
+        .map_err(|missing| Error::Format {
+            path: path.to_owned(),
+            why: missing.to_string(),
+        })?;
+    String::from_utf8(bytes).map_err(|err| Error::Format {
+        path: path.to_owned(),
+        why: format!("not UTF-8 at byte {}", err.utf8_error().valid_up_to()),
+    })
+}
+
+/// Manifests by node: the files of a folder, and those of its sub-folders.
+fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error> {
+    let (root, dirs): (HostRoot, Vec<&str>) = match (&args.manifests, &args.bundle) {
+        (Some(manifests), _) => (HostRoot::new(existing(manifests)?), vec!["/"]),
+        (None, Some(bundle)) => (
+            HostRoot::new(existing(bundle)?),
+            vec!["/manifests", STATIC_PODS, "/host/etc/kubernetes/manifests"],
+        ),
+        (None, None) => (HostRoot::live(), vec![STATIC_PODS]),
+    };
+    let mut nodes = Vec::new();
+    for dir in dirs {
+        let Ok(entries) = root.list(dir) else {
+            continue;
+        };
+        let mut own = NodeManifests::default();
+        for entry in entries {
+            let path = Path::new(dir).join(&entry.name);
+            let name = entry.name.to_string_lossy().into_owned();
+            if entry.is_dir {
+                let mut node = NodeManifests {
+                    node: name,
+                    files: Vec::new(),
+                };
+                for inner in root.list(&path).unwrap_or_default() {
+                    if !inner.is_dir {
+                        read_into(
+                            &root,
+                            &path.join(&inner.name),
+                            &inner.name.to_string_lossy(),
+                            &mut node,
+                            session,
+                        );
+                    }
+                }
+                if !node.files.is_empty() {
+                    nodes.push(node);
+                }
+            } else {
+                read_into(&root, &path, &name, &mut own, session);
+            }
+        }
+        if !own.files.is_empty() {
+            nodes.push(own);
+        }
+        if !nodes.is_empty() {
+            break;
+        }
+    }
+    Ok(nodes)
+}
+
+fn existing(path: &Path) -> Result<PathBuf, Error> {
+    fs::canonicalize(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_into(
+    root: &HostRoot,
+    path: &Path,
+    name: &str,
+    node: &mut NodeManifests,
+    session: &Session<'_>,
+) {
+    let yaml = Path::new(name)
+        .extension()
+        .is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
+    if !yaml || node.files.len() >= MAX_FILES {
+        return;
+    }
+    match root.read(path, MAX_BYTES) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => node.files.push((name.to_owned(), text)),
+            Err(_) => session.note(&format!("{name} is not UTF-8 and was left out")),
+        },
+        Err(missing) => session.note(&format!("{name} was left out: {missing}")),
+    }
+}
+
+/// Refuses to write where the kubelet would start what is written.
+fn refuse_static_pods(out: &Path) -> Result<PathBuf, Error> {
+    // Resolve as much as exists, so that a symlink cannot hide the place.
+    let mut missing = Vec::new();
+    let mut at = if out.is_absolute() {
+        out.to_owned()
+    } else {
+        existing(Path::new("."))?.join(out)
+    };
+    if at.components().any(|part| part == Component::ParentDir) && !at.exists() {
+        return Err(Error::Usage(format!(
+            "`--out {}` has `..` in a path that does not exist yet",
+            out.display()
+        )));
+    }
+    let real = loop {
+        if let Ok(real) = fs::canonicalize(&at) {
+            break real;
+        }
+        match (at.file_name().map(ToOwned::to_owned), at.parent()) {
+            (Some(name), Some(parent)) => {
+                missing.push(name);
+                at = parent.to_owned();
+            }
+            _ => break at,
+        }
+    };
+    let full = missing
+        .iter()
+        .rev()
+        .fold(real, |path, name| path.join(name));
+    if is_static_pods(&full) {
+        return Err(Error::Usage(format!(
+            "refusing to write into `{}`: the kubelet starts every file under it",
+            full.display()
+        )));
+    }
+    Ok(full)
+}
+
+/// The folder itself or one below it, on this machine or in a tree that stands for one.
+fn is_static_pods(path: &Path) -> bool {
+    path.ancestors().any(|dir| {
+        dir.ends_with("etc/kubernetes/manifests")
+            || dir.ends_with("rancher/rke2/agent/pod-manifests")
+            || dir.ends_with("rancher/k3s/agent/pod-manifests")
+    })
+}
+
+/// Writes all files or none: everything is staged beside its place first, then moved.
+fn write_files(out: &Path, files: &[PatchFile]) -> Result<(), Error> {
+    let mut staged: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let result = stage(out, files, &mut staged);
+    if result.is_ok() {
+        for (temp, path) in &staged {
+            fs::rename(temp, path).map_err(|source| Error::Write {
+                path: path.clone(),
+                source,
+            })?;
+        }
+    } else {
+        for (temp, _) in &staged {
+            fs::remove_file(temp).ok();
+        }
+    }
+    result
+}
+
+fn stage(
+    out: &Path,
+    files: &[PatchFile],
+    staged: &mut Vec<(PathBuf, PathBuf)>,
+) -> Result<(), Error> {
+    for file in files {
+        let path = out.join(&file.path);
+        let fail = |source| Error::Write {
+            path: path.clone(),
+            source,
+        };
+        let dir = path.parent().unwrap_or(out);
+        fs::create_dir_all(dir).map_err(fail)?;
+        // A link inside the folder must not lead out of it.
+        let inside = fs::canonicalize(dir).map_err(fail)?;
+        let root = fs::canonicalize(out).map_err(fail)?;
+        if !inside.starts_with(&root) || is_static_pods(&inside) {
+            return Err(Error::Usage(format!(
+                "`{}` leads out of `{}`",
+                dir.display(),
+                out.display()
+            )));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temp = dir.join(format!(".{name}.{}.new", std::process::id()));
+        staged.push((temp.clone(), path.clone()));
+        let mut handle = fs::File::create(&temp).map_err(fail)?;
+        handle.write_all(file.content.as_bytes()).map_err(fail)?;
+        handle.sync_all().map_err(fail)?;
+    }
+    Ok(())
+}
+
+fn tell(out: &Path, set: &PatchSet, session: &mut Session<'_>) -> Result<(), Error> {
+    if session.format == Format::Json {
+        let files: Vec<_> = set
+            .files
+            .iter()
+            .map(|file| {
+                serde_json::json!({
+                    "path": file.path, "what": file.what, "advice": file.advice,
+                })
+            })
+            .collect();
+        let shown: Vec<_> = set
+            .shown
+            .iter()
+            .map(|shown| {
+                serde_json::json!({ "advice": shown.advice, "on": shown.on, "why": shown.why })
+            })
+            .collect();
+        return session.json(&serde_json::json!({
+            "out": out.display().to_string(),
+            "files": files,
+            "shown": shown,
+            "already": set.already,
+        }));
+    }
+    if set.files.is_empty() {
+        writeln!(session.out, "Nothing to write.")?;
+    } else {
+        writeln!(
+            session.out,
+            "Written under {}:",
+            render::safe(&out.display().to_string())
+        )?;
+        for file in &set.files {
+            writeln!(
+                session.out,
+                "  {:<44} {}",
+                render::safe(&file.path),
+                render::safe(&file.what)
+            )?;
+        }
+        let diffs: Vec<&PatchFile> = set
+            .files
+            .iter()
+            .filter(|f| f.path.starts_with("diffs/"))
+            .collect();
+        for file in diffs {
+            writeln!(session.out)?;
+            for line in file.content.lines() {
+                let line = render::safe(line);
+                let painted = match line.chars().next() {
+                    Some('+') => session.terminal.paint(Paint::Good, &line),
+                    Some('-') => session.terminal.paint(Paint::Bad, &line),
+                    _ => line,
+                };
+                writeln!(session.out, "{painted}")?;
+            }
+        }
+    }
+    for already in &set.already {
+        writeln!(session.out, "Already so: {}", render::safe(already))?;
+    }
+    if !set.shown.is_empty() {
+        writeln!(session.out, "\nNot written:")?;
+        for shown in &set.shown {
+            let id = if shown.advice.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", shown.advice)
+            };
+            let text = format!("- {id}{}: {}", shown.on, shown.why);
+            let width = usize::from(session.terminal.width);
+            writeln!(
+                session.out,
+                "{}",
+                render::wrap(&render::safe(&text), width, 2)
+            )?;
+        }
+    }
+    if !set.files.is_empty() {
+        writeln!(
+            session.out,
+            "\nNothing was applied. Next: read STEPS.md in there."
+        )?;
+    }
+    Ok(())
+}

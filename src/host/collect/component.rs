@@ -1,0 +1,205 @@
+//! Evidence about each etcd process: CPU limits and waits, I/O limits, its own settings.
+
+use crate::evidence::{Completeness, Row, keys};
+use crate::host::model::{HostModel, ProcessUse};
+use crate::host::process::EtcdProcess;
+
+use super::{Missing, Out, moment, pressure, subject, table, window};
+
+/// One etcd process.
+pub(super) fn collect(model: &HostModel, etcd: &EtcdProcess, out: &mut Out) {
+    let about = subject(model, etcd, &out.node);
+    let Some(used) = model.process_use.get(&etcd.pid) else {
+        return;
+    };
+    for delay in &used.run_delay {
+        let mut origin = Out::origin(&delay.source);
+        if !used.run_delay_of_all {
+            // The process's own file counts its first thread only.
+            origin = origin.with(Completeness::AtLeast);
+        }
+        out.num(&keys::RUN_DELAY, &about, delay.span, origin, delay.value);
+    }
+    if let Some(why) = &used.run_delay_missing {
+        let source = format!("proc/{}/schedstat", etcd.pid);
+        out.missing(&keys::RUN_DELAY, &about, &source, why);
+    }
+    for group in &used.throttling {
+        let mut origin = Out::origin(&group.source);
+        if group.lifetime {
+            origin = origin.with(Completeness::Estimate);
+        }
+        if let Some(share) = group.share {
+            out.num(
+                &keys::CGROUP_THROTTLED,
+                &about,
+                group.span,
+                origin.clone(),
+                share,
+            );
+        }
+        if let Some(time) = group.time {
+            out.num(
+                &keys::CGROUP_THROTTLED_TIME,
+                &about,
+                group.span,
+                origin,
+                time,
+            );
+        }
+    }
+    if let Some(why) = &used.throttling_missing {
+        let source = format!("proc/{}/cgroup", etcd.pid);
+        out.missing(&keys::CGROUP_THROTTLED, &about, &source, why);
+    }
+    let at = moment(model);
+    for group in &used.placement.cpu {
+        if let Some(Some(limit)) = group.limit {
+            out.num(
+                &keys::CGROUP_CPU_LIMIT,
+                &about,
+                at,
+                Out::origin(&group.folder),
+                limit,
+            );
+        }
+    }
+    if !used.throttling.is_empty() {
+        let rows = used
+            .throttling
+            .iter()
+            .map(|group| {
+                Row::new(group.folder.trim_start_matches('/'))
+                    .num("periods", group.periods as f64)
+                    .num("throttled", group.throttled as f64)
+            })
+            .fold(Vec::new(), |mut rows: Vec<Row>, row| {
+                match rows.iter_mut().find(|have| have.key == row.key) {
+                    Some(have) => {
+                        for column in ["periods", "throttled"] {
+                            let sum =
+                                have.get(column).unwrap_or(0.0) + row.get(column).unwrap_or(0.0);
+                            *have = have.clone().num(column, sum);
+                        }
+                    }
+                    None => rows.push(row),
+                }
+                rows
+            });
+        let sources: Vec<&str> = used.throttling.iter().map(|g| g.source.as_str()).collect();
+        let span = used.throttling.first().map_or(at, |group| group.span);
+        out.set.put(
+            &keys::CGROUP_PERIODS,
+            about.clone(),
+            window(span),
+            Out::origin(sources.first().copied().unwrap_or("")),
+            table(rows),
+        );
+    }
+    if !used.io_limits.is_empty() {
+        let mut rows: Vec<Row> = Vec::new();
+        for (device, kind, value) in &used.io_limits {
+            match rows.iter_mut().find(|row| row.key == *device) {
+                Some(row) => *row = row.clone().num(kind, *value),
+                None => rows.push(Row::new(device).num(kind, *value)),
+            }
+        }
+        let folder = used
+            .placement
+            .unified
+            .as_ref()
+            .or(used.placement.io.as_ref());
+        let source = folder.map_or("io.max", String::as_str);
+        out.set.put(
+            &keys::CGROUP_IO_LIMITS,
+            about.clone(),
+            window(at),
+            Out::origin(source),
+            table(rows),
+        );
+    }
+    for (kind, windows) in &used.pressure {
+        pressure(kind, windows, &about, out);
+    }
+    let rows = process_rows(etcd, used);
+    out.set.put(
+        &keys::PROCESS_FACTS,
+        about,
+        window(at),
+        Out::origin(&format!("proc/{}", etcd.pid)),
+        table(rows),
+    );
+}
+
+fn process_rows(etcd: &EtcdProcess, used: &ProcessUse) -> Vec<Row> {
+    let mut rows = vec![Row::new("pid").num("value", f64::from(etcd.pid))];
+    let mut text = |key: &str, value: &str| rows.push(Row::new(key).text("text", value));
+    if let Some(name) = &etcd.name {
+        text("name", name);
+    }
+    if let Some(dir) = &etcd.data_dir {
+        text("data-dir", dir);
+    }
+    if let Some(dir) = &etcd.wal_dir {
+        text("wal-dir", dir);
+    }
+    if let Some(ionice) = &etcd.ionice {
+        text("ionice", ionice);
+    }
+    if let Some(off) = etcd.unsafe_no_fsync {
+        text("unsafe-no-fsync", if off { "yes" } else { "no" });
+    }
+    if etcd.embedded {
+        text("embedded", "k3s");
+    }
+    let mut why = |key: &str, why: &Missing| {
+        rows.push(Row::new(key).text("missing", why.to_string()));
+    };
+    let mut numbers: Vec<(&str, f64)> = Vec::new();
+    let mut number = |key: &'static str, value: Result<f64, &Missing>| match value {
+        Ok(value) => numbers.push((key, value)),
+        Err(missing) => why(key, missing),
+    };
+    number("nofile", etcd.nofile.as_ref().map(|n| *n as f64));
+    number(
+        "oom-score-adj",
+        etcd.oom_score_adj.as_ref().map(|n| *n as f64),
+    );
+    number("swap-bytes", etcd.swapped.as_ref().map(|n| *n as f64));
+    number("rss-bytes", etcd.rss.as_ref().map(|n| *n as f64));
+    number("nice", etcd.stat.as_ref().map(|stat| stat.nice as f64));
+    number(
+        "threads",
+        etcd.stat.as_ref().map(|stat| stat.threads as f64),
+    );
+    number(
+        "rt-priority",
+        etcd.stat.as_ref().map(|stat| stat.rt_priority as f64),
+    );
+    if let Some(rate) = used.write_rate {
+        numbers.push(("write-bytes-per-sec", rate));
+    }
+    let memory = &used.memory;
+    for (key, value) in [
+        ("memory-limit-bytes", memory.limit),
+        ("memory-used-bytes", memory.used),
+        ("oom-kills", memory.oom_kills),
+    ] {
+        if let Some(value) = value {
+            numbers.push((key, value as f64));
+        }
+    }
+    rows.extend(
+        numbers
+            .into_iter()
+            .map(|(key, value)| Row::new(key).num("value", value)),
+    );
+    if let Ok(stat) = &etcd.stat {
+        rows.push(Row::new("policy").text("text", crate::host::process::policy_word(stat.policy)));
+        rows.push(Row::new("state").text("text", stat.state.to_string()));
+    }
+    if let Some(started) = etcd.started {
+        rows.push(Row::new("started").text("text", started.to_string()));
+    }
+    rows
+}

@@ -1,0 +1,524 @@
+//! Kernel messages that say a disk, a file system or the machine is broken.
+//!
+//! Sources, the first one that can be read: `/dev/kmsg`, recorded `dmesg` output, then the kernel's
+//! part of the system log. One source only, because they hold the same messages.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+
+use memchr::memmem;
+
+use crate::clock::Timestamp;
+use crate::target::HostRoot;
+
+use super::{Got, Missing};
+
+/// How much of the end of a log is read.
+const TAIL: u64 = 16 << 20;
+/// Longest example kept.
+const EXAMPLE: usize = 240;
+/// Messages older than this are counted apart: they are about another day.
+const RECENT_US: i64 = 24 * 3600 * 1_000_000;
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// A disk or file system failed.
+    Io,
+    /// Something else that slows or stops etcd.
+    Machine,
+}
+
+/// A kind of message: its name, its topic, and the parts that a line must all hold.
+const KINDS: &[(&str, Topic, &[&str])] = &[
+    ("ext4-error", Topic::Io, &["EXT4-fs error"]),
+    ("journal-aborted", Topic::Io, &["borted journal"]),
+    ("journal-aborted", Topic::Io, &["Aborting journal"]),
+    ("xfs-corruption", Topic::Io, &["XFS", "orruption"]),
+    ("xfs-shutdown", Topic::Io, &["XFS", "hutdown"]),
+    (
+        "xfs-shutdown",
+        Topic::Io,
+        &["XFS", "Shutting down filesystem"],
+    ),
+    ("xfs-shutdown", Topic::Io, &["XFS", "log I/O error"]),
+    ("btrfs-error", Topic::Io, &["BTRFS error"]),
+    ("btrfs-error", Topic::Io, &["BTRFS critical"]),
+    ("btrfs-error", Topic::Io, &["BTRFS: error"]),
+    (
+        "remounted-read-only",
+        Topic::Io,
+        &["emounting filesystem read-only"],
+    ),
+    ("remounted-read-only", Topic::Io, &["forced readonly"]),
+    ("buffer-io-error", Topic::Io, &["Buffer I/O error"]),
+    ("medium-error", Topic::Io, &["critical medium error"]),
+    ("io-error", Topic::Io, &["blk_update_request", "error"]),
+    ("io-error", Topic::Io, &["print_req_error"]),
+    ("io-error", Topic::Io, &["I/O error, dev "]),
+    ("io-error", Topic::Io, &["lost async page write"]),
+    ("nvme-timeout", Topic::Io, &["nvme", "timeout, "]),
+    ("nvme-reset", Topic::Io, &["nvme", "controller is down"]),
+    ("nvme-reset", Topic::Io, &["nvme", "resetting controller"]),
+    ("ata-error", Topic::Io, &["ata", "exception Emask"]),
+    ("ata-error", Topic::Io, &["ata", "hard resetting link"]),
+    ("scsi-error", Topic::Io, &["FAILED Result", "sd "]),
+    (
+        "scsi-error",
+        Topic::Io,
+        &["rejecting I/O to offline device"],
+    ),
+    ("raid-failure", Topic::Io, &["md/raid", "Disk failure"]),
+    (
+        "multipath-failure",
+        Topic::Io,
+        &["device-mapper: multipath", "Failing path"],
+    ),
+    (
+        "hung-task",
+        Topic::Io,
+        &["task etcd", "blocked for more than"],
+    ),
+    (
+        "hung-task",
+        Topic::Io,
+        &["task jbd2", "blocked for more than"],
+    ),
+    (
+        "hung-task",
+        Topic::Io,
+        &["task xfsaild", "blocked for more than"],
+    ),
+    (
+        "hung-task-other",
+        Topic::Machine,
+        &["blocked for more than", "seconds"],
+    ),
+    ("oom-kill", Topic::Machine, &["Out of memory", "Kill"]),
+    ("oom-kill", Topic::Machine, &["Memory cgroup out of memory"]),
+    ("soft-lockup", Topic::Machine, &["soft lockup"]),
+    ("clock-unstable", Topic::Machine, &["Marking TSC unstable"]),
+    (
+        "clock-unstable",
+        Topic::Machine,
+        &["clocksource", "unstable"],
+    ),
+    (
+        "cpu-thermal",
+        Topic::Machine,
+        &["temperature above threshold"],
+    ),
+];
+
+/// Parts of messages that look like faults and are none: drives without a medium, which every
+/// virtual machine seems to have, and requests that a device need not know.
+const HARMLESS: &[&str] = &[
+    "dev fd0",
+    "dev sr0",
+    "dev sr1",
+    "operation not supported error",
+];
+
+/// All messages of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// What they are about.
+    pub topic: Topic,
+    /// How many, of the last day or of unknown time.
+    pub count: u64,
+    /// How many older ones.
+    pub older: u64,
+    /// How many of `count` name one of etcd's devices.
+    pub on_etcd_disk: u64,
+    /// Time of the last one.
+    pub last: Option<Timestamp>,
+    /// The last one.
+    pub example: String,
+}
+
+/// What a kernel log says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelLog {
+    /// The file.
+    pub source: String,
+    /// Lines looked at.
+    pub lines: u64,
+    /// Kinds by name.
+    pub kinds: BTreeMap<&'static str, Kind>,
+}
+
+/// How a source's lines are to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Only kernel messages, as `dmesg` prints them or as `/dev/kmsg` gives them.
+    Kernel,
+    /// A system log: only lines of the kernel count.
+    Syslog,
+}
+
+const FILES: &[(&str, Form)] = &[
+    ("/kmsg", Form::Kernel),
+    ("/dmesg", Form::Kernel),
+    ("/dmesg.txt", Form::Kernel),
+    ("/dmesg.log", Form::Kernel),
+    ("/var/log/dmesg.log", Form::Kernel),
+    ("/journal-kernel.log", Form::Kernel),
+    ("/journalctl-k.log", Form::Kernel),
+    ("/var/log/kern.log", Form::Syslog),
+    ("/var/log/messages", Form::Syslog),
+    ("/var/log/syslog", Form::Syslog),
+    // Written at boot only, so it is the last resort.
+    ("/var/log/dmesg", Form::Kernel),
+];
+
+/// Reads the kernel log of a tree. `disks` are the names of the devices under etcd.
+pub(super) fn read(
+    root: &HostRoot,
+    live: bool,
+    boot: Option<Timestamp>,
+    now: Option<Timestamp>,
+    disks: &[String],
+) -> Got<KernelLog> {
+    let mut why = None;
+    if live {
+        match read_kmsg(root) {
+            Ok(bytes) => return Ok(parse("/dev/kmsg", &bytes, Form::Kernel, boot, now, disks)),
+            Err(missing) => why = Some(missing),
+        }
+    }
+    for (path, form) in FILES {
+        match tail(root, path) {
+            Ok(bytes) => return Ok(parse(path, &bytes, *form, boot, now, disks)),
+            Err(Missing::NotPresent { .. }) => {}
+            Err(missing) => {
+                why.get_or_insert(missing);
+            }
+        }
+    }
+    Err(why.unwrap_or(Missing::NotPresent {
+        source: "a kernel log".to_owned(),
+    }))
+}
+
+/// Every record of the kernel's ring buffer, a line each. Reading takes nothing away from others.
+fn read_kmsg(root: &HostRoot) -> Got<Vec<u8>> {
+    const SOURCE: &str = "/dev/kmsg";
+    let unreadable = |why: String| Missing::Unreadable {
+        source: SOURCE.to_owned(),
+        line: None,
+        why,
+    };
+    // Opening and reading need different rights (dmesg_restrict), and a pipe under this name
+    // would block: only the device will do.
+    let mut file = root.open(SOURCE)?;
+    let is_device = file
+        .metadata()
+        .is_ok_and(|meta| std::os::unix::fs::FileTypeExt::is_char_device(&meta.file_type()));
+    if !is_device {
+        return Err(unreadable("not a device".to_owned()));
+    }
+    rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::NONBLOCK)
+        .map_err(|err| unreadable(err.to_string()))?;
+    let mut all = Vec::new();
+    // kernel/printk: a record is at most 1 KiB of text and its header.
+    let mut record = [0u8; 8192];
+    while (all.len() as u64) < TAIL {
+        match file.read(&mut record) {
+            Ok(0) => break,
+            Ok(n) => all.extend_from_slice(record.get(..n).unwrap_or_default()),
+            Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => break,
+            // The record was overwritten meanwhile; the next read goes on after it.
+            Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => {}
+            Err(err) if err.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(err) if err.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(Missing::Denied {
+                    source: SOURCE.to_owned(),
+                });
+            }
+            Err(err) => return Err(unreadable(err.to_string())),
+        }
+    }
+    Ok(all)
+}
+
+fn tail(root: &HostRoot, path: &str) -> Got<Vec<u8>> {
+    let mut file = root.open(path)?;
+    let meta = file.metadata();
+    let is_file = meta.as_ref().is_ok_and(std::fs::Metadata::is_file);
+    let len = meta.map_or(0, |meta| meta.len());
+    let read = |file: &mut std::fs::File| {
+        file.seek(SeekFrom::Start(len.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    let unreadable = |why: String| Missing::Unreadable {
+        source: path.to_owned(),
+        line: None,
+        why,
+    };
+    if !is_file {
+        return Err(unreadable("not a file".to_owned()));
+    }
+    read(&mut file).map_err(|err| unreadable(err.to_string()))
+}
+
+/// Sorts the lines of a kernel log into kinds.
+pub fn parse(
+    source: &str,
+    bytes: &[u8],
+    form: Form,
+    boot: Option<Timestamp>,
+    now: Option<Timestamp>,
+    disks: &[String],
+) -> KernelLog {
+    let mut log = KernelLog {
+        source: source.to_owned(),
+        ..KernelLog::default()
+    };
+    for line in bytes.split(|b| *b == b'\n') {
+        if line.is_empty() {
+            continue;
+        }
+        log.lines += 1;
+        let has = |part: &str| memmem::find(line, part.as_bytes()).is_some();
+        if form == Form::Syslog && !has("kernel:") && !has("\"kernel\"") {
+            continue;
+        }
+        if HARMLESS.iter().any(|part| has(part)) {
+            continue;
+        }
+        let found = KINDS
+            .iter()
+            .find(|(_, _, parts)| parts.iter().all(|part| has(part)));
+        let Some((name, topic, _)) = found else {
+            continue;
+        };
+        let at = time(line, boot, now);
+        let is_old = at
+            .zip(now)
+            .is_some_and(|(at, now)| now.since_us(at) > RECENT_US);
+        let kind = log.kinds.entry(name).or_insert(Kind {
+            topic: *topic,
+            count: 0,
+            older: 0,
+            on_etcd_disk: 0,
+            last: None,
+            example: String::new(),
+        });
+        if is_old {
+            kind.older += 1;
+        } else {
+            kind.count += 1;
+            kind.on_etcd_disk += u64::from(disks.iter().any(|disk| names(line, disk)));
+        }
+        if kind.last <= at {
+            kind.last = at;
+            kind.example = String::from_utf8_lossy(line)
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(EXAMPLE)
+                .collect();
+        }
+    }
+    log
+}
+
+/// Whether a line names a device, as a whole word: `sda` or `sda1`, not `sdaa`.
+fn names(line: &[u8], disk: &str) -> bool {
+    memmem::find_iter(line, disk.as_bytes()).any(|at| {
+        let before = at.checked_sub(1).and_then(|at| line.get(at));
+        let rest = line.get(at + disk.len()..).unwrap_or_default();
+        // A partition of the disk is the disk; `sda10` of `sda`, `nvme0n1p2` of `nvme0n1`.
+        let digits = rest.strip_prefix(b"p").unwrap_or(rest);
+        let after = digits.iter().find(|b| !b.is_ascii_digit());
+        let ends_in_digit = disk.ends_with(|c: char| c.is_ascii_digit());
+        let joined = ends_in_digit && rest.first().is_some_and(u8::is_ascii_digit);
+        !before.is_some_and(u8::is_ascii_alphanumeric)
+            && !after.is_some_and(u8::is_ascii_alphanumeric)
+            && !joined
+    })
+}
+
+/// When a line was written, as far as its form tells.
+fn time(line: &[u8], boot: Option<Timestamp>, now: Option<Timestamp>) -> Option<Timestamp> {
+    let head = String::from_utf8_lossy(line.get(..96.min(line.len()))?).into_owned();
+    // `/dev/kmsg`: `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;text`.
+    if let Some((header, _)) = head.split_once(';')
+        && let [_, _, us, ..] = header.split(',').collect::<Vec<_>>().as_slice()
+        && let Ok(us) = us.parse::<i64>()
+    {
+        return Some(boot?.add_us(us));
+    }
+    if let Some((_, rest)) = head.split_once('[')
+        && head.starts_with(['[', '<'])
+        && let Some((stamp, _)) = rest.split_once(']')
+    {
+        // Seconds since boot, or the date of `dmesg -T`.
+        if let Ok(secs) = stamp.trim().parse::<f64>() {
+            #[expect(clippy::cast_possible_truncation, reason = "`as` saturates")]
+            return Some(boot?.add_us((secs * 1e6) as i64));
+        }
+        let date = jiff::civil::DateTime::strptime("%a %b %d %H:%M:%S %Y", stamp.trim()).ok()?;
+        return Timestamp::parse(&date.to_string());
+    }
+    let first = head.split_ascii_whitespace().next()?;
+    if let Some(at) = Timestamp::parse(first).filter(|_| first.contains('T')) {
+        return Some(at);
+    }
+    // `Nov 21 20:38:05 host kernel: …`, without a year: the last such day before now.
+    let now = now?;
+    let stamp: Vec<&str> = head.split_ascii_whitespace().take(3).collect();
+    let year: i32 = now.to_string().get(..4)?.parse().ok()?;
+    [year, year - 1].into_iter().find_map(|year| {
+        let text = format!("{year} {}", stamp.join(" "));
+        let date = jiff::civil::DateTime::strptime("%Y %b %d %H:%M:%S", text).ok()?;
+        let at = Timestamp::parse(&date.to_string())?;
+        // The log may be in another time zone.
+        (at.since_us(now) < RECENT_US).then_some(at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DMESG: &[u8] = b"\
+[    1.445235] EXT4-fs (vda): mounted filesystem r/w without journal.
+[  100.000000] blk_update_request: I/O error, dev sdb, sector 1234 op 0x1:(WRITE) flags 0x800
+[  100.100000] Buffer I/O error on dev sdb1, logical block 5, lost async page write
+[  100.200000] EXT4-fs error (device sdb1): ext4_journal_check_start:83: comm etcd: Detected aborted journal
+[  100.300000] EXT4-fs (sdb1): Remounting filesystem read-only
+[  200.000000] nvme nvme1: I/O 12 QID 3 timeout, aborting
+[  300.000000] INFO: task etcd:1234 blocked for more than 120 seconds.
+[  301.000000] Memory cgroup out of memory: Killed process 77 (etcd) total-vm:1kB
+";
+
+    fn at(text: &str) -> Option<Timestamp> {
+        Timestamp::parse(text)
+    }
+
+    #[test]
+    fn messages_by_kind_and_disk() {
+        let boot = at("2026-11-21T10:00:00Z");
+        let now = at("2026-11-21T12:00:00Z");
+        let log = parse("dmesg", DMESG, Form::Kernel, boot, now, &["sdb".to_owned()]);
+        let kinds: Vec<_> = log
+            .kinds
+            .iter()
+            .map(|(name, kind)| (*name, kind.count, kind.on_etcd_disk))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ("buffer-io-error", 1, 1),
+                ("ext4-error", 1, 1),
+                ("hung-task", 1, 0),
+                ("io-error", 1, 1),
+                ("nvme-timeout", 1, 0),
+                ("oom-kill", 1, 0),
+                ("remounted-read-only", 1, 1),
+            ]
+        );
+        assert_eq!(log.lines, 8);
+        assert_eq!(log.kinds["oom-kill"].topic, Topic::Machine);
+        assert_eq!(log.kinds["io-error"].last, at("2026-11-21T10:01:40Z"));
+        // Days later the same messages are history.
+        let later = parse(
+            "dmesg",
+            DMESG,
+            Form::Kernel,
+            boot,
+            at("2026-12-01T00:00:00Z"),
+            &[],
+        );
+        assert_eq!(later.kinds["io-error"].count, 0);
+        assert_eq!(later.kinds["io-error"].older, 1);
+        // Without a clock they count: better told twice than not at all.
+        let unknown = parse("dmesg", DMESG, Form::Kernel, None, now, &[]);
+        assert_eq!(unknown.kinds["io-error"].count, 1);
+    }
+
+    #[test]
+    fn times_of_all_forms() {
+        let boot = at("2026-11-21T10:00:00Z");
+        let now = at("2026-11-21T12:00:00Z");
+        let expected = at("2026-11-21T10:01:40Z");
+        for line in [
+            "[  100.000000] x",
+            "3,1234,100000000,-;x",
+            "[Sat Nov 21 10:01:40 2026] x",
+            "2026-11-21T10:01:40.000+00:00 host kernel: x",
+            "2026-11-21T10:01:40+0000 host kernel: x",
+            "Nov 21 10:01:40 host kernel: x",
+        ] {
+            assert_eq!(time(line.as_bytes(), boot, now), expected, "{line}");
+        }
+        assert_eq!(
+            time(
+                b"Dec 31 23:59:59 host kernel: x",
+                boot,
+                at("2026-01-01T00:00:30Z")
+            ),
+            at("2025-12-31T23:59:59Z")
+        );
+        assert_eq!(time(b"nothing", boot, now), None);
+    }
+
+    #[test]
+    fn other_programs_may_say_what_they_like() {
+        let text = b"Nov 21 10:01:40 n1 app[1]: Buffer I/O error on dev sdb\nNov 21 10:01:41 n1 kernel: [1.0] Buffer I/O error on dev sdb, logical block 1\n";
+        let log = parse(
+            "syslog",
+            text,
+            Form::Syslog,
+            None,
+            at("2026-11-21T12:00:00Z"),
+            &[],
+        );
+        assert_eq!(log.kinds["buffer-io-error"].count, 1);
+    }
+
+    #[test]
+    fn what_every_boot_says_is_no_fault() {
+        let text = b"\
+[    1.0] nvme nvme0: Shutdown timeout set to 10 seconds
+[    2.0] blk_update_request: I/O error, dev fd0, sector 0
+[    3.0] Buffer I/O error on dev sr0, logical block 0
+[    4.0] blk_update_request: operation not supported error, dev loop0, sector 8 op 0x9:(WRITE_ZEROES)
+[    5.0] BTRFS info (device sdb): bdev /dev/sdb errs: wr 0, rd 0
+[    6.0] XFS (sda1): Ending clean mount
+[    7.0] INFO: task backup:9 blocked for more than 120 seconds.
+";
+        let log = parse("dmesg", text, Form::Kernel, None, None, &[]);
+        let kinds: Vec<_> = log.kinds.keys().copied().collect();
+        assert_eq!(kinds, ["hung-task-other"]);
+        assert_eq!(log.kinds["hung-task-other"].topic, Topic::Machine);
+    }
+
+    #[test]
+    fn devices_are_whole_words() {
+        for (line, disk, is) in [
+            ("dev sda, sector", "sda", true),
+            ("(device sda10):", "sda", true),
+            ("dev sdaa, sector", "sda", false),
+            ("dev nvme0n1, sector", "nvme0n1", true),
+            ("dev nvme0n1p3, sector", "nvme0n1", true),
+            ("dev nvme0n12, sector", "nvme0n1", false),
+            ("xsda ", "sda", false),
+        ] {
+            assert_eq!(names(line.as_bytes(), disk), is, "{line}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_line_is_counted(bytes: Vec<u8>, cut in 0..DMESG.len()) {
+            for bytes in [&bytes[..], &DMESG[..cut]] {
+                let lines = bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).count() as u64;
+                let log = parse("x", bytes, Form::Kernel, Some(Timestamp(0)), Some(Timestamp(1)), &["sda".to_owned()]);
+                proptest::prop_assert_eq!(log.lines, lines);
+            }
+        }
+    }
+}

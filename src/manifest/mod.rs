@@ -1,0 +1,37 @@
+//! Readers of every place where settings live → effective settings.
+//!
+//! Bytes become [`Instance`]s (one run of a program as one source describes it, every setting with
+//! its file and line), instances become [`Unit`]s (what is in force, and what only the manifest
+//! says), and [`collect`] turns those into evidence. Secrets are masked while reading.
+
+mod argv;
+mod collect;
+mod component_config;
+mod distribution;
+mod effective;
+mod gather;
+mod host;
+mod kubeadm;
+mod model;
+mod pods;
+mod process;
+mod rancher;
+mod read;
+mod secret;
+mod settled;
+mod systemd;
+mod talos;
+mod text;
+mod yaml;
+
+pub use collect::collect;
+pub use distribution::{Datastore, DatastoreKind, Distribution, Distro, datastore, distribution};
+pub use effective::{Effective, Provenance, Settled, settle, settle_as};
+pub use gather::ManifestModel;
+pub use host::read_host;
+pub use model::{
+    Fault, Given, Instance, Means, Place, Probe, Resources, SourceKind, VersionSeen, Weight,
+};
+pub use read::read_bundle;
+pub use settled::{Defined, Unit, settle_all};
+pub use text::{effective_of_text, model_of_text};

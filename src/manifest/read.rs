@@ -1,0 +1,146 @@
+//! Walks a bundle's `manifests/` tree or a host's own folders.
+
+use super::gather::{File, ManifestModel};
+use super::model::{Fault, Place, Weight};
+use super::{host, process};
+use crate::target::HostRoot;
+
+/// Files of settings are small; a larger one is something else.
+const MAX_FILE: u64 = 8 << 20;
+/// Files of one tree; what is over that is said.
+const MAX_FILES: usize = 5_000;
+/// Depth of a tree.
+const MAX_DEPTH: usize = 12;
+
+/// Names of folders below `manifests/` that are no nodes.
+const NO_NODES: &[&str] = &[
+    "agent",
+    "config",
+    "configs",
+    "conf",
+    "deployments",
+    "etc",
+    "etcd",
+    "home",
+    "host",
+    "k3s",
+    "kube-system",
+    "kubelet",
+    "kubernetes",
+    "lib",
+    "manifests",
+    "opt",
+    "patches",
+    "pod-manifests",
+    "pods",
+    "rancher",
+    "rke2",
+    "root",
+    "run",
+    "server",
+    "static",
+    "static-pods",
+    "system",
+    "systemd",
+    "usr",
+    "var",
+];
+
+/// Reads a bundle: `manifests/` with any file names, `manifests/NODE/…` for several nodes, and the
+/// command lines under `host/proc`.
+pub fn read_bundle(root: &HostRoot) -> ManifestModel {
+    let mut model = ManifestModel::default();
+    if root.exists("/manifests") {
+        walk(root, "/manifests", &mut model);
+    } else {
+        model.unread.push("no manifests".to_owned());
+    }
+    for proc in ["/host/proc", "/proc"] {
+        if root.exists(proc) {
+            process::read(root, proc, &mut model);
+        }
+    }
+    if root.exists("/host/etc") || root.exists("/host/var") {
+        host::read_tree(root, "/host", &mut model);
+    }
+    host::finish(root, "/host", &mut model);
+    model
+}
+
+fn walk(root: &HostRoot, top: &str, model: &mut ManifestModel) {
+    let mut todo = vec![(top.to_owned(), None::<String>, 0usize)];
+    while let Some((dir, node, depth)) = todo.pop() {
+        let entries = match root.list(&dir) {
+            Ok(entries) => entries,
+            Err(missing) => {
+                model.unread.push(missing.to_string());
+                continue;
+            }
+        };
+        let mut folders = Vec::new();
+        for entry in entries {
+            let Some(name) = entry.name.to_str() else {
+                model
+                    .unread
+                    .push(format!("{dir}: a file name that is not UTF-8"));
+                continue;
+            };
+            let path = format!("{dir}/{name}");
+            if entry.is_dir {
+                if depth < MAX_DEPTH {
+                    let is_node = depth == 0
+                        && node.is_none()
+                        && !NO_NODES.contains(&name)
+                        && !name.ends_with(".d");
+                    let node = node.clone().or_else(|| is_node.then(|| name.to_owned()));
+                    folders.push((path, node, depth + 1));
+                }
+            } else if model.files >= MAX_FILES {
+                model
+                    .unread
+                    .push(format!("{top}: only the first {MAX_FILES} files were read"));
+                return;
+            } else {
+                read_file(root, &path, node.as_deref(), model);
+            }
+        }
+        // The stack turns them round again.
+        todo.extend(folders.into_iter().rev());
+    }
+}
+
+/// Reads one file and adds what it holds.
+pub(super) fn read_file(
+    root: &HostRoot,
+    path: &str,
+    node: Option<&str>,
+    model: &mut ManifestModel,
+) {
+    let shown = path.trim_start_matches('/');
+    let bytes = match root.read(path, MAX_FILE) {
+        Ok(bytes) => bytes,
+        Err(missing) => {
+            model.unread.push(missing.to_string());
+            return;
+        }
+    };
+    model.files += 1;
+    if bytes.contains(&0) {
+        model.fault(
+            node,
+            Fault::new(
+                "unreadable",
+                Weight::Note,
+                Place::new(shown, 0),
+                "is a binary file, not settings",
+            ),
+        );
+        return;
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    model.add_file(File {
+        name: shown,
+        node,
+        text: &text,
+    });
+}

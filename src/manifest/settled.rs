@@ -1,0 +1,270 @@
+//! Instances that describe one and the same program on one node are joined: the running process
+//! says what is in force, its manifest what will be after the next restart.
+
+use std::collections::BTreeMap;
+
+use super::effective::{Effective, Provenance, Settled, settle_as};
+use super::gather::ManifestModel;
+use super::model::{Fault, Instance, Means, Place, SourceKind, Weight};
+use crate::catalog::releases::Version;
+use crate::catalog::settings::{
+    self, Component, Kind, parse_bool, parse_duration_setting, parse_float, parse_list,
+};
+
+/// What a definition says about a setting that runs with another value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Defined {
+    /// The value there.
+    pub value: Option<String>,
+    /// Where.
+    pub place: Place,
+}
+
+/// One program on one node, from all sources that describe it.
+#[derive(Clone, Debug)]
+pub struct Unit<'a> {
+    /// Its name.
+    pub name: String,
+    /// Its node.
+    pub node: Option<String>,
+    /// Its sources, the one in force first.
+    pub instances: Vec<&'a Instance>,
+    /// What is in force.
+    pub settled: Settled,
+    /// Settings that the definition gives another value.
+    pub defined: BTreeMap<String, Defined>,
+}
+
+impl Unit<'_> {
+    /// The source that is in force.
+    pub fn main(&self) -> &Instance {
+        // Units are made from at least one instance.
+        self.instances
+            .first()
+            .copied()
+            .unwrap_or_else(|| unreachable!("a unit has a source"))
+    }
+
+    /// The manifest or unit that defines the program, or the process when there is none.
+    pub fn definition(&self) -> &Instance {
+        self.instances
+            .iter()
+            .copied()
+            .find(|instance| instance.source != SourceKind::Process)
+            .unwrap_or_else(|| self.main())
+    }
+
+    /// The newest knowledge of its version.
+    pub fn version(&self) -> Option<Version> {
+        self.instances
+            .iter()
+            .find_map(|instance| instance.version())
+    }
+}
+
+fn rank(source: SourceKind) -> u8 {
+    match source {
+        SourceKind::Process => 0,
+        SourceKind::StaticPod => 1,
+        SourceKind::Systemd => 2,
+        SourceKind::Workload => 3,
+        SourceKind::Config => 4,
+    }
+}
+
+/// Joins the instances of a model and works out what is in force for each program.
+pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
+    let mut groups: BTreeMap<(&str, Option<&str>), Vec<&Instance>> = BTreeMap::new();
+    // A cluster-wide configuration speaks of every node's instance, and is none itself.
+    let (shared, own): (Vec<&Instance>, Vec<&Instance>) =
+        model.instances.iter().partition(|instance| {
+            instance.source == SourceKind::Config
+                && instance.node.is_none()
+                && model
+                    .instances
+                    .iter()
+                    .any(|other| other.name == instance.name && other.node.is_some())
+        });
+    for instance in own {
+        groups
+            .entry((instance.name.as_str(), instance.node.as_deref()))
+            .or_default()
+            .push(instance);
+    }
+    let mut units = Vec::new();
+    for ((name, node), mut instances) in groups {
+        instances.extend(
+            shared
+                .iter()
+                .copied()
+                .filter(|instance| instance.name == name),
+        );
+        // A component's own file outranks what was only meant to be added by an installer.
+        instances.sort_by_key(|instance| (rank(instance.source), instance.partial));
+        let version = instances.iter().find_map(|instance| instance.version());
+        let Some(main) = instances.first() else {
+            continue;
+        };
+        let mut settled = settle_as(main, version);
+        let mut defined = BTreeMap::new();
+        let definition = instances
+            .iter()
+            .position(|instance| instance.source == SourceKind::StaticPod);
+        for (index, other) in instances.iter().enumerate().skip(1) {
+            // A second manifest of the same pod is a stray copy, and reported as one.
+            if other.source == SourceKind::StaticPod && Some(index) != definition {
+                continue;
+            }
+            compare(main, other, version, &mut settled, &mut defined);
+        }
+        units.push(Unit {
+            name: name.to_owned(),
+            node: node.map(str::to_owned),
+            instances,
+            settled,
+            defined,
+        });
+    }
+    units
+}
+
+/// Notes settings that two sources of one program give different values.
+fn compare(
+    main: &Instance,
+    other: &Instance,
+    version: Option<Version>,
+    settled: &mut Settled,
+    defined: &mut BTreeMap<String, Defined>,
+) {
+    let theirs = settle_as(other, version);
+    // A value that the manifest gives too is shown at its line there, where it can be changed.
+    if main.source == SourceKind::Process && other.source != SourceKind::Config {
+        for own in settled.settings.values_mut() {
+            if let Some(there) = theirs.settings.get(&own.name)
+                && there.place.is_some()
+                && own
+                    .place
+                    .as_ref()
+                    .is_some_and(|place| place.file == main.place.file || place.line == 0)
+                && same(main.component, &own.name, own, there)
+            {
+                own.place.clone_from(&there.place);
+            }
+        }
+    }
+    let explicit = |effective: &&Effective| matches!(effective.from, Provenance::Given(_));
+    let mut differ: Vec<(&str, Option<&Effective>, Option<&Effective>)> = Vec::new();
+    for effective in theirs.settings.values().filter(explicit) {
+        let own = settled.settings.get(&effective.name);
+        if own.is_none_or(|own| !same(main.component, &effective.name, own, effective)) {
+            differ.push((&effective.name, own, Some(effective)));
+        }
+    }
+    // A configuration that says nothing of a setting leaves it to the installer.
+    if other.source != SourceKind::Config {
+        for own in settled.settings.values().filter(explicit) {
+            let there = theirs.settings.get(&own.name);
+            let by_env = own.from == Provenance::Given(Means::Env);
+            if there.is_none_or(|there| {
+                !explicit(&there) && !same(main.component, &own.name, own, there)
+            }) && !by_env
+            {
+                differ.push((&own.name, Some(own), there));
+            }
+        }
+    }
+    let mut faults = Vec::new();
+    for (name, own, there) in differ {
+        let shown = |effective: Option<&Effective>| match effective {
+            Some(effective) => match (&effective.value, effective.from) {
+                (Some(value), Provenance::Given(_)) => format!("`{value}`"),
+                (Some(value), _) => format!("its default `{value}`"),
+                (None, _) => "its default".to_owned(),
+            },
+            None => "nothing".to_owned(),
+        };
+        let place = there
+            .and_then(|there| there.place.clone())
+            .unwrap_or_else(|| other.place.clone());
+        let (kind, text) = match (main.source, other.source) {
+            (SourceKind::Process, _) => (
+                "not-applied",
+                format!(
+                    "{name}: the running process has {}, {} says {}: a restart is pending, or it was started otherwise",
+                    shown(own),
+                    other.place.file,
+                    shown(there)
+                ),
+            ),
+            (_, SourceKind::Config) => (
+                "drift",
+                format!(
+                    "{name}: {} has {}, {} says {}: the next upgrade or restart writes the latter",
+                    main.place.file,
+                    shown(own),
+                    other.place.file,
+                    shown(there)
+                ),
+            ),
+            _ => (
+                "two-definitions",
+                format!(
+                    "{name}: {} has {}, {} says {}",
+                    main.place.file,
+                    shown(own),
+                    other.place.file,
+                    shown(there)
+                ),
+            ),
+        };
+        faults.push(Fault::new(kind, Weight::Warn, place.clone(), text).about(name));
+        defined.entry(name.to_owned()).or_insert_with(|| Defined {
+            value: there.and_then(|there| there.value.clone()),
+            place,
+        });
+    }
+    settled.faults.append(&mut faults);
+    // Faults of the definition count too: the next start meets them.
+    for fault in theirs.faults {
+        let known = settled
+            .faults
+            .iter()
+            .any(|have| have.kind == fault.kind && have.setting == fault.setting);
+        if !known {
+            settled.faults.push(fault);
+        }
+    }
+}
+
+/// Whether two values of a setting mean the same (`1m0s` and `60s`, `true` and `1`).
+fn same(component: Option<Component>, name: &str, a: &Effective, b: &Effective) -> bool {
+    let (Some(x), Some(y)) = (a.value.as_deref(), b.value.as_deref()) else {
+        return a.value.as_deref().unwrap_or("") == b.value.as_deref().unwrap_or("");
+    };
+    if x == y {
+        return true;
+    }
+    let kind = component
+        .and_then(|component| settings::setting(component, name))
+        .map(|found| found.setting.kind);
+    match kind {
+        Some(Kind::Bool) => parse_bool(x).is_some() && parse_bool(x) == parse_bool(y),
+        Some(Kind::Duration | Kind::Millis | Kind::Secs) => {
+            let (x, y) = (
+                parse_duration_setting(x, 1.0),
+                parse_duration_setting(y, 1.0),
+            );
+            x.is_some() && x == y
+        }
+        Some(Kind::Int | Kind::Bytes | Kind::Float) => {
+            parse_float(x).is_some() && parse_float(x) == parse_float(y)
+        }
+        Some(Kind::List | Kind::Gates) => {
+            let (mut x, mut y) = (parse_list(x), parse_list(y));
+            x.sort_unstable();
+            y.sort_unstable();
+            x == y
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,598 @@
+//! YAML and JSON documents with the line of every scalar.
+//!
+//! The values come from `yaml_serde`; it keeps no positions, so a second pass finds each scalar
+//! again in the text, walking both in the same order. Where that fails (escapes, anchors used
+//! elsewhere) the line is the nearest one known before it. Duplicated keys are kept, as the
+//! kubelet reads them: the last one wins, and the earlier one is reported.
+
+use std::fmt;
+
+use serde::de::{
+    Deserialize, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+/// Documents read from one file; more are counted as skipped.
+const MAX_DOCUMENTS: usize = 1000;
+/// Nodes of one document; a larger one is refused. A node's own files are far smaller.
+const MAX_NODES: usize = 400_000;
+
+/// How far ahead a scalar is looked for; farther by what was passed over.
+const WINDOW: usize = 64 << 10;
+
+/// A value with the line where its text starts (from 1; 0 when unknown).
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) line: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Null,
+    /// A scalar that is no string: `true`, `10`, `1.5`.
+    Plain(String),
+    /// A string.
+    Text(String),
+    Seq(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+/// Something wrong with a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) line: u32,
+    pub(super) column: Option<u32>,
+    pub(super) why: String,
+    /// Whether the document was given up.
+    pub(super) fatal: bool,
+}
+
+/// The documents of a text, each with what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    pub(super) documents: Vec<Node>,
+    pub(super) troubles: Vec<Trouble>,
+}
+
+impl Node {
+    fn new(value: Value) -> Self {
+        Node { value, line: 0 }
+    }
+
+    /// A member of a mapping; the last one when the key is there twice. Keys of merged anchors
+    /// (`<<: *base`) count when the mapping has none of its own.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        let own = entries.iter().rev().find(|(k, _)| k.text() == Some(key));
+        own.map(|(_, value)| value).or_else(|| {
+            entries
+                .iter()
+                .filter(|(k, _)| k.text() == Some("<<"))
+                .find_map(|(_, merged)| match &merged.value {
+                    Value::Seq(items) => items.iter().find_map(|item| item.get(key)),
+                    _ => merged.get(key),
+                })
+        })
+    }
+
+    /// A member of nested mappings.
+    pub(super) fn at(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// The text of a scalar, a number or boolean included.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Plain(text) | Value::Text(text) => Some(text),
+            Value::Null | Value::Seq(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// A scalar's text at a path.
+    pub(super) fn text_at(&self, path: &[&str]) -> Option<&str> {
+        self.at(path)?.text()
+    }
+
+    /// The members of a sequence; none when it is no sequence.
+    pub(super) fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::Seq(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The entries of a mapping; none when it is no mapping.
+    pub(super) fn entries(&self) -> &[(Node, Node)] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+}
+
+/// Reads all documents of a text. Never fails as a whole: a bad document is a trouble with its
+/// line, the others go on. CRLF and a byte order mark are accepted.
+pub(super) fn read(text: &str) -> Documents {
+    let mut out = Documents::default();
+    for (index, (first_line, body)) in split(text).into_iter().enumerate() {
+        if index >= MAX_DOCUMENTS {
+            out.troubles.push(Trouble {
+                line: first_line,
+                column: None,
+                why: format!(
+                    "more than {MAX_DOCUMENTS} documents in one file: the rest was not read"
+                ),
+                fatal: true,
+            });
+            break;
+        }
+        read_one(&body, first_line, &mut out);
+    }
+    out
+}
+
+fn read_one(body: &str, first_line: u32, out: &mut Documents) {
+    let clean = without_comments(body);
+    if clean.trim().is_empty() {
+        return;
+    }
+    if let Some((line, column, why)) = refuse(&clean) {
+        out.troubles.push(Trouble {
+            line: first_line + line,
+            column: Some(column),
+            why,
+            fatal: true,
+        });
+        return;
+    }
+    let mut node = match yaml_serde::from_str::<Node>(body) {
+        Ok(node) => node,
+        Err(err) => {
+            let location = err.location();
+            let at = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+            out.troubles.push(Trouble {
+                line: first_line.saturating_add(
+                    location
+                        .as_ref()
+                        .map_or(0, |l| at(l.line()).saturating_sub(1)),
+                ),
+                column: location.as_ref().map(|l| at(l.column())),
+                why: format!("is not valid YAML: {}", first_line_of(&err.to_string())),
+                fatal: true,
+            });
+            return;
+        }
+    };
+    let mut finder = Finder {
+        text: clean.as_bytes(),
+        at: 0,
+        line: first_line,
+        counted: 0,
+        nodes: 0,
+        lost: 0,
+        troubles: &mut out.troubles,
+    };
+    finder.locate(&mut node);
+    if finder.nodes > MAX_NODES {
+        out.troubles.push(Trouble {
+            line: first_line,
+            column: None,
+            why: "has too many nodes: it was not read".to_owned(),
+            fatal: true,
+        });
+        return;
+    }
+    out.documents.push(node);
+}
+
+fn first_line_of(text: &str) -> &str {
+    text.lines().next().unwrap_or("")
+}
+
+/// The documents of a text with the number of their first line.
+fn split(text: &str) -> Vec<(u32, String)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut documents = vec![(1, String::new())];
+    let mut number = 0u32;
+    for line in text.lines() {
+        number = number.saturating_add(1);
+        let marker = line.strip_prefix("---");
+        let starts = marker.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+        let ends = line.trim_end() == "...";
+        if starts || ends {
+            // What follows the marker on its line belongs to the new document; spaces keep columns.
+            let rest = if starts { marker.unwrap_or("") } else { "" };
+            documents.push((number, format!("   {rest}\n")));
+        } else if let Some((_, body)) = documents.last_mut() {
+            body.push_str(line);
+            body.push('\n');
+        }
+    }
+    documents
+}
+
+/// Tabs that YAML refuses and templates that were never filled in: `(line, column, why)`, the
+/// line from 0.
+fn refuse(clean: &str) -> Option<(u32, u32, String)> {
+    for (number, line) in clean.lines().enumerate() {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        if line.as_bytes().get(indent) == Some(&b'\t') && !line.trim().is_empty() {
+            // In a flow collection (JSON) a tab is allowed white space.
+            if !clean.trim_start().starts_with(['{', '[']) {
+                let column = u32::try_from(indent + 1).unwrap_or(u32::MAX);
+                return Some((
+                    number,
+                    column,
+                    "has a tab in its indentation, which YAML forbids".to_owned(),
+                ));
+            }
+        }
+        for mark in ["{{", "{%", "<%"] {
+            let Some(at) = line.find(mark) else { continue };
+            // `{{` opens a JSON object inside an object only in invalid JSON.
+            let close = match mark {
+                "{{" => "}}",
+                "{%" => "%}",
+                _ => "%>",
+            };
+            if line.get(at..).is_some_and(|rest| rest.contains(close)) {
+                let column = u32::try_from(at + 1).unwrap_or(u32::MAX);
+                return Some((
+                    number,
+                    column,
+                    format!("holds a template that was never filled in (`{mark}`)"),
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// The text with comments blanked out, byte for byte as long. A `#` starts a comment at the start
+/// of a line or after white space, outside quotes.
+fn without_comments(text: &str) -> String {
+    let mut clean: Vec<u8> = Vec::with_capacity(text.len());
+    let mut quote: Option<u8> = None;
+    let mut comment = false;
+    let mut previous = b'\n';
+    let mut at_token = true;
+    for &byte in text.as_bytes() {
+        let kept = match byte {
+            b'\n' => {
+                comment = false;
+                byte
+            }
+            _ if comment => b' ',
+            _ => match quote {
+                Some(open) => {
+                    if byte == open && previous != b'\\' {
+                        quote = None;
+                    }
+                    byte
+                }
+                None => match byte {
+                    // A quote opens a scalar only where a token starts; `it's` does not.
+                    b'"' | b'\'' if at_token => {
+                        quote = Some(byte);
+                        byte
+                    }
+                    b'#' if matches!(previous, b' ' | b'\t' | b'\n') => {
+                        comment = true;
+                        b' '
+                    }
+                    _ => byte,
+                },
+            },
+        };
+        at_token = matches!(
+            byte,
+            b' ' | b'\t' | b'\n' | b'[' | b'{' | b',' | b':' | b'('
+        );
+        // An escaped backslash does not escape the quote after it.
+        previous = if byte == b'\\' && previous == b'\\' {
+            0
+        } else {
+            byte
+        };
+        clean.push(kept);
+    }
+    String::from_utf8(clean).unwrap_or_else(|_| text.to_owned())
+}
+
+/// Walks values and text in the same order.
+struct Finder<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: u32,
+    counted: usize,
+    nodes: usize,
+    /// Bytes of scalars that were not found since the last one that was.
+    lost: usize,
+    troubles: &'a mut Vec<Trouble>,
+}
+
+impl Finder<'_> {
+    fn locate(&mut self, node: &mut Node) {
+        self.nodes += 1;
+        match &mut node.value {
+            Value::Null => node.line = self.line_of(self.at),
+            Value::Plain(text) => node.line = self.find(text, true),
+            Value::Text(text) => node.line = self.find(text, false),
+            Value::Seq(items) => {
+                for item in items.iter_mut() {
+                    self.locate(item);
+                }
+                node.line = items
+                    .first()
+                    .map_or_else(|| self.line_of(self.at), |i| i.line);
+            }
+            Value::Map(entries) => {
+                for (key, value) in entries.iter_mut() {
+                    self.locate(key);
+                    self.locate(value);
+                }
+                self.note_duplicates(entries);
+                node.line = entries
+                    .first()
+                    .map_or_else(|| self.line_of(self.at), |(key, _)| key.line);
+            }
+        }
+    }
+
+    fn note_duplicates(&mut self, entries: &[(Node, Node)]) {
+        // Mappings of settings are short; long ones are data of no interest here.
+        if entries.len() > 500 {
+            return;
+        }
+        for (i, (key, _)) in entries.iter().enumerate() {
+            let earlier = entries.iter().take(i).find(|(k, _)| k.value == key.value);
+            if let (Some(_), Some(name)) = (earlier, key.text())
+                && name != "<<"
+            {
+                self.troubles.push(Trouble {
+                    line: key.line,
+                    column: None,
+                    why: format!("the key `{name}` is there twice; the last one counts"),
+                    fatal: false,
+                });
+            }
+        }
+    }
+
+    /// The line of the next occurrence of a scalar as a token, and goes on behind it. What is not
+    /// found gets the line reached so far.
+    fn find(&mut self, text: &str, near: bool) -> u32 {
+        // A multi-line scalar is found by its first line, an escaped one by its plain beginning.
+        let probe = first_line_of(text).trim_end();
+        let probe = probe.split(['\\', '"']).next().unwrap_or(probe).trim();
+        if probe.is_empty() {
+            return self.line_of(self.at);
+        }
+        // A number or boolean may be written otherwise (`True`, `1_000`): do not run away. Nor may
+        // a text that is not there cost a walk through a large file, for each such text.
+        let reach = if near {
+            let rest = self.text.get(self.at..).unwrap_or(&[]);
+            memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 161)
+        } else {
+            WINDOW.saturating_add(self.lost.saturating_mul(2))
+        };
+        let end = self.at.saturating_add(reach).min(self.text.len());
+        let mut from = self.at;
+        while let Some(hay) = self.text.get(from..end) {
+            let Some(offset) = memchr::memmem::find(hay, probe.as_bytes()) else {
+                break;
+            };
+            let start = from + offset;
+            let stop = start + probe.len();
+            if self.is_token(start, stop) {
+                self.at = stop;
+                self.lost = 0;
+                return self.line_of(start);
+            }
+            from = start + 1;
+        }
+        self.lost = self.lost.saturating_add(text.len());
+        self.line_of(self.at)
+    }
+
+    fn is_token(&self, start: usize, stop: usize) -> bool {
+        let before = start.checked_sub(1).and_then(|i| self.text.get(i));
+        let after = self.text.get(stop);
+        let left = before.is_none_or(|b| {
+            matches!(
+                b,
+                b' ' | b'\t' | b'\n' | b'"' | b'\'' | b'[' | b'{' | b',' | b':'
+            )
+        });
+        let right = after.is_none_or(|b| {
+            matches!(
+                b,
+                b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'' | b']' | b'}' | b',' | b':' | b'\\'
+            )
+        });
+        left && right
+    }
+
+    fn line_of(&mut self, at: usize) -> u32 {
+        // Positions only grow, so lines are counted once.
+        if at > self.counted {
+            let passed = self.text.get(self.counted..at).unwrap_or(&[]);
+            let lines = memchr::memchr_iter(b'\n', passed).count();
+            self.line = self
+                .line
+                .saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+            self.counted = at;
+        }
+        self.line
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::new(Value::Plain(value.to_string())))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::new(Value::Plain(value.to_string())))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::new(Value::Plain(value.to_string())))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Node, E> {
+        Ok(Node::new(Value::Plain(value.to_string())))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Node, E> {
+        Ok(Node::new(Value::Plain(value.to_string())))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::new(Value::Plain(value.to_string())))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::new(Value::Text(value.to_owned())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::new(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::new(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Node::new(Value::Seq(items)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Node::new(Value::Map(entries)))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<Node, A::Error> {
+        // A tagged value (`!vault …`): the tag says nothing here.
+        let (_, variant) = access.variant::<Node>()?;
+        variant.newtype_variant()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lines_survive_comments_quotes_and_flow() {
+        let text = "# head\napiVersion: v1\nspec:\n  containers:\n  # - --quota=1\n  - command:\n    - etcd\n    - --quota=2 # was --quota=1\n    - \"--name=a b\"\n    env: [{name: A, value: \"1\"}, {name: B, value: '2'}]\n";
+        let read = read(text);
+        assert_eq!(read.troubles, []);
+        let containers = read.documents[0].at(&["spec", "containers"]).unwrap();
+        let command = containers.items()[0].get("command").unwrap();
+        let lines: Vec<_> = command
+            .items()
+            .iter()
+            .map(|n| (n.text().unwrap(), n.line))
+            .collect();
+        assert_eq!(lines, [("etcd", 7), ("--quota=2", 8), ("--name=a b", 9)]);
+        let env = containers.items()[0].get("env").unwrap();
+        assert_eq!(env.items()[1].get("value").unwrap().line, 10);
+    }
+
+    #[test]
+    fn documents_crlf_marks_and_bad_ones_between_good_ones() {
+        let text = "\u{feff}a: 1\r\n---\r\nb: [\r\n---\r\n# only a comment\r\n--- # note\r\nc: 3\r\n...\r\n";
+        let read = read(text);
+        assert_eq!(read.documents.len(), 2);
+        assert_eq!(read.documents[1].get("c").unwrap().line, 7);
+        assert_eq!(read.troubles.len(), 1);
+        assert!(read.troubles[0].fatal);
+        assert!(
+            (2..=4).contains(&read.troubles[0].line),
+            "{:?}",
+            read.troubles
+        );
+    }
+
+    #[test]
+    fn tabs_and_templates_are_refused_with_their_line() {
+        let tab = read("a:\n\tb: 1\n");
+        assert_eq!((tab.troubles[0].line, tab.troubles[0].column), (2, Some(1)));
+        let template = read("a: 1\n---\nx: 1\nb: \"{{ .Values.x }}\"\n");
+        assert_eq!(template.documents.len(), 1);
+        assert_eq!(
+            (template.troubles[0].line, template.troubles[0].column),
+            (4, Some(5))
+        );
+        assert_eq!(read("# {{ fine }}\na: 1\n").troubles, []);
+        assert_eq!(read("{\n\t\"a\": {\"b\": 1}}").troubles, []);
+    }
+
+    #[test]
+    fn duplicated_keys_are_noticed_and_the_last_counts() {
+        let read = read("a: 1\nb: 2\na: 3\n");
+        assert_eq!(read.documents[0].text_at(&["a"]), Some("3"));
+        assert_eq!((read.troubles[0].line, read.troubles[0].fatal), (3, false));
+    }
+
+    #[test]
+    fn anchors_and_merges() {
+        let read = read("base: &b\n  x: 1\n  y: 2\nuse:\n  <<: *b\n  y: 3\nalias: *b\n");
+        let doc = &read.documents[0];
+        assert_eq!(doc.text_at(&["use", "x"]), Some("1"));
+        assert_eq!(doc.text_at(&["use", "y"]), Some("3"));
+        assert_eq!(doc.text_at(&["alias", "y"]), Some("2"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_on_bytes(bytes: Vec<u8>) {
+            let _ = read(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn never_panics_on_yaml_like_text(text in "([a-z\"'#:{}\\[\\]&*!|>\\-, \t\n\r]|- |: |\n  ){0,80}") {
+            let _ = read(&text);
+        }
+
+        #[test]
+        fn blanking_keeps_the_length(text: String) {
+            prop_assert_eq!(without_comments(&text).len(), text.len());
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! What an etcd member tells about itself: disk, network, raft, space and its clients.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::metrics::Metric;
+
+use super::bracket::Hist;
+use super::delta::{Change, Level};
+use super::timeline::{Labels, Timeline};
+use super::window::Span;
+
+/// A histogram over a span, and whether its counts are lower bounds.
+pub type Latency = Option<(Hist, bool)>;
+
+/// Shortest span from which a growth is drawn out to a time: a database grows in steps of
+/// compactions (every 5 minutes, kube-apiserver's `--etcd-compaction-interval`).
+const MIN_GROWTH_SECS: f64 = 600.0;
+/// Growth below this is what compactions and pages of a resting cluster make, too.
+const MIN_GROWTH_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
+
+/// gRPC calls of one method.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grpc {
+    /// Calls that ended.
+    pub handled: f64,
+    /// Calls that ended in an error other than a cancel.
+    pub errors: f64,
+    /// By code.
+    pub codes: BTreeMap<String, f64>,
+}
+
+/// How long until the database is full.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TimeToFull {
+    /// Seconds at the growth of the window.
+    Secs(f64),
+    /// It is full now.
+    Full,
+    /// The window is too short or the growth too small to say.
+    NotEnough,
+}
+
+/// Readings of one member over a span.
+#[derive(Clone, Debug, Default)]
+pub struct Etcd {
+    /// WAL fsync.
+    pub wal_fsync: Latency,
+    /// WAL write without the fsync.
+    pub wal_write: Latency,
+    /// Backend commit.
+    pub commit: Latency,
+    /// Share of the window that commits took.
+    pub commit_duty: Option<f64>,
+    /// Round trip time to all peers.
+    pub peer_rtt: Latency,
+    /// Round trip time by peer id.
+    pub peer_rtt_by: BTreeMap<String, (Hist, bool)>,
+    /// Messages that could not be sent, by peer id.
+    pub peer_failures: BTreeMap<String, Change>,
+    /// Apply time (3.5+).
+    pub apply: Latency,
+    /// Apply time by operation.
+    pub apply_by: BTreeMap<String, (Hist, bool)>,
+    /// Range time (3.6+).
+    pub range: Latency,
+    /// fsync of raft snapshots.
+    pub snap_fsync: Latency,
+    /// Backend snapshots.
+    pub backend_snapshot: Latency,
+    /// Defragmentations.
+    pub defrag: Latency,
+    /// Batches of compactions.
+    pub compaction_pause: Latency,
+    /// Whole compactions.
+    pub compaction: Latency,
+    /// Counters over the span, by metric.
+    pub counts: BTreeMap<Metric, Change>,
+    /// Gauges over the scrapes, by metric.
+    pub gauges: BTreeMap<Metric, Level>,
+    /// Rates over the span, by metric.
+    pub rates: BTreeMap<Metric, f64>,
+    /// Bytes per second that the database file grew.
+    pub growth: Option<f64>,
+    /// When it will be full.
+    pub time_to_full: Option<TimeToFull>,
+    /// gRPC calls by method.
+    pub grpc: BTreeMap<String, Grpc>,
+    /// Requests by type (3.5+).
+    pub requests: BTreeMap<String, Change>,
+    /// Alarms raised at some scrape (3.6+).
+    pub alarms: Vec<String>,
+    /// Version of the cluster.
+    pub cluster_version: Option<String>,
+}
+
+/// Counters that are read over the span.
+const COUNTERS: [Metric; 27] = [
+    Metric::LeaderChanges,
+    Metric::HeartbeatFailures,
+    Metric::ProposalsApplied,
+    Metric::ProposalsCommitted,
+    Metric::ProposalsFailed,
+    Metric::SlowApplies,
+    Metric::SlowReadIndexes,
+    Metric::ReadIndexesFailed,
+    Metric::HealthSuccess,
+    Metric::HealthFailures,
+    Metric::CurrentRevision,
+    Metric::CompactRevision,
+    Metric::CompactionKeys,
+    Metric::MvccPut,
+    Metric::MvccDelete,
+    Metric::MvccTxn,
+    Metric::MvccRange,
+    Metric::WatchEvents,
+    Metric::LeaseGranted,
+    Metric::LeaseRevoked,
+    Metric::LeaseRenewed,
+    Metric::LeaseExpired,
+    Metric::ClientReceivedBytes,
+    Metric::ClientSentBytes,
+    Metric::PeerSentBytes,
+    Metric::PeerReceivedBytes,
+    Metric::PeerSentFailures,
+];
+
+/// Gauges that are read over the scrapes.
+const GAUGES: [Metric; 15] = [
+    Metric::HasLeader,
+    Metric::IsLeader,
+    Metric::IsLearner,
+    Metric::ProposalsPending,
+    Metric::Quota,
+    Metric::DbSize,
+    Metric::DbInUse,
+    Metric::OpenReadTxns,
+    Metric::Keys,
+    Metric::Watchers,
+    Metric::WatchStreams,
+    Metric::SlowWatchers,
+    Metric::PendingEvents,
+    Metric::DefragInflight,
+    Metric::SnapshotApply,
+];
+
+/// Reads a member over a span.
+pub fn etcd(line: &Timeline, span: Span) -> Etcd {
+    let all = |metric| line.histogram(metric, span);
+    let label = |name: &'static str| move |labels: Labels<'_>| Some(labels.get(name).to_owned());
+    let commit = all(Metric::BackendCommit);
+    let secs = line.secs(span);
+    let quota = line.gauge(Metric::Quota).map(|level| level.last);
+    let size = line.gauge(Metric::DbSize);
+    let growth = growth(line, span);
+    Etcd {
+        wal_fsync: all(Metric::WalFsync),
+        wal_write: all(Metric::WalWrite),
+        commit_duty: commit
+            .as_ref()
+            .and_then(|(hist, _)| Some(hist.sum? / 1000.0 / secs?)),
+        commit,
+        peer_rtt: all(Metric::PeerRtt),
+        peer_rtt_by: line.histograms(Metric::PeerRtt, span, label("To")),
+        peer_failures: line.counters(Metric::PeerSentFailures, span, label("To")),
+        apply: all(Metric::Apply),
+        apply_by: line.histograms(Metric::Apply, span, label("op")),
+        range: all(Metric::RangeDuration),
+        snap_fsync: all(Metric::SnapFsync),
+        backend_snapshot: all(Metric::BackendSnapshot),
+        defrag: all(Metric::Defrag),
+        compaction_pause: all(Metric::CompactionPause),
+        compaction: all(Metric::CompactionTotal),
+        counts: by_metric(&COUNTERS, |metric| line.counter(metric, span)),
+        gauges: by_metric(&GAUGES, |metric| line.gauge(metric)),
+        rates: by_metric(&COUNTERS, |metric| line.rate(metric, span)),
+        growth: growth.map(|(rate, _)| rate),
+        time_to_full: time_to_full(quota, size.map(|s| s.last), growth, secs),
+        grpc: grpc(line, span),
+        requests: line.counters(Metric::ClientRequests, span, label("type")),
+        alarms: alarms(line),
+        cluster_version: line.info(Metric::ClusterVersion, "cluster_version"),
+    }
+}
+
+fn by_metric<T>(metrics: &[Metric], read: impl Fn(Metric) -> Option<T>) -> BTreeMap<Metric, T> {
+    metrics
+        .iter()
+        .filter_map(|metric| Some((*metric, read(*metric)?)))
+        .collect()
+}
+
+/// Bytes per second, and bytes, by which the file grew from the first to the last scrape. A
+/// defragmentation in between makes it unknown.
+fn growth(line: &Timeline, span: Span) -> Option<(f64, f64)> {
+    let points: Vec<(usize, f64)> = line
+        .gauge_points(Metric::DbSize)
+        .into_iter()
+        .filter(|(column, _)| (span.from..=span.to).contains(column))
+        .collect();
+    let shrank = points
+        .iter()
+        .zip(points.iter().skip(1))
+        .any(|(a, b)| b.1 < a.1);
+    let (first, last) = (points.first()?, points.last()?);
+    if shrank || first.0 == last.0 {
+        return None;
+    }
+    let secs = line.secs(Span {
+        from: first.0,
+        to: last.0,
+    })?;
+    Some(((last.1 - first.1) / secs, last.1 - first.1))
+}
+
+fn time_to_full(
+    quota: Option<f64>,
+    size: Option<f64>,
+    growth: Option<(f64, f64)>,
+    secs: Option<f64>,
+) -> Option<TimeToFull> {
+    // etcd compares the size of the file, not what is in use of it, with the quota
+    // (server/storage/quota.go).
+    let (quota, size) = (quota.filter(|q| *q > 0.0)?, size?);
+    if size >= quota {
+        return Some(TimeToFull::Full);
+    }
+    let Some((rate, bytes)) = growth else {
+        return Some(TimeToFull::NotEnough);
+    };
+    let meaningful = secs.is_some_and(|secs| secs >= MIN_GROWTH_SECS)
+        && bytes >= MIN_GROWTH_BYTES.max(quota / 200.0);
+    Some(if meaningful {
+        TimeToFull::Secs((quota - size) / rate)
+    } else {
+        TimeToFull::NotEnough
+    })
+}
+
+fn grpc(line: &Timeline, span: Span) -> BTreeMap<String, Grpc> {
+    let handled = line.counters(Metric::GrpcHandled, span, |labels| {
+        Some(format!(
+            "{} {}",
+            labels.get("grpc_method"),
+            labels.get("grpc_code")
+        ))
+    });
+    let mut out: BTreeMap<String, Grpc> = BTreeMap::new();
+    for (name, change) in handled {
+        let Some((method, code)) = name.split_once(' ') else {
+            continue;
+        };
+        // Every method stands there with every code from the start on, at 0.
+        if change.value <= 0.0 {
+            continue;
+        }
+        let grpc = out.entry(method.to_owned()).or_default();
+        grpc.handled += change.value;
+        // A watch ends canceled when its client goes: no error of etcd.
+        if !matches!(code, "OK" | "Canceled") {
+            grpc.errors += change.value;
+        }
+        grpc.codes.insert(code.to_owned(), change.value);
+    }
+    out
+}
+
+fn alarms(line: &Timeline) -> Vec<String> {
+    line.gauges(Metric::Alarms, |labels| {
+        Some(labels.get("alarm_type").to_owned())
+    })
+    .into_iter()
+    .filter(|(_, points)| points.iter().any(|(_, value)| *value > 0.0))
+    .map(|(alarm, _)| alarm)
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_to_full_needs_a_span_and_a_growth() {
+        let mib = 1024.0 * 1024.0;
+        let quota = Some(2048.0 * mib);
+        let of = |size: f64, grew: f64, secs: f64| {
+            time_to_full(
+                quota,
+                Some(size * mib),
+                Some((grew * mib / secs, grew * mib)),
+                Some(secs),
+            )
+        };
+        // 16 MiB in 1000 s, 1024 MiB left.
+        assert_eq!(of(1024.0, 16.0, 1000.0), Some(TimeToFull::Secs(64_000.0)));
+        assert_eq!(of(1024.0, 16.0, 599.0), Some(TimeToFull::NotEnough));
+        assert_eq!(of(1024.0, 9.0, 1000.0), Some(TimeToFull::NotEnough));
+        assert_eq!(of(2048.0, 16.0, 30.0), Some(TimeToFull::Full));
+        assert_eq!(time_to_full(None, Some(1.0), None, None), None);
+        assert_eq!(time_to_full(Some(0.0), Some(1.0), None, None), None);
+    }
+}

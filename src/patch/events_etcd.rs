@@ -1,0 +1,313 @@
+//! A second etcd for events: one static pod per control-plane node, made from the main one's.
+//!
+//! Image, certificates and tuning flags are main etcd's own, so the version is the same and the
+//! one client certificate of kube-apiserver is accepted. Names, addresses, ports and the data
+//! directory are its own.
+
+use std::collections::BTreeMap;
+
+use yaml_serde::Value;
+
+use crate::catalog::releases::Version;
+
+use super::argv;
+use super::pod::Pod;
+use super::yaml::scalar;
+
+/// 2381 is kubeadm's metrics port of main etcd.
+pub(super) const CLIENT_PORT: u16 = 2382;
+const PEER_PORT: u16 = 2383;
+const METRICS_PORT: u16 = 2384;
+/// Its own disk is to be mounted here.
+pub(super) const DATA_DIR: &str = "/var/lib/etcd-events";
+/// Half of the suggested maximum: events live one hour.
+const QUOTA: &str = "4294967296";
+
+/// Flags that say who and where a member is; never copied.
+const OWN: &[&str] = &[
+    "advertise-client-urls",
+    "data-dir",
+    "discovery",
+    "discovery-srv",
+    "force-new-cluster",
+    "initial-advertise-peer-urls",
+    "initial-cluster",
+    "initial-cluster-state",
+    "initial-cluster-token",
+    "listen-client-http-urls",
+    "listen-client-urls",
+    "listen-metrics-urls",
+    "listen-peer-urls",
+    "log-outputs",
+    "name",
+    "quota-backend-bytes",
+    "unsafe-no-fsync",
+    "wal-dir",
+];
+
+/// A member of main etcd: where the shard's member goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) scheme: String,
+    pub(super) host: String,
+}
+
+/// `scheme` and `host` of a URL.
+fn address(url: &str) -> Option<(String, String)> {
+    let (scheme, rest) = url.trim().split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    (!host.is_empty()).then(|| (scheme.to_owned(), host.to_owned()))
+}
+
+/// The members that main etcd's manifests name, all of them together: the first node of a kubeadm
+/// cluster names only itself.
+pub(super) fn members<'a>(pods: impl Iterator<Item = &'a Pod>) -> Vec<Member> {
+    let mut all: BTreeMap<String, Member> = BTreeMap::new();
+    for pod in pods {
+        let Some(cluster) = pod.flag("initial-cluster") else {
+            continue;
+        };
+        for one in cluster.split(',') {
+            if let Some((name, url)) = one.split_once('=')
+                && let Some((scheme, host)) = address(url)
+            {
+                all.insert(
+                    name.trim().to_owned(),
+                    Member {
+                        name: name.trim().to_owned(),
+                        scheme,
+                        host,
+                    },
+                );
+            }
+        }
+    }
+    all.into_values().collect()
+}
+
+/// The override that points kube-apiserver at the members.
+pub(super) fn servers(members: &[Member]) -> String {
+    members
+        .iter()
+        .map(|m| format!("{}://{}:{CLIENT_PORT}", m.scheme, m.host))
+        .collect::<Vec<_>>()
+        .join(";")
+}
+
+/// The manifest for one member, read back.
+pub(super) fn manifest(
+    main: &Pod,
+    member: &Member,
+    members: &[Member],
+    version: Option<Version>,
+) -> Result<String, String> {
+    let image = main.image().ok_or("main etcd's manifest names no image")?;
+    let argv = main.argv();
+    let program = argv.first().cloned().unwrap_or_else(|| "etcd".to_owned());
+    let flags = flags(main, member, members);
+    let mut command = String::new();
+    for arg in std::iter::once(program).chain(flags.iter().map(|(n, v)| format!("--{n}={v}"))) {
+        command = format!("{command}    - {}\n", scalar(&arg));
+    }
+    let (mounts, volumes) = volumes(main);
+    let probes = probes(version);
+    let requests = requests(main);
+    let text = format!(
+        "\
+# A second etcd, for events only. The disk of {DATA_DIR} must be its own: see STEPS.md.
+apiVersion: v1
+kind: Pod
+metadata:
+  name: etcd-events
+  namespace: kube-system
+  labels:
+    component: etcd-events
+    tier: control-plane
+spec:
+  hostNetwork: true
+  priorityClassName: system-node-critical
+  containers:
+  - name: etcd-events
+    image: {image}
+    imagePullPolicy: IfNotPresent
+    command:
+{command}{probes}{requests}    volumeMounts:
+    - name: etcd-events-data
+      mountPath: {DATA_DIR}
+{mounts}  volumes:
+  - name: etcd-events-data
+    hostPath:
+      path: {DATA_DIR}
+      # Not DirectoryOrCreate: without its disk the shard must not start on the root disk.
+      type: Directory
+{volumes}",
+        image = scalar(image),
+    );
+    let read = Pod::parse(&text, "etcd-events").map_err(|refusal| refusal.to_string())?;
+    let wanted: BTreeMap<String, String> = flags.into_iter().collect();
+    if read.effective() != wanted {
+        return Err("the manifest does not read back as meant".to_owned());
+    }
+    Ok(text)
+}
+
+fn flags(main: &Pod, member: &Member, members: &[Member]) -> Vec<(String, String)> {
+    let Member { scheme, host, name } = member;
+    let local = host == "localhost" || host.starts_with("127.");
+    let own = format!("{scheme}://{host}:{CLIENT_PORT}");
+    let listen = if local {
+        own.clone()
+    } else {
+        format!("{scheme}://127.0.0.1:{CLIENT_PORT},{own}")
+    };
+    let peer = format!("{scheme}://{host}:{PEER_PORT}");
+    let cluster = members
+        .iter()
+        .map(|m| format!("{}-events={}://{}:{PEER_PORT}", m.name, m.scheme, m.host))
+        .collect::<Vec<_>>()
+        .join(",");
+    let mut flags: BTreeMap<String, String> = argv::effective(&main.argv(), true)
+        .into_iter()
+        .filter(|(name, _)| !OWN.contains(&name.as_str()))
+        .collect();
+    for (flag, value) in [
+        ("name", format!("{name}-events")),
+        ("data-dir", DATA_DIR.to_owned()),
+        ("listen-client-urls", listen),
+        ("advertise-client-urls", own),
+        ("listen-peer-urls", peer.clone()),
+        ("initial-advertise-peer-urls", peer),
+        ("initial-cluster", cluster),
+        ("initial-cluster-token", "etcd-events-1".to_owned()),
+        ("initial-cluster-state", "new".to_owned()),
+        (
+            "listen-metrics-urls",
+            format!("http://127.0.0.1:{METRICS_PORT}"),
+        ),
+        ("quota-backend-bytes", QUOTA.to_owned()),
+    ] {
+        flags.insert(flag.to_owned(), value);
+    }
+    flags.into_iter().collect()
+}
+
+/// Probes that the version understands: `/livez` from 3.5.11 and 3.4.29, `serializable=` from
+/// 3.5.3 and 3.4.29 on.
+fn probes(version: Option<Version>) -> String {
+    let at_least = |patch34: u16, patch35: u16| {
+        version.is_some_and(|v| match (v.major, v.minor) {
+            (3, 4) => v.patch >= patch34,
+            (3, 5) => v.patch >= patch35,
+            (major, minor) => (major, minor) > (3, 5),
+        })
+    };
+    let (live, ready) = if at_least(29, 11) {
+        ("/livez", "/readyz")
+    } else if at_least(29, 3) {
+        (
+            "/health?exclude=NOSPACE&serializable=true",
+            "/health?serializable=false",
+        )
+    } else {
+        ("/health", "/health")
+    };
+    let one = |kind: &str, path: &str, failures: u8| {
+        format!(
+            "    {kind}:
+      httpGet:
+        host: 127.0.0.1
+        path: {}
+        port: {METRICS_PORT}
+        scheme: HTTP
+      failureThreshold: {failures}
+      initialDelaySeconds: 10
+      periodSeconds: 10
+      timeoutSeconds: 15\n",
+            scalar(path)
+        )
+    };
+    format!(
+        "{}{}",
+        one("livenessProbe", live, 8),
+        one("startupProbe", ready, 24)
+    )
+}
+
+/// CPU and memory requests as main etcd has them. Limits are not copied: they throttle.
+fn requests(main: &Pod) -> String {
+    let Some(requests) = main
+        .get(&["resources", "requests"])
+        .and_then(Value::as_mapping)
+    else {
+        return String::new();
+    };
+    let mut text = "    resources:\n      requests:\n".to_owned();
+    for (name, amount) in requests {
+        let amount = match amount {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => continue,
+        };
+        text = format!(
+            "{text}        {}: {}\n",
+            scalar(name.as_str().unwrap_or_default()),
+            scalar(&amount)
+        );
+    }
+    text
+}
+
+/// Main etcd's mounts and volumes without its data: where its certificates come from.
+fn volumes(main: &Pod) -> (String, String) {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let data = main.flag("data-dir").unwrap_or_default();
+    let wal = main.flag("wal-dir").unwrap_or_default();
+    let mut found = Vec::new();
+    let mounts = main.get(&["volumeMounts"]).and_then(Value::as_sequence);
+    let volumes = main
+        .pod_value(&["spec", "volumes"])
+        .and_then(Value::as_sequence);
+    for mount in mounts.into_iter().flatten() {
+        let (Some(name), Some(path)) = (text(mount.get("name")), text(mount.get("mountPath")))
+        else {
+            continue;
+        };
+        let holds = |dir: &str| !dir.is_empty() && dir.starts_with(path.trim_end_matches('/'));
+        if holds(&data) || holds(&wal) {
+            continue;
+        }
+        let host = volumes
+            .into_iter()
+            .flatten()
+            .find(|volume| text(volume.get("name")).as_deref() == Some(&name))
+            .and_then(|volume| text(volume.get("hostPath")?.get("path")));
+        if let Some(host) = host {
+            found.push((name, path, host));
+        }
+    }
+    if found.is_empty()
+        && let Some((dir, _)) = main
+            .flag("cert-file")
+            .as_deref()
+            .and_then(|file| file.rsplit_once('/'))
+    {
+        found.push(("etcd-certs".to_owned(), dir.to_owned(), dir.to_owned()));
+    }
+    let mut out = (String::new(), String::new());
+    for (name, path, host) in found {
+        let (name, path, host) = (scalar(&name), scalar(&path), scalar(&host));
+        out.0 = format!(
+            "{}    - name: {name}\n      mountPath: {path}\n      readOnly: true\n",
+            out.0
+        );
+        out.1 = format!(
+            "{}  - name: {name}\n    hostPath:\n      path: {host}\n      type: Directory\n",
+            out.1
+        );
+    }
+    out
+}

@@ -1,0 +1,629 @@
+//! kubeadm: static pods as found, ClusterConfiguration, an events etcd, priority levels, steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use similar::TextDiff;
+
+use crate::advise::{Advice, Disposition};
+use crate::catalog::releases::{Version, of_image};
+use crate::catalog::settings::Component;
+
+use super::change::{Change, change_of, component_of};
+use super::cluster_config::{Api, Arg, ClusterConfiguration, fragment};
+use super::events_etcd::{self, members, servers};
+use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
+use super::pod::Pod;
+use super::{apf, probes, steps};
+
+/// The emitter for clusters that kubeadm made, and for others whose components are static pods.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kubeadm;
+
+/// From here on an override etcd is part of `/livez` (k8s.io/apiserver 1.34).
+const OVERRIDE_HEALTH: Version = Version::minor(1, 34);
+
+/// A static pod while it is edited.
+#[derive(Clone, Debug)]
+struct Edited {
+    node: String,
+    file: String,
+    component: Component,
+    before: String,
+    pod: Pod,
+    advice: Vec<String>,
+}
+
+impl Edited {
+    fn version(&self, input: &PatchInput<'_>) -> Option<Version> {
+        self.pod
+            .image()
+            .and_then(of_image)
+            .or(match self.component {
+                Component::Etcd => input.etcd,
+                _ => input.kubernetes,
+            })
+    }
+
+    /// `kube-apiserver on cp0`.
+    fn words(&self) -> String {
+        let program = self.component.program();
+        if self.node.is_empty() {
+            program.to_owned()
+        } else {
+            format!("{program} on {}", self.node)
+        }
+    }
+}
+
+/// What the emitter has so far.
+struct Work<'a> {
+    input: &'a PatchInput<'a>,
+    pods: Vec<Edited>,
+    args: Vec<Arg>,
+    removed: Vec<(String, String)>,
+    events_members: Vec<events_etcd::Member>,
+    has_events_etcd: bool,
+    set: PatchSet,
+    done: BTreeSet<String>,
+}
+
+impl Emitter for Kubeadm {
+    fn name(&self) -> &'static str {
+        "kubeadm"
+    }
+
+    fn emit(&self, input: &PatchInput<'_>) -> PatchSet {
+        let mut work = Work::new(input);
+        for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
+            work.advice(advice);
+        }
+        work.finish()
+    }
+}
+
+impl<'a> Work<'a> {
+    fn new(input: &'a PatchInput<'a>) -> Self {
+        let mut pods = Vec::new();
+        let mut set = PatchSet::default();
+        let mut has_events_etcd = false;
+        for node in &input.nodes {
+            for (file, text) in &node.files {
+                if Pod::parse(text, "etcd-events").is_ok() {
+                    has_events_etcd = true;
+                    continue;
+                }
+                for component in [
+                    Component::ApiServer,
+                    Component::ControllerManager,
+                    Component::Scheduler,
+                    Component::Etcd,
+                ] {
+                    let program = component.program();
+                    match Pod::parse(text, program) {
+                        Ok(pod) => pods.push(Edited {
+                            node: node.node.clone(),
+                            file: file.clone(),
+                            component,
+                            before: text.clone(),
+                            pod,
+                            advice: Vec::new(),
+                        }),
+                        // A file that is meant to be this component's says why it cannot be used.
+                        Err(refusal)
+                            if file.trim_end_matches(".yml").trim_end_matches(".yaml")
+                                == program =>
+                        {
+                            set.shown.push(Shown {
+                                advice: String::new(),
+                                on: on(&node.node, file),
+                                why: refusal.to_string(),
+                            });
+                        }
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+        Work {
+            input,
+            pods,
+            args: Vec::new(),
+            removed: Vec::new(),
+            events_members: Vec::new(),
+            has_events_etcd,
+            set,
+            done: BTreeSet::new(),
+        }
+    }
+
+    fn kubernetes(&self) -> Option<Version> {
+        self.pods
+            .iter()
+            .filter(|pod| pod.component != Component::Etcd)
+            .filter_map(|pod| of_image(pod.pod.image()?))
+            .min()
+            .or(self.input.kubernetes)
+            .or_else(|| {
+                let text = self.input.cluster_configuration.as_deref()?;
+                ClusterConfiguration::parse(text).ok()?.kubernetes()
+            })
+    }
+
+    fn show(&mut self, advice: &Advice, on: &str, why: impl Into<String>) {
+        self.set.shown.push(Shown {
+            advice: advice.id.clone(),
+            on: on.to_owned(),
+            why: why.into(),
+        });
+    }
+
+    fn advice(&mut self, advice: &Advice) {
+        if advice.details.contains_key("level") {
+            self.priority_level(advice);
+            return;
+        }
+        if let Some(patch) = probes::patch_of(advice) {
+            match patch {
+                Ok((path, content)) => {
+                    self.file(path, content, "patch for `kubeadm --patches`", advice)
+                }
+                Err(why) => self.show(advice, &advice.target, why),
+            }
+            return;
+        }
+        let Some(component) = component_of(advice) else {
+            self.show(
+                advice,
+                &advice.target,
+                "nothing that kubeadm starts: do it by hand",
+            );
+            return;
+        };
+        let events = advice.details.get("resource").map(String::as_str) == Some("events");
+        let proposed = if events {
+            self.events_value(advice)
+        } else {
+            advice.proposed.clone()
+        };
+        // A shard whose addresses only the manifests tell was shown for want of them.
+        let addressed = events && !proposed.contains('<');
+        if advice.disposition == Disposition::ShowOnly && !addressed {
+            self.show(
+                advice,
+                component.program(),
+                "something to do, not a file: see the steps",
+            );
+            return;
+        }
+        self.flags(advice, component, &proposed);
+        if events && self.done.contains(&advice.id) {
+            self.events_etcd(advice);
+            self.exclude_override(advice, &proposed);
+        }
+    }
+
+    /// Sets or removes a flag on every node, or on none.
+    fn flags(&mut self, advice: &Advice, component: Component, proposed: &str) {
+        let mine: Vec<usize> = self
+            .pods
+            .iter()
+            .enumerate()
+            .filter(|(_, pod)| pod.component == component)
+            .map(|(at, _)| at)
+            .collect();
+        if mine.is_empty() {
+            self.flags_without_pods(advice, component, proposed);
+            return;
+        }
+        let mut edited = Vec::new();
+        let mut trouble = Vec::new();
+        for at in mine {
+            let Some(one) = self.pods.get(at) else {
+                continue;
+            };
+            let version = one.version(self.input);
+            let mut pod = one.pod.clone();
+            let result = change_of(advice, component, proposed, version).and_then(|change| {
+                apply(&mut pod, &change).map_err(|refusal| refusal.to_string())?;
+                Ok(change)
+            });
+            match result {
+                Ok(change) => edited.push((at, pod, change)),
+                Err(why) => trouble.push((one.words(), why)),
+            }
+        }
+        if !trouble.is_empty() {
+            // One value everywhere, or nowhere.
+            for (words, why) in trouble {
+                self.show(advice, &words, why);
+            }
+            return;
+        }
+        let mut changed = false;
+        let mut already = Vec::new();
+        for (at, pod, change) in edited {
+            if let Some(one) = self.pods.get_mut(at) {
+                if one.pod.text() == pod.text() {
+                    already.push(format!("{}: {}", one.words(), advice.setting));
+                    continue;
+                }
+                changed = true;
+                one.pod = pod;
+                one.advice.push(advice.id.clone());
+                self.note(component, &change);
+            }
+        }
+        self.set.already.extend(already);
+        if changed {
+            self.done.insert(advice.id.clone());
+        }
+    }
+
+    fn flags_without_pods(&mut self, advice: &Advice, component: Component, proposed: &str) {
+        let version = match component {
+            Component::Etcd => self.input.etcd,
+            _ => self.kubernetes(),
+        };
+        match change_of(advice, component, proposed, version) {
+            Ok(Change::Set { flag, value }) => {
+                self.note(component, &Change::Set { flag, value });
+                self.done.insert(advice.id.clone());
+            }
+            Ok(Change::Remove { .. }) => {
+                self.show(
+                    advice,
+                    component.program(),
+                    "no manifest to take the flag out of",
+                );
+            }
+            Err(why) => self.show(advice, component.program(), why),
+        }
+    }
+
+    /// Remembers a change for ClusterConfiguration.
+    fn note(&mut self, component: Component, change: &Change) {
+        match change {
+            Change::Set { flag, value } => {
+                let arg = Arg {
+                    component: component.program().to_owned(),
+                    name: flag.clone(),
+                    value: value.clone(),
+                };
+                if !self.args.contains(&arg) {
+                    self.args.push(arg);
+                }
+            }
+            Change::Remove { flags } => {
+                for flag in flags {
+                    let one = (component.program().to_owned(), flag.clone());
+                    if !self.removed.contains(&one) {
+                        self.removed.push(one);
+                    }
+                }
+            }
+        }
+    }
+
+    fn etcd_pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods
+            .iter()
+            .filter(|pod| pod.component == Component::Etcd)
+            .map(|pod| &pod.pod)
+    }
+
+    /// The override's value: the advice's, with the addresses from the manifests where it has none.
+    fn events_value(&self, advice: &Advice) -> String {
+        if !advice.proposed.contains('<') {
+            return advice.proposed.clone();
+        }
+        let members = members(self.etcd_pods());
+        if members.is_empty() {
+            return advice.proposed.clone();
+        }
+        let one = format!("/events#{}", servers(&members));
+        match advice.proposed.rsplit_once("/events#") {
+            Some((before, _)) => format!("{before}{one}"),
+            None => one,
+        }
+    }
+
+    fn events_etcd(&mut self, advice: &Advice) {
+        if self.has_events_etcd {
+            self.set
+                .already
+                .push("etcd-events: the second etcd is there".to_owned());
+            return;
+        }
+        let members = members(self.etcd_pods());
+        let main = self
+            .pods
+            .iter()
+            .find(|pod| pod.component == Component::Etcd)
+            .map(|pod| (pod.pod.clone(), pod.version(self.input)));
+        let Some((main, version)) = main.filter(|_| !members.is_empty()) else {
+            self.show(
+                advice,
+                "etcd-events",
+                "no manifest of main etcd was given, so its image and certificates are not known: \
+                 build the second etcd beside the external one by the steps",
+            );
+            return;
+        };
+        for member in &members {
+            match events_etcd::manifest(&main, member, &members, version) {
+                Ok(content) => {
+                    let path = format!("events-etcd/{}/etcd-events.yaml", safe_name(&member.name));
+                    self.file(path, content, "static pod of the second etcd", advice);
+                }
+                Err(why) => self.show(advice, "etcd-events", why),
+            }
+        }
+        self.events_members = members;
+    }
+
+    /// From 1.34 on an outage of the shard would restart every kube-apiserver.
+    fn exclude_override(&mut self, advice: &Advice, proposed: &str) {
+        if self
+            .kubernetes()
+            .is_none_or(|version| version < OVERRIDE_HEALTH)
+        {
+            return;
+        }
+        let mut sets: Vec<&str> = Vec::new();
+        for set in proposed
+            .split(',')
+            .filter_map(|one| Some(one.split_once('#')?.1))
+        {
+            if !sets.contains(&set) {
+                sets.push(set);
+            }
+        }
+        let number = sets.len().saturating_sub(1);
+        let path = ["livenessProbe", "httpGet", "path"];
+        let wanted = format!("/livez?exclude=etcd-override-{number}");
+        let mut shown = Vec::new();
+        for one in self
+            .pods
+            .iter_mut()
+            .filter(|pod| pod.component == Component::ApiServer)
+        {
+            let now = one.pod.get(&path).and_then(yaml_serde::Value::as_str);
+            match now {
+                Some("/livez") => {
+                    if let Err(refusal) = one.pod.set_string(&path, &wanted) {
+                        shown.push((one.words(), refusal.to_string()));
+                    }
+                }
+                Some(now) if now == wanted => {}
+                Some(now) => shown.push((
+                    one.words(),
+                    format!("its liveness probe asks for {now}: exclude the override by hand"),
+                )),
+                None => {}
+            }
+        }
+        for (on, why) in shown {
+            self.show(advice, &on, why);
+        }
+        if let Ok((path, content)) = probes::apiserver_liveness(&wanted) {
+            self.file(path, content, "patch for `kubeadm --patches`", advice);
+        }
+    }
+
+    fn priority_level(&mut self, advice: &Advice) {
+        let Some(version) = self.kubernetes() else {
+            self.show(
+                advice,
+                "FlowSchema",
+                "the Kubernetes version, and with it the API version, is not known",
+            );
+            return;
+        };
+        let detail = |name: &str| advice.details.get(name).cloned().unwrap_or_default();
+        let shares = detail("shares").parse().unwrap_or(10);
+        let level = detail("level");
+        match apf::objects(&level, &detail("user"), shares, version) {
+            Ok(content) => self.file(
+                format!("apf/{}.yaml", safe_name(&level)),
+                content,
+                "objects for `kubectl apply`",
+                advice,
+            ),
+            Err(why) => self.show(advice, "FlowSchema", why),
+        }
+    }
+
+    fn file(&mut self, path: String, content: String, what: &str, advice: &Advice) {
+        self.done.insert(advice.id.clone());
+        if let Some(have) = self.set.files.iter_mut().find(|file| file.path == path) {
+            if have.content != content {
+                self.show(advice, &path, "another advice writes the same file");
+            } else {
+                have.advice.push(advice.id.clone());
+            }
+            return;
+        }
+        self.set.files.push(PatchFile {
+            path,
+            content,
+            what: what.to_owned(),
+            advice: vec![advice.id.clone()],
+        });
+    }
+
+    /// ClusterConfiguration: edited where it was given, else fragments to merge.
+    fn cluster_configuration(&mut self) {
+        if self.args.is_empty() && self.removed.is_empty() {
+            return;
+        }
+        let ids: Vec<String> = self.done.iter().cloned().collect();
+        let file = |path: &str, content: String, what: &str| PatchFile {
+            path: path.to_owned(),
+            content,
+            what: what.to_owned(),
+            advice: ids.clone(),
+        };
+        if let Some(text) = &self.input.cluster_configuration {
+            match edited_configuration(text, &self.args) {
+                Ok((before, after)) => {
+                    if before != after {
+                        let path = "kubeadm/ClusterConfiguration.yaml";
+                        self.set.files.push(file(
+                            "diffs/ClusterConfiguration.diff",
+                            unified(&before, &after, "ClusterConfiguration"),
+                            "what changed",
+                        ));
+                        self.set.files.push(file(
+                            path,
+                            after,
+                            "the configuration with the new arguments",
+                        ));
+                    }
+                    return;
+                }
+                Err(why) => self.set.shown.push(Shown {
+                    advice: String::new(),
+                    on: "ClusterConfiguration".to_owned(),
+                    why: format!("{why}; a fragment to merge is given instead"),
+                }),
+            }
+        }
+        if self.args.is_empty() {
+            return;
+        }
+        for api in Api::for_kubernetes(self.kubernetes()) {
+            let text = fragment(api, &self.args);
+            let version = api.version().rsplit('/').next().unwrap_or_default();
+            let proven = ClusterConfiguration::parse(&text).is_ok_and(|config| {
+                self.args
+                    .iter()
+                    .all(|arg| config.get(&arg.component, &arg.name).as_deref() == Some(&arg.value))
+            });
+            if proven {
+                self.set.files.push(file(
+                    &format!("kubeadm/extra-args.{version}.yaml"),
+                    text,
+                    "arguments to merge into ClusterConfiguration",
+                ));
+            }
+        }
+    }
+
+    fn finish(mut self) -> PatchSet {
+        let many: BTreeSet<&str> = self.pods.iter().map(|pod| pod.node.as_str()).collect();
+        let many = many.len() > 1;
+        let mut files = Vec::new();
+        for one in &self.pods {
+            if one.pod.text() == one.before {
+                continue;
+            }
+            let dir = if many {
+                format!("{}/", safe_name(&one.node))
+            } else {
+                String::new()
+            };
+            let name = safe_name(&one.file);
+            files.push(PatchFile {
+                path: format!("manifests/{dir}{name}"),
+                content: one.pod.text().to_owned(),
+                what: format!("static pod of {}", one.words()),
+                advice: one.advice.clone(),
+            });
+            files.push(PatchFile {
+                path: format!("diffs/{dir}{name}.diff"),
+                content: unified(&one.before, one.pod.text(), &name),
+                what: "what changed".to_owned(),
+                advice: one.advice.clone(),
+            });
+        }
+        self.set.files.splice(0..0, files);
+        self.cluster_configuration();
+        self.set.files.sort_by(|a, b| a.path.cmp(&b.path));
+        if self.set.files.is_empty() {
+            return self.set;
+        }
+        let versions: BTreeMap<String, String> = self
+            .pods
+            .iter()
+            .filter_map(|pod| {
+                Some((
+                    pod.component.program().to_owned(),
+                    pod.version(self.input)?.to_string(),
+                ))
+            })
+            .collect();
+        let content = steps::steps(&steps::Plan {
+            input: self.input,
+            set: &self.set,
+            done: &self.done,
+            versions: &versions,
+            removed: &self.removed,
+            members: &self.events_members,
+            many_nodes: many,
+        });
+        let advice = self.done.iter().cloned().collect();
+        self.set.files.insert(
+            0,
+            PatchFile {
+                path: "STEPS.md".to_owned(),
+                content,
+                what: "what to do, in order".to_owned(),
+                advice,
+            },
+        );
+        self.set
+    }
+}
+
+fn apply(pod: &mut Pod, change: &Change) -> Result<(), super::yaml::Refusal> {
+    match change {
+        Change::Set { flag, value } => pod.set_flag(flag, value),
+        Change::Remove { flags } => flags.iter().try_for_each(|flag| pod.remove_flag(flag)),
+    }
+}
+
+/// The configuration as it was and as it will be.
+fn edited_configuration(text: &str, args: &[Arg]) -> Result<(String, String), String> {
+    let mut config = ClusterConfiguration::parse(text).map_err(|refusal| refusal.to_string())?;
+    let before = config.text().to_owned();
+    for arg in args {
+        config.set(arg).map_err(|refusal| refusal.to_string())?;
+    }
+    Ok((before, config.text().to_owned()))
+}
+
+fn on(node: &str, file: &str) -> String {
+    if node.is_empty() {
+        file.to_owned()
+    } else {
+        format!("{file} of {node}")
+    }
+}
+
+/// A name that is a single path segment.
+pub(super) fn safe_name(name: &str) -> String {
+    let safe: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    if safe.is_empty() || safe.chars().all(|c| c == '.') {
+        "node".to_owned()
+    } else {
+        safe
+    }
+}
+
+/// A unified diff with three lines around each change.
+pub(super) fn unified(before: &str, after: &str, name: &str) -> String {
+    TextDiff::from_lines(before, after)
+        .unified_diff()
+        .context_radius(3)
+        .header(&format!("a/{name}"), &format!("b/{name}"))
+        .to_string()
+}

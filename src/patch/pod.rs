@@ -1,0 +1,761 @@
+//! A static pod as text: one flag set or taken out, one line changed, everything else as it was.
+
+use std::collections::BTreeMap;
+
+use yaml_serde::Value;
+
+use super::argv::{self, Found};
+use super::yaml::{
+    Refusal, documents, first_that_gives, indent_of, line_end, lines, quoted, replaced, scalar,
+};
+
+/// A static pod manifest with the container of one component.
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    text: String,
+    component: String,
+    documents: Vec<Value>,
+    /// Which document and which container.
+    place: (usize, usize),
+}
+
+/// The last path segment of a program's name.
+fn base(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+fn strings(value: Option<&Value>) -> Option<Vec<String>> {
+    value?
+        .as_sequence()?
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned))
+        .collect()
+}
+
+impl Pod {
+    /// Reads a manifest and finds the component's container in it.
+    pub(super) fn parse(text: &str, component: &str) -> Result<Pod, Refusal> {
+        let documents = documents(text)?;
+        let mut place = None;
+        for (d, document) in documents.iter().enumerate() {
+            let containers = document
+                .get("spec")
+                .and_then(|spec| spec.get("containers"))
+                .and_then(Value::as_sequence);
+            for (c, container) in containers.into_iter().flatten().enumerate() {
+                let name = container.get("name").and_then(Value::as_str);
+                let first = strings(container.get("command")).and_then(|c| c.first().cloned());
+                if name == Some(component) || first.as_deref().map(base) == Some(component) {
+                    if place.is_some() {
+                        return Err(Refusal::new(format!("two containers of {component}")));
+                    }
+                    place = Some((d, c));
+                }
+            }
+        }
+        let place = place.ok_or_else(|| Refusal::new(format!("no container of {component}")))?;
+        let pod = Pod {
+            text: text.to_owned(),
+            component: component.to_owned(),
+            documents,
+            place,
+        };
+        pod.check()?;
+        Ok(pod)
+    }
+
+    /// Refuses what cannot be edited as a list of flags.
+    fn check(&self) -> Result<(), Refusal> {
+        let argv = self.argv();
+        let Some(program) = argv.first() else {
+            return Err(Refusal::new(format!(
+                "the container of {} has neither command nor args",
+                self.component
+            )));
+        };
+        let shell = matches!(
+            base(program),
+            "sh" | "bash" | "ash" | "dash" | "busybox" | "env"
+        );
+        if shell {
+            let place = self.text.find(program.as_str());
+            return Err(Refusal {
+                why: format!(
+                    "{} is started through `{program}`; its flags are not a list",
+                    self.component
+                ),
+                place: place.map(|at| super::yaml::place(&self.text, at)),
+            });
+        }
+        if self.component == "etcd" && self.flag("config-file").is_some() {
+            return Err(Refusal::new(
+                "etcd runs with --config-file and ignores all other flags: edit that file",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The manifest's text now.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn container(&self) -> Option<&Value> {
+        container(&self.documents, self.place)
+    }
+
+    /// A value of the container by path.
+    pub(super) fn get(&self, path: &[&str]) -> Option<&Value> {
+        path.iter()
+            .try_fold(self.container()?, |value, key| value.get(*key))
+    }
+
+    /// A value of the pod by path.
+    pub(super) fn pod_value(&self, path: &[&str]) -> Option<&Value> {
+        path.iter()
+            .try_fold(self.documents.get(self.place.0)?, |value, key| {
+                value.get(*key)
+            })
+    }
+
+    /// The image.
+    pub(super) fn image(&self) -> Option<&str> {
+        self.get(&["image"])?.as_str()
+    }
+
+    /// Command and args together, as the program gets them.
+    pub(super) fn argv(&self) -> Vec<String> {
+        let mut argv = strings(self.get(&["command"])).unwrap_or_default();
+        argv.extend(strings(self.get(&["args"])).unwrap_or_default());
+        argv
+    }
+
+    fn single_dash(&self) -> bool {
+        self.component == "etcd"
+    }
+
+    /// The flags in force.
+    pub(super) fn effective(&self) -> BTreeMap<String, String> {
+        argv::effective(&self.argv(), self.single_dash())
+    }
+
+    /// The value of one flag.
+    pub(super) fn flag(&self, name: &str) -> Option<String> {
+        self.effective().remove(name)
+    }
+
+    /// The value of an environment variable.
+    pub(super) fn env(&self, name: &str) -> Option<&str> {
+        let env = self.get(&["env"])?.as_sequence()?;
+        env.iter()
+            .find(|one| one.get("name").and_then(Value::as_str) == Some(name))
+            .map(|one| one.get("value").and_then(Value::as_str).unwrap_or_default())
+    }
+
+    /// Sets a flag, and proves it: the flag has the value, and nothing else changed.
+    pub(super) fn set_flag(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        let before = self.effective();
+        if before.get(name).map(String::as_str) == Some(value) && self.count(name) == 1 {
+            return Ok(());
+        }
+        let env = format!("ETCD_{}", name.to_ascii_uppercase().replace('-', "_"));
+        let saved = self.clone();
+        let done = if self.component == "etcd" && self.env(&env).is_some() {
+            // A flag beside its own variable keeps etcd from starting (pkg/flags/flag.go).
+            self.set_env(&env, value)
+        } else {
+            let done = self.put(name, value);
+            done.and_then(|()| {
+                let mut wanted = before;
+                wanted.insert(name.to_owned(), value.to_owned());
+                let once = self.count(name) == 1;
+                (once && self.effective() == wanted)
+                    .then_some(())
+                    .ok_or_else(|| Refusal::new(format!("--{name} does not read back as {value}")))
+            })
+        };
+        if done.is_err() {
+            *self = saved;
+        }
+        done
+    }
+
+    /// Takes a flag out, and proves it.
+    pub(super) fn remove_flag(&mut self, name: &str) -> Result<(), Refusal> {
+        let saved = self.clone();
+        let mut wanted = self.effective();
+        wanted.remove(name);
+        while let Some(found) = self.found(name).pop() {
+            if let Err(refusal) = self.cut(&found) {
+                *self = saved;
+                return Err(refusal);
+            }
+        }
+        if self.effective() == wanted {
+            Ok(())
+        } else {
+            *self = saved;
+            Err(Refusal::new(format!(
+                "--{name} cannot be taken out without changing more"
+            )))
+        }
+    }
+
+    /// Replaces one string of the container, found by path.
+    pub(super) fn set_string(&mut self, path: &[&str], value: &str) -> Result<(), Refusal> {
+        let old = self
+            .get(path)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .ok_or_else(|| Refusal::new(format!("no {}", path.join("."))))?;
+        let mut wanted = self.documents.clone();
+        let slot = container_mut(&mut wanted, self.place).and_then(|container| {
+            path.iter()
+                .try_fold(container, |value, key| value.get_mut(*key))
+        });
+        if let Some(slot) = slot {
+            *slot = Value::String(value.to_owned());
+        }
+        let candidates: Vec<String> = [(old.clone(), value.to_owned()), (old, quoted(value))]
+            .iter()
+            .flat_map(|(old, new)| replaced(&self.text, old, new).collect::<Vec<_>>())
+            .collect();
+        self.take(
+            wanted,
+            candidates,
+            &format!("{} cannot be changed alone", path.join(".")),
+        )
+    }
+
+    fn found(&self, name: &str) -> Vec<Found> {
+        argv::flags(&self.argv(), self.single_dash())
+            .into_iter()
+            .filter(|flag| flag.name == name)
+            .collect()
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.found(name).len()
+    }
+
+    /// Takes the first candidate that gives the wanted documents.
+    fn take(
+        &mut self,
+        wanted: Vec<Value>,
+        candidates: Vec<String>,
+        why: &str,
+    ) -> Result<(), Refusal> {
+        match first_that_gives(&wanted, candidates.into_iter()) {
+            Some(text) => {
+                self.text = text;
+                self.documents = wanted;
+                Ok(())
+            }
+            None => Err(Refusal {
+                why: why.to_owned(),
+                place: self.list_place(),
+            }),
+        }
+    }
+
+    /// Where the list of flags stands, for a refusal.
+    fn list_place(&self) -> Option<(usize, usize)> {
+        let at = self
+            .text
+            .find("command:")
+            .or_else(|| self.text.find("args:"))?;
+        Some(super::yaml::place(&self.text, at))
+    }
+
+    /// The key and index of an element of [`Self::argv`].
+    fn element(&self, at: usize) -> (&'static str, usize) {
+        let command = strings(self.get(&["command"])).map_or(0, |c| c.len());
+        if at < command {
+            ("command", at)
+        } else {
+            ("args", at - command)
+        }
+    }
+
+    fn put(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        let mut found = self.found(name);
+        // A flag given twice: the last one counts; keep one, so that nobody edits the wrong one.
+        while found.len() > 1 {
+            let first = found.remove(0);
+            self.cut(&first)?;
+            found = self.found(name);
+        }
+        match found.pop() {
+            Some(flag) => self.change(&flag, value),
+            None => self.add(name, value),
+        }
+    }
+
+    fn change(&mut self, flag: &Found, value: &str) -> Result<(), Refusal> {
+        let (at, old, new) = match &flag.value {
+            argv::Value::Joined(old) => (
+                flag.at,
+                format!("{}={old}", flag.head),
+                format!("{}={value}", flag.head),
+            ),
+            argv::Value::Next(old) => (flag.at + 1, old.clone(), value.to_owned()),
+            argv::Value::Alone => (flag.at, flag.head.clone(), format!("{}={value}", flag.head)),
+        };
+        let (key, index) = self.element(at);
+        let mut wanted = self.documents.clone();
+        if let Some(slot) = list_mut(&mut wanted, self.place, key).and_then(|l| l.get_mut(index)) {
+            *slot = Value::String(new.clone());
+        }
+        // In the quotes it has; else the old quotes go and new ones come.
+        let forms = [
+            (old.clone(), new.clone()),
+            (quoted(&old), quoted(&new)),
+            (format!("'{old}'"), quoted(&new)),
+            (old.clone(), quoted(&new)),
+        ];
+        let candidates: Vec<String> = forms
+            .iter()
+            .flat_map(|(old, new)| replaced(&self.text, old, new).collect::<Vec<_>>())
+            .collect();
+        self.take(
+            wanted,
+            candidates,
+            &format!("the element `{old}` cannot be changed alone"),
+        )
+    }
+
+    fn add(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        let argv = self.argv();
+        let flags = argv::flags(&argv, self.single_dash());
+        let (command, args) = (
+            strings(self.get(&["command"])).map_or(0, |c| c.len()),
+            strings(self.get(&["args"])).map_or(0, |c| c.len()),
+        );
+        // kubeadm writes flags in order of their names; keep that where it holds.
+        let sorted = flags.is_sorted_by(|a, b| a.name <= b.name);
+        let end = if args > 0 { command + args } else { command };
+        let after = |flag: &Found| {
+            flag.at
+                + if matches!(flag.value, argv::Value::Next(_)) {
+                    2
+                } else {
+                    1
+                }
+        };
+        let at = match flags.iter().rev().find(|flag| flag.name.as_str() < name) {
+            Some(flag) if sorted => after(flag),
+            None if sorted => flags.first().map_or(end, |flag| flag.at),
+            _ => flags.last().map_or(end, after),
+        };
+        let element = format!("--{name}={value}");
+        let Some((key, index)) = at.checked_sub(1).map(|before| self.element(before)) else {
+            return Err(Refusal::new("an empty command"));
+        };
+        let previous = argv.get(at - 1).cloned().unwrap_or_default();
+        let mut wanted = self.documents.clone();
+        if let Some(list) = list_mut(&mut wanted, self.place, key) {
+            list.insert(index + 1, Value::String(element.clone()));
+        }
+        let mut candidates = self.after_line(&previous, &element);
+        candidates.extend(self.after_flow(&previous, &element));
+        self.take(
+            wanted,
+            candidates,
+            &format!("no place after `{previous}` takes one more element"),
+        )
+    }
+
+    /// New line after each line that holds just the previous element.
+    fn after_line(&self, previous: &str, element: &str) -> Vec<String> {
+        let end = line_end(&self.text);
+        lines(&self.text)
+            .filter_map(|(start, line)| {
+                let item = item_of(line)?;
+                if item != previous {
+                    return None;
+                }
+                let dash = line.find('-')?;
+                let blanks = line.get(dash + 1..)?.len()
+                    - line.get(dash + 1..)?.trim_start_matches(' ').len();
+                // A line such as `- command: …` cannot come here: its item is no string.
+                let lead = " ".repeat(indent_of(line));
+                let new = format!(
+                    "{lead}-{}{}{end}",
+                    " ".repeat(blanks.max(1)),
+                    scalar(element)
+                );
+                let cut = start + line.len();
+                let (before, after) = self.text.split_at_checked(cut)?;
+                let join = if before.ends_with('\n') { "" } else { end };
+                Some(format!("{before}{join}{new}{after}"))
+            })
+            .collect()
+    }
+
+    /// New element after each occurrence of the previous one in a flow list.
+    fn after_flow(&self, previous: &str, element: &str) -> Vec<String> {
+        [
+            previous.to_owned(),
+            quoted(previous),
+            format!("'{previous}'"),
+        ]
+        .iter()
+        .flat_map(|old| {
+            let new = format!("{old}, {}", quoted(element));
+            replaced(&self.text, old, &new).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
+    /// Takes one flag's element or elements out.
+    fn cut(&mut self, flag: &Found) -> Result<(), Refusal> {
+        let count = if matches!(flag.value, argv::Value::Next(_)) {
+            2
+        } else {
+            1
+        };
+        for _ in 0..count {
+            let (key, index) = self.element(flag.at);
+            let old = self.argv().get(flag.at).cloned().unwrap_or_default();
+            let mut wanted = self.documents.clone();
+            if let Some(list) = list_mut(&mut wanted, self.place, key) {
+                if index >= list.len() {
+                    return Err(Refusal::new("the element is gone"));
+                }
+                list.remove(index);
+            }
+            let mut candidates: Vec<String> = lines(&self.text)
+                .filter_map(|(start, line)| {
+                    if item_of(line)? != old {
+                        return None;
+                    }
+                    let before = self.text.get(..start)?;
+                    let after = self.text.get(start + line.len()..)?;
+                    Some(format!("{before}{after}"))
+                })
+                .collect();
+            for raw in [old.clone(), quoted(&old), format!("'{old}'")] {
+                candidates.extend(replaced(&self.text, &format!(", {raw}"), ""));
+                candidates.extend(replaced(&self.text, &format!("{raw}, "), ""));
+            }
+            self.take(
+                wanted,
+                candidates,
+                &format!("the element `{old}` cannot be taken out alone"),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn set_env(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        let old = self.env(name).unwrap_or_default().to_owned();
+        if old == value {
+            return Ok(());
+        }
+        let mut wanted = self.documents.clone();
+        let slot = container_mut(&mut wanted, self.place)
+            .and_then(|container| container.get_mut("env"))
+            .and_then(Value::as_sequence_mut)
+            .and_then(|env| {
+                env.iter_mut()
+                    .find(|one| one.get("name").and_then(Value::as_str) == Some(name))
+            })
+            .and_then(|one| one.get_mut("value"));
+        match slot {
+            Some(slot) => *slot = Value::String(value.to_owned()),
+            None => return Err(Refusal::new(format!("{name} has no plain value"))),
+        }
+        let forms = [
+            (quoted(&old), quoted(value)),
+            (format!("'{old}'"), quoted(value)),
+            (old.clone(), quoted(value)),
+        ];
+        let candidates: Vec<String> = forms
+            .iter()
+            .flat_map(|(old, new)| replaced(&self.text, old, new).collect::<Vec<_>>())
+            .collect();
+        self.take(
+            wanted,
+            candidates,
+            &format!("{name} cannot be changed alone"),
+        )
+    }
+}
+
+/// The string that a line holds as one list item, comments left out.
+fn item_of(line: &str) -> Option<String> {
+    let line = line.trim();
+    if !line.starts_with('-') {
+        return None;
+    }
+    let value: Value = yaml_serde::from_str(line).ok()?;
+    match value.as_sequence()?.as_slice() {
+        [Value::String(text)] => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn container(documents: &[Value], place: (usize, usize)) -> Option<&Value> {
+    documents
+        .get(place.0)?
+        .get("spec")?
+        .get("containers")?
+        .get(place.1)
+}
+
+fn container_mut(documents: &mut [Value], place: (usize, usize)) -> Option<&mut Value> {
+    documents
+        .get_mut(place.0)?
+        .get_mut("spec")?
+        .get_mut("containers")?
+        .get_mut(place.1)
+}
+
+fn list_mut<'a>(
+    documents: &'a mut [Value],
+    place: (usize, usize),
+    key: &str,
+) -> Option<&'a mut Vec<Value>> {
+    container_mut(documents, place)?
+        .get_mut(key)?
+        .as_sequence_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const POD: &str = "\
+# made by kubeadm
+apiVersion: v1
+kind: Pod
+spec:
+  containers:
+  - command:
+    - kube-controller-manager
+    - --bind-address=127.0.0.1   # local only
+    - --kube-api-burst=30
+    - '--leader-elect=true'
+    - \"--use-service-account-credentials=true\"
+    image: registry.k8s.io/kube-controller-manager:v1.31.2
+    name: kube-controller-manager
+    env:
+    - name: X
+      value: --kube-api-burst=30
+  hostNetwork: true
+";
+
+    fn pod(text: &str) -> Pod {
+        Pod::parse(text, "kube-controller-manager").unwrap()
+    }
+
+    fn changed(before: &str, after: &str) -> (Vec<String>, Vec<String>) {
+        let b: Vec<&str> = before.lines().collect();
+        let a: Vec<&str> = after.lines().collect();
+        let gone = b.iter().filter(|l| !a.contains(l)).map(|l| (*l).to_owned());
+        let new = a.iter().filter(|l| !b.contains(l)).map(|l| (*l).to_owned());
+        (gone.collect(), new.collect())
+    }
+
+    #[test]
+    fn an_absent_flag_is_one_new_line_in_order() {
+        let mut pod = pod(POD);
+        pod.set_flag("kube-api-qps", "100").unwrap();
+        let (gone, new) = changed(POD, pod.text());
+        assert!(gone.is_empty());
+        assert_eq!(new, ["    - --kube-api-qps=100"]);
+        let at = |text: &str| pod.text().find(text).unwrap();
+        assert!(at("burst=30\n    - --kube-api-qps") > 0);
+    }
+
+    #[test]
+    fn an_existing_flag_is_one_changed_line_and_keeps_its_quotes_and_comment() {
+        for (name, value, line) in [
+            ("kube-api-burst", "200", "    - --kube-api-burst=200"),
+            (
+                "bind-address",
+                "0.0.0.0",
+                "    - --bind-address=0.0.0.0   # local only",
+            ),
+            ("leader-elect", "false", "    - '--leader-elect=false'"),
+            (
+                "use-service-account-credentials",
+                "false",
+                "    - \"--use-service-account-credentials=false\"",
+            ),
+        ] {
+            let mut pod = pod(POD);
+            pod.set_flag(name, value).unwrap();
+            let (gone, new) = changed(POD, pod.text());
+            assert_eq!((gone.len(), new), (1, vec![line.to_owned()]), "{name}");
+            assert!(
+                pod.text().contains("value: --kube-api-burst=30"),
+                "the env is another thing"
+            );
+        }
+    }
+
+    #[test]
+    fn twice_is_the_same_as_once() {
+        let mut once = pod(POD);
+        once.set_flag("kube-api-qps", "100").unwrap();
+        let mut twice = pod(once.text());
+        twice.set_flag("kube-api-qps", "100").unwrap();
+        assert_eq!(once.text(), twice.text());
+    }
+
+    #[test]
+    fn undo_restores_the_text() {
+        let mut edited = pod(POD);
+        edited.set_flag("kube-api-qps", "100").unwrap();
+        edited.remove_flag("kube-api-qps").unwrap();
+        edited.set_flag("kube-api-burst", "200").unwrap();
+        edited.set_flag("kube-api-burst", "30").unwrap();
+        assert_eq!(edited.text(), POD);
+    }
+
+    #[test]
+    fn a_flag_given_twice_becomes_one() {
+        let text = POD.replace(
+            "    - --kube-api-burst=30\n",
+            "    - --kube-api-burst=30\n    - --kube_api_burst=40\n",
+        );
+        let mut pod = pod(&text);
+        pod.set_flag("kube-api-burst", "200").unwrap();
+        assert_eq!(pod.count("kube-api-burst"), 1);
+        assert_eq!(pod.flag("kube-api-burst").as_deref(), Some("200"));
+    }
+
+    #[test]
+    fn flags_in_two_elements_and_in_args() {
+        let text = POD
+            .replace(
+                "    - --kube-api-burst=30\n",
+                "    - --kube-api-burst\n    - \"30\"\n",
+            )
+            .replace("    env:", "    args:\n    - --v=2\n    env:");
+        let mut pod = pod(&text);
+        pod.set_flag("kube-api-burst", "200").unwrap();
+        assert!(
+            pod.text()
+                .contains("    - --kube-api-burst\n    - \"200\"\n"),
+            "{}",
+            pod.text()
+        );
+        pod.set_flag("kube-api-qps", "100").unwrap();
+        assert_eq!(pod.effective().len(), 6);
+    }
+
+    #[test]
+    fn flow_lists_crlf_and_more_documents() {
+        let flow = "kind: A\n---\nkind: Pod\nspec:\n  containers:\n  - {name: kube-controller-manager, command: [kube-controller-manager, \"--a=1\"]} # x\n---\nkind: B\n";
+        let mut pod = Pod::parse(flow, "kube-controller-manager").unwrap();
+        pod.set_flag("kube-api-qps", "100").unwrap();
+        assert!(
+            pod.text().contains("\"--a=1\", \"--kube-api-qps=100\"]"),
+            "{}",
+            pod.text()
+        );
+        pod.set_flag("a", "2").unwrap();
+        pod.remove_flag("a").unwrap();
+        assert!(pod.text().ends_with("} # x\n---\nkind: B\n"));
+
+        let crlf = POD.replace('\n', "\r\n");
+        let mut pod = Pod::parse(&crlf, "kube-controller-manager").unwrap();
+        pod.set_flag("kube-api-qps", "100").unwrap();
+        pod.set_flag("kube-api-burst", "100").unwrap();
+        assert!(!pod.text().replace("\r\n", "").contains('\n'));
+    }
+
+    #[test]
+    fn an_anchor_shared_with_another_place_is_refused() {
+        let text = "\
+spec:
+  x: &flags
+  - kube-controller-manager
+  - --kube-api-qps=20
+  containers:
+  - name: kube-controller-manager
+    command: *flags
+";
+        let refusal = Pod::parse(text, "kube-controller-manager")
+            .unwrap()
+            .set_flag("kube-api-qps", "100")
+            .unwrap_err();
+        assert!(refusal.place.is_some(), "{refusal}");
+    }
+
+    #[test]
+    fn shells_and_config_files_are_refused() {
+        let shell = "spec:\n  containers:\n  - name: etcd\n    command: [/bin/sh, -c, 'exec etcd --name=a']\n";
+        assert_eq!(Pod::parse(shell, "etcd").unwrap_err().place, Some((4, 15)));
+        let file = "spec:\n  containers:\n  - name: etcd\n    command: [etcd, --config-file=/x]\n";
+        assert!(
+            Pod::parse(file, "etcd")
+                .unwrap_err()
+                .why
+                .contains("config-file")
+        );
+        assert!(Pod::parse("a: 1\n", "etcd").is_err());
+    }
+
+    #[test]
+    fn a_set_variable_is_changed_in_place_of_a_second_flag() {
+        let text = "\
+spec:
+  containers:
+  - name: etcd
+    command: [etcd, --name=a]
+    env:
+    - name: ETCD_QUOTA_BACKEND_BYTES
+      value: \"2147483648\"
+";
+        let mut pod = Pod::parse(text, "etcd").unwrap();
+        pod.set_flag("quota-backend-bytes", "8589934592").unwrap();
+        assert_eq!(pod.flag("quota-backend-bytes"), None);
+        assert!(pod.text().contains("value: \"8589934592\""));
+    }
+
+    #[test]
+    fn a_value_with_hash_and_semicolon_reads_back() {
+        let value = "/events#https://10.0.0.1:2382;https://10.0.0.2:2382";
+        let mut pod = pod(POD);
+        pod.set_flag("etcd-servers-overrides", value).unwrap();
+        assert_eq!(
+            Pod::parse(pod.text(), "kube-controller-manager")
+                .unwrap()
+                .flag("etcd-servers-overrides")
+                .as_deref(),
+            Some(value)
+        );
+    }
+
+    proptest! {
+        /// Any value is either set exactly or refused, and a refusal leaves the text as it was.
+        #[test]
+        fn a_value_is_set_or_refused(value in "[ -~]{0,30}") {
+            let mut edited = pod(POD);
+            match edited.set_flag("kube-api-burst", &value) {
+                Ok(()) => {
+                    let read = pod(edited.text()).flag("kube-api-burst");
+                    prop_assert_eq!(read.as_deref(), Some(value.as_str()));
+                }
+                Err(_) => prop_assert_eq!(edited.text(), POD),
+            }
+        }
+
+        #[test]
+        fn damaged_manifests_never_panic(cut in 0usize..600, junk in "[ -~\t]{0,8}") {
+            let at = POD.char_indices().map(|(i, _)| i).nth(cut).unwrap_or(POD.len());
+            let (before, after) = POD.split_at(at);
+            let text = format!("{before}{junk}{after}");
+            if let Ok(mut pod) = Pod::parse(&text, "kube-controller-manager") {
+                let before = pod.text().to_owned();
+                if pod.set_flag("kube-api-qps", "100").is_err() {
+                    prop_assert_eq!(pod.text(), before);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! `STEPS.md`: what to do in which order, one node at a time, how to look, how to go back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use crate::advise::{Advice, Strength};
+
+use super::events_etcd::{CLIENT_PORT, DATA_DIR, Member};
+use super::model::{PatchInput, PatchSet};
+
+/// What the steps are made from.
+pub(super) struct Plan<'a> {
+    pub(super) input: &'a PatchInput<'a>,
+    pub(super) set: &'a PatchSet,
+    /// Advice that files carry out.
+    pub(super) done: &'a BTreeSet<String>,
+    /// Versions by component.
+    pub(super) versions: &'a BTreeMap<String, String>,
+    /// Flags taken out, by component.
+    pub(super) removed: &'a [(String, String)],
+    /// Members of the events etcd that is made.
+    pub(super) members: &'a [Member],
+    /// Whether manifests of several nodes were given.
+    pub(super) many_nodes: bool,
+}
+
+impl Plan<'_> {
+    fn done(&self) -> impl Iterator<Item = &Advice> {
+        self.input
+            .advices
+            .iter()
+            .filter(|advice| self.done.contains(&advice.id))
+    }
+
+    fn has(&self, prefix: &str) -> bool {
+        self.set
+            .files
+            .iter()
+            .any(|file| file.path.starts_with(prefix))
+    }
+
+    /// Components whose manifests changed, in the order in which to roll them.
+    fn rolled(&self) -> Vec<&'static str> {
+        [
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+        ]
+        .into_iter()
+        .filter(|component| self.done().any(|advice| advice.target == *component))
+        .collect()
+    }
+}
+
+/// The whole text.
+pub(super) fn steps(plan: &Plan<'_>) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    write_all(plan, &mut out).ok();
+    out
+}
+
+fn write_all(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "# Steps\n")?;
+    writeln!(
+        out,
+        "Nothing was applied. Every edited file was parsed again: each setting below reads back \
+         with the advised value, and nothing else changed.\n"
+    )?;
+    if !plan.versions.is_empty() {
+        let words: Vec<String> = plan
+            .versions
+            .iter()
+            .map(|(c, v)| format!("{c} {v}"))
+            .collect();
+        writeln!(out, "Checked for: {}.\n", words.join(", "))?;
+    }
+    writeln!(out, "## What changes\n")?;
+    for advice in plan.done() {
+        write_advice(advice, out)?;
+    }
+    let mut n = 0;
+    let mut step = |out: &mut String, title: &str| {
+        n += 1;
+        writeln!(out, "## Step {n}: {title}\n")
+    };
+    step(out, "save what is there")?;
+    writeln!(
+        out,
+        "On one node: `etcdctl snapshot save /root/etcd-before.db` with the certificates of \
+         /etc/kubernetes/pki/etcd. On every control-plane node: `cp -a /etc/kubernetes \
+         /root/kubernetes-before`. Never keep a copy inside /etc/kubernetes/manifests: the kubelet \
+         starts every file in there, `.bak` too.\n"
+    )?;
+    if plan.has("apf/") {
+        step(out, "priority levels")?;
+        writeln!(
+            out,
+            "`kubectl apply -f apf/`. It acts at once and restarts nothing. Undo: `kubectl delete \
+             -f apf/`.\n"
+        )?;
+    }
+    if plan.has("events-etcd/") {
+        step(out, "start the second etcd")?;
+        write_events(plan, out)?;
+    }
+    if plan.has("kubeadm/") {
+        step(out, "tell kubeadm")?;
+        write_kubeadm(plan, out)?;
+    }
+    let rolled = plan.rolled();
+    if plan.has("manifests/") || (plan.has("kubeadm/") && !rolled.is_empty()) {
+        step(out, "one node at a time")?;
+        write_roll(plan, &rolled, out)?;
+    }
+    if plan.has("patches/") {
+        step(out, "patches")?;
+        writeln!(
+            out,
+            "`patches/` is for `kubeadm upgrade node --patches patches` (or `patches.directory` of \
+             the configuration). It changes probes and resources only; flags never go there, since \
+             a strategic merge replaces the whole command.\n"
+        )?;
+    }
+    step(out, "look whether it worked")?;
+    for advice in plan.done() {
+        writeln!(out, "- {}: {}", advice.id, advice.verify)?;
+    }
+    writeln!(out, "\n## Back\n")?;
+    writeln!(
+        out,
+        "Move the saved manifest of the component back, one node at a time, as in the step above, \
+         and restore ClusterConfiguration.\n"
+    )?;
+    for advice in plan.done() {
+        writeln!(out, "- {}: {}", advice.id, advice.undo)?;
+    }
+    write_rest(plan, out)
+}
+
+fn write_advice(advice: &Advice, out: &mut String) -> std::fmt::Result {
+    writeln!(
+        out,
+        "### {}: {} {}\n",
+        advice.id, advice.target, advice.setting
+    )?;
+    writeln!(
+        out,
+        "- now: {}",
+        advice.now.as_deref().unwrap_or("not known")
+    )?;
+    writeln!(out, "- proposed: {}", advice.proposed)?;
+    writeln!(out, "- why: {}", advice.why)?;
+    writeln!(out, "- effect: {}", advice.effect)?;
+    writeln!(out, "- risk: {}", advice.risk)?;
+    writeln!(out, "- source: {}\n", advice.source)
+}
+
+fn write_events(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
+    writeln!(
+        out,
+        "On every node below, mount a disk of its own and check that it is one. On main etcd's \
+         device the shard gains little: both wait for the same flushes.\n"
+    )?;
+    writeln!(
+        out,
+        "```sh\nmountpoint -q {DATA_DIR} || echo 'STOP: {DATA_DIR} is no mount of its own'\n\
+         chmod 700 {DATA_DIR}\n\
+         ss -ltn | grep -E ':(2382|2383|2384) ' && echo 'STOP: a port is taken'\n```\n"
+    )?;
+    writeln!(
+        out,
+        "The pod uses main etcd's server and peer certificates; they hold the host's names and \
+         addresses and are good for other ports. The kubelet starts each pod when its file is \
+         moved in:\n"
+    )?;
+    for member in plan.members {
+        let dir = super::kubeadm::safe_name(&member.name);
+        writeln!(
+            out,
+            "- {} ({}): `install -m 600 events-etcd/{dir}/etcd-events.yaml \
+             /etc/kubernetes/etcd-events.yaml.new && mv /etc/kubernetes/etcd-events.yaml.new \
+             /etc/kubernetes/manifests/etcd-events.yaml`",
+            member.name, member.host
+        )?;
+    }
+    let endpoints: Vec<String> = plan
+        .members
+        .iter()
+        .map(|m| format!("{}://{}:{CLIENT_PORT}", m.scheme, m.host))
+        .collect();
+    writeln!(
+        out,
+        "\nAll members must be in the list above: the first node of a cluster names only itself in \
+         its manifest. Then, before any kube-apiserver is touched, all members must be healthy and \
+         of one version (at least 3.4.31 or 3.5.13 where kube-apiserver is 1.31 or later):\n"
+    )?;
+    writeln!(
+        out,
+        "```sh\nexport ETCDCTL_API=3 ETCDCTL_CACERT=/etc/kubernetes/pki/etcd/ca.crt \\\n  \
+         ETCDCTL_CERT=/etc/kubernetes/pki/apiserver-etcd-client.crt \\\n  \
+         ETCDCTL_KEY=/etc/kubernetes/pki/apiserver-etcd-client.key\n\
+         etcdctl --endpoints={} endpoint status -w table\n```\n",
+        endpoints.join(",")
+    )?;
+    writeln!(
+        out,
+        "Nothing is copied. Old events expire in main etcd within the event TTL (1 h); do not use \
+         `etcdctl make-mirror`, which writes them without their lease. While kube-apiservers differ, \
+         each shows its own events. Watchers of events that resume with an old revision may wait \
+         for long: restart event exporters. An unreachable shard keeps kube-apiserver from \
+         starting. Never wipe the shard while a kube-apiserver runs (kubernetes #139252). After an \
+         hour defragment main etcd, member by member, the leader last. Back up and watch both \
+         etcds from now on, and restart this pod when `kubeadm certs renew` renews its \
+         certificates: kubeadm does not know it.\n"
+    )
+}
+
+fn write_kubeadm(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
+    let edited = plan.set.file("kubeadm/ClusterConfiguration.yaml").is_some();
+    if edited {
+        writeln!(
+            out,
+            "`kubeadm/ClusterConfiguration.yaml` is your file with the new arguments. Put it into \
+             the ConfigMap `kubeadm-config` of kube-system (key ClusterConfiguration): what is only \
+             in a static pod is lost at the next `kubeadm upgrade`.\n"
+        )?;
+    } else {
+        writeln!(
+            out,
+            "Merge `kubeadm/extra-args.*.yaml` into the ClusterConfiguration of your version \
+             (`kubectl -n kube-system edit cm kubeadm-config`): what is only in a static pod is \
+             lost at the next `kubeadm upgrade`. v1beta3 and older hold a map, v1beta4 a list of \
+             name and value.\n"
+        )?;
+    }
+    for (component, flag) in plan.removed {
+        writeln!(
+            out,
+            "- take `{flag}` out of the extraArgs of {component}, if it is there"
+        )?;
+    }
+    if !plan.removed.is_empty() {
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn write_roll(plan: &Plan<'_>, rolled: &[&str], out: &mut String) -> std::fmt::Result {
+    let dir = if plan.many_nodes {
+        "manifests/NODE"
+    } else {
+        "manifests"
+    };
+    writeln!(
+        out,
+        "In this order: {}. One node, then look, then the next; etcd's leader last (`etcdctl \
+         endpoint status --cluster`).\n",
+        rolled.join(", ")
+    )?;
+    if plan.has("manifests/") {
+        writeln!(
+            out,
+            "```sh\n# on the node; the temporary file is outside the manifests folder\n\
+             install -m 600 {dir}/COMPONENT.yaml /etc/kubernetes/COMPONENT.yaml.new\n\
+             mv /etc/kubernetes/COMPONENT.yaml.new /etc/kubernetes/manifests/COMPONENT.yaml\n```\n"
+        )?;
+        if !plan.many_nodes {
+            writeln!(
+                out,
+                "The files are those of one node. On the others make the same change (see \
+                 `diffs/`) in their own manifests: addresses and names differ.\n"
+            )?;
+        }
+    }
+    writeln!(
+        out,
+        "Or let kubeadm write the pod from its configuration: `kubeadm init phase control-plane \
+         apiserver --config FILE` (`controller-manager`, `scheduler`; `kubeadm init phase etcd \
+         local` for etcd).\n"
+    )?;
+    writeln!(
+        out,
+        "Wait until the node is well before the next: `kubectl get --raw /readyz?verbose` against \
+         this kube-apiserver, `etcdctl endpoint health --cluster`, and no restart count that \
+         grows.\n"
+    )
+}
+
+/// What no file was written for, and what was left out on purpose.
+fn write_rest(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
+    if !plan.set.already.is_empty() {
+        writeln!(out, "\n## Already so\n")?;
+        for one in &plan.set.already {
+            writeln!(out, "- {one}")?;
+        }
+    }
+    if !plan.set.shown.is_empty() {
+        writeln!(out, "\n## Not written, and why\n")?;
+        for shown in &plan.set.shown {
+            let id = if shown.advice.is_empty() {
+                ""
+            } else {
+                &shown.advice
+            };
+            let gap = if id.is_empty() { "" } else { ": " };
+            writeln!(out, "- {id}{gap}{}: {}", shown.on, shown.why)?;
+        }
+        for advice in plan.input.advices {
+            let only_shown = plan.set.shown.iter().any(|s| s.advice == advice.id)
+                && !plan.done.contains(&advice.id);
+            if only_shown {
+                writeln!(out)?;
+                write_advice(advice, out)?;
+            }
+        }
+    }
+    let candidates: Vec<&Advice> = plan
+        .input
+        .advices
+        .iter()
+        .filter(|advice| advice.strength == Strength::Candidate && !plan.input.wants(advice))
+        .collect();
+    if !candidates.is_empty() {
+        writeln!(out, "\n## Candidates\n")?;
+        writeln!(
+            out,
+            "Something that decides is not known for these; ask for one with `--advice ID` when you \
+             know it.\n"
+        )?;
+        for advice in candidates {
+            writeln!(
+                out,
+                "- {}: {}: {}. {}",
+                advice.id, advice.setting, advice.proposed, advice.why
+            )?;
+        }
+    }
+    Ok(())
+}

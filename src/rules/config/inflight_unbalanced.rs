@@ -1,0 +1,77 @@
+//! kube-apiserver's concurrency is set below its default, so that its smallest priority levels
+//! have a seat or two.
+
+use std::collections::BTreeMap;
+
+use crate::evidence::Missing;
+use crate::rules::settings;
+use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    id: "inflight-unbalanced",
+    summary: "kube-apiserver's concurrency is below its default",
+    severity: Severity::Warn,
+    since: "0.1.0",
+    playbook: "inflight-unbalanced",
+    check,
+};
+
+const NAMES: [&str; 2] = ["max-requests-inflight", "max-mutating-requests-inflight"];
+
+fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let limit = cx.profile.limit("inflight-sum");
+    let mut sums: BTreeMap<_, (f64, bool)> = BTreeMap::new();
+    for name in NAMES {
+        for setting in settings::of(cx, "kube-apiserver", &[name])? {
+            let Some(value) = setting.number() else {
+                continue;
+            };
+            let sum = sums.entry(setting.subject.clone()).or_default();
+            sum.0 += value;
+            sum.1 |= setting.is_set();
+            settings::cite(cx, &setting, name);
+        }
+    }
+    let cited = cx.evidence.take_citations();
+    let drafts = sums
+        .into_iter()
+        // One setting alone says nothing: the sum of both is what is divided.
+        .filter(|(_, (sum, set))| *set && *sum < limit.value)
+        .map(|(subject, (sum, _))| {
+            let own = cited.iter().filter(|c| c.subject == subject).cloned().collect();
+            Draft::new(
+                subject,
+                Severity::Warn,
+                format!("kube-apiserver serves {sum:.0} requests at once, divided among its priority levels"),
+            )
+            .threshold(limit.words())
+            .cites(own)
+        })
+        .collect();
+    Ok(Verdict::Fail(drafts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::keys;
+    use crate::rules::Status;
+    use crate::rules::settings::testing::settings;
+    use crate::rules::testing::{Set, component};
+
+    #[test]
+    fn the_sum_counts() {
+        let with = |read: &str, write: &str| {
+            Set::new().put(
+                &keys::SETTINGS,
+                component("kube-apiserver"),
+                settings(&[(NAMES[0], read, "flag"), (NAMES[1], write, "flag")]),
+            )
+        };
+        assert_eq!(with("8", "4").status(&RULE), (Status::Fail, Severity::Warn));
+        assert_eq!(with("400", "199").status(&RULE).0, Status::Fail);
+        assert_eq!(with("600", "0").status(&RULE).0, Status::Pass);
+        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+}

@@ -1,0 +1,91 @@
+//! What several rules ask of faults in settings.
+
+use crate::evidence::{Missing, Reading, Subject, keys};
+
+use super::Context;
+
+/// One fault that was seen while settings were read.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Fault {
+    pub(super) subject: Subject,
+    pub(super) text: String,
+    /// `stop`, `warn` or `note`.
+    pub(super) weight: String,
+    key: String,
+}
+
+/// Faults of any of `kinds`. `Err` when no settings were read at all.
+pub(super) fn of(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Fault>, Missing> {
+    let tables = cx.evidence.all(&keys::SETTINGS_FAULTS);
+    let read = cx
+        .evidence
+        .records(&keys::SETTINGS)
+        .iter()
+        .any(|record| matches!(record.value, Reading::Known(_)));
+    if tables.is_empty() && !read {
+        return Err(cx
+            .evidence
+            .any(&keys::SETTINGS)
+            .err()
+            .unwrap_or(Missing::NotCollected));
+    }
+    let mut faults = Vec::new();
+    for (subject, table) in tables {
+        for row in &table.rows {
+            if !row
+                .get_text("kind")
+                .is_some_and(|kind| kinds.contains(&kind))
+            {
+                continue;
+            }
+            let place = row
+                .get_text("where")
+                .filter(|place| !place.is_empty())
+                .map_or_else(String::new, |place| format!(" ({place})"));
+            faults.push(Fault {
+                subject: subject.clone(),
+                text: format!(
+                    "{}{place}",
+                    row.get_text("fault").unwrap_or("a fault of the settings")
+                ),
+                weight: row.get_text("weight").unwrap_or("note").to_owned(),
+                key: row.key.clone(),
+            });
+        }
+    }
+    Ok(faults)
+}
+
+/// Notes a fault as used.
+pub(super) fn cite(cx: &Context<'_>, fault: &Fault) {
+    cx.evidence.cite_as(
+        &keys::SETTINGS_FAULTS,
+        &fault.subject,
+        format!("{}: {}", fault.key, fault.text),
+    );
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! Hand-made faults.
+
+    use crate::evidence::{Row, Table, keys};
+    use crate::rules::testing::{Set, component};
+
+    /// Evidence with one fault.
+    pub(crate) fn fault(kind: &str, weight: &str) -> Set {
+        let row = Row::new(format!("{kind}:x"))
+            .text("kind", kind)
+            .text("weight", weight)
+            .text("fault", "x is wrong")
+            .text("where", "etcd.yaml:7");
+        Set::new().put(
+            &keys::SETTINGS_FAULTS,
+            component("etcd"),
+            Table {
+                rows: vec![row],
+                ..Table::default()
+            },
+        )
+    }
+}

@@ -1,0 +1,60 @@
+//! System calls that no safe crate wraps. The only place with `unsafe`; each call says why it is
+//! sound.
+#![expect(
+    unsafe_code,
+    reason = "ioprio_get and adjtimex have no safe wrapper in rustix"
+)]
+
+/// A process's I/O class and level: (1 real time, 2 best effort, 3 idle; 0 none set).
+pub fn ioprio(pid: u32) -> Option<(u8, u8)> {
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    let pid = libc::c_int::try_from(pid).ok()?;
+    // SAFETY: ioprio_get takes two integers by value, touches no memory of ours, and fails with
+    // an error for a process that is gone.
+    let value = unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, pid) };
+    let value = u16::try_from(value).ok()?;
+    // linux/ioprio.h: the class is above bit 13, the level in the lowest three bits.
+    let class = u8::try_from(value >> 13).ok()?;
+    let level = u8::try_from(value & 7).ok()?;
+    Some((class, level))
+}
+
+/// What the kernel's clock discipline says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockDiscipline {
+    /// Whether the clock is kept in step with a source.
+    pub synced: bool,
+    /// Upper bound of its error in microseconds, as the time daemon set it.
+    pub max_error_us: i64,
+    /// Estimated error in microseconds.
+    pub estimated_error_us: i64,
+}
+
+/// Asks the kernel about the clock without changing it.
+pub fn clock_discipline() -> Option<ClockDiscipline> {
+    // SAFETY: `timex` is plain integers, for which all zeroes is a value.
+    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+    // No bit of `modes` is set, so nothing is changed and no privilege is needed.
+    timex.modes = 0;
+    // SAFETY: the pointer is to a live, writable `timex` of ours for the whole call.
+    let state = unsafe { libc::adjtimex(&raw mut timex) };
+    (state >= 0).then_some(ClockDiscipline {
+        synced: timex.status & libc::STA_UNSYNC == 0,
+        max_error_us: timex.maxerror,
+        estimated_error_us: timex.esterror,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_io_priority_is_a_class_and_a_level() {
+        // A sandbox may refuse the call; what it answers must make sense.
+        if let Some((class, level)) = ioprio(std::process::id()) {
+            assert!(class <= 3 && level <= 7);
+        }
+        assert_eq!(ioprio(u32::MAX), None);
+    }
+}

@@ -1,0 +1,464 @@
+//! `patch --target kubeadm` on real and made-up manifests: what is written reads back with the
+//! advised values through the program's own readers, and nothing else is touched.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test over files it made itself"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use etcd_doctor::manifest::{read_bundle, settle};
+use etcd_doctor::target::HostRoot;
+use serde_json::{Value, json};
+use support::{doctor, fixtures};
+
+fn advice(id: &str, target: &str, setting: &str, proposed: &str) -> Value {
+    json!({
+        "id": id, "remedy": "etcd", "strength": "recommended", "target": target,
+        "setting": setting, "now": null, "proposed": proposed, "why": "because", "effect": "better",
+        "confidence": "high", "risk": "some", "undo": "set it back", "verify": "look",
+        "disposition": "disruptive", "finding_ids": [], "source": "docs",
+    })
+}
+
+fn shard() -> Value {
+    let mut shard = advice(
+        "shard-events",
+        "kube-apiserver",
+        "etcd-servers-overrides",
+        "/events#https://10.10.0.11:2382;https://10.10.0.12:2382;https://10.10.0.13:2382",
+    );
+    shard["details"] = json!({ "resource": "events" });
+    shard
+}
+
+fn apf() -> Value {
+    let mut apf = advice("apf-x", "kube-apiserver", "FlowSchema limit-x", "a level");
+    apf["disposition"] = json!("safe");
+    apf["details"] =
+        json!({ "level": "limit-x", "user": "system:serviceaccount:a:b", "shares": "10" });
+    apf
+}
+
+fn all() -> Vec<Value> {
+    vec![
+        shard(),
+        advice("kcm-qps", "kube-controller-manager", "kube-api-qps", "200"),
+        advice(
+            "kcm-burst",
+            "kube-controller-manager",
+            "kube-api-burst",
+            "200",
+        ),
+        advice("etcd-quota", "etcd", "quota-backend-bytes", "8589934592"),
+        advice(
+            "jobs",
+            "kube-controller-manager",
+            "concurrent-job-syncs",
+            "10",
+        ),
+        apf(),
+    ]
+}
+
+struct Case {
+    dir: tempfile::TempDir,
+}
+
+impl Case {
+    fn new(advice: &[Value]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(
+            dir.path().join("report.json"),
+            json!({ "advice": advice }).to_string(),
+        )
+        .unwrap();
+        Case { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn run(&self, manifests: &Path, out: &str, more: &[&str]) -> Value {
+        doctor(&["patch", "--format", "json", "--target", "kubeadm"])
+            .arg("--report")
+            .path(self.path("report.json"))
+            .arg("--manifests")
+            .path(manifests)
+            .arg("--out")
+            .path(self.path(out))
+            .args(more)
+            .json()
+    }
+}
+
+/// Every file under a folder with its text.
+fn tree(dir: &Path) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(at) = todo.pop() {
+        for entry in fs::read_dir(&at).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else {
+                let name = path
+                    .strip_prefix(dir)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
+                all.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    all
+}
+
+/// Effective settings of a folder of manifests: component, setting, value, for what was given.
+fn effective(dir: &Path) -> BTreeMap<(String, String), String> {
+    let stage = tempfile::tempdir().unwrap();
+    let to = stage.path().join("manifests");
+    fs::create_dir_all(&to).unwrap();
+    for (name, text) in tree(dir) {
+        let flat = name.replace('/', "-");
+        fs::write(to.join(flat), text).unwrap();
+    }
+    let model = read_bundle(&HostRoot::new(stage.path()));
+    let mut all = BTreeMap::new();
+    for instance in &model.instances {
+        for (name, one) in settle(instance).settings {
+            if one.place.is_some() {
+                all.insert((instance.name.clone(), name), one.value.unwrap_or_default());
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn the_patch_reads_back_and_changes_nothing_else() {
+    let manifests = fixtures().join("paypal/manifests");
+    let case = Case::new(&all());
+    let told = case.run(&manifests, "out", &[]);
+    let out = tree(&case.path("out"));
+    let names: Vec<&str> = out.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "STEPS.md",
+            "apf/limit-x.yaml",
+            "diffs/etcd.yaml.diff",
+            "diffs/kube-apiserver.yaml.diff",
+            "diffs/kube-controller-manager.yaml.diff",
+            "events-etcd/cp0/etcd-events.yaml",
+            "events-etcd/cp1/etcd-events.yaml",
+            "events-etcd/cp2/etcd-events.yaml",
+            "kubeadm/extra-args.v1beta2.yaml",
+            "manifests/etcd.yaml",
+            "manifests/kube-apiserver.yaml",
+            "manifests/kube-controller-manager.yaml",
+        ]
+    );
+    // 1.20 has no such flag.
+    let shown = told["shown"].as_array().unwrap();
+    assert!(
+        shown
+            .iter()
+            .any(|s| s["advice"] == "jobs" && s["why"].as_str().unwrap().contains("1.20.6")),
+        "{shown:?}"
+    );
+    let mut wanted = effective(&manifests);
+    for (component, name, value) in [
+        ("kube-controller-manager", "kube-api-qps", "200"),
+        ("kube-controller-manager", "kube-api-burst", "200"),
+        ("etcd", "quota-backend-bytes", "8589934592"),
+        (
+            "kube-apiserver",
+            "etcd-servers-overrides",
+            "/events#https://10.10.0.11:2382;https://10.10.0.12:2382;https://10.10.0.13:2382",
+        ),
+    ] {
+        wanted.insert((component.to_owned(), name.to_owned()), value.to_owned());
+    }
+    assert_eq!(effective(&case.path("out/manifests")), wanted);
+    for (name, lines) in [
+        ("etcd", 1),
+        ("kube-apiserver", 1),
+        ("kube-controller-manager", 2),
+    ] {
+        let diff = &out[&format!("diffs/{name}.yaml.diff")];
+        let count = |mark: char| {
+            diff.lines()
+                .filter(|l| l.starts_with(mark) && !l.starts_with("---") && !l.starts_with("+++"))
+                .count()
+        };
+        assert_eq!((count('+'), count('-')), (lines, 0), "{diff}");
+    }
+    assert!(out["apf/limit-x.yaml"].contains("v1beta1"));
+    assert!(out["kubeadm/extra-args.v1beta2.yaml"].contains("kube-api-qps: \"200\""));
+}
+
+#[test]
+fn a_second_run_over_its_own_output_changes_nothing() {
+    let case = Case::new(&all()[..4]);
+    case.run(&fixtures().join("paypal/manifests"), "out", &[]);
+    // What the steps say: the second etcd's pod lies beside the others.
+    fs::copy(
+        case.path("out/events-etcd/cp0/etcd-events.yaml"),
+        case.path("out/manifests/etcd-events.yaml"),
+    )
+    .unwrap();
+    let told = case.run(&case.path("out/manifests"), "again", &[]);
+    assert_eq!(told["files"], json!([]));
+    assert_eq!(told["already"].as_array().unwrap().len(), 4);
+    assert!(!case.path("again").exists());
+}
+
+#[test]
+fn undo_by_the_old_value_restores_the_file() {
+    let manifests = fixtures().join("paypal/manifests");
+    let case = Case::new(&[advice("s", "etcd", "snapshot-count", "5000")]);
+    case.run(&manifests, "out", &[]);
+    let back = Case::new(&[advice("s", "etcd", "snapshot-count", "10000")]);
+    back.run(&case.path("out/manifests"), "out", &[]);
+    assert_eq!(
+        fs::read_to_string(back.path("out/manifests/etcd.yaml")).unwrap(),
+        fs::read_to_string(manifests.join("etcd.yaml")).unwrap()
+    );
+}
+
+#[test]
+fn the_second_etcd_has_its_own_places_and_the_first_ones_certificates() {
+    let case = Case::new(&[shard()]);
+    case.run(&fixtures().join("paypal/manifests"), "out", &[]);
+    let all = effective(&case.path("out/events-etcd/cp1"));
+    let get = |name: &str| {
+        all.iter()
+            .find(|((_, setting), _)| setting == name)
+            .map(|(_, value)| value.as_str())
+    };
+    assert_eq!(get("name"), Some("cp1-events"));
+    assert_eq!(get("data-dir"), Some("/var/lib/etcd-events"));
+    assert_eq!(
+        get("initial-cluster"),
+        Some(
+            "cp0-events=https://10.10.0.11:2383,cp1-events=https://10.10.0.12:2383,cp2-events=https://10.10.0.13:2383"
+        )
+    );
+    assert_eq!(get("initial-cluster-state"), Some("new"));
+    assert_eq!(
+        get("listen-client-urls"),
+        Some("https://127.0.0.1:2382,https://10.10.0.12:2382")
+    );
+    assert_eq!(get("listen-metrics-urls"), Some("http://127.0.0.1:2384"));
+    assert_eq!(
+        get("trusted-ca-file"),
+        Some("/etc/kubernetes/pki/etcd/ca.crt")
+    );
+    assert_eq!(get("client-cert-auth"), Some("true"));
+    let text = fs::read_to_string(case.path("out/events-etcd/cp1/etcd-events.yaml")).unwrap();
+    assert!(text.contains("image: k8s.gcr.io/etcd:3.4.13-0"));
+    // 3.4.13 knows neither /livez nor `serializable=`.
+    assert!(text.contains("path: /health\n"), "{text}");
+    let steps = fs::read_to_string(case.path("out/STEPS.md")).unwrap();
+    let at = |part: &str| {
+        steps
+            .find(part)
+            .unwrap_or_else(|| panic!("no {part}:\n{steps}"))
+    };
+    assert!(at("snapshot save") < at("start the second etcd"));
+    assert!(at("start the second etcd") < at("one node at a time"));
+    assert!(at("mountpoint -q /var/lib/etcd-events") < at("## Back"));
+    assert!(steps.contains("make-mirror"));
+}
+
+#[test]
+fn from_1_34_on_the_liveness_probe_leaves_the_shard_out() {
+    let case = Case::new(&[shard()]);
+    let manifests = case.path("manifests");
+    fs::create_dir_all(&manifests).unwrap();
+    for (name, text) in tree(&fixtures().join("paypal/manifests")) {
+        let text = text
+            .replace("v1.20.6", "v1.34.1")
+            .replace("3.4.13-0", "3.6.4-0");
+        fs::write(manifests.join(name), text).unwrap();
+    }
+    case.run(&manifests, "out", &[]);
+    let out = tree(&case.path("out"));
+    let probe = "path: /livez?exclude=etcd-override-0";
+    assert!(out["manifests/kube-apiserver.yaml"].contains(probe));
+    assert!(out["patches/kube-apiserver-liveness+strategic.yaml"].contains(probe));
+    assert!(out["kubeadm/extra-args.v1beta4.yaml"].contains("- name: etcd-servers-overrides"));
+    assert!(out["events-etcd/cp0/etcd-events.yaml"].contains("path: /livez\n"));
+    for (name, text) in out.iter().filter(|(name, _)| name.starts_with("patches/")) {
+        assert!(
+            !text.contains("command"),
+            "{name}: a merge would replace the whole command"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_version_shows_what_depends_on_it() {
+    let case = Case::new(&[
+        advice(
+            "jobs",
+            "kube-controller-manager",
+            "concurrent-job-syncs",
+            "10",
+        ),
+        advice("qps", "kube-controller-manager", "kube-api-qps", "100"),
+        apf(),
+    ]);
+    let manifests = case.path("manifests");
+    fs::create_dir_all(&manifests).unwrap();
+    let text = fs::read_to_string(fixtures().join("paypal/manifests/kube-controller-manager.yaml"))
+        .unwrap();
+    let text = text.replace(
+        "kube-controller-manager:v1.20.6",
+        "kube-controller-manager@sha256:0a1b",
+    );
+    fs::write(manifests.join("kube-controller-manager.yaml"), text).unwrap();
+    let told = case.run(&manifests, "out", &[]);
+    let shown: Vec<&str> = told["shown"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["advice"].as_str().unwrap())
+        .collect();
+    assert_eq!(shown, ["jobs", "apf-x"]);
+    let out = tree(&case.path("out"));
+    assert!(out["manifests/kube-controller-manager.yaml"].contains("--kube-api-qps=100"));
+    assert!(out.contains_key("kubeadm/extra-args.v1beta3.yaml"));
+    assert!(out.contains_key("kubeadm/extra-args.v1beta4.yaml"));
+    // The version can be told.
+    let told = case.run(&manifests, "told", &["--kubernetes-version", "1.30.2"]);
+    assert_eq!(told["shown"], json!([]));
+}
+
+#[test]
+fn candidates_only_when_named_and_refused_never() {
+    let mut candidate = advice("c", "etcd", "quota-backend-bytes", "8589934592");
+    candidate["strength"] = json!("candidate");
+    let mut refused = advice("r", "etcd", "snapshot-count", "1");
+    refused["strength"] = json!("refused");
+    let case = Case::new(&[candidate, refused]);
+    let manifests = fixtures().join("paypal/manifests");
+    assert_eq!(case.run(&manifests, "none", &[])["files"], json!([]));
+    let named = case.run(&manifests, "one", &["--advice", "c"]);
+    assert!(!named["files"].as_array().unwrap().is_empty());
+    assert_eq!(
+        case.run(&manifests, "two", &["--advice", "r"])["files"],
+        json!([])
+    );
+}
+
+#[test]
+fn damaged_manifests_are_refused_with_their_place_and_the_rest_is_written() {
+    let case = Case::new(&[
+        advice("qps", "kube-controller-manager", "kube-api-qps", "100"),
+        advice("q", "etcd", "quota-backend-bytes", "8589934592"),
+    ]);
+    let manifests = case.path("manifests");
+    fs::create_dir_all(&manifests).unwrap();
+    let kcm =
+        "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n\t- name: kube-controller-manager\n";
+    fs::write(manifests.join("kube-controller-manager.yaml"), kcm).unwrap();
+    fs::copy(
+        fixtures().join("paypal/manifests/etcd.yaml"),
+        manifests.join("etcd.yaml"),
+    )
+    .unwrap();
+    let told = case.run(&manifests, "out", &["--kubernetes-version", "1.30.0"]);
+    let why = told["shown"][0]["why"].as_str().unwrap();
+    assert!(why.starts_with("line 5, column 1:"), "{why}");
+    let out = tree(&case.path("out"));
+    assert!(out.contains_key("manifests/etcd.yaml"));
+    assert!(!out.contains_key("manifests/kube-controller-manager.yaml"));
+}
+
+#[test]
+fn a_cluster_configuration_is_edited_and_keeps_its_comments() {
+    let case = Case::new(&all()[..3]);
+    let config = case.path("config.yaml");
+    let text = "# ours\napiVersion: kubeadm.k8s.io/v1beta2\nkind: ClusterConfiguration\napiServer:\n  extraArgs:\n    authorization-mode: Node,RBAC # both\nkubernetesVersion: v1.20.6\n";
+    fs::write(&config, text).unwrap();
+    case.run(
+        &fixtures().join("paypal/manifests"),
+        "out",
+        &["--cluster-configuration", config.to_str().unwrap()],
+    );
+    let out = tree(&case.path("out"));
+    let edited = &out["kubeadm/ClusterConfiguration.yaml"];
+    for line in text.lines() {
+        assert!(edited.contains(line), "{line}");
+    }
+    assert!(
+        edited.contains("controllerManager:\n  extraArgs:\n    kube-api-qps: \"200\"\n"),
+        "{edited}"
+    );
+    assert!(!out.keys().any(|name| name.contains("extra-args")));
+}
+
+#[test]
+fn nothing_is_written_where_the_kubelet_would_start_it() {
+    let case = Case::new(&all());
+    let pods = case.path("etc/kubernetes/manifests");
+    fs::create_dir_all(&pods).unwrap();
+    let link = case.path("link");
+    std::os::unix::fs::symlink(&pods, &link).unwrap();
+    for out in [pods.clone(), pods.join("sub/dir"), link] {
+        let text = doctor(&["patch", "--target", "kubeadm"])
+            .arg("--report")
+            .path(case.path("report.json"))
+            .arg("--manifests")
+            .path(fixtures().join("paypal/manifests"))
+            .arg("--out")
+            .path(&out)
+            .text();
+        assert!(text.starts_with("exit 64"), "{text}");
+        assert!(text.contains("the kubelet starts every file"), "{text}");
+    }
+    assert!(tree(&pods).is_empty());
+    // A link inside the folder that leads out of it.
+    let out = case.path("out");
+    fs::create_dir_all(&out).unwrap();
+    std::os::unix::fs::symlink(&pods, out.join("manifests")).unwrap();
+    let text = doctor(&["patch", "--target", "kubeadm"])
+        .arg("--report")
+        .path(case.path("report.json"))
+        .arg("--manifests")
+        .path(fixtures().join("paypal/manifests"))
+        .arg("--out")
+        .path(&out)
+        .text();
+    assert!(text.starts_with("exit 64"), "{text}");
+    assert!(tree(&pods).is_empty());
+    let left: Vec<String> = tree(&out).into_keys().collect();
+    assert!(left.is_empty(), "all or none: {left:?}");
+}
+
+#[test]
+fn bad_reports_say_what_is_wrong() {
+    let case = Case::new(&[]);
+    for (text, part) in [
+        ("{}", "there is no `advice`"),
+        ("{\"advice\": [{}]}", "its advice"),
+        ("nonsense", "cannot use"),
+    ] {
+        fs::write(case.path("report.json"), text).unwrap();
+        let text = doctor(&["patch", "--target", "kubeadm", "--out", "out"])
+            .arg("--report")
+            .path(case.path("report.json"))
+            .text();
+        assert!(text.starts_with("exit 70") && text.contains(part), "{text}");
+    }
+    let text = doctor(&["patch", "--target", "toaster", "--out", "out"]).text();
+    assert!(text.starts_with("exit 64"), "{text}");
+}

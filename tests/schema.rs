@@ -1,0 +1,249 @@
+//! What the program prints is what its schemas say: no more, no less.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test through the binary"
+)]
+
+#[path = "support/json_schema.rs"]
+mod json_schema;
+mod support;
+
+use etcd_doctor::bundle;
+use etcd_doctor::clock::Timestamp;
+use etcd_doctor::evidence::{
+    Bucket, Collector, Completeness, Episode, Episodes, EvidenceSet, Histogram, Missing, Origin,
+    Point, Reading, Record, Row, Scalar, Series, Shape, Subject, SubjectKind, Table, Window,
+};
+use etcd_doctor::report::schema::{SCHEMAS, schema};
+use json_schema::Checker;
+use serde_json::{Value, json};
+use support::{doctor, fixtures};
+
+/// Recordings that together show most of what a report can hold.
+const RECORDINGS: &[&str] = &["events-flood", "healthy", "slow-network"];
+
+fn checker(name: &str) -> Checker {
+    Checker::new(schema(name).unwrap().text)
+}
+
+/// Checks documents, and that they show every declared property but the named ones.
+fn hold(name: &str, documents: &[Value], rarely_shown: &[&str]) {
+    let mut checker = checker(name);
+    for (number, document) in documents.iter().enumerate() {
+        let mut errors = checker.check(document);
+        errors.truncate(20);
+        assert!(
+            errors.is_empty(),
+            "{name}, document {number}:\n{}",
+            errors.join("\n")
+        );
+    }
+    let declared = checker.declared();
+    let unmet: Vec<&str> = declared
+        .difference(&checker.met)
+        .map(String::as_str)
+        .filter(|at| !rarely_shown.contains(at))
+        .collect();
+    assert!(
+        unmet.is_empty(),
+        "{name}: declared, and in no output here (is the property gone, or did the test shrink?): {unmet:?}"
+    );
+}
+
+fn recording(name: &str) -> support::Run {
+    doctor(&["diagnose", "--format", "json", "--bundle"])
+        .path(fixtures().join("captures").join(format!("{name}.tar.zst")))
+}
+
+#[test]
+fn the_schemas_are_sound() {
+    for schema in SCHEMAS {
+        let checker = Checker::new(schema.text);
+        let faults = checker.faults();
+        assert!(faults.is_empty(), "{}:\n{}", schema.name, faults.join("\n"));
+    }
+}
+
+#[test]
+fn the_command_prints_and_lists_them() {
+    for schema in SCHEMAS {
+        let output = doctor(&["schema", schema.name]).output();
+        assert_eq!(output.stdout, schema.text.as_bytes());
+        assert_eq!(output.status.code(), Some(0));
+    }
+    let list = doctor(&["schema", "--format", "json"]).json();
+    assert_eq!(list.as_array().unwrap().len(), SCHEMAS.len());
+    let plain = String::from_utf8(doctor(&["schema"]).output().stdout).unwrap();
+    assert_eq!(plain.lines().count(), SCHEMAS.len());
+    assert_eq!(doctor(&["schema", "no"]).output().status.code(), Some(64));
+}
+
+#[test]
+fn readings_are_described_alike_everywhere() {
+    let of = |name: &str| -> Value { serde_json::from_str(schema(name).unwrap().text).unwrap() };
+    assert_eq!(of("bundle")["$defs"], of("metrics")["$defs"]);
+}
+
+#[test]
+fn reports() {
+    let mut reports = vec![doctor(&["diagnose", "--demo", "--format", "json"]).json()];
+    reports.extend(RECORDINGS.iter().map(|name| recording(name).json()));
+    // Bytes are known where a log tells the size of answers.
+    hold("report", &reports, &["#/$defs/relief/properties/bytes"]);
+}
+
+#[test]
+fn saved_runs() {
+    let mut saved = Vec::new();
+    for name in RECORDINGS {
+        let mut run = recording(name).arg("--save").arg("run.zst");
+        run.output();
+        let file = std::fs::read(run.home().join("run.zst")).unwrap();
+        saved.push(serde_json::from_slice(&zstd::decode_all(file.as_slice()).unwrap()).unwrap());
+    }
+    saved.push(plain(|file| {
+        bundle::save(file, Timestamp(0), &every_shape(), &["no root".to_owned()]).unwrap();
+    }));
+    hold("bundle", &saved, &[]);
+}
+
+/// What a saved run holds, once decompressed.
+fn plain(save: impl FnOnce(&mut Vec<u8>)) -> Value {
+    let mut file = Vec::new();
+    save(&mut file);
+    serde_json::from_slice(&zstd::decode_all(file.as_slice()).unwrap()).unwrap()
+}
+
+/// Shapes and reasons that recordings seldom hold.
+fn every_shape() -> EvidenceSet {
+    let known = |shape| Reading::Known(shape);
+    let source = || "/proc/1/stat".to_owned();
+    let why = || "torn".to_owned();
+    let at = Timestamp::from_secs(1);
+    let values = [
+        known(Shape::Scalar(Scalar::Int(7))),
+        known(Shape::Scalar(Scalar::Flag(true))),
+        known(Shape::Histogram(Histogram {
+            buckets: vec![Bucket {
+                le: f64::INFINITY,
+                count: 1.0,
+            }],
+            sum: 3.0,
+            max: Some(3.0),
+        })),
+        known(Shape::Table(Table {
+            rows: vec![Row::new("a").num("n", 1.0).text("t", "x")],
+            other: Some(Row::new("other").num("n", 2.0)),
+            error: 0.1,
+        })),
+        known(Shape::Series(Series {
+            points: vec![Point { at, value: 1.0 }],
+        })),
+        known(Shape::Episodes(Episodes {
+            episodes: vec![Episode {
+                kind: "wal-sync-slow".to_owned(),
+                from: at,
+                to: at,
+                count: 2,
+                max_ms: Some(1500.0),
+                detail: "took 1.5s".to_owned(),
+            }],
+            dropped: 3,
+        })),
+        Reading::Missing(Missing::NotCollected),
+        Reading::Missing(Missing::NotPresent { source: source() }),
+        Reading::Missing(Missing::Denied { source: source() }),
+        Reading::Missing(Missing::TimedOut {
+            source: source(),
+            after_ms: 20,
+        }),
+        Reading::Missing(Missing::Unreadable {
+            source: source(),
+            line: Some(3),
+            why: why(),
+        }),
+        Reading::Missing(Missing::NotEnough { why: why() }),
+    ];
+    let mut set = EvidenceSet::new();
+    for (number, value) in values.into_iter().enumerate() {
+        set.insert(Record {
+            key: format!("test.{number}"),
+            subject: Subject::new(SubjectKind::Node, "cp0"),
+            window: Window::at(at),
+            origin: Origin::new(Collector::Host, "/").with(Completeness::AtLeast),
+            value,
+        });
+    }
+    set
+}
+
+#[test]
+fn metrics() {
+    let json = doctor(&["metrics", "--format", "json"])
+        .path(fixtures().join("metrics/slow-network/metrics"))
+        .json();
+    let mut checker = checker("metrics");
+    let errors = checker.check(&json);
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+    assert!(json["readings"].as_array().unwrap().len() > 10);
+}
+
+#[test]
+fn rules_and_pages() {
+    hold(
+        "rules",
+        &[doctor(&["rules", "--format", "json"]).json()],
+        &[],
+    );
+    let page = |id: &str| doctor(&["explain", id, "--format", "json"]).json();
+    hold("page", &[page("wal-fsync-slow"), page("barriers")], &[]);
+}
+
+#[test]
+fn the_checker_sees_what_is_wrong() {
+    let good = doctor(&["rules", "--format", "json"]).json();
+    let wrong = |change: &dyn Fn(&mut Value)| {
+        let mut value = good.clone();
+        change(&mut value);
+        checker("rules").check(&value)
+    };
+    assert_eq!(wrong(&|_| ()), [""; 0]);
+    assert_eq!(
+        wrong(&|v| v[0]["severity"] = json!("bad")),
+        [r#"$[0].severity: "bad" is none of ["info","warn","critical"]"#]
+    );
+    assert_eq!(
+        wrong(&|v| v[0]["new"] = json!(1)),
+        ["$[0].new: not described"]
+    );
+    assert_eq!(
+        wrong(&|v| v[1]["id"] = json!(1)),
+        [r#"$[1].id: 1 is no "string""#]
+    );
+    assert_eq!(
+        wrong(&|v| {
+            v[0].as_object_mut().unwrap().remove("since");
+        }),
+        ["$[0]: `since` is absent"]
+    );
+    let mut bundle = checker("bundle");
+    let record = |value: Value| {
+        json!({"format": "etcd-doctor/bundle", "version": 1, "program": "1", "at": "2026-01-01T00:00:00Z",
+               "records": [{"key": "k", "subject": {"kind": "node"}, "origin": {"collector": "logs", "source": "s"}, "value": value}]})
+    };
+    assert!(
+        bundle
+            .check(&record(json!({"known": {"scalar": {"int": 1}}})))
+            .is_empty()
+    );
+    for bad in [
+        json!({"known": {"scalar": {"int": 1.5}}}),
+        json!({"known": {"scalar": {"int": 1}}, "missing": {"reason": "denied"}}),
+        json!({"missing": {"reason": "lost"}}),
+        json!({"known": {"series": {"points": [{"at": "yesterday", "value": 1}]}}}),
+        json!({}),
+    ] {
+        assert!(!bundle.check(&record(bad.clone())).is_empty(), "{bad}");
+    }
+}
