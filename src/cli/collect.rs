@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::bundle::{self, Scratch};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
-use crate::evidence::{EvidenceSet, keys};
+use crate::evidence::{EvidenceSet, Reader, keys};
+use crate::patch::NodeManifests;
 use crate::target::{HostRoot, Tree};
 use crate::{host, logs, manifest, metrics};
 
@@ -19,9 +20,17 @@ pub(super) struct Gathered {
     pub(super) problems: Vec<String>,
     /// Unpacked tarballs; they go away with this.
     scratch: Vec<Scratch>,
+    /// Manifests as found, node by node, for the patch.
+    pub(super) manifests: Vec<NodeManifests>,
+    /// Versions to judge settings by, in place of those that run.
+    pub(super) asked: Vec<(
+        crate::catalog::settings::Component,
+        crate::catalog::releases::Version,
+    )>,
 }
 
 /// How to gather.
+#[derive(Clone, Copy)]
 pub(super) struct How<'a> {
     pub(super) clock: Clock,
     pub(super) stop: &'a AtomicBool,
@@ -96,22 +105,12 @@ impl Gathered {
         Ok(())
     }
 
-    /// Gathers from the running node.
-    pub(super) fn add_live(&mut self, how: &How<'_>) {
-        self.add_logs(&[], how);
-    }
-
     /// Gathers from a folder or a single file.
     fn add_tree(&mut self, path: &Path, how: &How<'_>) {
         let tree = Tree::of(path);
         let nodes = self.add_manifests(&tree);
         self.add_metrics(&tree, &nodes);
-        self.add_host(
-            &tree,
-            how,
-            Duration::ZERO,
-            nodes.first().map(String::as_str),
-        );
+        self.add_host(&tree, how, nodes.first().map(String::as_str));
         self.add_logs(&tree.logs, how);
     }
 
@@ -126,7 +125,18 @@ impl Gathered {
             } else {
                 path.clone()
             };
-            let model = manifest::read_bundle(&HostRoot::new(root));
+            let root = HostRoot::new(root);
+            self.manifests.extend(super::patch::manifests_of(
+                &root,
+                &[
+                    "/manifests",
+                    "/etc/kubernetes/manifests",
+                    "/host/etc/kubernetes/manifests",
+                ],
+                &|_| {},
+            ));
+            let mut model = manifest::read_bundle(&root);
+            model.asked.clone_from(&self.asked);
             let settings = manifest::collect(&model);
             let etcds = settings
                 .of_key(&keys::SETTINGS)
@@ -153,27 +163,29 @@ impl Gathered {
         }
     }
 
-    fn add_host(&mut self, tree: &Tree, how: &How<'_>, window: Duration, node: Option<&str>) {
+    fn add_host(&mut self, tree: &Tree, how: &How<'_>, node: Option<&str>) {
         for path in &tree.host {
             for (name, root) in host::roots(&HostRoot::new(path)) {
-                let hints = host::Hints::default();
-                let model = host::read(&root, &hints, window, how.clock);
                 let node = name.as_deref().or(node).unwrap_or_default();
+                let hints = host_hints(&self.evidence, node);
+                let model = host::read(&root, &hints, Duration::ZERO, how.clock);
                 self.evidence.merge(host::collect(&model, node));
             }
         }
     }
 
-    pub(super) fn add_logs(&mut self, paths: &[PathBuf], how: &How<'_>) {
+    fn add_logs(&mut self, paths: &[PathBuf], how: &How<'_>) {
+        if paths.is_empty() {
+            return;
+        }
         let plan = logs::input::plan(paths, &HostRoot::live(), how.since);
-        let options = logs::scan::ScanOptions {
-            threads: how.threads,
-            since: how.since,
-            until: how.until,
-            now: Some(how.clock.now()),
-            ..logs::scan::ScanOptions::default()
-        };
-        let summary = logs::scan::scan(&plan, &options, how.stop);
+        let summary = scan_logs(&plan, how);
+        let source: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        self.add_summary(&summary, &source.join(", "));
+    }
+
+    /// Adds what logs told.
+    pub(super) fn add_summary(&mut self, summary: &logs::summary::Summary, source: &str) {
         for problem in summary.problems.iter().take(20) {
             self.problems
                 .push(format!("{}: {}", problem.path, problem.why));
@@ -182,15 +194,53 @@ impl Gathered {
             self.problems
                 .push("reading logs was interrupted: what was read by then counts".to_owned());
         }
-        let source = match paths {
-            [] => "this node's logs".to_owned(),
-            paths => paths
-                .iter()
-                .map(|p| p.display().to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
-        };
-        self.evidence.merge(logs::collect(&summary, &source));
+        self.evidence.merge(logs::collect(summary, source));
+    }
+}
+
+/// Reads the logs of a plan.
+pub(super) fn scan_logs(plan: &logs::input::Plan, how: &How<'_>) -> logs::summary::Summary {
+    let options = logs::scan::ScanOptions {
+        threads: how.threads,
+        since: how.since,
+        until: how.until,
+        now: Some(how.clock.now()),
+        ..logs::scan::ScanOptions::default()
+    };
+    logs::scan::scan(plan, &options, how.stop)
+}
+
+/// Where etcd's data is and how large its database, as settings and metrics tell.
+pub(super) fn host_hints(evidence: &EvidenceSet, node: &str) -> host::Hints {
+    let reader = Reader::new(evidence);
+    let settings = reader.all(&keys::SETTINGS);
+    let own = settings.iter().find(|(subject, _)| {
+        subject.name == "etcd"
+            && subject
+                .node
+                .as_deref()
+                .is_none_or(|on| on == node || node.is_empty())
+    });
+    let setting = |name: &str| {
+        let row = own?.1.row(name)?;
+        row.get_text("value")
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
+    };
+    let size = reader
+        .all(&keys::DB_SIZE)
+        .into_iter()
+        .filter(|(subject, _)| subject.name == node || node.is_empty())
+        .find_map(|(_, series)| series.points.last().map(|point| point.value));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sizes are not negative"
+    )]
+    host::Hints {
+        data_dir: setting("data-dir").filter(|dir| dir.starts_with('/')),
+        wal_dir: setting("wal-dir").filter(|dir| dir.starts_with('/')),
+        db_bytes: size.map(|bytes| bytes as u64),
     }
 }
 

@@ -1,21 +1,26 @@
 //! `diagnose`: everything that can be gathered, to one verdict with advice.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::advise;
+use crate::advise::{self, Advice};
 use crate::bundle;
 use crate::clock::Timestamp;
 use crate::diagnosis;
 use crate::error::Error;
 use crate::evidence::EvidenceSet;
 use crate::exit::Exit;
+use crate::patch::{self, NodeManifests, PatchInput, PatchSet};
 use crate::profile::{Profile, Profiles};
 use crate::render;
 use crate::report::{Report, Seen, v1};
 use crate::rules;
+use crate::target::HostRoot;
 
 use super::collect::{Gathered, How};
 use super::common::{Format, Session, parse_time};
+use super::live::Live;
+use super::metrics::AccessArgs;
 
 /// Arguments of `diagnose`.
 #[derive(Debug, clap::Args)]
@@ -38,9 +43,46 @@ pub struct Args {
     /// Look at log records up to this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub until: Option<Timestamp>,
-    /// Threads to read logs with; by default one per CPU for a bundle
+    /// Threads to read logs with; by default one per CPU for a bundle, one on a live node
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Where the node's root is, as from a debug pod
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/",
+        help_heading = "Live node"
+    )]
+    pub root: PathBuf,
+    /// Time between two samples of metrics and host counters
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = super::metrics::parse_window, help_heading = "Live node")]
+    pub window: Duration,
+    /// Metrics endpoints, in place of those that the settings name; may be given several times
+    #[arg(long, value_name = "URL", help_heading = "Live node")]
+    pub metrics_url: Vec<String>,
+    /// How to reach metrics
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+impl Args {
+    /// What the command line gives without arguments: this node.
+    pub(super) fn live() -> Self {
+        #[derive(clap::Parser)]
+        struct Only {
+            #[command(flatten)]
+            args: Args,
+        }
+        <Only as clap::Parser>::parse_from(["diagnose"]).args
+    }
+
+    /// A run over bundles, with everything else as by default.
+    pub(super) fn of_bundle(bundle: Vec<PathBuf>) -> Self {
+        Args {
+            bundle,
+            ..Args::live()
+        }
+    }
 }
 
 /// The embedded recording.
@@ -54,13 +96,14 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     session.catch_signals()?;
     let profile = profile(&args.profile)?;
     let (gathered, input) = gather(args, session)?;
-    let report = judge(
+    let mut report = judge(
         gathered.evidence,
         gathered.problems,
         input,
         &profile,
         session.clock.now(),
     );
+    report.patch = kubeadm_patch(&report.advice, gathered.manifests);
     if let Some(path) = &args.save {
         save(path, &report)?;
     }
@@ -72,10 +115,10 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
 }
 
 pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>), Error> {
-    let threads = args
-        .threads
-        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
-        .unwrap_or(1);
+    let live = args.bundle.is_empty() && !args.demo;
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    // A guest on a node that may be sick takes one thread.
+    let threads = args.threads.unwrap_or_else(|| if live { 1 } else { all() });
     let how = How {
         clock: session.clock,
         stop: &session.stop,
@@ -89,7 +132,21 @@ pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Ve
         gathered.add_tarball(DEMO, "the demo", &how)?;
         input.push("demo".to_owned());
     } else if args.bundle.is_empty() {
-        gathered.add_live(&how);
+        // The lowest priority: the node's own work comes first. Not being allowed to is no fault.
+        rustix::process::nice(19).ok();
+        session.note(&format!(
+            "looking at this node for {} s; logs of the last {} h unless --since says otherwise",
+            args.window.as_secs_f64(),
+            super::live::DEFAULT_HOURS
+        ));
+        let live = Live {
+            root: HostRoot::new(&args.root),
+            window: args.window,
+            urls: args.metrics_url.clone(),
+            access: &args.access,
+            logs: true,
+        };
+        gathered.add_live(&live, &how);
         input.push("this node".to_owned());
     } else {
         for path in &args.bundle {
@@ -111,6 +168,19 @@ pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Ve
         });
     }
     Ok((gathered, input))
+}
+
+/// The recommended advice as kubeadm files, where static pods were found.
+fn kubeadm_patch(advice: &[Advice], nodes: Vec<NodeManifests>) -> Option<PatchSet> {
+    if nodes.is_empty() || advice.is_empty() {
+        return None;
+    }
+    let emitter = patch::emitter("kubeadm")?;
+    Some(emitter.emit(&PatchInput {
+        advices: advice,
+        nodes,
+        ..PatchInput::default()
+    }))
 }
 
 /// A profile by name, or from a user's file.
@@ -157,6 +227,7 @@ pub(super) fn judge(
         findings,
         diagnosis,
         advice,
+        patch: None,
     }
 }
 

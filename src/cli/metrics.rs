@@ -63,30 +63,30 @@ pub struct Args {
 }
 
 /// How to reach servers.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "TLS and access")]
-pub(super) struct AccessArgs {
+pub struct AccessArgs {
     /// Authorities to trust, PEM
     #[arg(long, value_name = "FILE")]
-    cacert: Option<PathBuf>,
+    pub(super) cacert: Option<PathBuf>,
     /// Client certificate, PEM
     #[arg(long, value_name = "FILE")]
-    cert: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
     /// Key of the client certificate, PEM
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
     /// File that holds a bearer token
     #[arg(long, value_name = "FILE")]
-    bearer_token_file: Option<PathBuf>,
+    pub(super) bearer_token_file: Option<PathBuf>,
     /// Take any server certificate
     #[arg(long)]
-    insecure_skip_tls_verify: bool,
+    pub(super) insecure_skip_tls_verify: bool,
     /// Longest time for one answer
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_window)]
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
-fn parse_window(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_window(text: &str) -> Result<Duration, String> {
     crate::units::parse_go_duration(text.as_bytes())
         .map(Duration::from_nanos)
         .filter(|d| (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(d))
@@ -94,6 +94,18 @@ fn parse_window(text: &str) -> Result<Duration, String> {
 }
 
 impl AccessArgs {
+    /// No credentials.
+    pub(super) fn none() -> Self {
+        AccessArgs {
+            cacert: None,
+            cert: None,
+            key: None,
+            bearer_token_file: None,
+            insecure_skip_tls_verify: false,
+            timeout: Duration::from_secs(20),
+        }
+    }
+
     /// Reads the files.
     pub(super) fn fetcher(&self) -> Result<Fetcher, Error> {
         let file = |path: &Option<PathBuf>| path.as_deref().map(read_secret).transpose();

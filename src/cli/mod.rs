@@ -1,10 +1,12 @@
 //! The command line: parsing, one file a command, and the session that commands write through.
 
+mod check;
 mod collect;
 mod common;
 mod diagnose;
 mod explain;
 mod generate;
+mod live;
 mod logs;
 mod metrics;
 mod patch;
@@ -48,6 +50,8 @@ pub enum Command {
     Diagnose(diagnose::Args),
     /// Read control-plane logs: load by resource, stalls, clients
     Logs(logs::Args),
+    /// Check settings or the host against the rules
+    Check(check::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
     /// Read metrics: two scrapes, live or saved, or what Prometheus remembers
@@ -100,6 +104,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> 
     match command {
         Command::Diagnose(args) => diagnose::run(args, session),
         Command::Logs(args) => logs::run(args, session),
+        Command::Check(args) => check::run(args, session),
         Command::Explain(args) => explain::run(args, session),
         Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),

@@ -81,16 +81,12 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
 /// The advice of a run over the bundle, or over this node.
 fn diagnosed(args: &Args, session: &Session<'_>) -> Result<Vec<Advice>, Error> {
     let profile = diagnose::profile(&args.profile)?;
-    let how = diagnose::Args {
-        bundle: args.bundle.iter().cloned().collect(),
-        demo: false,
-        profile: args.profile.clone(),
-        save: None,
-        since: None,
-        until: None,
-        threads: None,
+    let bundle: Vec<PathBuf> = args.bundle.iter().cloned().collect();
+    let (gathered, input) = if bundle.is_empty() {
+        diagnose::gather(&diagnose::Args::live(), session)?
+    } else {
+        diagnose::gather(&diagnose::Args::of_bundle(bundle), session)?
     };
-    let (gathered, input) = diagnose::gather(&how, session)?;
     let report = diagnose::judge(
         gathered.evidence,
         gathered.problems,
@@ -198,6 +194,15 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
             (HostRoot::live(), vec![dir])
         }
     };
+    Ok(manifests_of(&root, &dirs, &|text| session.note(text)))
+}
+
+/// The manifests below the first of `dirs` that has any, node by node.
+pub(super) fn manifests_of(
+    root: &HostRoot,
+    dirs: &[&str],
+    note: &dyn Fn(&str),
+) -> Vec<NodeManifests> {
     let mut nodes = Vec::new();
     for dir in dirs {
         let Ok(entries) = root.list(dir) else {
@@ -212,7 +217,7 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
                 for inner in root.list(&path).unwrap_or_default() {
                     let inner = inner.name.to_string_lossy().into_owned();
                     let full = format!("{name}/{inner}");
-                    read_into(&root, &path.join(&inner), &full, &mut own, session);
+                    read_into(root, &path.join(&inner), &full, &mut own, note);
                 }
             } else if entry.is_dir {
                 let mut node = NodeManifests {
@@ -222,11 +227,11 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
                 for inner in root.list(&path).unwrap_or_default() {
                     if !inner.is_dir {
                         read_into(
-                            &root,
+                            root,
                             &path.join(&inner.name),
                             &inner.name.to_string_lossy(),
                             &mut node,
-                            session,
+                            note,
                         );
                     }
                 }
@@ -234,7 +239,7 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
                     nodes.push(node);
                 }
             } else {
-                read_into(&root, &path, &name, &mut own, session);
+                read_into(root, &path, &name, &mut own, note);
             }
         }
         if !own.files.is_empty() {
@@ -244,7 +249,7 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
             break;
         }
     }
-    Ok(nodes)
+    nodes
 }
 
 fn existing(path: &Path) -> Result<PathBuf, Error> {
@@ -259,7 +264,7 @@ fn read_into(
     path: &Path,
     name: &str,
     node: &mut NodeManifests,
-    session: &Session<'_>,
+    note: &dyn Fn(&str),
 ) {
     let yaml = Path::new(name)
         .extension()
@@ -270,9 +275,9 @@ fn read_into(
     match root.read(path, MAX_BYTES) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => node.files.push((name.to_owned(), text)),
-            Err(_) => session.note(&format!("{name} is not UTF-8 and was left out")),
+            Err(_) => note(&format!("{name} is not UTF-8 and was left out")),
         },
-        Err(missing) => session.note(&format!("{name} was left out: {missing}")),
+        Err(missing) => note(&format!("{name} was left out: {missing}")),
     }
 }
 

@@ -9,6 +9,7 @@ use super::rancher::{self, Config};
 use super::systemd::{self, Runs, UnitFile};
 use super::yaml::{self, Node};
 use super::{component_config, kubeadm, pods, talos};
+use crate::catalog::releases::Version;
 use crate::catalog::settings::Component;
 
 /// Endings of copies that people and packages leave behind; the kubelet reads them all.
@@ -50,6 +51,8 @@ pub struct ManifestModel {
     pub files: usize,
     /// Files and documents that hold no settings.
     pub others: usize,
+    /// Versions to judge settings by, in place of those that run: what would an upgrade refuse?
+    pub asked: Vec<(Component, Version)>,
     pending: Pending,
 }
 

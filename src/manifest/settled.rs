@@ -101,10 +101,16 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
         );
         // A component's own file outranks what was only meant to be added by an installer.
         instances.sort_by_key(|instance| (rank(instance.source), instance.partial));
-        let version = instances.iter().find_map(|instance| instance.version());
         let Some(main) = instances.first() else {
             continue;
         };
+        let asked = model
+            .asked
+            .iter()
+            .find(|(component, _)| main.component == Some(*component));
+        let version = asked
+            .map(|(_, version)| *version)
+            .or_else(|| instances.iter().find_map(|instance| instance.version()));
         let mut settled = settle_as(main, version);
         let mut defined = BTreeMap::new();
         let definition = instances

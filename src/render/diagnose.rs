@@ -1,11 +1,12 @@
 //! The report on a terminal: the first lines are the answer, the rest is why.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::advise::{Advice, Strength};
 use crate::diagnosis::{Cause, Role};
-use crate::evidence::Citation;
-use crate::report::Report;
+use crate::evidence::{Citation, Reader, Subject, keys};
+use crate::report::{Checked, Report};
 use crate::rules::{Finding, Severity, Status};
 
 use super::advice;
@@ -19,9 +20,61 @@ pub fn diagnose(out: &mut dyn Write, terminal: Terminal, report: &Report) -> io:
     };
     page.answer(out, report)?;
     page.causes(out, report)?;
+    page.resources(out, report)?;
     page.findings(out, report)?;
     page.advice(out, report)?;
+    page.patch(out, report)?;
     page.unseen(out, report)
+}
+
+/// Prints what `check` found: failures, and with `all` the rest as well.
+pub fn checked(
+    out: &mut dyn Write,
+    terminal: Terminal,
+    checked: &Checked,
+    all: bool,
+) -> io::Result<()> {
+    let page = Page {
+        terminal,
+        width: usize::from(terminal.width.min(110)),
+    };
+    let count = |status| {
+        checked
+            .findings
+            .iter()
+            .filter(|f| f.status == status)
+            .count()
+    };
+    let mut failures: Vec<&Finding> = checked.findings.iter().filter(|f| f.failed()).collect();
+    failures.sort_by(|a, b| {
+        b.severity
+            .cmp(&a.severity)
+            .then_with(|| (&a.rule, &a.subject).cmp(&(&b.rule, &b.subject)))
+    });
+    writeln!(
+        out,
+        "{} failed, {} passed, {} could not be told, {} do not apply",
+        failures.len(),
+        count(Status::Pass),
+        count(Status::Unknown),
+        count(Status::NotApplicable)
+    )?;
+    for finding in failures {
+        page.finding(out, finding)?;
+    }
+    if all {
+        for finding in checked.findings.iter().filter(|f| !f.failed()) {
+            page.para(
+                out,
+                &format!("  {:<8} {}: ", finding.status.word(), finding.rule),
+                &finding.message,
+            )?;
+        }
+    }
+    for problem in &checked.problems {
+        page.para(out, "  ! ", problem)?;
+    }
+    Ok(())
 }
 
 struct Page {
@@ -140,6 +193,125 @@ impl Page {
                 "  not ",
                 &format!("{}: {}", cleared.cause.word(), cleared.why),
             )?;
+        }
+        Ok(())
+    }
+
+    /// Load per resource: exact counts from metrics where there are any, slow requests from logs.
+    fn resources(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
+        let reader = Reader::new(&report.evidence);
+        let logs = reader.peek(&keys::LOGS_REQUESTS, &Subject::cluster());
+        let metrics = reader.all(&keys::APISERVER_ETCD_REQUESTS);
+        let mut rows: BTreeMap<&str, [Option<f64>; 7]> = BTreeMap::new();
+        for (_, table) in &metrics {
+            for row in &table.rows {
+                let cells = rows.entry(&row.key).or_default();
+                for (at, column) in ["requests", "lists", "writes", "total_secs"]
+                    .iter()
+                    .enumerate()
+                {
+                    if let (Some(cell), Some(n)) = (cells.get_mut(at), row.get(column)) {
+                        *cell = Some(cell.unwrap_or(0.0) + n);
+                    }
+                }
+            }
+        }
+        for row in logs.iter().flat_map(|table| &table.rows) {
+            let cells = rows.entry(&row.key).or_default();
+            for (at, column) in ["requests", "lists", "slow_secs"].iter().enumerate() {
+                if let Some(cell) = cells.get_mut(at + 4) {
+                    *cell = row.get(column);
+                }
+            }
+        }
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        let weight = |cells: &[Option<f64>; 7]| cells[6].unwrap_or(0.0) + cells[3].unwrap_or(0.0);
+        rows.sort_by(|a, b| weight(&b.1).total_cmp(&weight(&a.1)).then(a.0.cmp(b.0)));
+        rows.retain(|(_, cells)| weight(cells) > 0.0);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.head(out, "LOAD PER RESOURCE  by time in etcd")?;
+        let mut table = super::table(
+            self.terminal,
+            &[
+                "RESOURCE",
+                "REQUESTS",
+                "LISTS",
+                "WRITES",
+                "SECONDS",
+                "SLOW",
+                "SLOW LISTS",
+                "SLOW S",
+            ],
+        );
+        let more = rows.len().saturating_sub(8);
+        for (resource, cells) in rows.iter().take(8) {
+            let mut line = vec![safe(resource)];
+            for (at, cell) in cells.iter().enumerate() {
+                line.push(match cell {
+                    Some(n) if at == 3 || at == 6 => format!("{n:.1}"),
+                    Some(n) => format!("{n:.0}"),
+                    None => "-".to_owned(),
+                });
+            }
+            table.add_row(line);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+        for line in super::trimmed(&table).lines() {
+            writeln!(out, "  {line}")?;
+        }
+        if more > 0 {
+            writeln!(out, "  and {more} more (--format json has them all)")?;
+        }
+        let threshold = reader.peek(&keys::LOGS_SLOW_THRESHOLD, &Subject::cluster());
+        let complete = reader.peek(&keys::LOGS_SLOW_COMPLETE, &Subject::cluster()) == Some(true);
+        let mut words = String::new();
+        if !metrics.is_empty() {
+            words.push_str("REQUESTS to SECONDS: every request, as kube-apiserver counted it. ");
+        }
+        if logs.is_some() {
+            words.push_str(match complete {
+                true => "SLOW: the log holds every request.",
+                false => "SLOW: logged requests, each once; etcd logs only those slower than ",
+            });
+            if !complete {
+                let limit = threshold.map_or_else(
+                    || "its threshold (100 ms by default)".to_owned(),
+                    crate::units::format_ms,
+                );
+                words.push_str(&limit);
+                words.push_str(", so these are lower bounds.");
+            }
+        }
+        self.para(out, "  ", words.trim_end())
+    }
+
+    /// The patch in short: what it changes in the manifests that were found.
+    fn patch(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
+        let Some(patch) = &report.patch else {
+            return Ok(());
+        };
+        let diffs: Vec<_> = patch
+            .files
+            .iter()
+            .filter(|file| file.path.ends_with(".diff"))
+            .collect();
+        if diffs.is_empty() {
+            return Ok(());
+        }
+        self.head(out, "PATCH  (kubeadm; `etcd-doctor patch --target kubeadm --out DIR` writes it with STEPS.md)")?;
+        for file in diffs.iter().take(4) {
+            for line in file.content.lines() {
+                let paint = match line.as_bytes().first() {
+                    Some(b'+') => Paint::Good,
+                    Some(b'-') => Paint::Bad,
+                    _ => Paint::Faint,
+                };
+                writeln!(out, "  {}", self.terminal.paint(paint, safe(line)))?;
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ pub mod advice;
 mod diagnose;
 mod metrics;
 mod plain;
-pub use diagnose::diagnose;
+pub use diagnose::{checked, diagnose};
 pub use metrics::metrics;
 mod logs;
 pub use logs::{LoadBy, logs};

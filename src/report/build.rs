@@ -4,6 +4,7 @@ use crate::advise::Advice;
 use crate::clock::Timestamp;
 use crate::diagnosis::Diagnosis;
 use crate::evidence::{Collector, EvidenceSet, Window};
+use crate::patch::PatchSet;
 use crate::rules::{Finding, Severity, Status};
 
 /// One kind of evidence and whether it was there.
@@ -45,6 +46,8 @@ pub struct Report {
     pub diagnosis: Diagnosis,
     /// What to change.
     pub advice: Vec<Advice>,
+    /// The recommended advice as files, where manifests were found.
+    pub patch: Option<PatchSet>,
 }
 
 impl Seen {
@@ -102,5 +105,23 @@ impl Report {
                 .then_with(|| (&a.rule, &a.subject).cmp(&(&b.rule, &b.subject)))
         });
         failures
+    }
+}
+
+/// What `check` found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What the rules said.
+    pub findings: Vec<Finding>,
+    /// What could not be read.
+    pub problems: Vec<String>,
+    /// The profile whose limits were used.
+    pub profile: String,
+}
+
+impl Checked {
+    /// Its JSON.
+    pub fn document(&self) -> super::v1::CheckDocument<'_> {
+        super::v1::CheckDocument::of(self)
     }
 }

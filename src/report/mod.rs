@@ -5,4 +5,4 @@ pub mod logs;
 pub mod schema;
 pub mod v1;
 
-pub use build::{Report, Seen, SourceSeen};
+pub use build::{Checked, Report, Seen, SourceSeen};

@@ -8,7 +8,7 @@ use crate::diagnosis;
 use crate::evidence::Citation;
 use crate::rules;
 
-use super::Report;
+use super::{Checked, Report};
 
 /// The whole document.
 #[derive(Debug, Serialize)]
@@ -339,5 +339,36 @@ fn advice(a: &advise::Advice) -> Advice<'_> {
         relief: a.relief.as_ref(),
         source: &a.source,
         details: &a.details,
+    }
+}
+
+/// What `check` prints.
+#[derive(Debug, Serialize)]
+pub struct CheckDocument<'a> {
+    /// Always `etcd-doctor/check`.
+    pub format: &'static str,
+    /// Always 1.
+    pub version: u32,
+    /// The program's release.
+    pub program: &'static str,
+    /// The profile whose limits were used.
+    pub profile: &'a str,
+    /// Every rule's answer.
+    pub findings: Vec<Finding<'a>>,
+    /// What could not be read.
+    pub problems: &'a [String],
+}
+
+impl<'a> CheckDocument<'a> {
+    /// The document of a check.
+    pub fn of(checked: &'a Checked) -> Self {
+        CheckDocument {
+            format: "etcd-doctor/check",
+            version: 1,
+            program: env!("CARGO_PKG_VERSION"),
+            profile: &checked.profile,
+            findings: checked.findings.iter().map(finding).collect(),
+            problems: &checked.problems,
+        }
     }
 }

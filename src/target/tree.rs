@@ -31,7 +31,7 @@ impl Tree {
             }
             return tree;
         }
-        let has = |name: &str| root.exists(name);
+        let has = |name: &str| path.join(name).exists();
         if has("logs") || has("metrics") || has("manifests") || has("host") {
             for (name, list) in [
                 ("logs", &mut tree.logs),
@@ -40,11 +40,15 @@ impl Tree {
                 ("host", &mut tree.host),
             ] {
                 if has(name) {
-                    list.push(path.join(name));
+                    // A link that the user made here leads where it says: `HostRoot` keeps to its
+                    // root, and its root is what the link leads to.
+                    let real = path.join(name);
+                    list.push(real.canonicalize().unwrap_or(real));
                 }
             }
             return tree;
         }
+        let has = |name: &str| root.exists(name);
         if has("proc") || has("var/log/pods") || has("etc/kubernetes") {
             // A copied or mounted host root.
             if has("var/log") {
@@ -143,9 +147,10 @@ mod tests {
         }
         fs::write(at("pile/etcd.log"), "").unwrap();
         let node = Tree::of(&at("node"));
+        let real = |path: &str| at(path).canonicalize().unwrap();
         assert_eq!(
             (node.logs, node.host),
-            (vec![at("node/logs")], vec![at("node/host")])
+            (vec![real("node/logs")], vec![real("node/host")])
         );
         assert!(node.metrics.is_empty());
         let root = Tree::of(&at("root"));
