@@ -222,7 +222,9 @@ fn check(root: &Value, schema: &Value, at: &str, value: &Value, path: &str, foun
         one_of(root, choices, at, value, path, found);
     }
     if let Some(items) = value.as_array() {
-        let first = schema["prefixItems"].as_array().map_or(&[][..], Vec::as_slice);
+        let first = schema["prefixItems"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
         for (number, item) in items.iter().enumerate() {
             let path = format!("{path}[{number}]");
             match first.get(number) {
