@@ -249,11 +249,11 @@ impl<'a> Facts<'a> {
             .filter(move |finding| finding.rule == rule && finding.failed())
     }
 
-    /// The worst failed finding of a rule that is more than a note.
+    /// The worst failed finding of a rule that is more than a note; of equals the first.
     pub(super) fn ails(&self, rule: &str) -> Option<&'a Finding> {
         self.failed(rule)
             .filter(|finding| finding.severity >= Severity::Warn)
-            .max_by_key(|finding| finding.severity)
+            .min_by_key(|finding| std::cmp::Reverse(finding.severity))
     }
 
     /// The ids out of a list whose findings failed.

@@ -42,7 +42,7 @@ pub struct Args {
     /// Limits to judge by: a profile's name, or a TOML file laid over the built-in ones
     #[arg(long, value_name = "NAME|FILE", default_value = "base")]
     pub profile: String,
-    /// The static pods as found: files, or one folder a node; by default /etc/kubernetes/manifests
+    /// The files as found, or one folder a node; by default the target's own place on this node
     #[arg(long, value_name = "DIR")]
     pub manifests: Option<PathBuf>,
     /// The distribution's configuration: ClusterConfiguration, or the ConfigMap that holds it
@@ -189,7 +189,14 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
             HostRoot::new(existing(bundle)?),
             vec!["/manifests", STATIC_PODS, "/host/etc/kubernetes/manifests"],
         ),
-        (None, None) => (HostRoot::live(), vec![STATIC_PODS]),
+        (None, None) => {
+            let dir = match args.target.as_str() {
+                "k3s" => "/etc/rancher/k3s",
+                "rke2" => "/etc/rancher/rke2",
+                _ => STATIC_PODS,
+            };
+            (HostRoot::live(), vec![dir])
+        }
     };
     let mut nodes = Vec::new();
     for dir in dirs {
@@ -200,7 +207,14 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
         for entry in entries {
             let path = Path::new(dir).join(&entry.name);
             let name = entry.name.to_string_lossy().into_owned();
-            if entry.is_dir {
+            if entry.is_dir && name == "config.yaml.d" {
+                // k3s and RKE2: parts of one node's configuration.
+                for inner in root.list(&path).unwrap_or_default() {
+                    let inner = inner.name.to_string_lossy().into_owned();
+                    let full = format!("{name}/{inner}");
+                    read_into(&root, &path.join(&inner), &full, &mut own, session);
+                }
+            } else if entry.is_dir {
                 let mut node = NodeManifests {
                     node: name,
                     files: Vec::new(),

@@ -449,6 +449,8 @@ struct Counter {
     named: Component,
     current: StreamSummary,
     outside: u64,
+    /// Records that only an etcd server writes, besides those in `components`.
+    etcd: u64,
     components: [u64; COMPONENTS],
 }
 
@@ -460,6 +462,7 @@ impl Counter {
             named,
             current: StreamSummary::default(),
             outside: 0,
+            etcd: 0,
             components: [0; COMPONENTS],
         }
     }
@@ -470,6 +473,10 @@ impl Counter {
             return;
         }
         let segment = &mut self.current.segment;
+        if segment.add_hot(record, self.traits) {
+            self.etcd += 1;
+            return;
+        }
         let Some(mut event) = classify(record, Detail::Counts) else {
             // Free text in no known form is counted as unparsed already.
             if record.encoding == Encoding::Bare {
@@ -496,6 +503,11 @@ impl Counter {
     }
 
     fn finish(mut self) -> StreamSummary {
+        if self.named == Component::Unknown
+            && let Some(count) = self.components.get_mut(1)
+        {
+            *count += self.etcd;
+        }
         for (component, count) in ALL_COMPONENTS.iter().zip(self.components) {
             if count > 0 && *component != Component::Unknown {
                 let word = component.word().to_owned();

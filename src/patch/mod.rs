@@ -13,15 +13,20 @@ mod kubeadm;
 mod model;
 mod pod;
 mod probes;
+mod rancher;
 mod steps;
+mod talos;
+mod wanted;
 mod yaml;
 
 pub use kubeadm::Kubeadm;
 pub use model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
+pub use rancher::{K3S, RKE2, Rancher};
+pub use talos::Talos;
 pub use yaml::Refusal;
 
 /// Every emitter, by name.
-pub const EMITTERS: &[&dyn Emitter] = &[&Kubeadm];
+pub const EMITTERS: &[&dyn Emitter] = &[&Kubeadm, &K3S, &RKE2, &Talos];
 
 /// The emitter of a name.
 pub fn emitter(name: &str) -> Option<&'static dyn Emitter> {

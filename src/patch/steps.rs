@@ -32,6 +32,15 @@ impl Plan<'_> {
             .filter(|advice| self.done.contains(&advice.id))
     }
 
+    /// Advice that is wanted and that no file carries out.
+    fn by_hand(&self) -> impl Iterator<Item = &Advice> {
+        self.input
+            .advices
+            .iter()
+            .filter(|advice| self.input.wants(advice) && !self.done.contains(&advice.id))
+            .filter(|advice| self.set.shown.iter().any(|shown| shown.advice == advice.id))
+    }
+
     fn has(&self, prefix: &str) -> bool {
         self.set
             .files
@@ -93,6 +102,12 @@ fn write_all(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
          /root/kubernetes-before`. Never keep a copy inside /etc/kubernetes/manifests: the kubelet \
          starts every file in there, `.bak` too.\n"
     )?;
+    if plan.by_hand().next().is_some() {
+        step(out, "by hand, in this order")?;
+        for advice in plan.by_hand() {
+            write_advice(advice, out)?;
+        }
+    }
     if plan.has("apf/") {
         step(out, "priority levels")?;
         writeln!(
@@ -136,7 +151,55 @@ fn write_all(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
     for advice in plan.done() {
         writeln!(out, "- {}: {}", advice.id, advice.undo)?;
     }
-    write_rest(plan, out)
+    write_rest(plan.input, plan.set, out)
+}
+
+/// Steps for a distribution that takes one file: what changes, what to run, how to go back.
+pub(super) fn short(
+    input: &PatchInput<'_>,
+    set: &PatchSet,
+    done: &BTreeSet<String>,
+    how: &str,
+    back: &str,
+) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    write_short(input, set, done, how, back, &mut out).ok();
+    out
+}
+
+fn write_short(
+    input: &PatchInput<'_>,
+    set: &PatchSet,
+    done: &BTreeSet<String>,
+    how: &str,
+    back: &str,
+    out: &mut String,
+) -> std::fmt::Result {
+    writeln!(
+        out,
+        "# Steps\n\nNothing was applied. Each file was parsed again and holds the advised values.\n\n\
+         ## What changes\n"
+    )?;
+    let done = || {
+        input
+            .advices
+            .iter()
+            .filter(|advice| done.contains(&advice.id))
+    };
+    for advice in done() {
+        write_advice(advice, out)?;
+    }
+    writeln!(out, "## Apply, one node at a time\n\n{how}\n")?;
+    writeln!(out, "## Look whether it worked\n")?;
+    for advice in done() {
+        writeln!(out, "- {}: {}", advice.id, advice.verify)?;
+    }
+    writeln!(out, "\n## Back\n\n{back}\n")?;
+    for advice in done() {
+        writeln!(out, "- {}: {}", advice.id, advice.undo)?;
+    }
+    write_rest(input, set, out)
 }
 
 fn write_advice(advice: &Advice, out: &mut String) -> std::fmt::Result {
@@ -289,16 +352,16 @@ fn write_roll(plan: &Plan<'_>, rolled: &[&str], out: &mut String) -> std::fmt::R
 }
 
 /// What no file was written for, and what was left out on purpose.
-fn write_rest(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
-    if !plan.set.already.is_empty() {
+fn write_rest(input: &PatchInput<'_>, set: &PatchSet, out: &mut String) -> std::fmt::Result {
+    if !set.already.is_empty() {
         writeln!(out, "\n## Already so\n")?;
-        for one in &plan.set.already {
+        for one in &set.already {
             writeln!(out, "- {one}")?;
         }
     }
-    if !plan.set.shown.is_empty() {
+    if !set.shown.is_empty() {
         writeln!(out, "\n## Not written, and why\n")?;
-        for shown in &plan.set.shown {
+        for shown in &set.shown {
             let id = if shown.advice.is_empty() {
                 ""
             } else {
@@ -307,20 +370,11 @@ fn write_rest(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
             let gap = if id.is_empty() { "" } else { ": " };
             writeln!(out, "- {id}{gap}{}: {}", shown.on, shown.why)?;
         }
-        for advice in plan.input.advices {
-            let only_shown = plan.set.shown.iter().any(|s| s.advice == advice.id)
-                && !plan.done.contains(&advice.id);
-            if only_shown {
-                writeln!(out)?;
-                write_advice(advice, out)?;
-            }
-        }
     }
-    let candidates: Vec<&Advice> = plan
-        .input
+    let candidates: Vec<&Advice> = input
         .advices
         .iter()
-        .filter(|advice| advice.strength == Strength::Candidate && !plan.input.wants(advice))
+        .filter(|advice| advice.strength == Strength::Candidate && !input.wants(advice))
         .collect();
     if !candidates.is_empty() {
         writeln!(out, "\n## Candidates\n")?;

@@ -234,6 +234,13 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     }
     all.extend(retries(facts));
     all.extend(back_off(facts));
+    if let Some(cause) = facts.first_cause() {
+        // A client that asks much is worth a word; it is not what is broken.
+        for advice in &mut all {
+            advice.strength = Strength::Candidate;
+            advice.why = format!("{}; but {}: that comes first", advice.why, cause.headline());
+        }
+    }
     all
 }
 

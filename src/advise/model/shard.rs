@@ -147,6 +147,10 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         &pressed,
         overrides.as_ref().map(|c| c.words()),
     ));
+    if facts.first_cause().is_some() {
+        // The rest is talk about load while something else is broken.
+        return all;
+    }
     all.extend(leases(
         facts,
         &load,

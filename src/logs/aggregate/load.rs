@@ -3,10 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::resources::RowKey;
+use crate::clock::Timestamp;
 use crate::logs::event::{Event, Operation, Request, Shape};
-use crate::logs::record::Level;
+use crate::logs::record::{Level, Record};
+use crate::logs::request::parse_request;
+use crate::units::parse_go_duration;
 
 use super::hash::stable_hash;
+use super::hot::{HotRange, Meaning, Meanings, meaning};
 use super::join::{Item, Joiner, LineKind, Payload};
 use super::pages::{PageLine, Pages};
 use super::row::LoadRow;
@@ -160,7 +164,7 @@ impl Tables {
             row.max_bytes = row.max_bytes.max(share.bytes);
             row.took.record_ns(took);
             if let Some(us) = share.time_us {
-                row.spark.add(crate::clock::Timestamp(us), &1);
+                row.spark.add(Timestamp(us), &1);
             }
         }
     }
@@ -227,6 +231,11 @@ pub struct Load {
     own_lines: u64,
     /// Request lines at debug level: then every request is logged.
     debug_lines: u64,
+    #[serde(skip)]
+    meanings: Meanings,
+    /// The last `expected-duration` text and its value: lines hardly ever differ in it.
+    #[serde(skip)]
+    expected: (Vec<u8>, Option<u64>),
 }
 
 /// What a stream's requests come to, with nothing open.
@@ -279,38 +288,72 @@ impl Load {
         true
     }
 
-    /// Threshold, level and sampling.
-    fn note(&mut self, event: &Event<'_>, kind: LineKind, sampler: bool, one_message: bool) {
-        if kind == LineKind::Apply
-            && let Some(ns) = event.expected_ns
-        {
+    /// Adds a slow range that was read by position. The result is that of [`Self::add`] for the
+    /// same line.
+    pub fn add_hot(&mut self, record: &Record<'_>, range: &HotRange<'_>, sampler: bool) {
+        if self.expected.0 != range.expected {
+            self.expected = (range.expected.to_vec(), parse_go_duration(range.expected));
+        }
+        if let Some(ns) = self.expected.1 {
             let (low, high) = self.threshold_ns.unwrap_or((ns, ns));
             self.threshold_ns = Some((low.min(ns), high.max(ns)));
         }
-        if event.level == Level::Debug {
-            self.debug_lines += 1;
+        self.debug_lines += u64::from(record.level == Level::Debug);
+        self.sample(LineKind::Apply, record.time, sampler);
+        let operation = u64::from(Operation::Range as u8);
+        let hash = stable_hash(stable_hash(operation, range.key), range.range_end);
+        let (text, by_folder) = meaning(range);
+        // A limit of 1 makes a probe or a get by another client, so it belongs to the meaning.
+        let variant = u64::from(range.options) << 1
+            | u64::from(by_folder)
+            | u64::from(range.limit == Some(1)) << 16;
+        let class = stable_hash(stable_hash(variant, text), range.range_end).max(1);
+        let known = self.meanings.get(class).unwrap_or_else(|| {
+            let request = parse_request(range.request);
+            let found = self.meaning_of(&request);
+            self.meanings.set(class, found);
+            found
+        });
+        let shape = Shape::ALL.get(usize::from(known.shape)).copied();
+        let is_page = shape == Some(Shape::Page);
+        if (is_page || (shape == Some(Shape::List) && range.limit.is_some()))
+            && let Some(at) = record.time
+            && !range.range_end.is_empty()
+        {
+            self.page(range.range_end, is_page, at.0, known.resource);
         }
-        let slot = match kind {
-            LineKind::Apply => 0,
-            LineKind::Trace => 1,
-            LineKind::Stats => 2,
+        let share = Share {
+            lines: 1,
+            took_apply: range.took_ns,
+            took_other: range.took_ns,
+            stalled: false,
+            error: false,
+            rank: 3,
+            shape: known.shape,
+            unlimited: shape == Some(Shape::List) && range.limit.is_none(),
+            resource: known.resource,
+            namespace: known.namespace,
+            prefix: known.prefix,
+            client: NONE,
+            items_rank: 3,
+            items: range.count,
+            bytes: range.size,
+            time_us: record.time.map(|at| at.0),
         };
-        match (event.time, self.sampled.get_mut(slot)) {
-            (Some(at), Some(sampled)) if sampler && (one_message || kind != LineKind::Trace) => {
-                sampled.add(at.0);
-            }
-            _ if kind == LineKind::Apply => self.unsampled_apply += 1,
-            _ => {}
-        }
+        let item = Item {
+            kind: LineKind::Apply,
+            key: Some(hash),
+            txn: false,
+            time_us: share.time_us,
+            took_us: i64::try_from(range.took_ns / 1000).unwrap_or(i64::MAX),
+        };
+        let tables = &mut self.tables;
+        self.joiner
+            .add(item, share, &mut |share: Share| tables.add(&share));
     }
 
-    fn share(&mut self, event: &Event<'_>, request: &Request<'_>, kind: LineKind) -> Share {
-        let took = event.took_ns.unwrap_or(0);
-        let (bit, rank, items_rank) = match kind {
-            LineKind::Apply => (1, 3, 3),
-            LineKind::Trace => (2, 1, 2),
-            LineKind::Stats => (4, 2, 1),
-        };
+    /// Rows and shape of a request.
+    fn meaning_of(&mut self, request: &Request<'_>) -> Meaning {
         let shape = Shape::ALL
             .iter()
             .position(|shape| *shape == request.shape)
@@ -325,6 +368,72 @@ impl Load {
             "" => NONE,
             prefix => self.tables.prefixes.id(prefix),
         };
+        Meaning {
+            shape,
+            resource,
+            namespace,
+            prefix,
+            ..Meaning::default()
+        }
+    }
+
+    fn page(&mut self, range_end: &[u8], is_page: bool, time_us: i64, resource: u32) {
+        let orphan = self.pages.add(PageLine {
+            range: stable_hash(0, range_end),
+            is_page,
+            time_us,
+            resource,
+        });
+        if orphan {
+            self.count_orphans(resource, 1);
+        }
+    }
+
+    /// Threshold, level and sampling.
+    fn note(&mut self, event: &Event<'_>, kind: LineKind, sampler: bool, one_message: bool) {
+        if kind == LineKind::Apply
+            && let Some(ns) = event.expected_ns
+        {
+            let (low, high) = self.threshold_ns.unwrap_or((ns, ns));
+            self.threshold_ns = Some((low.min(ns), high.max(ns)));
+        }
+        if event.level == Level::Debug {
+            self.debug_lines += 1;
+        }
+        self.sample(
+            kind,
+            event.time,
+            sampler && (one_message || kind != LineKind::Trace),
+        );
+    }
+
+    fn sample(&mut self, kind: LineKind, time: Option<Timestamp>, sampler: bool) {
+        let slot = match kind {
+            LineKind::Apply => 0,
+            LineKind::Trace => 1,
+            LineKind::Stats => 2,
+        };
+        match (time, self.sampled.get_mut(slot)) {
+            (Some(at), Some(sampled)) if sampler => sampled.add(at.0),
+            _ if kind == LineKind::Apply => self.unsampled_apply += 1,
+            _ => {}
+        }
+    }
+
+    fn share(&mut self, event: &Event<'_>, request: &Request<'_>, kind: LineKind) -> Share {
+        let took = event.took_ns.unwrap_or(0);
+        let (bit, rank, items_rank) = match kind {
+            LineKind::Apply => (1, 3, 3),
+            LineKind::Trace => (2, 1, 2),
+            LineKind::Stats => (4, 2, 1),
+        };
+        let Meaning {
+            shape,
+            resource,
+            namespace,
+            prefix,
+            ..
+        } = self.meaning_of(request);
         let client = match event.client.as_deref() {
             Some(client) if kind == LineKind::Stats => self.tables.clients.id(host_of(client)),
             _ => NONE,
@@ -340,13 +449,7 @@ impl Load {
             (request.shape, event.time, request.range_end.as_deref())
             && (request.limit.is_some() || request.shape == Shape::Page)
         {
-            let orphan = self.pages.add(PageLine {
-                range: stable_hash(0, end),
-                is_page: request.shape == Shape::Page,
-                time_us: at.0,
-                resource,
-            });
-            self.count_orphans(resource, i64::from(orphan));
+            self.page(end, request.shape == Shape::Page, at.0, resource);
         }
         Share {
             lines: bit,
@@ -421,6 +524,7 @@ impl Load {
 
     /// Keeps the tables within their bounds.
     pub fn prune(&mut self) {
+        self.meanings.clear();
         type Pick = fn(&mut Share) -> &mut u32;
         let tables = &mut self.tables;
         let picks: [(&mut Bounded<LoadRow>, Pick); 4] = [

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod coverage;
 pub mod facts;
 pub mod hash;
+pub mod hot;
 pub mod join;
 pub mod kinds;
 pub mod load;

@@ -12,9 +12,10 @@ use crate::logs::timeline;
 use super::audit::Audit;
 use super::coverage::Coverage;
 use super::facts::{Facts, int};
+use super::hot;
 use super::kinds::Kinds;
 use super::load::Load;
-use super::runs::Runs;
+use super::runs::{Run, Runs};
 
 /// What is known about a stream before its first record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,12 @@ pub struct Segment {
     pub episodes: BTreeMap<String, Runs>,
     /// Records by level: unknown, trace, debug, info, notice, warn, error, fatal.
     pub levels: [u64; 8],
+    #[serde(skip)]
+    rules: [(usize, Option<timeline::Rule>); 16],
 }
+
+/// The id of the main line about a slow request.
+const SLOW_APPLY: &str = "slow-apply";
 
 impl Segment {
     /// Adds a record whose message the catalogue does not know.
@@ -54,6 +60,43 @@ impl Segment {
     pub fn add_bare(&mut self, record: &Record<'_>) {
         self.note(record);
         self.coverage.example(&record.msg);
+    }
+
+    /// Adds a record if it is a slow range in the usual form, the commonest of a big log.
+    pub fn add_hot(&mut self, record: &Record<'_>, traits: Traits) -> bool {
+        let Some(range) = hot::slow_range(record) else {
+            return false;
+        };
+        self.note(record);
+        self.kinds
+            .add(SLOW_APPLY, record.time, 1, Some(range.took_ns));
+        self.load.add_hot(record, &range, !traits.journald_writer);
+        if let (Some(at), Some(rule)) = (record.time, timeline::rule(SLOW_APPLY)) {
+            let took_us = i64::try_from(range.took_ns / 1000).unwrap_or(i64::MAX);
+            self.sign(
+                SLOW_APPLY,
+                rule,
+                &Run {
+                    from: at.add_us(took_us.saturating_neg()),
+                    to: at,
+                    count: 1,
+                    max_ns: range.took_ns,
+                    detail: String::new(),
+                },
+            );
+        }
+        true
+    }
+
+    fn sign(&mut self, kind: &'static str, rule: timeline::Rule, run: &Run) {
+        match self.episodes.get_mut(kind) {
+            Some(runs) => runs.add(run),
+            None => {
+                let mut runs = Runs::new(rule.gap_us);
+                runs.add(run);
+                self.episodes.insert(kind.to_owned(), runs);
+            }
+        }
     }
 
     /// Adds a recognised record. Unless it is a plain request line, the event must have its own
@@ -75,24 +118,31 @@ impl Segment {
         let one_message = record.msg.as_ref() == b"trace";
         self.load
             .add(event, zap && !traits.journald_writer, one_message);
-        if let Some(rule) = timeline::rule(event.kind)
+        if let Some(rule) = self.rule(event.kind)
             && let Some(at) = event.time
         {
             let run = timeline::sign(event, at, rule);
-            match self.episodes.get_mut(event.kind) {
-                Some(runs) => runs.add(&run),
-                None => {
-                    let mut runs = Runs::new(rule.gap_us);
-                    runs.add(&run);
-                    self.episodes.insert(event.kind.to_owned(), runs);
-                }
-            }
+            self.sign(event.kind, rule, &run);
         }
         if event.kind == "journald-suppressed" {
             self.coverage.suppressed += int(event, "count").unwrap_or(0);
         }
-        if needs_fields(event.kind) {
+        if tells_facts(event) {
             self.facts.add(event);
+        }
+    }
+
+    /// The rule of a kind; the latest ones are remembered by the address of the kind's text.
+    fn rule(&mut self, kind: &'static str) -> Option<timeline::Rule> {
+        let address = kind.as_ptr() as usize;
+        let slot = (address >> 3) & 15;
+        match self.rules.get_mut(slot) {
+            Some((known, rule)) if *known == address => *rule,
+            Some(slot) => {
+                *slot = (address, timeline::rule(kind));
+                slot.1
+            }
+            None => timeline::rule(kind),
         }
     }
 
@@ -146,8 +196,43 @@ impl Segment {
 
 /// Whether [`Segment::add`] wants the signature's own fields of an event of this kind.
 pub fn needs_fields(kind: &str) -> bool {
-    !matches!(
+    matches!(
         kind,
-        "slow-apply" | "request-stats" | "trace" | "audit-request"
+        "compaction-finished"
+            | "clock-drift"
+            | "etcd-start"
+            | "apiserver-start"
+            | "controller-manager-start"
+            | "scheduler-start"
+            | "kubelet-start"
+            | "leader-elected"
+            | "leader-lost"
+            | "leader-changed"
+            | "peer-inactive"
+            | "peer-unhealthy"
+            | "journald-suppressed"
+            | "alarm-raised"
+            | "health-alarm"
     )
+}
+
+/// Whether the event tells a fact besides its kind and time.
+fn tells_facts(event: &Event<'_>) -> bool {
+    !event.extra.is_empty()
+        || event.api.is_some()
+        || matches!(
+            event.kind,
+            "compaction-finished"
+                | "shutdown"
+                | "etcd-stopped"
+                | "component-stop"
+                | "leader-transfer-started"
+                | "leader-transfer-finished"
+                | "leader-transfer-raft"
+                | "etcd-start"
+                | "apiserver-start"
+                | "controller-manager-start"
+                | "scheduler-start"
+                | "kubelet-start"
+        )
 }

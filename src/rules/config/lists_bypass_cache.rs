@@ -58,11 +58,7 @@ mod tests {
             )
         };
         assert_eq!(
-            with(
-                "feature-gates",
-                "WatchList=true,ConsistentListFromCache=false"
-            )
-            .status(&RULE),
+            with("feature-gates.ConsistentListFromCache", "false").status(&RULE),
             (Status::Fail, Severity::Info)
         );
         assert_eq!(

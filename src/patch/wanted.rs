@@ -1,0 +1,71 @@
+//! The flag changes that a set of advice asks for, for emitters that write them all into one file.
+
+use std::collections::BTreeSet;
+
+use crate::advise::{Disposition, Strength};
+use crate::catalog::settings::Component;
+
+use super::change::{Change, change_of, component_of};
+use super::model::{PatchInput, Shown};
+
+/// One flag of one component, and the advice that asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) component: Component,
+    pub(super) flag: String,
+    pub(super) value: String,
+    pub(super) advice: String,
+}
+
+/// Every flag to set, and what cannot be one.
+pub(super) fn flags(input: &PatchInput<'_>, components: &[Component]) -> (Vec<Wanted>, Vec<Shown>) {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut shown = Vec::new();
+    for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
+        let mut show = |why: String| {
+            shown.push(Shown {
+                advice: advice.id.clone(),
+                on: advice.target.clone(),
+                why,
+            });
+        };
+        debug_assert!(advice.strength != Strength::Refused);
+        let Some(component) = component_of(advice).filter(|c| components.contains(c)) else {
+            show("not a setting of a component that is set here: do it by hand".to_owned());
+            continue;
+        };
+        if advice.details.contains_key("resource") {
+            // An override to an etcd that is not there keeps kube-apiserver from starting.
+            show(format!(
+                "build the second etcd first, with certificates of the same CA; then give \
+                 kube-apiserver --etcd-servers-overrides={}",
+                advice.proposed
+            ));
+            continue;
+        }
+        if advice.disposition == Disposition::ShowOnly || advice.details.contains_key("level") {
+            show("something to do, not a setting".to_owned());
+            continue;
+        }
+        let version = match component {
+            Component::Etcd => input.etcd,
+            _ => input.kubernetes,
+        };
+        match change_of(advice, component, &advice.proposed, version) {
+            Ok(Change::Set { flag, value }) => wanted.push(Wanted {
+                component,
+                flag,
+                value,
+                advice: advice.id.clone(),
+            }),
+            Ok(Change::Remove { flags }) => {
+                show(format!("take {} out where it is set", flags.join(" and ")));
+            }
+            Err(why) => show(why),
+        }
+    }
+    // One value a flag: the earlier advice stands.
+    let mut seen = BTreeSet::new();
+    wanted.retain(|one| seen.insert((one.component, one.flag.clone())));
+    (wanted, shown)
+}

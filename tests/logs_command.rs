@@ -1,0 +1,325 @@
+//! `logs` through the binary: golden outputs, bad inputs, and the law that cutting changes nothing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test of the binary on files of its own"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::{doctor, fixtures};
+
+fn fixture(name: &str) -> PathBuf {
+    fixtures().join("logs").join(name)
+}
+
+fn report(paths: &[&Path], args: &[&str]) -> Value {
+    let mut run = doctor(&["logs", "--format", "json"]);
+    for path in paths {
+        run = run.path(path);
+    }
+    for arg in args {
+        run = run.arg(arg);
+    }
+    run.json()
+}
+
+fn estimate(report: &Value) -> (u64, u64, u64) {
+    let get = |name: &str| report["requests"]["estimate"][name].as_u64().unwrap();
+    (get("low"), get("value"), get("high"))
+}
+
+/// What must not depend on how the same lines were cut into files.
+fn content(mut report: Value) -> Value {
+    let coverage = report["coverage"].as_object_mut().unwrap();
+    for name in ["files", "file_list", "streams", "gaps", "examples"] {
+        coverage.remove(name);
+    }
+    report
+}
+
+#[test]
+fn a_sampled_log_is_estimated_and_an_unsampled_one_counted() {
+    let sampled = report(&[&fixture("zap-sampling.log")], &[]);
+    let (low, value, high) = estimate(&sampled);
+    assert!(low <= 3000 && 3000 <= high, "{low} {high}");
+    assert!(high as f64 / low as f64 <= 1.3, "{low} {high}");
+    assert!(value.abs_diff(3000) < 100, "{value}");
+    assert_eq!(sampled["requests"]["joined"], 225);
+    let exact = report(&[&fixture("capnslog-unsampled.log.gz")], &[]);
+    assert_eq!(estimate(&exact), (3000, 3000, 3000));
+    assert_eq!(exact["resources"][0]["name"], "pods");
+    assert_eq!(exact["resources"][0]["gets"], 3000);
+}
+
+#[test]
+fn cutting_a_log_into_rotated_files_changes_nothing() {
+    let text = fs::read_to_string(fixture("zap-sampling.log")).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let home = tempfile::tempdir().unwrap();
+    let whole = home.path().join("whole");
+    fs::create_dir_all(&whole).unwrap();
+    fs::write(whole.join("etcd.log"), &text).unwrap();
+    let expected = content(report(&[&whole], &[]));
+    assert_eq!(expected["requests"]["joined"], 225);
+    for (n, cuts) in [[1, 2], [60, 61], [90, 200], [120, 180], [205, 230]]
+        .iter()
+        .enumerate()
+    {
+        let folder = home.path().join(format!("cut-{n}"));
+        fs::create_dir_all(&folder).unwrap();
+        // logrotate's names: the highest number is the oldest.
+        let parts = [
+            ("etcd.log.2", &lines[..cuts[0]]),
+            ("etcd.log.1", &lines[cuts[0]..cuts[1]]),
+            ("etcd.log", &lines[cuts[1]..]),
+        ];
+        let mut saved = Vec::new();
+        for (name, part) in parts {
+            fs::write(folder.join(name), part.concat()).unwrap();
+        }
+        for threads in ["1", "3"] {
+            let found = content(report(&[&folder], &["--threads", threads]));
+            assert_eq!(found, expected, "cuts {cuts:?}, {threads} threads");
+        }
+        // The same from saved summaries of each part, which keep the stream's name.
+        for (at, (_, part)) in parts.iter().enumerate() {
+            let folder = home.path().join("part");
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("etcd.log"), part.concat()).unwrap();
+            let summary = home.path().join(format!("summary-{n}-{at}"));
+            let output = doctor(&["logs", "--save-summary"])
+                .path(&summary)
+                .path(&folder)
+                .output();
+            assert!(output.status.success(), "{output:?}");
+            saved.push(summary);
+        }
+        let mut merge = doctor(&["logs", "--format", "json", "--merge"]);
+        for summary in &saved {
+            merge = merge.path(summary);
+        }
+        assert_eq!(content(merge.json()), expected, "cuts {cuts:?}, merged");
+    }
+}
+
+#[test]
+fn one_election_is_one_term_however_many_members_tell_of_it() {
+    let home = tempfile::tempdir().unwrap();
+    for member in ["a", "b", "c"] {
+        let pod = home
+            .path()
+            .join(format!(
+                "kube-system_etcd-cp-{member}_0123456789abcdef0123456789abcdef"
+            ))
+            .join("etcd");
+        fs::create_dir_all(&pod).unwrap();
+        fs::copy(
+            fixture(&format!("election-{member}.log")),
+            pod.join("0.log"),
+        )
+        .unwrap();
+    }
+    let report = report(&[home.path()], &[]);
+    let elections = report["elections"].as_array().unwrap();
+    let mut terms: Vec<u64> = elections
+        .iter()
+        .map(|election| election["term"].as_u64().unwrap())
+        .collect();
+    let count = terms.len();
+    terms.sort_unstable();
+    terms.dedup();
+    assert_eq!(terms.len(), count, "{elections:?}");
+    assert!(elections.iter().any(|election| election["planned"] == true));
+    assert!(
+        elections
+            .iter()
+            .any(|election| election["members"].as_u64() == Some(3))
+    );
+}
+
+#[test]
+fn compare_grep_says_what_grep_says() {
+    for name in ["zap-sampling.log", "capnslog-unsampled.log.gz"] {
+        let path = fixture(name);
+        let found = report(
+            &[&path],
+            &["--compare-grep", "pods", "RANGE", "warn", "nosuchword"],
+        );
+        for row in found["grep"].as_array().unwrap() {
+            let word = row["word"].as_str().unwrap();
+            let program = if name.ends_with(".gz") {
+                "zgrep"
+            } else {
+                "grep"
+            };
+            let output = Command::new(program)
+                .args(["-ic", word])
+                .arg(&path)
+                .output()
+                .unwrap();
+            let expected: u64 = String::from_utf8(output.stdout)
+                .unwrap()
+                .trim()
+                .parse()
+                .unwrap();
+            assert_eq!(row["lines"].as_u64(), Some(expected), "{name} {word}");
+        }
+    }
+}
+
+#[test]
+fn events_carry_the_listed_fields_and_join_the_lines_of_one_request() {
+    let text = concat!(
+        r#"{"level":"warn","ts":"2026-11-21T20:00:01.000000Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"400ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/shop/\" range_end:\"/registry/pods/shop0\" limit:500 ","response":"range_response_count:7 size:900"}"#,
+        "\n",
+        r#"{"level":"info","ts":"2026-11-21T20:00:01.000100Z","caller":"traceutil/trace.go:172","msg":"trace[7] range","detail":"{range_begin:/registry/pods/shop/; range_end:/registry/pods/shop0; response_count:7; response_revision:9; }","duration":"400.1ms","start":"2026-11-21T20:00:00.600000Z","end":"2026-11-21T20:00:01.000100Z","steps":["trace[7] 'range keys from bolt db'  (duration: 390ms)"],"step_count":1}"#,
+        "\n",
+        r#"{"level":"warn","ts":"2026-11-21T20:00:01.000200Z","caller":"v3rpc/interceptor.go:202","msg":"request stats","start time":"2026-11-21T20:00:00.600000Z","time spent":"400.2ms","remote":"10.0.0.7:4321","response type":"/etcdserverpb.KV/Range","request count":0,"request size":44,"response count":7,"response size":922,"request content":"key:\"/registry/pods/shop/\" range_end:\"/registry/pods/shop0\" limit:500 "}"#,
+        "\n",
+    );
+    let output = doctor(&["logs", "--emit", "events", "-"])
+        .stdin(text.as_bytes())
+        .output();
+    assert!(output.status.success(), "{output:?}");
+    let events: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events.len(), 3);
+    for event in &events {
+        for name in [
+            "file",
+            "line",
+            "line_end",
+            "time",
+            "time_source",
+            "component",
+            "level",
+            "kind",
+            "resource",
+            "group",
+            "namespace",
+            "key",
+            "operation",
+            "shape",
+            "took_ms",
+            "range_response_count",
+            "response_size",
+            "client",
+            "request_id",
+            "primary",
+        ] {
+            assert!(event.get(name).is_some(), "{name}");
+        }
+        assert_eq!(event["resource"], "pods");
+        assert_eq!(event["namespace"], "shop");
+        assert_eq!(event["request_id"], events[0]["request_id"]);
+    }
+    let primary: Vec<&Value> = events.iter().map(|event| &event["primary"]).collect();
+    assert_eq!(primary, [true, false, false]);
+    assert_eq!(events[0]["kind"], "slow-apply");
+    assert_eq!(events[0]["time"], "2026-11-21T20:00:01.000Z");
+    assert_eq!(events[2]["client"], "10.0.0.7:4321");
+    // The table counts it once, with the client of the one line and the size of the other.
+    let output = doctor(&["logs", "--format", "json", "-"])
+        .stdin(text.as_bytes())
+        .json();
+    assert_eq!(output["requests"]["seen"], 3);
+    assert_eq!(output["requests"]["joined"], 1);
+    assert_eq!(output["clients"][0]["name"], "10.0.0.7");
+    assert_eq!(output["clients"][0]["bytes"], 900);
+    // Names are hidden when asked.
+    let output = doctor(&["logs", "--emit", "events", "--redact", "-"])
+        .stdin(text.as_bytes())
+        .output();
+    let hidden = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        !hidden.contains("shop") && hidden.contains("\"pods\""),
+        "{hidden}"
+    );
+}
+
+#[test]
+fn the_table_fits_eighty_columns() {
+    let text = doctor(&["logs"]).path(fixture("zap-sampling.log")).text();
+    assert!(text.starts_with("exit 0"), "{text}");
+    for line in text.lines() {
+        assert!(
+            line.chars().count() <= 80 || line.contains("[FIXTURES]"),
+            "{line}"
+        );
+    }
+    assert!(text.contains("225 logged requests"), "{text}");
+    assert!(text.contains("left lines out"), "{text}");
+}
+
+#[test]
+fn bad_inputs_are_named_and_the_rest_is_read() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    fs::write(at("empty.log"), "").unwrap();
+    fs::write(
+        at("binary.log"),
+        [0u8, 159, 146, 150, 0, 255, 10, 7].repeat(100),
+    )
+    .unwrap();
+    fs::write(
+        at("half.log"),
+        r#"{"level":"warn","ts":"2026-11-21T20:00:01.0000"#,
+    )
+    .unwrap();
+    fs::write(
+        at("torn.log.gz"),
+        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3],
+    )
+    .unwrap();
+    let mut good = fs::read(fixture("zap-sampling.log")).unwrap();
+    good.extend(std::iter::repeat_n(b'x', 30 << 20));
+    fs::write(at("long-line.log"), &good).unwrap();
+    std::os::unix::fs::symlink(home.path(), at("loop")).unwrap();
+    let all = report(&[home.path()], &[]);
+    assert_eq!(all["requests"]["joined"], 225);
+    let coverage = &all["coverage"];
+    assert_eq!(
+        coverage["parsed"].as_u64().unwrap() + coverage["unparsed"].as_u64().unwrap(),
+        coverage["lines"].as_u64().unwrap()
+    );
+    // Each alone: no panic, and an exit code that says whether anything could be read.
+    for name in ["empty.log", "binary.log", "half.log", "long-line.log"] {
+        let output = doctor(&["logs"]).path(at(name)).output();
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+    }
+    for name in ["torn.log.gz", "missing.log"] {
+        let output = doctor(&["logs"]).path(at(name)).output();
+        assert_eq!(output.status.code(), Some(3), "{name}: {output:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains(name),
+            "{name}"
+        );
+    }
+    let output = doctor(&["logs", "--strict"])
+        .path(fixture("zap-sampling.log"))
+        .path(at("missing.log"))
+        .output();
+    assert_eq!(output.status.code(), Some(3));
+    let output = doctor(&["logs"])
+        .path(fixture("zap-sampling.log"))
+        .path(at("missing.log"))
+        .output();
+    assert_eq!(output.status.code(), Some(0));
+    let output = doctor(&["logs", "--sort", "nothing"]).output();
+    assert_eq!(output.status.code(), Some(64));
+    fs::write(at("not-a-summary"), "{}").unwrap();
+    let output = doctor(&["logs", "--merge"])
+        .path(at("not-a-summary"))
+        .output();
+    assert_eq!(output.status.code(), Some(70));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no saved summary"));
+}
