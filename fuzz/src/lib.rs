@@ -3,10 +3,11 @@
 
 use etcd_doctor::bundle;
 use etcd_doctor::catalog::resources::{parse_bare_key, parse_key};
+use etcd_doctor::catalog::settings::Component;
 use etcd_doctor::clock::Timestamp;
 use etcd_doctor::formats::inflate::{Inflate, Limits as InflateLimits};
 use etcd_doctor::formats::mountinfo::{parse_mountinfo, parse_mounts};
-use etcd_doctor::formats::prometheus::{Label, Sample, Sink, scan};
+use etcd_doctor::formats::prometheus::{Label, Sample, Sink, scan, sniff};
 use etcd_doctor::host::kernel_log;
 use etcd_doctor::logs::decode::{DecodeContext, Decoder, LineCounts};
 use etcd_doctor::logs::record::Record;
@@ -217,23 +218,32 @@ pub fn prometheus(data: &[u8]) {
         text: data,
         samples: 0,
     };
+    let _ = sniff(data);
     let stats = scan(data, &mut sink);
     assert_eq!(stats.samples, sink.samples);
     let known = stats.blank + stats.comments + stats.all_samples() + stats.garbage + stats.torn;
     assert_eq!(known, stats.lines, "no line is lost: {stats:?}");
 }
 
-/// A scrape or Prometheus answer on its way to evidence, twice, as two scrapes are.
+/// Scrapes or a Prometheus answer on their way to evidence: the same text twice, and its halves.
 pub fn metrics_file(data: &[u8]) {
-    let mut loader = Loader::new(Limits::default());
-    for taken in [1_800_000_000, 1_800_000_030] {
-        let hint = Hint {
-            taken: Some(Timestamp::from_secs(taken)),
-            ..Hint::default()
-        };
-        loader.add("etcd.prom", "etcd.prom", data, &hint);
+    let halves = data.split_at(data.len() / 2);
+    for (first, second) in [(data, data), halves] {
+        let mut loader = Loader::new(Limits::default());
+        loader.add(
+            "etcd-m0-20270115T080000Z.prom",
+            "a",
+            first,
+            &Hint::default(),
+        );
+        loader.add(
+            "etcd-m0-20270115T080030Z.prom",
+            "b",
+            second,
+            &Hint::default(),
+        );
+        let _ = metrics::collect(&loader.finish());
     }
-    let _ = metrics::collect(&loader.finish());
 }
 
 /// Manifests, unit files and configurations, told by their name; the first line of the input is
@@ -242,6 +252,7 @@ pub fn manifest_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (name, text) = text.split_once('\n').unwrap_or(("etcd.yaml", &text));
     let _ = manifest::collect(&model_of_text(name, text));
+    let _ = manifest::effective_of_text(Component::Etcd, name, text);
 }
 
 /// Mount tables.

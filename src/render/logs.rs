@@ -81,6 +81,13 @@ pub fn logs(
     notes(out, terminal, report)
 }
 
+/// Adds a text, with blanks before it up to a width.
+fn pad_left(line: &mut String, text: &str, width: usize) {
+    let blanks = width.saturating_sub(text.chars().count());
+    line.extend(std::iter::repeat_n(' ', blanks));
+    line.push_str(text);
+}
+
 fn heading(out: &mut dyn Write, terminal: Terminal, text: &str) -> io::Result<()> {
     writeln!(out, "\n{}", terminal.paint(Paint::Strong, text))
 }
@@ -164,7 +171,8 @@ fn load_table(
     let spark = width(&columns) + 2 + SPARK <= room;
     let mut line = format!("{head:<name_width$}");
     for (column, width) in &columns {
-        line.push_str(&format!("  {:>width$}", column.head));
+        line.push_str("  ");
+        pad_left(&mut line, column.head, width);
     }
     if spark {
         line.push_str("  OVER TIME");
@@ -173,7 +181,8 @@ fn load_table(
     for row in cells {
         let mut line = format!("{:<name_width$}", shorten(&safe(&row.name), name_width));
         for (column, width) in &columns {
-            line.push_str(&format!("  {:>width$}", (column.cell)(row)));
+            line.push_str("  ");
+            pad_left(&mut line, &(column.cell)(row), width);
         }
         if spark {
             line.push_str("  ");

@@ -1,0 +1,311 @@
+//! Writes what README.md and docs/ repeat from the program itself: a session, commands, exit
+//! codes, rules, kinds of log messages, evidence keys. `make regenerate` runs it, and
+//! `tests/generated.sh` holds that nothing is out of date.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory, Parser};
+use etcd_doctor::cli::{self, Cli, Session};
+use etcd_doctor::evidence::{KeyInfo, MergeLaw, ShapeKind, Unit, keys};
+use etcd_doctor::exit::EXIT_CODES;
+use etcd_doctor::logs::event::Component;
+use etcd_doctor::logs::signature::{Signature, catalogue};
+use etcd_doctor::rules::RULES;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Columns of sessions and help texts.
+const WIDTH: usize = 100;
+
+fn main() -> Result<()> {
+    let root = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let readme = root.join("README.md");
+    let mut text = read(&readme)?;
+    for (name, part) in [
+        ("session", session()?),
+        ("commands", commands()?),
+        ("exit-codes", exit_codes()?),
+        ("rules", rules()?),
+    ] {
+        text = replaced(&text, name, &part)?;
+    }
+    fs::write(readme, text)?;
+    let docs = root.join("docs");
+    fs::create_dir_all(&docs)?;
+    fs::write(docs.join("command-line.md"), command_line()?)?;
+    fs::write(docs.join("log-kinds.md"), log_kinds()?)?;
+    fs::write(docs.join("evidence-keys.md"), evidence_keys()?)?;
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    #[expect(clippy::disallowed_methods, reason = "the repository's own file")]
+    let text = fs::read_to_string(path)?;
+    Ok(text)
+}
+
+/// The text with a part between `<!-- NAME:begin -->` and `<!-- NAME:end -->` replaced.
+fn replaced(text: &str, name: &str, part: &str) -> Result<String> {
+    let (begin, end) = (
+        format!("<!-- {name}:begin -->\n"),
+        format!("<!-- {name}:end -->"),
+    );
+    let lacks = || format!("README.md lacks the marks of `{name}`");
+    let (before, rest) = text.split_once(&begin).ok_or_else(lacks)?;
+    let (_, after) = rest.split_once(&end).ok_or_else(lacks)?;
+    Ok(format!("{before}{begin}{}\n{end}{after}", part.trim_end()))
+}
+
+/// What a command prints.
+fn printed(args: &[&str]) -> Result<String> {
+    let width = WIDTH.to_string();
+    let all = ["etcd-doctor", "--color", "never", "--width", &width];
+    let cli = Cli::try_parse_from(all.iter().chain(args))?;
+    let mut out = Vec::new();
+    let mut session = Session::new(&cli.global, &mut out);
+    cli::run(&cli.command, &mut session)?;
+    Ok(String::from_utf8(out)?)
+}
+
+/// The demo. Of long parts the begin is kept; `…` stands for the rest.
+fn session() -> Result<String> {
+    let mut out = String::from("```console\n$ etcd-doctor diagnose --demo\n");
+    let text = printed(&["diagnose", "--demo"])?;
+    for (number, block) in text.trim_end().split("\n\n").enumerate() {
+        if number > 0 {
+            out.push('\n');
+        }
+        let mut cut = false;
+        for (at, line) in block.lines().enumerate() {
+            let first = block.split_whitespace().next();
+            cut = match first {
+                Some("FINDINGS") => at > 10,
+                Some("ADVICE") => line.starts_with("  2. "),
+                _ => false,
+            };
+            if cut {
+                break;
+            }
+            writeln!(out, "{line}")?;
+        }
+        if cut {
+            out.push_str("  …\n");
+        }
+    }
+    out.push_str("```\n");
+    Ok(out)
+}
+
+fn commands() -> Result<String> {
+    let mut out = String::from("| command | what it does |\n|---|---|\n");
+    let command = Cli::command();
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let about = sub.get_about().map(ToString::to_string);
+        writeln!(
+            out,
+            "| `etcd-doctor {}` | {} |",
+            sub.get_name(),
+            about.unwrap_or_default()
+        )?;
+    }
+    out.push_str("\nAll options: [docs/command-line.md](docs/command-line.md).\n");
+    Ok(out)
+}
+
+fn exit_codes() -> Result<String> {
+    let mut out = String::from("| code | meaning |\n|---|---|\n");
+    for (_, code, meaning) in EXIT_CODES {
+        writeln!(out, "| {code} | {} |", cell(meaning))?;
+    }
+    Ok(out)
+}
+
+fn rules() -> Result<String> {
+    let mut out = String::from("| rule | worst severity | fault |\n|---|---|---|\n");
+    for rule in RULES {
+        writeln!(
+            out,
+            "| [`{}`](playbooks/{}.md) | {} | {} |",
+            rule.id,
+            rule.playbook,
+            rule.severity,
+            cell(rule.summary)
+        )?;
+    }
+    Ok(out)
+}
+
+/// Every command's help, without the options that all share.
+fn command_line() -> Result<String> {
+    const SHARED: &str = "\nOutput and exit code:\n";
+    let mut command = Cli::command().term_width(WIDTH);
+    command.build();
+    let mut out = String::from(
+        "# Command line\n\nGenerated from the program by `make regenerate`.\n\n## etcd-doctor\n\n",
+    );
+    writeln!(out, "```text\n{}```", plain(&mut command))?;
+    for sub in command.get_subcommands_mut() {
+        if sub.is_hide_set() || sub.get_name() == "help" {
+            continue;
+        }
+        let help = plain(sub);
+        // What follows the shared options (examples) begins at the left margin.
+        let help = match help.split_once(SHARED) {
+            Some((before, shared)) => {
+                let rest = shared.split_once("\n\n").map_or("", |_| {
+                    shared
+                        .find("\nExamples:")
+                        .and_then(|at| shared.get(at..))
+                        .unwrap_or("")
+                });
+                format!("{before}{rest}")
+            }
+            None => help,
+        };
+        writeln!(
+            out,
+            "\n## {}\n\n```text\n{}\n```",
+            sub.get_name(),
+            help.trim_end()
+        )?;
+    }
+    Ok(out)
+}
+
+fn plain(command: &mut clap::Command) -> String {
+    let help = command.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
+}
+
+/// A text for a cell of a Markdown table.
+fn cell(text: &str) -> String {
+    let one: Vec<&str> = text.split_whitespace().collect();
+    one.join(" ").replace('|', "\\|").replace('<', "&lt;")
+}
+
+fn log_kinds() -> Result<String> {
+    let mut out = String::from(
+        "# Kinds of log messages\n\nGenerated from the catalogue of messages by `make regenerate`.\n\n\
+         The `kind` of `etcd-doctor logs --emit events`, of episodes and of the tables of messages. Ids are never renamed\n\
+         or reused. *Nature* says what a message tells about the system: a *fault* is something wrong now, a *symptom* a\n\
+         sign of trouble that may lie elsewhere, a *request* one request or call, a *change* a start, stop, election or\n\
+         compaction, *planned* something done on purpose, *noise* says nothing about health. *Fields* are the message's own,\n\
+         beside those that every object has; names that end in `_ms` are milliseconds.\n",
+    );
+    let all = [
+        Component::Etcd,
+        Component::Apiserver,
+        Component::ControllerManager,
+        Component::Scheduler,
+        Component::Kubelet,
+        Component::Controller,
+        Component::Unknown,
+        Component::Kernel,
+    ];
+    for component in all {
+        let rows: Vec<&Signature> = catalogue()
+            .iter()
+            .copied()
+            .filter(|signature| signature.component == component)
+            .collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let title = match component {
+            Component::Unknown => "Several programs",
+            known => known.word(),
+        };
+        writeln!(
+            out,
+            "\n## {title}\n\n| kind | nature | versions | meaning | fields |\n|---|---|---|---|---|"
+        )?;
+        for row in rows {
+            let mut fields: Vec<String> = Vec::new();
+            for name in row.fields.iter().filter_map(|field| field.role.extra()) {
+                let name = format!("`{name}`");
+                if !fields.contains(&name) {
+                    fields.push(name);
+                }
+            }
+            writeln!(
+                out,
+                "| `{}` | {} | {} | {} | {} |",
+                row.id,
+                row.nature.word(),
+                cell(row.versions),
+                cell(row.doc),
+                fields.join(", ")
+            )?;
+        }
+    }
+    Ok(out)
+}
+
+fn evidence_keys() -> Result<String> {
+    let mut out = String::from(
+        "# Evidence keys\n\nGenerated from the catalogue of keys by `make regenerate`.\n\n\
+         Every reading in a report or a saved run has one of these keys. *Merge* says what becomes of two readings of the\n\
+         same key and subject, as when several runs are put together: the *latest* wins, the larger (*max*) or smaller\n\
+         (*min*) one wins, they are added (*sum*), or joined by time (*union*). Readings of different subjects stand side by\n\
+         side. A reading that is not there is *missing* with a reason, never 0.\n",
+    );
+    let mut family = "";
+    for info in keys::all() {
+        let first = info.name.split('.').next().unwrap_or_default();
+        if first != family {
+            family = first;
+            writeln!(
+                out,
+                "\n## {family}\n\n| key | shape | unit | merge | meaning |\n|---|---|---|---|---|"
+            )?;
+        }
+        writeln!(
+            out,
+            "| `{}` | {} | {} | {} | {} |",
+            info.name,
+            shape(info),
+            unit(info),
+            merge(info),
+            cell(info.doc)
+        )?;
+    }
+    Ok(out)
+}
+
+fn shape(info: &KeyInfo) -> &'static str {
+    match info.shape {
+        ShapeKind::Scalar => "scalar",
+        ShapeKind::Histogram => "histogram",
+        ShapeKind::Table => "table",
+        ShapeKind::Series => "series",
+        ShapeKind::Episodes => "episodes",
+    }
+}
+
+fn unit(info: &KeyInfo) -> &'static str {
+    match info.unit {
+        Unit::Ms => "ms",
+        Unit::Secs => "s",
+        Unit::Bytes => "bytes",
+        Unit::Count => "count",
+        Unit::PerSec => "per second",
+        Unit::Ratio => "share",
+        Unit::None => "",
+    }
+}
+
+fn merge(info: &KeyInfo) -> &'static str {
+    match info.merge {
+        MergeLaw::Latest => "latest",
+        MergeLaw::Max => "max",
+        MergeLaw::Min => "min",
+        MergeLaw::Sum => "sum",
+        MergeLaw::Union => "union",
+    }
+}
