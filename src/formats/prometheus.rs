@@ -20,6 +20,8 @@ pub struct Sample<'a, 'b> {
     pub value: f64,
     /// When it was taken, in milliseconds since the epoch, where the text says so.
     pub timestamp_ms: Option<i64>,
+    /// Whether this is the next bucket of the sample before: only the last label, `le`, differs.
+    pub next_bucket: bool,
 }
 
 /// One label as it stands in the text.
@@ -101,6 +103,7 @@ pub fn scan(text: &[u8], sink: &mut impl Sink) -> Stats {
         name: &[],
         wanted: false,
         labels: Vec::with_capacity(16),
+        series: &[],
     };
     let mut rest = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
     while let Some(end) = memchr(b'\n', rest) {
@@ -126,6 +129,9 @@ struct Scanner<'a> {
     name: &'a [u8],
     wanted: bool,
     labels: Vec<Label<'a>>,
+    /// The last line up to its bound, when it was a wanted bucket: `NAME{a="b",`. Most lines of a
+    /// scrape are buckets of the series before, whose labels need not be read again.
+    series: &'a [u8],
 }
 
 impl<'a> Scanner<'a> {
@@ -161,6 +167,10 @@ impl<'a> Scanner<'a> {
     }
 
     fn sample(&mut self, line: &'a [u8], sink: &mut impl Sink) {
+        if self.next_bucket(line, sink) {
+            return;
+        }
+        self.series = &[];
         let end = memchr3(b'{', b' ', b'\t', line).unwrap_or(line.len());
         let (name, rest) = line.split_at(end);
         if name != self.name || name.is_empty() {
@@ -191,12 +201,53 @@ impl<'a> Scanner<'a> {
             return;
         };
         self.stats.samples += 1;
+        if let Some(last) = self.labels.last().filter(|last| last.name == b"le") {
+            // Both are parts of this line, so the distance is where the bound begins.
+            let bound = last.name.as_ptr() as usize - line.as_ptr() as usize;
+            self.series = line.get(..bound).unwrap_or_default();
+        }
         sink.sample(&Sample {
             name,
             labels: &self.labels,
             value,
             timestamp_ms,
+            next_bucket: false,
         });
+    }
+
+    /// Reads the line as the next bucket of the series before; `false` when it is none.
+    fn next_bucket(&mut self, line: &'a [u8], sink: &mut impl Sink) -> bool {
+        if self.series.is_empty() {
+            return false;
+        }
+        let Some(rest) = line
+            .strip_prefix(self.series)
+            .and_then(|rest| rest.strip_prefix(b"le=\""))
+        else {
+            return false;
+        };
+        let Some(close) = memchr(b'"', rest) else {
+            return false;
+        };
+        let (raw, rest) = rest.split_at(close);
+        let Some(rest) = rest.strip_prefix(b"\"}") else {
+            return false;
+        };
+        let Some((value, timestamp_ms)) = value_and_time(rest) else {
+            return false;
+        };
+        if let Some(last) = self.labels.last_mut() {
+            last.raw = raw;
+        }
+        self.stats.samples += 1;
+        sink.sample(&Sample {
+            name: self.name,
+            labels: &self.labels,
+            value,
+            timestamp_ms,
+            next_bucket: true,
+        });
+        true
     }
 }
 
@@ -514,6 +565,45 @@ mod tests {
         assert_eq!(stats.garbage, 8);
         assert_eq!(all.seen.len(), 2);
         assert!(adds_up(&stats));
+    }
+
+    #[test]
+    fn buckets_of_one_series_and_of_the_next() {
+        let (all, stats) = read(concat!(
+            "h_bucket{a=\"1\",le=\"1\"} 1\n",
+            "h_bucket{a=\"1\",le=\"+Inf\"} 2 1700000000123\n",
+            "h_bucket{a=\"1\",le=\"broken} 3\n",
+            "h_bucket{a=\"2\",le=\"1\"} 4\n",
+            "h_bucket{a=\"2\",le=\"2\",b=\"x\"} 5\n",
+            "h_bucket{a=\"2\",le=\"2\",b=\"y\"} 6\n",
+            "h_sum{a=\"2\"} 7\n",
+            "h_bucket{le=\"1\"} 8\n",
+            "h_bucket{le=\"2\"} 9 # {t=\"x\"} 1\n",
+        ));
+        assert_eq!((stats.samples, stats.garbage), (8, 1));
+        let bounds: Vec<(String, f64)> = all
+            .seen
+            .iter()
+            .map(|(_, labels, value, _)| {
+                let text: Vec<String> = labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                (text.join(","), *value)
+            })
+            .collect();
+        let expected = [
+            ("a=1,le=1", 1.0),
+            ("a=1,le=+Inf", 2.0),
+            ("a=2,le=1", 4.0),
+            ("a=2,le=2,b=x", 5.0),
+            ("a=2,le=2,b=y", 6.0),
+            ("a=2", 7.0),
+            ("le=1", 8.0),
+            ("le=2", 9.0),
+        ];
+        assert_eq!(
+            bounds,
+            expected.map(|(text, value)| (text.to_owned(), value))
+        );
+        assert_eq!(all.seen[1].3, Some(1_700_000_000_123));
     }
 
     #[test]

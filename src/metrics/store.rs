@@ -140,6 +140,9 @@ impl Interner {
     }
 }
 
+/// Where the bits of a bucket's bound stand in the bytes of its key.
+const BOUND: std::ops::Range<usize> = 4..12;
+
 /// Writes what identifies a series: metric, spelling, part and kept labels. `None` when a bucket
 /// has no bound.
 fn write_key<'t>(
@@ -380,6 +383,27 @@ impl<'i> Builder<'i> {
         self.record(meaning, find, value);
     }
 
+    /// Takes the next bucket of the sample before: its key differs in the bound alone. `false`
+    /// when the sample before left no key.
+    fn next_bucket(&mut self, meaning: &Meaning, bound: f64, value: f64) -> bool {
+        let bits = bound.to_bits();
+        if bound.is_nan() || meaning.part != NamePart::Bucket {
+            return false;
+        }
+        let Some(slot) = self.scratch.get_mut(BOUND) else {
+            return false;
+        };
+        slot.copy_from_slice(&bits.to_le_bytes());
+        let part = Part::Bucket(bits);
+        let bytes = self.scratch.as_slice();
+        let id = self.interner.id(bytes, || read_key(meaning, part, bytes));
+        match id {
+            None => self.current.dropped += 1,
+            Some(id) => self.number(id, meaning.kind, part, value),
+        }
+        true
+    }
+
     fn record<'t>(
         &mut self,
         meaning: &Meaning,
@@ -388,7 +412,10 @@ impl<'i> Builder<'i> {
     ) {
         let mut bytes = std::mem::take(&mut self.scratch);
         match write_key(meaning, find, &mut bytes) {
-            None => self.current.bad += 1,
+            None => {
+                self.current.bad += 1;
+                bytes.clear();
+            }
             Some(part) => match self.interner.id(&bytes, || read_key(meaning, part, &bytes)) {
                 None => self.current.dropped += 1,
                 Some(id) => self.number(id, meaning.kind, part, value),
@@ -472,10 +499,18 @@ impl Sink for Builder<'_> {
         if let Some(ms) = sample.timestamp_ms {
             self.timestamps = Some(self.timestamps.map_or(ms, |have: i64| have.max(ms)));
         }
+        if sample.next_bucket
+            && let Some(bound) = sample.labels.last().and_then(|le| number(&le.value()))
+            && self.next_bucket(meaning, bound, sample.value)
+        {
+            return;
+        }
         let from = from_of(sample.labels);
         if from != self.current.from {
             if self.others.len() >= MAX_FROM {
                 self.current.dropped += 1;
+                // Its next buckets must not land in another series.
+                self.scratch.clear();
                 return;
             }
             self.select(from);

@@ -1,0 +1,131 @@
+//! Scrapes in files: which files of a folder, inflated as needed.
+
+use std::io::Read as _;
+
+use crate::clock::Timestamp;
+use crate::target::HostRoot;
+
+use super::fault::{Fault, FaultKind};
+use super::load::{Hint, Loader, file_of};
+
+/// Reads all scrapes below a folder: those in `metrics` folders, or, where there is none, every
+/// file that looks like one.
+pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
+    let mut files = Vec::new();
+    let is_metrics = root
+        .path()
+        .file_name()
+        .is_some_and(|name| name == "metrics");
+    let mut todo = vec![(String::new(), 0, is_metrics)];
+    while let Some((dir, depth, inside)) = todo.pop() {
+        let at = if dir.is_empty() { "/" } else { dir.as_str() };
+        let Ok(entries) = root.list(at) else { continue };
+        for entry in entries {
+            let Some(name) = entry.name.to_str() else {
+                continue;
+            };
+            if name.starts_with('.') {
+                continue;
+            }
+            let path = format!("{dir}/{name}");
+            if entry.is_dir {
+                // Other kinds of evidence of a bundle; /proc alone has a million files.
+                let other = matches!(
+                    name,
+                    "logs" | "host" | "manifests" | "proc" | "sys" | "pods"
+                );
+                if depth < 6 && (inside || !other) {
+                    todo.push((path, depth + 1, inside || name == "metrics"));
+                }
+            } else {
+                files.push((path, inside));
+            }
+        }
+    }
+    files.sort();
+    let ends = |path: &str, ends: &[&str]| {
+        let path = path.trim_end_matches(".gz").trim_end_matches(".zst");
+        ends.iter().any(|end| path.ends_with(end))
+    };
+    let surely = |path: &str| ends(path, &[".prom", ".metrics"]);
+    let any_inside = files.iter().any(|(_, inside)| *inside);
+    let any_sure = files.iter().any(|(path, _)| surely(path));
+    let mut read = 0;
+    for (path, inside) in files {
+        let take = if any_inside {
+            inside
+        } else if any_sure {
+            surely(&path)
+        } else {
+            let name = file_of(&path);
+            ends(&path, &[".txt", ".json", ".out"]) || !name.contains('.')
+        };
+        if !take {
+            continue;
+        }
+        read += 1;
+        if read > loader.limits.files {
+            loader.fault(Fault::new(
+                path.trim_start_matches('/'),
+                FaultKind::OverLimit,
+                "not read: over the limit of files",
+            ));
+            break;
+        }
+        read_file(root, &path, loader);
+    }
+}
+
+/// Reads one file, inflating it where needed.
+pub fn read_file(root: &HostRoot, path: &str, loader: &mut Loader) {
+    let source = path.trim_start_matches('/').to_owned();
+    let cap = loader.limits.scrape_bytes;
+    let bytes = match root.open(path).map(|file| inflated(file, cap)) {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err((some, why))) => {
+            // What came out before the error is a torn scrape, which is still of use.
+            loader.fault(Fault::new(&source, FaultKind::Unreadable, why));
+            some
+        }
+        Err(missing) => {
+            loader.fault(Fault::new(
+                &source,
+                FaultKind::Unreadable,
+                missing.to_string(),
+            ));
+            return;
+        }
+    };
+    if bytes.is_empty() && loader.faults.last().is_some_and(|f| f.source == source) {
+        return;
+    }
+    let modified = root
+        .resolve(path)
+        .ok()
+        .and_then(|real| std::fs::metadata(real).ok()?.modified().ok())
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .map(Timestamp);
+    let hint = Hint {
+        modified,
+        ..Hint::default()
+    };
+    loader.add(&source, &source, &bytes, &hint);
+}
+
+/// All bytes of a file, gzip and zstd inflated; on an error what came out before, and why.
+fn inflated(file: std::fs::File, cap: u64) -> Result<Vec<u8>, (Vec<u8>, String)> {
+    let limits = crate::formats::inflate::Limits {
+        bytes: cap,
+        ..Default::default()
+    };
+    let mut bytes = Vec::new();
+    let mut source = match crate::formats::inflate::Inflate::new(file, limits) {
+        Ok(source) => source,
+        Err(err) => return Err((bytes, err.to_string())),
+    };
+    match source.read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(err) => Err((bytes, err.to_string())),
+    }
+}

@@ -1,0 +1,482 @@
+//! Which scrapes belong to one process, whose it is, and in which order they were taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::metrics::Metric;
+
+use super::fault::{Fault, FaultKind};
+use super::identity::{self, Named, Role};
+use super::load::Loader;
+use super::moment::TimeSource;
+use super::store::{FROM_LABELS, Interner, Key, SEPARATOR, Scrape};
+use super::timeline::{Column, Model, Target, Timeline};
+
+/// Component, node and instance.
+type GroupKey = (String, Option<String>, Option<String>);
+
+impl Loader {
+    /// Groups the scrapes by process and orders them by time.
+    pub fn finish(mut self) -> Model {
+        let scrapes = std::mem::take(&mut self.scrapes);
+        let mut model = Model {
+            scrapes: scrapes.len(),
+            ..Model::default()
+        };
+        let mut groups: BTreeMap<GroupKey, (Target, Vec<Scrape>)> = BTreeMap::new();
+        for (scrape, named) in scrapes {
+            let target = self.target_of(&scrape, named);
+            let group = (
+                target.component.clone(),
+                target.node.clone(),
+                target.instance.clone(),
+            );
+            groups
+                .entry(group)
+                .or_insert_with(|| (target, Vec::new()))
+                .1
+                .push(scrape);
+        }
+        for (target, scrapes) in self.join_numbered(groups.into_values().collect()) {
+            for (target, scrapes) in self.split_processes(target, scrapes) {
+                let timeline = self.timeline(target, scrapes);
+                self.faults.extend(timeline.faults());
+                self.faults.extend(timeline.resets());
+                for (metric, source) in timeline.broken_histograms() {
+                    self.faults.push(Fault::new(
+                        source,
+                        FaultKind::BrokenHistogram,
+                        format!("buckets of `{}` do not rise: not used", metric.name()),
+                    ));
+                }
+                model.timelines.push(timeline);
+            }
+        }
+        self.faults.sort();
+        self.faults.dedup();
+        model.faults = self.faults;
+        model
+    }
+
+    /// `etcd-cp-a-1.prom` and `etcd-cp-a-2.prom` may be two nodes, or two scrapes of one: the
+    /// start of the process tells.
+    fn join_numbered(&self, groups: Vec<(Target, Vec<Scrape>)>) -> Vec<(Target, Vec<Scrape>)> {
+        let start = |scrapes: &[Scrape]| {
+            let first = scrapes.first()?;
+            value_of(&self.interner, first, Metric::StartTime)
+        };
+        let mut out: Vec<(Target, Vec<Scrape>)> = Vec::new();
+        for (target, scrapes) in groups {
+            let same = out.iter_mut().find_map(|(have, kept)| {
+                let stem =
+                    identity::same_but_number(have.node.as_deref()?, target.node.as_deref()?)
+                        .map(str::to_owned)
+                        .or_else(|| {
+                            have.node.clone().filter(|node| {
+                                identity::same_but_number(
+                                    target.node.as_deref().unwrap_or_default(),
+                                    &format!("{node}-0"),
+                                )
+                                .is_some()
+                            })
+                        })?;
+                let one_process = have.component == target.component
+                    && have.instance == target.instance
+                    && have.member_id == target.member_id
+                    && start(kept).is_some_and(|a| start(&scrapes) == Some(a));
+                one_process.then_some((have, kept, stem))
+            });
+            match same {
+                Some((have, kept, stem)) => {
+                    have.node = Some(stem);
+                    kept.extend(scrapes);
+                }
+                None => out.push((target, scrapes)),
+            }
+        }
+        out
+    }
+
+    fn target_of(&mut self, scrape: &Scrape, mut named: Named) -> Target {
+        let mut roles = self.roles_of(scrape, &named);
+        let from = scrape.from.as_deref().map(from_labels).unwrap_or_default();
+        match named.role {
+            Some(role) if roles.is_empty() => roles = vec![role],
+            // A controller that does not lead shows little of what it is.
+            Some(role @ (Role::ControllerManager | Role::Scheduler | Role::Kubelet))
+                if roles == [Role::Controller] =>
+            {
+                roles = vec![role];
+            }
+            Some(_) if roles == [Role::Controller] => {
+                if let Some((component, node)) = named.literal() {
+                    named.component = Some(component);
+                    named.node = node;
+                }
+            }
+            _ => {}
+        }
+        let component = match roles.as_slice() {
+            [Role::Controller] => named
+                .component
+                .clone()
+                .or_else(|| from.get("container").or_else(|| from.get("job")).cloned())
+                .unwrap_or_else(|| Role::Controller.word().to_owned()),
+            [role] => role.word().to_owned(),
+            [] => {
+                self.faults.push(Fault::new(
+                    &scrape.source,
+                    FaultKind::UnknownComponent,
+                    "neither its content nor its name tells which component it is of",
+                ));
+                named
+                    .component
+                    .clone()
+                    .unwrap_or_else(|| "unknown".to_owned())
+            }
+            // Several in one process: the distribution names it.
+            _ => {
+                let version = self.info_of(scrape, Metric::BuildInfo).unwrap_or_default();
+                ["k3s", "rke2", "k0s"]
+                    .into_iter()
+                    .find(|name| version.contains(name))
+                    .unwrap_or("control-plane")
+                    .to_owned()
+            }
+        };
+        let mut node = named.node;
+        if scrape.from.is_some() {
+            node = node_of_labels(&from, &component);
+        }
+        let mut instance = None;
+        if roles == [Role::Etcd]
+            && let Some(name) = &node
+        {
+            // `etcd-events-NODE`: the second etcd that many clusters have.
+            let words: Vec<&str> = name.split('-').collect();
+            if words.first() == Some(&"events") || words.last() == Some(&"events") {
+                let rest: Vec<&str> = words.into_iter().filter(|w| *w != "events").collect();
+                node = (!rest.is_empty()).then(|| rest.join("-"));
+                instance = Some("events".to_owned());
+            }
+        }
+        Target {
+            member_id: self.info_of(scrape, Metric::ServerId),
+            roles,
+            component,
+            node,
+            instance,
+        }
+    }
+
+    fn roles_of(&self, scrape: &Scrape, named: &Named) -> Vec<Role> {
+        let mut roles = BTreeSet::new();
+        let mut controller = false;
+        // Aggregated API servers (metrics-server) serve requests like kube-apiserver, without etcd.
+        let serves = named.component.is_none()
+            && !matches!(named.role, Some(Role::ControllerManager | Role::Scheduler));
+        for (id, _) in &scrape.values {
+            let Some(key) = self.interner.key(*id) else {
+                continue;
+            };
+            match key.metric {
+                Metric::HasLeader | Metric::WalFsync | Metric::ServerId => {
+                    roles.insert(Role::Etcd);
+                }
+                Metric::EtcdRequest | Metric::EtcdRequests | Metric::Objects => {
+                    roles.insert(Role::Apiserver);
+                }
+                Metric::ApiRequests | Metric::Inflight if serves => {
+                    roles.insert(Role::Apiserver);
+                }
+                Metric::PendingPods | Metric::ScheduleAttempts => {
+                    roles.insert(Role::Scheduler);
+                }
+                Metric::KcmMark => {
+                    roles.insert(Role::ControllerManager);
+                }
+                Metric::KubeletMark => {
+                    roles.insert(Role::Kubelet);
+                }
+                Metric::LeaderStatus if &*key.labels == "kube-controller-manager" => {
+                    roles.insert(Role::ControllerManager);
+                }
+                Metric::LeaderStatus if &*key.labels == "kube-scheduler" => {
+                    roles.insert(Role::Scheduler);
+                }
+                Metric::QueueDepth | Metric::QueueAdds
+                    if matches!(&*key.labels, "replicaset" | "daemonset" | "deployment") =>
+                {
+                    roles.insert(Role::ControllerManager);
+                }
+                Metric::QueueDepth | Metric::Reconciles | Metric::RestRequests => {
+                    controller = true;
+                }
+                _ => {}
+            }
+        }
+        if roles.is_empty() && controller {
+            roles.insert(Role::Controller);
+        }
+        roles.into_iter().collect()
+    }
+
+    fn info_of(&self, scrape: &Scrape, metric: Metric) -> Option<String> {
+        scrape
+            .values
+            .iter()
+            .filter_map(|(id, _)| self.interner.key(*id))
+            .find(|key| key.metric == metric)
+            .map(|key| key.labels.to_string())
+            .filter(|text| !text.is_empty())
+    }
+
+    /// Scrapes under one name may be of different processes: of several members in files without
+    /// a node, or of several apiservers behind one address.
+    fn split_processes(
+        &mut self,
+        target: Target,
+        scrapes: Vec<Scrape>,
+    ) -> Vec<(Target, Vec<Scrape>)> {
+        let mut by_member: BTreeMap<Option<String>, Vec<Scrape>> = BTreeMap::new();
+        for scrape in scrapes {
+            let id = self.info_of(&scrape, Metric::ServerId);
+            by_member.entry(id).or_default().push(scrape);
+        }
+        // A scrape torn before its id belongs to the one member there is.
+        if by_member.len() == 2
+            && let Some(without) = by_member.remove(&None)
+            && let Some(mut first) = by_member.first_entry()
+        {
+            first.get_mut().extend(without);
+        }
+        let several = by_member.len() > 1;
+        let mut out: Vec<(Target, Vec<Scrape>)> = Vec::new();
+        for (id, scrapes) in by_member {
+            let mut target = target.clone();
+            target.member_id.clone_from(&id);
+            if several {
+                target.instance = join(target.instance.as_deref(), id.as_deref());
+            }
+            let chains = self.chains(scrapes);
+            let many = chains.len() > 1;
+            for (number, chain) in (1..).zip(chains) {
+                let mut target = target.clone();
+                if many {
+                    let label = format!("process-{number}");
+                    target.instance = join(target.instance.as_deref(), Some(&label));
+                }
+                out.push((target, chain));
+            }
+        }
+        if out.len() > 1
+            && let Some(first) = out.first().and_then(|(_, scrapes)| scrapes.first())
+        {
+            self.faults.push(Fault::new(
+                first.source.clone(),
+                FaultKind::MixedProcesses,
+                format!(
+                    "scrapes of {} under the same name come from {} processes: kept apart",
+                    target.component,
+                    out.len()
+                ),
+            ));
+        }
+        out
+    }
+
+    /// Parts scrapes by process start. Lives that follow each other are one chain of restarts;
+    /// lives that overlap are different processes.
+    fn chains(&self, scrapes: Vec<Scrape>) -> Vec<Vec<Scrape>> {
+        let start = |scrape: &Scrape| value_of(&self.interner, scrape, Metric::StartTime);
+        let mut starts: Vec<f64> = scrapes.iter().filter_map(start).collect();
+        starts.sort_by(f64::total_cmp);
+        // A start moves by some seconds when the clock is set.
+        starts.dedup_by(|b, a| *b - *a < 60.0);
+        if starts.len() < 2 {
+            return vec![scrapes];
+        }
+        let life = |scrape: &Scrape| {
+            let own = start(scrape)?;
+            Some(
+                starts
+                    .partition_point(|s| *s <= own + 0.001)
+                    .saturating_sub(1),
+            )
+        };
+        let mut last_seen = vec![f64::NEG_INFINITY; starts.len()];
+        for scrape in &scrapes {
+            if let (Some(life), Some((at, _))) = (life(scrape), scrape.at)
+                && let Some(seen) = last_seen.get_mut(life)
+            {
+                *seen = seen.max(at.0 as f64 / 1e6);
+            }
+        }
+        let overlap = last_seen
+            .iter()
+            .zip(starts.iter().skip(1))
+            .any(|(seen, next)| *seen > next + 5.0);
+        if !overlap {
+            return vec![scrapes];
+        }
+        let mut out: Vec<Vec<Scrape>> = Vec::new();
+        out.resize_with(starts.len(), Vec::new);
+        for scrape in scrapes {
+            let life = life(&scrape).unwrap_or(0);
+            if let Some(chain) = out.get_mut(life) {
+                chain.push(scrape);
+            }
+        }
+        out.retain(|chain| !chain.is_empty());
+        out
+    }
+
+    fn timeline(&mut self, target: Target, mut scrapes: Vec<Scrape>) -> Timeline {
+        let cpu = |scrape: &Scrape| value_of(&self.interner, scrape, Metric::Cpu);
+        scrapes.sort_by(|a, b| {
+            let time = |s: &Scrape| s.at.map(|(at, _)| at);
+            let timed = time(a).zip(time(b)).map(|(a, b)| a.cmp(&b));
+            timed
+                .or_else(|| cpu(a).zip(cpu(b)).map(|(a, b)| a.total_cmp(&b)))
+                .unwrap_or(std::cmp::Ordering::Equal)
+                .then_with(|| a.source.cmp(&b.source))
+        });
+        let mut kept: Vec<Scrape> = Vec::new();
+        for mut scrape in scrapes {
+            scrape.values.sort_unstable_by_key(|(id, _)| *id);
+            // Prometheus repeats a value at each step until the next scrape; a file does not.
+            let taken = matches!(scrape.at, Some((_, TimeSource::Taken)));
+            let same = kept.last().is_some_and(|last| {
+                (last.at.is_some() && last.at.map(|a| a.0) == scrape.at.map(|a| a.0))
+                    || (!taken && last.values == scrape.values && last.torn_at == scrape.torn_at)
+            });
+            if same {
+                self.faults.push(Fault::new(
+                    &scrape.source,
+                    FaultKind::Duplicate,
+                    "the same scrape again: used once",
+                ));
+            } else {
+                kept.push(scrape);
+            }
+        }
+        self.mark_short(&mut kept);
+        let columns = kept
+            .iter()
+            .map(|scrape| Column {
+                at: scrape.at.map(|(at, _)| at),
+                time: scrape.at.map_or(TimeSource::LastGc, |(_, source)| source),
+                source: scrape.source.clone(),
+                torn_at: scrape.torn_at.clone(),
+                start: value_of(&self.interner, scrape, Metric::StartTime),
+                restarted: false,
+            })
+            .collect();
+        let mut rows: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        for (at, scrape) in kept.iter().enumerate() {
+            for (id, value) in &scrape.values {
+                let row = rows
+                    .entry(*id)
+                    .or_insert_with(|| vec![f64::NAN; kept.len()]);
+                if let Some(slot) = row.get_mut(at) {
+                    *slot = *value;
+                }
+            }
+        }
+        // The family that a torn text stops in is not complete: none of it is used.
+        for (id, row) in &mut rows {
+            let Some(name) = self.interner.key(*id).map(Key::name) else {
+                continue;
+            };
+            for (slot, scrape) in row.iter_mut().zip(&kept) {
+                if scrape.torn_at.is_some() && name == &*scrape.last_family {
+                    *slot = f64::NAN;
+                }
+            }
+        }
+        let rows = rows
+            .into_iter()
+            .filter_map(|(id, row)| Some((self.interner.key(id)?.clone(), row)))
+            .collect();
+        Timeline::new(target, columns, rows)
+    }
+
+    /// A text cut at the end of a line shows only beside the others of its process: it stops at
+    /// an earlier family, and lacks the process metrics that every Go program prints near the
+    /// end of its sorted families.
+    fn mark_short(&mut self, scrapes: &mut [Scrape]) {
+        let start = |s: &Scrape| value_of(&self.interner, s, Metric::StartTime);
+        if !scrapes.iter().any(|s| start(s).is_some()) {
+            return;
+        }
+        let last = scrapes
+            .iter()
+            .filter(|s| s.sorted && s.from.is_none())
+            .map(|s| s.last_family.clone())
+            .max();
+        let Some(last) = last.filter(|last| !last.is_empty()) else {
+            return;
+        };
+        for scrape in scrapes {
+            if scrape.sorted
+                && scrape.torn_at.is_none()
+                && scrape.from.is_none()
+                && !scrape.last_family.is_empty()
+                && scrape.last_family < last
+                && value_of(&self.interner, scrape, Metric::StartTime).is_none()
+            {
+                scrape.torn_at = Some(scrape.last_family.clone());
+                self.faults.push(Fault::new(
+                    &scrape.source,
+                    FaultKind::Truncated,
+                    format!(
+                        "stops at `{}` where other scrapes of the process go on: what should \
+                         follow is unknown",
+                        scrape.last_family
+                    ),
+                ));
+            }
+        }
+    }
+}
+
+pub(super) fn value_of(interner: &Interner, scrape: &Scrape, metric: Metric) -> Option<f64> {
+    scrape
+        .values
+        .iter()
+        .find(|(id, _)| interner.key(*id).is_some_and(|key| key.metric == metric))
+        .map(|(_, value)| *value)
+        .filter(|value| value.is_finite())
+}
+
+fn join(a: Option<&str>, b: Option<&str>) -> Option<String> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(format!("{a}-{b}")),
+        (a, b) => a.or(b).map(str::to_owned),
+    }
+}
+
+fn from_labels(text: &str) -> BTreeMap<&str, String> {
+    text.split(SEPARATOR)
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, value)| FROM_LABELS.contains(name) && !value.is_empty())
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect()
+}
+
+/// `node`, else the node in a static pod's name, else the host of `instance`.
+fn node_of_labels(from: &BTreeMap<&str, String>, component: &str) -> Option<String> {
+    let of_pod = from.get("pod").and_then(|pod| {
+        pod.strip_prefix(component)
+            .and_then(|rest| rest.strip_prefix('-'))
+            .map(str::to_owned)
+    });
+    let of_instance = from
+        .get("instance")
+        .map(|instance| match instance.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
+                host.trim_matches(['[', ']']).to_owned()
+            }
+            _ => instance.clone(),
+        });
+    from.get("node").cloned().or(of_pod).or(of_instance)
+}
