@@ -4,7 +4,6 @@
 //! of the kind: the gap below is how long its cause can go on without a new line.
 
 use crate::clock::Timestamp;
-use crate::units::format_ns;
 
 use super::aggregate::facts::{int, text};
 use super::aggregate::runs::Run;
@@ -73,8 +72,8 @@ pub fn rule(kind: &str) -> Option<Rule> {
     })
 }
 
-/// The sign that an event is.
-pub fn sign(event: &Event<'_>, at: Timestamp, rule: Rule) -> Run {
+/// The sign that an event is; its detail is left out where nobody would see it.
+pub fn sign(event: &Event<'_>, at: Timestamp, rule: Rule, with_detail: bool) -> Run {
     let took_ns = event.took_ns.unwrap_or(0);
     let back_us = if rule.ends_at_line {
         i64::try_from(took_ns / 1000).unwrap_or(i64::MAX)
@@ -86,7 +85,11 @@ pub fn sign(event: &Event<'_>, at: Timestamp, rule: Rule) -> Run {
         to: at,
         count: event.repeats,
         max_ns: took_ns,
-        detail: detail(event),
+        detail: if with_detail {
+            detail(event)
+        } else {
+            String::new()
+        },
     }
 }
 
@@ -112,10 +115,7 @@ fn detail(event: &Event<'_>) -> String {
     {
         return format!("{} {}", call.verb, call.parts.resource_group());
     }
-    match &event.error {
-        Some(error) => short(error),
-        None => event.took_ns.map(format_ns).unwrap_or_default(),
-    }
+    event.error.as_deref().map(short).unwrap_or_default()
 }
 
 /// The first line of a text, cut to what fits a table.

@@ -60,6 +60,16 @@ impl Runs {
         }
     }
 
+    /// Whether the detail of a sign at this time could be kept.
+    pub fn shows(&self, at: Timestamp, max_ns: u64) -> bool {
+        self.runs.last().is_none_or(|last| {
+            at <= last.to
+                || at.since_us(last.to) > self.gap_us
+                || max_ns > last.max_ns
+                || last.detail.is_empty()
+        })
+    }
+
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
         if other.gap_us > self.gap_us {

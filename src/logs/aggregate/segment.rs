@@ -121,7 +121,12 @@ impl Segment {
         if let Some(rule) = self.rule(event.kind)
             && let Some(at) = event.time
         {
-            let run = timeline::sign(event, at, rule);
+            // The last episode keeps its detail when this sign is no longer than its longest.
+            let shown = self
+                .episodes
+                .get(event.kind)
+                .is_none_or(|runs| runs.shows(at, event.took_ns.unwrap_or(0)));
+            let run = timeline::sign(event, at, rule, shown);
             self.sign(event.kind, rule, &run);
         }
         if event.kind == "journald-suppressed" {

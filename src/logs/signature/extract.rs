@@ -11,7 +11,7 @@ use crate::units::parse_go_duration;
 use super::api;
 use super::classify::Detail;
 use super::dispatch::Found;
-use super::types::Role;
+use super::types::{Field, Role};
 
 /// Longest text of an extra field or an error: what a person reads, not a dump.
 const MAX_TEXT: usize = 1024;
@@ -33,12 +33,17 @@ pub(super) fn fields<'a>(
             apply(event, field.role, value, detail);
         }
     }
-    if declared.is_empty() {
+    // A count needs no signature's own fields, and most lines have no others.
+    let wanted = |field: &Field| detail == Detail::Full || field.role.extra().is_none();
+    if !declared.iter().any(wanted) {
         return;
     }
     let mut open = declared.len();
     for (name, value) in record.fields.iter() {
-        if let Some(field) = declared.iter().find(|field| field.name.as_bytes() == name) {
+        if let Some(field) = declared.iter().find(|field| {
+            // Comparing lengths first spares a call for nearly every name.
+            field.name.len() == name.len() && field.name.as_bytes() == name
+        }) {
             apply(event, field.role, value, detail);
             open -= 1;
             // `from` may stand twice (membership lines up to 3.5), so stop only at the end of
