@@ -1,53 +1,90 @@
 # Two commands on a fresh Debian machine with Rust: `make demo` and `make test`.
+# Neither asks questions; what they install they say.
 
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120
+NEXTEST := 0.9.143
+# The fuzz targets use what was compiled already.
+FUZZ := --locked --manifest-path fuzz/Cargo.toml --target-dir target
 
-.PHONY: demo test deps test-deps build lint check unit doc generated fuzz-check install clean
+.PHONY: demo test deps test-deps build build-debug lint unit doc generated regenerate fuzz-check fuzz install clean
 
-## The main job on an embedded cut of a real capture: verdict, table, advice, patch.
+## The main job on an embedded recording of a real control plane: verdict, causes, advice.
 demo: deps
 	$(CARGO) build --locked --release --quiet
 	./target/release/etcd-doctor diagnose --demo
 
-## Everything that the continuous integration runs.
-test: deps test-deps lint unit doc generated fuzz-check
+## Everything that the continuous integration runs. One after the other, whatever `-j` says: the
+## steps share one target folder and mostly one processor.
+test:
+	$(MAKE) deps
+	$(MAKE) test-deps
+	$(MAKE) lint
+	$(MAKE) unit
+	$(MAKE) doc
+	$(MAKE) generated
+	$(MAKE) fuzz-check
 
 ## What building needs beyond Rust: a C compiler for zstd and ring.
 deps:
-	@command -v cc >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends gcc libc6-dev; }
+	@command -v cc >/dev/null || { \
+		echo "installing a C compiler"; \
+		$(APT) update </dev/null && $(APT) install -y --no-install-recommends gcc libc6-dev </dev/null; }
 
-## What tests need beyond that. Each is optional: a test that lacks it says so and skips.
+## What tests need beyond that. Each is optional but rustfmt and clippy: without cargo-nextest the
+## same tests run with `cargo test`, and tests that need an etcd say that they skip.
 test-deps:
-	@command -v cargo-nextest >/dev/null || $(CARGO) install --locked cargo-nextest --version 0.9.143
-	@command -v rustfmt >/dev/null && command -v cargo-clippy >/dev/null || rustup component add rustfmt clippy
-	@command -v etcd >/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends etcd-server etcd-client; } || echo "no etcd: live tests will skip"
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+	@cargo nextest --version >/dev/null 2>&1 || { \
+		echo "installing cargo-nextest (takes minutes, once)"; \
+		$(CARGO) install --locked --quiet cargo-nextest --version $(NEXTEST) </dev/null || echo "no cargo-nextest: cargo test runs the tests"; }
+	@command -v etcd >/dev/null || { \
+		echo "installing etcd"; \
+		$(APT) update </dev/null && $(APT) install -y --no-install-recommends etcd-server etcd-client </dev/null; } || echo "no etcd: live tests skip"
 
 build:
 	$(CARGO) build --locked --release
 
+build-debug:
+	$(CARGO) build --locked --quiet --bins --examples
+
 lint:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) clippy --locked --quiet --all-targets -- -D warnings
 
 unit:
-	$(CARGO) nextest run --locked --no-fail-fast
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --locked --no-fail-fast; \
+	else \
+		$(CARGO) test --locked --no-fail-fast --lib --bins --tests; \
+	fi
 	$(CARGO) test --locked --doc --quiet
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
-## Generated text that is checked in must be up to date.
+## Text that is generated from the program and checked in must be up to date.
 generated: build-debug
-	sh tests/generated.sh
+	sh tests/generated.sh target/debug/examples/generate-docs
 
-build-debug:
-	$(CARGO) build --locked --quiet
+## Writes that text anew.
+regenerate: build-debug
+	target/debug/examples/generate-docs
 
+## The fuzz targets over their seeds and over mutations of them, on the stable toolchain.
 fuzz-check:
-	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --quiet
+	$(CARGO) test $(FUZZ) --quiet
 
-install:
+## One target with libFuzzer: make fuzz TARGET=decode SECS=60. Needs a nightly toolchain, a C++ compiler and cargo-fuzz.
+TARGET ?= decode
+SECS ?= 60
+fuzz:
+	mkdir -p fuzz/corpus/$(TARGET)
+	cd fuzz && $(CARGO) +nightly fuzz run --fuzz-dir . --features libfuzzer $(TARGET) corpus/$(TARGET) seeds/$(TARGET) -- -max_total_time=$(SECS)
+
+install: deps
 	$(CARGO) install --locked --path . --profile dist
 
 clean:

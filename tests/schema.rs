@@ -9,6 +9,8 @@
 mod json_schema;
 mod support;
 
+use std::collections::BTreeSet;
+
 use etcd_doctor::bundle;
 use etcd_doctor::clock::Timestamp;
 use etcd_doctor::evidence::{
@@ -187,6 +189,49 @@ fn metrics() {
     let errors = checker.check(&json);
     assert!(errors.is_empty(), "{}", errors.join("\n"));
     assert!(json["readings"].as_array().unwrap().len() > 10);
+}
+
+/// Logs that together show most of what `logs` can say.
+fn logs(args: &[&str]) -> support::Run {
+    let mut run = doctor(&["logs", "--now", "2026-12-01T00:00:00Z"]);
+    for arg in args {
+        run = run.arg(arg);
+    }
+    for path in ["logmean", "logs", "paypal"] {
+        run = run.path(fixtures().join(path));
+    }
+    run
+}
+
+#[test]
+fn load_and_troubles_of_logs() {
+    let report = logs(&[
+        "--format",
+        "json",
+        "--compare-grep",
+        "--since",
+        "2000-01-01T00:00:00Z",
+    ])
+    .json();
+    assert!(report["requests"]["joined"].as_u64().unwrap() > 1000);
+    let mut checker = checker("logs");
+    let errors = checker.check(&report);
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+}
+
+#[test]
+fn events_of_logs() {
+    let output = logs(&["--emit", "events"]).output();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut checker = checker("events");
+    let mut kinds = BTreeSet::new();
+    for line in text.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let errors = checker.check(&event);
+        assert!(errors.is_empty(), "{line}\n{}", errors.join("\n"));
+        kinds.insert(event["kind"].as_str().unwrap().to_owned());
+    }
+    assert!(kinds.len() > 20, "{kinds:?}");
 }
 
 #[test]
