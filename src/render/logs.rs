@@ -172,7 +172,7 @@ fn load_table(
     let mut line = format!("{head:<name_width$}");
     for (column, width) in &columns {
         line.push_str("  ");
-        pad_left(&mut line, column.head, width);
+        pad_left(&mut line, column.head, *width);
     }
     if spark {
         line.push_str("  OVER TIME");
@@ -182,7 +182,7 @@ fn load_table(
         let mut line = format!("{:<name_width$}", shorten(&safe(&row.name), name_width));
         for (column, width) in &columns {
             line.push_str("  ");
-            pad_left(&mut line, &(column.cell)(row), width);
+            pad_left(&mut line, &(column.cell)(row), *width);
         }
         if spark {
             line.push_str("  ");
