@@ -1,5 +1,6 @@
 //! The report of `logs` for a terminal.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::report::logs::{LoadReport, LogsReport};
@@ -164,7 +165,7 @@ fn load_table(
     let spark = width(&columns) + 2 + SPARK <= room;
     let mut line = format!("{head:<name_width$}");
     for (column, width) in &columns {
-        line.push_str(&format!("  {:>width$}", column.head));
+        write!(line, "  {:>width$}", column.head).ok();
     }
     if spark {
         line.push_str("  OVER TIME");
@@ -173,7 +174,7 @@ fn load_table(
     for row in cells {
         let mut line = format!("{:<name_width$}", shorten(&safe(&row.name), name_width));
         for (column, width) in &columns {
-            line.push_str(&format!("  {:>width$}", (column.cell)(row)));
+            write!(line, "  {:>width$}", (column.cell)(row)).ok();
         }
         if spark {
             line.push_str("  ");

@@ -195,7 +195,7 @@ mod tests {
             let mut merged = of(&times[..cut]);
             merged.merge(&of(&times[cut..]));
             prop_assert_eq!(&merged, &of(&times));
-            let mut sorted = times.clone();
+            let mut sorted = times;
             sorted.sort_unstable();
             prop_assert_eq!(merged, of(&sorted));
         }
