@@ -1,6 +1,5 @@
 //! The report of `logs` for a terminal.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::report::logs::{LoadReport, LogsReport};
