@@ -53,34 +53,59 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
     let mut drafts = Vec::new();
     for (version, subject) in versions {
-        for advisory in advisories::affecting("etcd", version) {
-            let symptom = advisory.symptoms.iter().find(|symptom| seen(cx, symptom));
-            let severity = if symptom.is_some() {
-                Severity::Warn
-            } else {
-                Severity::Info
-            };
-            let fixed = advisory
-                .fixed_for(version)
-                .map_or_else(String::new, |fixed| format!("; fixed in {fixed}"));
-            let sign = symptom.map_or_else(String::new, |s| format!(" (and `{s}` was seen)"));
+        let all = advisories::affecting("etcd", version);
+        let (ill, quiet): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .map(|advisory| {
+                (
+                    advisory,
+                    advisory.symptoms.iter().find(|symptom| seen(cx, symptom)),
+                )
+            })
+            .partition(|(_, symptom)| symptom.is_some());
+        for (advisory, symptom) in ill {
+            let sign = symptom.map_or("", String::as_str);
+            let fixed = fixed(advisory, version);
             drafts.push(
                 Draft::new(
                     subject.clone(),
-                    severity,
-                    format!("etcd {version}: {}{sign}{fixed}", advisory.summary),
+                    Severity::Warn,
+                    format!(
+                        "etcd {version}: {} (and `{sign}` was seen){fixed}",
+                        advisory.summary
+                    ),
                 )
-                .confidence(if symptom.is_some() {
-                    Confidence::Medium
-                } else {
-                    Confidence::High
-                })
+                .confidence(Confidence::Medium)
                 .threshold(source(advisory))
                 .cites(cited.clone()),
             );
         }
+        if quiet.is_empty() {
+            continue;
+        }
+        let words: Vec<String> = quiet
+            .iter()
+            .map(|(advisory, _)| format!("{}{}", advisory.summary, fixed(advisory, version)))
+            .collect();
+        let sources: Vec<String> = quiet.iter().map(|(advisory, _)| source(advisory)).collect();
+        drafts.push(
+            Draft::new(
+                subject.clone(),
+                Severity::Info,
+                format!("etcd {version}, no sign of any: {}", words.join(". ")),
+            )
+            .confidence(Confidence::High)
+            .threshold(sources.join(", "))
+            .cites(cited.clone()),
+        );
     }
     Ok(Verdict::Fail(drafts))
+}
+
+fn fixed(advisory: &Advisory, version: Version) -> String {
+    advisory
+        .fixed_for(version)
+        .map_or_else(String::new, |fixed| format!("; fixed in {fixed}"))
 }
 
 fn source(advisory: &Advisory) -> String {

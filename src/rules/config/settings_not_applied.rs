@@ -1,6 +1,8 @@
 //! What runs is not what the manifest says: a change waits for a restart, or was made by hand.
 
-use crate::evidence::Missing;
+use std::collections::BTreeMap;
+
+use crate::evidence::{Missing, Subject};
 use crate::rules::faults;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -16,21 +18,46 @@ pub static RULE: Rule = Rule {
 
 const KINDS: &[&str] = &["not-applied", "drift", "two-definitions", "stray-manifest"];
 
+/// More settings than this that differ are no pending change: the process was started otherwise,
+/// and the file belongs to something else.
+const MANY: usize = 3;
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let drafts = faults::of(cx, KINDS)?
-        .into_iter()
-        .map(|fault| {
-            faults::cite(cx, &fault);
-            let severity = if fault.weight == "note" {
-                Severity::Info
-            } else {
-                Severity::Warn
-            };
-            Draft::new(fault.subject.clone(), severity, fault.text)
+    let mut by_subject: BTreeMap<Subject, Vec<faults::Fault>> = BTreeMap::new();
+    for fault in faults::of(cx, KINDS)? {
+        by_subject
+            .entry(fault.subject.clone())
+            .or_default()
+            .push(fault);
+    }
+    let mut drafts = Vec::new();
+    for (subject, all) in by_subject {
+        for fault in all.iter().take(MANY) {
+            faults::cite(cx, fault);
+        }
+        let many = all.len() > MANY;
+        let severity = if many || all.iter().all(|fault| fault.weight == "note") {
+            Severity::Info
+        } else {
+            Severity::Warn
+        };
+        let mut words: Vec<String> = all
+            .iter()
+            .take(if many { 1 } else { MANY })
+            .map(|fault| fault.text.clone())
+            .collect();
+        if many {
+            words.push(format!(
+                "and {} more: it was started otherwise",
+                all.len() - 1
+            ));
+        }
+        drafts.push(
+            Draft::new(subject, severity, words.join("; "))
                 .confidence(Confidence::High)
-                .cites(cx.evidence.take_citations())
-        })
-        .collect();
+                .cites(cx.evidence.take_citations()),
+        );
+    }
     Ok(Verdict::Fail(drafts))
 }
 
