@@ -86,7 +86,6 @@ fn session() -> Result<String> {
             cut = match first {
                 Some("FINDINGS") => at > 10,
                 Some("ADVICE") => line.starts_with("  2. "),
-                Some("CAUSES") => at > 8,
                 _ => false,
             };
             if cut {
