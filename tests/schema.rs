@@ -198,7 +198,7 @@ fn logs(args: &[&str]) -> support::Run {
     for arg in args {
         run = run.arg(arg);
     }
-    for path in ["logmean", "logs", "paypal"] {
+    for path in ["logs-meaning", "logs", "paypal"] {
         run = run.path(fixtures().join(path));
     }
     run

@@ -1,6 +1,5 @@
 //! The report of `logs` for a terminal.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::report::logs::{LoadReport, LogsReport};
@@ -172,12 +171,8 @@ fn load_table(
     let spark = width(&columns) + 2 + SPARK <= room;
     let mut line = format!("{head:<name_width$}");
     for (column, width) in &columns {
-<<<<<<< HEAD
         line.push_str("  ");
         pad_left(&mut line, column.head, *width);
-=======
-        write!(line, "  {:>width$}", column.head).ok();
->>>>>>> logagg
     }
     if spark {
         line.push_str("  OVER TIME");
@@ -186,12 +181,8 @@ fn load_table(
     for row in cells {
         let mut line = format!("{:<name_width$}", shorten(&safe(&row.name), name_width));
         for (column, width) in &columns {
-<<<<<<< HEAD
             line.push_str("  ");
             pad_left(&mut line, &(column.cell)(row), *width);
-=======
-            write!(line, "  {:>width$}", (column.cell)(row)).ok();
->>>>>>> logagg
         }
         if spark {
             line.push_str("  ");

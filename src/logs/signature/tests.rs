@@ -187,8 +187,8 @@ fn other_programs_texts_are_not_slow_requests() {
 macro_rules! logs {
     ($($name:literal)*) => {
         [$((
-            include_str!(concat!("../../../tests/fixtures/logmean/", $name, "-slow.log")),
-            include_str!(concat!("../../../tests/fixtures/logmean/", $name, "-slow.key.tsv")),
+            include_str!(concat!("../../../tests/fixtures/logs-meaning/", $name, "-slow.log")),
+            include_str!(concat!("../../../tests/fixtures/logs-meaning/", $name, "-slow.key.tsv")),
         )),*]
     };
 }

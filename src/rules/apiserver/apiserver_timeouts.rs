@@ -14,7 +14,7 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-const KINDS: &[&str] = &["apiserver-timeout", "etcd-request-timeout"];
+const KINDS: &[&str] = &["apiserver-timeout", "etcd-error-timeout"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("apiserver-timeouts");

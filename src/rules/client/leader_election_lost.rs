@@ -14,7 +14,7 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-const KINDS: &[&str] = &["leader-election-lost"];
+const KINDS: &[&str] = &["leaderelection-lost"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("leader-election-lost");

@@ -16,7 +16,7 @@ pub static RULE: Rule = Rule {
 };
 
 /// `alarm-raised` up to etcd 3.5; later versions tell only through health checks and clients.
-const KINDS: &[&str] = &["alarm-raised", "health-nospace", "space-exceeded"];
+const KINDS: &[&str] = &["alarm-raised", "health-alarm", "etcd-error-no-space"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let logs = events::seen(cx, KINDS);
