@@ -142,39 +142,37 @@ fn rules() -> Result<String> {
 
 /// Every command's help, without the options that all share.
 fn command_line() -> Result<String> {
-    const SHARED: &str = "\nOutput and exit code:\n";
     let mut command = Cli::command().term_width(WIDTH);
     command.build();
     let mut out = String::from(
         "# Command line\n\nGenerated from the program by `make regenerate`.\n\n## etcd-doctor\n\n",
     );
     writeln!(out, "```text\n{}```", plain(&mut command))?;
+    helps(&mut command, "", &mut out)?;
+    Ok(out)
+}
+
+/// The help of every command below one.
+fn helps(command: &mut clap::Command, above: &str, out: &mut String) -> Result<()> {
+    const SHARED: &str = "\nOutput and exit code:\n";
     for sub in command.get_subcommands_mut() {
         if sub.is_hide_set() || sub.get_name() == "help" {
             continue;
         }
+        let name = format!("{above}{}", sub.get_name());
         let help = plain(sub);
         // What follows the shared options (examples) begins at the left margin.
         let help = match help.split_once(SHARED) {
             Some((before, shared)) => {
-                let rest = shared.split_once("\n\n").map_or("", |_| {
-                    shared
-                        .find("\nExamples:")
-                        .and_then(|at| shared.get(at..))
-                        .unwrap_or("")
-                });
-                format!("{before}{rest}")
+                let examples = shared.find("\nExamples:").and_then(|at| shared.get(at..));
+                format!("{before}{}", examples.unwrap_or_default())
             }
             None => help,
         };
-        writeln!(
-            out,
-            "\n## {}\n\n```text\n{}\n```",
-            sub.get_name(),
-            help.trim_end()
-        )?;
+        writeln!(out, "\n## {name}\n\n```text\n{}\n```", help.trim_end())?;
+        helps(sub, &format!("{name} "), out)?;
     }
-    Ok(out)
+    Ok(())
 }
 
 fn plain(command: &mut clap::Command) -> String {
@@ -256,7 +254,9 @@ fn evidence_keys() -> Result<String> {
          side. A reading that is not there is *missing* with a reason, never 0.\n",
     );
     let mut family = "";
-    for info in keys::all() {
+    let mut all: Vec<&KeyInfo> = keys::all().collect();
+    all.sort_by_key(|info| info.name);
+    for info in all {
         let first = info.name.split('.').next().unwrap_or_default();
         if first != family {
             family = first;

@@ -10,6 +10,7 @@ mod json_schema;
 mod support;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use etcd_doctor::bundle;
 use etcd_doctor::clock::Timestamp;
@@ -232,6 +233,26 @@ fn events_of_logs() {
         kinds.insert(event["kind"].as_str().unwrap().to_owned());
     }
     assert!(kinds.len() > 20, "{kinds:?}");
+}
+
+#[test]
+fn checks_and_patches() {
+    let bundle = fixtures().join("captures/barrier-off.tar.zst");
+    let check = |what: &str| {
+        doctor(&["check", what, "--format", "json", "--bundle"])
+            .path(&bundle)
+            .json()
+    };
+    hold("check", &[check("config"), check("host")], &[]);
+    let patch = |bundle: &Path| {
+        doctor(&["patch", "--target", "kubeadm", "--out", "out", "--format"])
+            .arg("json")
+            .arg("--bundle")
+            .path(bundle)
+            .json()
+    };
+    let patches = [patch(&fixtures().join("paypal")), patch(&bundle)];
+    hold("patch", &patches, &[]);
 }
 
 #[test]

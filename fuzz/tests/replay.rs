@@ -1,6 +1,11 @@
 //! Runs every target over its seeds and over mutations of them, on a stable toolchain. The same
 //! mutations each time: a failure repeats.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test over the seeds of this folder"
+)]
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -19,6 +19,11 @@ pub const SCHEMAS: &[Schema] = &[
         text: include_str!("../../schemas/bundle.json"),
     },
     Schema {
+        name: "check",
+        of: "`check config --format json` and `check host --format json`",
+        text: include_str!("../../schemas/check.json"),
+    },
+    Schema {
         name: "events",
         of: "one line of `logs --emit events`",
         text: include_str!("../../schemas/events.json"),
@@ -37,6 +42,11 @@ pub const SCHEMAS: &[Schema] = &[
         name: "page",
         of: "`explain ID --format json`",
         text: include_str!("../../schemas/page.json"),
+    },
+    Schema {
+        name: "patch",
+        of: "`patch --format json`",
+        text: include_str!("../../schemas/patch.json"),
     },
     Schema {
         name: "report",
