@@ -40,6 +40,7 @@ pub static PAGES: &[Page] = pages![
     "etcd-requests-slow",
     "event-ttl-long",
     "events-dominate",
+    "evidence-not-aligned",
     "expensive-lists",
     "filesystem-unsuited",
     "flag-and-environment",

@@ -55,6 +55,7 @@ pub static RULES: &[&Rule] = &[
     &apiserver::etcd_requests_slow::RULE,
     &config::event_ttl_long::RULE,
     &load::events_dominate::RULE,
+    &quality::evidence_not_aligned::RULE,
     &load::expensive_lists::RULE,
     &disk::filesystem_unsuited::RULE,
     &config::flag_and_environment::RULE,
@@ -216,6 +217,7 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
         &[
             &quality::component_restarting::RULE,
             &quality::data_corruption::RULE,
+            &quality::evidence_not_aligned::RULE,
             &quality::log_gaps::RULE,
             &quality::log_sampled::RULE,
             &quality::log_unparsed::RULE,

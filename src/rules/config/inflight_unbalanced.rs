@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::Missing;
+use crate::catalog::apf;
+use crate::catalog::releases::Version;
+use crate::evidence::{Missing, Subject, keys};
 use crate::rules::settings;
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
@@ -39,11 +41,18 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         // One setting alone says nothing: the sum of both is what is divided.
         .filter(|(_, (sum, set))| *set && *sum < limit.value)
         .map(|(subject, (sum, _))| {
-            let own = cited.iter().filter(|c| c.subject == subject).cloned().collect();
+            let own = cited
+                .iter()
+                .filter(|c| c.subject == subject)
+                .cloned()
+                .collect();
             Draft::new(
-                subject,
+                subject.clone(),
                 Severity::Warn,
-                format!("kube-apiserver serves {sum:.0} requests at once, divided among its priority levels"),
+                format!(
+                    "kube-apiserver serves {sum:.0} requests at once; {}",
+                    seats(cx, &subject, sum)
+                ),
             )
             .threshold(limit.words())
             .cites(own)
@@ -52,10 +61,43 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Ok(Verdict::Fail(drafts))
 }
 
+/// What each priority level gets of the seats, computed as kube-apiserver does.
+fn seats(cx: &Context<'_>, subject: &Subject, sum: f64) -> String {
+    let version = cx
+        .evidence
+        .peek(&keys::VERSIONS, subject)
+        .and_then(|table| {
+            table
+                .rows
+                .iter()
+                .find_map(|row| Version::parse(row.get_text("version")?))
+        });
+    let Some(version) = version else {
+        return "divided among its priority levels".to_owned();
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, and flags are no larger than this"
+    )]
+    let limit = sum.max(0.0) as u32;
+    let shares = apf::all_shares(version);
+    let levels: Vec<String> = apf::levels(version)
+        .iter()
+        .map(|level| {
+            format!(
+                "{} {}",
+                level.name,
+                apf::seats(level, limit, shares, version).nominal
+            )
+        })
+        .collect();
+    format!("seats by priority level: {}", levels.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
     use crate::rules::Status;
     use crate::rules::settings::testing::settings;
     use crate::rules::testing::{Set, component};

@@ -2,6 +2,7 @@
 
 pub mod component_restarting;
 pub mod data_corruption;
+pub mod evidence_not_aligned;
 pub mod log_gaps;
 pub mod log_sampled;
 pub mod log_unparsed;
