@@ -1,21 +1,22 @@
-//! What logs tell, as evidence. The only file of the engine that knows about evidence.
+//! What logs tell, as evidence. Only this file and its folder know about
+//! evidence.
 //!
 //! Load tables are about the cluster and, by node, about members; kinds of messages are about the
 //! member or component that wrote them.
 
+mod clients;
+mod load;
+
 use crate::clock::Timestamp;
 use crate::evidence::{
-    Bucket, Collector, Completeness, Episode, Episodes, EvidenceSet, Histogram, Origin, Point, Row,
-    Series, Subject, SubjectKind, Table, Window, keys,
+    Collector, Episode, Episodes, EvidenceSet, Origin, Point, Row, Series, Subject, SubjectKind,
+    Table, Window, keys,
 };
-use crate::units::LogHistogram;
 
-use super::aggregate::audit::{AuditRow, SEPARATOR};
 use super::aggregate::coverage::Coverage;
-use super::aggregate::row::LoadRow;
 use super::signature::Nature;
 use super::summary::Summary;
-use super::view::{DelayView, Place, View};
+use super::view::{Place, View};
 
 /// Most clients of the audit log that evidence keeps apart.
 const MAX_CLIENTS: usize = 500;
@@ -34,12 +35,12 @@ pub fn collect(summary: &Summary, source: &str) -> EvidenceSet {
         source,
     };
     coverage(&view, &out, &mut set);
-    load(&view, &out, &mut set);
+    load::load(&view, &out, &mut set);
     kinds(&view, &out, &mut set);
     episodes(&view, &out, &mut set);
     facts(&view, &out, &mut set);
-    delays(&view, &out, &mut set);
-    audit(&view, &out, &mut set);
+    clients::delays(&view, &out, &mut set);
+    clients::audit(&view, &out, &mut set);
     set
 }
 
@@ -167,191 +168,6 @@ fn add(into: &mut Row, from: &Row) {
         };
         into.cells
             .insert(column.clone(), crate::evidence::Cell::Num(sum));
-    }
-}
-
-fn load_row(key: &str, row: &LoadRow) -> Row {
-    Row::new(key)
-        .num("requests", num(row.requests))
-        .num("lists", num(row.lists))
-        .num("unlimited", num(row.unlimited))
-        .num("gets", num(row.gets))
-        .num("counts", num(row.counts))
-        .num("writes", num(row.writes))
-        .num("probes", num(row.probes))
-        .num("other", num(row.other))
-        .num("stalled", num(row.stalled))
-        .num("slow_secs", secs(row.slow_ns))
-        .num("list_slow_secs", secs(row.list_slow_ns))
-        .num("write_slow_secs", secs(row.write_slow_ns))
-        .num("stalled_secs", secs(row.stalled_ns))
-        .num("max_took_ms", ms(row.took.max_ns().unwrap_or(0)))
-        .num("items", num(row.items))
-        .num("bytes", num(row.bytes))
-        .num("max_bytes", num(row.max_bytes))
-}
-
-/// A histogram with bounds of its own, fixed so that runs can be merged.
-fn histogram(took: &LogHistogram) -> Histogram {
-    // 1 ms to 1024 s in halves of an octave, and what is below and above.
-    let bounds: Vec<f64> = (0..=20).map(|power| 2.0_f64.powi(power)).collect();
-    // Thresholds at which etcd logs are bounds too, so that counts above them are exact.
-    let mut bounds: Vec<f64> = bounds
-        .into_iter()
-        .chain([100.0, 200.0, 300.0, 500.0, 1000.0])
-        .collect();
-    bounds.sort_by(f64::total_cmp);
-    bounds.dedup();
-    bounds.push(f64::INFINITY);
-    let mut counts = vec![0.0; bounds.len()];
-    for (low, high, count) in took.buckets() {
-        // A bucket of the source that crosses a bound counts where its middle lies.
-        let middle = (ms(low) + ms(high)) / 2.0;
-        let at = bounds
-            .iter()
-            .position(|le| middle <= *le)
-            .unwrap_or(bounds.len() - 1);
-        if let Some(slot) = counts.get_mut(at) {
-            *slot += num(count);
-        }
-    }
-    Histogram {
-        buckets: bounds
-            .iter()
-            .zip(&counts)
-            .map(|(le, count)| Bucket {
-                le: *le,
-                count: *count,
-            })
-            .collect(),
-        sum: ms(took.sum_ns()),
-        max: took.max_ns().map(ms),
-    }
-}
-
-fn load(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
-    let cluster = Subject::cluster();
-    let completeness = if view.complete {
-        Completeness::Exact
-    } else {
-        Completeness::AtLeast
-    };
-    let origin = || out.origin().with(completeness);
-    let has_etcd = view
-        .coverage
-        .iter()
-        .any(|(place, ..)| place.component == "etcd");
-    if view.lines == 0 && !has_etcd {
-        // No etcd wrote these logs, so they tell nothing about its load.
-        return;
-    }
-    let mut rows: Vec<Row> = view
-        .tables
-        .resources
-        .iter()
-        .map(|(key, row)| load_row(key, row))
-        .collect();
-    rows.sort_by(|a, b| {
-        b.get("slow_secs")
-            .unwrap_or(0.0)
-            .total_cmp(&a.get("slow_secs").unwrap_or(0.0))
-    });
-    let mut resources = table(rows, MAX_ROWS);
-    resources.other = view
-        .tables
-        .resources
-        .other()
-        .map(|row| load_row("other", row));
-    set.put(
-        &keys::LOGS_REQUESTS,
-        cluster.clone(),
-        out.window,
-        origin(),
-        resources,
-    );
-    let clients = view
-        .tables
-        .clients
-        .iter()
-        .map(|(key, row)| load_row(key, row))
-        .collect();
-    set.put(
-        &keys::LOGS_REQUESTS_CLIENTS,
-        cluster.clone(),
-        out.window,
-        origin(),
-        table(clients, MAX_ROWS),
-    );
-    let total = &view.tables.total;
-    set.put(
-        &keys::LOGS_REQUESTS_TOOK,
-        cluster.clone(),
-        out.window,
-        origin(),
-        histogram(&total.took),
-    );
-    let bound = Row::new("all")
-        .num("requests", num(total.stalled))
-        .num("slow_secs", secs(total.stalled_ns));
-    set.put(
-        &keys::LOGS_READINDEX_BOUND,
-        cluster.clone(),
-        out.window,
-        origin(),
-        table(vec![bound], 1),
-    );
-    let estimate = Row::new("all")
-        .num("lines", num(view.lines))
-        .num("joined", num(total.requests))
-        .num("low", num(view.estimate.low))
-        .num("value", num(view.estimate.value))
-        .num("high", num(view.estimate.high))
-        .num("sampled_lines", num(view.estimate.sampled_lines));
-    set.put(
-        &keys::LOGS_REQUESTS_ESTIMATE,
-        cluster.clone(),
-        out.window,
-        origin(),
-        table(vec![estimate], 1),
-    );
-    set.put(
-        &keys::LOGS_SLOW_COMPLETE,
-        cluster.clone(),
-        out.window,
-        out.origin(),
-        view.complete,
-    );
-    if let Some((least, _)) = view.threshold_ns {
-        set.put(
-            &keys::LOGS_SLOW_THRESHOLD,
-            cluster,
-            out.window,
-            out.origin(),
-            ms(least),
-        );
-    }
-    for (place, load) in &view.loads {
-        let rows = load
-            .tables
-            .resources
-            .iter()
-            .map(|(key, row)| load_row(key, row))
-            .collect();
-        let about = subject(place);
-        set.put(
-            &keys::LOGS_REQUESTS,
-            about.clone(),
-            out.window,
-            origin(),
-            table(rows, MAX_ROWS),
-        );
-        set.put(
-            &keys::LOGS_REQUESTS_TOOK,
-            about,
-            out.window,
-            origin(),
-            histogram(&load.tables.total.took),
-        );
     }
 }
 
@@ -543,145 +359,4 @@ fn facts(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             );
         }
     }
-}
-
-fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
-    let mut tables: Vec<(Subject, Vec<Row>)> = Vec::new();
-    for delay in &view.throttling {
-        let [verb, resource] = parts(delay);
-        let row = Row::new(format!("{verb} {resource}"))
-            .num("lines", num(delay.row.lines))
-            .num("max_delay_ms", ms(delay.row.max_ns))
-            .text("component", &delay.place.component)
-            .text("verb", verb)
-            .text("resource", resource);
-        let about = subject(&delay.place);
-        match tables.iter_mut().find(|(have, _)| *have == about) {
-            Some((_, rows)) => rows.push(row),
-            None => tables.push((about, vec![row])),
-        }
-    }
-    for (about, rows) in tables {
-        set.put(
-            &keys::LOGS_THROTTLING,
-            about,
-            out.window,
-            out.origin().with(Completeness::AtLeast),
-            table(rows, MAX_ROWS),
-        );
-    }
-    if view.throttling.is_empty() {
-        // Nobody said so: that is known, and at default verbosity no proof of none.
-        set.put(
-            &keys::LOGS_THROTTLING,
-            Subject::cluster(),
-            out.window,
-            out.origin().with(Completeness::AtLeast),
-            Table::default(),
-        );
-    }
-    let has_apiserver = view
-        .coverage
-        .iter()
-        .any(|(place, ..)| place.component == "kube-apiserver");
-    if view.traces.is_empty() && !has_apiserver {
-        return;
-    }
-    let rows = view
-        .traces
-        .iter()
-        .map(|delay| {
-            let [agent, verb, resource] = parts(delay);
-            Row::new(format!("{agent} {verb} {resource}"))
-                .num("count", num(delay.row.lines))
-                .num("max_ms", ms(delay.row.max_ns))
-                .num("total_ms", ms(delay.row.sum_ns))
-                .text("user_agent", agent)
-                .text("verb", verb)
-                .text("resource", resource)
-        })
-        .collect();
-    set.put(
-        &keys::LOGS_TRACES,
-        Subject::cluster(),
-        out.window,
-        out.origin().with(Completeness::AtLeast),
-        table(rows, MAX_ROWS),
-    );
-}
-
-fn parts<const N: usize>(delay: &DelayView) -> [&str; N] {
-    std::array::from_fn(|at| delay.parts.get(at).map_or("", String::as_str))
-}
-
-fn audit(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
-    if view.audit_records == 0 {
-        return;
-    }
-    let total = &view.audit.total;
-    let window = Window {
-        from: total.first,
-        to: total.last,
-    };
-    let mut callers: Vec<(&str, &AuditRow)> = view.audit.callers.iter().collect();
-    callers.sort_by(|a, b| {
-        b.1.all_requests()
-            .cmp(&a.1.all_requests())
-            .then(a.0.cmp(b.0))
-    });
-    let mut other = view
-        .audit
-        .callers
-        .other()
-        .map(|row| audit_row("other", row));
-    let rest: Vec<Row> = callers
-        .iter()
-        .skip(MAX_CLIENTS)
-        .map(|(_, row)| audit_row("other", row))
-        .collect();
-    for row in &rest {
-        add(other.get_or_insert_with(|| Row::new("other")), row);
-    }
-    let rows = callers
-        .iter()
-        .take(MAX_CLIENTS)
-        .map(|(key, row)| {
-            let mut parts = key.split(SEPARATOR);
-            let mut next = || parts.next().unwrap_or_default();
-            let (agent, user, verb, resource) = (next(), next(), next(), next());
-            audit_row(&format!("{agent} | {user} | {verb} {resource}"), row)
-                .text("user_agent", agent)
-                .text("user", user)
-                .text("verb", verb)
-                .text("resource", resource)
-        })
-        .collect();
-    let mut clients = table(rows, MAX_CLIENTS);
-    clients.other = other;
-    set.put(
-        &keys::LOGS_AUDIT_CLIENTS,
-        Subject::cluster(),
-        window,
-        out.origin(),
-        clients,
-    );
-}
-
-fn audit_row(key: &str, row: &AuditRow) -> Row {
-    // The rate between the row's own first and last request: a loop that began late is as fast.
-    let rated = match row.rate() {
-        Some(rate) => Row::new(key).num("max_per_sec", rate),
-        None => Row::new(key),
-    };
-    rated
-        .num("requests", num(row.all_requests()))
-        .num("not_found", num(row.not_found))
-        .num("conflicts", num(row.conflicts))
-        .num("throttled", num(row.throttled))
-        .num("errors", num(row.server_errors))
-        .num("unlimited", num(row.unlimited))
-        .num("rv_unset", num(row.rv_unset))
-        .num("total_secs", secs(row.took.sum_ns()))
-        .num("max_ms", ms(row.took.max_ns().unwrap_or(0)))
-        .num("etcd_secs", secs(row.etcd_ns))
 }

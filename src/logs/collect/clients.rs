@@ -1,0 +1,148 @@
+//! Who asked: client-side throttling, traced calls and the audit log, as evidence.
+
+use crate::evidence::{Completeness, EvidenceSet, Row, Subject, Table, Window, keys};
+
+use super::super::aggregate::audit::{AuditRow, SEPARATOR};
+use super::super::view::{DelayView, View};
+use super::{MAX_CLIENTS, MAX_ROWS, Out, add, ms, num, secs, subject, table};
+
+pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
+    let mut tables: Vec<(Subject, Vec<Row>)> = Vec::new();
+    for delay in &view.throttling {
+        let [verb, resource] = parts(delay);
+        let row = Row::new(format!("{verb} {resource}"))
+            .num("lines", num(delay.row.lines))
+            .num("max_delay_ms", ms(delay.row.max_ns))
+            .text("component", &delay.place.component)
+            .text("verb", verb)
+            .text("resource", resource);
+        let about = subject(&delay.place);
+        match tables.iter_mut().find(|(have, _)| *have == about) {
+            Some((_, rows)) => rows.push(row),
+            None => tables.push((about, vec![row])),
+        }
+    }
+    for (about, rows) in tables {
+        set.put(
+            &keys::LOGS_THROTTLING,
+            about,
+            out.window,
+            out.origin().with(Completeness::AtLeast),
+            table(rows, MAX_ROWS),
+        );
+    }
+    if view.throttling.is_empty() {
+        // Nobody said so: that is known, and at default verbosity no proof of none.
+        set.put(
+            &keys::LOGS_THROTTLING,
+            Subject::cluster(),
+            out.window,
+            out.origin().with(Completeness::AtLeast),
+            Table::default(),
+        );
+    }
+    let has_apiserver = view
+        .coverage
+        .iter()
+        .any(|(place, ..)| place.component == "kube-apiserver");
+    if view.traces.is_empty() && !has_apiserver {
+        return;
+    }
+    let rows = view
+        .traces
+        .iter()
+        .map(|delay| {
+            let [agent, verb, resource] = parts(delay);
+            Row::new(format!("{agent} {verb} {resource}"))
+                .num("count", num(delay.row.lines))
+                .num("max_ms", ms(delay.row.max_ns))
+                .num("total_ms", ms(delay.row.sum_ns))
+                .text("user_agent", agent)
+                .text("verb", verb)
+                .text("resource", resource)
+        })
+        .collect();
+    set.put(
+        &keys::LOGS_TRACES,
+        Subject::cluster(),
+        out.window,
+        out.origin().with(Completeness::AtLeast),
+        table(rows, MAX_ROWS),
+    );
+}
+
+fn parts<const N: usize>(delay: &DelayView) -> [&str; N] {
+    std::array::from_fn(|at| delay.parts.get(at).map_or("", String::as_str))
+}
+
+pub(super) fn audit(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
+    if view.audit_records == 0 {
+        return;
+    }
+    let total = &view.audit.total;
+    let window = Window {
+        from: total.first,
+        to: total.last,
+    };
+    let mut callers: Vec<(&str, &AuditRow)> = view.audit.callers.iter().collect();
+    callers.sort_by(|a, b| {
+        b.1.all_requests()
+            .cmp(&a.1.all_requests())
+            .then(a.0.cmp(b.0))
+    });
+    let mut other = view
+        .audit
+        .callers
+        .other()
+        .map(|row| audit_row("other", row));
+    let rest: Vec<Row> = callers
+        .iter()
+        .skip(MAX_CLIENTS)
+        .map(|(_, row)| audit_row("other", row))
+        .collect();
+    for row in &rest {
+        add(other.get_or_insert_with(|| Row::new("other")), row);
+    }
+    let rows = callers
+        .iter()
+        .take(MAX_CLIENTS)
+        .map(|(key, row)| {
+            let mut parts = key.split(SEPARATOR);
+            let mut next = || parts.next().unwrap_or_default();
+            let (agent, user, verb, resource) = (next(), next(), next(), next());
+            audit_row(&format!("{agent} | {user} | {verb} {resource}"), row)
+                .text("user_agent", agent)
+                .text("user", user)
+                .text("verb", verb)
+                .text("resource", resource)
+        })
+        .collect();
+    let mut clients = table(rows, MAX_CLIENTS);
+    clients.other = other;
+    set.put(
+        &keys::LOGS_AUDIT_CLIENTS,
+        Subject::cluster(),
+        window,
+        out.origin(),
+        clients,
+    );
+}
+
+fn audit_row(key: &str, row: &AuditRow) -> Row {
+    // The rate between the row's own first and last request: a loop that began late is as fast.
+    let rated = match row.rate() {
+        Some(rate) => Row::new(key).num("max_per_sec", rate),
+        None => Row::new(key),
+    };
+    rated
+        .num("requests", num(row.all_requests()))
+        .num("not_found", num(row.not_found))
+        .num("conflicts", num(row.conflicts))
+        .num("throttled", num(row.throttled))
+        .num("errors", num(row.server_errors))
+        .num("unlimited", num(row.unlimited))
+        .num("rv_unset", num(row.rv_unset))
+        .num("total_secs", secs(row.took.sum_ns()))
+        .num("max_ms", ms(row.took.max_ns().unwrap_or(0)))
+        .num("etcd_secs", secs(row.etcd_ns))
+}
