@@ -1,7 +1,7 @@
 //! Models that turn evidence and the diagnosis into "set X from A to B, because …".
 //!
 //! Each model is a file in `model/` and looks at one family of knobs. Models do not know of each
-//! other: the order of remedies, duplicates and conflicts are settled in [`settle`]. A healthy
+//! other: the order of remedies, duplicates and conflicts are settled in `settle`. A healthy
 //! cluster gets no advice: models answer to a failed finding or to a cause, never to a mere value.
 
 mod advice;

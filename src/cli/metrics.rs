@@ -215,7 +215,8 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         Format::Json => {
             let records: Vec<_> = set.records().collect();
             session.json(&serde_json::json!({
-                "schema": "etcd-doctor/metrics/v1",
+                "format": "etcd-doctor/metrics",
+                "version": 1,
                 "readings": records,
             }))?;
         }

@@ -71,15 +71,19 @@ fn version(text: &str) -> Result<Version, String> {
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
     refuse_static_pods(&args.out)?;
-    let advices = match &args.report {
-        Some(report) => read_report(report)?,
+    let (advices, found) = match &args.report {
+        Some(report) => (read_report(report)?, Vec::new()),
         None => diagnosed(args, session)?,
     };
-    write(args, &advices, session)
+    write(args, &advices, found, session)
 }
 
-/// The advice of a run over the bundle, or over this node.
-fn diagnosed(args: &Args, session: &Session<'_>) -> Result<Vec<Advice>, Error> {
+/// The advice of a run over the bundle, or over this node, and the manifests that it found: those
+/// of a tarball are nowhere else.
+fn diagnosed(
+    args: &Args,
+    session: &Session<'_>,
+) -> Result<(Vec<Advice>, Vec<NodeManifests>), Error> {
     let profile = diagnose::profile(&args.profile)?;
     let bundle: Vec<PathBuf> = args.bundle.iter().cloned().collect();
     let (gathered, input) = if bundle.is_empty() {
@@ -94,11 +98,16 @@ fn diagnosed(args: &Args, session: &Session<'_>) -> Result<Vec<Advice>, Error> {
         &profile,
         session.clock.now(),
     );
-    Ok(report.advice)
+    Ok((report.advice, gathered.manifests))
 }
 
 /// Emits, writes and tells.
-fn write(args: &Args, advices: &[Advice], session: &mut Session<'_>) -> Result<Exit, Error> {
+fn write(
+    args: &Args,
+    advices: &[Advice],
+    found: Vec<NodeManifests>,
+    session: &mut Session<'_>,
+) -> Result<Exit, Error> {
     for id in &args.advice {
         if !advices.iter().any(|advice| advice.id == *id) {
             let ids: Vec<&str> = advices.iter().map(|advice| advice.id.as_str()).collect();
@@ -120,7 +129,11 @@ fn write(args: &Args, advices: &[Advice], session: &mut Session<'_>) -> Result<E
     let input = PatchInput {
         advices,
         chosen: args.advice.clone(),
-        nodes: nodes(args, session)?,
+        nodes: if args.manifests.is_none() && args.bundle.is_some() && !found.is_empty() {
+            found
+        } else {
+            nodes(args, session)?
+        },
         cluster_configuration,
         kubernetes: args.kubernetes_version,
         etcd: args.etcd_version,

@@ -1,8 +1,8 @@
 //! From findings to root causes: cause before symptom, and nothing blamed that the evidence
 //! clears.
 //!
-//! Each file assesses one cause from the rules' findings and the [`facts`] that clear or prove it.
-//! [`rank`] puts them in order: a stalled disk explains late heartbeats, elections, slow requests
+//! Each file assesses one cause from the rules' findings and the `facts` that clear or prove it.
+//! `rank` puts them in order: a stalled disk explains late heartbeats, elections, slow requests
 //! and time-outs downstream, so it is one incident and not twelve.
 
 mod assess;

@@ -264,7 +264,7 @@ impl Page {
             writeln!(out, "  {line}")?;
         }
         if more > 0 {
-            writeln!(out, "  and {more} more (--format json has them all)")?;
+            writeln!(out, "  and {more} more")?;
         }
         let threshold = reader.peek(&keys::LOGS_SLOW_THRESHOLD, &Subject::cluster());
         let complete = reader.peek(&keys::LOGS_SLOW_COMPLETE, &Subject::cluster()) == Some(true);

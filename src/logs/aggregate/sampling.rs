@@ -8,7 +8,7 @@
 //! Where a window starts depends on the one before. A piece of a log therefore keeps the times of its first
 //! second and the outcome for each line that may start its first own window (a course); joining
 //! two pieces picks the course that fits. Courses become one at the first quiet second. In a steady
-//! flood they need not; after [`MAX_FOLLOWED`] lines they are taken as one.
+//! flood they need not; after `MAX_FOLLOWED` lines they are taken as one.
 
 use serde::{Deserialize, Serialize};
 

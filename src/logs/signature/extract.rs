@@ -45,7 +45,8 @@ pub(super) fn fields<'a>(
             field.name.len() == name.len() && field.name.as_bytes() == name
         }) {
             apply(event, field.role, value, detail);
-            open -= 1;
+            // A record may repeat a field more often than it is declared.
+            open = open.saturating_sub(1);
             // `from` may stand twice (membership lines up to 3.5), so stop only at the end of
             // long lists.
             if open == 0 && declared.len() > 2 {
