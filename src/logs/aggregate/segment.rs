@@ -94,8 +94,41 @@ impl Segment {
         self.coverage.example(&record.msg);
     }
 
-    /// Adds a record if it is a slow range in the usual form, the commonest of a big log.
+    /// Adds a record if it is a line about a range in the usual form, the commonest of a big log.
     pub fn add_hot(&mut self, record: &Record<'_>, traits: Traits) -> bool {
+        match record.msg.as_ref() {
+            [b'a', b'p', b'p', b'l', ..] => self.add_slow_range(record, traits),
+            [b't', b'r', b'a', b'c', ..] => {
+                let Some(range) = hot::traced_range(record) else {
+                    return false;
+                };
+                if !self.load.add_hot_trace(record, &range) {
+                    return false;
+                }
+                self.note(record);
+                self.kinds.add("trace", record.time, 1, Some(range.took_ns));
+                true
+            }
+            [b'r', b'e', b'q', b'u', ..] => {
+                let Some(range) = hot::called_range(record) else {
+                    return false;
+                };
+                if !self
+                    .load
+                    .add_hot_call(record, &range, !traits.journald_writer)
+                {
+                    return false;
+                }
+                self.note(record);
+                self.kinds
+                    .add("request-stats", record.time, 1, Some(range.took_ns));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn add_slow_range(&mut self, record: &Record<'_>, traits: Traits) -> bool {
         let Some(range) = hot::slow_range(record) else {
             return false;
         };
