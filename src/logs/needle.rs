@@ -20,6 +20,11 @@ impl Needle {
         self.0.find(text)
     }
 
+    /// Everywhere it is, in order.
+    pub(crate) fn find_iter<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = usize> + 't {
+        self.0.find_iter(text)
+    }
+
     /// Whether it is there.
     #[inline]
     pub(crate) fn is_in(&self, text: &[u8]) -> bool {
@@ -29,6 +34,9 @@ impl Needle {
 
 needles! {
     ZAP = b"{\"level\":\"";
+    ZAP_ESCAPED = b"{\\\"level\\\":\\\"";
+    GO_LINE = b".go:";
+    BAR_END = b"| ";
     BAR = b" | ";
     PID_END = b"]: ";
     KERNEL = b" kernel: ";
@@ -43,3 +51,7 @@ needles! {
 /// The last text of Docker's own form, sought from the end.
 pub(crate) static DOCKER_STREAM: LazyLock<FinderRev<'static>> =
     LazyLock::new(|| FinderRev::new(b"\",\"stream\":\"std"));
+
+/// What stands before the duration of a trace's step, sought from the end.
+pub(crate) static STEP_DURATION: LazyLock<FinderRev<'static>> =
+    LazyLock::new(|| FinderRev::new(b"(duration: "));

@@ -15,13 +15,13 @@ use memchr::memchr;
 
 use crate::clock::Timestamp;
 
-use super::aggregate::segment::{Traits, needs_fields};
+use super::aggregate::segment::Traits;
 use super::decode::{DecodeContext, Decoder, OpenHead, OpenTail, join};
 use super::event::Component;
 use super::input::{LogFile, Plan, Stream};
 use super::reader::{Chunk, ReadOptions, chunks_of, open};
 use super::record::{Encoding, Record};
-use super::signature::{Detail, classify};
+use super::signature::{Detail, classify, classify_as};
 use super::summary::{FileReport, GrepCount, StreamSummary, Summary};
 
 /// How to scan.
@@ -477,7 +477,16 @@ impl Counter {
             self.etcd += 1;
             return;
         }
-        let Some(mut event) = classify(record, Detail::Counts) else {
+        let mut asked = ("", Detail::Counts);
+        let found = classify_as(record, |kind| {
+            let detail = match segment.wants_fields(kind) {
+                true => Detail::Full,
+                false => Detail::Counts,
+            };
+            asked = (kind, detail);
+            detail
+        });
+        let Some(mut event) = found else {
             // Free text in no known form is counted as unparsed already.
             if record.encoding == Encoding::Bare {
                 segment.add_bare(record);
@@ -486,10 +495,17 @@ impl Counter {
             }
             return;
         };
-        if needs_fields(event.kind)
-            && let Some(full) = classify(record, Detail::Full)
-        {
-            event = full;
+        // What is read of a record may change its kind.
+        if !std::ptr::eq(asked.0, event.kind) {
+            let detail = match segment.wants_fields(event.kind) {
+                true => Detail::Full,
+                false => Detail::Counts,
+            };
+            if detail != asked.1
+                && let Some(other) = classify(record, detail)
+            {
+                event = other;
+            }
         }
         if self.named == Component::Unknown
             && let Some(count) = ALL_COMPONENTS

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
+use super::hash::stable_hash;
 use super::kinds::earliest;
 use super::runs::{Run, Runs};
 use super::table::{Bounded, RowValue};
@@ -15,6 +16,8 @@ pub const GAP_US: i64 = 15 * 60 * 1_000_000;
 const EXAMPLES: usize = 64;
 /// Longest beginning of an unknown message that tells it from others.
 const SKELETON: usize = 48;
+/// Rows of examples that are remembered.
+const RECENT: usize = 32;
 
 /// A count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +60,9 @@ pub struct Coverage {
     spans: Runs,
     /// Beginnings of unknown messages.
     pub examples: Bounded<Count>,
+    /// Rows of the latest examples, by the hash of their text.
+    #[serde(skip)]
+    recent: [u32; RECENT],
 }
 
 impl Default for Coverage {
@@ -72,6 +78,7 @@ impl Default for Coverage {
             suppressed: 0,
             spans: Runs::new(GAP_US),
             examples: Bounded::new(EXAMPLES),
+            recent: [0; RECENT],
         }
     }
 }
@@ -80,13 +87,7 @@ impl Coverage {
     /// Counts a record's time.
     pub fn time(&mut self, at: Option<Timestamp>) {
         match at {
-            Some(at) => self.spans.add(&Run {
-                from: at,
-                to: at,
-                count: 1,
-                max_ns: 0,
-                detail: String::new(),
-            }),
+            Some(at) => self.spans.point(at),
             None => self.untimed += 1,
         }
     }
@@ -105,11 +106,27 @@ impl Coverage {
             .take(SKELETON)
             .position(|b| b.is_ascii_digit() || matches!(b, b'"' | b'\n' | b'/'))
             .unwrap_or(msg.len().min(SKELETON));
-        let head = String::from_utf8_lossy(msg.get(..end).unwrap_or_default());
-        let head = head.trim();
-        self.examples
-            .entry(if head.is_empty() { "(no text)" } else { head })
-            .0 += 1;
+        let head = msg.get(..end).unwrap_or_default().trim_ascii();
+        // Most unknown messages of a log are a few that come again and again. A row that was
+        // dropped or renumbered since does not bear the same text.
+        let place = usize::try_from(stable_hash(0, head) % RECENT as u64).unwrap_or(0);
+        if let Some(slot) = self.recent.get(place)
+            && let Some(row) = self.examples.row_if(*slot, head)
+        {
+            row.0 += 1;
+            return;
+        }
+        let text = String::from_utf8_lossy(head);
+        let text = text.trim();
+        let id = self
+            .examples
+            .id(if text.is_empty() { "(no text)" } else { text });
+        if let Some(row) = self.examples.row_mut(id) {
+            row.0 += 1;
+        }
+        if let Some(slot) = self.recent.get_mut(place) {
+            *slot = id;
+        }
         if self.examples.is_over() {
             self.examples.prune(&[]);
         }

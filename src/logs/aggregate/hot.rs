@@ -123,18 +123,161 @@ pub fn slow_range<'a>(record: &Record<'a>) -> Option<HotRange<'a>> {
     })
 }
 
+/// A traced range, as its line says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HotTrace<'a> {
+    /// `duration`.
+    pub took_ns: u64,
+    /// `range_begin`.
+    pub key: &'a [u8],
+    /// `range_end`; empty when absent.
+    pub range_end: &'a [u8],
+    /// `response_count`.
+    pub count: u64,
+    /// `steps`, with its brackets.
+    pub steps: &'a [u8],
+}
+
+/// Reads a record as the trace of a range up to 3.6, if it is one in exactly the usual form.
+pub fn traced_range<'a>(record: &Record<'a>) -> Option<HotTrace<'a>> {
+    let text = own_fields(record)?;
+    let name = record.msg.strip_prefix(b"trace[")?;
+    let close = memchr(b']', name)?;
+    if name.get(close..) != Some(b"] range") || memchr(b'\\', text).is_some() {
+        return None;
+    }
+    let until = |text: &'a [u8]| memchr(b';', text).and_then(|end| text.split_at_checked(end));
+    let (detail, rest) = quoted(text.strip_prefix(br#","detail":""#)?)?;
+    let (key, detail) = until(detail.strip_prefix(b"{range_begin:")?)?;
+    let (range_end, detail) = until(detail.strip_prefix(b"; range_end:")?)?;
+    let (count, detail) = number(detail.strip_prefix(b"; response_count:")?)?;
+    let (_, detail) = number(detail.strip_prefix(b"; response_revision:")?)?;
+    if detail != b"; }" || key.is_empty() {
+        return None;
+    }
+    let (took, rest) = quoted(rest.strip_prefix(br#","duration":""#)?)?;
+    let (_, rest) = quoted(rest.strip_prefix(br#","start":""#)?)?;
+    let (_, rest) = quoted(rest.strip_prefix(br#","end":""#)?)?;
+    let steps = rest.strip_prefix(br#","steps":"#)?;
+    let mut rest = steps.strip_prefix(b"[")?;
+    loop {
+        let (_, after) = quoted(rest.strip_prefix(b"\"")?)?;
+        match after.strip_prefix(b",") {
+            Some(next) => rest = next,
+            None => {
+                rest = after.strip_prefix(b"]")?;
+                break;
+            }
+        }
+    }
+    let steps = steps.get(..steps.len() - rest.len())?;
+    let (_, rest) = number(rest.strip_prefix(br#","step_count":"#)?)?;
+    (rest == b"}").then_some(())?;
+    Some(HotTrace {
+        took_ns: parse_go_duration(took)?,
+        key,
+        range_end,
+        count,
+        steps,
+    })
+}
+
+/// A range's call, as its line says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HotCall<'a> {
+    /// `time spent`.
+    pub took_ns: u64,
+    /// `remote`.
+    pub remote: &'a str,
+    /// `response count`.
+    pub count: u64,
+    /// `response size`.
+    pub size: u64,
+    /// The key; it holds no escapes.
+    pub key: &'a [u8],
+    /// The end of the range; empty when absent.
+    pub range_end: &'a [u8],
+    /// `limit:`, which is never 0.
+    pub limit: Option<u64>,
+    /// As of [`HotRange`].
+    pub options: u8,
+}
+
+/// Reads a record as the request stats of a range, if it is one in exactly the usual form.
+pub fn called_range<'a>(record: &Record<'a>) -> Option<HotCall<'a>> {
+    let text = own_fields(record)?;
+    if record.msg.as_ref() != b"request stats" {
+        return None;
+    }
+    let plain = |text: &'a [u8]| quoted(text).filter(|(text, _)| memchr(b'\\', text).is_none());
+    let (_, rest) = plain(text.strip_prefix(br#","start time":""#)?)?;
+    let (took, rest) = plain(rest.strip_prefix(br#","time spent":""#)?)?;
+    let (remote, rest) = plain(rest.strip_prefix(br#","remote":""#)?)?;
+    let rest =
+        rest.strip_prefix(br#","response type":"/etcdserverpb.KV/Range","request count":"#)?;
+    let (_, rest) = number(rest)?;
+    let (_, rest) = number(rest.strip_prefix(br#","request size":"#)?)?;
+    let (count, rest) = number(rest.strip_prefix(br#","response count":"#)?)?;
+    let (size, rest) = number(rest.strip_prefix(br#","response size":"#)?)?;
+    let rest = rest.strip_prefix(br#","request content":"key:\""#)?;
+    let (key_text, mut rest) = key(rest)?;
+    let mut range_end: &[u8] = b"";
+    if let Some(after) = rest.strip_prefix(br#"range_end:\""#) {
+        (range_end, rest) = key(after)?;
+    }
+    let mut options = 0;
+    let mut limit = None;
+    if let Some(after) = rest.strip_prefix(b"limit:") {
+        let (value, after) = number(after)?;
+        (limit, rest) = (Some(value), after.strip_prefix(b" ")?);
+        options |= LIMIT;
+    }
+    if let Some(after) = rest.strip_prefix(b"count_only:true ") {
+        rest = after;
+        options |= COUNT_ONLY;
+    }
+    if rest != br#""}"# || key_text.is_empty() || remote.is_empty() || limit == Some(0) {
+        return None;
+    }
+    Some(HotCall {
+        took_ns: parse_go_duration(took)?,
+        remote: std::str::from_utf8(remote).ok()?,
+        count,
+        size,
+        key: key_text,
+        range_end,
+        limit,
+        options,
+    })
+}
+
+/// The fields of a record that an etcd server wrote as zap JSON.
+fn own_fields<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
+    match record.fields {
+        Fields::Json(text)
+            if record.encoding == Encoding::ZapJson
+                && record.repeats == 1
+                && record.logger.is_empty()
+                && !record.caller.starts_with(b"clientv3/") =>
+        {
+            Some(text)
+        }
+        _ => None,
+    }
+}
+
 /// The part of a key that decides what it means, and whether that is its folder: the name of an
 /// object says nothing once prefix, resource and namespace stand before it.
-pub fn meaning<'a>(range: &HotRange<'a>) -> (&'a [u8], bool) {
-    if range.range_end.is_empty()
-        && let Some(end) = memchr::memrchr(b'/', range.key)
-        && let Some(folder) = range.key.get(..=end)
-        && end + 1 < range.key.len()
+pub fn meaning<'a>(key: &'a [u8], range_end: &[u8]) -> (&'a [u8], bool) {
+    if range_end.is_empty()
+        && let Some(end) = memchr::memrchr(b'/', key)
+        && let Some(folder) = key.get(..=end)
+        && end + 1 < key.len()
         && folder.iter().filter(|b| **b == b'/').count() >= 4
     {
         return (folder, true);
     }
-    (range.key, false)
+    (key, false)
 }
 
 /// What a key was found to mean, in the numbers of one piece's tables.
@@ -152,7 +295,7 @@ pub struct Meaning {
 }
 
 /// How many meanings are remembered.
-const PLACES: usize = 2048;
+const PLACES: usize = 8192;
 
 /// Remembered meanings, by hash.
 #[derive(Clone, Debug, Default)]

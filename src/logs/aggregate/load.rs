@@ -7,10 +7,11 @@ use crate::clock::Timestamp;
 use crate::logs::event::{Event, Operation, Request, Shape};
 use crate::logs::record::{Level, Record};
 use crate::logs::request::parse_request;
+use crate::logs::signature::{Detail, classify, trace_steps};
 use crate::units::parse_go_duration;
 
 use super::hash::stable_hash;
-use super::hot::{HotRange, Meaning, Meanings, meaning};
+use super::hot::{HotCall, HotRange, HotTrace, Meaning, Meanings, meaning};
 use super::join::{Item, Joiner, LineKind, Payload};
 use super::pages::{PageLine, Pages};
 use super::row::LoadRow;
@@ -302,7 +303,7 @@ impl Load {
         self.sample(LineKind::Apply, record.time, sampler);
         let operation = u64::from(Operation::Range as u8);
         let hash = stable_hash(stable_hash(operation, range.key), range.range_end);
-        let (text, by_folder) = meaning(range);
+        let (text, by_folder) = meaning(range.key, range.range_end);
         // A limit of 1 makes a probe or a get by another client, so it belongs to the meaning.
         let variant = u64::from(range.options) << 1
             | u64::from(by_folder)
@@ -346,6 +347,135 @@ impl Load {
             txn: false,
             time_us: share.time_us,
             took_us: i64::try_from(range.took_ns / 1000).unwrap_or(i64::MAX),
+        };
+        let tables = &mut self.tables;
+        self.joiner
+            .add(item, share, &mut |share: Share| tables.add(&share));
+    }
+
+    /// What a key means, remembered by all that decides it.
+    fn known(
+        &mut self,
+        record: &Record<'_>,
+        variant: u64,
+        key: &[u8],
+        range_end: &[u8],
+    ) -> Option<Meaning> {
+        let (text, by_folder) = meaning(key, range_end);
+        let variant = variant << 1 | u64::from(by_folder);
+        let class = stable_hash(stable_hash(variant, text), range_end).max(1);
+        if let Some(known) = self.meanings.get(class) {
+            return Some(known);
+        }
+        let event = classify(record, Detail::Counts)?;
+        let found = self.meaning_of(event.request.as_ref()?);
+        self.meanings.set(class, found);
+        Some(found)
+    }
+
+    /// Adds a traced range that was read by position. The result is that of [`Self::add`] for
+    /// the same line. `false` means that nothing was done.
+    pub fn add_hot_trace(&mut self, record: &Record<'_>, range: &HotTrace<'_>) -> bool {
+        let (agreement_ns, counted, from_disk) = trace_steps(range.steps);
+        let variant = 1 << 40
+            | u64::from(counted)
+            | u64::from(from_disk) << 1
+            | u64::from(range.count == 0) << 2;
+        let Some(known) = self.known(record, variant, range.key, range.range_end) else {
+            return false;
+        };
+        self.debug_lines += u64::from(record.level == Level::Debug);
+        let share = Share {
+            lines: 2,
+            took_apply: 0,
+            took_other: range.took_ns,
+            stalled: agreement_ns.is_some_and(|ns| ns > 0 && ns.saturating_mul(2) >= range.took_ns),
+            error: false,
+            rank: 1,
+            shape: known.shape,
+            unlimited: is_shape(known, Shape::List),
+            resource: known.resource,
+            namespace: known.namespace,
+            prefix: known.prefix,
+            client: NONE,
+            items_rank: 2,
+            items: range.count,
+            bytes: 0,
+            time_us: record.time.map(|at| at.0),
+        };
+        self.join_range(LineKind::Trace, share, range.key, range.range_end, None);
+        true
+    }
+
+    /// Adds a range's call that was read by position. The result is that of [`Self::add`] for
+    /// the same line. `false` means that nothing was done.
+    pub fn add_hot_call(
+        &mut self,
+        record: &Record<'_>,
+        range: &HotCall<'_>,
+        sampler: bool,
+    ) -> bool {
+        let variant = 1 << 41 | u64::from(range.options) | u64::from(range.limit == Some(1)) << 16;
+        let Some(known) = self.known(record, variant, range.key, range.range_end) else {
+            return false;
+        };
+        self.debug_lines += u64::from(record.level == Level::Debug);
+        self.sample(LineKind::Stats, record.time, sampler);
+        let is_count = is_shape(known, Shape::Count);
+        let items = range
+            .limit
+            .map_or(range.count, |limit| range.count.min(limit));
+        let share = Share {
+            lines: 4,
+            took_apply: 0,
+            took_other: range.took_ns,
+            stalled: false,
+            error: false,
+            rank: 2,
+            shape: known.shape,
+            unlimited: is_shape(known, Shape::List) && range.limit.is_none(),
+            resource: known.resource,
+            namespace: known.namespace,
+            prefix: known.prefix,
+            client: self.tables.clients.id(host_of(range.remote)),
+            items_rank: u8::from(!is_count),
+            items: if is_count { 0 } else { items },
+            bytes: range.size,
+            time_us: record.time.map(|at| at.0),
+        };
+        self.join_range(
+            LineKind::Stats,
+            share,
+            range.key,
+            range.range_end,
+            range.limit,
+        );
+        true
+    }
+
+    fn join_range(
+        &mut self,
+        kind: LineKind,
+        share: Share,
+        key: &[u8],
+        range_end: &[u8],
+        limit: Option<u64>,
+    ) {
+        let shape = Shape::ALL.get(usize::from(share.shape)).copied();
+        let is_page = shape == Some(Shape::Page);
+        if (is_page || (shape == Some(Shape::List) && limit.is_some()))
+            && let Some(us) = share.time_us
+            && !range_end.is_empty()
+        {
+            self.page(range_end, is_page, us, share.resource);
+        }
+        let operation = u64::from(Operation::Range as u8);
+        let item = Item {
+            kind,
+            key: Some(stable_hash(stable_hash(operation, key), range_end)),
+            txn: false,
+            time_us: share.time_us,
+            took_us: i64::try_from(share.took_other / 1000).unwrap_or(i64::MAX),
         };
         let tables = &mut self.tables;
         self.joiner
@@ -615,6 +745,10 @@ impl Load {
             sampled_lines: apply.sampled_lines,
         }
     }
+}
+
+fn is_shape(known: Meaning, shape: Shape) -> bool {
+    Shape::ALL.get(usize::from(known.shape)) == Some(&shape)
 }
 
 /// Which line of a request an event is.

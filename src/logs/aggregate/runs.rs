@@ -60,6 +60,26 @@ impl Runs {
         }
     }
 
+    /// Adds one sign of one moment, without duration or detail.
+    pub fn point(&mut self, at: Timestamp) {
+        if let Some(last) = self.runs.last_mut()
+            && at >= last.from
+            && at.since_us(last.to) <= self.gap_us
+        {
+            // What `join` does with such a sign.
+            last.to = last.to.max(at);
+            last.count += 1;
+            return;
+        }
+        self.add(&Run {
+            from: at,
+            to: at,
+            count: 1,
+            max_ns: 0,
+            detail: String::new(),
+        });
+    }
+
     /// Whether the detail of a sign at this time could be kept.
     pub fn shows(&self, at: Timestamp, max_ns: u64) -> bool {
         self.runs.last().is_none_or(|last| {

@@ -25,7 +25,7 @@ pub struct Traits {
 }
 
 /// One piece of one stream.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// What was read.
@@ -42,8 +42,40 @@ pub struct Segment {
     pub episodes: BTreeMap<String, Runs>,
     /// Records by level: unknown, trace, debug, info, notice, warn, error, fatal.
     pub levels: [u64; 8],
-    #[serde(skip)]
-    rules: [(usize, Option<timeline::Rule>); 16],
+    #[serde(skip, default = "no_ways")]
+    ways: [Way; WAYS],
+}
+
+/// How many ways are remembered.
+const WAYS: usize = 64;
+
+/// What a kind's records need, remembered by the place of the kind's text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Way {
+    kind: &'static str,
+    rule: Option<timeline::Rule>,
+    needs_fields: bool,
+    tells_facts: bool,
+    suppressed: bool,
+}
+
+fn no_ways() -> [Way; WAYS] {
+    [Way::default(); WAYS]
+}
+
+impl Default for Segment {
+    fn default() -> Self {
+        Segment {
+            coverage: Coverage::default(),
+            kinds: Kinds::default(),
+            load: Load::default(),
+            audit: Audit::default(),
+            facts: Facts::default(),
+            episodes: BTreeMap::new(),
+            levels: [0; 8],
+            ways: no_ways(),
+        }
+    }
 }
 
 /// The id of the main line about a slow request.
@@ -62,8 +94,41 @@ impl Segment {
         self.coverage.example(&record.msg);
     }
 
-    /// Adds a record if it is a slow range in the usual form, the commonest of a big log.
+    /// Adds a record if it is a line about a range in the usual form, the commonest of a big log.
     pub fn add_hot(&mut self, record: &Record<'_>, traits: Traits) -> bool {
+        match record.msg.as_ref() {
+            [b'a', b'p', b'p', b'l', ..] => self.add_slow_range(record, traits),
+            [b't', b'r', b'a', b'c', ..] => {
+                let Some(range) = hot::traced_range(record) else {
+                    return false;
+                };
+                if !self.load.add_hot_trace(record, &range) {
+                    return false;
+                }
+                self.note(record);
+                self.kinds.add("trace", record.time, 1, Some(range.took_ns));
+                true
+            }
+            [b'r', b'e', b'q', b'u', ..] => {
+                let Some(range) = hot::called_range(record) else {
+                    return false;
+                };
+                if !self
+                    .load
+                    .add_hot_call(record, &range, !traits.journald_writer)
+                {
+                    return false;
+                }
+                self.note(record);
+                self.kinds
+                    .add("request-stats", record.time, 1, Some(range.took_ns));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn add_slow_range(&mut self, record: &Record<'_>, traits: Traits) -> bool {
         let Some(range) = hot::slow_range(record) else {
             return false;
         };
@@ -71,7 +136,7 @@ impl Segment {
         self.kinds
             .add(SLOW_APPLY, record.time, 1, Some(range.took_ns));
         self.load.add_hot(record, &range, !traits.journald_writer);
-        if let (Some(at), Some(rule)) = (record.time, timeline::rule(SLOW_APPLY)) {
+        if let (Some(at), Some(rule)) = (record.time, self.way(SLOW_APPLY).rule) {
             let took_us = i64::try_from(range.took_ns / 1000).unwrap_or(i64::MAX);
             self.sign(
                 SLOW_APPLY,
@@ -100,7 +165,7 @@ impl Segment {
     }
 
     /// Adds a recognised record. Unless it is a plain request line, the event must have its own
-    /// fields ([`needs_fields`]).
+    /// fields ([`Segment::wants_fields`]).
     pub fn add(&mut self, record: &Record<'_>, event: &Event<'_>, traits: Traits) {
         self.note(record);
         self.kinds
@@ -118,37 +183,51 @@ impl Segment {
         let one_message = record.msg.as_ref() == b"trace";
         self.load
             .add(event, zap && !traits.journald_writer, one_message);
-        if let Some(rule) = self.rule(event.kind)
+        let way = self.way(event.kind);
+        if let Some(rule) = way.rule
             && let Some(at) = event.time
         {
             // The last episode keeps its detail when this sign is no longer than its longest.
-            let shown = self
-                .episodes
-                .get(event.kind)
-                .is_none_or(|runs| runs.shows(at, event.took_ns.unwrap_or(0)));
-            let run = timeline::sign(event, at, rule, shown);
-            self.sign(event.kind, rule, &run);
+            match self.episodes.get_mut(event.kind) {
+                Some(runs) => {
+                    let shown = runs.shows(at, event.took_ns.unwrap_or(0));
+                    runs.add(&timeline::sign(event, at, rule, shown));
+                }
+                None => self.sign(event.kind, rule, &timeline::sign(event, at, rule, true)),
+            }
         }
-        if event.kind == "journald-suppressed" {
+        if way.suppressed {
             self.coverage.suppressed += int(event, "count").unwrap_or(0);
         }
-        if tells_facts(event) {
+        if way.tells_facts || !event.extra.is_empty() || event.api.is_some() {
             self.facts.add(event);
         }
     }
 
-    /// The rule of a kind; the latest ones are remembered by the address of the kind's text.
-    fn rule(&mut self, kind: &'static str) -> Option<timeline::Rule> {
-        let address = kind.as_ptr() as usize;
-        let slot = (address >> 3) & 15;
-        match self.rules.get_mut(slot) {
-            Some((known, rule)) if *known == address => *rule,
-            Some(slot) => {
-                *slot = (address, timeline::rule(kind));
-                slot.1
-            }
-            None => timeline::rule(kind),
+    /// What a kind's records need.
+    fn way(&mut self, kind: &'static str) -> Way {
+        let slot = (kind.as_ptr() as usize >> 2) % WAYS;
+        if let Some(way) = self.ways.get(slot)
+            && std::ptr::eq(way.kind, kind)
+        {
+            return *way;
         }
+        let way = Way {
+            kind,
+            rule: timeline::rule(kind),
+            needs_fields: needs_fields(kind),
+            tells_facts: tells_facts(kind),
+            suppressed: kind == "journald-suppressed",
+        };
+        if let Some(slot) = self.ways.get_mut(slot) {
+            *slot = way;
+        }
+        way
+    }
+
+    /// Whether [`Segment::add`] wants the signature's own fields of an event of this kind.
+    pub fn wants_fields(&mut self, kind: &'static str) -> bool {
+        self.way(kind).needs_fields
     }
 
     fn note(&mut self, record: &Record<'_>) {
@@ -199,8 +278,8 @@ impl Segment {
     }
 }
 
-/// Whether [`Segment::add`] wants the signature's own fields of an event of this kind.
-pub fn needs_fields(kind: &str) -> bool {
+/// The kinds whose own fields are read.
+fn needs_fields(kind: &str) -> bool {
     matches!(
         kind,
         "compaction-finished"
@@ -221,23 +300,21 @@ pub fn needs_fields(kind: &str) -> bool {
     )
 }
 
-/// Whether the event tells a fact besides its kind and time.
-fn tells_facts(event: &Event<'_>) -> bool {
-    !event.extra.is_empty()
-        || event.api.is_some()
-        || matches!(
-            event.kind,
-            "compaction-finished"
-                | "shutdown"
-                | "etcd-stopped"
-                | "component-stop"
-                | "leader-transfer-started"
-                | "leader-transfer-finished"
-                | "leader-transfer-raft"
-                | "etcd-start"
-                | "apiserver-start"
-                | "controller-manager-start"
-                | "scheduler-start"
-                | "kubelet-start"
-        )
+/// Whether every record of this kind tells a fact, besides those that have fields of their own.
+fn tells_facts(kind: &str) -> bool {
+    matches!(
+        kind,
+        "compaction-finished"
+            | "shutdown"
+            | "etcd-stopped"
+            | "component-stop"
+            | "leader-transfer-started"
+            | "leader-transfer-finished"
+            | "leader-transfer-raft"
+            | "etcd-start"
+            | "apiserver-start"
+            | "controller-manager-start"
+            | "scheduler-start"
+            | "kubelet-start"
+    )
 }

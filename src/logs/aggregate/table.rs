@@ -6,6 +6,7 @@
 //! never leave and are exact.
 
 use hashbrown::HashTable;
+use memchr::memchr;
 use serde::{Deserialize, Serialize};
 
 use super::hash::stable_hash;
@@ -85,6 +86,13 @@ impl<R: RowValue> Bounded<R> {
 
     /// A row by number.
     pub fn row_mut(&mut self, id: u32) -> Option<&mut R> {
+        self.rows.get_mut(id as usize)
+    }
+
+    /// A row by number, if its key is still `key`.
+    pub fn row_if(&mut self, id: u32, key: &[u8]) -> Option<&mut R> {
+        let known = self.keys.get(id as usize)?;
+        (known.as_bytes() == key).then_some(())?;
         self.rows.get_mut(id as usize)
     }
 
@@ -205,19 +213,23 @@ impl<R: RowValue> Bounded<R> {
 }
 
 fn hash_key(key: &str) -> u64 {
-    match key.split_once('.') {
-        // As `hash_parts`: a name holds no dot, a group may.
-        Some((name, group)) => hash_parts(name, group),
-        None => hash_parts(key, ""),
+    let key = key.as_bytes();
+    // As `hash_parts`: a name holds no dot, a group may.
+    match memchr(b'.', key) {
+        Some(dot) => {
+            let (name, group) = key.split_at(dot);
+            let group = group.get(1..).unwrap_or_default();
+            stable_hash(stable_hash(0, name), group)
+        }
+        None => stable_hash(stable_hash(0, key), b""),
     }
 }
 
 fn hash_parts(name: &str, group: &str) -> u64 {
     if group.is_empty() {
-        if let Some((name, group)) = name.split_once('.') {
-            return stable_hash(stable_hash(0, name.as_bytes()), group.as_bytes());
-        }
-    } else if name.contains('.') {
+        return hash_key(name);
+    }
+    if memchr(b'.', name.as_bytes()).is_some() {
         return hash_key(&format!("{name}.{group}"));
     }
     stable_hash(stable_hash(0, name.as_bytes()), group.as_bytes())

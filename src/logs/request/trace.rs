@@ -5,6 +5,7 @@
 
 use memchr::memmem;
 
+use crate::logs::needle;
 use crate::units::parse_go_duration;
 
 /// What a trace's `detail` said.
@@ -95,7 +96,7 @@ pub struct Step<'a> {
 pub fn parse_step(text: &[u8]) -> Option<Step<'_>> {
     const DURATION: &[u8] = b"(duration: ";
     let open = memchr::memchr(b'\'', text)?;
-    let at = memmem::rfind(text, DURATION)?;
+    let at = needle::STEP_DURATION.rfind(text)?;
     let head = text.get(open + 1..at)?;
     // A name may hold an apostrophe (`get key's previous created_revision`): the quote that
     // closes it is followed by its detail or two spaces.

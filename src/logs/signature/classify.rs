@@ -18,7 +18,25 @@ pub enum Detail {
 
 /// What a record means, or `None` where the catalogue does not know it.
 pub fn classify<'a>(record: &'a Record<'a>, detail: Detail) -> Option<Event<'a>> {
+    classify_as(record, |_| detail)
+}
+
+/// As [`classify`]; how much is wanted depends on the signature's id.
+#[inline]
+pub fn classify_as<'a>(
+    record: &'a Record<'a>,
+    detail: impl FnOnce(&'static str) -> Detail,
+) -> Option<Event<'a>> {
     let found = dispatch::find(record)?;
+    let detail = detail(found.signature.id);
+    extracted(record, found, detail)
+}
+
+fn extracted<'a>(
+    record: &'a Record<'a>,
+    found: dispatch::Found<'a>,
+    detail: Detail,
+) -> Option<Event<'a>> {
     let mut event = new_event(record, found.signature);
     match found.signature.extractor {
         Extractor::Fields => extract::fields(&mut event, record, &found, detail),

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -92,6 +92,8 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     }
     tables.automaton = AhoCorasickBuilder::new()
         .match_kind(MatchKind::LeftmostFirst)
+        // Every message that nobody knows is looked through, so speed counts for more than room.
+        .kind(Some(AhoCorasickKind::DFA))
         .build(tables.find.iter().map(|(entry, _)| entry.template.head))
         .ok();
     tables

@@ -26,7 +26,8 @@ mod types;
 
 use std::sync::LazyLock;
 
-pub use classify::{Detail, classify, warm_up};
+pub use classify::{Detail, classify, classify_as, warm_up};
+pub use requests::trace_steps;
 pub use types::{Extractor, Field, Form, How, Nature, Role, Signature};
 
 /// The family tables. Earlier tables win where free text could mean two things.

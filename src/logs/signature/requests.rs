@@ -299,6 +299,13 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
     }
 }
 
+/// Of a trace's steps, verbatim: the wait for the read index, whether keys were counted, and
+/// whether they were read from disk.
+pub fn trace_steps(raw: &[u8]) -> (Option<u64>, bool, bool) {
+    let steps = read_steps(raw);
+    (steps.agreement_ns, steps.counted, steps.from_disk)
+}
+
 /// The steps: a JSON array of texts. Only names and durations matter, so escapes stay.
 fn read_steps(raw: &[u8]) -> Steps<'_> {
     let mut out = Steps::default();

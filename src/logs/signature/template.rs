@@ -1,6 +1,6 @@
 //! Templates: `sync duration of {took}, expected less than {expected-duration}`.
 
-use memchr::memmem;
+use memchr::memchr_iter;
 
 /// Captured parts, by name.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,7 +86,7 @@ impl Template {
             let end = if fixed.is_empty() {
                 rest.len()
             } else {
-                memmem::find(rest, fixed.as_bytes())?
+                find(rest, fixed.as_bytes())?
             };
             let part = rest.get(..end)?;
             let fits = match hole.kind {
@@ -106,6 +106,12 @@ impl Template {
         }
         Some(out)
     }
+}
+
+/// The first place of a short text: no searcher need be built for it.
+fn find(text: &[u8], short: &[u8]) -> Option<usize> {
+    let first = *short.first()?;
+    memchr_iter(first, text).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(short)))
 }
 
 #[cfg(test)]

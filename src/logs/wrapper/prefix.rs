@@ -1,8 +1,9 @@
 //! Loose prefixes: what kubectl, talosctl, compose, stern and grep put before a line. They have
 //! no shape of their own, so each is taken off only where a record or a strict wrapper follows.
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
+use crate::logs::needle;
 use crate::logs::timestamp::TimeCache;
 
 use super::{Peeled, may_hold, plausible};
@@ -70,7 +71,7 @@ fn bracketed<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
 fn columns<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let head = text.get(..text.len().min(PREFIX_MAX))?;
     let mut name: Option<&[u8]> = None;
-    for bar in memmem::find_iter(head, b"| ").take(6) {
+    for bar in needle::BAR_END.find_iter(head).take(6) {
         let column = head.get(..bar)?.rsplit(|b| *b == b'|').next()?.trim_ascii();
         let rest = text.get(bar + 2..)?;
         let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');

@@ -4,6 +4,7 @@
 use memchr::memmem;
 
 use crate::logs::format::{capnslog, klog};
+use crate::logs::needle;
 
 /// A record inside a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +18,17 @@ pub enum Found<'a> {
 /// Looks for one; what stands before it is no part of it.
 pub fn find(text: &[u8]) -> Option<Found<'_>> {
     let after = |at: usize| text.get(at..).filter(|_| at > 0);
-    if let Some(rest) = memmem::find(text, b"{\"level\":\"").and_then(after) {
+    if let Some(rest) = needle::ZAP.find(text).and_then(after) {
         return Some(Found::Plain(rest));
     }
-    if let Some(rest) = memmem::find(text, b"{\\\"level\\\":\\\"").and_then(after) {
+    if let Some(rest) = needle::ZAP_ESCAPED.find(text).and_then(after) {
         return Some(Found::Escaped(rest));
     }
     if let Some(rest) = capnslog::glued(text).and_then(after) {
         return Some(quoting(text, rest));
     }
-    let rest = memmem::find_iter(text, b".go:")
+    let rest = needle::GO_LINE
+        .find_iter(text)
         .take(4)
         .find_map(|at| klog_before(text, at))
         .and_then(after)?;
