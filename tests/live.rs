@@ -145,10 +145,9 @@ fn the_running_process_tells_its_settings() {
     let Some(_etcd) = start() else { return };
     let checked = doctor(&["check", "config", "--format", "json", "--fail-on", "never"]).json();
     let findings = checked["findings"].as_array().unwrap();
-    // 500 ms is ten heartbeats of 50 ms: the rule looked, and found nothing.
-    let looked = findings.iter().any(|f| {
-        f["rule"] == "heartbeat-election-mismatch"
-            && (f["status"] == "pass" || f["subject"] != "component:etcd")
-    });
+    // Without the process's settings the rule could not tell.
+    let looked = findings
+        .iter()
+        .any(|f| f["rule"] == "heartbeat-election-mismatch" && f["status"] != "unknown");
     assert!(looked, "{findings:?}");
 }
