@@ -26,11 +26,11 @@ test:
 	$(MAKE) generated
 	$(MAKE) fuzz-check
 
-## What building needs beyond Rust: a C compiler for zstd and ring.
+## What building needs beyond Rust: a C compiler for zstd and ring, and protoc for etcd's protocol.
 deps:
-	@command -v cc >/dev/null || { \
-		echo "installing a C compiler"; \
-		$(APT) update </dev/null && $(APT) install -y --no-install-recommends gcc libc6-dev </dev/null; }
+	@command -v cc >/dev/null && command -v protoc >/dev/null || { \
+		echo "installing a C compiler and protoc"; \
+		$(APT) update </dev/null && $(APT) install -y --no-install-recommends gcc libc6-dev protobuf-compiler </dev/null; }
 
 ## What tests need beyond that. Each is optional but rustfmt and clippy: without cargo-nextest the
 ## same tests run with `cargo test`, and tests that need an etcd say that they skip.
