@@ -1,6 +1,8 @@
 //! Bytes to values, without any I/O: the formats that more than one engine reads.
 
 pub mod argv;
+pub mod blockstat;
 pub mod inflate;
 pub mod mountinfo;
+pub mod pressure;
 pub mod prometheus;

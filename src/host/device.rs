@@ -10,8 +10,8 @@ use crate::formats::mountinfo::MountTable;
 use crate::target::HostRoot;
 
 use super::Missing;
-use super::blockstat::parse_diskstats;
 use super::layer::{Layer, LayerKind, folder, layer, whole_disk_name};
+use crate::formats::blockstat::parse_diskstats;
 
 /// How deep a stack of devices may be.
 const MAX_DEPTH: usize = 12;

@@ -10,7 +10,6 @@
 //! its parsers of `stat`, `limits` and `status` panic or give up on torn text, so those are ours.
 
 pub mod barrier;
-pub mod blockstat;
 pub mod cgroup;
 pub mod cloud;
 mod collect;
@@ -21,7 +20,6 @@ pub mod kernel_log;
 pub mod layer;
 pub mod memory;
 mod model;
-pub mod pressure;
 pub mod process;
 mod read;
 mod samples;

@@ -7,7 +7,6 @@ use crate::formats::mountinfo::Mount;
 
 use super::Got;
 use super::barrier::{Barrier, Journal};
-use super::blockstat::BlockDelta;
 use super::cgroup::Placement;
 use super::cpu::CpuShares;
 use super::device::Chain;
@@ -18,6 +17,7 @@ use super::settings::Setting;
 use super::space::{Kept, Space};
 use super::time_sync::TimeSync;
 use super::writers::{GroupWriter, Writer};
+use crate::formats::blockstat::BlockDelta;
 
 /// What the caller knows already, from settings or from the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use crate::clock::Timestamp;
 use crate::target::HostRoot;
 
-use super::blockstat::{BlockStat, DiskLine, delta, parse_diskstats, parse_stat};
 use super::cgroup::{CpuGroup, CpuStat, Placement, parse_cpu_stat};
 use super::cpu::{CpuShares, SchedStat, parse_cpu, parse_load, parse_schedstat, shares};
 use super::device;
 use super::layer::Layer;
 use super::model::{CgroupUse, DeviceUse, DeviceWindow, HostModel, Measured, PressureUse, Span};
-use super::pressure::{Pressure, parse_pressure, stalled};
 use super::read::PRESSURES;
 use super::samples::{Samples, Timed, pairs, sources};
 use super::{Got, Missing};
+use crate::formats::blockstat::{BlockStat, DiskLine, delta, parse_diskstats, parse_stat};
+use crate::formats::pressure::{Pressure, parse_pressure, stalled};
 
 /// Fills in the counters of the disks under etcd, and of all others.
 pub(super) fn devices(

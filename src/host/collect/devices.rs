@@ -35,7 +35,7 @@ pub(super) fn collect(model: &HostModel, out: &mut Out) {
         if secs <= 0.0 {
             continue;
         }
-        let sum = |f: fn(&crate::host::blockstat::BlockDelta) -> u64| -> f64 {
+        let sum = |f: fn(&crate::formats::blockstat::BlockDelta) -> u64| -> f64 {
             used.windows.iter().map(|w| f(&w.delta) as f64).sum()
         };
         row = row
