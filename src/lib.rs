@@ -28,6 +28,8 @@ pub mod cli;
 pub mod clock;
 pub mod diagnosis;
 pub mod error;
+#[cfg(feature = "live")]
+pub mod etcd;
 pub mod evidence;
 pub mod exit;
 pub mod formats;

@@ -4,6 +4,8 @@ mod check;
 mod collect;
 mod common;
 mod diagnose;
+#[cfg(feature = "live")]
+mod etcd_access;
 mod explain;
 mod generate;
 mod live;
@@ -14,6 +16,8 @@ mod rules;
 mod schema;
 
 pub use common::{ColorChoice, FailOn, Format, Session};
+#[cfg(feature = "live")]
+pub use etcd_access::EtcdArgs;
 
 use std::io::{self, Write};
 

@@ -6,3 +6,4 @@ pub mod inflate;
 pub mod mountinfo;
 pub mod pressure;
 pub mod prometheus;
+pub mod x509;

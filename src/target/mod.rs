@@ -1,5 +1,6 @@
 //! What is here and how to reach it. Every read of a host's files goes through [`HostRoot`].
 
+pub mod etcd;
 mod root;
 mod tree;
 
