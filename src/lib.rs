@@ -22,6 +22,7 @@
 //! nodes' runs, and go on elsewhere. Who may name whom is kept by `tests/layering.rs`.
 
 pub mod advise;
+pub mod bench;
 pub mod bundle;
 pub mod catalog;
 pub mod cli;

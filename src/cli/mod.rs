@@ -1,5 +1,6 @@
 //! The command line: parsing, one file a command, and the session that commands write through.
 
+mod bench;
 mod check;
 mod collect;
 mod common;
@@ -56,6 +57,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Check settings or the host against the rules
     Check(check::Args),
+    /// Measure the disk under etcd as etcd feels it
+    Bench(bench::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
     /// Read metrics: two scrapes, live or saved, or what Prometheus remembers
@@ -109,6 +112,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> 
         Command::Diagnose(args) => diagnose::run(args, session),
         Command::Logs(args) => logs::run(args, session),
         Command::Check(args) => check::run(args, session),
+        Command::Bench(args) => bench::run(args, session),
         Command::Explain(args) => explain::run(args, session),
         Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),

@@ -1,7 +1,10 @@
 //! Bytes to values, without any I/O: the formats that more than one engine reads.
 
 pub mod argv;
+pub mod bench;
 pub mod blockstat;
+pub mod cpu;
+pub mod crc32c;
 pub mod inflate;
 pub mod mountinfo;
 pub mod pressure;

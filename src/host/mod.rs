@@ -13,8 +13,8 @@ pub mod barrier;
 pub mod cgroup;
 pub mod cloud;
 mod collect;
-pub mod cpu;
 pub mod device;
+pub mod directory;
 pub mod filesystem;
 pub mod kernel_log;
 pub mod layer;
@@ -30,6 +30,7 @@ mod storage;
 pub mod time_sync;
 pub mod writers;
 
+pub use crate::formats::cpu;
 pub use collect::{Missing, collect};
 pub use model::{
     CgroupUse, DeviceUse, DeviceWindow, Hints, HostModel, Measured, PressureUse, ProcessUse, Span,

@@ -9,7 +9,7 @@ use crate::formats::mountinfo::MountTable;
 use crate::sys;
 use crate::target::HostRoot;
 
-use super::barrier::{Facts, FlushCount, judge};
+use super::barrier::FlushCount;
 use super::cgroup;
 use super::cpu::{parse_cpu, parse_uptime};
 use super::device::{self, Chain};
@@ -18,7 +18,7 @@ use super::model::{Hints, HostModel, Measured, ProcessUse, Span, StorageRole};
 use super::process::{self, READ_LIMIT};
 use super::samples::{Recorded, Samples, names, take, take_together};
 use super::storage::{self, Tables};
-use super::{Missing, kernel_log, memory, series, settings, space, time_sync, writers};
+use super::{Missing, directory, kernel_log, memory, series, settings, space, time_sync, writers};
 
 /// Most threads of a process that are sampled.
 const MAX_THREADS: usize = 4096;
@@ -392,27 +392,16 @@ fn thread_paths(root: &HostRoot, model: &HostModel) -> Vec<String> {
 }
 
 fn barriers(root: &HostRoot, model: &mut HostModel) {
-    let zfs_no_flush = storage::zfs_no_flush(root);
     for at in 0..model.storage.len() {
         let Some(storage) = model.storage.get(at) else {
             continue;
         };
-        let Ok(mount) = &storage.mount else { continue };
-        let volatile =
-            mount.fs == "overlay" && (mount.has("volatile") || mount.has("fsync=volatile"));
-        let real = storage.below_overlay.as_ref().unwrap_or(mount);
         let etcd = storage.pid.and_then(|pid| model.etcd(pid));
-        let barrier = judge(&Facts {
-            mount: real,
-            volatile_overlay: volatile,
-            chain: &storage.chain,
-            journal: storage.journal,
-            unsafe_no_fsync: etcd.and_then(|etcd| etcd.unsafe_no_fsync),
-            count: flush_count(model, &storage.chain, storage.pid),
-            zfs_no_flush,
-        });
+        let unsafe_no_fsync = etcd.and_then(|etcd| etcd.unsafe_no_fsync);
+        let count = flush_count(model, &storage.chain, storage.pid);
+        let barrier = directory::barrier(root, storage, unsafe_no_fsync, count);
         if let Some(storage) = model.storage.get_mut(at) {
-            storage.barrier = Some(barrier);
+            storage.barrier = barrier;
         }
     }
 }

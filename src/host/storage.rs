@@ -164,6 +164,18 @@ fn usual(root: &HostRoot, tables: &Tables, live: bool) -> Option<(String, &'stat
     }
 }
 
+/// What lies under a directory of this process's own namespace.
+pub(super) fn of_path(root: &HostRoot, path: &str) -> Storage {
+    let tables = tables(root);
+    let own = table(root, "/proc/self/mountinfo", true)
+        .ok()
+        .filter(|table| !table.mounts.is_empty())
+        .map(|table| ("proc/self/mountinfo".to_owned(), table));
+    let role = StorageRole::Data;
+    let path = path.to_owned();
+    resolve(root, &tables, own.as_ref(), None, role, path, "process")
+}
+
 fn add(
     root: &HostRoot,
     tables: &Tables,

@@ -2,8 +2,12 @@
 //! sound.
 #![expect(
     unsafe_code,
-    reason = "ioprio_get and adjtimex have no safe wrapper in rustix"
+    reason = "ioprio, the scheduler and adjtimex have no safe wrapper in rustix"
 )]
+
+mod sched;
+
+pub use sched::{real_time, set_ioprio};
 
 /// A process's I/O class and level: (1 real time, 2 best effort, 3 idle; 0 none set).
 pub fn ioprio(pid: u32) -> Option<(u8, u8)> {

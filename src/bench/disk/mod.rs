@@ -1,0 +1,28 @@
+//! `bench disk`: an emulator of etcd's WAL and of its database commits, in plain blocking threads,
+//! and what it says about the disk under a directory.
+//!
+//! ```text
+//! plan + host facts
+//!   → storage       the real file system, or a simulated one
+//!   → wal, backend  the calls that etcd makes, timed one by one
+//!   → emulate       one run: arrivals, group commit, device counters, what disturbed it
+//!   → run           the plan's parts in their order
+//!   → trust, verdict, capacity     judged against the profile
+//! ```
+
+pub mod arrivals;
+pub mod backend;
+pub mod emulate;
+pub mod host;
+pub mod plan;
+pub mod run;
+pub mod simulated;
+pub mod storage;
+pub mod wal;
+pub mod watch;
+pub mod workdir;
+
+pub use emulate::Rig;
+pub use host::{Counted, Host};
+pub use storage::{Disk, DiskFile, RealDisk, SystemTime, Time};
+pub use workdir::WorkDir;

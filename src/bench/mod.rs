@@ -1,0 +1,14 @@
+//! Benches: what a disk or an etcd can do, measured as etcd feels it, with the doubts about it.
+//!
+//! An engine measures and judges; it prints nothing. It gets what it needs of the host through
+//! [`disk::Host`], and a live guard ends it through [`Cancel`]: `cli` wires both. Results are the
+//! values of [`formats::bench`](crate::formats::bench).
+
+pub mod cancel;
+pub mod disk;
+pub mod progress;
+pub mod recorder;
+pub mod stats;
+
+pub use cancel::Cancel;
+pub use progress::{NoProgress, Progress};

@@ -1,0 +1,33 @@
+//! `bench`: how fast the disk under etcd is, as etcd feels it.
+
+mod disk;
+mod host;
+
+use crate::error::Error;
+use crate::exit::Exit;
+
+use super::common::Session;
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to measure; without it, what is safe on this node
+    #[command(subcommand)]
+    pub what: Option<What>,
+}
+
+/// What can be measured.
+#[derive(Debug, clap::Subcommand)]
+pub enum What {
+    /// What this disk costs etcd: WAL fsync, commits, flushes, and whether they can be believed
+    Disk(Box<disk::Args>),
+    // `Etcd(…)`, behind the feature `live`, goes here.
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
+    match &args.what {
+        Some(What::Disk(args)) => disk::run(args, session),
+        None => disk::bare(session),
+    }
+}

@@ -1,0 +1,7 @@
+//! Saved results of the benches: plain values that programs read, `compare` sets side by side and
+//! `render` prints. The numbers are in here; the judging and the words are elsewhere.
+
+pub mod disk;
+pub mod latency;
+
+pub use latency::{Bounds, Latency, Percentile};
