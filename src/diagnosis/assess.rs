@@ -13,6 +13,8 @@ pub(super) const CLAIM: f64 = 0.5;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Assessment {
     pub(super) found: Option<CauseFound>,
+    /// What it would be as a part of another cause: set where it is too weak to stand alone.
+    pub(super) weak: Option<CauseFound>,
     pub(super) alternative: Option<Alternative>,
     pub(super) ruled_out: Option<RuledOut>,
 }
@@ -26,18 +28,6 @@ impl Assessment {
         findings: &[&Finding],
         settle: &str,
     ) -> Self {
-        if confidence < CLAIM {
-            let alternative = Alternative {
-                cause,
-                confidence,
-                why: summary,
-                settle: settle.to_owned(),
-            };
-            return Assessment {
-                alternative: Some(alternative),
-                ..Assessment::default()
-            };
-        }
         let found = CauseFound {
             cause,
             role: Role::Primary,
@@ -47,6 +37,19 @@ impl Assessment {
             rules: rules(findings),
             evidence: evidence(findings),
         };
+        if confidence < CLAIM {
+            let alternative = Alternative {
+                cause,
+                confidence,
+                why: found.summary.clone(),
+                settle: settle.to_owned(),
+            };
+            return Assessment {
+                weak: Some(found),
+                alternative: Some(alternative),
+                ..Assessment::default()
+            };
+        }
         Assessment {
             found: Some(found),
             ..Assessment::default()
@@ -112,6 +115,14 @@ impl<'a> Case<'a> {
         rules.iter().flat_map(|rule| self.failed(rule)).collect()
     }
 
+    /// What makes one member stand out from the others, as far as a reading of this key shows it.
+    pub(super) fn odd(&self, key: &str) -> Vec<&'a Finding> {
+        self.failed("member-odd-one-out")
+            .into_iter()
+            .filter(|finding| finding.evidence.iter().any(|cited| cited.key == key))
+            .collect()
+    }
+
     /// Whether etcd or its clients show slowness, whatever its cause.
     pub(super) fn etcd_is_slow(&self) -> bool {
         [
@@ -167,6 +178,13 @@ pub(super) fn names(findings: &[&Finding]) -> String {
             names.push(name);
         }
     }
+    // `etcd on cp0, cp0` says one thing twice.
+    let full = names.clone();
+    names.retain(|name| {
+        !full
+            .iter()
+            .any(|other| other.ends_with(&format!(" on {name}")))
+    });
     names.truncate(3);
     names.join(", ")
 }

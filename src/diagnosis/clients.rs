@@ -33,25 +33,30 @@ pub(super) fn throttling(case: &Case<'_>) -> Assessment {
 
 pub(super) fn saturation(case: &Case<'_>) -> Assessment {
     let rejected = case.failed("apf-rejections");
-    if rejected.is_empty() {
+    let waits = case.failed("apf-queue-waits");
+    if rejected.is_empty() && waits.is_empty() {
         return Assessment::default();
     }
     let fast = case.facts.etcd_fast.is_some() || case.facts.fsync_fast.is_some();
     let slow = case.has("etcd-requests-slow")
         || case.has("wal-fsync-slow")
         || case.has("wal-sync-stalled");
-    let confidence = match (fast, slow) {
-        (true, false) => 0.9,
-        (_, true) => 0.4,
-        (false, false) => 0.7,
+    let confidence = match (rejected.is_empty(), fast, slow) {
+        (false, true, false) => 0.9,
+        (true, true, false) => 0.75,
+        (_, _, true) => 0.4,
+        (false, false, false) => 0.7,
+        // Requests wait; whether for seats alone or for etcd behind them is not known.
+        (true, false, false) => 0.45,
     };
     let carry = case.all(&[
         "apf-rejections",
+        "apf-queue-waits",
         "inflight-unbalanced",
         "apiserver-timeouts",
     ]);
     let on = names(&carry);
-    let mut summary = rejected
+    let mut summary = carry
         .first()
         .map_or_else(String::new, |finding| finding.message.clone());
     if !on.is_empty() {

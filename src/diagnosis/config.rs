@@ -19,6 +19,7 @@ const RULES: &[&str] = &[
     "known-bad-release",
     "node-status-frequency-trap",
     "leader-election-tight",
+    "tls-rejections",
     "quota-above-maximum",
     "compaction-off",
 ];
@@ -29,6 +30,7 @@ const SYMPTOMS: &[(&str, &str)] = &[
     ("election-timeouts-unequal", "leader-unstable"),
     ("liveness-probe-kills", "component-restarting"),
     ("leader-election-tight", "leader-election-lost"),
+    ("tls-rejections", "peer-link-unstable"),
     ("compaction-off", "database-growing-fast"),
 ];
 

@@ -3,6 +3,7 @@
 
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
+use super::facts::node_of;
 use crate::rules::Finding;
 
 const SETTLE: &str = "cpu.stat of etcd's cgroup (nr_throttled) and the run-queue delay of its process \
@@ -23,7 +24,17 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         .collect();
     let steal = case.failed("cpu-steal-high");
     let slow = case.etcd_is_slow();
-    let disk_fast = facts.device_fast.is_some();
+    let fsync = case.failed("wal-fsync-slow");
+    // The device of the member in question, not of another one.
+    let on_fast_disk = |findings: &[&Finding]| {
+        findings
+            .first()
+            .is_some_and(|finding| facts.fast_device(&node_of(&finding.subject)).is_some())
+    };
+    let disk_fast = on_fast_disk(&throttled) || on_fast_disk(&delayed) || on_fast_disk(&fsync);
+    let runs = fsync
+        .first()
+        .is_some_and(|finding| facts.runs_freely(&node_of(&finding.subject)));
     let disk_slow = case.has("device-flush-slow");
 
     let (confidence, mut carry) = if !throttled.is_empty() {
@@ -39,7 +50,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         (0.7, delayed)
     } else if !steal.is_empty() && slow && !disk_slow {
         (0.6, steal)
-    } else if case.has("wal-fsync-slow") && disk_fast {
+    } else if !fsync.is_empty() && on_fast_disk(&fsync) && !runs {
         // The device is fast and etcd's syncs are slow: something keeps etcd from running.
         let starved = facts.etcd_cpu.is_some_and(|cores| cores < 0.1);
         (
@@ -50,7 +61,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             },
             Vec::new(),
         )
-    } else if case.has("wal-fsync-slow") && facts.cpu_free.is_none() {
+    } else if !fsync.is_empty() && facts.cpu_free.is_none() && !runs {
         (0.4, Vec::new())
     } else if let Some(free) = &facts.cpu_free {
         return Assessment::cleared(

@@ -3,32 +3,55 @@
 
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
+use super::facts::node_of;
+use crate::rules::{Finding, Severity};
 
 const SETTLE: &str = "two samples of the device's flush counters (host evidence: /proc/diskstats or \
                       /sys/block/DEV/stat) and the CPU throttling of etcd's cgroup";
 
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let flush = case.failed("device-flush-slow");
-    let stalls = case.failed("wal-sync-stalled");
-    let fsync = case.failed("wal-fsync-slow");
+    let mut stalls = case.failed("wal-sync-stalled");
+    let mut fsync = case.failed("wal-fsync-slow");
     let io_errors = case.has("kernel-io-errors");
-    let throttled = case.has("etcd-cpu-throttled");
     let facts = case.facts;
 
-    if let (Some(cleared), true) = (&facts.device_fast, flush.is_empty() && !io_errors) {
-        return Assessment::cleared(
-            Cause::Disk,
-            "the kernel measured fast writes and flushes on the device under etcd",
-            cleared.clone(),
-        );
+    // A device is cleared by a measurement of itself: one of another member's says nothing.
+    let cleared = |finding: &&Finding| facts.fast_device(&node_of(&finding.subject)).is_some();
+    if flush.is_empty() && !io_errors {
+        let ill: Vec<&Finding> = stalls.iter().chain(&fsync).copied().collect();
+        let why = "the kernel measured fast writes and flushes on the device under etcd";
+        if ill.is_empty()
+            && let Some(fast) = &facts.device_fast
+        {
+            return Assessment::cleared(Cause::Disk, why, fast.clone());
+        }
+        if !ill.is_empty() && ill.iter().all(cleared) {
+            let mut cites = Vec::new();
+            for finding in &ill {
+                for cite in facts
+                    .fast_device(&node_of(&finding.subject))
+                    .unwrap_or_default()
+                {
+                    if !cites.contains(cite) {
+                        cites.push(cite.clone());
+                    }
+                }
+            }
+            return Assessment::cleared(Cause::Disk, why, cites);
+        }
+        stalls.retain(|finding| !cleared(finding));
+        fsync.retain(|finding| !cleared(finding));
     }
-    let carry = case.all(&[
-        "device-flush-slow",
-        "wal-sync-stalled",
-        "wal-fsync-slow",
-        "kernel-io-errors",
-        "backend-commit-slow",
-    ]);
+    let throttled_on = |node: &str| {
+        case.failed("etcd-cpu-throttled")
+            .iter()
+            .any(|finding| node.is_empty() || node_of(&finding.subject) == node)
+    };
+    let mut carry: Vec<&Finding> = flush.clone();
+    carry.extend(&stalls);
+    carry.extend(&fsync);
+    carry.extend(case.all(&["kernel-io-errors", "backend-commit-slow"]));
     let confidence = if !flush.is_empty() {
         match (
             stalls.is_empty() && fsync.is_empty(),
@@ -42,22 +65,37 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         }
     } else if io_errors && (!fsync.is_empty() || !stalls.is_empty()) {
         0.85
-    } else if !stalls.is_empty() {
-        match (throttled, facts.cpu_free.is_some()) {
-            (true, _) => 0.35,
-            (false, true) => 0.85,
-            // CPU was not looked at: a starved etcd can write such lines too.
-            (false, false) => {
-                if facts.etcd_cpu.is_some_and(|cores| cores < 0.1) && !fsync.is_empty() {
-                    0.45
-                } else {
-                    0.65
-                }
-            }
+    } else if let Some(worst) = stalls.first() {
+        let node = node_of(&worst.subject);
+        if throttled_on(&node) {
+            0.35
+        } else if facts.free_cpu(&node) {
+            0.85
+        } else if facts.runs_freely(&node) {
+            // Its peers get their answers at once.
+            0.75
+        } else if facts.etcd_cpu.is_some_and(|cores| cores < 0.1)
+            && !fsync.is_empty()
+            && worst.severity < Severity::Critical
+        {
+            // CPU was not looked at: a starved etcd can write a line or two as well.
+            0.45
+        } else {
+            0.65
         }
-    } else if !fsync.is_empty() && !throttled {
-        // Slow syncs without a measurement below etcd: disk or CPU.
-        0.45
+    } else if let Some(worst) = fsync.first() {
+        let node = node_of(&worst.subject);
+        if throttled_on(&node) {
+            return Assessment::default();
+        }
+        // Slow syncs without a measurement below etcd: disk or CPU. A process that is kept from
+        // running syncs fast while it runs; one that runs freely and whose every sync is slow
+        // waits for its disk.
+        if facts.steadily_slow.contains(&node) && facts.runs_freely(&node) {
+            0.6
+        } else {
+            0.45
+        }
     } else if let Some(fast) = &facts.fsync_fast {
         return Assessment::cleared(
             Cause::Disk,
@@ -73,6 +111,12 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         .map_or_else(String::new, |finding| finding.message.clone());
     if !on.is_empty() {
         summary = format!("{summary} ({on})");
+    }
+    let mut odd = case.odd("server.wal.fsync");
+    odd.extend(case.odd("logs.events"));
+    if let Some(odd) = odd.first() {
+        summary = format!("{summary}; {}", odd.message);
+        carry.push(odd);
     }
     Assessment::of(Cause::Disk, confidence, summary, &carry, SETTLE)
 }

@@ -1,12 +1,40 @@
 //! Facts that clear or prove causes, read from the evidence once.
 
-use crate::evidence::{Citation, Collector, EvidenceSet, Reader, Reading, Subject, keys};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::evidence::{
+    Citation, Collector, EvidenceSet, Reader, Reading, Subject, SubjectKind, keys,
+};
 use crate::profile::Profile;
+use crate::rules::phases;
 
 /// Fewer device requests than this make no mean.
 const MIN_REQUESTS: f64 = 20.0;
 /// Fewer WAL syncs than this make no p99.
 const MIN_SYNCS: f64 = 100.0;
+/// Fewer probes of peers than this tell nothing.
+const MIN_PROBES: f64 = 4.0;
+
+/// Something that was measured on one node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Measured {
+    /// Whether all of it was as it should be.
+    pub(super) good: bool,
+    /// The readings.
+    pub(super) cites: Vec<Citation>,
+}
+
+/// What was measured, by node.
+type ByNode = BTreeMap<String, Measured>;
+
+/// The node that a subject is on: a member's name is its node's, `NODE/events` for a second etcd.
+pub(super) fn node_of(subject: &Subject) -> String {
+    let name = match subject.kind {
+        SubjectKind::Member | SubjectKind::Node => subject.name.as_str(),
+        _ => subject.node.as_deref().unwrap_or_default(),
+    };
+    name.split('/').next().unwrap_or_default().to_owned()
+}
 
 /// What is known besides the findings.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +47,21 @@ pub(super) struct Facts {
     pub(super) settings: bool,
     /// The mounts under etcd were read.
     pub(super) mounts: bool,
-    /// The device under every member was measured and is fast.
+    /// Every device under etcd that was measured is fast.
     pub(super) device_fast: Option<Vec<Citation>>,
+    /// The devices under etcd by node: good when fast.
+    devices: ByNode,
+    /// etcd's CPU by node: good when it was not held back.
+    cpus: ByNode,
+    /// Nodes where etcd's wait for a CPU was measured, not only its limit.
+    run_delay_known: BTreeSet<String>,
+    /// Members whose own probes of their peers come back at once: a process that is kept from running
+    /// would be late with them.
+    answering: ByNode,
+    /// Members whose median WAL sync is above the limit: each one is slow, not only a few.
+    pub(super) steadily_slow: BTreeSet<String>,
+    /// How many nodes with etcd the evidence knows.
+    etcd_nodes: usize,
     /// p99 of WAL fsync is within the limit on every member.
     pub(super) fsync_fast: Option<Vec<Citation>>,
     /// etcd's CPU was measured and it was not held back.
@@ -52,9 +93,20 @@ impl Facts {
             mounts: !reader.all(&keys::MOUNTS).is_empty(),
             ..Facts::default()
         };
-        facts.device_fast = device_fast(&reader, profile);
+        facts.etcd_nodes = etcd_nodes(evidence);
+        facts.devices = devices(&reader, profile);
+        facts.device_fast = all_good(&facts.devices);
+        facts.cpus = cpus(&reader, profile);
+        facts.run_delay_known = reader
+            .all(&keys::RUN_DELAY)
+            .iter()
+            .filter(|(subject, _)| is_etcd(subject))
+            .map(|(subject, _)| node_of(subject))
+            .collect();
+        facts.answering = answering(&reader, profile);
+        facts.steadily_slow = steadily_slow(&reader, profile);
         facts.fsync_fast = fsync_fast(&reader, profile);
-        facts.cpu_free = cpu_free(&reader, profile);
+        facts.cpu_free = all_good(&facts.cpus);
         facts.network_fast = network_fast(&reader, profile);
         facts.single_member = single_member(&reader);
         facts.etcd_fast = etcd_fast(&reader, profile);
@@ -65,6 +117,33 @@ impl Facts {
             .map(|(_, cores)| cores)
             .reduce(f64::max);
         facts
+    }
+
+    /// What was measured on a node. Where the evidence knows one node with etcd only, the names that
+    /// different sources give it do not matter.
+    fn on<'a>(&self, all: &'a ByNode, node: &str) -> Option<&'a Measured> {
+        all.get(node).or_else(|| match all.len() {
+            1 if self.etcd_nodes <= 1 => all.values().next(),
+            _ => None,
+        })
+    }
+
+    /// The readings that clear the device under etcd on a node.
+    pub(super) fn fast_device(&self, node: &str) -> Option<&[Citation]> {
+        let measured = self.on(&self.devices, node).filter(|m| m.good)?;
+        Some(&measured.cites)
+    }
+
+    /// Whether etcd on a node was surely not kept from running by a limit.
+    pub(super) fn free_cpu(&self, node: &str) -> bool {
+        self.on(&self.cpus, node).is_some_and(|m| m.good)
+    }
+
+    /// Whether etcd on a node was surely not kept from running by anything.
+    pub(super) fn runs_freely(&self, node: &str) -> bool {
+        let known = self.run_delay_known.contains(node)
+            || (self.etcd_nodes <= 1 && self.run_delay_known.len() == 1);
+        (known && self.free_cpu(node)) || self.on(&self.answering, node).is_some_and(|m| m.good)
     }
 
     /// Which kinds of evidence are lacking for an all-clear, in words.
@@ -84,7 +163,6 @@ impl Facts {
 
 /// Whether a subject is an etcd server: a member, or the component `etcd`.
 fn is_etcd(subject: &Subject) -> bool {
-    use crate::evidence::SubjectKind;
     match subject.kind {
         SubjectKind::Member => true,
         SubjectKind::Component => subject.name == "etcd" || subject.name.starts_with("etcd-"),
@@ -92,37 +170,94 @@ fn is_etcd(subject: &Subject) -> bool {
     }
 }
 
-fn device_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
-    let limit = profile.get("device-flush");
-    let mut measured = 0;
-    for (device, flush_ms) in reader.all(&keys::DEVICE_FLUSH_TIME) {
-        if reader
-            .peek(&keys::DEVICE_FLUSHES, &device)
-            .is_none_or(|n| n < MIN_REQUESTS)
-        {
+/// How many nodes with etcd there are, as the source that knows most of them tells.
+fn etcd_nodes(evidence: &EvidenceSet) -> usize {
+    let mut by: BTreeMap<Collector, BTreeSet<String>> = BTreeMap::new();
+    for record in evidence.records() {
+        let node = node_of(&record.subject);
+        if is_etcd(&record.subject) && !node.is_empty() {
+            by.entry(record.origin.collector).or_default().insert(node);
+        }
+    }
+    by.values().map(BTreeSet::len).max().unwrap_or(0)
+}
+
+/// All readings, where everything that was measured is good.
+fn all_good(all: &ByNode) -> Option<Vec<Citation>> {
+    let good = !all.is_empty() && all.values().all(|measured| measured.good);
+    good.then(|| all.values().flat_map(|m| m.cites.clone()).collect())
+}
+
+fn note(all: &mut ByNode, reader: &Reader<'_>, node: String, good: bool) {
+    let entry = all.entry(node).or_insert_with(|| Measured {
+        good: true,
+        cites: Vec::new(),
+    });
+    entry.good &= good;
+    entry.cites.extend(reader.take_citations());
+}
+
+fn devices(reader: &Reader<'_>, profile: &Profile) -> ByNode {
+    // Half the limit: a device near it is not cleared.
+    let limit = profile.get("device-flush") / 2.0;
+    let mut all = ByNode::new();
+    for (time, count) in [
+        (&keys::DEVICE_FLUSH_TIME, &keys::DEVICE_FLUSHES),
+        (&keys::DEVICE_WRITE_TIME, &keys::DEVICE_WRITES),
+    ] {
+        for (device, mean_ms) in reader.all(time) {
+            if reader.peek(count, &device).is_none_or(|n| n < MIN_REQUESTS) {
+                continue;
+            }
+            reader.cite(time, &device);
+            note(&mut all, reader, node_of(&device), mean_ms <= limit);
+        }
+    }
+    all
+}
+
+fn answering(reader: &Reader<'_>, profile: &Profile) -> ByNode {
+    let limit = profile.get("peer-rtt-p99");
+    let mut all = ByNode::new();
+    for (subject, rtt) in reader.all(&keys::PEER_RTT) {
+        let (Some(mean), Some((low, _))) = (rtt.mean(), rtt.bracket(0.99)) else {
+            continue;
+        };
+        // Peers that do not answer leave a time of zero.
+        if rtt.count() < MIN_PROBES || unanswered(reader, &subject) {
             continue;
         }
-        measured += 1;
-        // Half the limit: a device near it is not cleared.
-        if flush_ms > limit / 2.0 {
-            return None;
-        }
-        reader.cite(&keys::DEVICE_FLUSH_TIME, &device);
+        reader.cite(&keys::PEER_RTT, &subject);
+        note(
+            &mut all,
+            reader,
+            node_of(&subject),
+            low < limit && mean < limit / 5.0,
+        );
     }
-    for (device, write_ms) in reader.all(&keys::DEVICE_WRITE_TIME) {
-        if reader
-            .peek(&keys::DEVICE_WRITES, &device)
-            .is_none_or(|n| n < MIN_REQUESTS)
-        {
-            continue;
-        }
-        measured += 1;
-        if write_ms > limit / 2.0 {
-            return None;
-        }
-        reader.cite(&keys::DEVICE_WRITE_TIME, &device);
-    }
-    (measured > 0).then(|| reader.take_citations())
+    all
+}
+
+/// Whether some peer of a member answered no probe: etcd notes a time of zero then.
+fn unanswered(reader: &Reader<'_>, member: &Subject) -> bool {
+    reader
+        .peek(&keys::PEER_RTT_BY, member)
+        .is_some_and(|table| {
+            table.rows.iter().any(|row| {
+                row.get("count").is_some_and(|n| n > 0.0) && row.get("mean_ms") == Some(0.0)
+            })
+        })
+}
+
+fn steadily_slow(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {
+    let limit = profile.get("wal-fsync-p99");
+    reader
+        .all(&keys::WAL_FSYNC)
+        .into_iter()
+        .filter(|(_, syncs)| syncs.count() >= MIN_SYNCS)
+        .filter(|(_, syncs)| syncs.bracket(0.5).is_some_and(|(low, _)| low >= limit))
+        .map(|(subject, _)| node_of(&subject))
+        .collect()
 }
 
 fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
@@ -134,6 +269,14 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
             continue;
         }
         enough += 1;
+        // A good window may hold a bad phase.
+        let bad_phase = reader
+            .peek(&keys::WAL_FSYNC_PHASES, subject)
+            .and_then(|table| phases::worst(&table))
+            .is_some_and(|worst| worst.low >= profile.get("wal-fsync-p99-critical"));
+        if bad_phase {
+            return None;
+        }
         // The bracket may straddle the limit: that is not slow.
         if histogram.bracket(0.99).is_none_or(|(low, _)| low >= limit) {
             return None;
@@ -143,29 +286,23 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
     (enough > 0).then(|| reader.take_citations())
 }
 
-fn cpu_free(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
-    let mut measured = 0;
-    for (subject, share) in reader.all(&keys::CGROUP_THROTTLED) {
-        if !is_etcd(&subject) {
-            continue;
+fn cpus(reader: &Reader<'_>, profile: &Profile) -> ByNode {
+    let mut all = ByNode::new();
+    for (key, limit) in [
+        (
+            &keys::CGROUP_THROTTLED,
+            profile.get("cgroup-throttled-periods") / 2.0,
+        ),
+        (&keys::RUN_DELAY, profile.get("run-delay")),
+    ] {
+        for (subject, value) in reader.all(key) {
+            if is_etcd(&subject) {
+                reader.cite(key, &subject);
+                note(&mut all, reader, node_of(&subject), value <= limit);
+            }
         }
-        measured += 1;
-        if share > profile.get("cgroup-throttled-periods") / 2.0 {
-            return None;
-        }
-        reader.cite(&keys::CGROUP_THROTTLED, &subject);
     }
-    for (subject, delay) in reader.all(&keys::RUN_DELAY) {
-        if !is_etcd(&subject) {
-            continue;
-        }
-        measured += 1;
-        if delay > profile.get("run-delay") {
-            return None;
-        }
-        reader.cite(&keys::RUN_DELAY, &subject);
-    }
-    (measured > 0).then(|| reader.take_citations())
+    all
 }
 
 fn network_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
@@ -176,7 +313,7 @@ fn network_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>>
             continue;
         };
         measured += 1;
-        if low >= limit {
+        if low >= limit || unanswered(reader, &subject) {
             return None;
         }
         reader.cite(&keys::PEER_RTT, &subject);

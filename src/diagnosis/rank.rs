@@ -13,6 +13,9 @@ use super::{clients, config, cpu, disk, load, network, space};
 /// database refuses writes whatever the disk does, and a stalled disk makes peers answer late.
 const UPSTREAM: &[Cause] = &[Cause::Space, Cause::Disk, Cause::Cpu, Cause::Network];
 
+/// Rules of load that rest on counts, which a slow etcd does not raise.
+const COUNTED: &[&str] = &["client-heavy-lists", "client-hot-loop", "events-dominate"];
+
 /// Finds the root causes.
 pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile) -> Diagnosis {
     let facts = Facts::of(evidence, profile);
@@ -33,18 +36,22 @@ pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile)
     let mut causes: Vec<CauseFound> = Vec::new();
     let mut alternatives: Vec<Alternative> = Vec::new();
     let mut ruled_out: Vec<RuledOut> = Vec::new();
+    let mut weak: Vec<CauseFound> = Vec::new();
     for Assessment {
         found,
+        weak: too_weak,
         alternative,
         ruled_out: cleared,
     } in assessments
     {
         causes.extend(found);
+        weak.extend(too_weak);
         alternatives.extend(alternative);
         ruled_out.extend(cleared);
     }
     order(&mut causes);
     demote(&mut causes, &mut alternatives);
+    follow(&mut causes, &mut alternatives, weak);
     alternatives.sort_by(|a, b| {
         b.confidence
             .total_cmp(&a.confidence)
@@ -106,8 +113,17 @@ fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>) {
                 _ => Role::Contributing,
             }
         };
-        // While etcd itself is slow, the latency of lists accuses nobody.
-        if at > 0 && upstream && cause.cause == Cause::QueryLoad && primary != Cause::Space {
+        // While etcd itself is slow, the latency of lists accuses nobody; counts of requests do.
+        let counted = cause
+            .rules
+            .first()
+            .is_some_and(|rule| COUNTED.contains(&rule.as_str()));
+        if at > 0
+            && upstream
+            && cause.cause == Cause::QueryLoad
+            && primary != Cause::Space
+            && !counted
+        {
             alternatives.push(Alternative {
                 cause: cause.cause,
                 confidence: (cause.confidence * 0.4).min(0.4),
@@ -119,6 +135,34 @@ fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>) {
         kept.push(cause);
     }
     *causes = kept;
+}
+
+/// Requests that queue up or are turned away in front of a slow etcd are its consequence, not a
+/// question of their own.
+fn follow(
+    causes: &mut Vec<CauseFound>,
+    alternatives: &mut Vec<Alternative>,
+    weak: Vec<CauseFound>,
+) {
+    let upstream = causes
+        .first()
+        .is_some_and(|primary| UPSTREAM.contains(&primary.cause));
+    if !upstream {
+        return;
+    }
+    for mut cause in weak {
+        if cause.cause != Cause::ApiserverSaturation {
+            continue;
+        }
+        // Limits far below the default turn requests away whatever etcd does.
+        cause.role = if cause.rules.iter().any(|rule| rule == "inflight-unbalanced") {
+            Role::Contributing
+        } else {
+            Role::Consequence
+        };
+        alternatives.retain(|alternative| alternative.cause != cause.cause);
+        causes.push(cause);
+    }
 }
 
 fn verdict(
@@ -159,7 +203,8 @@ fn verdict(
         let worst = findings
             .iter()
             .filter(|f| f.failed())
-            .max_by_key(|f| (f.severity, f.confidence))
+            // What users feel says less than what makes them feel it.
+            .max_by_key(|f| (f.severity, f.rule != "api-slo-missed", f.confidence))
             .map_or_else(String::new, |f| f.message.clone());
         match alternatives.first() {
             Some(likely) => format!(

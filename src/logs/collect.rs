@@ -185,6 +185,9 @@ fn kinds(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             continue;
         }
         let mut row = Row::new(&kind.kind).num("count", num(kind.row.count));
+        if kind.settling > 0 {
+            row = row.num("settling", num(kind.settling));
+        }
         if kind.row.timed > 0 {
             row = row
                 .num("max_ms", ms(kind.row.max_ns))

@@ -107,6 +107,9 @@ fn detail(event: &Event<'_>) -> String {
     if let Some(version) = text(event, "version") {
         return format!("version {version}");
     }
+    if let Some(process) = text(event, "process") {
+        return short(process);
+    }
     if let Some(peer) = text(event, "peer") {
         return format!("peer {peer}");
     }

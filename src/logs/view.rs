@@ -43,6 +43,8 @@ pub struct KindView {
     pub nature: Nature,
     /// How often, when, how long.
     pub row: KindRow,
+    /// Of them, those that only tell of a member that was stopped or just started.
+    pub settling: u64,
 }
 
 /// Something that happened.
@@ -158,10 +160,12 @@ impl View {
                 place,
                 kind,
                 row,
+                settling: 0,
             })
             .collect();
         view.settle_elections();
         view.mark_planned();
+        view.mark_settling();
         view.episodes.sort_by(|a, b| {
             (a.from, a.to, &a.kind, &a.place).cmp(&(b.from, b.to, &b.kind, &b.place))
         });
@@ -190,7 +194,12 @@ impl View {
     ) {
         let place = Place {
             component: stream.component().to_owned(),
-            node: stream.node.clone(),
+            // A plain file names no node; an etcd member says its own name when it starts, which is its node's
+            // wherever a control plane's tools start it.
+            node: stream
+                .node
+                .clone()
+                .or_else(|| stream.segment.facts.member.clone()),
         };
         let segment = &stream.segment;
         let load = segment.load.view();
@@ -332,6 +341,59 @@ impl View {
         }
     }
 
+    /// Lost links and leaders around a stop that was asked for and around a start: the peers of a
+    /// member that goes or comes say the same things as those of one that fails.
+    fn mark_settling(&mut self) {
+        let mut calm: Vec<(Timestamp, Timestamp)> = Vec::new();
+        for (place, facts) in &self.facts {
+            if place.component != "etcd" {
+                continue;
+            }
+            calm.extend(
+                facts
+                    .handovers
+                    .iter()
+                    .map(|at| (at.add_us(-PLANNED_US), at.add_us(STOP_US))),
+            );
+            calm.extend(
+                facts
+                    .starts
+                    .iter()
+                    .filter_map(|start| start.at)
+                    .map(|at| (at.add_us(-PLANNED_US), at.add_us(START_US))),
+            );
+        }
+        calm.sort_unstable();
+        // Windows that touch are one: a rolling restart is one long one.
+        let mut joined: Vec<(Timestamp, Timestamp)> = Vec::new();
+        for (from, to) in calm {
+            match joined.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                _ => joined.push((from, to)),
+            }
+        }
+        let settles = |from: Timestamp, to: Timestamp| {
+            let at = joined.partition_point(|window| window.1 < from);
+            joined
+                .get(at)
+                .is_some_and(|window| window.0 <= from && to <= window.1)
+        };
+        for kind in &mut self.kinds {
+            if !SETTLES.contains(&kind.kind.as_str()) {
+                continue;
+            }
+            for episode in &mut self.episodes {
+                if episode.kind == kind.kind
+                    && episode.place == kind.place
+                    && settles(episode.from, episode.to)
+                {
+                    episode.planned = true;
+                    kind.settling += episode.count;
+                }
+            }
+        }
+    }
+
     /// The first sign of trouble of each incident.
     fn mark_first(&mut self) {
         let mut end: Option<Timestamp> = None;
@@ -363,6 +425,23 @@ impl View {
 /// A member that starts has its first election within the election timeout, or after its peers
 /// came: half a minute is generous.
 const START_US: i64 = 30_000_000;
+
+/// A stopped member is away for so long before its peers' words about it count.
+const STOP_US: i64 = 60_000_000;
+
+/// Kinds that every restart of a member brings.
+const SETTLES: &[&str] = &[
+    "heartbeat-late",
+    "no-leader-drop",
+    "peer-inactive",
+    "peer-unhealthy",
+    "peer-unreachable",
+    "quorum-lost",
+    "raft-message-dropped",
+    "readindex-retry",
+    "readindex-timeout",
+    "stream-lost",
+];
 
 fn is_election(kind: &str) -> bool {
     matches!(kind, "leader-elected" | "leader-changed" | "leader-lost")

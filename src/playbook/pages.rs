@@ -14,6 +14,7 @@ macro_rules! pages {
 /// Every page, sorted by name.
 pub static PAGES: &[Page] = pages![
     "apf-rejections",
+    "api-slo-missed",
     "apiserver-timeouts",
     "backend-commit-slow",
     "barriers",

@@ -36,7 +36,13 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
         let rows = kinds.iter().filter_map(|kind| table.row(kind));
         let (mut count, mut max_ms) = (0.0, None::<f64>);
         for row in rows {
-            count += row.get("count").unwrap_or(0.0);
+            // What a stop that was asked for and a start bring along is no fault.
+            let settling = row.get("settling").unwrap_or(0.0);
+            let faults = (row.get("count").unwrap_or(0.0) - settling).max(0.0);
+            if faults == 0.0 {
+                continue;
+            }
+            count += faults;
             max_ms = match (max_ms, row.get("max_ms")) {
                 (Some(a), Some(b)) => Some(a.max(b)),
                 (a, b) => a.or(b),

@@ -8,6 +8,7 @@ mod engine;
 mod events;
 mod faults;
 mod finding;
+pub(crate) mod phases;
 mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -29,7 +30,9 @@ pub use finding::{Confidence, Draft, Finding, Severity, Status};
 
 /// All rules, sorted by id.
 pub static RULES: &[&Rule] = &[
+    &apiserver::apf_queue_waits::RULE,
     &apiserver::apf_rejections::RULE,
+    &apiserver::api_slo_missed::RULE,
     &apiserver::apiserver_timeouts::RULE,
     &disk::backend_commit_slow::RULE,
     &load::client_heavy_lists::RULE,
@@ -82,6 +85,7 @@ pub static RULES: &[&Rule] = &[
     &config::node_status_frequency_trap::RULE,
     &space::nospace_alarm::RULE,
     &apiserver::object_limits::RULE,
+    &host::oom_killed::RULE,
     &host::open_files_limit_low::RULE,
     &config::overrides_invalid::RULE,
     &network::peer_link_unstable::RULE,
@@ -115,7 +119,9 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
     (
         "apiserver",
         &[
+            &apiserver::apf_queue_waits::RULE,
             &apiserver::apf_rejections::RULE,
+            &apiserver::api_slo_missed::RULE,
             &apiserver::apiserver_timeouts::RULE,
             &apiserver::etcd_requests_slow::RULE,
             &apiserver::object_limits::RULE,
@@ -187,6 +193,7 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
             &host::cpu_governor_slow::RULE,
             &host::io_scheduler_unsuited::RULE,
             &host::memory_low::RULE,
+            &host::oom_killed::RULE,
             &host::open_files_limit_low::RULE,
             &host::swap_in_use::RULE,
             &host::time_unsynced::RULE,

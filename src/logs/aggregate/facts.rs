@@ -167,6 +167,9 @@ pub struct Facts {
     pub starts: BTreeSet<Start>,
     /// Versions that lines name, with how often.
     pub versions: Bounded<Count>,
+    /// The member's name, as it said at its last start.
+    #[serde(default)]
+    pub member: Option<String>,
     /// Elections by term.
     pub elections: BTreeMap<u64, Election>,
     /// Shutdowns and transfers of leadership: an election right after one was planned.
@@ -196,6 +199,7 @@ impl Default for Facts {
         Facts {
             starts: BTreeSet::new(),
             versions: Bounded::new(64),
+            member: None,
             elections: BTreeMap::new(),
             handovers: BTreeSet::new(),
             shutdowns: 0,
@@ -250,6 +254,7 @@ impl Facts {
             | "controller-manager-start"
             | "scheduler-start"
             | "kubelet-start" => self.start(event),
+            "member-name" => self.name(event),
             "shutdown"
             | "etcd-stopped"
             | "component-stop"
@@ -303,7 +308,16 @@ impl Facts {
         }
     }
 
+    fn name(&mut self, event: &Event<'_>) {
+        if let Some(name) = text(event, "name").filter(|name| !name.is_empty()) {
+            self.member = Some(name.to_owned());
+        }
+    }
+
     fn start(&mut self, event: &Event<'_>) {
+        if event.kind == "etcd-start" {
+            self.name(event);
+        }
         let version = text(event, "version").map(str::to_owned);
         if let Some(version) = &version {
             self.versions.entry(version).0 += 1;
@@ -362,6 +376,10 @@ impl Facts {
             }
         }
         self.versions.merge(&other.versions);
+        // Pieces come in the order of time.
+        if other.member.is_some() {
+            self.member.clone_from(&other.member);
+        }
         for (term, election) in &other.elections {
             self.elections
                 .entry(*term)

@@ -285,6 +285,7 @@ fn needs_fields(kind: &str) -> bool {
         "compaction-finished"
             | "clock-drift"
             | "etcd-start"
+            | "member-name"
             | "apiserver-start"
             | "controller-manager-start"
             | "scheduler-start"
@@ -295,6 +296,7 @@ fn needs_fields(kind: &str) -> bool {
             | "peer-inactive"
             | "peer-unhealthy"
             | "journald-suppressed"
+            | "kernel-oom-kill"
             | "alarm-raised"
             | "health-alarm"
     )
@@ -312,6 +314,7 @@ fn tells_facts(kind: &str) -> bool {
             | "leader-transfer-finished"
             | "leader-transfer-raft"
             | "etcd-start"
+            | "member-name"
             | "apiserver-start"
             | "controller-manager-start"
             | "scheduler-start"

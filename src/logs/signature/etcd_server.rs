@@ -31,6 +31,12 @@ pub(super) static TABLE: &[Signature] = &[
         ],
     ),
     row(
+        "member-name", Etcd, Info, Noise, "up to 3.4",
+        "The member's name among the settings that the old log writer lists at a start.",
+        &[form(Text("name = {name}"), "2026-11-21 19:32:22.517332 I | embed: name = m1")],
+        &[field("name", Txt("name"), "the member's name")],
+    ),
+    row(
         "member-start", Etcd, Info, Change, "all",
         "The server part starts; with its own and the cluster's version.",
         &[

@@ -1,6 +1,8 @@
 //! kube-apiserver in front of etcd.
 
+pub mod apf_queue_waits;
 pub mod apf_rejections;
+pub mod api_slo_missed;
 pub mod apiserver_timeouts;
 pub mod etcd_requests_slow;
 pub mod object_limits;

@@ -25,6 +25,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .into_iter()
         .filter_map(|(subject, rtt)| Some((subject, rtt.mean()?)))
         .max_by(|a, b| a.1.total_cmp(&b.1));
+    let usual = cx.profile.limit("election-timeout");
+    let unstable = leader_changes(cx) > cx.profile.get("leader-changes");
     let mut drafts = Vec::new();
     for election in &elections {
         let same_node = |s: &&Setting| s.subject.node == election.subject.node;
@@ -53,6 +55,15 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 ),
                 least_rtts.words(),
             )
+        } else if timeout < usual.value && unstable {
+            (
+                format!(
+                    "election-timeout {timeout:.0} ms is below the default of {:.0} ms, and the leader changes \
+                     again and again: one slow WAL sync starts an election",
+                    usual.value
+                ),
+                usual.words(),
+            )
         } else {
             continue;
         };
@@ -64,6 +75,20 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         );
     }
     Ok(Verdict::Fail(drafts))
+}
+
+/// Changes of the leader that were counted, or elections that nobody asked for.
+fn leader_changes(cx: &Context<'_>) -> f64 {
+    let counted = cx.evidence.all(&keys::LEADER_CHANGES);
+    let elections = cx.evidence.all(&keys::LOGS_ELECTIONS);
+    let logged = elections
+        .iter()
+        .filter_map(|(_, table)| table.row("unplanned").and_then(|row| row.get("terms")));
+    counted
+        .iter()
+        .map(|(_, count)| *count)
+        .chain(logged)
+        .fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -97,5 +122,9 @@ mod tests {
         assert_eq!(far("700").status(&RULE).0, Status::Pass);
         assert_eq!(far("699").status(&RULE).0, Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        // Below the default alone is a choice; with a leader that comes and goes it is the reason.
+        let changes = |n: f64| with("10", "50").put(&keys::LEADER_CHANGES, member(), n);
+        assert_eq!(changes(9.0).status(&RULE), (Status::Fail, Severity::Warn));
+        assert_eq!(changes(0.0).status(&RULE).0, Status::Pass);
     }
 }

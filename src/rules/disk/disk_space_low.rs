@@ -1,7 +1,8 @@
 //! The file system under etcd lacks room for the WAL, a snapshot and a defragmentation.
 
-use crate::evidence::{Missing, Unit, keys, number};
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::evidence::{Missing, SubjectKind, Unit, keys, number};
+use crate::rules::events;
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -25,7 +26,34 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .fold(0.0, f64::max);
     let need = spare.value + 2.0 * database;
     let mut drafts = Vec::new();
-    for (subject, free) in cx.evidence.some(&keys::FS_FREE)? {
+    let measured = cx.evidence.some(&keys::FS_FREE);
+    cx.evidence.take_citations();
+    // etcd says so itself when a write met a full file system.
+    let logged = events::seen(cx, &["disk-full"]);
+    for seen in logged.iter().flatten() {
+        // Other programs may fill other disks.
+        if seen.subject.kind != SubjectKind::Member {
+            continue;
+        }
+        events::cite(cx, seen, "messages `no space left on device`");
+        drafts.push(
+            Draft::new(
+                seen.subject.clone(),
+                Severity::Critical,
+                format!(
+                    "etcd logged {:.0} times that no space is left on its disk",
+                    seen.count
+                ),
+            )
+            .confidence(Confidence::High)
+            .threshold("a member whose WAL cannot be written stops")
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+    if let (Err(why), Err(_)) = (&measured, &logged) {
+        return Err(why.clone());
+    }
+    for (subject, free) in measured.unwrap_or_default() {
         let (severity, threshold) = if free < least.value {
             (Severity::Critical, least.words())
         } else if free < need {
@@ -57,7 +85,27 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::evidence::{Point, Series};
     use crate::rules::Status;
-    use crate::rules::testing::{Set, component, member};
+    use crate::rules::testing::{Set, component, member, table};
+
+    #[test]
+    fn what_etcd_says_of_its_disk_counts() {
+        let with = |count: f64, about| {
+            Set::new().put(
+                &keys::LOGS_EVENTS,
+                about,
+                table(&[("disk-full", &[("count", count)])]),
+            )
+        };
+        assert_eq!(
+            with(1.0, member()).status(&RULE),
+            (Status::Fail, Severity::Critical)
+        );
+        assert_eq!(with(0.0, member()).status(&RULE).0, Status::Pass);
+        assert_eq!(
+            with(1.0, component("kubelet")).status(&RULE).0,
+            Status::Pass
+        );
+    }
 
     #[test]
     fn room_for_wal_and_twice_the_database() {

@@ -1,6 +1,7 @@
 //! WAL fsync, as etcd measured it, is slower than etcd needs. A symptom of the disk or of the CPU: the diagnosis tells which.
 
 use crate::evidence::{Missing, Unit, keys, number};
+use crate::rules::phases;
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -22,7 +23,18 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let Some((low, high)) = histogram.bracket(0.99) else {
             continue;
         };
-        if low < limit.value {
+        let worst = cx
+            .evidence
+            .peek(&keys::WAL_FSYNC_PHASES, &subject)
+            .and_then(|table| phases::worst(&table))
+            .filter(|worst| worst.low > low);
+        // A window that is fast as a whole can hold minutes of standstill.
+        let phase_alone = low < limit.value;
+        if phase_alone
+            && worst
+                .as_ref()
+                .is_none_or(|worst| worst.low < critical.value)
+        {
             continue;
         }
         cx.evidence.cite(&keys::WAL_FSYNC, &subject);
@@ -31,26 +43,50 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         } else {
             Severity::Warn
         };
-        drafts.push(
-            Draft::new(
-                subject,
-                severity,
+        let between = |low: f64, high: f64| {
+            if high.is_finite() {
                 format!(
-                    "WAL fsync p99 is between {} and {} (mean {}, {:.0} values)",
+                    "between {} and {}",
                     number(low, Unit::Ms),
-                    if high.is_finite() {
-                        number(high, Unit::Ms)
-                    } else {
-                        "∞".to_owned()
-                    },
-                    histogram
-                        .mean()
-                        .map_or_else(|| "?".to_owned(), |mean| number(mean, Unit::Ms)),
-                    histogram.count(),
-                ),
-            )
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
+                    number(high, Unit::Ms)
+                )
+            } else {
+                format!("between {} and ∞", number(low, Unit::Ms))
+            }
+        };
+        let whole = format!(
+            "{} (mean {}, {:.0} values)",
+            between(low, high),
+            histogram
+                .mean()
+                .map_or_else(|| "?".to_owned(), |mean| number(mean, Unit::Ms)),
+            histogram.count(),
+        );
+        let worst = worst.map(|worst| {
+            let words = format!(
+                "{} from {}",
+                between(worst.low, worst.high.unwrap_or(f64::INFINITY)),
+                worst.when
+            );
+            cx.evidence.cite_as(
+                &keys::WAL_FSYNC_PHASES,
+                &subject,
+                format!("WAL fsync p99 {words}"),
+            );
+            words
+        });
+        let message = match worst {
+            Some(worst) if phase_alone => {
+                format!("WAL fsync p99 was {worst}; over the whole window it is {whole}")
+            }
+            Some(worst) => format!("WAL fsync p99 is {whole}; at its worst {worst}"),
+            None => format!("WAL fsync p99 is {whole}"),
+        };
+        let threshold = if phase_alone { critical } else { limit };
+        drafts.push(
+            Draft::new(subject, severity, message)
+                .threshold(threshold.words())
+                .cites(cx.evidence.take_citations()),
         );
     }
     Ok(Verdict::Fail(drafts))
@@ -60,7 +96,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 mod tests {
     use super::*;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, histogram, member};
+    use crate::rules::testing::{Set, histogram, member, table};
 
     fn with(buckets: &[(f64, f64)]) -> Set {
         Set::new().put(&keys::WAL_FSYNC, member(), histogram(buckets))
@@ -76,6 +112,29 @@ mod tests {
         let below = with(&[(limit, 100.0), (limit * 2.0, 0.0)]);
         assert_eq!(below.status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn one_bad_phase_of_a_good_window_is_seen_and_dated() {
+        let critical = crate::profile::Profile::default().get("wal-fsync-p99-critical");
+        let phase = |low: f64| {
+            with(&[(1.0, 1000.0)]).put(
+                &keys::WAL_FSYNC_PHASES,
+                member(),
+                table(&[(
+                    "2026-11-21T20:57:04Z",
+                    &[("count", 60.0), ("p99_low_ms", low), ("secs", 30.0)],
+                )]),
+            )
+        };
+        let findings = phase(critical).check(&RULE);
+        assert!(findings[0].failed());
+        assert!(
+            findings[0].message.contains("from 20:57:04 to 20:57:34"),
+            "{}",
+            findings[0].message
+        );
+        assert_eq!(phase(critical - 1.0).status(&RULE).0, Status::Pass);
     }
 
     #[test]

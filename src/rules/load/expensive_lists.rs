@@ -91,6 +91,13 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
     let page = cx.profile.get("list-items");
     let size = cx.profile.get("list-size");
     let least = cx.profile.get("list-lines");
+    let busy = cx.profile.get("list-busy");
+    let usual = cx.profile.get("slow-apply-default");
+    let span = cx
+        .evidence
+        .record(&keys::LOGS_REQUESTS, &Subject::cluster())
+        .and_then(|record| record.window.secs())
+        .unwrap_or(f64::INFINITY);
     let total = table.total("slow_secs");
     let bound = cx
         .evidence
@@ -107,7 +114,9 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
         let lists = row.get("lists").unwrap_or(0.0);
         let items = mean(row, "items", lists).unwrap_or(0.0);
         let bytes = mean(row, "bytes", lists).unwrap_or(0.0);
-        let large = items >= page || bytes >= size;
+        // A lowered warning threshold logs lists that cost nothing: lines are not slowness.
+        let slow = list_secs * 1e3 / lists.max(1.0) >= usual || list_secs / span >= busy;
+        let large = (items >= page || bytes >= size) && slow;
         if list_secs / total < share_limit.value || lists < least || !large {
             continue;
         }
@@ -185,6 +194,29 @@ mod tests {
         // A stalled leader makes any key slow.
         assert_eq!(logs(least, page, 51.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn lines_of_a_lowered_threshold_are_not_slowness() {
+        let with = |secs: f64| {
+            Set::new().put(
+                &keys::LOGS_REQUESTS,
+                Subject::cluster(),
+                table(&[(
+                    "configmaps",
+                    &[
+                        ("lists", 200.0),
+                        ("list_slow_secs", secs),
+                        ("slow_secs", secs),
+                        ("items", 200.0 * 2500.0),
+                        ("bytes", 200.0 * 4.4e6),
+                    ],
+                )]),
+            )
+        };
+        // Of 100 s.
+        assert_eq!(with(1.0).status(&RULE).0, Status::Fail);
+        assert_eq!(with(0.9).status(&RULE).0, Status::Pass);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Connections are refused because of TLS.
 
-use crate::evidence::Missing;
+use crate::evidence::{Missing, SubjectKind};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -8,7 +8,7 @@ use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 pub static RULE: Rule = Rule {
     id: "tls-rejections",
     summary: "connections are refused because of TLS",
-    severity: Severity::Info,
+    severity: Severity::Warn,
     since: "0.1.0",
     playbook: "tls-rejections",
     check,
@@ -16,18 +16,38 @@ pub static RULE: Rule = Rule {
 
 const KINDS: &[&str] = &["rejected-connection"];
 
+const PEERS: &[&str] = &["peer-unhealthy", "stream-lost", "peer-inactive"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("tls-rejections");
+    let links = cx.profile.get("peer-link-unstable");
+    let broken: Vec<_> = events::seen(cx, PEERS)?
+        .into_iter()
+        .filter(|seen| seen.count >= links)
+        .collect();
     let drafts = events::seen(cx, KINDS)?
         .into_iter()
         .filter(|seen| seen.count >= limit.value)
         .map(|seen| {
             events::cite(cx, &seen, "refused connections");
-            let severity = Severity::Info;
+            // Scans and balancers are refused every day; with peers that cannot reach each other it is
+            // a member's certificate.
+            let severity = match broken.first() {
+                Some(link) if seen.subject.kind == SubjectKind::Member => {
+                    events::cite(cx, link, "lost or unhealthy peer links");
+                    Severity::Warn
+                }
+                _ => Severity::Info,
+            };
+            let meanwhile = if severity == Severity::Warn {
+                "; meanwhile peers do not reach each other"
+            } else {
+                ""
+            };
             Draft::new(
                 seen.subject.clone(),
                 severity,
-                format!("{:.0} connections refused by TLS", seen.count),
+                format!("{:.0} connections refused by TLS{meanwhile}", seen.count),
             )
             .confidence(Confidence::High)
             .threshold(limit.words())
@@ -58,5 +78,18 @@ mod tests {
         assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(limit).status(&RULE).0, Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn with_broken_peer_links_it_is_a_members_certificate() {
+        let both = Set::new().put(
+            &keys::LOGS_EVENTS,
+            member(),
+            table(&[
+                ("peer-unhealthy", &[("count", 12.0)]),
+                (KINDS[0], &[("count", 50.0)]),
+            ]),
+        );
+        assert_eq!(both.status(&RULE), (Status::Fail, Severity::Warn));
     }
 }

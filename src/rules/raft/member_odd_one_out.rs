@@ -1,6 +1,9 @@
 //! One member differs from the others: the fault is there, not in the cluster.
 
-use crate::evidence::{Missing, Unit, keys, number};
+use std::collections::BTreeMap;
+
+use crate::evidence::{Histogram, Missing, Subject, SubjectKind, Table, Unit, keys, number};
+use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -14,32 +17,51 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let syncs = cx.evidence.some(&keys::WAL_FSYNC);
+    let links = cx.evidence.some(&keys::PEER_RTT_BY);
+    let logs = events::seen(cx, &["wal-sync-slow"]);
+    cx.evidence.take_citations();
+    let mut drafts: Vec<Draft> = Vec::new();
+    drafts.extend(syncs.as_deref().ok().and_then(|all| slow_syncs(cx, all)));
+    drafts.extend(links.as_deref().ok().and_then(|all| slow_links(cx, all)));
+    if drafts.is_empty() {
+        drafts.extend(logs.as_deref().ok().and_then(|all| stalls(cx, all)));
+    }
+    let members = cx
+        .evidence
+        .all(&keys::LOGS_EVENTS)
+        .iter()
+        .filter(|(subject, _)| subject.kind == SubjectKind::Member)
+        .count()
+        .max(syncs.as_ref().map_or(0, Vec::len));
+    match (syncs, logs) {
+        (Err(why), Err(_)) => Err(why),
+        _ if members < 2 => Ok(Verdict::NotApplicable("one member was measured".to_owned())),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
+}
+
+/// One member whose WAL syncs take far longer than those of all others.
+fn slow_syncs(cx: &Context<'_>, all: &[(Subject, Histogram)]) -> Option<Draft> {
     let factor = cx.profile.limit("odd-member-factor");
     let floor = cx.profile.get("wal-fsync-p99");
-    let all = cx.evidence.some(&keys::WAL_FSYNC)?;
-    cx.evidence.take_citations();
     // A mean of few syncs is an accident.
     let mut means: Vec<_> = all
-        .into_iter()
+        .iter()
         .filter(|(_, syncs)| syncs.count() >= 50.0)
         .filter_map(|(subject, syncs)| Some((subject, syncs.mean()?)))
         .collect();
-    if means.len() < 2 {
-        return Ok(Verdict::NotApplicable("one member was measured".to_owned()));
-    }
     means.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let (Some((slow, mean)), Some((_, next))) = (means.first(), means.get(1)) else {
-        return Ok(Verdict::Pass);
-    };
+    let ((slow, mean), (_, next)) = (means.first()?, means.get(1)?);
     if *mean < floor || *mean < next * factor.value {
-        return Ok(Verdict::Pass);
+        return None;
     }
     for (subject, _) in &means {
         cx.evidence.cite(&keys::WAL_FSYNC, subject);
     }
-    Ok(Verdict::fail(
+    Some(
         Draft::new(
-            slow.clone(),
+            (*slow).clone(),
             Severity::Warn,
             format!(
                 "{} needs {} for a WAL fsync on average, the next slowest member {}",
@@ -49,16 +71,115 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             ),
         )
         .confidence(Confidence::High)
-        .threshold(factor.words()),
-    ))
+        .threshold(factor.words())
+        .cites(cx.evidence.take_citations()),
+    )
+}
+
+/// One member that all slow links begin or end at, while the links among the others are fast.
+fn slow_links(cx: &Context<'_>, all: &[(Subject, Table)]) -> Option<Draft> {
+    let limit = cx.profile.limit("peer-rtt-p99");
+    let names: BTreeMap<String, Subject> = cx
+        .evidence
+        .all(&keys::MEMBER_ID)
+        .into_iter()
+        .map(|(subject, id)| (id, subject))
+        .collect();
+    // Ends of each measured link, and its mean. A link to a peer that does not answer has a mean of
+    // zero in etcd's metrics: it was not measured.
+    let mut links: Vec<(String, String, f64)> = Vec::new();
+    for (subject, table) in all {
+        let own = names
+            .iter()
+            .find(|(_, name)| *name == subject)
+            .map_or_else(|| subject.name.clone(), |(id, _)| id.clone());
+        for row in &table.rows {
+            if let Some(mean) = row.get("mean_ms").filter(|mean| *mean > 0.0) {
+                links.push((own.clone(), row.key.clone(), mean));
+            }
+        }
+    }
+    let slow: Vec<_> = links.iter().filter(|link| link.2 >= limit.value).collect();
+    let fast: Vec<_> = links.iter().filter(|link| link.2 < limit.value).collect();
+    let mut ends: Vec<&String> = slow.iter().flat_map(|link| [&link.0, &link.1]).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    // With two members every link has both ends, and nobody stands out.
+    let mut odd = ends.into_iter().filter(|end| {
+        slow.iter().all(|link| link.0 == **end || link.1 == **end)
+            && fast.iter().any(|link| link.0 != **end && link.1 != **end)
+    });
+    let one = odd.next()?;
+    if odd.next().is_some() {
+        return None;
+    }
+    let subject = names
+        .get(one)
+        .cloned()
+        .unwrap_or_else(|| Subject::new(SubjectKind::Member, one.clone()));
+    let mean = slow.iter().map(|link| link.2).sum::<f64>() / slow.len() as f64;
+    let others = fast
+        .iter()
+        .filter(|link| link.0 != *one && link.1 != *one)
+        .map(|link| link.2)
+        .fold(0.0, f64::max);
+    for (about, _) in all {
+        cx.evidence.cite(&keys::PEER_RTT_BY, about);
+    }
+    Some(
+        Draft::new(
+            subject.clone(),
+            Severity::Warn,
+            format!(
+                "only the links of {} are slow: {} on average, at most {} among the other members",
+                subject.name,
+                number(mean, Unit::Ms),
+                number(others, Unit::Ms)
+            ),
+        )
+        .confidence(Confidence::High)
+        .threshold(limit.words())
+        .cites(cx.evidence.take_citations()),
+    )
+}
+
+/// One member whose log alone tells of WAL syncs over a second.
+fn stalls(cx: &Context<'_>, all: &[events::Seen]) -> Option<Draft> {
+    let members: Vec<Subject> = cx
+        .evidence
+        .all(&keys::LOGS_EVENTS)
+        .into_iter()
+        .map(|(subject, _)| subject)
+        .filter(|subject| subject.kind == SubjectKind::Member)
+        .collect();
+    let [seen] = all else {
+        return None;
+    };
+    if members.len() < 2 || seen.count < 3.0 {
+        return None;
+    }
+    events::cite(cx, seen, "slow WAL syncs logged");
+    Some(
+        Draft::new(
+            seen.subject.clone(),
+            Severity::Warn,
+            format!(
+                "only {} logged WAL syncs over 1 s ({:.0}); the logs of {} other members hold none",
+                seen.subject.name,
+                seen.count,
+                members.len() - 1
+            ),
+        )
+        .confidence(Confidence::Medium)
+        .cites(cx.evidence.take_citations()),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Subject, SubjectKind};
     use crate::rules::Status;
-    use crate::rules::testing::{Set, histogram};
+    use crate::rules::testing::{Set, histogram, table};
 
     fn with(means: &[f64]) -> Set {
         means
@@ -83,5 +204,51 @@ mod tests {
         assert_eq!(with(&[1.0, 9.0, 1.0]).status(&RULE).0, Status::Pass);
         assert_eq!(with(&[100.0]).status(&RULE).0, Status::NotApplicable);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn the_member_at_the_end_of_all_slow_links_is_named() {
+        let about = |at: usize| Subject::new(SubjectKind::Member, format!("m{at}"));
+        let cluster = |rtts: [[f64; 2]; 3]| {
+            let peers = [["b", "c"], ["a", "c"], ["a", "b"]];
+            let mut set = with(&[1.0, 1.0, 1.0]);
+            for (at, id) in ["a", "b", "c"].into_iter().enumerate() {
+                let rows: Vec<(&str, [(&str, f64); 1])> = (0..2)
+                    .map(|n| (peers[at][n], [("mean_ms", rtts[at][n])]))
+                    .collect();
+                let rows: Vec<(&str, &[(&str, f64)])> = rows
+                    .iter()
+                    .map(|(key, cells)| (*key, cells.as_slice()))
+                    .collect();
+                set = set.put(&keys::MEMBER_ID, about(at), id.to_owned()).put(
+                    &keys::PEER_RTT_BY,
+                    about(at),
+                    table(&rows),
+                );
+            }
+            set
+        };
+        let one = cluster([[1.0, 200.0], [1.0, 200.0], [200.0, 200.0]]);
+        assert_eq!(one.check(&RULE)[0].subject.name, "m2");
+        let all = cluster([[200.0, 200.0], [200.0, 200.0], [200.0, 200.0]]);
+        assert_eq!(all.status(&RULE).0, Status::Pass);
+        // A peer that is gone has a round trip of zero: nothing was measured.
+        let gone = cluster([[0.0, 200.0], [0.0, 200.0], [0.0, 0.0]]);
+        assert_eq!(gone.status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
+    fn one_log_of_several_with_stalls_is_named() {
+        let log = |set: Set, at: usize, count: f64| {
+            set.put(
+                &keys::LOGS_EVENTS,
+                Subject::new(SubjectKind::Member, format!("m{at}")),
+                table(&[("wal-sync-slow", &[("count", count)])]),
+            )
+        };
+        let set = log(log(log(Set::new(), 0, 0.0), 1, 5.0), 2, 0.0);
+        assert_eq!(set.check(&RULE)[0].subject.name, "m1");
+        let two = log(log(Set::new(), 0, 5.0), 1, 5.0);
+        assert_eq!(two.status(&RULE).0, Status::Pass);
     }
 }
