@@ -118,6 +118,7 @@ fn gather(
         clock: session.clock,
         stop: &session.stop,
         threads: 1,
+        read: crate::logs::reader::ReadOptions::default(),
         since: None,
         until: None,
     };

@@ -35,6 +35,7 @@ pub(super) struct How<'a> {
     pub(super) clock: Clock,
     pub(super) stop: &'a AtomicBool,
     pub(super) threads: usize,
+    pub(super) read: logs::reader::ReadOptions,
     pub(super) since: Option<Timestamp>,
     pub(super) until: Option<Timestamp>,
 }
@@ -205,6 +206,7 @@ pub(super) fn scan_logs(plan: &logs::input::Plan, how: &How<'_>) -> logs::summar
         since: how.since,
         until: how.until,
         now: Some(how.clock.now()),
+        read: how.read,
         ..logs::scan::ScanOptions::default()
     };
     logs::scan::scan(plan, &options, how.stop)

@@ -19,6 +19,7 @@ use crate::target::HostRoot;
 
 use super::collect::{Gathered, How};
 use super::common::{Format, Session, parse_time};
+use super::guest::Guest;
 use super::live::Live;
 use super::metrics::AccessArgs;
 
@@ -117,12 +118,17 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
 pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>), Error> {
     let live = args.bundle.is_empty() && !args.demo;
     let all = || std::thread::available_parallelism().map_or(1, usize::from);
-    // A guest on a node that may be sick takes one thread.
-    let threads = args.threads.unwrap_or_else(|| if live { 1 } else { all() });
+    // A guest on a node that may be sick, also where its etcd is down just now.
+    let guest = match (args.threads, live) {
+        (Some(threads), _) => Guest::with_threads(threads),
+        (None, true) => Guest::polite(),
+        (None, false) => Guest::with_threads(all()),
+    };
     let how = How {
         clock: session.clock,
         stop: &session.stop,
-        threads,
+        threads: guest.threads,
+        read: guest.read(),
         since: args.since,
         until: args.until,
     };
@@ -132,10 +138,12 @@ pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Ve
         gathered.add_tarball(DEMO, "the demo", &how)?;
         input.push("demo".to_owned());
     } else if args.bundle.is_empty() {
-        // The lowest priority: the node's own work comes first. Not being allowed to is no fault.
-        rustix::process::nice(19).ok();
+        let manners = match guest.polite {
+            true => " (one thread, nice 19, idle I/O; --threads says otherwise)",
+            false => "",
+        };
         session.note(&format!(
-            "looking at this node for {} s; logs of the last {} h unless --since says otherwise",
+            "looking at this node for {} s{manners}; logs of the last {} h unless --since says otherwise",
             args.window.as_secs_f64(),
             super::live::DEFAULT_HOURS
         ));

@@ -9,6 +9,7 @@ mod diagnose;
 mod etcd_access;
 mod explain;
 mod generate;
+mod guest;
 mod live;
 mod logs;
 mod metrics;

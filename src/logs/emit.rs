@@ -3,10 +3,10 @@
 //! Reading is sequential, with a small look-ahead: whether a transaction's trace belongs to a
 //! later line is known a few request lines later, so what comes after such a trace waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -15,12 +15,12 @@ use super::aggregate::join::{Joiner, LineKind};
 use super::aggregate::load;
 use super::decode::{DecodeContext, Decoder};
 use super::event::{Component, Event, Extra};
-use super::input::{LogFile, Plan, Source, Stream};
-use super::reader::follow::{Follower, From};
+use super::input::{LogFile, Plan, Stream};
 use super::reader::{Chunk, open};
 use super::record::{Record, TimeSource};
 use super::scan::{ScanOptions, TimeFilter};
 use super::signature::{Detail, classify};
+use super::tail::{News, Tails, split};
 
 /// Request lines after which a trace's partner cannot come any more.
 const DECIDED_AFTER: u64 = 64;
@@ -28,6 +28,10 @@ const DECIDED_AFTER: u64 = 64;
 const MAX_WAITING: usize = 4096;
 /// How long to sleep when no followed file grew.
 const POLL: Duration = Duration::from_millis(200);
+/// How often new files are looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Files of a stream that are remembered, since a record may begin in one and end in another.
+const MAX_PLACES: usize = 16;
 
 /// Changes texts that may hold names, for `--redact`.
 pub trait Redact {
@@ -52,108 +56,175 @@ pub struct Emitted {
     pub bad: Vec<(String, String)>,
 }
 
+/// How to go on as files grow.
+#[expect(missing_debug_implementations, reason = "it holds a function")]
+pub struct Follow<'f> {
+    /// Looks for files again.
+    pub again: &'f dyn Fn() -> Plan,
+}
+
 /// Writes the events of a plan.
 pub fn emit(
     plan: &Plan,
     options: &ScanOptions,
-    follow: bool,
+    follow: Option<&Follow<'_>>,
     redact: &dyn Redact,
     out: &mut dyn Write,
     stop: &AtomicBool,
 ) -> io::Result<Emitted> {
     let mut done = Emitted::default();
-    let mut followed = Vec::new();
-    for (at, stream) in plan.streams.iter().enumerate() {
-        let mut lines = Lines::new(at, stream, options, redact);
-        for (file_at, file) in stream.files.iter().enumerate() {
+    let (now, followed) = match follow {
+        Some(_) => split(plan),
+        None => (plan.clone(), Vec::new()),
+    };
+    let mut runs: BTreeMap<usize, Run<'_>> = BTreeMap::new();
+    for (at, stream) in now.streams.iter().enumerate() {
+        let mut run = Run::new(at, stream, options, redact);
+        for file in &stream.files {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let last = file_at + 1 == stream.files.len();
-            let plain = file.compression.is_none() && matches!(file.source, Source::File { .. });
-            if follow && last && plain {
-                match Follower::new(file, From::Start, &options.read) {
-                    Ok(follower) => {
-                        followed.push((lines, file, follower, decoder(file, options), 1))
-                    }
-                    Err(err) => done.bad.push((file.name.clone(), err.to_string())),
-                }
-                done.good += 1;
-                lines = Lines::new(at, stream, options, redact);
-                continue;
-            }
-            match lines.file(file, options, out, stop) {
+            match run.file(file, options, out, stop) {
                 Ok(()) => done.good += 1,
                 Err(Failure::Output(err)) => return Err(err),
                 Err(Failure::Input(err)) => done.bad.push((file.name.clone(), err.to_string())),
             }
         }
-        lines.flush(out)?;
-        done.objects += lines.written;
-    }
-    while !followed.is_empty() && !stop.load(Ordering::Relaxed) {
-        let mut idle = true;
-        for (lines, file, follower, decoder, line) in &mut followed {
-            let generation = follower.generation();
-            let block = match follower.poll() {
-                Ok(Some(block)) => block,
-                Ok(None) => continue,
-                Err(err) => {
-                    done.bad.push((file.name.clone(), err.to_string()));
-                    continue;
-                }
-            };
-            idle = false;
-            let before = decoder.counts().lines;
-            let mut failed = None;
-            decoder.block(block.bytes, *line, &mut |record: &Record<'_>| {
-                if failed.is_none() {
-                    failed = lines.record(&file.name, record, out).err();
-                }
-            });
-            if let Some(err) = failed {
-                return Err(err);
-            }
-            *line += decoder.counts().lines - before;
-            if follower.generation() != generation {
-                *line = 1;
-            }
+        if followed.iter().any(|(stream, _)| *stream == at) {
+            done.good += 1;
+            runs.insert(at, run);
+        } else {
+            run.end(out)?;
+            done.objects += run.lines.written;
         }
-        if idle {
-            for (lines, ..) in &mut followed {
-                lines.flush(out)?;
+    }
+    if let Some(follow) = follow {
+        let (mut tails, bad) = Tails::new(plan, followed, options.read);
+        done.bad
+            .extend(bad.into_iter().map(|(name, err)| (name, err.to_string())));
+        let mut looked = Instant::now();
+        while !stop.load(Ordering::Relaxed) && !tails.ended() {
+            let any = tails.poll(&mut |at, news| {
+                let Some(run) = runs.get_mut(&at) else {
+                    return Ok(());
+                };
+                match news {
+                    News::File(file) => run.begin(file, options),
+                    News::Lines(lines) => return run.block(lines, out),
+                    News::Failed(file, err) => {
+                        done.bad.push((file.name.clone(), err.to_string()));
+                    }
+                }
+                Ok(())
+            })?;
+            if any {
+                continue;
+            }
+            for run in runs.values_mut() {
+                run.lines.flush(out)?;
             }
             out.flush()?;
+            if looked.elapsed() >= LOOK_AGAIN {
+                looked = Instant::now();
+                let at = runs
+                    .keys()
+                    .last()
+                    .map_or(0, |at| at + 1)
+                    .max(plan.streams.len());
+                for (more, stream) in tails.look_again((follow.again)()).iter().enumerate() {
+                    runs.insert(at + more, Run::new(at + more, stream, options, redact));
+                }
+            }
             std::thread::sleep(POLL);
         }
     }
-    for (lines, file, _, mut decoder, _) in followed {
-        let mut lines = lines;
-        let mut failed = None;
-        decoder.finish(&mut |record: &Record<'_>| {
-            if failed.is_none() {
-                failed = lines.record(&file.name, record, out).err();
-            }
-        });
-        if let Some(err) = failed {
-            return Err(err);
-        }
-        lines.flush(out)?;
-        done.objects += lines.written;
+    for mut run in runs.into_values() {
+        run.end(out)?;
+        done.objects += run.lines.written;
     }
     out.flush()?;
     Ok(done)
 }
 
-fn decoder(file: &LogFile, options: &ScanOptions) -> Decoder {
-    Decoder::new(DecodeContext {
-        reference: file.modified.or(options.now),
-    })
-}
-
 enum Failure {
     Input(io::Error),
     Output(io::Error),
+}
+
+/// One stream: its decoder goes on from file to file, since records do.
+struct Run<'p> {
+    decoder: Decoder,
+    lines: Lines<'p>,
+}
+
+impl<'p> Run<'p> {
+    fn new(at: usize, stream: &Stream, options: &ScanOptions, redact: &'p dyn Redact) -> Self {
+        let decoder = Decoder::across(DecodeContext {
+            reference: options.now,
+        });
+        Run {
+            decoder,
+            lines: Lines::new(at, stream, options, redact),
+        }
+    }
+
+    fn begin(&mut self, file: &LogFile, options: &ScanOptions) {
+        self.decoder.next_file(DecodeContext {
+            reference: file.modified.or(options.now),
+        });
+        let before = self.decoder.next_line().max(1) - 1;
+        self.lines.places.push_back((before, file.name.clone()));
+        // A record that began further back than this is over.
+        if self.lines.places.len() > MAX_PLACES {
+            self.lines.places.pop_front();
+        }
+    }
+
+    fn block(&mut self, block: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        let next = self.decoder.next_line().max(1);
+        let lines = &mut self.lines;
+        let mut result = Ok(());
+        self.decoder.block(block, next, &mut |record: &Record<'_>| {
+            if result.is_ok() {
+                result = lines.record(record, out);
+            }
+        });
+        result
+    }
+
+    fn file(
+        &mut self,
+        file: &LogFile,
+        options: &ScanOptions,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> Result<(), Failure> {
+        self.begin(file, options);
+        let mut reader =
+            open(file, Chunk::WHOLE, &options.read, Vec::new()).map_err(Failure::Input)?;
+        loop {
+            match reader.next_block() {
+                Ok(Some(block)) => self.block(block.bytes, out).map_err(Failure::Output)?,
+                Ok(None) => return Ok(()),
+                Err(err) => return Err(Failure::Input(err)),
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let lines = &mut self.lines;
+        let mut result = Ok(());
+        self.decoder.finish(&mut |record: &Record<'_>| {
+            if result.is_ok() {
+                result = lines.record(record, out);
+            }
+        });
+        result?;
+        self.lines.flush(out)
+    }
 }
 
 /// One object on its way out.
@@ -174,6 +245,8 @@ struct Lines<'p> {
     component: Component,
     filter: TimeFilter,
     redact: &'p dyn Redact,
+    /// The stream's files, with the number of lines before each.
+    places: VecDeque<(u64, String)>,
     joiner: Joiner<()>,
     /// Roots of the latest request lines, by index.
     roots: VecDeque<u64>,
@@ -188,6 +261,7 @@ impl<'p> Lines<'p> {
             component: stream.component,
             filter: TimeFilter::new(options),
             redact,
+            places: VecDeque::new(),
             joiner: Joiner::default(),
             roots: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -195,47 +269,22 @@ impl<'p> Lines<'p> {
         }
     }
 
-    fn file(
-        &mut self,
-        file: &LogFile,
-        options: &ScanOptions,
-        out: &mut dyn Write,
-        stop: &AtomicBool,
-    ) -> Result<(), Failure> {
-        let mut reader =
-            open(file, Chunk::WHOLE, &options.read, Vec::new()).map_err(Failure::Input)?;
-        let mut decoder = decoder(file, options);
-        let mut line = 1;
-        let mut failed = None;
-        let result = loop {
-            let block = match reader.next_block() {
-                Ok(Some(block)) => block,
-                Ok(None) => break Ok(()),
-                Err(err) => break Err(Failure::Input(err)),
-            };
-            let before = decoder.counts().lines;
-            decoder.block(block.bytes, line, &mut |record: &Record<'_>| {
-                if failed.is_none() {
-                    failed = self.record(&file.name, record, out).err();
-                }
-            });
-            line += decoder.counts().lines - before;
-            if failed.is_some() || stop.load(Ordering::Relaxed) {
-                break Ok(());
-            }
+    /// The file in which a line stands, with its number there.
+    fn place(&self, line: u64, line_end: u64) -> (&str, u64, u64) {
+        let at = self
+            .places
+            .iter()
+            .rposition(|(before, _)| *before < line)
+            .unwrap_or(0);
+        let Some((before, name)) = self.places.get(at) else {
+            return ("-", line, line_end);
         };
-        decoder.finish(&mut |record: &Record<'_>| {
-            if failed.is_none() {
-                failed = self.record(&file.name, record, out).err();
-            }
-        });
-        match failed {
-            Some(err) => Err(Failure::Output(err)),
-            None => result,
-        }
+        let last = self.places.get(at + 1).map_or(u64::MAX, |(next, _)| *next);
+        let local = |line: u64| line.saturating_sub(*before).max(1);
+        (name, local(line), local(line_end.min(last)))
     }
 
-    fn record(&mut self, file: &str, record: &Record<'_>, out: &mut dyn Write) -> io::Result<()> {
+    fn record(&mut self, record: &Record<'_>, out: &mut dyn Write) -> io::Result<()> {
         if !self.filter.inside(record.time) {
             return Ok(());
         }
@@ -247,8 +296,11 @@ impl<'p> Lines<'p> {
             Component::Unknown => self.component,
             known => known,
         };
+        let (file, line, line_end) = self.place(event.line, event.line_end);
         let object = Object {
             file,
+            line,
+            line_end,
             event: &event,
             component,
             redact: self.redact,
@@ -345,6 +397,8 @@ impl<'p> Lines<'p> {
 /// An event as JSON, up to the request it belongs to.
 struct Object<'o> {
     file: &'o str,
+    line: u64,
+    line_end: u64,
     event: &'o Event<'o>,
     component: Component,
     redact: &'o dyn Redact,
@@ -382,8 +436,8 @@ impl Serialize for Object<'_> {
             });
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("file", self.file)?;
-        map.serialize_entry("line", &event.line)?;
-        map.serialize_entry("line_end", &event.line_end)?;
+        map.serialize_entry("line", &self.line)?;
+        map.serialize_entry("line_end", &self.line_end)?;
         map.serialize_entry("time", &event.time)?;
         let source = match event.time_source {
             TimeSource::None => None,

@@ -16,12 +16,13 @@ use memchr::memchr;
 use crate::clock::Timestamp;
 
 use super::aggregate::segment::Traits;
-use super::decode::{DecodeContext, Decoder, OpenHead, OpenTail, join};
+use super::decode::{DecodeContext, Decoder, Ends, join};
 use super::event::Component;
 use super::input::{LogFile, Plan, Stream};
 use super::reader::{Chunk, ReadOptions, chunks_of, open};
 use super::record::{Encoding, Record};
 use super::signature::{Detail, classify, classify_as};
+use super::stitch;
 use super::summary::{FileReport, GrepCount, StreamSummary, Summary};
 
 /// How to scan.
@@ -71,28 +72,28 @@ struct Item {
 struct Piece {
     stream: StreamSummary,
     grep: Vec<u64>,
-    /// It begins a file.
-    begins: bool,
-    /// Lines at its begin that may belong to the file before.
-    head: Option<OpenHead>,
-    /// A record at its end that may go on in the next file.
-    tail: Option<OpenTail>,
-    context: DecodeContext,
 }
 
 /// What all threads share.
 struct Fold {
     summary: Summary,
     grep: Vec<u64>,
-    /// Next order to absorb, and what the last file left open, of each stream.
+    /// Next order to absorb of each stream.
     next: Vec<usize>,
-    tails: Vec<Option<(OpenTail, DecodeContext)>>,
     /// Pieces that wait for an earlier one.
     waiting: BTreeMap<(usize, usize), Piece>,
 }
 
 /// Reads everything in the plan. Stops early when `stop` is set, with what was read by then.
 pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
+    let mut summary = scan_open(plan, options, stop);
+    summary.close();
+    summary
+}
+
+/// Like [`scan`], with what is open at the ends of each stream kept open, for other summaries to be
+/// merged to.
+pub fn scan_open(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
     let items = items(plan, options);
     let threads = match options.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -103,7 +104,6 @@ pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
         summary: Summary::of(plan),
         grep: vec![0; options.grep.len()],
         next: vec![0; plan.streams.len()],
-        tails: plan.streams.iter().map(|_| None).collect(),
         waiting: BTreeMap::new(),
     });
     let room = Condvar::new();
@@ -132,7 +132,7 @@ pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
                     .unwrap_or_else(PoisonError::into_inner)
                     .0;
             }
-            absorb(&mut guard, item, piece, plan, options);
+            absorb(&mut guard, item, piece, options);
             drop(guard);
             room.notify_all();
         }
@@ -151,10 +151,7 @@ pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
     // After an early stop pieces may wait for ones that were never read.
     let waiting = std::mem::take(&mut fold.waiting);
     for ((stream, _), piece) in waiting {
-        take(&mut fold, stream, piece, plan, options);
-    }
-    for stream in 0..plan.streams.len() {
-        close_edge(&mut fold, stream, None, plan, options);
+        take(&mut fold, stream, piece, options);
     }
     let mut summary = fold.summary;
     summary.grep = options
@@ -195,16 +192,16 @@ fn items(plan: &Plan, options: &ScanOptions) -> Vec<Item> {
 }
 
 /// Absorbs a piece and those that waited for it.
-fn absorb(fold: &mut Fold, item: Item, piece: Piece, plan: &Plan, options: &ScanOptions) {
+fn absorb(fold: &mut Fold, item: Item, piece: Piece, options: &ScanOptions) {
     let due = fold.next.get(item.stream).copied();
     if due != Some(item.order) {
         fold.waiting.insert((item.stream, item.order), piece);
         return;
     }
-    take(fold, item.stream, piece, plan, options);
+    take(fold, item.stream, piece, options);
     let mut order = item.order + 1;
     while let Some(piece) = fold.waiting.remove(&(item.stream, order)) {
-        take(fold, item.stream, piece, plan, options);
+        take(fold, item.stream, piece, options);
         order += 1;
     }
     if let Some(next) = fold.next.get_mut(item.stream) {
@@ -212,63 +209,13 @@ fn absorb(fold: &mut Fold, item: Item, piece: Piece, plan: &Plan, options: &Scan
     }
 }
 
-fn take(fold: &mut Fold, stream: usize, mut piece: Piece, plan: &Plan, options: &ScanOptions) {
-    if piece.begins {
-        let head = piece.head.take().map(|head| (head, piece.context));
-        close_edge(fold, stream, head, plan, options);
-    }
+fn take(fold: &mut Fold, stream: usize, piece: Piece, options: &ScanOptions) {
     if let Some(into) = fold.summary.streams.get_mut(stream) {
-        into.absorb(piece.stream);
-    }
-    if let (Some(tail), Some(slot)) = (piece.tail, fold.tails.get_mut(stream)) {
-        *slot = Some((tail, piece.context));
+        stitch::absorb(into, piece.stream, TimeFilter::new(options));
     }
     for (into, add) in fold.grep.iter_mut().zip(piece.grep) {
         *into += add;
     }
-}
-
-/// Decodes what the last file of a stream left open together with the begin of the next one.
-fn close_edge(
-    fold: &mut Fold,
-    stream: usize,
-    head: Option<(OpenHead, DecodeContext)>,
-    plan: &Plan,
-    options: &ScanOptions,
-) {
-    let tail = fold.tails.get_mut(stream).and_then(Option::take);
-    if tail.is_none() && head.is_none() {
-        return;
-    }
-    let (Some(planned), Some(into)) = (
-        plan.streams.get(stream),
-        fold.summary.streams.get_mut(stream),
-    ) else {
-        return;
-    };
-    let context = match (&tail, &head) {
-        (Some((_, context)), _) | (None, Some((_, context))) => *context,
-        (None, None) => DecodeContext::default(),
-    };
-    let mut counter = Counter::new(planned.component, options);
-    let counts = join(
-        tail.map(|(tail, _)| tail),
-        head.map(|(head, _)| head),
-        context,
-        &mut |_, record| counter.add(record),
-    );
-    let mut edge = counter.finish();
-    let coverage = &mut edge.segment.coverage;
-    coverage.lines += counts.lines;
-    coverage.parsed += counts.parsed;
-    coverage.unparsed += counts.unparsed;
-    // The lines belong to the file before, of which they are the end.
-    if let Some(file) = into.files.last_mut() {
-        file.lines += counts.lines;
-        file.parsed += counts.parsed;
-        file.unparsed += counts.unparsed;
-    }
-    into.absorb(edge);
 }
 
 /// What one thread keeps between its items.
@@ -299,10 +246,6 @@ impl<'p> Worker<'p> {
         let mut piece = Piece {
             stream: StreamSummary::default(),
             grep: vec![0; self.options.grep.len()],
-            begins: item.chunk.index == 0,
-            head: None,
-            tail: None,
-            context: DecodeContext::default(),
         };
         let plan = self.plan;
         if let Some(stream) = plan.streams.get(item.stream)
@@ -331,16 +274,14 @@ impl<'p> Worker<'p> {
         let options = self.options;
         let buffer = std::mem::take(&mut self.buffer);
         let mut reader = open(file, chunk, &options.read, buffer)?;
-        piece.context = DecodeContext {
-            reference: file.modified.or(options.now),
+        let reference = file.modified.or(options.now);
+        let context = DecodeContext { reference };
+        // The first lines of a file may go on from what was written before it.
+        let mut decoder = match chunk.index {
+            0 => Decoder::with_head(context),
+            _ => Decoder::across(context),
         };
-        // The first lines of a file may go on from the file before.
-        let mut decoder = if piece.begins && stream.files.len() > 1 {
-            Decoder::with_head(piece.context)
-        } else {
-            Decoder::new(piece.context)
-        };
-        let mut counter = Counter::new(stream.component, options);
+        let mut counter = Counter::new(stream.component, TimeFilter::new(options));
         let mut line = 1;
         let mut since_absorbed = 0;
         let result = loop {
@@ -368,14 +309,16 @@ impl<'p> Worker<'p> {
             }
         };
         let stats = reader.stats();
-        let counts = if chunk.end == u64::MAX {
-            let edges = decoder.close();
-            (piece.head, piece.tail) = (edges.head, edges.tail);
-            edges.counts
-        } else {
-            decoder.finish(&mut |record: &Record<'_>| counter.add(record));
-            decoder.counts()
-        };
+        let mut edges = decoder.close();
+        let mut counts = edges.counts;
+        if chunk.end != u64::MAX
+            && let Some(tail) = edges.tail.take()
+        {
+            // The next chunk begins where a record surely does.
+            counts.add(&join(Some(tail), None, context, &mut |_, record| {
+                counter.add(record);
+            }));
+        }
         report.outside = counter.outside;
         let mut rest = counter.finish();
         let coverage = &mut rest.segment.coverage;
@@ -392,6 +335,12 @@ impl<'p> Worker<'p> {
             report.error = Some("became shorter while it was read".to_owned());
         }
         piece.stream.absorb(rest);
+        piece.stream.ends = Ends {
+            head: edges.head,
+            tail: edges.tail,
+            only_head: edges.only_head,
+            references: [reference; 2],
+        };
         if let Some((from, to)) = piece.stream.segment.coverage.span() {
             (report.from, report.to) = (Some(from), Some(to));
         }
@@ -425,9 +374,14 @@ pub struct TimeFilter {
 impl TimeFilter {
     /// The filter that the options ask for.
     pub fn new(options: &ScanOptions) -> Self {
+        TimeFilter::of(options.since, options.until)
+    }
+
+    /// The filter of a window.
+    pub fn of(since: Option<Timestamp>, until: Option<Timestamp>) -> Self {
         TimeFilter {
-            since: options.since,
-            until: options.until,
+            since,
+            until,
             inside: true,
         }
     }
@@ -442,23 +396,32 @@ impl TimeFilter {
     }
 }
 
+/// The component of a word, as streams are named by it.
+pub(super) fn component_of(word: &str) -> Component {
+    ALL_COMPONENTS
+        .into_iter()
+        .find(|known| known.word() == word)
+        .unwrap_or_default()
+}
+
 /// Takes records into a segment.
-struct Counter {
+pub(super) struct Counter {
     traits: Traits,
     filter: TimeFilter,
     named: Component,
-    current: StreamSummary,
-    outside: u64,
+    pub(super) current: StreamSummary,
+    /// Records outside the window.
+    pub(super) outside: u64,
     /// Records that only an etcd server writes, besides those in `components`.
     etcd: u64,
     components: [u64; COMPONENTS],
 }
 
 impl Counter {
-    fn new(named: Component, options: &ScanOptions) -> Self {
+    pub(super) fn new(named: Component, filter: TimeFilter) -> Self {
         Counter {
             traits: Traits::default(),
-            filter: TimeFilter::new(options),
+            filter,
             named,
             current: StreamSummary::default(),
             outside: 0,
@@ -467,7 +430,7 @@ impl Counter {
         }
     }
 
-    fn add(&mut self, record: &Record<'_>) {
+    pub(super) fn add(&mut self, record: &Record<'_>) {
         if !self.filter.inside(record.time) {
             self.outside += 1;
             return;
@@ -518,24 +481,33 @@ impl Counter {
         segment.add(record, &event, self.traits);
     }
 
-    fn finish(mut self) -> StreamSummary {
+    pub(super) fn finish(mut self) -> StreamSummary {
+        self.take()
+    }
+
+    /// What was counted since the last call.
+    pub(super) fn take(&mut self) -> StreamSummary {
+        let etcd = std::mem::take(&mut self.etcd);
+        let components = std::mem::take(&mut self.components);
+        let mut current = std::mem::take(&mut self.current);
+        let mut counts = components;
         if self.named == Component::Unknown
-            && let Some(count) = self.components.get_mut(1)
+            && let Some(count) = counts.get_mut(1)
         {
-            *count += self.etcd;
+            *count += etcd;
         }
-        for (component, count) in ALL_COMPONENTS.iter().zip(self.components) {
+        for (component, count) in ALL_COMPONENTS.iter().zip(counts) {
             if count > 0 && *component != Component::Unknown {
                 let word = component.word().to_owned();
-                *self.current.components.entry(word).or_default() += count;
+                *current.components.entry(word).or_default() += count;
             }
         }
-        self.current
+        current
     }
 }
 
 /// An automaton over words, in any case.
-fn words(list: &[String]) -> Option<AhoCorasick> {
+pub(super) fn words(list: &[String]) -> Option<AhoCorasick> {
     if list.is_empty() {
         return None;
     }
@@ -547,7 +519,7 @@ fn words(list: &[String]) -> Option<AhoCorasick> {
 }
 
 /// Counts the lines that hold each word, as `grep -ic` does.
-fn count_words(words: &AhoCorasick, block: &[u8], counts: &mut [u64]) {
+pub(super) fn count_words(words: &AhoCorasick, block: &[u8], counts: &mut [u64]) {
     let mut line_end = vec![0; counts.len()];
     for hit in words.find_overlapping_iter(block) {
         let word = hit.pattern().as_usize();

@@ -10,8 +10,11 @@ use crate::clock::Timestamp;
 
 use super::aggregate::kinds::earliest;
 use super::aggregate::segment::Segment;
+use super::decode::Ends;
 use super::event::Component;
 use super::input::{Plan, Stream};
+use super::scan::TimeFilter;
+use super::stitch;
 
 /// Names the format of saved summaries.
 const FORMAT: &str = "etcd-doctor.logs-summary";
@@ -83,6 +86,8 @@ pub struct StreamSummary {
     pub files: Vec<FileReport>,
     /// Files that are not named any more, because they are too many.
     pub more_files: u64,
+    /// What is open at its ends; not counted above until [`Summary::close`].
+    pub ends: Ends,
 }
 
 impl StreamSummary {
@@ -110,7 +115,7 @@ impl StreamSummary {
             .map_or("unknown", |(name, _)| name)
     }
 
-    /// Adds what came right after.
+    /// Adds what came right after. What is open between the two is [`stitch::absorb`]'s.
     pub fn absorb(&mut self, later: StreamSummary) {
         for (name, count) in later.components {
             *self.components.entry(name).or_default() += count;
@@ -229,6 +234,7 @@ impl Summary {
     /// Adds another run's summary. Streams of the same id continue each other in the order of
     /// their times; others stand side by side.
     pub fn merge(&mut self, other: Summary) {
+        let filter = TimeFilter::of(self.since, self.until);
         for stream in other.streams {
             let known = self
                 .streams
@@ -237,15 +243,12 @@ impl Summary {
             match known {
                 None => self.streams.push(stream),
                 Some(known) => {
-                    let begin = |stream: &StreamSummary| {
-                        stream.segment.coverage.span().map(|(from, _)| from)
-                    };
-                    let (mine, theirs) = (begin(known), begin(&stream));
+                    let (mine, theirs) = (stitch::begin(known), stitch::begin(&stream));
                     if theirs.is_some() && mine.is_some() && theirs < mine {
                         let late = std::mem::replace(known, stream);
-                        known.absorb(late);
+                        stitch::absorb(known, late, filter);
                     } else {
-                        known.absorb(stream);
+                        stitch::absorb(known, stream, filter);
                     }
                 }
             }
@@ -273,6 +276,14 @@ impl Summary {
             _ => None,
         };
         self.interrupted |= other.interrupted;
+    }
+
+    /// Ends what is open at the ends of every stream: nothing comes before or after.
+    pub fn close(&mut self) {
+        let filter = TimeFilter::of(self.since, self.until);
+        for stream in &mut self.streams {
+            stitch::close(stream, filter);
+        }
     }
 
     /// All files.

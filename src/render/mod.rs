@@ -8,4 +8,6 @@ pub use diagnose::{checked, diagnose};
 pub use metrics::metrics;
 mod logs;
 pub use logs::{LoadBy, logs};
-pub use plain::{Paint, Terminal, markdown_text, safe, table, terminal_width, trimmed, wrap};
+pub use plain::{
+    Paint, Terminal, markdown_text, safe, table, terminal_rows, terminal_width, trimmed, wrap,
+};

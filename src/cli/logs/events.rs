@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::logs::emit::{Redact, emit};
+use crate::logs::emit::{Follow, Redact, emit};
 use crate::logs::input::Plan;
 use crate::logs::scan::ScanOptions;
 
@@ -31,10 +31,19 @@ pub(super) fn run(
     session: &mut Session<'_>,
     plan: &Plan,
     options: &ScanOptions,
+    again: &dyn Fn() -> Plan,
 ) -> Result<Exit, Error> {
     let redactor = Redactor::new(args.redact);
     let stop = session.stop.clone();
-    let done = emit(plan, options, args.follow, &redactor, session.out, &stop)?;
+    let follow = args.follow.then_some(Follow { again });
+    let done = emit(
+        plan,
+        options,
+        follow.as_ref(),
+        &redactor,
+        session.out,
+        &stop,
+    )?;
     if let Some(exit) = session.stopped() {
         return Ok(exit);
     }

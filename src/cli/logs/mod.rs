@@ -2,6 +2,7 @@
 
 mod build;
 mod events;
+mod follow;
 mod redact;
 
 use std::io::{self, Write as _};
@@ -14,12 +15,13 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::logs::event::Component;
 use crate::logs::input::{Plan, Stream, plan};
-use crate::logs::scan::{ScanOptions, scan};
+use crate::logs::scan::{ScanOptions, scan_open};
 use crate::logs::summary::Summary;
 use crate::render;
 use crate::target::HostRoot;
 
 use super::common::{Format, Session, parse_time};
+use super::guest::{self, Guest};
 use redact::Redactor;
 
 /// What the load table has a row for.
@@ -103,9 +105,12 @@ pub struct Args {
     /// Write what is recognised line by line, as JSON Lines
     #[arg(long, value_enum, value_name = "WHAT")]
     pub emit: Option<Emit>,
-    /// With --emit: go on as the files grow
-    #[arg(long, requires = "emit")]
+    /// Go on as the files grow; Ctrl-C ends it with the report
+    #[arg(long, conflicts_with_all = ["merge", "save_summary"])]
     pub follow: bool,
+    /// With --follow: seconds between two reports; by default 2 on a terminal, else 60
+    #[arg(long, value_name = "SECS", requires = "follow", value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: Option<u64>,
     /// What rows are sorted by
     #[arg(long, value_enum, default_value_t, value_name = "COLUMN")]
     pub sort: Sort,
@@ -127,9 +132,9 @@ pub struct Args {
     /// Merge saved summaries (and what PATH holds, if given)
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub merge: Vec<PathBuf>,
-    /// Threads; 0 stands for as many as there are processors
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub threads: usize,
+    /// Threads; by default one beside a running etcd, else as many as there are processors
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
 }
 
 /// Runs the command.
@@ -143,17 +148,29 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     let since = args
         .since
         .or_else(|| nothing_named.then(|| now.add_us(-DEFAULT_WINDOW_US)));
-    let mut plan = if args.paths.is_empty() && !args.merge.is_empty() {
+    let look = || {
+        let mut found = plan(&args.paths, &root, since);
+        if !args.component.is_empty() {
+            found
+                .streams
+                .retain(|stream| args.component.iter().any(|word| is_component(stream, word)));
+        }
+        found
+    };
+    let guest = match args.threads {
+        Some(threads) => Guest::with_threads(threads),
+        None => guest::beside_etcd(&root),
+    };
+    if let Some(words) = guest.words() {
+        session.note(words);
+    }
+    let plan = if args.paths.is_empty() && !args.merge.is_empty() {
         Plan::default()
     } else {
-        plan(&args.paths, &root, since)
+        look()
     };
-    if !args.component.is_empty() {
-        plan.streams
-            .retain(|stream| args.component.iter().any(|word| is_component(stream, word)));
-    }
     let options = ScanOptions {
-        threads: args.threads,
+        threads: guest.threads,
         since,
         until: args.until,
         now: Some(now),
@@ -162,40 +179,55 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
             Some(words) if words.is_empty() => GREP_WORDS.map(str::to_owned).to_vec(),
             Some(words) => words.clone(),
         },
+        read: guest.read(),
         ..ScanOptions::default()
     };
     session.catch_signals()?;
     if args.emit.is_some() {
-        return events::run(args, session, &plan, &options);
+        return events::run(args, session, &plan, &options, &look);
     }
-    let mut summary = scan(&plan, &options, &session.stop);
+    if args.follow {
+        let summary = follow::run(args, session, &plan, &options, &look)?;
+        return exit(&summary, nothing_named, session);
+    }
+    let mut summary = scan_open(&plan, &options, &session.stop);
     for path in &args.merge {
         summary.merge(load(path)?);
     }
     if let Some(path) = &args.save_summary {
         save(&summary, path)?;
     }
-    let mut report = build::report(&summary, args, &Redactor::new(args.redact));
-    if nothing_named {
+    summary.close();
+    let report = report(&summary, args);
+    if session.format == Format::Json {
+        session.json(&report)?;
+    } else {
+        render::logs(session.out, session.terminal, &report, by(args), args.top)?;
+    }
+    exit(&summary, nothing_named, session)
+}
+
+/// The report's values, with what the arguments left to a default.
+fn report(summary: &Summary, args: &Args) -> crate::report::logs::LogsReport {
+    let mut report = build::report(summary, args, &Redactor::new(args.redact));
+    if args.paths.is_empty() && args.merge.is_empty() {
         report.notes.insert(
             0,
             "No PATH was given: this node's logs of the last 6 h (`--since` changes that)."
                 .to_owned(),
         );
     }
-    if session.format == Format::Json {
-        session.json(&report)?;
-    } else {
-        let by = match args.by {
-            By::Resource => render::LoadBy::Resource,
-            By::Shape => render::LoadBy::Shape,
-            By::Namespace => render::LoadBy::Namespace,
-            By::Client => render::LoadBy::Client,
-            By::Prefix => render::LoadBy::Prefix,
-        };
-        render::logs(session.out, session.terminal, &report, by, args.top)?;
+    report
+}
+
+fn by(args: &Args) -> render::LoadBy {
+    match args.by {
+        By::Resource => render::LoadBy::Resource,
+        By::Shape => render::LoadBy::Shape,
+        By::Namespace => render::LoadBy::Namespace,
+        By::Client => render::LoadBy::Client,
+        By::Prefix => render::LoadBy::Prefix,
     }
-    exit(&summary, nothing_named, session)
 }
 
 /// The exit code, or the error of a run that could read nothing at all.
@@ -269,3 +301,6 @@ fn save(summary: &Summary, path: &Path) -> Result<(), Error> {
         source,
     })
 }
+
+#[cfg(test)]
+mod merge_tests;

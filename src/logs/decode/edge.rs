@@ -5,21 +5,39 @@
 //! decodes the two as the one text they were.
 
 use memchr::memchr;
+use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::logs::record::Record;
 
-use super::{DecodeContext, Decoder, Entry, LineCounts, LineStart, Open, Part, Sink};
+use super::open::PART_MAX;
+use super::{DecodeContext, Decoder, Entry, LineCounts, LineStart, Open, Part, Sink, saved};
 
 /// Most that is kept of a beginning: lines, and bytes where they are a runtime's parts.
 const HEAD_LINES: u64 = 64;
 const HEAD_PART_BYTES: usize = 4 << 20;
+/// Bytes by which lines of one writer begin alike: `{"leve`, `2026-1`, `I1120 `.
+const ALIKE: usize = 6;
 
-/// Lines at the beginning of a file before the first one that surely starts a record.
-#[derive(Clone, Debug, Default)]
+/// Digits and letters stand for each other.
+fn class(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => b'0',
+        b'a'..=b'z' | b'A'..=b'Z' => b'a',
+        other => other,
+    }
+}
+
+/// The first line of a file and those after it, up to the next one that surely starts a record.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct OpenHead {
+    #[serde(with = "saved")]
     bytes: Vec<u8>,
     lines: u64,
     parts: bool,
+    /// On which outputs a runtime's part of a line is open.
+    lanes: [bool; 2],
 }
 
 impl OpenHead {
@@ -30,12 +48,16 @@ impl OpenHead {
 }
 
 /// What was still open at the end of a file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct OpenTail {
     parts: [Option<Part>; 2],
     open: Option<Open>,
     entry: Option<Entry>,
     dump: bool,
+    /// A last line without its newline.
+    #[serde(with = "saved::option")]
+    torn: Option<Vec<u8>>,
     lines: u64,
     next_line: u64,
 }
@@ -58,6 +80,22 @@ pub struct Edges {
     pub counts: LineCounts,
     /// All lines seen, with those of both edges: what the next chunk's numbers start after.
     pub lines: u64,
+    /// Whether the head is all there is: the next file may go on with it.
+    pub only_head: bool,
+}
+
+/// What a stream, or a piece of one, left open at its ends.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ends {
+    /// Lines that may belong to what came before.
+    pub head: Option<OpenHead>,
+    /// A record that may go on in what comes after.
+    pub tail: Option<OpenTail>,
+    /// Whether the head is all there is.
+    pub only_head: bool,
+    /// What dates without a year are completed from, in the head and in the tail.
+    pub references: [Option<Timestamp>; 2],
 }
 
 /// In which file a joined record begins; its line numbers are that file's.
@@ -76,13 +114,18 @@ impl Decoder {
         let lines = counts.lines;
         let open = self.open_lines();
         counts.lines -= open;
+        let only_head = self.collecting();
         let head = self.head.take().filter(|head| head.lines > 0);
         counts.lines -= head.as_ref().map_or(0, |head| head.lines);
+        let torn = u64::from(self.torn.is_some());
+        counts.lines -= torn;
+        let open = open + torn;
         let tail = (open > 0 || self.dump).then_some(OpenTail {
             parts: self.parts,
             open: self.open,
             entry: self.entry,
             dump: self.dump,
+            torn: self.torn,
             lines: open,
             next_line: self.next_line,
         });
@@ -91,7 +134,72 @@ impl Decoder {
             tail,
             counts,
             lines,
+            only_head,
         }
+    }
+
+    /// Number of the line after the last one seen.
+    pub fn next_line(&self) -> u64 {
+        self.next_line
+    }
+
+    /// Whether a record or a line is still open.
+    pub fn is_open(&self) -> bool {
+        self.torn.is_some() || self.open_lines() > 0
+    }
+
+    /// Goes on where something was left open, with the next line's number.
+    pub fn resume(&mut self, tail: OpenTail) -> u64 {
+        self.counts.lines += tail.lines;
+        self.parts = tail.parts;
+        self.open = tail.open;
+        self.entry = tail.entry;
+        self.dump = tail.dump;
+        self.torn = tail.torn;
+        self.next_line = tail.next_line.max(1);
+        self.settle_busy();
+        self.next_line
+    }
+
+    /// The last line had no newline: it goes on here, or was the last thing its writer wrote.
+    pub(super) fn settle_torn<'b>(
+        &mut self,
+        block: &'b [u8],
+        number: &mut u64,
+        sink: &mut Sink<'_>,
+    ) -> &'b [u8] {
+        let Some(mut torn) = self.torn.take() else {
+            return block;
+        };
+        let end = memchr(b'\n', block);
+        let first = block.get(..end.unwrap_or(block.len())).unwrap_or_default();
+        let before = number.max(&mut 2).saturating_sub(1);
+        if !self.glues(&torn, first) {
+            self.slow(&torn, before, sink);
+            return block;
+        }
+        let room = PART_MAX.saturating_sub(torn.len());
+        torn.extend_from_slice(first.get(..first.len().min(room)).unwrap_or_default());
+        *number += 1;
+        match end {
+            // Half a line of its own.
+            None if self.keeps_torn => self.torn = Some(torn),
+            _ => self.slow(&torn, before, sink),
+        }
+        block.get(first.len() + 1..).unwrap_or_default()
+    }
+
+    /// Whether a torn line and the first one of the next file are one: a copy of a log was cut in
+    /// the middle of a line. A writer that died there is followed by a whole record, which begins
+    /// as the torn one did.
+    fn glues(&mut self, torn: &[u8], first: &[u8]) -> bool {
+        let alike = torn.len() >= ALIKE
+            && torn
+                .iter()
+                .zip(first)
+                .take(ALIKE)
+                .all(|(a, b)| class(*a) == class(*b));
+        !alike || !LineStart::of(first, &mut self.cache).sure
     }
 
     pub(super) fn collecting(&self) -> bool {
@@ -101,7 +209,11 @@ impl Decoder {
     /// Keeps a line for the head; `false` when the head is over and the line is to be decoded.
     pub(super) fn collect(&mut self, line: &[u8], number: u64, sink: &mut Sink<'_>) -> bool {
         let start = LineStart::of(line, &mut self.cache);
-        if start.sure {
+        let whole = self
+            .head
+            .as_ref()
+            .is_none_or(|head| head.lines > 0 && head.lanes == [false; 2]);
+        if start.sure && whole {
             self.headed = true;
             self.settle_busy();
             return false;
@@ -110,6 +222,11 @@ impl Decoder {
             return false;
         };
         head.parts |= start.part.is_some();
+        if let Some((lane, more)) = start.part
+            && let Some(open) = head.lanes.get_mut(lane)
+        {
+            *open = more;
+        }
         head.bytes.extend_from_slice(line);
         head.bytes.push(b'\n');
         head.lines += 1;
@@ -160,31 +277,102 @@ pub fn join(
     context: DecodeContext,
     sink: &mut dyn FnMut(JoinedIn, &Record<'_>),
 ) -> LineCounts {
-    let mut decoder = Decoder::new(context);
-    let mut boundary = 1;
-    if let Some(tail) = tail {
-        boundary = tail.next_line.max(1);
-        decoder.counts.lines = tail.lines;
-        decoder.parts = tail.parts;
-        decoder.open = tail.open;
-        decoder.entry = tail.entry;
-        decoder.dump = tail.dump;
-        decoder.settle_busy();
-    }
-    let mut placed = |record: &Record<'_>| {
-        let mut record = record.clone();
-        if record.line >= boundary {
-            record.line -= boundary - 1;
-            record.line_end -= boundary - 1;
-            sink(JoinedIn::Head, &record);
-        } else {
-            record.line_end = record.line_end.min(boundary - 1);
-            sink(JoinedIn::Tail, &record);
-        }
-    };
-    if let Some(head) = head {
-        decoder.block(&head.bytes, boundary, &mut placed);
-    }
-    decoder.finish(&mut placed);
+    let (mut decoder, boundary) = joined(tail, head, context, sink);
+    decoder.finish(&mut |record| placed(record, boundary, sink));
     decoder.counts()
+}
+
+/// Like [`join`], of a head that is all there is of its file, with its torn last line: what goes on
+/// behind it stays open.
+pub fn join_open(
+    tail: Option<OpenTail>,
+    head: Option<OpenHead>,
+    torn: Option<OpenTail>,
+    context: DecodeContext,
+    sink: &mut dyn FnMut(JoinedIn, &Record<'_>),
+) -> (LineCounts, Option<OpenTail>) {
+    let (mut decoder, boundary) = joined(tail, head, context, sink);
+    if let Some(torn) = torn.and_then(|tail| tail.torn) {
+        decoder.keeps_torn = true;
+        let next = decoder.next_line.max(boundary);
+        decoder.block(&torn, next, &mut |record: &Record<'_>| {
+            placed(record, boundary, sink);
+        });
+    }
+    let edges = decoder.close();
+    (edges.counts, edges.tail)
+}
+
+/// Decodes a beginning that is all there is of its file, and its torn last line, as they are.
+pub fn finish_head(
+    head: Option<OpenHead>,
+    torn: Option<OpenTail>,
+    context: DecodeContext,
+    sink: &mut dyn FnMut(&Record<'_>),
+) -> LineCounts {
+    let sink = &mut |record: &Record<'_>| sink(record);
+    let mut decoder = Decoder::new(context);
+    if let Some(head) = head {
+        decoder.block(&head.bytes, 1, sink);
+    }
+    if let Some(torn) = torn.and_then(|tail| tail.torn) {
+        decoder.counts.lines += 1;
+        decoder.next_line += 1;
+        decoder.torn = Some(torn);
+    }
+    decoder.finish(sink);
+    decoder.counts()
+}
+
+/// Two beginnings, of which the first is all there is of its file, as the one beginning that they
+/// are.
+pub fn join_heads(
+    first: &OpenHead,
+    torn: Option<OpenTail>,
+    second: &OpenHead,
+    last: Option<&OpenTail>,
+    context: DecodeContext,
+    sink: &mut dyn FnMut(&Record<'_>),
+) -> Edges {
+    let mut decoder = Decoder::with_head(context);
+    let sink = &mut |record: &Record<'_>| sink(record);
+    decoder.block(&first.bytes, 1, sink);
+    if let Some(torn) = torn.and_then(|tail| tail.torn) {
+        decoder.counts.lines += 1;
+        decoder.torn = Some(torn);
+    }
+    decoder.block(&second.bytes, first.lines + 1, sink);
+    if let Some(torn) = last.and_then(|tail| tail.torn.as_ref()) {
+        decoder.block(torn, decoder.next_line.max(1), sink);
+    }
+    decoder.close()
+}
+
+fn joined(
+    tail: Option<OpenTail>,
+    head: Option<OpenHead>,
+    context: DecodeContext,
+    sink: &mut dyn FnMut(JoinedIn, &Record<'_>),
+) -> (Decoder, u64) {
+    let mut decoder = Decoder::new(context);
+    let boundary = tail.map_or(1, |tail| decoder.resume(tail));
+    if let Some(head) = head {
+        decoder.block(&head.bytes, boundary, &mut |record: &Record<'_>| {
+            placed(record, boundary, sink);
+        });
+    }
+    (decoder, boundary)
+}
+
+/// Gives a record with the line numbers of the file in which it begins.
+fn placed(record: &Record<'_>, boundary: u64, sink: &mut dyn FnMut(JoinedIn, &Record<'_>)) {
+    let mut record = record.clone();
+    if record.line >= boundary {
+        record.line -= boundary - 1;
+        record.line_end -= boundary - 1;
+        sink(JoinedIn::Head, &record);
+    } else {
+        record.line_end = record.line_end.min(boundary - 1);
+        sink(JoinedIn::Tail, &record);
+    }
 }

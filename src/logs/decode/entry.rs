@@ -1,17 +1,20 @@
 //! Journal entries of many lines: `journalctl -o export` and `-o verbose`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::logs::format::level_priority;
 use crate::logs::record::Level;
 use crate::logs::timestamp::TimeCache;
 
-use super::LineStart;
+use super::{LineStart, saved};
 
 /// Most bytes of one field.
 const FIELD_MAX: usize = 16 << 20;
 
 /// One entry being collected.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Entry {
     verbose: bool,
     first_line: u64,
@@ -19,11 +22,16 @@ pub(super) struct Entry {
     over: bool,
     /// A binary field being read: its name, then its length and data.
     binary: Option<(Vec<u8>, Vec<u8>)>,
+    #[serde(with = "saved")]
     message: Vec<u8>,
     level: Level,
+    #[serde(with = "saved")]
     package: Vec<u8>,
+    #[serde(with = "saved")]
     ident: Vec<u8>,
+    #[serde(with = "saved")]
     comm: Vec<u8>,
+    #[serde(with = "saved")]
     host: Vec<u8>,
     time: Option<Timestamp>,
     source_time: Option<Timestamp>,

@@ -9,6 +9,7 @@ mod edge;
 mod entry;
 mod fast;
 mod open;
+mod saved;
 mod slow;
 mod start;
 
@@ -24,7 +25,9 @@ use super::wrapper::syslog::complete_time;
 use entry::Entry;
 use open::{Open, Part};
 
-pub use edge::{Edges, JoinedIn, OpenHead, OpenTail, join};
+pub use edge::{
+    Edges, Ends, JoinedIn, OpenHead, OpenTail, finish_head, join, join_heads, join_open,
+};
 pub use start::LineStart;
 
 /// What is known about a file before its first line.
@@ -88,6 +91,10 @@ pub struct Decoder {
     head: Option<OpenHead>,
     /// Whether the head is complete, and lines are decoded.
     headed: bool,
+    /// Whether a last line without its newline is kept for what comes next.
+    keeps_torn: bool,
+    /// That line.
+    torn: Option<Vec<u8>>,
     /// Number of the line after the last one seen.
     next_line: u64,
     /// Whether any of the above makes the next line more than itself.
@@ -111,8 +118,23 @@ impl Decoder {
         Decoder {
             head: Some(OpenHead::default()),
             busy: true,
+            keeps_torn: true,
             ..Decoder::new(context)
         }
+    }
+
+    /// A decoder for one stream of several files, each after [`Decoder::next_file`].
+    pub fn across(context: DecodeContext) -> Self {
+        Decoder {
+            keeps_torn: true,
+            ..Decoder::new(context)
+        }
+    }
+
+    /// The file is over, the next one begins; what is open may go on there.
+    pub fn next_file(&mut self, context: DecodeContext) {
+        self.context = context;
+        self.cache = TimeCache::default();
     }
 
     /// Reads a block of whole lines; its last line may lack its newline. `first_line` is the
@@ -120,12 +142,21 @@ impl Decoder {
     pub fn block(&mut self, block: &[u8], first_line: u64, sink: &mut impl FnMut(&Record<'_>)) {
         let mut number = first_line;
         let mut rest = block;
+        if self.torn.is_some() && !block.is_empty() {
+            rest = self.settle_torn(block, &mut number, sink);
+        }
         while !rest.is_empty() {
             let (line, next) = match memchr(b'\n', rest) {
                 Some(end) => (
                     rest.get(..end).unwrap_or_default(),
                     rest.get(end + 1..).unwrap_or_default(),
                 ),
+                None if self.keeps_torn => {
+                    self.counts.lines += 1;
+                    number += 1;
+                    self.torn = Some(rest.to_vec());
+                    break;
+                }
                 None => (rest, &rest[..0]),
             };
             self.counts.lines += 1;
@@ -150,6 +181,9 @@ impl Decoder {
     }
 
     fn flush_all(&mut self, sink: &mut Sink<'_>) {
+        if let Some(torn) = self.torn.take() {
+            self.slow(&torn, self.next_line.max(2) - 1, sink);
+        }
         self.give_up_head(sink);
         self.flush_entry(sink);
         // What is given out may open another one inside it, which is always shorter.

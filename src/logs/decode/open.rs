@@ -1,11 +1,13 @@
 //! What goes on in the next line: parts that a runtime split, records over several lines, dumps.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::logs::format::json::{Completeness, completeness};
 use crate::logs::format::{Parsed, klog, object, starts_record};
 use crate::logs::record::{Encoding, Level, Outer};
 
-use super::{Decoder, Piece, Sink};
+use super::{Decoder, Piece, Sink, saved};
 
 /// Most bytes of a line joined from a runtime's parts: an audit record with its body.
 pub(super) const PART_MAX: usize = 16 << 20;
@@ -16,7 +18,8 @@ const JOIN_BYTES: usize = 64 << 10;
 const DUMP_LINES: u64 = 20_000;
 
 /// A piece that owns what it says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct Owned {
     line: u64,
     line_end: u64,
@@ -24,10 +27,13 @@ struct Owned {
     time: Option<Timestamp>,
     zoned: bool,
     yearless: Option<Timestamp>,
+    #[serde(with = "saved::option")]
     ident: Option<Vec<u8>>,
+    #[serde(with = "saved::option")]
     host: Option<Vec<u8>>,
     cut: bool,
     level: Level,
+    #[serde(with = "saved")]
     package: Vec<u8>,
     syslog: bool,
     grown: bool,
@@ -80,22 +86,27 @@ impl Owned {
 }
 
 /// The beginning of a line that a container runtime split.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Part {
+    #[serde(with = "saved")]
     text: Vec<u8>,
     owned: Owned,
 }
 
 /// A record that goes on in the next line.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Open {
+    #[serde(with = "saved")]
     text: Vec<u8>,
     owned: Owned,
     kind: OpenKind,
 }
 
 /// What kind of record is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum OpenKind {
     /// A JSON object whose end has not come.
     Json,

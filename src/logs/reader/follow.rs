@@ -123,41 +123,36 @@ impl Tail {
         // Between the two steps of a rotation there is no file: wait for the new one.
         now.is_ok_and(|meta| (meta.dev(), meta.ino()) != (self.id.dev, self.id.ino))
     }
-
-    /// Goes to the beginning of the new or truncated file. A line without its end is ended.
-    fn restart(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.at = 0;
-        self.generation += 1;
-        if !std::mem::replace(&mut self.ended, true)
-            && let Some(first) = buf.first_mut()
-        {
-            *first = b'\n';
-            return Ok(1);
-        }
-        self.read(buf)
-    }
 }
 
 impl Read for Tail {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let replaced = self.replaced();
+        // Read after the look at the path: what was written before the new file was there.
         let len = read_at(&self.file, buf, self.at)?;
         if len > 0 {
             self.at += len as u64;
             self.ended = buf.get(len - 1) == Some(&b'\n');
             return Ok(len);
         }
-        if self.file.metadata()?.len() < self.at {
-            return self.restart(buf);
+        let truncated = self.file.metadata()?.len() < self.at;
+        if !truncated && !replaced {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        if self.replaced() {
-            let generation = self.generation;
-            let ended = self.ended;
+        // A line without its end is ended, as the last one of its file.
+        if !std::mem::replace(&mut self.ended, true)
+            && let Some(first) = buf.first_mut()
+        {
+            *first = b'\n';
+            return Ok(1);
+        }
+        let generation = self.generation + 1;
+        if !truncated {
             *self = Tail::open(&self.path)?;
-            self.generation = generation;
-            self.ended = ended;
-            return self.restart(buf);
         }
-        Err(io::ErrorKind::WouldBlock.into())
+        self.at = 0;
+        self.generation = generation;
+        self.read(buf)
     }
 }
 

@@ -174,7 +174,7 @@ pub(super) struct Range {
 }
 
 /// How often the page cache is given back.
-const GIVE_BACK: u64 = 4 << 20;
+pub(super) const GIVE_BACK: u64 = 4 << 20;
 
 impl Range {
     pub(super) fn new(file: File, start: u64, end: Option<u64>, give_back: bool) -> Self {

@@ -37,7 +37,7 @@ pub(super) struct Pipe {
 impl Pipe {
     /// A compressed file.
     pub(super) fn inflate(file: File, options: &ReadOptions) -> io::Result<Self> {
-        Pipe::spawn(file, None, options)
+        Pipe::spawn(GivesBack::new(file, options.give_back), None, options)
     }
 
     /// A pipe, standard input, or a command.
@@ -180,6 +180,59 @@ impl Read for Pipe {
         }
         self.at += len;
         Ok(len)
+    }
+}
+
+/// A file whose page cache is given back behind the reader, where that is asked for.
+struct GivesBack {
+    file: File,
+    on: bool,
+    at: u64,
+    given: u64,
+}
+
+impl GivesBack {
+    fn new(file: File, on: bool) -> Self {
+        let (at, given) = (0, 0);
+        GivesBack {
+            file,
+            on,
+            at,
+            given,
+        }
+    }
+
+    fn give(&mut self) {
+        if let Some(len) = std::num::NonZeroU64::new(self.at - self.given) {
+            // Only a hint.
+            rustix::fs::fadvise(
+                &self.file,
+                self.given,
+                Some(len),
+                rustix::fs::Advice::DontNeed,
+            )
+            .ok();
+            self.given = self.at;
+        }
+    }
+}
+
+impl Read for GivesBack {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read(buf)?;
+        self.at += len as u64;
+        if self.on && self.at - self.given >= super::lines::GIVE_BACK {
+            self.give();
+        }
+        Ok(len)
+    }
+}
+
+impl Drop for GivesBack {
+    fn drop(&mut self) {
+        if self.on {
+            self.give();
+        }
     }
 }
 
