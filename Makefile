@@ -39,6 +39,8 @@ test-deps:
 	@cargo nextest --version >/dev/null 2>&1 || { \
 		echo "installing cargo-nextest (takes minutes, once)"; \
 		$(CARGO) install --locked --quiet cargo-nextest --version $(NEXTEST) </dev/null || echo "no cargo-nextest: cargo test runs the tests"; }
+	@command -v strace >/dev/null || { \
+		$(APT) update </dev/null && $(APT) install -y --no-install-recommends strace </dev/null; } >/dev/null 2>&1 || echo "no strace: tests of system calls skip"
 	@command -v etcd >/dev/null || { \
 		echo "installing etcd"; \
 		$(APT) update </dev/null && $(APT) install -y --no-install-recommends etcd-server etcd-client </dev/null; } || echo "no etcd: live tests skip"

@@ -204,7 +204,8 @@ fn load_table(
         below.push("* some waited for the read index".to_owned());
     }
     if !below.is_empty() {
-        writeln!(out, "{}", terminal.paint(Paint::Faint, below.join("; ")))?;
+        let below = wrap(&below.join("; "), usize::from(terminal.width), 2);
+        writeln!(out, "{}", terminal.paint(Paint::Faint, below))?;
     }
     Ok(())
 }
@@ -247,12 +248,19 @@ fn grep(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::Res
             }
             _ => "no logged request is for such a resource".to_owned(),
         };
-        writeln!(
-            out,
-            "  {:<14} {:>9} lines; {truth}",
-            safe(&row.word),
-            row.lines
-        )?;
+        let head = format!("  {:<14} {:>9} lines; ", safe(&row.word), row.lines);
+        let room = usize::from(terminal.width).saturating_sub(head.chars().count());
+        if room >= truth.chars().count().min(30) {
+            let truth = wrap(&safe(&truth), room, 0).replace('\n', &format!("\n{:>28}", ""));
+            writeln!(out, "{head}{truth}")?;
+        } else {
+            let text = wrap(
+                &format!("{} {truth}", head.trim()),
+                usize::from(terminal.width) - 2,
+                4,
+            );
+            writeln!(out, "  {text}")?;
+        }
     }
     Ok(())
 }
@@ -320,7 +328,8 @@ fn episodes(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io:
     if told.len() > MAX_LINES {
         below.push(format!("{} more in --format json", told.len() - MAX_LINES));
     }
-    writeln!(out, "{}", terminal.paint(Paint::Faint, below.join("; ")))
+    let below = wrap(&below.join("; "), usize::from(terminal.width), 2);
+    writeln!(out, "{}", terminal.paint(Paint::Faint, below))
 }
 
 fn events(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::Result<()> {
@@ -338,13 +347,24 @@ fn events(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::R
             .max_ms
             .map(|ms| format!("  up to {}", format_ms(ms)))
             .unwrap_or_default();
-        writeln!(
-            out,
+        let line = format!(
             "  {:>8}  {:<28}  {}{longest}",
             event.count,
             event.kind,
             place(&event.component, event.node.as_deref())
-        )?;
+        );
+        // Who said it can be shortened; how long it took cannot.
+        let line = if line.chars().count() > usize::from(terminal.width) {
+            format!(
+                "  {:>8}  {}  {}{longest}",
+                event.count,
+                event.kind,
+                place(&event.component, event.node.as_deref())
+            )
+        } else {
+            line
+        };
+        writeln!(out, "{}", shorten(&line, usize::from(terminal.width)))?;
     }
     if told.len() > MAX_LINES {
         let more = format!("{} more in --format json", told.len() - MAX_LINES);

@@ -16,14 +16,14 @@ use super::{DecodeContext, Decoder, Entry, LineCounts, LineStart, Open, Part, Si
 /// Most that is kept of a beginning: lines, and bytes where they are a runtime's parts.
 const HEAD_LINES: u64 = 64;
 const HEAD_PART_BYTES: usize = 4 << 20;
-/// Bytes by which lines of one writer begin alike: `{"leve`, `2026-1`, `I1120 `.
-const ALIKE: usize = 6;
+/// Bytes by which lines of one writer begin alike: `{"level"`, `2026-11-`, `I1120 19`.
+const ALIKE: usize = 8;
 
-/// Digits and letters stand for each other.
+/// Digits stand for each other, and klog's levels do.
 fn class(byte: u8) -> u8 {
     match byte {
         b'0'..=b'9' => b'0',
-        b'a'..=b'z' | b'A'..=b'Z' => b'a',
+        b'A'..=b'Z' => b'A',
         other => other,
     }
 }
