@@ -78,15 +78,20 @@ fn sorted_by_each_and_cut_at_the_top() {
     insta::assert_snapshot!(all);
 }
 
+/// The comparison with grep.
+fn grep_part(text: &str) -> &str {
+    text.split("\n\n")
+        .find(|part| part.starts_with("What `grep"))
+        .unwrap()
+}
+
 #[test]
 fn what_grep_would_have_said() {
     let text = of_node(&["--compare-grep"]);
-    let from = text.find("What `grep").unwrap();
-    let part = text[from..].split("\n\n").next().unwrap();
+    let part = grep_part(&text);
     insta::assert_snapshot!(part);
     let text = of_node(&["--compare-grep", "Engines", "nothing", "--"]);
-    let from = text.find("What `grep").unwrap();
-    let part = text[from..].split("\n\n").next().unwrap();
+    let part = grep_part(&text);
     insta::assert_snapshot!("grep_words", part);
 }
 

@@ -1,5 +1,7 @@
 //! The law of cutting: `merge(summary(A), summary(B)) == summary(A ++ B)`, wherever the log was cut.
 
+#![expect(clippy::string_slice, reason = "the lines that are cut here are ASCII")]
+
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
