@@ -54,6 +54,81 @@ fn events_move_out_and_the_controller_manager_gets_room() {
     );
     assert!(place(&report, "shard-events") < place(&report, "kcm-qps"));
     assert!(find(&report, "inflight-read").is_none(), "etcd is slow");
+    assert_eq!(report["verdict"]["cause"], "query-load");
+    let value = |id: &str| {
+        let advice = find(&report, id).unwrap_or_else(|| panic!("no {id}"));
+        assert_eq!(advice["strength"], "recommended", "{id}");
+        (
+            advice["setting"].as_str().unwrap().to_owned(),
+            advice["proposed"].as_str().unwrap().to_owned(),
+        )
+    };
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    assert_eq!(
+        value("etcd-quota"),
+        pair("quota-backend-bytes", "8589934592")
+    );
+    // This etcd knows no cheaper probe, and its probe was as patient as kubeadm makes it.
+    assert_eq!(
+        value("etcd-liveness-probe"),
+        pair("livenessProbe", "failureThreshold 24, timeoutSeconds 15")
+    );
+    assert_eq!(
+        value("kcm-concurrent-deployment-syncs"),
+        pair("concurrent-deployment-syncs", "20")
+    );
+    for component in ["kcm", "scheduler"] {
+        assert_eq!(
+            value(&format!("{component}-lease-duration")),
+            pair("leader-elect-lease-duration", "60s")
+        );
+        assert_eq!(
+            value(&format!("{component}-renew-deadline")),
+            pair("leader-elect-renew-deadline", "40s")
+        );
+        assert_eq!(
+            value(&format!("{component}-retry-period")),
+            pair("leader-elect-retry-period", "5s")
+        );
+    }
+    let inflight = report["not_advised"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|advice| advice["remedy"] == "inflight")
+        .unwrap();
+    assert!(
+        inflight["why"].as_str().unwrap().contains("3000 and 1000"),
+        "{inflight}"
+    );
+}
+
+#[test]
+fn inflight_limits_come_last_when_etcd_is_fast() {
+    let report = diagnosed("paypal-after");
+    assert_eq!(report["verdict"]["cause"], "apiserver-saturation");
+    let advice = report["advice"].as_array().unwrap();
+    let settings: Vec<(&str, &str)> = advice
+        .iter()
+        .map(|one| {
+            (
+                one["setting"].as_str().unwrap(),
+                one["proposed"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        settings,
+        [
+            ("max-requests-inflight", "1000"),
+            ("max-mutating-requests-inflight", "500")
+        ]
+    );
+    let why = advice[0]["why"].as_str().unwrap();
+    assert!(
+        why.contains("Little's law") && why.contains("workload-low"),
+        "{why}"
+    );
 }
 
 #[test]

@@ -97,6 +97,23 @@ fn reports() {
 }
 
 #[test]
+fn advice() {
+    let run = |path: &str| {
+        doctor(&["advise", "--format", "json", "--bundle"])
+            .path(fixtures().join(path))
+            .json()
+    };
+    let documents = [
+        run("metal3"),
+        run("metal3-1.13"),
+        run("openfaas"),
+        run("paypal"),
+        run("captures/events-flood.tar.zst"),
+    ];
+    hold("advice", &documents, &[]);
+}
+
+#[test]
 fn saved_runs() {
     let mut saved = Vec::new();
     for name in RECORDINGS {

@@ -130,6 +130,9 @@ pub struct Advice {
     pub relief: Option<Relief>,
     /// Where the proposed value comes from.
     pub source: String,
+    /// How it was settled against other advice: what was overruled, what it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<String>,
     /// Parts of the proposal that a patch needs one by one: a user, a priority level's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub details: BTreeMap<String, String>,
@@ -161,6 +164,7 @@ impl Advice {
             finding_ids: Vec::new(),
             relief: None,
             source: String::new(),
+            conflicts: Vec::new(),
             details: BTreeMap::new(),
         }
     }

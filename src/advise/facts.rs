@@ -11,6 +11,7 @@ use crate::evidence::{FromShape, Key, Reader, Row, Subject, SubjectKind, Table, 
 use crate::rules::{Finding, Severity};
 
 use super::Input;
+use super::process::{Process, processes};
 
 /// A count with the place it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,13 @@ pub(super) struct Current {
 }
 
 impl Current {
+    /// A default in force.
+    pub(super) fn default_of(value: &str) -> Self {
+        Current {
+            values: vec![(None, value.to_owned(), "default".to_owned())],
+        }
+    }
+
     /// The value, or the values with their nodes where they differ.
     pub(super) fn words(&self) -> String {
         let distinct: BTreeSet<&str> = self.values.iter().map(|(_, v, _)| v.as_str()).collect();
@@ -104,6 +112,7 @@ pub(super) struct Facts<'a> {
     settings: Vec<(String, Option<String>, Table)>,
     versions: BTreeMap<String, Span>,
     nodes: Option<NodeCount>,
+    processes: Vec<Process>,
 }
 
 /// The component and node that a subject names. etcd's readings are about members.
@@ -131,13 +140,30 @@ impl<'a> Facts<'a> {
             .collect();
         let versions = versions(&reader);
         let nodes = nodes(&reader);
-        Facts {
+        let mut facts = Facts {
             input,
             reader,
             settings,
             versions,
             nodes,
-        }
+            processes: Vec::new(),
+        };
+        facts.processes = processes(&facts);
+        facts
+    }
+
+    /// Every controller that any evidence shows.
+    pub(super) fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    /// How many objects of a resource are stored, where kube-apiserver counted them.
+    pub(super) fn objects(&self, resource: &str) -> Option<f64> {
+        self.all(&keys::APISERVER_OBJECTS)
+            .iter()
+            .filter_map(|(_, table)| table.row(resource)?.get("last_objects"))
+            .filter(|count| *count >= 1.0)
+            .max_by(f64::total_cmp)
     }
 
     /// How many nodes the cluster has, where anything tells.

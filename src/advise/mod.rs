@@ -5,8 +5,10 @@
 //! cluster gets no advice: models answer to a failed finding or to a cause, never to a mere value.
 
 mod advice;
+mod controllers;
 mod facts;
 mod model;
+mod process;
 mod settle;
 #[cfg(test)]
 mod testing;
@@ -14,6 +16,8 @@ mod testing;
 mod tests;
 
 pub use advice::{Advice, Bound, Disposition, Relief, Remedy, Strength};
+
+pub use controllers::{ControllerView, KnobView, LoopView, controllers};
 
 use crate::diagnosis::Diagnosis;
 use crate::evidence::EvidenceSet;

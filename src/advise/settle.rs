@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::advice::{Advice, Strength};
+use super::advice::{Advice, Remedy, Strength};
 
 /// Sorts by strength (refused last) and remedy, drops duplicates, and keeps one value for each
 /// setting of each target.
@@ -36,6 +36,7 @@ pub(super) fn settle(mut all: Vec<Advice>) -> Vec<Advice> {
             Some(first) => join(first, advice),
         }
     }
+    weigh(&mut kept);
     kept
 }
 
@@ -47,16 +48,65 @@ fn join(first: &mut Advice, second: Advice) {
         }
     }
     if second.proposed != first.proposed && second.strength != Strength::Refused {
-        first.risk = format!(
-            "{} Another model proposed {} ({}); the earlier remedy goes first.",
-            first.risk, second.proposed, second.why
-        );
+        first.conflicts.push(format!(
+            "another model proposed {} ({}); the earlier remedy goes first",
+            second.proposed, second.why
+        ));
+    }
+}
+
+/// Advice that would work against other advice waits for it: what a client may send is not raised
+/// while kube-apiserver turns requests away, and one and the same client is not both held back and
+/// let loose.
+fn weigh(all: &mut [Advice]) {
+    let asked = |all: &[Advice], remedy: Remedy| -> Option<(String, String)> {
+        all.iter()
+            .find(|one| one.remedy == remedy && one.strength == Strength::Recommended)
+            .map(|one| (one.id.clone(), one.setting.clone()))
+    };
+    let full = all.iter().any(|one| {
+        one.finding_ids.iter().any(|id| id == "apf-rejections")
+            && matches!(one.remedy, Remedy::Inflight | Remedy::Apf | Remedy::Client)
+    });
+    let room = asked(all, Remedy::Inflight).or_else(|| asked(all, Remedy::Apf));
+    let held_back: Vec<(String, String)> = all
+        .iter()
+        .filter(|one| one.remedy == Remedy::Apf && one.strength != Strength::Refused)
+        .filter_map(|one| Some((one.id.clone(), one.details.get("user")?.clone())))
+        .collect();
+    for advice in all.iter_mut() {
+        if advice.remedy != Remedy::ClientLimits || advice.strength == Strength::Refused {
+            continue;
+        }
+        if full {
+            advice.strength = Strength::Candidate;
+            advice.conflicts.push(match &room {
+                Some((id, setting)) => format!(
+                    "kube-apiserver turns requests away: `{id}` ({setting}) comes first, and then \
+                     look whether it still waits"
+                ),
+                None => "kube-apiserver turns requests away: more of them would be turned away"
+                    .to_owned(),
+            });
+        }
+        // A service account's name ends with its manager's in most installations.
+        let short = advice.target.trim_end_matches("-controller-manager");
+        if let Some((id, user)) = held_back.iter().find(|(_, user)| {
+            user.rsplit(':')
+                .next()
+                .is_some_and(|name| name.contains(short))
+        }) {
+            advice.strength = Strength::Candidate;
+            advice.conflicts.push(format!(
+                "`{id}` holds the requests of {user} back: both at once make no sense, and the \
+                 others come first"
+            ));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::advice::Remedy;
     use super::*;
 
     fn advice(id: &str, remedy: Remedy, strength: Strength, setting: &str, value: &str) -> Advice {
@@ -87,7 +137,28 @@ mod tests {
         ]);
         assert_eq!(settled.len(), 1);
         assert_eq!(settled[0].proposed, "1");
-        assert!(settled[0].risk.contains("proposed 2"));
+        assert!(settled[0].conflicts[0].contains("proposed 2"));
+    }
+
+    #[test]
+    fn no_client_is_let_loose_on_a_full_apiserver() {
+        let mut room = advice("i", Remedy::Inflight, Strength::Recommended, "m", "400");
+        room.finding_ids = vec!["apf-rejections".to_owned()];
+        let raise = advice(
+            "q",
+            Remedy::ClientLimits,
+            Strength::Recommended,
+            "qps",
+            "100",
+        );
+        let settled = settle(vec![room.clone(), raise.clone()]);
+        let q = settled.iter().find(|a| a.id == "q").unwrap();
+        assert_eq!(q.strength, Strength::Candidate);
+        assert!(q.conflicts[0].contains("`i`"), "{:?}", q.conflicts);
+        room.finding_ids.clear();
+        let settled = settle(vec![room, raise]);
+        assert_eq!(settled[0].strength, Strength::Recommended);
+        assert!(settled.iter().all(|a| a.conflicts.is_empty()));
     }
 
     #[test]

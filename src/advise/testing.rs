@@ -8,6 +8,7 @@ use crate::evidence::{
 use crate::profile::Profile;
 use crate::rules::{Confidence, Finding, Severity, Status};
 
+use super::facts::Facts;
 use super::{Advice, Input, Strength, advise};
 
 /// What the models are given, built up by a test.
@@ -108,6 +109,31 @@ impl Plane {
             component("kube-apiserver"),
             table(vec![Row::new("nodes").num("last_objects", n)]),
         )
+    }
+
+    /// Stored objects.
+    pub(super) fn objects(self, counts: &[(&str, f64)]) -> Self {
+        let rows = counts
+            .iter()
+            .map(|(resource, n)| Row::new(*resource).num("last_objects", *n))
+            .collect();
+        self.put(
+            &keys::APISERVER_OBJECTS,
+            component("kube-apiserver"),
+            table(rows),
+        )
+    }
+
+    /// Asks something of the facts.
+    pub(super) fn with_facts<T>(&self, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let profile = Profile::default();
+        let input = Input {
+            evidence: &self.evidence,
+            findings: &self.findings,
+            diagnosis: &self.diagnosis,
+            profile: &profile,
+        };
+        ask(&Facts::new(&input))
     }
 
     /// Settings of a component.

@@ -537,7 +537,18 @@ fn inflight_limits_are_never_raised_while_etcd_is_slow() {
         .fails("etcd-requests-slow", component("kube-apiserver"), Critical)
         .nodes(4100.0)
         .settings("kube-apiserver", &[]);
-    assert!(!slow.advice().iter().any(|a| a.remedy == Remedy::Inflight));
+    let all = slow.advice();
+    let inflight: Vec<_> = all
+        .iter()
+        .filter(|a| a.remedy == Remedy::Inflight)
+        .collect();
+    assert_eq!(inflight.len(), 1);
+    assert_eq!(inflight[0].strength, Strength::Refused);
+    assert!(
+        inflight[0].why.contains("3000 and 1000"),
+        "{}",
+        inflight[0].why
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod advisories;
 pub mod apf;
+pub mod controllers;
 pub mod metrics;
 pub mod releases;
 pub mod resources;

@@ -106,6 +106,18 @@ impl Gathered {
         Ok(())
     }
 
+    /// Gathers settings from a text, as if it had been read from a file of that name.
+    pub(super) fn add_settings(&mut self, name: &str, text: &str) {
+        let mut model = manifest::model_of_text(name, text);
+        model.asked.clone_from(&self.asked);
+        for (_, fault) in &model.faults {
+            if fault.weight == manifest::Weight::Stop {
+                self.problems.push(format!("{name}: {}", fault.text));
+            }
+        }
+        self.evidence.merge(manifest::collect(&model));
+    }
+
     /// Gathers from a folder or a single file.
     fn add_tree(&mut self, path: &Path, how: &How<'_>) {
         let tree = Tree::of(path);

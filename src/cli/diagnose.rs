@@ -248,7 +248,7 @@ fn save(path: &PathBuf, report: &Report) -> Result<(), Error> {
     bundle::save(file, report.at, &report.evidence, &report.seen.problems).map_err(failed)
 }
 
-fn exit(report: &Report, session: &Session<'_>) -> Exit {
+pub(super) fn exit(report: &Report, session: &Session<'_>) -> Exit {
     if let Some(exit) = session.stopped() {
         return exit;
     }

@@ -1,5 +1,6 @@
 //! The command line: parsing, one file a command, and the session that commands write through.
 
+mod advise;
 mod bench;
 mod check;
 mod collect;
@@ -54,6 +55,8 @@ pub struct Cli {
 pub enum Command {
     /// Say what is wrong with a control plane, why, and what to change: the main job
     Diagnose(diagnose::Args),
+    /// Say what to set, from evidence: shards, limits, workers, quota, timeouts, controllers
+    Advise(Box<advise::Args>),
     /// Read control-plane logs: load by resource, stalls, clients
     Logs(logs::Args),
     /// Check settings or the host against the rules
@@ -111,6 +114,7 @@ pub fn run_from_env() -> Result<Exit, Error> {
 pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
     match command {
         Command::Diagnose(args) => diagnose::run(args, session),
+        Command::Advise(args) => advise::run(args, session),
         Command::Logs(args) => logs::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Bench(args) => bench::run(args, session),

@@ -17,9 +17,10 @@ pub(super) fn throttling(case: &Case<'_>) -> Assessment {
         (true, true, _) => 0.9,
         (true, false, true) => 0.85,
         (true, false, false) => 0.75,
-        (false, _, true) => 0.8,
-        // A client that only throttles itself leaves etcd idle. Here etcd is slow as well.
+        // A client that only throttles itself leaves etcd idle. Here etcd is slow as well, however
+        // fast its disk.
         (false, ..) if case.has("slow-requests") => 0.5,
+        (false, _, true) => 0.8,
         // Lines alone: the client waits by itself, and whether the server is slow is not known.
         (false, ..) => 0.65,
     };

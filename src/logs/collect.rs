@@ -22,6 +22,8 @@ use super::view::{Place, View};
 const MAX_CLIENTS: usize = 500;
 /// Most resources, clients or delays that evidence keeps apart.
 const MAX_ROWS: usize = 1_000;
+/// Most kinds of unknown messages of one component.
+const MAX_MESSAGES: usize = 8;
 
 /// Turns a summary into evidence. `source` is how the user named the logs.
 pub fn collect(summary: &Summary, source: &str) -> EvidenceSet {
@@ -145,6 +147,7 @@ fn coverage(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             None => rows.push(row),
         }
     }
+    messages(view, out, set);
     set.put(
         &keys::LOGS_COVERAGE,
         cluster,
@@ -152,6 +155,50 @@ fn coverage(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         out.origin(),
         table(rows, MAX_ROWS),
     );
+}
+
+/// Beginnings of the messages that controllers write most and that no signature knows.
+fn messages(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
+    let mut tables: Vec<(Subject, Vec<Row>)> = Vec::new();
+    for (place, _, coverage) in &view.coverage {
+        if matches!(place.component.as_str(), "etcd" | "kernel" | "unknown") {
+            continue;
+        }
+        let about = subject(place);
+        for (text, count) in coverage.examples.iter() {
+            let row = Row::new(text).num("records", num(count.0));
+            let at = match tables.iter().position(|(have, _)| *have == about) {
+                Some(at) => at,
+                None => {
+                    tables.push((about.clone(), Vec::new()));
+                    tables.len() - 1
+                }
+            };
+            let Some((_, rows)) = tables.get_mut(at) else {
+                continue;
+            };
+            match rows.iter_mut().find(|have| have.key == row.key) {
+                Some(have) => add(have, &row),
+                None => rows.push(row),
+            }
+        }
+    }
+    for (about, mut rows) in tables {
+        rows.sort_by(|a, b| {
+            b.get("records")
+                .unwrap_or(0.0)
+                .total_cmp(&a.get("records").unwrap_or(0.0))
+                .then_with(|| a.key.cmp(&b.key))
+        });
+        rows.truncate(MAX_MESSAGES);
+        set.put(
+            &keys::LOGS_MESSAGES,
+            about,
+            out.window,
+            out.origin(),
+            table(rows, MAX_MESSAGES),
+        );
+    }
 }
 
 /// Adds the numbers of a row; columns that start with `max_` keep the larger one.

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::controllers::{self, Controller};
 use crate::clock::Timestamp;
 
 use super::aggregate::kinds::earliest;
@@ -90,15 +91,39 @@ pub struct StreamSummary {
     pub ends: Ends,
 }
 
+/// Who writes a stream, as far as names tell. Controllers are many: each goes by its workload's
+/// name, so that its settings and metrics can be laid beside its log.
+fn named(stream: &Stream) -> String {
+    let workload = || {
+        let pod = stream.pod.as_deref()?;
+        Some(controllers::component_of_pod(
+            pod,
+            stream.container.as_deref().unwrap_or_default(),
+        ))
+    };
+    match stream.component {
+        Component::Unknown => workload()
+            .filter(|name| Controller::by_name(name).is_some())
+            .unwrap_or_default(),
+        Component::Controller => workload().unwrap_or_else(|| {
+            // `logs/capi-controller-manager.log` of a hand-made bundle.
+            let file = stream.id.rsplit('/').next().unwrap_or_default();
+            let name = file.split('.').next().unwrap_or_default();
+            Some(name)
+                .filter(|name| Controller::by_name(name).is_some())
+                .unwrap_or(Component::Controller.word())
+                .to_owned()
+        }),
+        known => known.word().to_owned(),
+    }
+}
+
 impl StreamSummary {
     /// An empty one for a stream of the plan.
     pub fn of(stream: &Stream) -> Self {
         StreamSummary {
             id: stream.id.clone(),
-            named: match stream.component {
-                Component::Unknown => String::new(),
-                known => known.word().to_owned(),
-            },
+            named: named(stream),
             node: stream.node.clone(),
             ..StreamSummary::default()
         }

@@ -110,6 +110,7 @@ fn put_unit(unit: &Unit<'_>, set: &mut EvidenceSet) {
     if !rows.is_empty() {
         put(set, &keys::SETTINGS, &subject, &origin, rows);
     }
+    put_workload(unit, &subject, &origin, set);
     put_probes(unit.definition(), &subject, &origin, set);
     put_versions(unit, &subject, &origin, set);
     put_resources(unit.definition(), &subject, &origin, set);
@@ -134,6 +135,43 @@ fn put(
             ..Table::default()
         },
     );
+}
+
+fn put_workload(unit: &Unit<'_>, subject: &Subject, origin: &Origin, set: &mut EvidenceSet) {
+    let described = |wanted: &str| {
+        unit.instances
+            .iter()
+            .filter_map(|instance| Some((instance, instance.workload.as_ref()?)))
+            .find(|(_, workload)| wanted.is_empty() || workload.kind == wanted)
+    };
+    // The object that runs says more than a chart's values.
+    let Some((instance, workload)) = ["Deployment", "StatefulSet", "DaemonSet", ""]
+        .into_iter()
+        .find_map(described)
+    else {
+        return;
+    };
+    let mut row = Row::new("workload")
+        .text("kind", workload.kind.clone())
+        .text("name", workload.name.clone())
+        .text("container", workload.container.clone());
+    for (column, value) in [
+        ("namespace", &workload.namespace),
+        ("image", &instance.image),
+        ("controller", &workload.controller),
+    ] {
+        if let Some(value) = value {
+            row = row.text(column, value.clone());
+        }
+    }
+    let replicas = unit
+        .instances
+        .iter()
+        .find_map(|instance| instance.workload.as_ref()?.replicas);
+    if let Some(replicas) = replicas {
+        row = row.num("replicas", f64::from(replicas));
+    }
+    put(set, &keys::WORKLOADS, subject, origin, vec![row]);
 }
 
 fn put_probes(instance: &Instance, subject: &Subject, origin: &Origin, set: &mut EvidenceSet) {

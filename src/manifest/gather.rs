@@ -8,7 +8,7 @@ use super::model::{Fault, Instance, Place, SourceKind, Weight};
 use super::rancher::{self, Config};
 use super::systemd::{self, Runs, UnitFile};
 use super::yaml::{self, Node};
-use super::{component_config, kubeadm, pods, talos};
+use super::{component_config, helm, kubeadm, pods, talos};
 use crate::catalog::releases::Version;
 use crate::catalog::settings::Component;
 
@@ -236,7 +236,7 @@ impl ManifestModel {
             instance.node = instance.node.take().or_else(|| file.owner());
             model.instances.push(instance);
         };
-        if pods::is_workload(doc) {
+        if doc.get("items").is_none() && pods::is_workload(doc) {
             let from_api = doc.at(&["metadata", "uid"]).is_some()
                 || doc
                     .at(&["metadata", "annotations", "kubernetes.io/config.mirror"])
@@ -276,7 +276,22 @@ impl ManifestModel {
             return true;
         }
         if doc.text_at(&["kind"]) == Some("ConfigMap") {
-            return self.add_config_map(doc, file);
+            let own = helm::config_map(doc, file.name);
+            let held = own.is_some();
+            if let Some(instance) = own {
+                push(self, instance);
+            }
+            return self.add_config_map(doc, file) || held;
+        }
+        // `kubectl get -o yaml` of several kinds at once, ConfigMaps among them.
+        if let Some(items) = doc.get("items").filter(|_| offset == 0) {
+            let mut held = false;
+            for item in items.items() {
+                if item.get("items").is_none() {
+                    held |= self.add_document(item, file, 0);
+                }
+            }
+            return held;
         }
         if talos::is_machine(doc) {
             self.sign(
@@ -302,7 +317,12 @@ impl ManifestModel {
             push(self, component_config::read(doc, file.name, component));
             return true;
         }
-        false
+        let values = helm::values(doc, file.name);
+        let held = !values.is_empty();
+        for instance in values {
+            push(self, instance);
+        }
+        held
     }
 
     /// ConfigMaps that hold configurations as text: kubeadm-config, kubelet-config.

@@ -10,6 +10,7 @@ mod component_config;
 mod distribution;
 mod effective;
 mod gather;
+mod helm;
 mod host;
 mod kubeadm;
 mod model;
@@ -31,6 +32,7 @@ pub use gather::ManifestModel;
 pub use host::read_host;
 pub use model::{
     Fault, Given, Instance, Means, Place, Probe, Resources, SourceKind, VersionSeen, Weight,
+    Workload,
 };
 pub use read::read_bundle;
 pub use settled::{Defined, Unit, settle_all};

@@ -144,6 +144,23 @@ pub struct Resources {
     pub amounts: Vec<(String, &'static str, String)>,
 }
 
+/// The object of the API that runs a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// `Deployment`, `StatefulSet`, `DaemonSet`, `Pod`, or `Values` for a chart's values.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// The container.
+    pub container: String,
+    /// How many replicas it asks for, where that is written.
+    pub replicas: Option<u32>,
+    /// The id of the controller that it is, out of the catalogue.
+    pub controller: Option<String>,
+}
+
 /// One run of a program, as one source describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
@@ -165,6 +182,8 @@ pub struct Instance {
     pub dangling: Vec<(String, u32)>,
     /// The image, if any.
     pub image: Option<String>,
+    /// The object that runs it, where it is one of the API.
+    pub workload: Option<Workload>,
     /// Versions seen.
     pub versions: Vec<VersionSeen>,
     /// Probes.
@@ -190,6 +209,7 @@ impl Instance {
             bare: Vec::new(),
             dangling: Vec::new(),
             image: None,
+            workload: None,
             versions: Vec::new(),
             probes: Vec::new(),
             resources: Resources::default(),

@@ -1,9 +1,12 @@
 //! Pods and workloads → instances: static pods, and what `kubectl get -o yaml` gives.
 
 use super::argv::{self, Word};
-use super::model::{Given, Instance, Means, Place, Probe, Resources, SourceKind, VersionSeen};
+use super::model::{
+    Given, Instance, Means, Place, Probe, Resources, SourceKind, VersionSeen, Workload,
+};
 use super::secret::mask_env;
 use super::yaml::{Node, Value};
+use crate::catalog::controllers::{self, Controller};
 use crate::catalog::releases;
 use crate::catalog::settings::Component;
 
@@ -19,6 +22,7 @@ const TUNING: &[&str] = &[
     "LEADER_ELECTION",
     "SYNC_PERIOD",
     "PROVISIONING_LIMIT",
+    "PROCESSORS",
 ];
 
 /// Whether a document is a pod, a workload with a pod template, or a list of them.
@@ -72,9 +76,28 @@ fn one(doc: &Node, file: &str, source: SourceKind) -> Vec<Instance> {
     let Some((metadata, spec)) = template(doc) else {
         return Vec::new();
     };
-    let is_pod = doc.text_at(&["kind"]) == Some("Pod");
-    let object = doc.text_at(&["metadata", "name"]).unwrap_or("");
-    let node = spec.text_at(&["nodeName"]).filter(|name| !name.is_empty());
+    let kind = doc.text_at(&["kind"]).unwrap_or_default();
+    let own_name = doc.text_at(&["metadata", "name"]).unwrap_or("");
+    // What a Deployment made is described by the Deployment; its old revisions run nothing.
+    let owner = doc
+        .at(&["metadata", "ownerReferences"])
+        .and_then(|owners| owners.items().first())
+        .and_then(|owner| Some((owner.text_at(&["kind"])?, owner.text_at(&["name"])?)));
+    if kind == "ReplicaSet" && owner.is_some() && doc.text_at(&["spec", "replicas"]) == Some("0") {
+        return Vec::new();
+    }
+    let owned = match (kind, owner) {
+        ("Pod", Some(("ReplicaSet", name))) => Some(("Deployment", without_hash(name))),
+        ("Pod", Some((kind @ ("StatefulSet" | "DaemonSet"), name))) => Some((kind, name)),
+        ("ReplicaSet", Some(("Deployment", name))) => Some(("Deployment", name)),
+        _ => None,
+    };
+    let (kind, object) = owned.unwrap_or((kind, own_name));
+    let is_pod = kind == "Pod";
+    let on_every_node = kind == "DaemonSet";
+    let node = spec
+        .text_at(&["nodeName"])
+        .filter(|name| !name.is_empty() && (owned.is_none() || on_every_node));
     let label = metadata.and_then(|m| m.text_at(&["labels", "component"]));
     let containers = spec.get("containers").map_or(&[][..], Node::items);
     // Init containers that restart always are sidecars; etcd has been run that way.
@@ -98,11 +121,32 @@ fn one(doc: &Node, file: &str, source: SourceKind) -> Vec<Instance> {
                     .map_or(object, |name| name.trim_end_matches('-'));
                 joined(name, own, several)
             }
-            None => joined(object, own, several && index > 0 && own != "manager"),
+            None => {
+                let main = index == 0 || controllers::component_of_pod(object, own) == object;
+                joined(object, own, several && !main)
+            }
         };
+        let controller = Controller::of_container(object, own, instance.image.as_deref());
+        instance.workload = Some(Workload {
+            kind: kind.to_owned(),
+            namespace: doc.text_at(&["metadata", "namespace"]).map(str::to_owned),
+            name: object.to_owned(),
+            container: own.to_owned(),
+            // A replica set's or a pod's own number says nothing of the whole.
+            replicas: doc
+                .text_at(&["spec", "replicas"])
+                .filter(|_| owned.is_none())
+                .and_then(|text| text.parse().ok()),
+            controller: controller.map(|controller| controller.id.clone()),
+        });
         out.push(instance);
     }
     out
+}
+
+/// A replica set's name without the hash of its template.
+fn without_hash(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(base, _)| base)
 }
 
 fn joined(object: &str, container: &str, both: bool) -> String {

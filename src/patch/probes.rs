@@ -25,11 +25,21 @@ pub(super) fn patch_of(advice: &Advice) -> Option<Patch> {
                     scalar(path)
                 ),
             ),
-            None => container(
-                "etcd",
-                "liveness",
-                "    livenessProbe:\n      failureThreshold: 8\n      timeoutSeconds: 15\n",
-            ),
+            None => {
+                // Digits only: the text goes into a file.
+                let threshold = advice
+                    .details
+                    .get("failure-threshold")
+                    .filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty())
+                    .map_or("8", String::as_str);
+                container(
+                    "etcd",
+                    "liveness",
+                    &format!(
+                        "    livenessProbe:\n      failureThreshold: {threshold}\n      timeoutSeconds: 15\n"
+                    ),
+                )
+            }
         }),
         _ => None,
     }

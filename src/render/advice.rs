@@ -50,6 +50,7 @@ pub fn one(
         ("why", &advice.why),
         ("expect", &advice.effect),
         ("risk", &advice.risk),
+        ("settled", &advice.conflicts.join("; ")),
         ("undo", &advice.undo),
         ("verify", &advice.verify),
     ] {

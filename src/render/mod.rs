@@ -1,9 +1,11 @@
 //! Words, widths and colour: values in, text out. Nothing here measures or judges.
 
 pub mod advice;
+mod advise;
 mod diagnose;
 mod metrics;
 mod plain;
+pub use advise::advise;
 pub use diagnose::{checked, diagnose};
 pub use metrics::metrics;
 mod logs;

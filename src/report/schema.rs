@@ -14,6 +14,11 @@ pub struct Schema {
 /// All schemas, sorted by name.
 pub const SCHEMAS: &[Schema] = &[
     Schema {
+        name: "advice",
+        of: "`advise --format json`",
+        text: include_str!("../../schemas/advice.json"),
+    },
+    Schema {
         name: "bundle",
         of: "the file that `diagnose --save FILE` writes and `--bundle FILE` reads (decompressed)",
         text: include_str!("../../schemas/bundle.json"),

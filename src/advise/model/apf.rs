@@ -3,6 +3,7 @@
 //! The formulas are those of k8s.io/apiserver `pkg/util/flowcontrol/apf_controller.go`: a level
 //! gets `SCL × shares / Σ shares`, so a new level shrinks every other one a little.
 
+use crate::catalog::apf::levels;
 use crate::catalog::releases::Version;
 use crate::diagnosis::Cause;
 use crate::rules::Confidence;
@@ -94,6 +95,23 @@ fn loudest(facts: &Facts<'_>) -> Option<Noisy> {
     })
 }
 
+/// What each built-in level loses to the new one.
+fn dilution(version: Option<Version>, shares: f64, sum: f64) -> Vec<String> {
+    levels(version.unwrap_or(NODE_HIGH))
+        .into_iter()
+        .filter(|level| level.shares > 0)
+        .map(|level| {
+            let own = f64::from(level.shares);
+            format!(
+                "{} {:.0} → {:.0}",
+                level.name,
+                (sum * own / shares).ceil(),
+                (sum * own / (shares + SHARES)).ceil()
+            )
+        })
+        .collect()
+}
+
 fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
     let seats = |setting: &str, default: &str| {
         facts
@@ -150,13 +168,9 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
     );
     advice.effect = match sum {
         Some(sum) => format!(
-            "it waits in its own queue with {:.0} of {sum:.0} seats; the others pay little: \
-             workload-low goes from {:.0} to {:.0} seats, leader-election from {:.0} to {:.0}",
+            "it waits in its own queue with {:.0} of {sum:.0} seats; the others pay little: {}",
             part(SHARES, shares + SHARES, sum),
-            part(100.0, shares, sum),
-            part(100.0, shares + SHARES, sum),
-            part(10.0, shares, sum),
-            part(10.0, shares + SHARES, sum),
+            dilution(version.map(|span| span.oldest), shares, sum).join(", ")
         ),
         None => "it waits in its own queue and no longer takes the seats of others".to_owned(),
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::controllers::Role;
 use crate::diagnosis::Cause;
 use crate::evidence::{Row, SubjectKind, keys};
 use crate::rules::{Confidence, Severity};
@@ -50,7 +51,7 @@ fn split_name(name: &str) -> (&str, Option<&str>) {
 }
 
 /// Part of Kubernetes itself, whose load follows from what others do.
-fn is_core(agent: &str, user: &str) -> bool {
+pub(super) fn is_core(agent: &str, user: &str) -> bool {
     (user.starts_with("system:") && !user.starts_with("system:serviceaccount:"))
         || user.starts_with("system:serviceaccount:kube-system:")
         || [
@@ -193,7 +194,7 @@ pub(super) fn loudest(facts: &Facts<'_>) -> Option<(String, String, f64)> {
 }
 
 /// An id part out of a client's name.
-pub(super) fn slug(name: &str) -> String {
+pub(in super::super) fn slug(name: &str) -> String {
     let text: String = name
         .chars()
         .map(|c| {
@@ -482,6 +483,16 @@ fn retries(facts: &Facts<'_>) -> Option<Advice> {
         return None;
     }
     let target = finding.subject.name.clone();
+    let own_rate = facts.processes().iter().any(|process| {
+        process.names.contains(&target)
+            && process
+                .known
+                .is_some_and(|known| known.knob(Role::QueueQps).is_some())
+    });
+    if own_rate {
+        // Its queue has a rate of its own, and a knob for it: the pinned loop says more.
+        return None;
+    }
     let mut advice = Advice::new(
         "retries-plateau",
         Remedy::Client,

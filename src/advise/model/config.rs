@@ -2,7 +2,8 @@
 
 use crate::catalog::releases::Version;
 use crate::diagnosis::Cause;
-use crate::rules::Confidence;
+use crate::evidence::SubjectKind;
+use crate::rules::{Confidence, Severity};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
@@ -194,7 +195,6 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all.extend(timers(facts));
     all.extend(election_equal(facts));
     all.extend(liveness(facts));
-    all.extend(leader_election(facts));
     all
 }
 
@@ -303,7 +303,22 @@ fn election_equal(facts: &Facts<'_>) -> Option<Advice> {
 
 /// The liveness probe of etcd, by what etcd and kubeadm of the version understand.
 fn liveness(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.ails("liveness-probe-kills")?;
+    // A patient probe for a quorum is a note, until etcd is seen to be started again.
+    let restarted = facts
+        .failed("component-restarting")
+        .chain(facts.failed("leader-unstable"))
+        .find(|finding| {
+            finding.severity >= Severity::Warn
+                && (finding.subject.kind == SubjectKind::Member
+                    || finding.subject.name.starts_with("etcd"))
+        });
+    let finding = facts.ails("liveness-probe-kills").or_else(|| {
+        facts
+            .failed("liveness-probe-kills")
+            .next()
+            .filter(|_| restarted.is_some())
+    })?;
+    let patient = finding.severity < Severity::Warn;
     let etcd = facts.version("etcd").map(|span| span.oldest);
     // `serializable=` came with 3.5.3 and 3.4.29, `/livez` with 3.5.11 and 3.4.29; an older etcd
     // ignores the parameter and still does the quorum read.
@@ -312,14 +327,20 @@ fn liveness(facts: &Facts<'_>) -> Option<Advice> {
         (3, 5) => v.patch >= patch35,
         (major, minor) => (major, minor) > (3, 5),
     };
+    let quorum = finding.message.contains("quorum");
     let (proposed, source) = match etcd {
-        Some(v) if at_least(v, 29, 11) => (
+        Some(v) if quorum && at_least(v, 29, 11) => (
             "path /livez",
             "etcd 3.4.29 and 3.5.11: /livez; kubeadm from 1.31 on",
         ),
-        Some(v) if at_least(v, 29, 3) => (
+        Some(v) if quorum && at_least(v, 29, 3) => (
             "path /health?exclude=NOSPACE&serializable=true",
             "etcd 3.5.3: serializable=; kubeadm from 1.25 on",
+        ),
+        _ if patient => (
+            "failureThreshold 24, timeoutSeconds 15",
+            "kubeadm's own threshold of etcd's startup probe: 24; this etcd, or an unknown one, may \
+             not know a cheaper probe",
         ),
         _ => (
             "failureThreshold 8, timeoutSeconds 15",
@@ -333,7 +354,16 @@ fn liveness(facts: &Facts<'_>) -> Option<Advice> {
         Strength::Candidate
     };
     advice.proposed = proposed.to_owned();
-    advice.why = finding.message.clone();
+    advice.why = match restarted {
+        Some(restarted) => format!("{}; {}", finding.message, restarted.message),
+        None => finding.message.clone(),
+    };
+    if let Some(threshold) = proposed
+        .strip_prefix("failureThreshold ")
+        .and_then(|rest| rest.split(',').next())
+    {
+        advice = advice.detail("failure-threshold", threshold);
+    }
     advice.effect = "the kubelet no longer kills an etcd that is slow but alive".to_owned();
     advice.confidence = finding.confidence;
     advice.risk = "a hung etcd is restarted later. Never remove the probe. Restarts the member: \
@@ -343,33 +373,6 @@ fn liveness(facts: &Facts<'_>) -> Option<Advice> {
     advice.verify = "`kubectl -n kube-system get pods` shows no new restart of etcd".to_owned();
     advice.finding_ids = vec!["liveness-probe-kills".to_owned()];
     advice.source = format!("{source}; kubernetes #96886");
-    Some(advice)
-}
-
-fn leader_election(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.ails("leader-election-tight")?;
-    let component = Some(finding.subject.name.as_str()).filter(|name| !name.is_empty())?;
-    let now = facts.setting(component, "leader-elect-lease-duration", None);
-    let mut advice = Advice::new(
-        "leader-election",
-        Remedy::Hygiene,
-        component,
-        "leader-elect-lease-duration",
-    );
-    advice.now = now.map(|c| c.words());
-    advice.proposed = "15s with leader-elect-renew-deadline 10s and leader-elect-retry-period 2s; \
-                       60s/40s/5s where the control plane stalls longer than 10 s"
-        .to_owned();
-    advice.why = finding.message.clone();
-    advice.effect = "a short stall no longer costs the lease and a restart".to_owned();
-    advice.confidence = finding.confidence;
-    advice.risk = "a dead leader is replaced later".to_owned();
-    advice.undo = "set the former durations again".to_owned();
-    advice.verify = "no `leader election lost` in its log".to_owned();
-    advice.finding_ids = facts.failing(&["leader-election-tight", "leader-election-lost"]);
-    advice.source =
-        "component-base defaults 15s/10s/2s; Cluster API's control plane manager 60s/40s/5s"
-            .to_owned();
     Some(advice)
 }
 

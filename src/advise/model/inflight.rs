@@ -1,5 +1,8 @@
 //! Inflight limits of kube-apiserver, by the steps that others published for a cluster's size.
 
+use std::fmt::Write as _;
+
+use crate::catalog::releases::Version;
 use crate::diagnosis::Cause;
 use crate::evidence::keys;
 use crate::rules::Confidence;
@@ -11,6 +14,10 @@ use super::super::facts::Facts;
 /// The two flags. Their sum is what priority levels share.
 const READ: &str = "max-requests-inflight";
 const MUTATING: &str = "max-mutating-requests-inflight";
+
+/// The flag that ends connections now and then, and the release that brought it.
+const GOAWAY: &str = "goaway-chance";
+const GOAWAY_SINCE: Version = Version::minor(1, 18);
 
 /// Published pairs: read, mutating, smallest size in nodes, source.
 const STEPS: &[(u32, u32, u64, &str)] = &[
@@ -27,7 +34,10 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     // Below the default without a reason: restored before it hurts.
     let lowered = facts.ails("inflight-unbalanced").is_some();
     let slow = facts.etcd_slow().is_some() && !fast(facts);
-    if !(saturated || lowered) || slow || facts.first_cause().is_some() {
+    if slow || facts.first_cause().is_some() {
+        return not_while_slow(facts).into_iter().collect();
+    }
+    if !(saturated || lowered) {
         return Vec::new();
     }
     let read_now = facts.setting("kube-apiserver", READ, Some("400"));
@@ -40,10 +50,20 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let nodes = facts.nodes().map(|nodes| nodes.count);
     // `0` is a value of its own: all of the sum is in the other flag.
     let sum = read + mutating;
-    let Some((new_read, new_mutating, size, source)) = STEPS
-        .iter()
-        .find(|(r, m, ..)| f64::from(*r) + f64::from(*m) > sum)
-    else {
+    // The smallest step that holds what the priority levels asked for, within the size; else the
+    // next one.
+    let wanted = demand(facts).unwrap_or(0.0);
+    let higher = || {
+        STEPS
+            .iter()
+            .filter(|(r, m, ..)| f64::from(*r) + f64::from(*m) > sum)
+    };
+    let within = |size: u64| size == 0 || nodes.is_some_and(|nodes| nodes >= size);
+    let enough = higher()
+        .filter(|(_, _, size, _)| within(*size))
+        .find(|(r, m, ..)| f64::from(*r) + f64::from(*m) >= wanted)
+        .or_else(|| higher().rfind(|(_, _, size, _)| within(*size)));
+    let Some((new_read, new_mutating, size, source)) = enough.or_else(|| higher().next()) else {
         return Vec::new();
     };
     let restore = *size == 0;
@@ -66,8 +86,9 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     );
     let why = format!(
         "{}; the limits {read:.0} + {mutating:.0} = {sum:.0} are shared by all priority levels of \
-         one kube-apiserver{}{}",
+         one kube-apiserver{}{}{}",
         reason(facts),
+        little(facts),
         if restore {
             ", and lie below the default 400 + 200"
         } else {
@@ -135,6 +156,175 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         all.push(second);
     }
     all
+}
+
+/// Seats that all priority levels of one kube-apiserver asked for at their highest.
+fn demand(facts: &Facts<'_>) -> Option<f64> {
+    facts
+        .all(&keys::APF_LEVELS)
+        .iter()
+        .map(|(_, table)| {
+            table
+                .rows
+                .iter()
+                .filter_map(|row| row.get("max_demand_seats"))
+                .sum::<f64>()
+        })
+        .filter(|seats| *seats > 0.0)
+        .max_by(f64::total_cmp)
+}
+
+/// Seats held on average, by Little's law, and what the fullest levels asked for.
+fn little(facts: &Facts<'_>) -> String {
+    let mut text = String::new();
+    let held = facts
+        .all(&keys::APISERVER_REQUESTS)
+        .iter()
+        .map(|(_, table)| {
+            table
+                .rows
+                .iter()
+                .filter(|row| !row.key.starts_with("WATCH ") && !row.key.starts_with("CONNECT "))
+                .filter_map(|row| {
+                    let requests = row.get("requests").filter(|n| *n > 0.0)?;
+                    Some(row.get("per_sec")? * row.get("total_secs")? / requests)
+                })
+                .sum::<f64>()
+        })
+        .filter(|seats| *seats > 0.0)
+        .max_by(f64::total_cmp);
+    if let Some(held) = held {
+        write!(
+            text,
+            "; by Little's law (rate times latency) its requests held {} seats on average",
+            super::limits::number((held * 10.0).round() / 10.0)
+        )
+        .ok();
+    }
+    for (_, table) in facts.all(&keys::APF_LEVELS) {
+        for (row, rejected) in table.top("rejected").into_iter().take(2) {
+            if rejected < 1.0 {
+                continue;
+            }
+            write!(text, "; `{}` rejected {rejected:.0}", row.key).ok();
+            if let Some(asked) = row.get("max_demand_seats") {
+                write!(text, " and asked for up to {asked:.0} seats").ok();
+            }
+            if let Some(limit) = row.get("limit_seats") {
+                write!(text, " of its {limit:.0}").ok();
+            }
+        }
+    }
+    text
+}
+
+/// Requests wait or are turned away, but etcd is what holds the seats.
+fn not_while_slow(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts
+        .ails("apf-rejections")
+        .or_else(|| facts.ails("apiserver-timeouts"))?;
+    let slow = facts.etcd_slow()?;
+    let read = facts.setting("kube-apiserver", READ, Some("400"));
+    let mutating = facts.setting("kube-apiserver", MUTATING, Some("200"));
+    let sum = read.as_ref().and_then(|c| c.least()).unwrap_or(400.0)
+        + mutating.as_ref().and_then(|c| c.least()).unwrap_or(200.0);
+    let nodes = facts.nodes().map(|nodes| nodes.count);
+    let next = STEPS.iter().rfind(|(r, m, size, _)| {
+        f64::from(*r) + f64::from(*m) > sum
+            && (*size == 0 || nodes.is_some_and(|nodes| nodes >= *size))
+    });
+    let mut advice = Advice::new("inflight", Remedy::Inflight, "kube-apiserver", READ);
+    advice.strength = Strength::Refused;
+    advice.now = read
+        .zip(mutating)
+        .map(|(read, mutating)| format!("{} and {}", read.words(), mutating.words()));
+    advice.proposed = "leave both limits as they are while etcd is slow".to_owned();
+    advice.why = format!(
+        "{}, but {slow}: requests hold their seats because etcd is slow, and more seats would \
+         only make more of them wait in etcd{}",
+        finding.message,
+        match next {
+            Some((read, mutating, _, source)) => format!(
+                "; when etcd answers fast and requests are still turned away, {read} and \
+                 {mutating} are published for this size ({source})"
+            ),
+            None => String::new(),
+        }
+    );
+    advice.effect = "none but a longer queue in etcd".to_owned();
+    advice.risk = "etcd's memory and kube-apiserver's".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "look again once the remedies above have acted".to_owned();
+    advice.finding_ids = facts.failing(&["apf-rejections", "apiserver-timeouts"]);
+    advice.source = "order of remedies: disk and etcd, client, shard, priority levels, and these \
+                     limits last"
+        .to_owned();
+    Some(advice)
+}
+
+/// Connections that stick to one kube-apiserver of several behind a load balancer.
+pub(super) fn uneven(facts: &Facts<'_>) -> Option<Advice> {
+    if facts.first_cause().is_some()
+        || !(facts.has_cause(Cause::ApiserverSaturation)
+            || facts.ails("apiserver-timeouts").is_some()
+            || facts.ails("apf-rejections").is_some())
+    {
+        return None;
+    }
+    let rates: Vec<(String, f64)> = facts
+        .all(&keys::APISERVER_REQUESTS_RATE)
+        .into_iter()
+        .filter_map(|(subject, rate)| Some((subject.node?, rate)))
+        .collect();
+    let (busiest, most) = rates.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let (idlest, least) = rates.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    // Twice the load of another one is more than chance spreads over many connections.
+    if rates.len() < 2 || *most < 2.0 * least.max(1.0) {
+        return None;
+    }
+    let set = facts.setting("kube-apiserver", GOAWAY, Some("0"));
+    if set.as_ref().is_some_and(|current| {
+        current
+            .texts()
+            .any(|text| text.trim().parse::<f64>().is_ok_and(|chance| chance > 0.0))
+    }) {
+        return None;
+    }
+    let old = facts
+        .kubernetes()
+        .is_none_or(|span| span.oldest < GOAWAY_SINCE);
+    let mut advice = Advice::new("goaway-chance", Remedy::Apf, "kube-apiserver", GOAWAY);
+    advice.strength = if old {
+        Strength::Candidate
+    } else {
+        Strength::Recommended
+    };
+    advice.now = set.map(|current| current.words());
+    advice.proposed = "0.001".to_owned();
+    advice.why = format!(
+        "kube-apiserver on {busiest} answers {most:.0} requests a second and the one on {idlest} \
+         {least:.0}: connections stay where they were made, so one that restarted last has few"
+    );
+    advice.effect = "one request in a thousand ends its connection, and the client makes the next \
+                     one through the load balancer: the load evens out within minutes"
+        .to_owned();
+    advice.confidence = Confidence::Medium;
+    advice.risk = "only with several apiservers behind a load balancer: with one, clients only \
+                   reconnect to it; kube-apiserver refuses more than 0.02"
+        .to_owned();
+    advice.undo = "set goaway-chance back to 0, one kube-apiserver at a time".to_owned();
+    advice.verify =
+        "the rates of `apiserver_request_total` of all apiservers approach each other".to_owned();
+    advice.disposition = if old {
+        Disposition::ShowOnly
+    } else {
+        Disposition::Disruptive
+    };
+    advice.finding_ids = facts.failing(&["apf-rejections", "apiserver-timeouts"]);
+    advice.source =
+        "kube-apiserver reference: goaway-chance, .001 is the recommended starting point"
+            .to_owned();
+    Some(advice)
 }
 
 /// Whether etcd is known to answer fast: measured below the limit.

@@ -1,21 +1,23 @@
-//! QPS, burst and workers of clients that hold themselves back.
+//! QPS and burst of clients that hold themselves back.
 //!
 //! Two bounds decide what a controller gets done: its QPS over the requests of one reconcile, and
-//! its workers over the seconds of one reconcile. Raising one while the other binds does nothing.
+//! its workers over the seconds of one reconcile. Raising one while the other binds does nothing,
+//! so both are shown; `workers` has the other half.
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
+use crate::catalog::controllers::{Buckets, Controller, Knob, Known, Role};
 use crate::diagnosis::Cause;
-use crate::evidence::{SubjectKind, keys};
+use crate::evidence::keys;
 use crate::rules::Confidence;
 use crate::units::format_ms;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
-use super::controllers::{Controller, QUEUES, Where, controller};
+use super::super::process::{Process, Set};
 
 /// Published pairs of QPS and burst for one client, with the cluster size they were published
-/// for. A proposal is always one of them.
+/// for. A proposal is always one of them, or one of the controller's own in the catalogue.
 const STEPS: &[(f64, f64, u64, &str)] = &[
     (20.0, 30.0, 0, "kube-controller-manager default 20/30"),
     (50.0, 100.0, 0, "component-base default 50/100"),
@@ -29,149 +31,143 @@ const STEPS: &[(f64, f64, u64, &str)] = &[
     (500.0, 500.0, 5000, "500/500: kOps' 5000-node scale test"),
 ];
 
-/// How much one component waits for its own limiter.
-#[derive(Clone, Debug, Default)]
-struct Wait {
-    /// Longest wait seen.
-    max_ms: f64,
-    /// Throttling lines in its log, a floor.
-    lines: f64,
-    /// The request that waits most often.
-    request: Option<String>,
-    /// 99th percentile of the wait from its metrics.
-    p99_ms: Option<(f64, f64)>,
-}
-
 /// Advice for every client that holds itself back.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let throttled = facts.ails("client-throttled").is_some()
         || facts.input.diagnosis.verdict.cause == Cause::ClientThrottling;
-    // Faster clients on a sick etcd make it sicker: its remedy comes first.
-    if facts.first_cause().is_some() {
+    if !throttled {
         return Vec::new();
     }
-    let waits = if throttled {
-        waits(facts)
-    } else {
-        BTreeMap::new()
-    };
-    let mut all = Vec::new();
-    for (component, wait) in &waits {
-        all.extend(raise(facts, component, wait));
-    }
-    all.extend(workers(facts, &waits));
-    all
+    facts
+        .processes()
+        .iter()
+        .filter(|process| process.throttled)
+        .flat_map(|process| match facts.first_cause() {
+            // Faster clients on a sick etcd make it sicker: its remedy comes first.
+            Some(cause) => vec![not_now(process, cause)],
+            None => raise(facts, process),
+        })
+        .collect()
 }
 
-fn waits(facts: &Facts<'_>) -> BTreeMap<String, Wait> {
-    let mut waits: BTreeMap<String, Wait> = BTreeMap::new();
-    let mut most: BTreeMap<String, f64> = BTreeMap::new();
-    for (subject, table) in facts.all(&keys::LOGS_THROTTLING) {
-        for row in &table.rows {
-            let component = row
-                .get_text("component")
-                .map_or_else(|| subject.name.clone(), str::to_owned);
-            let wait = waits.entry(component.clone()).or_default();
-            let lines = row.get("lines").unwrap_or(0.0);
-            wait.lines += lines;
-            wait.max_ms = wait.max_ms.max(row.get("max_delay_ms").unwrap_or(0.0));
-            let best = most.entry(component).or_default();
-            if lines > *best {
-                *best = lines;
-                wait.request = match (row.get_text("verb"), row.get_text("resource")) {
-                    (Some(verb), Some(resource)) => Some(format!("{verb} {resource}")),
-                    (verb, resource) => verb.or(resource).map(str::to_owned),
-                };
-            }
-        }
-    }
-    for (subject, histogram) in facts.all(&keys::CLIENT_LIMITER_WAIT) {
-        let component = match subject.kind {
-            SubjectKind::Member => "etcd".to_owned(),
-            _ => subject.name.clone(),
-        };
-        let Some((low, high)) = histogram.bracket(0.99) else {
-            continue;
-        };
-        let wait = waits.entry(component).or_default();
-        let longer = wait.p99_ms.is_none_or(|(have, _)| low > have);
-        if longer {
-            wait.p99_ms = Some((low, high));
-        }
-        // The slowest hundredth waits at least that long.
-        wait.max_ms = wait.max_ms.max(histogram.max.unwrap_or(low));
-    }
-    let (line_limit, line_wait) = (facts.limit("throttled-lines"), facts.limit("client-wait"));
-    let p99_limit = facts.limit("limiter-wait-p99");
-    waits.retain(|_, wait| {
-        let logged = wait.lines >= line_limit && wait.max_ms >= line_wait;
-        let measured = wait.p99_ms.is_some_and(|(_, high)| high > p99_limit);
-        logged || measured
-    });
-    waits
-}
-
-fn number(n: f64) -> String {
+pub(super) fn number(n: f64) -> String {
     if n.fract() == 0.0 {
         format!("{n:.0}")
     } else {
-        n.to_string()
+        let text = format!("{n:.2}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
 }
 
+fn not_now(process: &Process, cause: Cause) -> Advice {
+    let mut advice = Advice::new(
+        format!("{}-qps", process.short()),
+        Remedy::ClientLimits,
+        &process.name,
+        "client QPS and burst",
+    );
+    advice.strength = Strength::Refused;
+    advice.proposed = "leave both as they are for now".to_owned();
+    advice.why = format!(
+        "{}; but {}: more requests would make that worse, and its limiter may rest once that is \
+         mended",
+        waits(process).join("; "),
+        cause.headline()
+    );
+    advice.effect = "none: its requests would wait in etcd instead".to_owned();
+    advice.risk = "a client that is let loose on a sick etcd slows down everybody".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "look again when the cause above is mended".to_owned();
+    advice.finding_ids = vec!["client-throttled".to_owned()];
+    advice.source = "order of remedies: disk and etcd, clients, shards, limits".to_owned();
+    advice
+}
+
+/// A pair to propose.
+struct Pair {
+    qps: f64,
+    burst: f64,
+    /// Nodes for which it was published; 0 where that does not matter.
+    size: u64,
+    source: String,
+}
+
 /// The smallest published step that lets the longest wait fall below a second, within what was
-/// published for the size of the cluster.
+/// published for this controller, or for the size of the cluster.
 fn step(
+    own: Option<&Controller>,
     qps: f64,
     burst: f64,
     backlog: f64,
     nodes: Option<u64>,
     target_secs: f64,
-) -> Option<&'static (f64, f64, u64, &'static str)> {
+) -> Option<Pair> {
+    let own_steps = own.map_or(&[][..], |own| own.steps.as_slice());
+    let pairs: Vec<Pair> = if own_steps.is_empty() {
+        STEPS
+            .iter()
+            .map(|(qps, burst, size, source)| Pair {
+                qps: *qps,
+                burst: *burst,
+                size: *size,
+                source: (*source).to_owned(),
+            })
+            .collect()
+    } else {
+        own_steps
+            .iter()
+            .map(|step| Pair {
+                qps: step.qps,
+                burst: step.burst,
+                size: 0,
+                source: format!(
+                    "{}/{}: {}",
+                    number(step.qps),
+                    number(step.burst),
+                    step.source
+                ),
+            })
+            .collect()
+    };
     let mut best = None;
-    for step in STEPS {
-        let higher = step.0 > qps || (step.0 >= qps && step.1 > burst);
-        let published = step.2 == 0 || nodes.is_some_and(|nodes| nodes >= step.2);
+    for pair in pairs {
+        let higher = pair.qps > qps || (pair.qps >= qps && pair.burst > burst);
+        let published = pair.size == 0 || nodes.is_some_and(|nodes| nodes >= pair.size);
         if !higher || !published {
             continue;
         }
-        best = Some(step);
-        if backlog / step.0 <= target_secs {
+        let enough = backlog / pair.qps <= target_secs;
+        best = Some(pair);
+        if enough {
             break;
         }
     }
     best
 }
 
-fn raise(facts: &Facts<'_>, component: &str, wait: &Wait) -> Vec<Advice> {
-    let Some(known) = controller(component) else {
-        return vec![unknown_client(component, wait)];
+fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
+    let knobs = process
+        .known
+        .and_then(|known| Some((known, known.knob(Role::Qps)?, known.knob(Role::Burst)?)));
+    let Some((known, qps_knob, burst_knob)) = knobs else {
+        return vec![unknown_client(process)];
     };
-    let (qps_name, burst_name) = match known.at {
-        Where::Flags { qps, burst } | Where::Env { qps, burst } => (qps, burst),
-        Where::SchedulerConfig => ("clientConnection.qps", "clientConnection.burst"),
-        Where::KubeletConfig => ("kubeAPIQPS", "kubeAPIBurst"),
-    };
-    let version = facts.version(component).or_else(|| {
-        (known.at == Where::KubeletConfig)
-            .then(|| facts.kubernetes())
-            .flatten()
-    });
-    let default = known.default_for(version.map(|v| v.oldest), version.map(|v| v.newest));
-    let text = |value: Option<f64>| value.map(number);
-    let qps_now = facts.setting(component, qps_name, text(default.map(|d| d.0)).as_deref());
-    let burst_now = facts.setting(component, burst_name, text(default.map(|d| d.1)).as_deref());
-    let known_now = qps_now.is_some();
-    let qps = qps_now
-        .as_ref()
-        .and_then(|current| current.least())
-        .or(default.map(|d| d.0));
-    let burst = burst_now
-        .as_ref()
-        .and_then(|current| current.least())
-        .or(default.map(|d| d.1));
-    let (Some(qps), Some(burst)) = (qps, burst) else {
-        return vec![unknown_client(component, wait)];
+    let (qps_set, burst_set) = (
+        process.knob(facts, qps_knob),
+        process.knob(facts, burst_knob),
+    );
+    if let Known::NotYet(first) | Known::Gone(first) = process.knows(qps_knob)
+        && !qps_set.set
+    {
+        return vec![lacks(process, qps_knob, first)];
+    }
+    let (oldest, newest) = process.span();
+    let default = |knob: &Knob| -> Option<f64> { knob.default_for(oldest, newest)?.parse().ok() };
+    let (Some(qps), Some(burst)) = (
+        qps_set.number().or_else(|| default(qps_knob)),
+        burst_set.number().or_else(|| default(burst_knob)),
+    ) else {
+        return vec![unknown_client(process)];
     };
     if qps < 0.0 {
         // A negative QPS is no limit: the wait comes from elsewhere.
@@ -179,155 +175,285 @@ fn raise(facts: &Facts<'_>, component: &str, wait: &Wait) -> Vec<Advice> {
     }
     let nodes = facts.nodes().map(|nodes| nodes.count);
     // A request that waits t seconds for a bucket filled q times a second stands behind t·q others.
-    let backlog = wait.max_ms / 1e3 * qps;
+    let backlog = process.wait.max_ms / 1e3 * qps;
     let target = facts.limit("client-wait") / 1e3;
-    let Some((new_qps, new_burst, size, source)) = step(qps, burst, backlog, nodes, target) else {
-        return Vec::new();
+    let Some(pair) = step(Some(known), qps, burst, backlog, nodes, target) else {
+        return vec![beyond(process, known, qps, burst)];
     };
-    let new_burst = new_burst.max(burst);
-    let (known_version, strength) = (
-        version.is_some(),
-        strength(known, known_now, nodes, *new_qps),
-    );
-    let why = why(facts, component, wait, known, qps, burst, backlog);
-    let effect = format!(
-        "{} requests a second for {}; a backlog as seen ({backlog:.0} requests) drains in {} \
-         instead of {}. If its work queues stay deep after that, its workers bind: see its \
-         concurrency next",
-        number(*new_qps),
-        if known.per_loop {
-            "each of its loops"
-        } else {
-            "it"
-        },
-        format_ms(backlog / new_qps * 1e3),
-        format_ms(wait.max_ms),
-    );
-    let mut risk = format!(
-        "more requests reach kube-apiserver and etcd: at 50 ms each, {} a second hold about {:.0} \
-         seats",
-        number(*new_qps),
-        (new_qps * 0.05).ceil()
-    );
-    if facts.has_cause(Cause::QueryLoad) {
-        risk.push_str("; etcd is under load now, so do this after the remedies above");
-    }
-    if matches!(known.at, Where::KubeletConfig)
-        || component.starts_with("cilium") && component != "cilium-operator"
-    {
-        risk.push_str("; it runs on every node, so the load grows with their number");
-    }
-    if *size == 0 && nodes.is_none() {
-        risk.push_str("; the number of nodes is not known, so no higher step is proposed");
-    }
-    risk.push('.');
-    let disposition = match known.at {
-        Where::Flags { .. } if component == "kube-controller-manager" => Disposition::Disruptive,
-        Where::Flags { .. } | Where::Env { .. } if known_version && known_now => {
-            Disposition::Disruptive
-        }
-        _ => Disposition::ShowOnly,
+    let raise = Raise {
+        facts,
+        process,
+        known,
+        qps,
+        burst,
+        backlog,
+        pair,
     };
-    let make = |id: String, setting: &str, now: Option<String>, value: f64| Advice {
-        strength,
-        now,
-        proposed: number(value),
-        why: why.clone(),
-        effect: effect.clone(),
-        confidence: if wait.p99_ms.is_some() {
-            Confidence::High
-        } else {
-            Confidence::Medium
-        },
-        risk: risk.clone(),
-        undo: undo(setting, known_now),
-        verify: "no more client-side throttling in its log, and \
-                 `rest_client_rate_limiter_duration_seconds` near zero, while etcd's request \
-                 latency stays where it is"
-            .to_owned(),
-        disposition,
-        finding_ids: facts.failing(&["client-throttled", "client-qps-low", "workqueue-backlog"]),
-        source: format!("{source}; {}", known.source),
-        ..Advice::new(id, Remedy::ClientLimits, component, setting)
-    };
-    let short = short_name(component);
-    let first = make(
-        format!("{short}-qps"),
-        qps_name,
-        qps_now.map(|c| c.words()),
-        *new_qps,
-    );
-    let mut second = make(
-        format!("{short}-burst"),
-        burst_name,
-        burst_now.map(|c| c.words()),
-        new_burst,
+    let first = raise.one(qps_knob, &qps_set, qps, raise.pair.qps, "qps");
+    let mut second = raise.one(
+        burst_knob,
+        &burst_set,
+        burst,
+        raise.pair.burst.max(burst),
+        "burst",
     );
     let mut all = Vec::new();
-    if *new_qps > qps {
-        second.why =
-            format!("goes with {qps_name}: a burst below it would hold back every wave of changes");
+    if raise.pair.qps > qps {
+        second.why = format!(
+            "goes with {}: a burst below it would hold back every wave of changes",
+            qps_set.name
+        );
         all.push(first);
     }
-    if new_burst > burst {
+    if raise.pair.burst > burst {
         all.push(second);
     }
     all
 }
 
-/// `kcm` and `scheduler` for the two everybody has, else the component's own name.
-fn short_name(component: &str) -> &str {
-    match component {
-        "kube-controller-manager" => "kcm",
-        "kube-scheduler" => "scheduler",
-        other => other,
-    }
-}
-
-fn undo(setting: &str, known: bool) -> String {
-    if known {
-        format!("set {setting} back to the value above; the component restarts within seconds")
-    } else {
-        format!("take {setting} out again; the component restarts within seconds")
-    }
-}
-
-fn strength(known: &Controller, known_now: bool, nodes: Option<u64>, qps: f64) -> Strength {
-    let each_node = matches!(known.at, Where::KubeletConfig) || known.names.contains(&"cilium");
-    if !known_now || each_node || (nodes.is_none() && qps > 100.0) {
-        Strength::Candidate
-    } else {
-        Strength::Recommended
-    }
-}
-
-fn why(
-    facts: &Facts<'_>,
-    component: &str,
-    wait: &Wait,
-    known: &Controller,
+/// What one raise is made from.
+struct Raise<'a> {
+    facts: &'a Facts<'a>,
+    process: &'a Process,
+    known: &'static Controller,
     qps: f64,
     burst: f64,
     backlog: f64,
-) -> String {
+    pair: Pair,
+}
+
+impl Raise<'_> {
+    fn one(&self, knob: &Knob, set: &Set, old: f64, value: f64, id: &str) -> Advice {
+        let mut advice = Advice::new(
+            format!("{}-{id}", self.process.short()),
+            Remedy::ClientLimits,
+            &self.process.name,
+            set.name.clone(),
+        );
+        advice.strength = self.strength(set, knob);
+        advice.now = set.words().or_else(|| Some(number(old)));
+        advice.proposed = number(value);
+        advice.why = self.why();
+        advice.effect = self.effect();
+        advice.confidence = if self.process.wait.p99_ms.is_some() {
+            Confidence::High
+        } else {
+            Confidence::Medium
+        };
+        advice.risk = self.risk(knob);
+        advice.undo = undo(set, self.known);
+        advice.verify = "no more client-side throttling in its log, and \
+                         `rest_client_rate_limiter_duration_seconds` near zero, while etcd's \
+                         request latency stays where it is"
+            .to_owned();
+        advice.disposition = disposition(self.process, set, self.known);
+        advice.finding_ids =
+            self.facts
+                .failing(&["client-throttled", "client-qps-low", "workqueue-backlog"]);
+        advice.source = format!("{}; {}", self.pair.source, self.known.source);
+        let advice = place(advice, self.process, knob, set);
+        remove_if_default(advice, self.process, knob, set, value)
+    }
+
+    fn strength(&self, set: &Set, knob: &Knob) -> Strength {
+        let far = self.facts.nodes().is_none() && self.pair.qps > 100.0 && self.pair.size > 0;
+        // A variable or a chart's value that an older program does not know does no harm.
+        let harmless = knob.helm.is_some();
+        let sure = set.now.is_some() || (harmless && set.read);
+        if !sure
+            || self.known.per_node
+            || far
+            || self.process.knows(knob) == Known::Unknown && !set.set
+        {
+            Strength::Candidate
+        } else {
+            Strength::Recommended
+        }
+    }
+
+    fn effect(&self) -> String {
+        let whom = match self.known.buckets {
+            Buckets::Process => "it",
+            Buckets::Loop => "each of its loops",
+            Buckets::Kind => "each kind of object that it asks for",
+        };
+        let mut text = format!(
+            "{} requests a second for {whom}; a backlog as seen ({:.0} requests) drains in {} \
+             instead of {}",
+            number(self.pair.qps),
+            self.backlog,
+            format_ms(self.backlog / self.pair.qps * 1e3),
+            format_ms(self.process.wait.max_ms),
+        );
+        if let Some(each) = self.process.requests_each() {
+            write!(
+                text,
+                "; at {} requests a reconcile that allows {:.0} reconciles a second",
+                number(each),
+                self.pair.qps / each
+            )
+            .ok();
+        }
+        text.push_str(
+            ". If its work queues stay deep after that, its workers bind: see its concurrency",
+        );
+        text
+    }
+
+    fn risk(&self, knob: &Knob) -> String {
+        let latency = self.process.latency(self.facts);
+        let (ms, from) = match latency {
+            Some(ms) => (ms, "as measured"),
+            None => (50.0, "assumed"),
+        };
+        let mut risk = format!(
+            "more requests reach kube-apiserver and etcd: at {} each ({from}), {} a second hold \
+             about {:.0} seats",
+            format_ms(ms),
+            number(self.pair.qps),
+            (self.pair.qps * ms / 1e3).ceil()
+        );
+        if self.facts.has_cause(Cause::QueryLoad) {
+            risk.push_str("; etcd is under load now, so do this after the remedies above");
+        }
+        if self.known.per_node {
+            risk.push_str("; it runs on every node, so the load grows with their number");
+        }
+        if self.pair.size == 0 && self.known.steps.is_empty() && self.facts.nodes().is_none() {
+            risk.push_str("; the number of nodes is not known, so no higher step is proposed");
+        }
+        if let Some(helm) = &knob.helm {
+            write!(
+                risk,
+                "; set it as `{helm}` of its chart: an edit of the {} alone is lost with the next \
+                 upgrade",
+                self.known.kind
+            )
+            .ok();
+        } else if self.known.kind == "Deployment" {
+            risk.push_str(
+                "; an upgrade by its installer writes the Deployment anew: set it there too",
+            );
+        }
+        risk.push('.');
+        risk
+    }
+
+    fn why(&self) -> String {
+        let mut parts = waits(self.process);
+        parts.push(format!(
+            "at {} requests a second that is a backlog of {:.0}",
+            number(self.qps),
+            self.backlog
+        ));
+        parts.push(format!(
+            "the limit {}/{} holds for {}",
+            number(self.qps),
+            number(self.burst),
+            self.known.buckets.whom()
+        ));
+        parts.extend(bounds(self.facts, self.process));
+        parts.extend(resync(self.facts, self.process, self.qps));
+        if self.process.name == "kube-controller-manager" {
+            parts.push(format!(
+                "a ReplicaSet's pod takes two requests (pod and event), so {} a second is {:.0} \
+                 pods a second",
+                number(self.qps),
+                (self.qps / 2.0).max(0.0)
+            ));
+        }
+        if let Some(slow) = self.facts.etcd_slow() {
+            parts.push(format!("note that {slow}"));
+        } else {
+            parts.push("etcd and kube-apiserver are not what it waits for".to_owned());
+        }
+        parts.join("; ")
+    }
+}
+
+/// Adds where a knob is set, for those who write files.
+pub(super) fn place(mut advice: Advice, process: &Process, knob: &Knob, set: &Set) -> Advice {
+    let Some(known) = process.known else {
+        return advice;
+    };
+    if known.id.starts_with("kube") {
+        return advice;
+    }
+    advice = advice.detail("controller", known.id.clone());
+    if let Some(workload) = &process.workload {
+        for (name, value) in [
+            ("kind", Some(&workload.kind)),
+            ("namespace", workload.namespace.as_ref()),
+            ("workload", Some(&workload.name)),
+            ("container", Some(&workload.container)),
+        ] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                advice = advice.detail(name, value.clone());
+            }
+        }
+    }
+    for (name, value) in [("helm", &knob.helm), ("config-map", &knob.config_map)] {
+        if let Some(value) = value {
+            advice = advice.detail(name, value.clone());
+        }
+    }
+    // Variables are written with capitals or underscores, flags never are.
+    let means = if knob.helm.as_deref() == Some(set.name.as_str()) || set.name.contains('.') {
+        "file"
+    } else if set.name.contains('_') {
+        "env"
+    } else {
+        "flag"
+    };
+    advice.detail("means", means)
+}
+
+/// A proposal that equals the default of a version whose default changed says nothing: the
+/// setting goes, and later defaults act.
+pub(super) fn remove_if_default(
+    mut advice: Advice,
+    process: &Process,
+    knob: &Knob,
+    set: &Set,
+    value: f64,
+) -> Advice {
+    let (oldest, newest) = process.span();
+    let default = knob
+        .default_for(oldest, newest)
+        .and_then(|text| text.parse::<f64>().ok());
+    if knob.defaults.len() < 2 || default != Some(value) || !set.set {
+        return advice;
+    }
+    advice.proposed = format!("remove it: the default is {}", number(value));
+    advice.detail("remove", set.name.clone())
+}
+
+/// How much it waits, in words.
+pub(super) fn waits(process: &Process) -> Vec<String> {
+    let (wait, name) = (&process.wait, &process.name);
     let mut parts = Vec::new();
     if let Some((low, high)) = wait.p99_ms {
         parts.push(if high.is_finite() {
             format!(
-                "{component} waits for its own limiter: p99 between {} and {}",
+                "{name} waits for its own limiter: p99 between {} and {}",
                 format_ms(low),
                 format_ms(high)
             )
         } else {
             format!(
-                "{component} waits for its own limiter: p99 above {}",
+                "{name} waits for its own limiter: p99 above {}",
                 format_ms(low)
             )
         });
     }
     if wait.lines > 0.0 {
+        let whose = if parts.is_empty() {
+            format!("the log of {name}")
+        } else {
+            "its log".to_owned()
+        };
         parts.push(format!(
-            "its log has at least {:.0} lines of client-side throttling, the longest wait {}{}",
+            "{whose} has at least {:.0} lines of client-side throttling, the longest wait {}{}",
             wait.lines,
             format_ms(wait.max_ms),
             match &wait.request {
@@ -336,49 +462,203 @@ fn why(
             }
         ));
     }
-    parts.push(format!(
-        "at {} requests a second that is a backlog of {backlog:.0}",
-        number(qps)
-    ));
-    if known.per_loop {
-        parts.push(format!(
-            "the limit {}/{} holds for each of its loops by itself",
-            number(qps),
-            number(burst)
-        ));
-    }
-    if component == "kube-controller-manager" {
-        parts.push(format!(
-            "a ReplicaSet's pod takes two requests (pod and event), so {} a second is {:.0} pods \
-             a second",
-            number(qps),
-            (qps / 2.0).max(0.0)
-        ));
-    }
-    if let Some(slow) = facts.etcd_slow() {
-        parts.push(format!("note that {slow}"));
-    } else {
-        parts.push("etcd and kube-apiserver are not what it waits for".to_owned());
-    }
-    parts.join("; ")
+    parts
 }
 
-fn unknown_client(component: &str, wait: &Wait) -> Advice {
+/// Both bounds of its busiest loops, where they were measured.
+pub(super) fn bounds(facts: &Facts<'_>, process: &Process) -> Vec<String> {
+    let qps = process
+        .known
+        .and_then(|known| known.knob(Role::Qps))
+        .and_then(|knob| process.knob(facts, knob).number());
+    let mut parts = Vec::new();
+    for bound in super::workers::bounds(facts, process, qps)
+        .into_iter()
+        .take(2)
+    {
+        parts.extend(bound.words());
+    }
+    parts
+}
+
+/// Both bounds of one loop in words.
+pub(super) fn bounds_of(facts: &Facts<'_>, process: &Process, name: &str) -> Option<String> {
+    let qps = process
+        .known
+        .and_then(|known| known.knob(Role::Qps))
+        .and_then(|knob| process.knob(facts, knob).number());
+    super::workers::bounds(facts, process, qps)
+        .into_iter()
+        .find(|bound| bound.name == name)?
+        .words()
+}
+
+/// The rate that a throttled process is to be raised to, or has when there is no higher one.
+pub(super) fn proposed_qps(facts: &Facts<'_>, process: &Process) -> Option<f64> {
+    let known = process.known?;
+    let value = |role: Role| -> Option<f64> {
+        let knob = known.knob(role)?;
+        let (oldest, newest) = process.span();
+        process
+            .knob(facts, knob)
+            .number()
+            .or_else(|| knob.default_for(oldest, newest)?.parse().ok())
+    };
+    let (qps, burst) = (value(Role::Qps)?, value(Role::Burst)?);
+    let nodes = facts.nodes().map(|nodes| nodes.count);
+    let backlog = process.wait.max_ms / 1e3 * qps;
+    let target = facts.limit("client-wait") / 1e3;
+    Some(step(Some(known), qps, burst, backlog, nodes, target).map_or(qps, |pair| pair.qps))
+}
+
+/// What looking at every object once each sync period asks for, where both are known.
+pub(super) fn resync(facts: &Facts<'_>, process: &Process, qps: f64) -> Option<String> {
+    let known = process.known?;
+    let period = process.knob(facts, known.knob(Role::SyncPeriod)?);
+    let text = period.now.as_ref()?.texts().next()?.to_owned();
+    let secs = crate::units::parse_go_duration(text.as_bytes())? as f64 / 1e9;
+    let (resource, count) = known
+        .objects
+        .iter()
+        .find_map(|resource| Some((resource, facts.objects(resource)?)))?;
+    if secs <= 0.0 {
+        return None;
+    }
+    let per_sec = count / secs;
+    let (requests, how) = match process.requests_each() {
+        Some(each) => (per_sec * each, format!("at {} requests each", number(each))),
+        None => (
+            per_sec,
+            "at one request each, the least there can be".to_owned(),
+        ),
+    };
+    Some(format!(
+        "{count:.0} {resource} looked at every {text} are {} reconciles a second without any \
+         change, and {how} {:.0} % of the limit of {}",
+        number(per_sec),
+        requests / qps * 100.0,
+        number(qps)
+    ))
+}
+
+/// Mean time of a call as kube-apiserver measured it, watches left out.
+pub(in super::super) fn mean_latency(facts: &Facts<'_>) -> Option<f64> {
+    let table = facts.summed(&keys::APISERVER_REQUESTS)?;
+    let (mut secs, mut count) = (0.0, 0.0);
+    for row in &table.rows {
+        let verb = row.key.split(' ').next().unwrap_or_default();
+        if !matches!(verb, "WATCH" | "CONNECT") {
+            secs += row.get("total_secs").unwrap_or(0.0);
+            count += row.get("requests").unwrap_or(0.0);
+        }
+    }
+    (count > 0.0 && secs > 0.0).then(|| secs / count * 1e3)
+}
+
+/// What a file may be written for: known values in known versions.
+pub(super) fn disposition(process: &Process, set: &Set, known: &Controller) -> Disposition {
+    if known.id == "kube-controller-manager" {
+        return Disposition::Disruptive;
+    }
+    let flags = !known.id.starts_with("kube");
+    let sure = set.set || process.version.is_some();
+    if flags && sure && set.now.is_some() {
+        Disposition::Disruptive
+    } else {
+        Disposition::ShowOnly
+    }
+}
+
+fn undo(set: &Set, known: &Controller) -> String {
+    let restarts = match known.kind.as_str() {
+        "Deployment" | "StatefulSet" | "DaemonSet" => "its pods are rolled",
+        _ => "the component restarts within seconds",
+    };
+    if set.now.is_some() {
+        format!("set {} back to the value above; {restarts}", set.name)
+    } else {
+        format!("take {} out again; {restarts}", set.name)
+    }
+}
+
+/// Its version has no such knob: the way is an upgrade.
+fn lacks(process: &Process, knob: &Knob, first: crate::catalog::releases::Version) -> Advice {
+    let name = knob.names.first().map_or("", String::as_str);
+    let version = process
+        .version
+        .map_or_else(|| "its version".to_owned(), |span| span.words());
     let mut advice = Advice::new(
-        format!("{}-qps", super::client::slug(component)),
+        format!("{}-qps", process.short()),
         Remedy::ClientLimits,
-        component,
+        &process.name,
+        name,
+    );
+    advice.strength = Strength::Refused;
+    advice.proposed = format!("do not set {name}: {version} does not know it");
+    advice.why = format!(
+        "{}; but the flag came with {first}, and an unknown flag keeps the program from starting: \
+         upgrade first",
+        waits(process).join("; ")
+    );
+    advice.effect = "none".to_owned();
+    advice.risk = "a crash loop".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "nothing to verify".to_owned();
+    advice.finding_ids = vec!["client-throttled".to_owned()];
+    advice.source = process
+        .known
+        .map_or_else(String::new, |known| known.source.clone());
+    advice
+}
+
+/// What is set is already the most that anybody published.
+fn beyond(process: &Process, known: &Controller, qps: f64, burst: f64) -> Advice {
+    let mut advice = Advice::new(
+        format!("{}-qps", process.short()),
+        Remedy::ClientLimits,
+        &process.name,
+        "client QPS and burst",
+    );
+    advice.strength = Strength::Refused;
+    advice.now = Some(format!("{}/{}", number(qps), number(burst)));
+    advice.proposed = "leave both as they are".to_owned();
+    advice.why = format!(
+        "{}; but nobody publishes more than {}/{} for it at this size: what it asks so often for \
+         is the question, not the limit",
+        waits(process).join("; "),
+        number(qps),
+        number(burst)
+    );
+    advice.effect = "none to be expected".to_owned();
+    advice.risk = "more requests reach kube-apiserver and etcd".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "nothing to verify".to_owned();
+    advice.finding_ids = vec!["client-throttled".to_owned()];
+    advice.source = known.source.clone();
+    advice
+}
+
+fn unknown_client(process: &Process) -> Advice {
+    let name = &process.name;
+    let mut advice = Advice::new(
+        format!("{}-qps", process.short()),
+        Remedy::ClientLimits,
+        name,
         "client QPS and burst",
     );
     advice.strength = Strength::Candidate;
     advice.proposed = "raise its QPS and burst by its own flags, environment or chart values, one \
                        step at a time"
         .to_owned();
+    let note = process
+        .known
+        .and_then(|known| known.note.as_deref())
+        .map_or_else(String::new, |note| format!("; {note}"));
     advice.why = format!(
-        "{component} throttles itself, the longest wait {}; client-go allows 5 requests a second \
-         with burst 10 unless the program sets more. What this program sets, or in which version \
-         it runs, is not known",
-        format_ms(wait.max_ms)
+        "{name} throttles itself, the longest wait {}; client-go allows 5 requests a second with \
+         burst 10 unless the program sets more. What this program sets, or in which version it \
+         runs, is not known{note}",
+        format_ms(process.wait.max_ms)
     );
     advice.effect = "its requests no longer wait in the client".to_owned();
     advice.risk = "more requests reach kube-apiserver and etcd; from controller-runtime 0.21 on \
@@ -392,167 +672,15 @@ fn unknown_client(component: &str, wait: &Wait) -> Advice {
     advice
 }
 
-/// Workers of kube-controller-manager's loops, where they bind and not the QPS.
-fn workers(facts: &Facts<'_>, waits: &BTreeMap<String, Wait>) -> Vec<Advice> {
-    let component = "kube-controller-manager";
-    if facts.ails("workqueue-backlog").is_none() && !waits.contains_key(component) {
-        return Vec::new();
-    }
-    let deep = facts.limit("workqueue-depth");
-    let throttled = waits.contains_key(component);
-    let latency = request_secs(facts);
-    let mut all = Vec::new();
-    for (subject, table) in facts.all(&keys::WORKQUEUES) {
-        if subject.name != component && subject.kind != SubjectKind::Queue {
-            continue;
-        }
-        for row in &table.rows {
-            let depth = row.get("max_depth").unwrap_or(0.0);
-            let Some((queue, flag, default, since)) =
-                QUEUES.iter().find(|(queue, ..)| *queue == row.key)
-            else {
-                continue;
-            };
-            if depth < deep {
-                continue;
-            }
-            let old = facts
-                .kubernetes()
-                .is_some_and(|span| span.oldest.minor < *since);
-            if old || (*since > 0 && facts.kubernetes().is_none()) {
-                continue;
-            }
-            let now = facts.setting(component, flag, Some(&default.to_string()));
-            let have = now
-                .as_ref()
-                .and_then(|current| current.least())
-                .unwrap_or(f64::from(*default));
-            let reconcile = match (row.get("work_secs"), row.get("adds")) {
-                (Some(secs), Some(adds)) if adds > 0.0 && secs > 0.0 => Some(secs / adds),
-                _ => None,
-            };
-            let Some(argument) = binds(have, throttled, reconcile, latency) else {
-                continue;
-            };
-            all.push(concurrency(
-                facts,
-                queue,
-                flag,
-                depth,
-                have,
-                now.map(|c| c.words()),
-                throttled,
-                &argument,
-            ));
-        }
-    }
-    all
-}
-
-/// Mean seconds of a mutating call as kube-apiserver measured it.
-fn request_secs(facts: &Facts<'_>) -> Option<f64> {
-    let table = facts.summed(&keys::APISERVER_REQUESTS)?;
-    let (mut secs, mut count) = (0.0, 0.0);
-    for row in &table.rows {
-        let verb = row.key.split(' ').next().unwrap_or_default();
-        if matches!(
-            verb,
-            "POST" | "PUT" | "PATCH" | "DELETE" | "CREATE" | "UPDATE"
-        ) {
-            secs += row.get("total_secs").unwrap_or(0.0);
-            count += row.get("requests").unwrap_or(0.0);
-        }
-    }
-    (count > 0.0 && secs > 0.0).then(|| secs / count)
-}
-
-/// Why workers bind, or `None` when they do not, or when it cannot be told.
-fn binds(
-    workers: f64,
-    throttled: bool,
-    reconcile: Option<f64>,
-    latency: Option<f64>,
-) -> Option<String> {
-    if throttled {
-        // While the limiter binds, a reconcile's time is mostly waiting for it. What binds after
-        // a raise: at 100 requests a second, as many workers as requests are in flight.
-        let latency = latency?;
-        let needed = 100.0 * latency;
-        (needed > workers).then(|| {
-            format!(
-                "at 100 requests a second and {} a call, {needed:.0} calls are in flight, but only \
-                 {workers:.0} workers make them",
-                format_ms(latency * 1e3)
-            )
-        })
-    } else {
-        Some(match reconcile {
-            Some(secs) => format!(
-                "{workers:.0} workers at {} a reconcile finish {:.1} a second, and no limiter \
-                 holds them",
-                format_ms(secs * 1e3),
-                workers / secs
-            ),
-            None => format!("no limiter holds its {workers:.0} workers"),
-        })
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one sentence")]
-fn concurrency(
-    facts: &Facts<'_>,
-    queue: &str,
-    flag: &str,
-    depth: f64,
-    have: f64,
-    now: Option<String>,
-    throttled: bool,
-    argument: &str,
-) -> Advice {
-    let mut advice = Advice::new(
-        format!("kcm-{flag}"),
-        Remedy::ClientLimits,
-        "kube-controller-manager",
-        flag,
-    );
-    advice.strength = if throttled || now.is_none() {
-        Strength::Candidate
-    } else {
-        Strength::Recommended
-    };
-    advice.now = now;
-    advice.proposed = number(have * 2.0);
-    advice.why = format!(
-        "the queue `{queue}` held up to {depth:.0} keys; {argument}{}",
-        if throttled {
-            "; raise QPS first and see"
-        } else {
-            ""
-        }
-    );
-    advice.effect = "twice as many keys are worked on at once".to_owned();
-    advice.risk = "more requests at once reach kube-apiserver, and more memory is used; double \
-                   once, look, and go on only if the queue stays deep"
-        .to_owned();
-    advice.undo = format!("set {flag} back; kube-controller-manager restarts within seconds");
-    advice.verify =
-        format!("`workqueue_depth{{name=\"{queue}\"}}` falls to a few keys between waves");
-    advice.disposition = Disposition::Disruptive;
-    advice.finding_ids = facts.failing(&["workqueue-backlog", "client-throttled"]);
-    advice.source = "kube-controller-manager reference for the default; doubling is a step, not a \
-                     published value"
-        .to_owned();
-    advice
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn steps_are_published_pairs_within_the_size() {
-        let qps =
-            |qps, burst, backlog, nodes| step(qps, burst, backlog, nodes, 1.0).map(|s| (s.0, s.1));
+        let qps = |qps, burst, backlog, nodes| {
+            step(None, qps, burst, backlog, nodes, 1.0).map(|s| (s.qps, s.burst))
+        };
         // 5/5 with the longest wait 3.9 s: the default drains it.
         assert_eq!(qps(5.0, 5.0, 19.5, None), Some((20.0, 30.0)));
         assert_eq!(qps(20.0, 30.0, 632.0, Some(4100)), Some((200.0, 200.0)));
@@ -561,5 +689,16 @@ mod tests {
         assert_eq!(qps(200.0, 200.0, 9999.0, Some(4100)), None);
         assert_eq!(qps(200.0, 200.0, 9999.0, Some(5000)), Some((500.0, 500.0)));
         assert!(STEPS.is_sorted_by(|a, b| a.0 < b.0 && a.2 <= b.2));
+    }
+
+    #[test]
+    fn a_controller_with_published_values_gets_those() {
+        let capi = Controller::by_id("cluster-api");
+        let pair = step(capi, 20.0, 30.0, 60.0, Some(50), 1.0).unwrap();
+        assert_eq!((pair.qps, pair.burst), (100.0, 200.0));
+        assert!(step(capi, 100.0, 200.0, 9e9, Some(9000), 1.0).is_none());
+        let faas = Controller::by_id("openfaas-operator");
+        let pair = step(faas, 5.0, 10.0, 60.0, None, 1.0).unwrap();
+        assert_eq!((pair.qps, pair.burst), (100.0, 250.0));
     }
 }

@@ -3,15 +3,21 @@
 mod apf;
 mod client;
 mod config;
-mod controllers;
 mod cpu;
 mod disk;
+mod hygiene;
 mod inflight;
+mod leader;
 mod limits;
 mod network;
 mod relief;
 mod shard;
 mod space;
+mod workers;
+
+pub(super) use client::slug;
+pub(super) use limits::mean_latency;
+pub(super) use workers::bounds;
 
 use super::advice::Advice;
 use super::facts::Facts;
@@ -29,6 +35,10 @@ pub(super) const ALL: &[Model] = &[
     client::advise,
     shard::advise,
     limits::advise,
+    workers::advise,
+    hygiene::advise,
+    leader::advise,
     apf::advise,
     inflight::advise,
+    |facts| inflight::uneven(facts).into_iter().collect(),
 ];

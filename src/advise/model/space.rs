@@ -3,7 +3,7 @@
 use crate::diagnosis::Cause;
 use crate::evidence::keys;
 use crate::rules::{Confidence, Severity};
-use crate::units::format_bytes;
+use crate::units::{format_bytes, format_ms};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::{Facts, whole};
@@ -116,6 +116,37 @@ pub(super) fn quota_for(in_use: Option<u64>, now: u64) -> u64 {
     quota.min(QUOTA_MAX)
 }
 
+/// Whether the cluster is of a size for which 8 GiB are published: kOps' 5000-node scale test runs
+/// it, and etcd's hardware guide calls 1000 nodes and 1 GB of data large.
+fn large(facts: &Facts<'_>) -> bool {
+    facts
+        .nodes()
+        .is_some_and(|nodes| nodes.count as f64 >= facts.limit("shard-min-nodes"))
+}
+
+/// How long the proposed quota lasts at the growth that was measured.
+fn growth(facts: &Facts<'_>, quota: u64) -> String {
+    let per_sec = facts
+        .all(&keys::DB_GROWTH)
+        .into_iter()
+        .map(|(_, growth)| growth)
+        .filter(|growth| *growth > 0.0)
+        .max_by(f64::total_cmp);
+    let size = facts
+        .all(&keys::DB_SIZE)
+        .iter()
+        .filter_map(|(_, series)| series.points.last().map(|point| point.value))
+        .max_by(f64::total_cmp);
+    match (per_sec, size) {
+        (Some(per_sec), Some(size)) if size < quota as f64 => format!(
+            "; it grew by {} a second in the window, at which the new quota lasts {}",
+            format_bytes(whole(per_sec).unwrap_or(0)),
+            format_ms((quota as f64 - size) / per_sec * 1e3)
+        ),
+        _ => String::new(),
+    }
+}
+
 fn quota(facts: &Facts<'_>) -> Option<Advice> {
     let ids = facts.failing(&["nospace-alarm", "quota-near-limit", "quota-default"]);
     if !pressing(facts) || ids.is_empty() {
@@ -130,6 +161,8 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
         .and_then(whole);
     let proposed = match now {
         Some(now) if now >= QUOTA_MAX => return None,
+        // A large cluster grows into the maximum: one restart of each member, not three.
+        Some(_) if large(facts) => QUOTA_MAX,
         Some(now) => quota_for(in_use, now),
         // The value in force is not known; what etcd suggests at most can only be a candidate.
         None => QUOTA_MAX,
@@ -159,10 +192,21 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
             |f| f.message.clone(),
         );
     advice.why = format!(
-        "{message}{}",
+        "{message}{}{}{}",
         match in_use {
             Some(used) => format!("; {} are in use", format_bytes(used)),
             None => String::new(),
+        },
+        growth(facts, proposed),
+        if large(facts) {
+            format!(
+                "; {}: from some hundred nodes on the maximum is what others run",
+                facts
+                    .nodes()
+                    .map_or_else(String::new, super::super::facts::NodeCount::words)
+            )
+        } else {
+            String::new()
         }
     );
     advice.effect = format!(
@@ -208,6 +252,52 @@ fn over_maximum(facts: &Facts<'_>) -> Option<Advice> {
     Some(advice)
 }
 
+/// The members in the order in which to go.
+fn order(facts: &Facts<'_>) -> String {
+    let mut members: Vec<(bool, String)> = facts
+        .all(&keys::IS_LEADER)
+        .into_iter()
+        .filter_map(|(subject, series)| {
+            let leads = series.points.last()?.value > 0.5;
+            Some((leads, subject.name))
+        })
+        .filter(|(_, name)| !name.is_empty())
+        .collect();
+    members.sort();
+    if members.len() < 2 {
+        return String::new();
+    }
+    let names: Vec<&str> = members.iter().map(|(_, name)| name.as_str()).collect();
+    format!(": {}", names.join(", then "))
+}
+
+/// How long one takes: as it took here, else by the bytes that it copies.
+fn stall(facts: &Facts<'_>) -> String {
+    let measured = facts
+        .all(&keys::DEFRAG)
+        .iter()
+        .filter_map(|(_, took)| took.max.or_else(|| took.mean()))
+        .max_by(f64::total_cmp);
+    if let Some(ms) = measured {
+        return format!("{} as the last one here took", format_ms(ms));
+    }
+    let in_use = facts
+        .all(&keys::DB_IN_USE)
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .max_by(f64::total_cmp);
+    match in_use {
+        // etcd hardware guide: 10 MB/s at the least, 100 MB/s for large clusters.
+        Some(bytes) => format!(
+            "about {} to {} for the {} in use (copied at 100 to 10 MB/s)",
+            format_ms(bytes / 1e5),
+            format_ms(bytes / 1e4),
+            format_bytes(whole(bytes).unwrap_or(0))
+        ),
+        None => "some seconds per GiB".to_owned(),
+    }
+}
+
 fn defragment(facts: &Facts<'_>) -> Option<Advice> {
     let finding = facts.failed("database-fragmented").next()?;
     // The alarm's own recovery has the step in its order; and free pages are no fault by
@@ -218,14 +308,18 @@ fn defragment(facts: &Facts<'_>) -> Option<Advice> {
         return None;
     }
     let mut advice = Advice::new("etcd-defrag", Remedy::Space, "etcd", "defragmentation");
-    advice.proposed = "`etcdctl defrag` member by member, the leader last".to_owned();
+    advice.proposed = format!(
+        "`etcdctl defrag` member by member, the leader last{}",
+        order(facts)
+    );
     advice.why = finding.message.clone();
     advice.effect = "the file shrinks to what is in use".to_owned();
     advice.confidence = Confidence::High;
-    advice.risk =
-        "the member stands still meanwhile, some seconds per GiB; the next one only when \
-                   it is healthy again"
-            .to_owned();
+    advice.risk = format!(
+        "the member stands still meanwhile, {}; the next one only when it is healthy again, and \
+         not while one is down",
+        stall(facts)
+    );
     advice.undo = "nothing to undo".to_owned();
     advice.verify = "`etcdctl endpoint status --cluster` shows size near size in use".to_owned();
     advice.finding_ids = vec!["database-fragmented".to_owned()];

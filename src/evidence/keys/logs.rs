@@ -27,6 +27,8 @@ keys! { LOGS;
     LOGS_EVENTS: Table = "logs.events", None, Sum;
     /// Lines read.
     LOGS_LINES: i64 = "logs.lines", Count, Sum;
+    /// Messages that no signature knows, by their beginning, the most frequent ones of each component: column `records`.
+    LOGS_MESSAGES: Table = "logs.messages", None, Sum;
     /// Slow requests whose time went into waiting for the read index: columns `requests`, `slow_secs`. Row `all`.
     LOGS_READINDEX_BOUND: Table = "logs.readindex.bound", None, Sum;
     /// Logged requests by resource.group, each counted once: columns `requests`, `lists`, `gets`, `counts`,

@@ -27,4 +27,6 @@ keys! { MANIFEST;
     SETTINGS_FAULTS: Table = "settings.faults", None, Latest;
     /// Version of a component: rows by source (`image`, `binary`, `process`, `config`; `log`, `metrics` by other collectors), texts `version`, `text` (what it was read from), `where`.
     VERSIONS: Table = "version", None, Latest;
+    /// The object that runs a container: row `workload`, texts `kind` (Deployment, StatefulSet, DaemonSet, Pod, Values, ConfigMap), `namespace`, `name`, `container`, `image`, `controller` (its id in `profiles/controllers.toml`); column `replicas`.
+    WORKLOADS: Table = "workload", None, Latest;
 }
