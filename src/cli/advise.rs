@@ -90,6 +90,7 @@ fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>),
         clock: session.clock,
         stop: &session.stop,
         threads,
+        read: crate::logs::reader::ReadOptions::default(),
         since: args.since,
         until: args.until,
     };
