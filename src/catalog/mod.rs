@@ -7,6 +7,7 @@ pub mod advisories;
 pub mod apf;
 pub mod controllers;
 pub mod metrics;
+pub mod probes;
 pub mod releases;
 pub mod resources;
 pub mod settings;

@@ -26,6 +26,9 @@ pub struct Citation {
     pub window: Window,
     /// Where it came from.
     pub origin: Origin,
+    /// `file:line` of what it speaks of, where that is one place in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 /// Reads evidence and notes what was read.
@@ -110,14 +113,27 @@ impl<'a> Reader<'a> {
     /// Notes a reading as used.
     pub fn cite<T>(&self, key: &Key<T>, subject: &Subject) {
         if let Some(record) = self.set.record(key, subject) {
-            self.note(record, None);
+            self.note(record, None, None);
         }
     }
 
     /// Notes a reading as used, with words that say what about it matters (a table's row).
     pub fn cite_as<T>(&self, key: &Key<T>, subject: &Subject, words: impl Into<String>) {
         if let Some(record) = self.set.record(key, subject) {
-            self.note(record, Some(words.into()));
+            self.note(record, Some(words.into()), None);
+        }
+    }
+
+    /// Notes a reading as used, with words and the place in a file that they speak of.
+    pub fn cite_at<T>(
+        &self,
+        key: &Key<T>,
+        subject: &Subject,
+        words: impl Into<String>,
+        place: Option<String>,
+    ) {
+        if let Some(record) = self.set.record(key, subject) {
+            self.note(record, Some(words.into()), place);
         }
     }
 
@@ -129,7 +145,7 @@ impl<'a> Reader<'a> {
     fn typed<T: FromShape>(&self, key: &Key<T>, record: &Record) -> Result<T, Missing> {
         match &record.value {
             Reading::Known(shape) => {
-                self.note(record, None);
+                self.note(record, None, None);
                 T::from_shape(shape).ok_or_else(|| Missing::Unreadable {
                     source: record.origin.source.clone(),
                     line: None,
@@ -140,7 +156,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn note(&self, record: &Record, words: Option<String>) {
+    fn note(&self, record: &Record, words: Option<String>, place: Option<String>) {
         let Reading::Known(shape) = &record.value else {
             return;
         };
@@ -151,6 +167,7 @@ impl<'a> Reader<'a> {
             value: words.unwrap_or_else(|| in_words(&record.key, shape)),
             window: record.window,
             origin: record.origin.clone(),
+            place,
         };
         let mut cited = self.cited.borrow_mut();
         // Words about a reading replace its generic mention.

@@ -143,6 +143,8 @@ pub struct Facts<'a> {
     pub count: Option<FlushCount>,
     /// `zil_nocacheflush` or `zfs_nocacheflush` of the ZFS module is set.
     pub zfs_no_flush: Option<bool>,
+    /// The property `sync` of the ZFS dataset under the directory.
+    pub zfs_sync: Option<String>,
 }
 
 /// Climbs the ladder.
@@ -253,12 +255,29 @@ fn options(facts: &Facts<'_>) -> Step {
         );
     }
     if mount.fs == "zfs" {
-        return match facts.zfs_no_flush {
-            Some(true) => step(
+        let dataset = &mount.source;
+        return match (facts.zfs_no_flush, facts.zfs_sync.as_deref()) {
+            (_, Some("disabled")) => step(
+                ID,
+                Off,
+                High,
+                format!(
+                    "the ZFS dataset {dataset} has sync=disabled: fsync returns before anything is on a disk"
+                ),
+            ),
+            (Some(true), _) => step(
                 ID,
                 Off,
                 High,
                 "the ZFS module is told not to flush caches (zil_nocacheflush or zfs_nocacheflush)",
+            ),
+            (_, Some(sync @ ("standard" | "always"))) => step(
+                ID,
+                On,
+                High,
+                format!(
+                    "the ZFS dataset {dataset} has sync={sync}: fsync waits for the intent log"
+                ),
             ),
             _ => step(
                 ID,
@@ -536,6 +555,7 @@ mod tests {
             unsafe_no_fsync: None,
             count,
             zfs_no_flush: None,
+            zfs_sync: None,
         })
         .state
     }
@@ -593,6 +613,7 @@ mod tests {
             unsafe_no_fsync: Some(false),
             count: count(0, 9000, 100.0),
             zfs_no_flush: None,
+            zfs_sync: None,
         });
         assert_eq!((barrier.state, barrier.confidence), (On, Confidence::Low));
         assert_eq!(barrier.steps.len(), 5);
@@ -631,6 +652,7 @@ mod tests {
             unsafe_no_fsync: None,
             count: None,
             zfs_no_flush: None,
+            zfs_sync: None,
         });
         assert_eq!(barrier.state, Off);
     }
@@ -648,7 +670,32 @@ mod tests {
             unsafe_no_fsync: None,
             count: count(0, 9000, 100.0),
             zfs_no_flush: Some(true),
+            zfs_sync: Some("standard".to_owned()),
         });
         assert_eq!(barrier.state, Off);
+    }
+
+    #[test]
+    fn the_dataset_says_whether_zfs_syncs() {
+        let back = chain(vec![disk("sda", LayerKind::Scsi, Some(Back))]);
+        let zfs = mount("zfs", "rw");
+        let with = |sync: &str| {
+            judge(&Facts {
+                mount: &zfs,
+                volatile_overlay: false,
+                chain: &back,
+                journal: Journal::Unknown,
+                unsafe_no_fsync: None,
+                count: None,
+                zfs_no_flush: Some(false),
+                zfs_sync: Some(sync.to_owned()),
+            })
+            .steps[0]
+                .state
+        };
+        assert_eq!(with("disabled"), Off);
+        assert_eq!(with("standard"), On);
+        assert_eq!(with("always"), On);
+        assert_eq!(with("?"), Unknown);
     }
 }

@@ -30,6 +30,9 @@ pub fn barrier(
         unsafe_no_fsync,
         count,
         zfs_no_flush: storage::zfs_no_flush(root),
+        zfs_sync: (real.fs == "zfs")
+            .then(|| storage::zfs_sync(root, &real.source))
+            .flatten(),
     }))
 }
 

@@ -1,5 +1,9 @@
 //! One block device: what kind it is, what its queue is set to, what it says of its cache.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::sys::nvme;
 use crate::target::HostRoot;
 
 use super::cloud::{self, CloudDisk};
@@ -310,10 +314,60 @@ fn claim(
             let cache = WriteCache::parse(&text("cache_type").ok()?)?;
             Some((cache, format!("{folder}/cache_type")))
         }
+        LayerKind::Nvme => nvme_claim(root, folder),
         // The driver claims a volatile cache for every file that can be synced, which all of the
         // file systems that can hold one can (kernel drivers/block/loop.c).
         LayerKind::Loop(Some(_)) => Some((WriteCache::Back, "the loop driver".to_owned())),
         _ => None,
+    }
+}
+
+/// How long a controller may take to answer.
+const NVME_LIMIT: Duration = Duration::from_secs(3);
+
+/// What an NVMe controller says of its cache: asked live, or from the recordings `nvme-id-ctrl-CONTROLLER` (4096 bytes, as
+/// `nvme id-ctrl --raw-binary` writes them) and `nvme-vwc-CONTROLLER` (`nvme get-feature -f 6`) beside a tree.
+fn nvme_claim(root: &HostRoot, folder: &str) -> Option<(WriteCache, String)> {
+    let name = folder.rsplit('/').next()?;
+    let number: String = name
+        .strip_prefix("nvme")?
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    let controller = format!("nvme{number}");
+    let cache = if root.is_live() {
+        let file = root.open(format!("/dev/{controller}")).ok()?;
+        let (tell, told) = mpsc::channel();
+        // A sick controller can hang in the kernel: the thread is left behind then.
+        std::thread::spawn(move || tell.send(nvme::write_cache(&file)).ok());
+        told.recv_timeout(NVME_LIMIT).ok()??
+    } else {
+        let data = root
+            .read(format!("/nvme-id-ctrl-{controller}"), 1 << 16)
+            .ok()?;
+        nvme::WriteCache {
+            present: nvme::present_in_identify(&data)?,
+            enabled: root
+                .read_text(format!("/nvme-vwc-{controller}"))
+                .ok()
+                .and_then(|text| feature_value(&text))
+                .map(nvme::enabled_in_feature),
+        }
+    };
+    let (state, says) = match (cache.present, cache.enabled) {
+        (false, _) => (WriteCache::Through, "has no volatile cache"),
+        (true, Some(false)) => (WriteCache::Through, "has a volatile cache, switched off"),
+        (true, _) => (WriteCache::Back, "has a volatile cache"),
+    };
+    Some((state, format!("the controller {controller} ({says})")))
+}
+
+/// The value in what `nvme get-feature` prints: `…, Current value:0x00000001`, or a bare number.
+fn feature_value(text: &str) -> Option<u32> {
+    let value = text.trim().rsplit([':', ' ']).next()?.trim();
+    match value.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => value.parse().ok(),
     }
 }
 
@@ -342,6 +396,30 @@ fn nvme_paths(root: &HostRoot, name: &str, kind: &LayerKind) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_controllers_own_words_about_its_cache() {
+        use crate::host::layer::WriteCache::{Back, Through};
+        let dir = tempfile::tempdir().unwrap();
+        let root = HostRoot::new(dir.path());
+        let claim = || nvme_claim(&root, "/sys/block/nvme1n1").map(|(cache, _)| cache);
+        assert_eq!(claim(), None);
+        let mut data = vec![0u8; nvme::IDENTIFY_LEN];
+        data[..2].copy_from_slice(&[0x4D, 0x14]);
+        let put = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+        put("nvme-id-ctrl-nvme1", &data);
+        assert_eq!(claim(), Some(Through));
+        data[525] = 1;
+        put("nvme-id-ctrl-nvme1", &data);
+        assert_eq!(claim(), Some(Back));
+        put(
+            "nvme-vwc-nvme1",
+            b"get-feature:0x06 (Volatile Write Cache), Current value:0x00000000\n",
+        );
+        assert_eq!(claim(), Some(Through));
+        put("nvme-vwc-nvme1", b"1\n");
+        assert_eq!(claim(), Some(Back));
+    }
 
     #[test]
     fn partitions_by_name() {

@@ -2,6 +2,9 @@
 
 use crate::formats::mountinfo::{Mount, MountTable, below, parse_mountinfo, parse_mounts};
 use crate::target::HostRoot;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::barrier::Journal;
 use super::device::{self, Chain};
@@ -368,6 +371,61 @@ fn journal(root: &HostRoot, mount: &Mount, device: &str) -> Journal {
     Journal::Unknown
 }
 
+/// How long `zfs` may take.
+const ZFS_LIMIT: Duration = Duration::from_secs(5);
+
+/// The property `sync` of a ZFS dataset: asked with `zfs get` on a running host, or from the recording `zfs-get-sync`
+/// (`zfs get -H sync`, one dataset a line) beside a tree.
+pub(super) fn zfs_sync(root: &HostRoot, dataset: &str) -> Option<String> {
+    let text = if root.is_live() {
+        // A dataset's name begins with its pool's, never with a dash.
+        if dataset.starts_with('-') {
+            return None;
+        }
+        let mut child = Command::new("zfs")
+            .args(["get", "-H", "sync", dataset])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let begin = Instant::now();
+        loop {
+            match child.try_wait() {
+                Ok(Some(_)) => break,
+                Ok(None) if begin.elapsed() < ZFS_LIMIT => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                _ => {
+                    // A pool that is stuck keeps it waiting for ever.
+                    child.kill().ok();
+                    return None;
+                }
+            }
+        }
+        let mut text = String::new();
+        child
+            .stdout
+            .take()?
+            .take(1 << 16)
+            .read_to_string(&mut text)
+            .ok()?;
+        text
+    } else {
+        root.read_text("/zfs-get-sync").ok()?
+    };
+    sync_of(&text, dataset)
+}
+
+/// The value in lines of `NAME<tab>sync<tab>VALUE<tab>SOURCE`.
+fn sync_of(text: &str, dataset: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let mut parts = line.split('\t');
+        let own = parts.next()? == dataset && parts.next()? == "sync";
+        own.then(|| parts.next().map(str::to_owned)).flatten()
+    })
+}
+
 /// Whether ZFS is told not to flush.
 pub(super) fn zfs_no_flush(root: &HostRoot) -> Option<bool> {
     let set = |name: &str| {
@@ -384,6 +442,15 @@ pub(super) fn zfs_no_flush(root: &HostRoot) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_of_the_dataset_counts() {
+        let text = "tank\tsync\tstandard\tdefault\ntank/etcd\tsync\tdisabled\tlocal\n";
+        assert_eq!(sync_of(text, "tank/etcd").as_deref(), Some("disabled"));
+        assert_eq!(sync_of(text, "tank").as_deref(), Some("standard"));
+        assert_eq!(sync_of(text, "tank/other"), None);
+        assert_eq!(sync_of("tank", "tank"), None);
+    }
     use std::path::Path;
 
     fn write(dir: &Path, path: &str, text: &str) {

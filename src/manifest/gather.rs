@@ -221,6 +221,7 @@ impl ManifestModel {
                 .map_or(String::new(), |column| format!(", column {column}"));
             let template = trouble.why.contains("template");
             let (kind, weight) = match (trouble.fatal, template) {
+                _ if trouble.ambiguous => ("ambiguous-scalar", Weight::Note),
                 (true, true) => ("unfilled-template", Weight::Stop),
                 (true, false) => ("unreadable", Weight::Stop),
                 (false, _) => ("duplicate-key", Weight::Warn),
@@ -425,33 +426,55 @@ impl ManifestModel {
         }
     }
 
-    /// A packaged unit beside a static pod of the same program: only one of them can run.
+    /// A packaged unit beside a static pod of the same program, or beside a process that something else started: it is
+    /// installed and does not run, so it neither tells nor contradicts what does.
     fn drop_idle_units(&mut self) {
+        let key = |instance: &Instance| (instance.name.clone(), instance.node.clone());
         let pods: BTreeSet<(String, Option<String>)> = self
             .instances
             .iter()
             .filter(|instance| instance.source == SourceKind::StaticPod)
-            .map(|instance| (instance.name.clone(), instance.node.clone()))
+            .map(key)
             .collect();
+        let mut services: BTreeMap<(String, Option<String>), Vec<Option<String>>> = BTreeMap::new();
+        for instance in &self.instances {
+            if instance.source == SourceKind::Process {
+                services
+                    .entry(key(instance))
+                    .or_default()
+                    .push(instance.service.clone());
+            }
+        }
         let mut idle = Vec::new();
         self.instances.retain(|instance| {
-            let twin = instance.source == SourceKind::Systemd
-                && pods.contains(&(instance.name.clone(), instance.node.clone()));
-            if twin {
-                idle.push((
-                    instance.node.clone(),
-                    Fault::new(
-                        "two-definitions",
-                        Weight::Note,
-                        instance.place.clone(),
-                        format!(
-                            "a unit for {} exists beside its static pod; the unit was left out of account",
-                            instance.name
-                        ),
-                    ),
-                ));
+            if instance.source != SourceKind::Systemd {
+                return true;
             }
-            !twin
+            let unit = systemd::unit_of(&instance.place.file).map_or("", |(unit, _)| unit);
+            let own = key(instance);
+            let why = if pods.contains(&own) {
+                "its static pod"
+            } else if services.get(&own).is_some_and(|all| {
+                all.iter()
+                    .all(|service| service.as_deref().is_some_and(|service| service != unit))
+            }) {
+                "a process that was started otherwise"
+            } else {
+                return true;
+            };
+            idle.push((
+                instance.node.clone(),
+                Fault::new(
+                    "idle-unit",
+                    Weight::Note,
+                    instance.place.clone(),
+                    format!(
+                        "a unit for {} exists beside {why}; the unit was left out of account",
+                        instance.name
+                    ),
+                ),
+            ));
+            false
         });
         self.faults.extend(idle);
     }

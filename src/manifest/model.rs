@@ -192,6 +192,9 @@ pub struct Instance {
     pub resources: Resources,
     /// The process, when it is one.
     pub pid: Option<u32>,
+    /// Of a process whose cgroup could be read: the systemd service that it runs in, or an empty text when it runs
+    /// in none (a container, a shell).
+    pub service: Option<String>,
     /// Whether the source only lists additions to what an installer sets (kubeadm, k3s, Talos):
     /// then what it does not name is not known to be the component's default.
     pub partial: bool,
@@ -214,6 +217,7 @@ impl Instance {
             probes: Vec::new(),
             resources: Resources::default(),
             pid: None,
+            service: None,
             partial: false,
         }
     }

@@ -57,6 +57,9 @@ pub(super) fn read(root: &HostRoot, proc: &str, model: &mut ManifestModel) {
             continue;
         };
         instance.pid = Some(pid);
+        instance.service = read_file(root, &format!("{dir}/cgroup"))
+            .ok()
+            .map(|bytes| service_of(&String::from_utf8_lossy(&bytes)));
         if instance.component == Some(Component::Etcd) {
             match read_file(root, &format!("{dir}/environ")) {
                 Ok(bytes) => environment(&bytes, &format!("{dir}/environ"), &mut instance),
@@ -79,6 +82,17 @@ fn read_file(root: &HostRoot, path: &str) -> Result<Vec<u8>, String> {
         root.read(path, MAX_BYTES)
     };
     read.map_err(|missing| missing.to_string())
+}
+
+/// The systemd service in `/proc/PID/cgroup`, empty when there is none. Programs in containers of a service (`k3s.service`)
+/// have a path that goes on below it: they are not started by its unit.
+fn service_of(cgroup: &str) -> String {
+    cgroup
+        .lines()
+        .filter_map(|line| line.rsplit('/').next())
+        .find(|last| last.ends_with(".service"))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Whether a command line is that of a k3s or RKE2 server.

@@ -45,6 +45,8 @@ pub(super) struct Trouble {
     pub(super) why: String,
     /// Whether the document was given up.
     pub(super) fatal: bool,
+    /// A scalar that YAML 1.1 and 1.2 read differently.
+    pub(super) ambiguous: bool,
 }
 
 /// The documents of a text, each with what is wrong with it.
@@ -125,6 +127,7 @@ pub(super) fn read(text: &str) -> Documents {
                     "more than {MAX_DOCUMENTS} documents in one file: the rest was not read"
                 ),
                 fatal: true,
+                ambiguous: false,
             });
             break;
         }
@@ -144,6 +147,7 @@ fn read_one(body: &str, first_line: u32, out: &mut Documents) {
             column: Some(column),
             why,
             fatal: true,
+            ambiguous: false,
         });
         return;
     }
@@ -161,6 +165,7 @@ fn read_one(body: &str, first_line: u32, out: &mut Documents) {
                 column: location.as_ref().map(|l| at(l.column())),
                 why: format!("is not valid YAML: {}", first_line_of(&err.to_string())),
                 fatal: true,
+                ambiguous: false,
             });
             return;
         }
@@ -181,6 +186,7 @@ fn read_one(body: &str, first_line: u32, out: &mut Documents) {
             column: None,
             why: "has too many nodes: it was not read".to_owned(),
             fatal: true,
+            ambiguous: false,
         });
         return;
     }
@@ -302,6 +308,32 @@ fn without_comments(text: &str) -> String {
     String::from_utf8(clean).unwrap_or_else(|_| text.to_owned())
 }
 
+/// What YAML 1.1 makes of a bare scalar that YAML 1.2 takes for a text (go-yaml v2, resolve.go).
+fn yaml11(text: &str) -> Option<String> {
+    match text {
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => {
+            return Some("the boolean true".to_owned());
+        }
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
+            return Some("the boolean false".to_owned());
+        }
+        _ => {}
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let plain = digits.replace('_', "");
+    let octal = plain.len() > 1
+        && plain.starts_with('0')
+        && plain.bytes().all(|b| matches!(b, b'0'..=b'7'));
+    let underscored = digits.contains('_')
+        && digits.starts_with(|c: char| c.is_ascii_digit())
+        && plain.bytes().all(|b| b.is_ascii_digit());
+    if octal {
+        let value = i64::from_str_radix(&plain, 8).ok()?;
+        return Some(format!("the number {value}"));
+    }
+    underscored.then(|| format!("the number {plain}"))
+}
+
 /// Walks values and text in the same order.
 struct Finder<'a> {
     text: &'a [u8],
@@ -320,7 +352,11 @@ impl Finder<'_> {
         match &mut node.value {
             Value::Null => node.line = self.line_of(self.at),
             Value::Plain(text) => node.line = self.find(text, true),
-            Value::Text(text) => node.line = self.find(text, false),
+            Value::Text(text) => {
+                let before = self.at;
+                node.line = self.find(text, false);
+                self.note_ambiguous(text, before, node.line);
+            }
             Value::Seq(items) => {
                 for item in items.iter_mut() {
                     self.locate(item);
@@ -342,6 +378,34 @@ impl Finder<'_> {
         }
     }
 
+    /// A bare word or number that YAML 1.2 takes for a text and YAML 1.1, which Kubernetes' tools
+    /// read by, for something else.
+    fn note_ambiguous(&mut self, text: &str, before: usize, line: u32) {
+        let Some(meaning) = yaml11(text) else {
+            return;
+        };
+        // Found as a token, and the token is not in quotes.
+        let start = self.at.wrapping_sub(text.len());
+        let found = self.at > before && self.text.get(start..self.at) == Some(text.as_bytes());
+        let quoted = matches!(
+            start.checked_sub(1).and_then(|at| self.text.get(at)),
+            Some(b'"' | b'\'')
+        );
+        if !found || quoted {
+            return;
+        }
+        self.troubles.push(Trouble {
+            line,
+            column: None,
+            why: format!(
+                "`{text}` without quotes is {meaning} by YAML 1.1, as Kubernetes' tools read it, and a text by YAML 1.2: \
+                 quote it, or write what is meant"
+            ),
+            fatal: false,
+            ambiguous: true,
+        });
+    }
+
     fn note_duplicates(&mut self, entries: &[(Node, Node)]) {
         // Mappings of settings are short; long ones are data of no interest here.
         if entries.len() > 500 {
@@ -357,6 +421,7 @@ impl Finder<'_> {
                     column: None,
                     why: format!("the key `{name}` is there twice; the last one counts"),
                     fatal: false,
+                    ambiguous: false,
                 });
             }
         }
@@ -594,5 +659,20 @@ mod tests {
         fn blanking_keeps_the_length(text: String) {
             prop_assert_eq!(without_comments(&text).len(), text.len());
         }
+    }
+
+    #[test]
+    fn scalars_that_two_yaml_versions_read_differently_are_told() {
+        let text = "a: no\nb: \"no\"\nc: 'on'\nd: [off, 017, 1_000]\ne: nowhere\nf: --x=no\n# g: no\nh: 10\n";
+        let read = read(text);
+        let told: Vec<(u32, bool)> = read
+            .troubles
+            .iter()
+            .map(|t| (t.line, t.ambiguous && !t.fatal))
+            .collect();
+        assert_eq!(told, [(1, true), (4, true), (4, true), (4, true)]);
+        assert!(read.troubles[0].why.contains("the boolean false"));
+        assert!(read.troubles[2].why.contains("the number 15"));
+        assert!(read.troubles[3].why.contains("the number 1000"));
     }
 }

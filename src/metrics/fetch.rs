@@ -62,6 +62,14 @@ pub struct Fetcher {
     agent: ureq::Agent,
     token: Option<String>,
     limits: FetchLimits,
+    given: Given,
+}
+
+/// What was given for TLS, for words about what failed.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    ca: bool,
+    cert: bool,
 }
 
 /// Why a fetch failed, in words that hold no secret.
@@ -124,6 +132,10 @@ impl Fetcher {
             agent: config.new_agent(),
             token: access.token.clone(),
             limits,
+            given: Given {
+                ca: access.ca.is_some(),
+                cert: access.cert.is_some(),
+            },
         })
     }
 
@@ -172,9 +184,63 @@ impl Fetcher {
             ureq::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
                 FetchError::Failed("nothing listens there (connection refused)".to_owned())
             }
-            err => FetchError::Failed(err.to_string()),
+            err => {
+                let text = err.to_string();
+                FetchError::Failed(tls_words(&text, self.given).unwrap_or(text))
+            }
         }
     }
+}
+
+/// What a failure of TLS means and what to do about it; `None` for other failures. The words that are looked for are
+/// rustls' own (rustls: error.rs, `CertificateError` and `AlertDescription`).
+fn tls_words(text: &str, given: Given) -> Option<String> {
+    let own = match () {
+        () if text.contains("UnknownIssuer") && given.ca => {
+            "its certificate was signed by another authority than those of --cacert: give the authority that signed it \
+             (kubeadm's etcd: /etc/kubernetes/pki/etcd/ca.crt)"
+        }
+        () if text.contains("UnknownIssuer") => {
+            "its certificate is signed by no public authority: give the authority with --cacert \
+             (kubeadm's etcd: /etc/kubernetes/pki/etcd/ca.crt)"
+        }
+        () if text.contains("peer certificate: Expired")
+            || text.contains("certificate expired") =>
+        {
+            "its certificate has expired, or this node's clock is wrong: renew it (`kubeadm certs check-expiration`)"
+        }
+        () if text.contains("NotValidYet") || text.contains("not valid yet") => {
+            "its certificate is not valid yet: this node's clock or that of the authority is wrong"
+        }
+        () if text.contains("not valid for name") || text.contains("NotValidForName") => {
+            "its certificate is for other names than this address: use one of those, or renew it with this address"
+        }
+        () if text.contains("Revoked") => "its certificate was revoked",
+        () if text.contains("fatal alert: CertificateExpired") => {
+            "it refuses the client certificate, which has expired"
+        }
+        () if text.contains("fatal alert: UnknownCA") => {
+            "it refuses the client certificate, which another authority signed: give one that its own authority signed"
+        }
+        () if (text.contains("fatal alert: BadCertificate")
+            || text.contains("fatal alert: CertificateRequired")
+            || text.contains("fatal alert: HandshakeFailure"))
+            && !given.cert =>
+        {
+            "it asks for a client certificate: give --cert and --key \
+             (kubeadm's etcd: /etc/kubernetes/pki/etcd/healthcheck-client.crt and .key)"
+        }
+        () if text.contains("fatal alert: BadCertificate")
+            || text.contains("fatal alert: CertificateUnknown") =>
+        {
+            "it refuses the client certificate: another authority signed it, or it has expired"
+        }
+        () if text.contains("InvalidContentType") || text.contains("corrupt message") => {
+            "it does not speak TLS: is it http:// in place of https://?"
+        }
+        () => return None,
+    };
+    Some(format!("TLS: {own} ({text})"))
 }
 
 fn certificates(pem: &[u8], flag: &str) -> Result<Vec<Certificate<'static>>, FetchError> {

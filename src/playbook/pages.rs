@@ -94,4 +94,5 @@ pub static PAGES: &[Page] = pages![
     "warning-threshold-lowered",
     "workqueue-backlog",
     "write-barriers-off",
+    "yaml-scalar-ambiguous",
 ];

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use crate::advise::{Advice, Strength};
 use crate::diagnosis::{Cause, Role};
 use crate::evidence::{Citation, Reader, Subject, keys};
+use crate::report::counts::counts;
 use crate::report::{Checked, Report};
 use crate::rules::{Finding, Severity, Status};
 
@@ -266,27 +267,10 @@ impl Page {
         if more > 0 {
             writeln!(out, "  and {more} more")?;
         }
-        let threshold = reader.peek(&keys::LOGS_SLOW_THRESHOLD, &Subject::cluster());
-        let complete = reader.peek(&keys::LOGS_SLOW_COMPLETE, &Subject::cluster()) == Some(true);
-        let mut words = String::new();
-        if !metrics.is_empty() {
-            words.push_str("REQUESTS to SECONDS: every request, as kube-apiserver counted it. ");
+        for sentence in counts(&report.evidence).iter().flat_map(|c| &c.sentences) {
+            self.para(out, "  ", sentence)?;
         }
-        if logs.is_some() {
-            words.push_str(match complete {
-                true => "SLOW: the log holds every request.",
-                false => "SLOW: logged requests, each once; etcd logs only those slower than ",
-            });
-            if !complete {
-                let limit = threshold.map_or_else(
-                    || "its threshold (100 ms by default)".to_owned(),
-                    crate::units::format_ms,
-                );
-                words.push_str(&limit);
-                words.push_str(", so these are lower bounds.");
-            }
-        }
-        self.para(out, "  ", words.trim_end())
+        Ok(())
     }
 
     /// The patch in short: what it changes in the manifests that were found.

@@ -1,6 +1,7 @@
 //! The report: everything a run found, as a value that renderers print and programs read.
 
 mod build;
+pub mod counts;
 pub mod logs;
 pub mod schema;
 pub mod v1;

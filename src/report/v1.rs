@@ -41,6 +41,47 @@ pub struct Document<'a> {
     pub not_advised: Vec<Advice<'a>>,
     /// What was looked at.
     pub seen: Seen<'a>,
+    /// The log's counts beside the exact ones, and why they differ; null where there are none.
+    pub counts: Option<Counts>,
+}
+
+/// The log's counts beside the exact ones.
+#[derive(Debug, Serialize)]
+pub struct Counts {
+    /// Requests that etcd's log tells of, each once.
+    pub logged: Option<f64>,
+    /// Least number of requests above the threshold, with sampling undone.
+    pub estimate_low: Option<f64>,
+    /// Largest such number.
+    pub estimate_high: Option<f64>,
+    /// Slow applies by etcd's own counter over the scrapes.
+    pub slow_applies: Option<f64>,
+    /// etcd requests as kube-apiserver counted them.
+    pub requests: Option<f64>,
+    /// The threshold above which etcd logs.
+    pub threshold_ms: Option<f64>,
+    /// Whether the log holds every request.
+    pub complete: bool,
+    /// Share of the log's time that the scrapes cover.
+    pub shared: Option<f64>,
+    /// What follows, one sentence each.
+    pub sentences: Vec<String>,
+}
+
+impl Counts {
+    fn of(counts: super::counts::Counts) -> Self {
+        Counts {
+            logged: counts.logged,
+            estimate_low: counts.estimate.map(|(low, _)| low),
+            estimate_high: counts.estimate.map(|(_, high)| high),
+            slow_applies: counts.slow_applies,
+            requests: counts.requests,
+            threshold_ms: counts.threshold_ms,
+            complete: counts.complete,
+            shared: counts.shared.map(two_digits),
+            sentences: counts.sentences,
+        }
+    }
 }
 
 /// The answer.
@@ -77,6 +118,26 @@ pub struct Evidence<'a> {
     pub source: &'a str,
     /// `exact`, `at-least` or `estimate`.
     pub completeness: crate::evidence::Completeness,
+    /// The file that it speaks of, as it was read; left out where it is about no single place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<&'a str>,
+    /// The line in that file, from 1; left out where only the file is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
+
+/// `file:line` in its two parts.
+fn place(text: Option<&str>) -> (Option<&str>, Option<u32>) {
+    let Some(text) = text else {
+        return (None, None);
+    };
+    match text.rsplit_once(':') {
+        Some((file, line)) => match line.parse() {
+            Ok(line) => (Some(file), Some(line)),
+            Err(_) => (Some(text), None),
+        },
+        None => (Some(text), None),
+    }
 }
 
 /// One cause.
@@ -211,15 +272,20 @@ pub struct Source {
 fn evidence(citations: &[Citation]) -> Vec<Evidence<'_>> {
     citations
         .iter()
-        .map(|c| Evidence {
-            key: &c.key,
-            subject: c.subject.to_string(),
-            value: &c.value,
-            from: c.window.from.map(|t| t.to_string()),
-            to: c.window.to.map(|t| t.to_string()),
-            collector: c.origin.collector.word(),
-            source: &c.origin.source,
-            completeness: c.origin.completeness,
+        .map(|c| {
+            let (file, line) = place(c.place.as_deref());
+            Evidence {
+                key: &c.key,
+                subject: c.subject.to_string(),
+                value: &c.value,
+                from: c.window.from.map(|t| t.to_string()),
+                to: c.window.to.map(|t| t.to_string()),
+                collector: c.origin.collector.word(),
+                source: &c.origin.source,
+                completeness: c.origin.completeness,
+                file,
+                line,
+            }
         })
         .collect()
 }
@@ -281,6 +347,7 @@ impl<'a> Document<'a> {
             findings: report.findings.iter().map(finding).collect(),
             advice: strength(report, |s| s != advise::Strength::Refused),
             not_advised: strength(report, |s| s == advise::Strength::Refused),
+            counts: super::counts::counts(&report.evidence).map(Counts::of),
             seen: Seen {
                 sources: report
                     .seen

@@ -12,6 +12,7 @@ pub(super) struct Fault {
     /// `stop`, `warn` or `note`.
     pub(super) weight: String,
     key: String,
+    place: Option<String>,
 }
 
 /// Faults of any of `kinds`. `Err` when no settings were read at all.
@@ -38,18 +39,17 @@ pub(super) fn of(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Fault>, Missing
             {
                 continue;
             }
-            let place = row
-                .get_text("where")
-                .filter(|place| !place.is_empty())
-                .map_or_else(String::new, |place| format!(" ({place})"));
+            let place = row.get_text("where").filter(|place| !place.is_empty());
+            let shown = place.map_or_else(String::new, |place| format!(" ({place})"));
             faults.push(Fault {
                 subject: subject.clone(),
                 text: format!(
-                    "{}{place}",
+                    "{}{shown}",
                     row.get_text("fault").unwrap_or("a fault of the settings")
                 ),
                 weight: row.get_text("weight").unwrap_or("note").to_owned(),
                 key: row.key.clone(),
+                place: place.map(str::to_owned),
             });
         }
     }
@@ -58,10 +58,11 @@ pub(super) fn of(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Fault>, Missing
 
 /// Notes a fault as used.
 pub(super) fn cite(cx: &Context<'_>, fault: &Fault) {
-    cx.evidence.cite_as(
+    cx.evidence.cite_at(
         &keys::SETTINGS_FAULTS,
         &fault.subject,
         format!("{}: {}", fault.key, fault.text),
+        fault.place.clone(),
     );
 }
 

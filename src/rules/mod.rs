@@ -112,6 +112,7 @@ pub static RULES: &[&Rule] = &[
     &config::warning_threshold_lowered::RULE,
     &client::workqueue_backlog::RULE,
     &disk::write_barriers_off::RULE,
+    &config::yaml_scalar_ambiguous::RULE,
 ];
 
 /// The rules by family, as their folders hold them.
@@ -162,6 +163,7 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
             &config::snapshot_count_high::RULE,
             &config::unsafe_no_fsync::RULE,
             &config::warning_threshold_lowered::RULE,
+            &config::yaml_scalar_ambiguous::RULE,
         ],
     ),
     (

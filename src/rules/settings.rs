@@ -1,6 +1,8 @@
 //! What several rules ask of effective settings.
 
-use crate::evidence::{Missing, Subject, keys};
+use crate::catalog::releases::Version;
+use crate::catalog::settings::Component;
+use crate::evidence::{Missing, Subject, SubjectKind, Table, keys};
 use crate::units::{parse_bytes, parse_go_duration};
 
 use super::Context;
@@ -58,7 +60,10 @@ pub(super) fn of(
     let mut known = false;
     let mut settings = Vec::new();
     for (subject, table) in tables {
-        if subject.name != component {
+        // A second etcd (`etcd-events`) is an etcd too.
+        let same = subject.name == component
+            || Component::of_subject(&subject.name).map(Component::program) == Some(component);
+        if !same {
             continue;
         }
         known = true;
@@ -93,19 +98,45 @@ pub(super) fn of(
     Ok(settings)
 }
 
-/// Notes a setting as used: `--name=value (flag, file:line)`.
+/// Notes a setting as used: `name=value (flag, file:line)`.
 pub(super) fn cite(cx: &Context<'_>, setting: &Setting, name: &str) {
     let place = cx
         .evidence
         .peek(&keys::SETTINGS, &setting.subject)
         .and_then(|table| table.row(name)?.get_text("where").map(str::to_owned))
-        .filter(|place| !place.is_empty())
+        .filter(|place| !place.is_empty());
+    let shown = place
+        .as_ref()
         .map_or_else(String::new, |place| format!(", {place}"));
-    cx.evidence.cite_as(
+    cx.evidence.cite_at(
         &keys::SETTINGS,
         &setting.subject,
-        format!("{name}={} ({}{place})", setting.value, setting.source),
+        format!("{name}={} ({}{shown})", setting.value, setting.source),
+        place,
     );
+}
+
+/// The version of a component: of its image, binary or process first, as settings tell it, then as
+/// metrics and logs do.
+pub(super) fn version_of(cx: &Context<'_>, subject: &Subject) -> Option<Version> {
+    let member = Subject::new(
+        SubjectKind::Member,
+        subject.node.clone().unwrap_or_default(),
+    );
+    let of = |key, subject: &Subject| {
+        cx.evidence.peek(key, subject).and_then(|table: Table| {
+            table
+                .rows
+                .iter()
+                .filter(|row| !matches!(row.key.as_str(), "go" | "cluster"))
+                .find_map(|row| Version::parse(row.get_text("version")?))
+        })
+    };
+    of(&keys::VERSIONS, subject)
+        .or_else(|| of(&keys::METRICS_VERSIONS, subject))
+        .or_else(|| of(&keys::LOGS_VERSIONS, subject))
+        .or_else(|| of(&keys::METRICS_VERSIONS, &member))
+        .or_else(|| of(&keys::LOGS_VERSIONS, &member))
 }
 
 #[cfg(test)]

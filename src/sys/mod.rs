@@ -2,9 +2,10 @@
 //! sound.
 #![expect(
     unsafe_code,
-    reason = "ioprio, the scheduler and adjtimex have no safe wrapper in rustix"
+    reason = "ioprio, the scheduler, adjtimex and the admin commands of NVMe have no safe wrapper in rustix"
 )]
 
+pub mod nvme;
 mod sched;
 
 pub use sched::{real_time, set_ioprio};

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::apf;
-use crate::catalog::releases::Version;
-use crate::evidence::{Missing, Subject, keys};
+use crate::evidence::{Missing, Subject};
 use crate::rules::settings;
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
@@ -63,15 +62,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 
 /// What each priority level gets of the seats, computed as kube-apiserver does.
 fn seats(cx: &Context<'_>, subject: &Subject, sum: f64) -> String {
-    let version = cx
-        .evidence
-        .peek(&keys::VERSIONS, subject)
-        .and_then(|table| {
-            table
-                .rows
-                .iter()
-                .find_map(|row| Version::parse(row.get_text("version")?))
-        });
+    let version = settings::version_of(cx, subject);
     let Some(version) = version else {
         return "divided among its priority levels".to_owned();
     };
@@ -85,11 +76,15 @@ fn seats(cx: &Context<'_>, subject: &Subject, sum: f64) -> String {
     let levels: Vec<String> = apf::levels(version)
         .iter()
         .map(|level| {
-            format!(
-                "{} {}",
-                level.name,
-                apf::seats(level, limit, shares, version).nominal
-            )
+            let seats = apf::seats(level, limit, shares, version);
+            // Exempt requests take no seat, and a level that lends keeps less than its share.
+            if level.exempt {
+                format!("{} no limit", level.name)
+            } else if seats.min < seats.nominal {
+                format!("{} {} (keeps {})", level.name, seats.nominal, seats.min)
+            } else {
+                format!("{} {}", level.name, seats.nominal)
+            }
         })
         .collect();
     format!("seats by priority level: {}", levels.join(", "))
@@ -98,6 +93,7 @@ fn seats(cx: &Context<'_>, subject: &Subject, sum: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::keys;
     use crate::rules::Status;
     use crate::rules::settings::testing::settings;
     use crate::rules::testing::{Set, component};

@@ -22,3 +22,4 @@ pub mod settings_not_applied;
 pub mod snapshot_count_high;
 pub mod unsafe_no_fsync;
 pub mod warning_threshold_lowered;
+pub mod yaml_scalar_ambiguous;
