@@ -260,7 +260,10 @@ fn checks_and_patches() {
             .path(&bundle)
             .json()
     };
-    hold("check", &[check("config"), check("host")], &[]);
+    let placed = doctor(&["check", "config", "--format", "json", "--bundle"])
+        .path(fixtures().join("captures/inflight-429.tar.zst"))
+        .json();
+    hold("check", &[check("config"), check("host"), placed], &[]);
     let patch = |bundle: &Path| {
         doctor(&["patch", "--target", "kubeadm", "--out", "out", "--format"])
             .arg("json")

@@ -10,6 +10,7 @@ use crate::evidence::Collector;
 use crate::exit::Exit;
 use crate::render;
 use crate::report::Checked;
+use crate::report::seats::seats;
 use crate::rules::{self, Rule};
 use crate::target::HostRoot;
 
@@ -172,6 +173,11 @@ fn finish(
         findings,
         problems: gathered.problems,
         profile: profile.name,
+        seats: if collector == Collector::Manifest {
+            seats(&gathered.evidence)
+        } else {
+            Vec::new()
+        },
     };
     match session.format {
         Format::Table => render::checked(session.out, session.terminal, &checked, common.all)?,

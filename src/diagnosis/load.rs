@@ -2,13 +2,14 @@
 
 use super::assess::{Assessment, Case};
 use super::cause::Cause;
+use crate::rules::Severity;
 
 const SETTLE: &str = "the apiserver's metrics (etcd requests by resource) and its audit log (requests by \
                       client)";
 
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let lists = !case.failed("expensive-lists").is_empty();
-    let lister = case.has("client-heavy-lists");
+    let lister = case.has_at("client-heavy-lists", Severity::Warn);
     let events = case.has("events-dominate");
     let loops = case.has("client-hot-loop");
     let confidence = if lists && lister {

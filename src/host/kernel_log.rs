@@ -196,7 +196,7 @@ pub(super) fn read(
         }
     }
     Err(why.unwrap_or(Missing::NotPresent {
-        source: "a kernel log".to_owned(),
+        source: "kernel log".to_owned(),
     }))
 }
 

@@ -7,6 +7,7 @@ use crate::advise::{Advice, Strength};
 use crate::diagnosis::{Cause, Role};
 use crate::evidence::{Citation, Reader, Subject, keys};
 use crate::report::counts::counts;
+use crate::report::seats::Seats;
 use crate::report::{Checked, Report};
 use crate::rules::{Finding, Severity, Status};
 
@@ -75,6 +76,9 @@ pub fn checked(
     for problem in &checked.problems {
         page.para(out, "  ! ", problem)?;
     }
+    for server in &checked.seats {
+        page.seats(out, server)?;
+    }
     Ok(())
 }
 
@@ -99,6 +103,42 @@ impl Page {
             }
         }
         Ok(())
+    }
+
+    /// What each priority level gets of a server's concurrency.
+    fn seats(&self, out: &mut dyn Write, server: &Seats) -> io::Result<()> {
+        self.head(
+            out,
+            &format!(
+                "SEATS  of {}: {} requests at once, version {}",
+                server.subject, server.limit, server.version
+            ),
+        )?;
+        let mut table = super::table(
+            self.terminal,
+            &["LEVEL", "SHARE", "KEEPS", "MOST", "ONE REQUEST"],
+        );
+        for (level, seats) in &server.levels {
+            table.add_row(vec![
+                (*level).to_owned(),
+                seats.nominal.to_string(),
+                seats.min.to_string(),
+                seats.max.to_string(),
+                seats.request_max.to_string(),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+        for line in super::trimmed(&table).lines() {
+            writeln!(out, "  {line}")?;
+        }
+        self.para(
+            out,
+            "  ",
+            "SHARE: its own seats; KEEPS: what is left when all that it may lend is lent; MOST: with everything borrowed; \
+             ONE REQUEST: what a single request may take. Levels that were added to the cluster make every share smaller.",
+        )
     }
 
     /// Verdict, confidence, the three readings that carry it, the first thing to do.
@@ -330,6 +370,16 @@ impl Page {
         self.para(out, "           ", &finding.message)?;
         if !finding.threshold.is_empty() && finding.severity >= Severity::Warn {
             self.para(out, "           limit: ", &finding.threshold)?;
+        }
+        let mut places: Vec<&str> = finding
+            .evidence
+            .iter()
+            .filter_map(|citation| citation.place.as_deref())
+            .filter(|place| !finding.message.contains(place))
+            .collect();
+        places.dedup();
+        if !places.is_empty() {
+            self.para(out, "           at: ", &places.join(", "))?;
         }
         Ok(())
     }

@@ -117,6 +117,8 @@ pub struct Checked {
     pub problems: Vec<String>,
     /// The profile whose limits were used.
     pub profile: String,
+    /// What the priority levels of each kube-apiserver get, where settings were checked.
+    pub seats: Vec<super::seats::Seats>,
 }
 
 impl Checked {

@@ -4,6 +4,7 @@ mod build;
 pub mod counts;
 pub mod logs;
 pub mod schema;
+pub mod seats;
 pub mod v1;
 
 pub use build::{Checked, Report, Seen, SourceSeen};

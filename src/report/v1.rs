@@ -427,6 +427,57 @@ pub struct CheckDocument<'a> {
     pub findings: Vec<Finding<'a>>,
     /// What could not be read.
     pub problems: &'a [String],
+    /// What each priority level of kube-apiserver gets of its concurrency; empty where settings were not checked.
+    pub seats: Vec<ServerSeats>,
+}
+
+/// The priority levels of one kube-apiserver.
+#[derive(Debug, Serialize)]
+pub struct ServerSeats {
+    /// The server.
+    pub subject: String,
+    /// `max-requests-inflight` and `max-mutating-requests-inflight` together.
+    pub limit: u32,
+    /// Its version.
+    pub server_version: String,
+    /// The levels.
+    pub levels: Vec<LevelSeats>,
+}
+
+/// One priority level.
+#[derive(Debug, Serialize)]
+pub struct LevelSeats {
+    /// Its name.
+    pub level: &'static str,
+    /// Its share.
+    pub nominal: u32,
+    /// What it keeps when all that it may lend is lent.
+    pub min: u32,
+    /// With everything borrowed.
+    pub max: u32,
+    /// The most that one request may take.
+    pub request_max: u32,
+}
+
+fn server_seats(all: &[super::seats::Seats]) -> Vec<ServerSeats> {
+    all.iter()
+        .map(|server| ServerSeats {
+            subject: server.subject.to_string(),
+            limit: server.limit,
+            server_version: server.version.to_string(),
+            levels: server
+                .levels
+                .iter()
+                .map(|(level, seats)| LevelSeats {
+                    level,
+                    nominal: seats.nominal,
+                    min: seats.min,
+                    max: seats.max,
+                    request_max: seats.request_max,
+                })
+                .collect(),
+        })
+        .collect()
 }
 
 impl<'a> CheckDocument<'a> {
@@ -439,6 +490,7 @@ impl<'a> CheckDocument<'a> {
             profile: &checked.profile,
             findings: checked.findings.iter().map(finding).collect(),
             problems: &checked.problems,
+            seats: server_seats(&checked.seats),
         }
     }
 }

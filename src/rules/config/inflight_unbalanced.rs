@@ -23,6 +23,7 @@ const NAMES: [&str; 2] = ["max-requests-inflight", "max-mutating-requests-inflig
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("inflight-sum");
     let mut sums: BTreeMap<_, (f64, bool)> = BTreeMap::new();
+    let mut cited = Vec::new();
     for name in NAMES {
         for setting in settings::of(cx, "kube-apiserver", &[name])? {
             let Some(value) = setting.number() else {
@@ -33,8 +34,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             sum.1 |= setting.is_set();
             settings::cite(cx, &setting, name);
         }
+        // Looking a setting up starts anew.
+        cited.extend(cx.evidence.take_citations());
     }
-    let cited = cx.evidence.take_citations();
     let drafts = sums
         .into_iter()
         // One setting alone says nothing: the sum of both is what is divided.

@@ -19,7 +19,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .into_iter()
         .map(|fault| {
             faults::cite(cx, &fault);
-            Draft::new(fault.subject.clone(), Severity::Info, fault.text.clone())
+            Draft::new(fault.subject, Severity::Info, fault.text)
                 .confidence(Confidence::High)
                 .cites(cx.evidence.take_citations())
         })

@@ -16,7 +16,7 @@ pub static RULE: Rule = Rule {
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("heavy-list-rate");
-    let found = from_audit(cx, limit.value);
+    let found = from_audit(cx, limit.value, cx.profile.get("list-busy"));
     let traces = from_traces(cx);
     let drafts = match (found, traces) {
         (Err(why), Err(_)) => return Err(why),
@@ -33,7 +33,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     ))
 }
 
-fn from_audit(cx: &Context<'_>, per_sec: f64) -> Result<Vec<Draft>, Missing> {
+fn from_audit(cx: &Context<'_>, per_sec: f64, busy: f64) -> Result<Vec<Draft>, Missing> {
+    let slow = cx.profile.get("etcd-request-fast");
     let (subject, secs, clients) = audit::clients(cx)?;
     let mut drafts = Vec::new();
     for client in clients.iter().filter(|client| !client.is_core()) {
@@ -72,10 +73,18 @@ fn from_audit(cx: &Context<'_>, per_sec: f64) -> Result<Vec<Draft>, Missing> {
         );
         cx.evidence
             .cite_as(&keys::LOGS_AUDIT_CLIENTS, &subject, words.clone());
+        // Lists of a few objects cost next to nothing, however bad a habit they are.
+        let took: f64 = lists.iter().map(|list| list.2).sum();
+        let count: f64 = lists.iter().map(|list| list.1).sum();
+        let severity = if took / secs >= busy || took * 1e3 / count.max(1.0) >= slow {
+            Severity::Warn
+        } else {
+            Severity::Info
+        };
         drafts.push(
             Draft::new(
                 Subject::new(SubjectKind::Client, client.name()),
-                Severity::Warn,
+                severity,
                 words,
             )
             .confidence(Confidence::High)
@@ -134,6 +143,10 @@ mod tests {
     use crate::rules::testing::Set;
 
     fn audit(unlimited: f64) -> Set {
+        audit_of(unlimited, 1.0)
+    }
+
+    fn audit_of(unlimited: f64, each_secs: f64) -> Set {
         let row = Row::new("r")
             .text("user_agent", "inventory/1.0")
             .text("user", "system:serviceaccount:inventory:scraper")
@@ -141,7 +154,7 @@ mod tests {
             .text("resource", "configmaps")
             .num("requests", unlimited)
             .num("unlimited", unlimited)
-            .num("total_secs", unlimited);
+            .num("total_secs", unlimited * each_secs);
         Set::new().put(
             &keys::LOGS_AUDIT_CLIENTS,
             Subject::cluster(),
@@ -178,6 +191,10 @@ mod tests {
             (Status::Fail, Severity::Warn)
         );
         assert_eq!(audit(per_sec * 100.0 - 1.0).status(&RULE).0, Status::Pass);
+        // 1 % of the time, or slow ones.
+        let lists_of = |each| audit_of(100.0, each).status(&RULE);
+        assert_eq!(lists_of(0.01), (Status::Fail, Severity::Warn));
+        assert_eq!(lists_of(0.009), (Status::Fail, Severity::Info));
         let least = profile.get("heavy-list-traces");
         let finding = &traces(least).check(&RULE)[0];
         assert_eq!(
