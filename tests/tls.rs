@@ -1,7 +1,6 @@
 //! Scrapes over TLS, against a real etcd where one is installed: what is right works, and what is wrong
 //! is named with what to do about it.
 #![expect(
-    clippy::disallowed_methods,
     clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a test through the binary; certificates are files"
@@ -137,14 +136,14 @@ fn scrape(pki: &Path, url: &str, ca: Option<&str>, client: Option<&str>) -> (i32
     let mut run = doctor(&["metrics", "--window", "200ms", "--timeout", "10s", "--url"]);
     run = run.arg(&format!("{url}/metrics"));
     if let Some(ca) = ca {
-        run = run.arg("--cacert").path(&pki.join(format!("{ca}.crt")));
+        run = run.arg("--cacert").path(pki.join(format!("{ca}.crt")));
     }
     if let Some(client) = client {
         run = run
             .arg("--cert")
-            .path(&pki.join(format!("{client}.crt")))
+            .path(pki.join(format!("{client}.crt")))
             .arg("--key")
-            .path(&pki.join(format!("{client}.key")));
+            .path(pki.join(format!("{client}.key")));
     }
     let output = run.output();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
