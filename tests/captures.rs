@@ -319,3 +319,170 @@ fn a_saved_run_and_a_tarball_give_the_same_report_as_the_folder() {
     }
     assert_eq!(whole, replayed);
 }
+
+/// Who did it, by user agent and user.
+const CLIENTS: &[(&str, &str, &str)] = &[
+    (
+        "events-flood",
+        "node-problem-detector/0.8",
+        "system:serviceaccount:monitoring:node-problem",
+    ),
+    (
+        "hot-loop",
+        "bmo-manager/v0.3",
+        "system:serviceaccount:metal3:bmo-manager",
+    ),
+    (
+        "inflight-429",
+        "fleet-agent/0.9",
+        "system:serviceaccount:fleet:agent",
+    ),
+    (
+        "range-storm",
+        "inventory-scraper/1.0",
+        "system:serviceaccount:inventory:scraper",
+    ),
+];
+
+#[test]
+fn the_client_is_named_from_the_audit_log_and_never_guessed_without_it() {
+    for (name, agent, user) in CLIENTS {
+        let truth = TRUTHS.iter().find(|truth| truth.name == *name).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let whole = unpack(truth, dir.path());
+        let logs = dir.path().join("logs-only");
+        fs::create_dir(&logs).unwrap();
+        for (bundle, only_logs) in [(&whole, false), (&logs, true)] {
+            if only_logs {
+                fs::rename(whole.join("logs"), logs.join("logs")).unwrap();
+            }
+            let report = diagnose(bundle);
+            let cause = &report["causes"][0];
+            assert_eq!(cause["cause"], truth.cause, "{name}: {}", report["verdict"]);
+            let client = &cause["client"];
+            assert_eq!(
+                (&client["user_agent"], &client["user"], &client["source"]),
+                (
+                    &Value::from(*agent),
+                    &Value::from(*user),
+                    &Value::from("audit")
+                ),
+                "{name}"
+            );
+            assert!(
+                client["confidence"].as_f64().unwrap() >= 0.7,
+                "{name}: {client}"
+            );
+            let summary = report["verdict"]["summary"].as_str().unwrap();
+            assert!(summary.contains(agent), "{name}: {summary}");
+        }
+        // Nothing else in these logs tells a client: its name must not come up.
+        fs::remove_dir_all(logs.join("logs/var/log/kubernetes")).unwrap();
+        fs::rename(logs.join("logs"), whole.join("logs")).unwrap();
+        let report = diagnose(&whole);
+        for cause in report["causes"].as_array().unwrap() {
+            assert_eq!(cause["client"], Value::Null, "{name}");
+            let matters = ["query-load", "apiserver-saturation"];
+            if matters.contains(&cause["cause"].as_str().unwrap()) {
+                assert!(cause["client_unknown"].is_string(), "{name}");
+                let summary = cause["summary"].as_str().unwrap();
+                assert!(
+                    summary.contains("the client is not known"),
+                    "{name}: {summary}"
+                );
+            }
+        }
+        assert!(!report.to_string().contains(agent), "{name}");
+    }
+}
+
+#[test]
+fn slow_requests_find_their_client_and_a_clock_that_differs_is_seen() {
+    let truth = TRUTHS
+        .iter()
+        .find(|truth| truth.name == "range-storm")
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let whole = unpack(truth, dir.path());
+    let first = |report: &Value| report["slow_clients"]["clients"][0].clone();
+    let report = diagnose(&whole);
+    let found = first(&report);
+    assert_eq!(found["user_agent"], "inventory-scraper/1.0", "{report}");
+    assert_eq!(
+        (&found["resource"], &found["class"]),
+        (&Value::from("configmaps"), &Value::from("list"))
+    );
+    assert!(found["share"].as_f64().unwrap() > 0.8, "{found}");
+    assert!(found["confidence"].as_f64().unwrap() > 0.5, "{found}");
+    assert_eq!(report["slow_clients"]["skews"], Value::Array(Vec::new()));
+    // The same with etcd's log an hour ahead.
+    let pods = whole.join("logs/var/log/pods");
+    let etcd = fs::read_dir(&pods)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().contains("kube-system_etcd"))
+        .unwrap()
+        .join("etcd/0.log");
+    let text = fs::read_to_string(&etcd).unwrap();
+    fs::write(&etcd, text.replace("2026-11-21T20:", "2026-11-21T21:")).unwrap();
+    let report = diagnose(&whole);
+    assert_eq!(
+        report["slow_clients"]["skews"][0]["secs"], 3600,
+        "{}",
+        report["slow_clients"]
+    );
+    assert_eq!(first(&report)["user_agent"], "inventory-scraper/1.0");
+    assert!(first(&report)["confidence"].as_f64() < found["confidence"].as_f64());
+}
+
+#[test]
+fn traces_name_the_client_where_there_is_no_audit_log() {
+    let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/logs/node/pods");
+    let report = diagnose(&node);
+    let found = &report["slow_clients"]["clients"][0];
+    assert_eq!(
+        (&found["user_agent"], &found["user"], &found["source"]),
+        (
+            &Value::from("inventory/1.4"),
+            &Value::from(""),
+            &Value::from("trace")
+        ),
+        "{}",
+        report["slow_clients"]
+    );
+    let named = report["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .chain(report["findings"].as_array().unwrap())
+        .any(|item| item.to_string().contains("inventory/1.4"));
+    assert!(named);
+}
+
+#[test]
+fn the_timeline_marks_the_first_sign_of_the_cause() {
+    for (name, kind) in [
+        ("slow-disk", "wal-sync-slow"),
+        ("range-storm", "slow-apply"),
+    ] {
+        let truth = TRUTHS.iter().find(|truth| truth.name == name).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let report = diagnose(&unpack(truth, dir.path()));
+        let timeline = report["timeline"].as_array().unwrap();
+        let times: Vec<&str> = timeline
+            .iter()
+            .map(|entry| entry["from"].as_str().unwrap())
+            .collect();
+        assert!(times.is_sorted(), "{name}");
+        let marked: Vec<&Value> = timeline
+            .iter()
+            .filter(|entry| entry["first_cause"] == true)
+            .collect();
+        assert_eq!(marked.len(), 1, "{name}");
+        assert_eq!(marked[0]["kind"], kind, "{name}");
+        let told = support::doctor(&["diagnose", "--bundle"])
+            .path(dir.path().join(name))
+            .text();
+        assert!(told.contains("TIMELINE"), "{told}");
+    }
+}

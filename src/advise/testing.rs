@@ -45,9 +45,13 @@ impl Plane {
                     subject: None,
                     rules: Vec::new(),
                     evidence: Vec::new(),
+                    client: None,
+                    client_unknown: None,
                 }],
                 alternatives: Vec::new(),
                 ruled_out: Vec::new(),
+                who: None,
+                timeline: Vec::new(),
             },
         }
     }
@@ -62,6 +66,8 @@ impl Plane {
             subject: None,
             rules: Vec::new(),
             evidence: Vec::new(),
+            client: None,
+            client_unknown: None,
         });
         self
     }

@@ -36,6 +36,8 @@ impl Assessment {
             subject: findings.first().map(|f| f.subject.clone()),
             rules: rules(findings),
             evidence: evidence(findings),
+            client: None,
+            client_unknown: None,
         };
         if confidence < CLAIM {
             let alternative = Alternative {

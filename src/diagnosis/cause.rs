@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Citation, Subject};
 
+use super::client::ClientNamed;
+use super::timeline::Entry;
+use super::who::Joined;
+
 /// The closed list of root causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -103,6 +107,12 @@ pub struct CauseFound {
     pub rules: Vec<String>,
     /// The readings that carry it, strongest first.
     pub evidence: Vec<Citation>,
+    /// The client behind it, where one matters and is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientNamed>,
+    /// Why no client is named, where one matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_unknown: Option<String>,
 }
 
 /// A cause that could also be, and what would settle it.
@@ -159,4 +169,10 @@ pub struct Diagnosis {
     pub alternatives: Vec<Alternative>,
     /// Causes that the evidence clears.
     pub ruled_out: Vec<RuledOut>,
+    /// Slow requests of etcd by client, where both were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Joined>,
+    /// What happened, over all members and components.
+    #[serde(default)]
+    pub timeline: Vec<Entry>,
 }

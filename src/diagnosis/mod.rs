@@ -7,6 +7,7 @@
 
 mod assess;
 mod cause;
+mod client;
 mod clients;
 mod config;
 mod cpu;
@@ -16,6 +17,10 @@ mod load;
 mod network;
 mod rank;
 mod space;
+mod timeline;
+pub mod who;
 
 pub use cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
+pub use client::ClientNamed;
 pub use rank::diagnose;
+pub use timeline::{Entry, Mark};

@@ -7,7 +7,7 @@ use crate::rules::{Finding, Severity};
 use super::assess::{Assessment, Case};
 use super::cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
 use super::facts::Facts;
-use super::{clients, config, cpu, disk, load, network, space};
+use super::{client, clients, config, cpu, disk, load, network, space, timeline, who};
 
 /// Causes that explain slowness downstream, in the order in which they explain each other: a full
 /// database refuses writes whatever the disk does, and a stalled disk makes peers answer late.
@@ -57,12 +57,21 @@ pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile)
             .total_cmp(&a.confidence)
             .then(a.cause.cmp(&b.cause))
     });
+    let who = who::joined(evidence);
+    client::name(&mut causes, evidence, findings, who.as_ref());
+    let skews = who
+        .as_ref()
+        .map(|who| who.skews.as_slice())
+        .unwrap_or_default();
+    let timeline = timeline::timeline(evidence, causes.first(), skews);
     let verdict = verdict(&causes, &alternatives, findings, &facts);
     Diagnosis {
         verdict,
         causes,
         alternatives,
         ruled_out,
+        who,
+        timeline,
     }
 }
 

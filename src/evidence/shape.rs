@@ -271,6 +271,12 @@ pub struct Episode {
     /// One representative detail, never a secret.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// What the kind says about the system: `fault`, `symptom`, `request`, `change`, ….
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nature: String,
+    /// Done on purpose.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub planned: bool,
 }
 
 /// Episodes by rising begin; `dropped` counts those over the bound.

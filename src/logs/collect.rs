@@ -6,6 +6,7 @@
 
 mod clients;
 mod load;
+mod who;
 
 use crate::clock::Timestamp;
 use crate::evidence::{
@@ -43,6 +44,7 @@ pub fn collect(summary: &Summary, source: &str) -> EvidenceSet {
     facts(&view, &out, &mut set);
     clients::delays(&view, &out, &mut set);
     clients::audit(&view, &out, &mut set);
+    who::who(&view, &out, &mut set);
     set
 }
 
@@ -260,7 +262,7 @@ fn kinds(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
 fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     let mut lists: Vec<(Subject, Vec<Episode>)> = Vec::new();
     for episode in &view.episodes {
-        if matches!(episode.nature, Nature::Noise | Nature::Request) {
+        if episode.nature == Nature::Noise {
             continue;
         }
         let entry = Episode {
@@ -270,6 +272,8 @@ fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             count: episode.count,
             max_ms: (episode.max_ns > 0).then(|| ms(episode.max_ns)),
             detail: episode.detail.clone(),
+            nature: episode.nature.word().to_owned(),
+            planned: episode.planned,
         };
         let about = subject(&episode.place);
         match lists.iter_mut().find(|(have, _)| *have == about) {

@@ -261,6 +261,9 @@ impl View {
         if !segment.audit.is_empty() {
             let audit = segment.audit.view();
             self.audit.callers.merge(&audit.callers);
+            self.audit.clients.merge(&audit.clients);
+            self.audit.objects.merge(&audit.objects);
+            self.audit.seconds.merge(&audit.seconds);
             self.audit.total.add(&audit.total);
             self.audit_records += segment.audit.records();
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::advise::{Advice, Strength};
-use crate::diagnosis::{Cause, Role};
-use crate::evidence::{Citation, Reader, Subject, keys};
+use crate::diagnosis::{Cause, Entry, Mark, Role};
+use crate::evidence::{Citation, Reader, Subject, SubjectKind, keys};
 use crate::report::counts::counts;
 use crate::report::seats::Seats;
 use crate::report::{Checked, Report};
@@ -22,7 +22,9 @@ pub fn diagnose(out: &mut dyn Write, terminal: Terminal, report: &Report) -> io:
     };
     page.answer(out, report)?;
     page.causes(out, report)?;
+    page.timeline(out, report)?;
     page.resources(out, report)?;
+    page.clients(out, report)?;
     page.findings(out, report)?;
     page.advice(out, report)?;
     page.patch(out, report)?;
@@ -211,6 +213,23 @@ impl Page {
                 cause.summary
             );
             self.para(out, "  ", &line)?;
+            if let Some(client) = &cause.client {
+                self.para(
+                    out,
+                    "    client: ",
+                    &format!(
+                        "{} ({:.0} %, by {}){}",
+                        client.name,
+                        client.confidence * 100.0,
+                        client.source.words(),
+                        // The summary may say it already.
+                        match cause.summary.contains(&client.why) {
+                            true => String::new(),
+                            false => format!(": {}", client.why),
+                        }
+                    ),
+                )?;
+            }
             for citation in cause.evidence.iter().take(6) {
                 self.para(out, "    - ", &cited(citation))?;
             }
@@ -233,6 +252,125 @@ impl Page {
                 out,
                 "  not ",
                 &format!("{}: {}", cleared.cause.word(), cleared.why),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// What happened around the first sign of the primary cause, on all members and components.
+    fn timeline(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
+        const SHOWN: usize = 12;
+        let told: Vec<&Entry> = report
+            .diagnosis
+            .timeline
+            .iter()
+            .filter(|entry| {
+                entry.mark == Mark::FirstCause
+                    || !entry.planned && matches!(entry.nature.as_str(), "fault" | "symptom")
+            })
+            .collect();
+        if told.is_empty() || report.diagnosis.causes.is_empty() {
+            return Ok(());
+        }
+        let first = told.iter().position(|entry| entry.mark == Mark::FirstCause);
+        let begin = first.map_or(0, |at| at.saturating_sub(2));
+        let day = told
+            .get(begin)
+            .and_then(|entry| entry.from.to_string().get(..10).map(str::to_owned))
+            .unwrap_or_default();
+        self.head(
+            out,
+            &format!("TIMELINE  {day} UTC, over all components; > is the first sign of the cause"),
+        )?;
+        for entry in told.iter().skip(begin).take(SHOWN) {
+            let mark = if entry.mark == Mark::FirstCause {
+                ">"
+            } else {
+                " "
+            };
+            let clock = |at: crate::clock::Timestamp| {
+                at.to_string().get(11..19).unwrap_or_default().to_owned()
+            };
+            let times = if entry.count > 1 {
+                format!(" x{}", entry.count)
+            } else {
+                String::new()
+            };
+            let longest = entry
+                .max_ms
+                .map(|ms| format!(", up to {}", crate::units::format_ms(ms)))
+                .unwrap_or_default();
+            let line = format!(
+                "  {mark} {}-{} {} {}{times}{longest}",
+                clock(entry.from),
+                clock(entry.to),
+                teller(&entry.subject),
+                entry.kind
+            );
+            self.para(out, "", line.trim_end())?;
+        }
+        let more = told.len().saturating_sub(begin + SHOWN);
+        if more > 0 {
+            writeln!(out, "  and {more} more later")?;
+        }
+        Ok(())
+    }
+
+    /// Slow requests of etcd by client.
+    fn clients(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
+        let Some(who) = &report.diagnosis.who else {
+            return Ok(());
+        };
+        let rows: Vec<_> = who
+            .clients
+            .iter()
+            .filter(|client| client.slow_secs >= 0.05)
+            .take(5)
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.head(
+            out,
+            "SLOW REQUESTS BY CLIENT  same second and resource in etcd's log and the apiserver's",
+        )?;
+        for client in rows {
+            let name = match client.user.is_empty() {
+                true => client.user_agent.clone(),
+                false => format!("{} ({})", client.user_agent, client.user),
+            };
+            self.para(
+                out,
+                &format!("  {:>7.1} s  ", client.slow_secs),
+                &format!(
+                    "{name}: {:.0} {}s of {}, {:.0} % of the time of slow {}s (confidence {:.0} %, by {})",
+                    client.requests,
+                    client.class,
+                    client.resource,
+                    client.share * 100.0,
+                    client.class,
+                    client.confidence * 100.0,
+                    client.source.words()
+                ),
+            )?;
+        }
+        if who.unknown_secs >= 0.05 {
+            self.para(
+                out,
+                &format!("  {:>7.1} s  ", who.unknown_secs),
+                "of nobody who is known",
+            )?;
+        }
+        for skew in &who.skews {
+            self.para(
+                out,
+                "  ",
+                &format!(
+                    "The clock of {} seems {} s {} kube-apiserver's; that is accounted for.",
+                    skew.member,
+                    skew.secs.abs(),
+                    if skew.secs > 0 { "ahead of" } else { "behind" }
+                ),
             )?;
         }
         Ok(())
@@ -438,6 +576,17 @@ impl Page {
             "  profile {}; `etcd-doctor explain RULE` says more about a finding",
             report.profile
         )
+    }
+}
+
+/// Who told something, without its kind: `kube-scheduler@cp0`, `etcd@cp0`.
+fn teller(subject: &Subject) -> String {
+    match subject.kind {
+        SubjectKind::Member => format!("etcd@{}", subject.name),
+        _ => subject
+            .to_string()
+            .split_once(':')
+            .map_or_else(|| subject.to_string(), |(_, name)| name.to_owned()),
     }
 }
 

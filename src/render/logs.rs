@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::report::logs::{LoadReport, LogsReport};
+use crate::report::logs::{LoadReport, LogsReport, SlowClientReport};
 use crate::units::{format_bytes, format_ms};
 
 use super::{Paint, Terminal, safe, wrap};
@@ -76,6 +76,7 @@ pub fn logs(
     episodes(out, terminal, report)?;
     events(out, terminal, report)?;
     delays(out, terminal, report)?;
+    slow_clients(out, terminal, report)?;
     audit(out, terminal, report)?;
     coverage(out, terminal, report)?;
     notes(out, terminal, report)
@@ -406,6 +407,129 @@ fn delays(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::R
     Ok(())
 }
 
+/// Rows of a table whose last column takes what room there is.
+fn rows(
+    out: &mut dyn Write,
+    terminal: Terminal,
+    head: &[&str],
+    lines: &[Vec<String>],
+) -> io::Result<()> {
+    let width = |at: usize| {
+        lines
+            .iter()
+            .filter_map(|line| line.get(at))
+            .map(|cell| cell.chars().count())
+            .chain(head.get(at).map(|head| head.chars().count()))
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut show = |line: &[String], faint: bool| {
+        let mut text = String::from(" ");
+        for (at, cell) in line.iter().enumerate() {
+            text.push(' ');
+            // Texts to the left, numbers to the right.
+            if at + 1 == line.len() {
+                text.push(' ');
+                text.push_str(cell);
+            } else {
+                pad_left(&mut text, cell, widths.get(at).copied().unwrap_or(0));
+                text.push(' ');
+            }
+        }
+        let text = shorten(text.trim_end(), usize::from(terminal.width));
+        if faint {
+            writeln!(out, "{}", terminal.paint(Paint::Faint, text))
+        } else {
+            writeln!(out, "{text}")
+        }
+    };
+    let names: Vec<String> = head.iter().map(|name| (*name).to_owned()).collect();
+    show(&names, true)?;
+    lines.iter().try_for_each(|line| show(line, false))
+}
+
+fn who(agent: &str, user: &str) -> String {
+    let agent = safe(agent.split(' ').next().unwrap_or_default());
+    match (agent.as_str(), user) {
+        ("", user) => safe(user),
+        (agent, "") => agent.to_owned(),
+        (agent, user) => format!("{agent} ({})", safe(user)),
+    }
+}
+
+fn more(out: &mut dyn Write, terminal: Terminal, left: usize) -> io::Result<()> {
+    if left == 0 {
+        return Ok(());
+    }
+    let more = format!("{left} more in --format json");
+    writeln!(out, "{}", terminal.paint(Paint::Faint, more))
+}
+
+/// Less than this is shown as nothing.
+fn tells(client: &SlowClientReport) -> bool {
+    client.slow_secs >= 0.05
+}
+
+fn slow_clients(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::Result<()> {
+    let Some(found) = report
+        .slow_clients
+        .as_ref()
+        .filter(|found| found.clients.iter().any(tells))
+    else {
+        return Ok(());
+    };
+    heading(out, terminal, "Slow requests of etcd, by who asked")?;
+    let lines: Vec<Vec<String>> = found
+        .clients
+        .iter()
+        .filter(|client| tells(client))
+        .take(10)
+        .map(|client| {
+            vec![
+                format!("{:.1}", client.slow_secs),
+                format!("{:.0}%", client.share * 100.0),
+                format!("{:.0}%", client.confidence * 100.0),
+                client.source.to_owned(),
+                format!(
+                    "{} {}  {}",
+                    client.class,
+                    safe(&client.resource),
+                    who(&client.user_agent, &client.user)
+                ),
+            ]
+        })
+        .collect();
+    rows(
+        out,
+        terminal,
+        &["SLOW-S", "SHARE", "SURE", "KNOWN BY", "WHAT AND WHO"],
+        &lines,
+    )?;
+    let shown = found.clients.iter().filter(|client| tells(client)).count();
+    more(out, terminal, shown.saturating_sub(10))?;
+    let mut below = Vec::new();
+    if found.unknown_secs >= 0.05 {
+        below.push(format!(
+            "{:.1} s of {:.1} s are of nobody who is known",
+            found.unknown_secs, found.slow_secs
+        ));
+    }
+    for skew in &found.clock_skews {
+        below.push(format!(
+            "the clock of {} seems {} s {} kube-apiserver's, which is accounted for",
+            safe(&skew.member),
+            skew.secs.abs(),
+            if skew.secs > 0 { "ahead of" } else { "behind" }
+        ));
+    }
+    if !below.is_empty() {
+        let below = wrap(&below.join("; "), usize::from(terminal.width), 2);
+        writeln!(out, "{}", terminal.paint(Paint::Faint, below))?;
+    }
+    Ok(())
+}
+
 fn audit(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::Result<()> {
     let Some(audit) = &report.audit else {
         return Ok(());
@@ -418,40 +542,107 @@ fn audit(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::Re
             audit.requests, audit.records
         ),
     )?;
-    for row in audit.callers.iter().take(10) {
-        let rate = row
-            .per_sec
-            .map(|rate| format!("{rate:.1}/s"))
-            .unwrap_or_default();
-        let mut marks = Vec::new();
-        for (count, what) in [
-            (row.not_found, "404"),
-            (row.throttled, "429"),
-            (row.server_errors, "5xx"),
-            (row.unlimited, "unlimited"),
-            (row.rv_unset, "rv unset"),
-        ] {
-            if count > 0 {
-                marks.push(format!("{count} {what}"));
+    let lines: Vec<Vec<String>> = audit
+        .callers
+        .iter()
+        .take(10)
+        .map(|row| {
+            let mut marks = Vec::new();
+            for (count, what) in [
+                (row.not_found, "404"),
+                (row.throttled, "429"),
+                (row.server_errors, "5xx"),
+                (row.unlimited, "unlimited"),
+                (row.rv_unset, "rv unset"),
+            ] {
+                if count > 0 {
+                    marks.push(format!("{count} {what}"));
+                }
             }
-        }
-        let line = format!(
-            "  {:>7} {rate:>8}  {} {}  {}  {}",
-            row.requests,
-            row.verb,
-            safe(&row.resource),
-            safe(&row.user_agent),
-            marks.join(", ")
-        );
-        writeln!(
+            let etcd = row
+                .etcd_share
+                .map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0));
+            vec![
+                row.requests.to_string(),
+                row.per_sec
+                    .map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}/s")),
+                time(row.p99_ms),
+                etcd,
+                format!(
+                    "{} {}  {}  {}",
+                    row.verb,
+                    safe(&row.resource),
+                    safe(&row.user_agent),
+                    marks.join(", ")
+                ),
+            ]
+        })
+        .collect();
+    rows(
+        out,
+        terminal,
+        &["REQS", "RATE", "P99", "ETCD", "WHAT AND WHO"],
+        &lines,
+    )?;
+    more(out, terminal, audit.callers.len().saturating_sub(10))?;
+    let pinned: Vec<Vec<String>> = audit
+        .clients
+        .iter()
+        .filter_map(|client| {
+            Some(vec![
+                format!("{:.0}/s", client.plateau_per_sec?),
+                format!("{:.0}%", client.plateau_share? * 100.0),
+                client.active_secs.to_string(),
+                client.not_found.to_string(),
+                who(&client.user_agent, &client.user),
+            ])
+        })
+        .take(5)
+        .collect();
+    if !pinned.is_empty() {
+        heading(out, terminal, "Pinned at a constant rate")?;
+        rows(
             out,
-            "{}",
-            shorten(line.trim_end(), usize::from(terminal.width))
+            terminal,
+            &["RATE", "OF SECS", "SECS", "404", "WHO"],
+            &pinned,
         )?;
     }
-    if audit.callers.len() > 10 {
-        let more = format!("{} more in --format json", audit.callers.len() - 10);
-        writeln!(out, "{}", terminal.paint(Paint::Faint, more))?;
+    let loops: Vec<Vec<String>> = audit
+        .objects
+        .iter()
+        // Leases are renewed every other second on purpose.
+        .filter(|object| {
+            object.not_found * 2 > object.requests
+                || object.steady && object.per_sec.is_some_and(|rate| rate >= 1.0)
+        })
+        .take(8)
+        .map(|object| {
+            vec![
+                object.requests.to_string(),
+                object
+                    .per_sec
+                    .map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}/s")),
+                object.not_found.to_string(),
+                (if object.steady { "steady" } else { "-" }).to_owned(),
+                format!(
+                    "{} {} {}  {}",
+                    object.verb,
+                    safe(&object.resource),
+                    safe(&object.object),
+                    who(&object.user_agent, &object.user)
+                ),
+            ]
+        })
+        .collect();
+    if !loops.is_empty() {
+        heading(out, terminal, "The same object again and again")?;
+        rows(
+            out,
+            terminal,
+            &["REQS", "RATE", "404", "GAPS", "WHAT AND WHO"],
+            &loops,
+        )?;
     }
     Ok(())
 }

@@ -41,6 +41,9 @@ pub struct LogsReport {
     pub traces: Vec<DelayReport>,
     /// The audit log; null when there was none.
     pub audit: Option<AuditReport>,
+    /// Slow requests of etcd by client: who asked kube-apiserver for the resource in the same second; null where one of
+    /// the two logs was not read.
+    pub slow_clients: Option<SlowClientsReport>,
     /// Starts of components.
     pub starts: Vec<StartReport>,
     /// Clock differences between members.
@@ -277,6 +280,54 @@ pub struct AuditReport {
     pub requests: u64,
     /// By user agent, user, verb and resource.
     pub callers: Vec<CallerReport>,
+    /// By user agent and user: how steadily they ask, the most requests first.
+    pub clients: Vec<PaceReport>,
+    /// Objects that one client asks for again and again, the most requests first.
+    pub objects: Vec<ObjectReport>,
+}
+
+/// How steadily one client asks.
+#[derive(Clone, Debug, Serialize)]
+pub struct PaceReport {
+    /// User agent.
+    pub user_agent: String,
+    /// User.
+    pub user: String,
+    /// Requests.
+    pub requests: u64,
+    /// Answers 404.
+    pub not_found: u64,
+    /// Answers 429.
+    pub throttled: u64,
+    /// Seconds in which it asked at all.
+    pub active_secs: u64,
+    /// Requests per second that it is pinned at, or null where its pace changes.
+    pub plateau_per_sec: Option<f64>,
+    /// Share of its active seconds that have this number, within a tenth.
+    pub plateau_share: Option<f64>,
+}
+
+/// One object that a client asks for again and again.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObjectReport {
+    /// User agent.
+    pub user_agent: String,
+    /// User.
+    pub user: String,
+    /// Verb.
+    pub verb: String,
+    /// Resource and group.
+    pub resource: String,
+    /// `namespace/name`, or the name.
+    pub object: String,
+    /// Requests.
+    pub requests: u64,
+    /// Answers 404.
+    pub not_found: u64,
+    /// Between the first and the last one.
+    pub per_sec: Option<f64>,
+    /// The gaps are all about the same: a timer, not a change.
+    pub steady: bool,
 }
 
 /// One caller's requests of one kind.
@@ -483,4 +534,49 @@ pub struct ProblemReport {
     pub path: String,
     /// Why.
     pub why: String,
+}
+
+/// Slow requests of etcd by client.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlowClientsReport {
+    /// Time of slow lists and changes in seconds, whoever sent them.
+    pub slow_secs: f64,
+    /// Of it, what no client was found for.
+    pub unknown_secs: f64,
+    /// Clients, the most slow time first.
+    pub clients: Vec<SlowClientReport>,
+    /// Members whose clock seems to differ from kube-apiserver's.
+    pub clock_skews: Vec<SkewReport>,
+}
+
+/// Slow requests of etcd that are one client's.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlowClientReport {
+    /// User agent.
+    pub user_agent: String,
+    /// User; empty where only a trace names the client.
+    pub user: String,
+    /// `audit` or `trace`.
+    pub source: &'static str,
+    /// Resource and group.
+    pub resource: String,
+    /// `list` or `write`.
+    pub class: String,
+    /// Requests, by its share of each second.
+    pub requests: f64,
+    /// Their time.
+    pub slow_secs: f64,
+    /// Of the time of all slow requests of the class.
+    pub share: f64,
+    /// 0 to 1.
+    pub confidence: f64,
+}
+
+/// A clock that differs.
+#[derive(Clone, Debug, Serialize)]
+pub struct SkewReport {
+    /// The member.
+    pub member: String,
+    /// Seconds ahead; negative is behind.
+    pub secs: i64,
 }

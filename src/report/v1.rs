@@ -39,6 +39,11 @@ pub struct Document<'a> {
     pub advice: Vec<Advice<'a>>,
     /// What was looked at and argued against, with the reason in `why`.
     pub not_advised: Vec<Advice<'a>>,
+    /// Slow lists and changes of etcd by client: which clients asked for the resource in the same second; null where
+    /// etcd's logs or those of kube-apiserver's clients were not read.
+    pub slow_clients: Option<&'a diagnosis::who::Joined>,
+    /// What happened, over all members and components, in the order of time.
+    pub timeline: Vec<TimelineEntry<'a>>,
     /// What was looked at.
     pub seen: Seen<'a>,
     /// The log's counts beside the exact ones, and why they differ; null where there are none.
@@ -82,6 +87,31 @@ impl Counts {
             sentences: counts.sentences,
         }
     }
+}
+
+/// Something that happened.
+#[derive(Debug, Serialize)]
+pub struct TimelineEntry<'a> {
+    /// First sign, RFC 3339.
+    pub from: String,
+    /// Last sign.
+    pub to: String,
+    /// Who told of it, `kind:name@node`.
+    pub subject: String,
+    /// Kind of message.
+    pub kind: &'a str,
+    /// `fault`, `symptom`, `request`, `change`, ….
+    pub nature: &'a str,
+    /// Signs.
+    pub count: u64,
+    /// The worst one's size, or null.
+    pub max_ms: Option<f64>,
+    /// A detail.
+    pub detail: &'a str,
+    /// Done on purpose.
+    pub planned: bool,
+    /// Whether it is the first sign of the primary cause.
+    pub first_cause: bool,
 }
 
 /// The answer.
@@ -157,6 +187,10 @@ pub struct Cause<'a> {
     pub rules: &'a [String],
     /// Readings that carry it.
     pub evidence: Vec<Evidence<'a>>,
+    /// The client behind it, or null: where none matters, or none is known.
+    pub client: Option<&'a diagnosis::ClientNamed>,
+    /// Why no client is named, where one matters; else null.
+    pub client_unknown: Option<&'a str>,
 }
 
 /// A cause that could also be.
@@ -290,6 +324,21 @@ fn evidence(citations: &[Citation]) -> Vec<Evidence<'_>> {
         .collect()
 }
 
+fn entry(entry: &diagnosis::Entry) -> TimelineEntry<'_> {
+    TimelineEntry {
+        from: entry.from.to_string(),
+        to: entry.to.to_string(),
+        subject: entry.subject.to_string(),
+        kind: &entry.kind,
+        nature: &entry.nature,
+        count: entry.count,
+        max_ms: entry.max_ms,
+        detail: &entry.detail,
+        planned: entry.planned,
+        first_cause: entry.mark == diagnosis::Mark::FirstCause,
+    }
+}
+
 fn two_digits(confidence: f64) -> f64 {
     (confidence * 100.0).round() / 100.0
 }
@@ -323,6 +372,8 @@ impl<'a> Document<'a> {
                     subject: c.subject.as_ref().map(ToString::to_string),
                     rules: &c.rules,
                     evidence: evidence(&c.evidence),
+                    client: c.client.as_ref(),
+                    client_unknown: c.client_unknown.as_deref(),
                 })
                 .collect(),
             alternatives: diagnosis
@@ -348,6 +399,8 @@ impl<'a> Document<'a> {
             advice: strength(report, |s| s != advise::Strength::Refused),
             not_advised: strength(report, |s| s == advise::Strength::Refused),
             counts: super::counts::counts(&report.evidence).map(Counts::of),
+            slow_clients: diagnosis.who.as_ref(),
+            timeline: diagnosis.timeline.iter().map(entry).collect(),
             seen: Seen {
                 sources: report
                     .seen

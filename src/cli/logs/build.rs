@@ -19,6 +19,10 @@ use super::{Args, Sort};
 const MAX_ROWS: usize = 5_000;
 /// Most unknown messages shown.
 const EXAMPLES: usize = 20;
+/// Most clients and objects.
+const MAX_PACED: usize = 200;
+/// Fewer requests than this for one object are no loop.
+const MIN_REPEATS: u64 = 10;
 
 fn ms(ns: u64) -> f64 {
     ns as f64 / 1e6
@@ -109,6 +113,7 @@ pub(super) fn report(summary: &Summary, args: &Args, redactor: &Redactor) -> v1:
         server_waits: view.server_waits.iter().map(delay).collect(),
         traces: view.traces.iter().map(delay).collect(),
         audit: audit(&view, redactor),
+        slow_clients: slow_clients(summary, redactor),
         starts: starts(&view),
         clock_drift: view
             .drift
@@ -296,6 +301,89 @@ fn audit(view: &View, redactor: &Redactor) -> Option<v1::AuditReport> {
             .into_iter()
             .take(MAX_ROWS)
             .map(|(key, row)| caller(key, row, redactor))
+            .collect(),
+        clients: sorted(&view.audit.clients)
+            .into_iter()
+            .take(MAX_PACED)
+            .map(|(key, row)| {
+                let mut parts = parts(key).into_iter();
+                let plateau = row.plateau();
+                v1::PaceReport {
+                    user_agent: parts.next().unwrap_or_default(),
+                    user: redactor.user(&parts.next().unwrap_or_default()),
+                    requests: row.requests,
+                    not_found: row.not_found,
+                    throttled: row.throttled,
+                    active_secs: row.active_secs(),
+                    plateau_per_sec: plateau.map(|(rate, _)| rate),
+                    plateau_share: plateau.map(|(_, share)| share),
+                }
+            })
+            .collect(),
+        objects: sorted(&view.audit.objects)
+            .into_iter()
+            .filter(|(_, row)| row.requests >= MIN_REPEATS)
+            .take(MAX_PACED)
+            .map(|(key, row)| {
+                let mut parts = parts(key).into_iter();
+                let mut part = || parts.next().unwrap_or_default();
+                v1::ObjectReport {
+                    user_agent: part(),
+                    user: redactor.user(&part()),
+                    verb: part(),
+                    resource: part(),
+                    object: object(&part(), redactor),
+                    requests: row.requests,
+                    not_found: row.not_found,
+                    per_sec: row.rate(),
+                    steady: row.is_steady(),
+                }
+            })
+            .collect(),
+    })
+}
+
+/// `namespace/name`, each hidden where that is asked for.
+fn object(text: &str, redactor: &Redactor) -> String {
+    match text.split_once('/') {
+        Some((namespace, name)) => {
+            format!("{}/{}", redactor.name(namespace), redactor.name(name))
+        }
+        None => redactor.name(text),
+    }
+}
+
+/// Slow requests of etcd by client, as the diagnosis joins them.
+fn slow_clients(summary: &Summary, redactor: &Redactor) -> Option<v1::SlowClientsReport> {
+    let joined = crate::diagnosis::who::joined(&crate::logs::collect(summary, ""))?;
+    Some(v1::SlowClientsReport {
+        slow_secs: joined.slow_secs,
+        unknown_secs: joined.unknown_secs,
+        clients: joined
+            .clients
+            .into_iter()
+            .map(|client| v1::SlowClientReport {
+                user_agent: client.user_agent,
+                user: redactor.user(&client.user),
+                source: match client.source {
+                    crate::diagnosis::who::Source::Audit => "audit",
+                    crate::diagnosis::who::Source::Trace => "trace",
+                },
+                resource: client.resource,
+                class: client.class,
+                requests: client.requests,
+                slow_secs: client.slow_secs,
+                share: client.share,
+                confidence: client.confidence,
+            })
+            .collect(),
+        clock_skews: joined
+            .skews
+            .into_iter()
+            .map(|skew| v1::SkewReport {
+                member: skew.member,
+                secs: skew.secs,
+            })
             .collect(),
     })
 }

@@ -11,6 +11,17 @@ keys! { LOGS;
     /// `not_found` (404), `throttled` (429), `errors` (5xx), `unlimited` (lists without limit and resource version),
     /// `total_secs`, `max_ms`, `etcd_secs`, `max_per_sec` (between its own first and last request); texts `user_agent`, `user`, `verb`, `resource`.
     LOGS_AUDIT_CLIENTS: Table = "logs.audit.clients", None, Sum;
+    /// Objects that one client asks for again and again, the most frequent first: columns `requests`, `not_found`, `max_per_sec`
+    /// (between the first and the last request), `max_steady` (1 when the gaps are all about the same); texts `user_agent`, `user`,
+    /// `verb`, `resource`, `object`.
+    LOGS_AUDIT_OBJECTS: Table = "logs.audit.objects", None, Sum;
+    /// How steadily each client asks: columns `requests`, `not_found`, `throttled`, `active_secs`, and where most active seconds have
+    /// the same number of requests, `max_plateau_per_sec` and `max_plateau_share`; texts `user_agent`, `user`.
+    LOGS_AUDIT_PACE: Table = "logs.audit.pace", None, Sum;
+    /// Lists and changes of kube-apiserver's clients by second, from the audit log (origin `audit`) and from traces (`trace`): one row
+    /// per second, resource, class and client; the row's key is `SECOND|RESOURCE|CLASS|ORIGIN|USER AGENT|USER`, with the second since 1970.
+    /// Columns `requests`, `secs`, `unlimited`. Lists answered from memory and requests turned away are left out.
+    LOGS_CLIENT_SECONDS: Table = "logs.client.seconds", None, Sum;
     /// Clock differences between members that etcd's prober reported, by peer: columns `count`, `max_drift_ms`.
     LOGS_CLOCK_DRIFT: Table = "logs.clock.drift", None, Sum;
     /// Duration of each scheduled compaction.
@@ -44,6 +55,9 @@ keys! { LOGS;
     LOGS_RESTARTS: Table = "logs.restarts", None, Sum;
     /// Whether the log holds every request, not only the slow ones (threshold or level make it so).
     LOGS_SLOW_COMPLETE: bool = "logs.slow.complete", None, Min;
+    /// Slow lists and changes by the second in which they began, per etcd member: one row per second, resource and class, with the
+    /// key `SECOND|RESOURCE|CLASS`. Columns `requests`, `secs`. Those that waited for the leader are left out.
+    LOGS_SLOW_SECONDS: Table = "logs.slow.seconds", None, Sum;
     /// The threshold above which etcd logs a request as slow, read from the lines themselves.
     LOGS_SLOW_THRESHOLD: f64 = "logs.slow.threshold", Ms, Min;
     /// Time between the first and the last record.

@@ -14,6 +14,8 @@ use crate::units::LogHistogram;
 use super::hash::stable_hash;
 use super::join::{Item, Joiner, LineKind, Payload};
 use super::kinds::earliest;
+use super::pace::{ObjectRow, PaceRow};
+use super::seconds::{Cell, Class, Seconds};
 use super::spark::Spark;
 use super::table::{Bounded, RowValue};
 
@@ -24,6 +26,11 @@ const CALLERS: usize = 1024;
 /// that start).
 const REACH: u64 = 2048;
 const NONE: u32 = u32::MAX;
+/// Clients and objects kept exactly.
+const CLIENTS: usize = 512;
+const OBJECTS: usize = 1024;
+/// Rows that are found without building their key.
+const CACHE: usize = 512;
 /// Stands between the parts of a row's key.
 pub const SEPARATOR: char = '\u{1f}';
 
@@ -168,6 +175,12 @@ pub struct AuditTables {
     pub callers: Bounded<AuditRow>,
     /// All requests.
     pub total: AuditRow,
+    /// By user agent and user: how steadily they ask.
+    pub clients: Bounded<PaceRow>,
+    /// By user agent, user, verb, resource and object.
+    pub objects: Bounded<ObjectRow>,
+    /// Lists and changes by second, resource, class, user agent and user.
+    pub seconds: Seconds,
 }
 
 impl Default for AuditTables {
@@ -175,6 +188,9 @@ impl Default for AuditTables {
         AuditTables {
             callers: Bounded::new(CALLERS),
             total: AuditRow::default(),
+            clients: Bounded::new(CLIENTS),
+            objects: Bounded::new(OBJECTS),
+            seconds: Seconds::default(),
         }
     }
 }
@@ -227,6 +243,9 @@ pub struct Audit {
     /// Reused for the key of a row.
     #[serde(skip)]
     key: String,
+    /// Hash and number of rows of clients and objects that were used lately.
+    #[serde(skip)]
+    recent: [Vec<(u64, u32)>; 2],
 }
 
 impl Default for Audit {
@@ -235,7 +254,33 @@ impl Default for Audit {
             joiner: Joiner::with_reach(REACH),
             tables: AuditTables::default(),
             key: String::new(),
+            recent: [Vec::new(), Vec::new()],
         }
+    }
+}
+
+/// The number of a row, from those used lately where it is among them.
+fn recent(
+    caches: &mut [Vec<(u64, u32)>; 2],
+    which: usize,
+    hash: u64,
+    find: impl FnOnce() -> u32,
+) -> u32 {
+    let Some(cache) = caches.get_mut(which) else {
+        return find();
+    };
+    if cache.is_empty() {
+        cache.resize(CACHE, (0, NONE));
+    }
+    let place = usize::try_from(hash % CACHE as u64).unwrap_or(0);
+    match cache.get_mut(place) {
+        Some((known, id)) if *known == hash && *id != NONE => *id,
+        Some(slot) => {
+            let id = find();
+            *slot = (hash, id);
+            id
+        }
+        None => find(),
     }
 }
 
@@ -250,6 +295,10 @@ impl Audit {
         let ended = kind == LineKind::Stats;
         let row = self.row(record);
         let list = record.list;
+        if record.stage == Stage::ResponseComplete && record.verb != "watch" {
+            self.pace(record);
+            self.second(record, row);
+        }
         let share = AuditShare {
             row,
             watch: record.verb == "watch",
@@ -275,6 +324,98 @@ impl Audit {
         let tables = &mut self.tables;
         self.joiner
             .add(item, share, &mut |share: AuditShare| tables.add(&share));
+    }
+
+    /// How steadily the client asks, and asks for this object.
+    fn pace(&mut self, record: &AuditRecord<'_>) {
+        let Some(at) = record.stage_time.or(record.received) else {
+            return;
+        };
+        let code = record.code.unwrap_or(0);
+        let agent = record.user_agent.as_deref().unwrap_or("");
+        let user = record.user.as_deref().unwrap_or("");
+        let hash = stable_hash(stable_hash(1, agent.as_bytes()), user.as_bytes());
+        let tables = &mut self.tables;
+        let id = recent(&mut self.recent, 0, hash, || {
+            tables.clients.id(&format!("{agent}{SEPARATOR}{user}"))
+        });
+        if let Some(row) = tables.clients.row_mut(id) {
+            row.add_request(at, code);
+        }
+        if tables.clients.is_over() {
+            tables.clients.prune(&[]);
+            self.recent = Default::default();
+        }
+        let Some(name) = record.parts.name.as_deref() else {
+            return;
+        };
+        let resource = record.parts.resource.as_ref();
+        let namespace = record.parts.namespace.as_deref().unwrap_or("");
+        let hash = [record.verb.as_ref(), resource, namespace, name]
+            .iter()
+            .fold(hash, |hash, part| stable_hash(hash, part.as_bytes()));
+        let id = recent(&mut self.recent, 1, hash, || {
+            let resource = record.parts.resource_group();
+            let object = match namespace {
+                "" => name.to_owned(),
+                namespace => format!("{namespace}/{name}"),
+            };
+            tables.objects.id(&format!(
+                "{agent}{SEPARATOR}{user}{SEPARATOR}{}{SEPARATOR}{resource}{SEPARATOR}{object}",
+                record.verb
+            ))
+        });
+        let received = record.received.unwrap_or(at);
+        if let Some(row) = tables.objects.row_mut(id) {
+            row.add_request(received, code);
+        }
+        if tables.objects.is_over() {
+            tables.objects.prune(&[]);
+            self.recent = Default::default();
+        }
+    }
+
+    /// Marks the seconds in which etcd may have worked for the request.
+    fn second(&mut self, record: &AuditRecord<'_>, row: u32) {
+        let (Some(class), Some(from), Some(to)) = (
+            Class::of_verb(&record.verb),
+            record.received,
+            record.stage_time,
+        ) else {
+            return;
+        };
+        // Answered from memory, or turned away: etcd had no part in it.
+        let cached = record
+            .list
+            .is_some_and(|list| matches!(list.source, ListSource::Cache | ListSource::NotOlder));
+        let turned_away = matches!(record.code, Some(401 | 403 | 429));
+        // Reads of one object are many and cheap; they are in the other tables.
+        if cached || turned_away || class == Class::Read {
+            return;
+        }
+        let cell = Cell {
+            requests: 1,
+            ns: record.latency_ns().unwrap_or(0),
+            unlimited: u64::from(
+                record
+                    .list
+                    .is_some_and(|list| list.limit.is_none() && !list.continued),
+            ),
+        };
+        let name = |key: &mut String| {
+            key.push_str(&record.parts.resource_group());
+            for part in [
+                class.word(),
+                record.user_agent.as_deref().unwrap_or(""),
+                record.user.as_deref().unwrap_or(""),
+            ] {
+                key.push(SEPARATOR);
+                key.push_str(part);
+            }
+        };
+        self.tables
+            .seconds
+            .add_span(from.0, to.0, u64::from(row), &cell, &name);
     }
 
     fn row(&mut self, record: &AuditRecord<'_>) -> u32 {
@@ -305,6 +446,17 @@ impl Audit {
     pub fn absorb(&mut self, mut later: Audit) {
         let map = self.tables.callers.merge(&later.tables.callers);
         self.tables.total.add(&later.tables.total);
+        let (mine, theirs) = (&mut self.tables, &later.tables);
+        mine.clients.merge(&theirs.clients);
+        mine.objects.merge(&theirs.objects);
+        mine.seconds.merge(&theirs.seconds);
+        if mine.clients.is_over() {
+            mine.clients.prune(&[]);
+        }
+        if mine.objects.is_over() {
+            mine.objects.prune(&[]);
+        }
+        self.recent = Default::default();
         for share in later.joiner.open_mut() {
             share.row = map.get(share.row as usize).copied().unwrap_or(NONE);
         }
@@ -312,6 +464,8 @@ impl Audit {
         self.joiner
             .absorb(later.joiner, &mut |share: AuditShare| tables.add(&share));
         if self.tables.callers.is_over() {
+            // Rows get new numbers.
+            self.tables.seconds.forget();
             let keep: Vec<u32> = self.joiner.open_mut().map(|share| share.row).collect();
             let map = self.tables.callers.prune(&keep);
             for share in self.joiner.open_mut() {
@@ -328,6 +482,9 @@ impl Audit {
     pub fn restore(&mut self) {
         self.joiner.restore();
         self.tables.callers.restore();
+        self.tables.clients.restore();
+        self.tables.objects.restore();
+        self.tables.seconds.restore();
     }
 
     /// Whether no record was added.

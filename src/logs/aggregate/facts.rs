@@ -10,8 +10,10 @@ use crate::logs::event::{ApiCall, Event, Extra};
 
 use super::audit::SEPARATOR;
 use super::coverage::Count;
+use super::hash::stable_hash;
 use super::kinds::earliest;
 use super::runs::{Run, Runs};
+use super::seconds::{Cell, Class, Seconds};
 use super::spark::{BucketValue, Grid};
 use super::table::{Bounded, RowValue};
 
@@ -190,6 +192,8 @@ pub struct Facts {
     pub server_waits: Bounded<DelayRow>,
     /// Slow calls that the apiserver traced, by user agent, verb and resource.
     pub traces: Bounded<DelayRow>,
+    /// The same by second, resource, class and user agent.
+    pub trace_seconds: Seconds,
     /// Facts that did not fit.
     pub dropped: u64,
 }
@@ -210,6 +214,7 @@ impl Default for Facts {
             throttling: Bounded::new(512),
             server_waits: Bounded::new(256),
             traces: Bounded::new(512),
+            trace_seconds: Seconds::default(),
             dropped: 0,
         }
     }
@@ -246,7 +251,10 @@ impl Facts {
         match event.kind {
             "client-throttled" => call_row(&mut self.throttling, event),
             "server-wait" => call_row(&mut self.server_waits, event),
-            "apiserver-trace" => trace_row(&mut self.traces, event),
+            "apiserver-trace" => {
+                trace_row(&mut self.traces, event);
+                trace_second(&mut self.trace_seconds, event);
+            }
             "compaction-finished" => self.compaction(event),
             "clock-drift" => self.clock(event),
             "etcd-start"
@@ -418,6 +426,7 @@ impl Facts {
                 table.prune(&[]);
             }
         }
+        self.trace_seconds.merge(&other.trace_seconds);
         self.dropped += other.dropped;
     }
 
@@ -427,6 +436,7 @@ impl Facts {
         self.throttling.restore();
         self.server_waits.restore();
         self.traces.restore();
+        self.trace_seconds.restore();
     }
 }
 
@@ -452,6 +462,41 @@ fn trace_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
     if table.is_over() {
         table.prune(&[]);
     }
+}
+
+/// Marks the seconds that a traced call spans.
+fn trace_second(seconds: &mut Seconds, event: &Event<'_>) {
+    let (Some(call), Some(at), Some(ns)) = (event.api.as_deref(), event.time, event.took_ns) else {
+        return;
+    };
+    let agent = call.user_agent.as_deref().unwrap_or("");
+    let Some(class @ (Class::List | Class::Write)) = Class::of_verb(&call.verb) else {
+        return;
+    };
+    if agent.is_empty() {
+        return;
+    }
+    let cell = Cell {
+        requests: 1,
+        ns,
+        unlimited: 0,
+    };
+    let resource = call.parts.resource_group();
+    let began = at.add_us(
+        i64::try_from(ns / 1_000)
+            .unwrap_or(i64::MAX)
+            .saturating_neg(),
+    );
+    let tag = [agent, &resource, class.word()]
+        .iter()
+        .fold(2, |hash, part| stable_hash(hash, part.as_bytes()));
+    seconds.add_span(began.0, at.0, tag, &cell, &|key| {
+        key.push_str(&resource);
+        for part in [class.word(), agent, ""] {
+            key.push(SEPARATOR);
+            key.push_str(part);
+        }
+    });
 }
 
 fn resource_of(call: Option<&ApiCall<'_>>) -> String {

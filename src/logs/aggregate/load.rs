@@ -10,12 +10,14 @@ use crate::logs::request::parse_request;
 use crate::logs::signature::{Detail, classify, trace_steps};
 use crate::units::parse_go_duration;
 
+use super::audit::SEPARATOR;
 use super::hash::stable_hash;
 use super::hot::{HotCall, HotRange, HotTrace, Meaning, Meanings, meaning};
 use super::join::{Item, Joiner, LineKind, Payload};
 use super::pages::{PageLine, Pages};
 use super::row::LoadRow;
 use super::sampling::{Estimate, Sampled};
+use super::seconds::{Cell, Class, Seconds};
 use super::table::{Bounded, RowValue};
 
 /// Rows by resource that are kept exactly. A cluster has a few hundred resources.
@@ -103,6 +105,8 @@ pub struct Tables {
     pub total: LoadRow,
     /// Requests without an apply line.
     pub without_apply: u64,
+    /// Lists and changes by the second in which they began, by resource and class.
+    pub seconds: Seconds,
 }
 
 impl Default for Tables {
@@ -115,6 +119,7 @@ impl Default for Tables {
             shapes: vec![LoadRow::default(); Shape::ALL.len()],
             total: LoadRow::default(),
             without_apply: 0,
+            seconds: Seconds::default(),
         }
     }
 }
@@ -132,6 +137,28 @@ impl Tables {
             .unwrap_or(Shape::Other);
         if share.lines & 1 == 0 {
             self.without_apply += 1;
+        }
+        // A request that waited for its leader was slow whoever sent it.
+        if let Some(us) = share.time_us.filter(|_| !share.stalled)
+            && let Some(class @ (Class::List | Class::Write)) = Class::of_shape(shape)
+        {
+            let began = us.saturating_sub(i64::try_from(took / 1_000).unwrap_or(i64::MAX));
+            let cell = Cell {
+                requests: 1,
+                ns: took,
+                unlimited: u64::from(share.unlimited),
+            };
+            let resources = &self.resources;
+            self.seconds.add(
+                began.div_euclid(1_000_000),
+                u64::from(share.resource) << 2 | class as u64,
+                &cell,
+                |key| {
+                    key.push_str(resources.key(share.resource).unwrap_or_default());
+                    key.push(SEPARATOR);
+                    key.push_str(class.word());
+                },
+            );
         }
         let rows = [
             self.resources.row_mut(share.resource),
@@ -183,6 +210,7 @@ impl Tables {
         }
         self.total.add(&other.total);
         self.without_apply += other.without_apply;
+        self.seconds.merge(&other.seconds);
         map
     }
 
@@ -191,6 +219,7 @@ impl Tables {
         self.namespaces.restore();
         self.clients.restore();
         self.prefixes.restore();
+        self.seconds.restore();
     }
 }
 
@@ -655,6 +684,7 @@ impl Load {
     /// Keeps the tables within their bounds.
     pub fn prune(&mut self) {
         self.meanings.clear();
+        self.tables.seconds.forget();
         type Pick = fn(&mut Share) -> &mut u32;
         let tables = &mut self.tables;
         let picks: [(&mut Bounded<LoadRow>, Pick); 4] = [

@@ -89,6 +89,11 @@ impl<R: RowValue> Bounded<R> {
         self.rows.get_mut(id as usize)
     }
 
+    /// A row's key by number.
+    pub fn key(&self, id: u32) -> Option<&str> {
+        self.keys.get(id as usize).map(AsRef::as_ref)
+    }
+
     /// A row by number, if its key is still `key`.
     pub fn row_if(&mut self, id: u32, key: &[u8]) -> Option<&mut R> {
         let known = self.keys.get(id as usize)?;

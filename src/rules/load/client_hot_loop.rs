@@ -1,5 +1,5 @@
-//! A client asks at a high, steady rate and much of it for objects that are gone: it does not
-//! wait for changes, it spins.
+//! A client asks at a high, steady rate, and much of it for objects that are gone or for the same
+//! object again and again: it does not wait for changes, it spins.
 
 use crate::evidence::{Missing, Subject, SubjectKind, keys};
 use crate::rules::audit;
@@ -29,9 +29,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .sum();
         let rate = (client.requests / secs).max(own);
         let gone = client.not_found / client.requests.max(1.0);
-        if rate < rate_limit.value || gone < share_limit.value {
+        let same = same_object(cx, client, rate_limit.value);
+        if rate < rate_limit.value || gone < share_limit.value && same.is_none() {
             continue;
         }
+        let pinned = pinned(cx, client);
         let mut rows: Vec<_> = client.rows.iter().collect();
         rows.sort_by(|a, b| {
             b.get("requests")
@@ -50,7 +52,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             })
             .collect();
         let words = format!(
-            "{}: {:.0} requests in {secs:.0} s ({rate:.1}/s), {:.0} of them 404 ({:.0} %)",
+            "{}: {:.0} requests in {secs:.0} s ({rate:.1}/s){pinned}, {:.0} of them 404 ({:.0} %)",
             client.name(),
             client.requests,
             client.not_found,
@@ -63,10 +65,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 Subject::new(SubjectKind::Client, client.name()),
                 Severity::Warn,
                 format!(
-                    "{} sends {rate:.1} requests/s ({}), {:.0} % of them for objects that are gone",
+                    "{} sends {rate:.1} requests/s{pinned} ({}), {}",
                     client.name(),
                     what.join(", "),
-                    gone * 100.0
+                    match same {
+                        Some(same) if gone < share_limit.value => same,
+                        _ => format!("{:.0} % of them for objects that are gone", gone * 100.0),
+                    }
                 ),
             )
             .confidence(Confidence::High)
@@ -75,6 +80,43 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         );
     }
     Ok(Verdict::Fail(drafts))
+}
+
+/// The object that the client asks for most, where that is a steady loop by itself.
+fn same_object(cx: &Context<'_>, client: &audit::Client, least: f64) -> Option<String> {
+    let table = cx
+        .evidence
+        .peek(&keys::LOGS_AUDIT_OBJECTS, &Subject::cluster())?;
+    let (row, rate) = table.top("max_per_sec").into_iter().find(|(row, rate)| {
+        row.get_text("user_agent") == Some(client.user_agent.as_str())
+            && row.get_text("user") == Some(client.user.as_str())
+            && row.get("max_steady") == Some(1.0)
+            && *rate >= least
+    })?;
+    Some(format!(
+        "{rate:.1}/s of them for {} {}, at equal gaps",
+        row.get_text("resource").unwrap_or("?"),
+        row.get_text("object").unwrap_or("?")
+    ))
+}
+
+/// `, pinned at 10/s in 97 % of its seconds`, where it is.
+fn pinned(cx: &Context<'_>, client: &audit::Client) -> String {
+    let words = || {
+        let table = cx
+            .evidence
+            .peek(&keys::LOGS_AUDIT_PACE, &Subject::cluster())?;
+        let row = table.rows.iter().find(|row| {
+            row.get_text("user_agent") == Some(client.user_agent.as_str())
+                && row.get_text("user") == Some(client.user.as_str())
+        })?;
+        Some(format!(
+            ", pinned at {:.0}/s in {:.0} % of its seconds",
+            row.get("max_plateau_per_sec")?,
+            row.get("max_plateau_share")? * 100.0
+        ))
+    };
+    words().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -100,6 +142,38 @@ mod tests {
                 ..Table::default()
             },
         )
+    }
+
+    #[test]
+    fn the_same_object_at_equal_gaps_is_a_loop_too() {
+        let object = |steady: f64, rate: f64| Table {
+            rows: vec![
+                Row::new("o")
+                    .text("user_agent", "bmo/1")
+                    .text("user", "u")
+                    .text("resource", "pods")
+                    .text("object", "shop/web")
+                    .num("max_steady", steady)
+                    .num("max_per_sec", rate),
+            ],
+            ..Table::default()
+        };
+        let set = |steady: f64, rate: f64| {
+            with("bmo/1", "u", 500.0, 0.0).put(
+                &keys::LOGS_AUDIT_OBJECTS,
+                Subject::cluster(),
+                object(steady, rate),
+            )
+        };
+        let found = &set(1.0, 5.0).check(&RULE)[0];
+        assert_eq!(found.status, Status::Fail);
+        assert!(
+            found.message.contains("shop/web, at equal gaps"),
+            "{}",
+            found.message
+        );
+        assert_eq!(set(0.0, 5.0).status(&RULE).0, Status::Pass);
+        assert_eq!(set(1.0, 4.9).status(&RULE).0, Status::Pass);
     }
 
     #[test]

@@ -1,0 +1,230 @@
+//! Names the client behind a cause, or says why nobody can be named.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::{EvidenceSet, Reader, Row, Subject, SubjectKind, keys};
+use crate::rules::{Confidence, Finding};
+
+use super::cause::{Cause, CauseFound};
+use super::who::{Joined, Source};
+
+/// Who must have so much of it to be named.
+const MOST: f64 = 0.5;
+/// Less certain than this is a guess.
+const SURE: f64 = 0.5;
+
+/// A client that a cause names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientNamed {
+    /// How people call it: `inventory-scraper/1.0 (system:serviceaccount:inventory:scraper)`.
+    pub name: String,
+    /// Its user agent.
+    pub user_agent: String,
+    /// Its user; empty where the evidence does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// How it is known.
+    pub source: Source,
+    /// 0 to 1.
+    pub confidence: f64,
+    /// What it did, with numbers.
+    pub why: String,
+}
+
+/// Names the client of each cause for which a client matters.
+pub(super) fn name(
+    causes: &mut [CauseFound],
+    evidence: &EvidenceSet,
+    findings: &[Finding],
+    joined: Option<&Joined>,
+) {
+    for cause in causes {
+        let client = match cause.cause {
+            Cause::QueryLoad => of_load(cause, evidence, findings, joined),
+            Cause::ApiserverSaturation => {
+                most(evidence, "answers 429", MOST, &|row| row.get("throttled"))
+            }
+            _ => continue,
+        };
+        match &client {
+            Some(client) if !cause.summary.contains(product(&client.user_agent)) => {
+                cause.summary = format!("{}; the client: {}", cause.summary, client.name);
+            }
+            Some(_) => {}
+            None => {
+                let why = unknown(evidence);
+                cause.summary = format!("{}; the client is not known ({why})", cause.summary);
+                cause.client_unknown = Some(why.to_owned());
+            }
+        }
+        cause.client = client;
+    }
+}
+
+/// Why no client can be named.
+fn unknown(evidence: &EvidenceSet) -> &'static str {
+    let reader = Reader::new(evidence);
+    let audit = !reader.all(&keys::LOGS_AUDIT_CLIENTS).is_empty();
+    let traces = reader
+        .all(&keys::LOGS_TRACES)
+        .iter()
+        .any(|(_, table)| !table.rows.is_empty());
+    match (audit, traces) {
+        (true, _) => "the audit log shows no client that stands out",
+        (false, true) => "no audit log, and no client stands out among kube-apiserver's traces",
+        (false, false) => "no audit log was read, and no trace of kube-apiserver names one",
+    }
+}
+
+fn of_load(
+    cause: &CauseFound,
+    evidence: &EvidenceSet,
+    findings: &[Finding],
+    joined: Option<&Joined>,
+) -> Option<ClientNamed> {
+    // A rule has measured one.
+    let found = findings
+        .iter()
+        .filter(|f| f.failed() && f.subject.kind == SubjectKind::Client)
+        .filter(|f| matches!(f.rule.as_str(), "client-heavy-lists" | "client-hot-loop"))
+        .max_by_key(|f| {
+            cause
+                .rules
+                .iter()
+                .position(|rule| *rule == f.rule)
+                .map(std::cmp::Reverse)
+        });
+    let writer = most(evidence, "events written", MOST, &|row| {
+        let events = matches!(
+            row.get_text("resource"),
+            Some("events" | "events.events.k8s.io")
+        );
+        let writes = matches!(row.get_text("verb"), Some("create" | "update" | "patch"));
+        (events && writes).then(|| row.get("requests")).flatten()
+    });
+    let leads = |rule: &str| cause.rules.first().is_some_and(|first| first == rule);
+    if leads("events-dominate") && writer.is_some() {
+        return writer;
+    }
+    if let Some(finding) = found {
+        return Some(of_finding(finding, evidence));
+    }
+    let joined = joined.and_then(|joined| {
+        let most = joined
+            .clients
+            .iter()
+            .filter(|client| client.share >= MOST && client.confidence >= SURE)
+            .max_by(|a, b| a.slow_secs.total_cmp(&b.slow_secs))?;
+        Some(ClientNamed {
+            name: words(&most.user_agent, &most.user),
+            user_agent: most.user_agent.clone(),
+            user: most.user.clone(),
+            source: most.source,
+            confidence: two_digits(most.confidence),
+            why: format!(
+                "{:.0} % of the time of etcd's slow {}s are in seconds in which it asked for {}, by {}",
+                most.share * 100.0,
+                most.class,
+                most.resource,
+                most.source.words()
+            ),
+        })
+    });
+    joined.or(
+        if cause.rules.iter().any(|rule| rule == "events-dominate") {
+            writer
+        } else {
+            None
+        },
+    )
+}
+
+/// The client that a finding is about, with its user agent and user as the readings have them.
+fn of_finding(finding: &Finding, evidence: &EvidenceSet) -> ClientNamed {
+    let reader = Reader::new(evidence);
+    let name = &finding.subject.name;
+    let audit = reader.all(&keys::LOGS_AUDIT_CLIENTS);
+    let row = audit
+        .iter()
+        .flat_map(|(_, table)| &table.rows)
+        .find(|row| words(agent(row), user(row)) == *name);
+    let traced = finding
+        .evidence
+        .iter()
+        .any(|cite| cite.key == "logs.traces");
+    let (user_agent, user) = match row {
+        Some(row) => (agent(row).to_owned(), user(row).to_owned()),
+        None => (name.clone(), String::new()),
+    };
+    ClientNamed {
+        name: name.clone(),
+        user_agent,
+        user,
+        source: if traced { Source::Trace } else { Source::Audit },
+        confidence: match finding.confidence {
+            Confidence::High => 0.95,
+            Confidence::Medium => 0.8,
+            Confidence::Low => 0.6,
+        },
+        why: finding.message.clone(),
+    }
+}
+
+/// The client with at least `least` of all that `count` counts in the audit log.
+fn most(
+    evidence: &EvidenceSet,
+    what: &str,
+    least: f64,
+    count: &dyn Fn(&Row) -> Option<f64>,
+) -> Option<ClientNamed> {
+    let reader = Reader::new(evidence);
+    let table = reader.peek(&keys::LOGS_AUDIT_CLIENTS, &Subject::cluster())?;
+    let mut clients: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+    let mut all = 0.0;
+    for row in &table.rows {
+        let n = count(row).unwrap_or(0.0);
+        all += n;
+        *clients.entry((agent(row), user(row))).or_default() += n;
+    }
+    let ((agent, user), n) = clients
+        .into_iter()
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .filter(|(_, n)| *n > 0.0 && *n >= all * least)?;
+    Some(ClientNamed {
+        name: words(agent, user),
+        user_agent: agent.to_owned(),
+        user: user.to_owned(),
+        source: Source::Audit,
+        confidence: two_digits(0.5 + 0.45 * n / all),
+        why: format!("{n:.0} of {all:.0} {what}"),
+    })
+}
+
+fn agent(row: &Row) -> &str {
+    row.get_text("user_agent").unwrap_or_default()
+}
+
+fn user(row: &Row) -> &str {
+    row.get_text("user").unwrap_or_default()
+}
+
+/// The product of a user agent; the rest is platform and commit.
+fn product(agent: &str) -> &str {
+    agent.split(' ').next().unwrap_or_default()
+}
+
+fn words(agent: &str, user: &str) -> String {
+    match (product(agent), user) {
+        ("", "") => "(no name)".to_owned(),
+        ("", user) => user.to_owned(),
+        (product, "") => product.to_owned(),
+        (product, user) => format!("{product} ({user})"),
+    }
+}
+
+fn two_digits(n: f64) -> f64 {
+    (n * 100.0).round() / 100.0
+}

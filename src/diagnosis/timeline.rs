@@ -1,0 +1,242 @@
+//! What happened on all members and components in one order, with the first cause marked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::evidence::{EvidenceSet, Reading, Shape, Subject, SubjectKind};
+
+use super::cause::{Cause, CauseFound};
+use super::who::Skew;
+
+/// Most entries.
+const MOST: usize = 500;
+/// Trouble within so much of a start belongs to the start.
+const START_US: i64 = 20_000_000;
+
+/// The part that an entry plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// Nothing special.
+    #[default]
+    None,
+    /// The first sign of the root cause: what comes later may follow from it.
+    FirstCause,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// First sign, by kube-apiserver's clock where the member's is known to differ.
+    pub from: Timestamp,
+    /// Last sign.
+    pub to: Timestamp,
+    /// Who told of it.
+    pub subject: Subject,
+    /// Kind of message.
+    pub kind: String,
+    /// `fault`, `symptom`, `request`, `change`, ….
+    pub nature: String,
+    /// Signs.
+    pub count: u64,
+    /// The worst one's size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ms: Option<f64>,
+    /// A detail.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// Done on purpose.
+    pub planned: bool,
+    /// Its part.
+    pub mark: Mark,
+}
+
+/// Kinds of messages that are a cause's own, not what follows from it.
+fn own(cause: Cause) -> &'static [&'static str] {
+    match cause {
+        Cause::Disk => &["wal-sync-slow", "kernel-io-error", "disk-full"],
+        Cause::Cpu => &["tick-missed", "heartbeat-late"],
+        Cause::Network => &[
+            "peer-inactive",
+            "peer-unhealthy",
+            "raft-message-dropped",
+            "stream-lost",
+            "readindex-retry",
+        ],
+        Cause::QueryLoad => &["slow-apply", "apiserver-trace", "request-stats"],
+        Cause::Space => &[
+            "quota-exceeded",
+            "alarm-raised",
+            "health-alarm",
+            "etcd-error-no-space",
+            "disk-full",
+        ],
+        Cause::ClientThrottling => &["client-throttled", "client-limiter-error"],
+        Cause::ApiserverSaturation => &["api-too-many-requests"],
+        Cause::Config | Cause::None | Cause::Unknown => &[],
+    }
+}
+
+/// Puts all episodes in one order.
+pub(super) fn timeline(
+    evidence: &EvidenceSet,
+    primary: Option<&CauseFound>,
+    skews: &[Skew],
+) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for record in evidence.records() {
+        let Reading::Known(Shape::Episodes(list)) = &record.value else {
+            continue;
+        };
+        let ahead = skews
+            .iter()
+            .find(|skew| {
+                record.subject.kind == SubjectKind::Member && record.subject.name == skew.member
+            })
+            .map_or(0, |skew| skew.secs * 1_000_000);
+        entries.extend(list.episodes.iter().map(|episode| Entry {
+            from: episode.from.add_us(-ahead),
+            to: episode.to.add_us(-ahead),
+            subject: record.subject.clone(),
+            kind: episode.kind.clone(),
+            nature: episode.nature.clone(),
+            count: episode.count,
+            max_ms: episode.max_ms,
+            detail: episode.detail.clone(),
+            planned: episode.planned,
+            mark: Mark::None,
+        }));
+    }
+    entries.sort_by(|a, b| {
+        (a.from, a.to, &a.subject, &a.kind).cmp(&(b.from, b.to, &b.subject, &b.kind))
+    });
+    if let Some(primary) = primary {
+        let kinds = own(primary.cause);
+        let starts: Vec<Timestamp> = entries
+            .iter()
+            .filter(|entry| entry.kind.ends_with("-start"))
+            .map(|entry| entry.from)
+            .collect();
+        let of_start = |entry: &Entry| {
+            starts
+                .iter()
+                .any(|start| (0..=START_US).contains(&entry.from.since_us(*start)))
+        };
+        let first = entries
+            .iter()
+            .position(|entry| {
+                !entry.planned && !of_start(entry) && kinds.contains(&entry.kind.as_str())
+            })
+            .or_else(|| {
+                entries
+                    .iter()
+                    .position(|entry| !entry.planned && kinds.contains(&entry.kind.as_str()))
+            });
+        if let Some(entry) = first.and_then(|at| entries.get_mut(at)) {
+            entry.mark = Mark::FirstCause;
+        }
+    }
+    if entries.len() > MOST {
+        // Trouble stays, and of the rest what is next to it in time is no more than the bound.
+        let keep = |entry: &Entry| {
+            entry.mark == Mark::FirstCause || matches!(entry.nature.as_str(), "fault" | "symptom")
+        };
+        let mut room = MOST.saturating_sub(entries.iter().filter(|entry| keep(entry)).count());
+        entries.retain(|entry| {
+            keep(entry) || {
+                let fits = room > 0;
+                room = room.saturating_sub(1);
+                fits
+            }
+        });
+        entries.truncate(MOST);
+    }
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::Role;
+    use crate::evidence::{Collector, Episode, Episodes, Origin, Window, keys};
+
+    fn episode(kind: &str, at: i64) -> Episode {
+        Episode {
+            kind: kind.to_owned(),
+            from: Timestamp(at * 1_000_000),
+            to: Timestamp((at + 1) * 1_000_000),
+            count: 1,
+            max_ms: None,
+            detail: String::new(),
+            nature: "fault".to_owned(),
+            planned: false,
+        }
+    }
+
+    #[test]
+    fn members_and_components_are_merged_and_the_first_cause_is_marked() {
+        let mut set = EvidenceSet::new();
+        let mut put = |subject: Subject, episodes: Vec<Episode>| {
+            let value = Episodes {
+                episodes,
+                dropped: 0,
+            };
+            set.put(
+                &keys::LOGS_EPISODES,
+                subject,
+                Window::default(),
+                Origin::new(Collector::Logs, "t"),
+                value,
+            );
+        };
+        let member = |name: &str| Subject::new(SubjectKind::Member, name);
+        put(
+            member("cp0"),
+            vec![
+                episode("etcd-start", 90),
+                episode("wal-sync-slow", 95),
+                episode("heartbeat-late", 203),
+            ],
+        );
+        // Ten seconds ahead.
+        put(member("cp1"), vec![episode("wal-sync-slow", 210)]);
+        put(
+            Subject::new(SubjectKind::Component, "kube-scheduler"),
+            vec![episode("leaderelection-lost", 215)],
+        );
+        let cause = CauseFound {
+            cause: Cause::Disk,
+            role: Role::Primary,
+            confidence: 0.9,
+            summary: String::new(),
+            subject: None,
+            rules: Vec::new(),
+            evidence: Vec::new(),
+            client: None,
+            client_unknown: None,
+        };
+        let skews = [Skew {
+            member: "cp1".to_owned(),
+            secs: 10,
+            found: 1.0,
+            found_unshifted: 0.0,
+        }];
+        let told = timeline(&set, Some(&cause), &skews);
+        let short: Vec<(i64, &str, Mark)> = told
+            .iter()
+            .map(|entry| (entry.from.secs(), entry.kind.as_str(), entry.mark))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                (90, "etcd-start", Mark::None),
+                // A start is slow by itself.
+                (95, "wal-sync-slow", Mark::None),
+                (200, "wal-sync-slow", Mark::FirstCause),
+                (203, "heartbeat-late", Mark::None),
+                (215, "leaderelection-lost", Mark::None),
+            ]
+        );
+    }
+}

@@ -1,0 +1,257 @@
+//! How steadily clients ask: their requests second by second, and the gaps between two requests
+//! for the same object.
+//!
+//! A client that waits for changes is irregular. One that spins asks at the rate of its limiter or
+//! its timer: the same number in every second, the same gap before every request.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+use super::table::RowValue;
+
+/// A pace is steady when so many of the active seconds have it.
+const PINNED: f64 = 0.8;
+/// Fewer active seconds than this make no pace.
+const MIN_SECONDS: u64 = 30;
+/// A gap is steady when its spread is at most this share of it.
+const STEADY: f64 = 0.5;
+
+/// Requests of one client over time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PaceRow {
+    /// Requests.
+    pub requests: u64,
+    /// Answers 404.
+    pub not_found: u64,
+    /// Answers 429.
+    pub throttled: u64,
+    /// Seconds by the number of requests in them; the first and the last second are apart.
+    seconds: BTreeMap<u64, u64>,
+    /// The first and the last second, which the pieces before and after may add to.
+    open: Vec<(i64, u64)>,
+}
+
+impl PaceRow {
+    /// Adds one request.
+    pub fn add_request(&mut self, at: Timestamp, code: u16) {
+        self.requests += 1;
+        self.not_found += u64::from(code == 404);
+        self.throttled += u64::from(code == 429);
+        self.add_second(at.secs(), 1);
+    }
+
+    fn add_second(&mut self, second: i64, requests: u64) {
+        match self.open.last_mut() {
+            // Records are written in the order in which requests end, or nearly so.
+            Some(last) if last.0 >= second => last.1 += requests,
+            _ => {
+                if self.open.len() == 2
+                    && let Some((_, requests)) = self.open.pop()
+                {
+                    *self.seconds.entry(rounded(requests)).or_default() += 1;
+                }
+                self.open.push((second, requests));
+            }
+        }
+    }
+
+    /// Seconds in which it asked at all.
+    pub fn active_secs(&self) -> u64 {
+        self.all().values().sum()
+    }
+
+    fn all(&self) -> BTreeMap<u64, u64> {
+        let mut all = self.seconds.clone();
+        for (_, requests) in &self.open {
+            *all.entry(rounded(*requests)).or_default() += 1;
+        }
+        all
+    }
+
+    /// Requests per second that it is pinned at, and the share of its active seconds that have
+    /// them, within a tenth.
+    pub fn plateau(&self) -> Option<(f64, f64)> {
+        let all = self.all();
+        let active: u64 = all.values().sum();
+        if active < MIN_SECONDS {
+            return None;
+        }
+        let near = |rate: u64| {
+            let slack = (rate / 10).max(1);
+            all.range(rate.saturating_sub(slack)..=rate + slack)
+                .map(|(_, seconds)| seconds)
+                .sum::<u64>()
+        };
+        let rate = all
+            .iter()
+            .max_by_key(|(rate, seconds)| (**seconds, **rate))
+            .map(|(rate, _)| *rate)?;
+        let share = near(rate) as f64 / active as f64;
+        (share >= PINNED && rate >= 3).then_some((rate as f64, share))
+    }
+}
+
+/// Two digits: enough for a rate, and so that there are few.
+fn rounded(n: u64) -> u64 {
+    let mut scale = 1;
+    while n / scale >= 100 {
+        scale *= 10;
+    }
+    n / scale * scale
+}
+
+impl RowValue for PaceRow {
+    fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.not_found += other.not_found;
+        self.throttled += other.throttled;
+        for (at, (second, requests)) in other.open.iter().enumerate() {
+            self.add_second(*second, *requests);
+            if at == 0 {
+                for (requests, seconds) in &other.seconds {
+                    *self.seconds.entry(*requests).or_default() += seconds;
+                }
+            }
+        }
+    }
+
+    fn raise(&mut self, other: &Self) {
+        self.requests = self.requests.max(other.requests);
+    }
+
+    fn weight(&self) -> u64 {
+        self.requests
+    }
+}
+
+/// Requests of one client for one object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObjectRow {
+    /// Requests.
+    pub requests: u64,
+    /// Answers 404.
+    pub not_found: u64,
+    /// First one.
+    pub first: Option<Timestamp>,
+    /// Last one.
+    pub last: Option<Timestamp>,
+    /// Sum of the squares of the gaps, in square milliseconds.
+    squares: u64,
+}
+
+impl ObjectRow {
+    /// Adds one request.
+    pub fn add_request(&mut self, at: Timestamp, code: u16) {
+        self.add(&ObjectRow {
+            requests: 1,
+            not_found: u64::from(code == 404),
+            first: Some(at),
+            last: Some(at),
+            squares: 0,
+        });
+    }
+
+    /// Requests per second between the first and the last one.
+    pub fn rate(&self) -> Option<f64> {
+        let secs = self.last?.since_us(self.first?) as f64 / 1e6;
+        (secs >= 1.0 && self.requests > 1).then(|| (self.requests - 1) as f64 / secs)
+    }
+
+    /// Whether the gaps are all about the same.
+    pub fn is_steady(&self) -> bool {
+        let Some(rate) = self.rate() else {
+            return false;
+        };
+        let gaps = (self.requests - 1) as f64;
+        let mean = 1e3 / rate;
+        let variance = self.squares as f64 / gaps - mean * mean;
+        gaps >= 10.0 && variance.max(0.0).sqrt() <= STEADY * mean
+    }
+}
+
+impl RowValue for ObjectRow {
+    fn add(&mut self, other: &Self) {
+        if let (Some(last), Some(first)) = (self.last, other.first) {
+            let ms = first.since_us(last).max(0).unsigned_abs() / 1_000;
+            self.squares = self.squares.saturating_add(ms.saturating_mul(ms));
+        }
+        self.squares = self.squares.saturating_add(other.squares);
+        self.requests += other.requests;
+        self.not_found += other.not_found;
+        self.first = super::kinds::earliest(self.first, other.first);
+        self.last = self.last.max(other.last);
+    }
+
+    fn raise(&mut self, other: &Self) {
+        self.requests = self.requests.max(other.requests);
+    }
+
+    fn weight(&self) -> u64 {
+        self.requests
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp(1_795_201_602_000_000 + ms * 1000)
+    }
+
+    #[test]
+    fn ten_a_second_is_a_plateau_and_bursts_are_not() {
+        let mut pinned = PaceRow::default();
+        let mut bursts = PaceRow::default();
+        for step in 0..600 {
+            pinned.add_request(at(step * 100), 200);
+            // The same number, in one second of six.
+            bursts.add_request(at(step / 60 * 6000 + step % 60), 200);
+        }
+        assert_eq!(pinned.plateau(), Some((10.0, 1.0)));
+        assert_eq!(pinned.active_secs(), 60);
+        assert_eq!(bursts.plateau(), None);
+    }
+
+    #[test]
+    fn equal_gaps_are_steady() {
+        let mut steady = ObjectRow::default();
+        let mut random = ObjectRow::default();
+        for step in 0..100_i64 {
+            steady.add_request(at(step * 500 + step % 7), 404);
+            random.add_request(at(step * 500 + step * step % 487 * 17), 200);
+        }
+        assert!(steady.is_steady());
+        assert_eq!(steady.not_found, 100);
+        assert!((steady.rate().unwrap() - 2.0).abs() < 0.01);
+        assert!(!random.is_steady());
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_in_a_row_make_the_whole(gaps in prop::collection::vec(0_i64..3000, 1..60), cut in any::<prop::sample::Index>()) {
+            let cut = cut.index(gaps.len());
+            let mut now = 0;
+            let (mut whole, mut first, mut second) = (PaceRow::default(), PaceRow::default(), PaceRow::default());
+            let (mut object, mut before, mut after) = (ObjectRow::default(), ObjectRow::default(), ObjectRow::default());
+            for (step, gap) in gaps.iter().enumerate() {
+                now += gap;
+                whole.add_request(at(now), 200);
+                object.add_request(at(now), 200);
+                let (pace, row) = if step < cut { (&mut first, &mut before) } else { (&mut second, &mut after) };
+                pace.add_request(at(now), 200);
+                row.add_request(at(now), 200);
+            }
+            first.add(&second);
+            before.add(&after);
+            prop_assert_eq!(first, whole);
+            prop_assert_eq!(before, object);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Who asked when: the seconds by which slow requests and clients find each other, and how
+//! steadily clients ask, as evidence.
+
+use crate::evidence::{EvidenceSet, Row, Subject, Table, keys};
+
+use super::super::aggregate::audit::SEPARATOR;
+use super::super::aggregate::seconds::Seconds;
+use super::super::view::View;
+use super::{Out, num, secs, subject};
+
+/// Most seconds of one reading that evidence keeps, the heaviest first.
+const MAX_SECONDS: usize = 3_000;
+/// Most clients and objects.
+const MAX_PACED: usize = 200;
+/// Fewer requests than this for one object are no loop.
+const MIN_REPEATS: u64 = 10;
+
+pub(super) fn who(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
+    for (place, load) in &view.loads {
+        let rows = cells(&load.tables.seconds, None);
+        if rows.is_empty() {
+            continue;
+        }
+        set.put(
+            &keys::LOGS_SLOW_SECONDS,
+            subject(place),
+            out.window,
+            out.origin(),
+            heaviest(rows),
+        );
+    }
+    let mut rows = cells(&view.audit.seconds, Some("audit"));
+    for (_, facts) in &view.facts {
+        rows.extend(cells(&facts.trace_seconds, Some("trace")));
+    }
+    let has_apiserver = view
+        .coverage
+        .iter()
+        .any(|(place, ..)| place.component == "kube-apiserver");
+    if !rows.is_empty() || view.audit_records > 0 || has_apiserver {
+        set.put(
+            &keys::LOGS_CLIENT_SECONDS,
+            Subject::cluster(),
+            out.window,
+            out.origin(),
+            heaviest(rows),
+        );
+    }
+    if view.audit_records == 0 {
+        return;
+    }
+    let mut paced: Vec<Row> = view
+        .audit
+        .clients
+        .iter()
+        .map(|(key, row)| {
+            let (agent, user) = key.split_once(SEPARATOR).unwrap_or((key, ""));
+            let out = Row::new(format!("{agent} | {user}"))
+                .num("requests", num(row.requests))
+                .num("not_found", num(row.not_found))
+                .num("throttled", num(row.throttled))
+                .num("active_secs", num(row.active_secs()))
+                .text("user_agent", agent)
+                .text("user", user);
+            match row.plateau() {
+                Some((rate, share)) => out
+                    .num("max_plateau_per_sec", rate)
+                    .num("max_plateau_share", share),
+                None => out,
+            }
+        })
+        .collect();
+    most(&mut paced);
+    let mut objects: Vec<Row> = view
+        .audit
+        .objects
+        .iter()
+        .filter(|(_, row)| row.requests >= MIN_REPEATS)
+        .map(|(key, row)| {
+            let mut parts = key.split(SEPARATOR);
+            let mut next = || parts.next().unwrap_or_default();
+            let (agent, user, verb, resource, object) = (next(), next(), next(), next(), next());
+            Row::new(format!("{agent} | {user} | {verb} {resource} {object}"))
+                .num("requests", num(row.requests))
+                .num("not_found", num(row.not_found))
+                .num("max_per_sec", row.rate().unwrap_or(0.0))
+                .num("max_steady", f64::from(u8::from(row.is_steady())))
+                .text("user_agent", agent)
+                .text("user", user)
+                .text("verb", verb)
+                .text("resource", resource)
+                .text("object", object)
+        })
+        .collect();
+    most(&mut objects);
+    for (key, rows) in [
+        (&keys::LOGS_AUDIT_PACE, paced),
+        (&keys::LOGS_AUDIT_OBJECTS, objects),
+    ] {
+        let table = Table {
+            rows,
+            ..Table::default()
+        };
+        set.put(key, Subject::cluster(), out.window, out.origin(), table);
+    }
+}
+
+/// Rows with the most requests, then sorted by key.
+fn most(rows: &mut Vec<Row>) {
+    let requests = |row: &Row| row.get("requests").unwrap_or(0.0);
+    rows.sort_by(|a, b| {
+        requests(b)
+            .total_cmp(&requests(a))
+            .then_with(|| a.key.cmp(&b.key))
+    });
+    rows.truncate(MAX_PACED);
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+}
+
+fn cells(seconds: &Seconds, origin: Option<&str>) -> Vec<Row> {
+    seconds
+        .iter()
+        .map(|(second, parts, cell)| {
+            let mut key = second.to_string();
+            for (at, part) in parts.iter().enumerate() {
+                // A separator inside a name would make another row of it.
+                key.push('|');
+                key.push_str(&part.replace('|', "/"));
+                if let (1, Some(origin)) = (at, origin) {
+                    key.push('|');
+                    key.push_str(origin);
+                }
+            }
+            Row::new(key)
+                .num("requests", num(cell.requests))
+                .num("secs", secs(cell.ns))
+                .num("unlimited", num(cell.unlimited))
+        })
+        .collect()
+}
+
+/// The heaviest cells by key; what is dropped is added up.
+fn heaviest(mut rows: Vec<Row>) -> Table {
+    let weight = |row: &Row| row.get("secs").unwrap_or(0.0);
+    rows.sort_by(|a, b| {
+        weight(b)
+            .total_cmp(&weight(a))
+            .then_with(|| a.key.cmp(&b.key))
+    });
+    let mut other: Option<Row> = None;
+    for row in rows.drain(MAX_SECONDS.min(rows.len())..) {
+        super::add(other.get_or_insert_with(|| Row::new("other")), &row);
+    }
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+    rows.dedup_by(|a, b| {
+        let same = a.key == b.key;
+        if same {
+            super::add(b, a);
+        }
+        same
+    });
+    Table {
+        rows,
+        other,
+        ..Table::default()
+    }
+}
