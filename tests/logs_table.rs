@@ -129,13 +129,26 @@ fn a_sampled_log() {
     insta::assert_snapshot!(text);
 }
 
+/// The hashes have another key in every run.
+fn unhashed(text: &str) -> String {
+    let mut parts = text.split("x-");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let hash = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+        out.push_str("x-");
+        out.extend(std::iter::repeat_n('#', hash));
+        out.push_str(part.get(hash..).unwrap());
+    }
+    out
+}
+
 #[test]
 fn names_hidden() {
     let text = of_node(&["--by", "namespace", "--redact"]);
     for name in ["shop", "longhorn-system"] {
         assert!(!text.contains(name), "{name} in {text}");
     }
-    insta::assert_snapshot!(text);
+    insta::assert_snapshot!(unhashed(&text));
 }
 
 #[test]
