@@ -9,6 +9,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::Value;
@@ -218,6 +219,42 @@ fn recordings_get_the_knob_of_their_cause() {
         )
     );
     assert_eq!(set(&demo, "candidate"), BTreeSet::new());
+}
+
+#[test]
+fn controllers_that_log_json_and_lie_loose_in_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join(path);
+    fs::create_dir_all(at("logs")).unwrap();
+    fs::create_dir_all(at("manifests")).unwrap();
+    let mut zap = String::new();
+    let mut klog = String::new();
+    for n in 0..50 {
+        let (minute, second) = (n / 20, n * 3 % 60);
+        writeln!(zap,
+            "{{\"level\":\"info\",\"ts\":\"2026-05-01T10:{minute:02}:{second:02}.000Z\",\"msg\":\"Waited for 2.5s due to client-side throttling, not priority and fairness, request: GET:https://10.0.0.1:443/apis/apps/v1/namespaces/a/deployments/b{n}\"}}").unwrap();
+        writeln!(klog,
+            "I0501 10:{minute:02}:{second:02}.000000       1 request.go:752] \"Waited before sending request\" delay=\"2.5s\" reason=\"client-side throttling, not priority and fairness\" verb=\"GET\" URL=\"https://10.0.0.1:443/api/v1/namespaces/a/secrets/b{n}\"").unwrap();
+    }
+    fs::write(at("logs/kustomize-controller.log"), zap).unwrap();
+    fs::write(at("logs/external-secrets.log"), klog).unwrap();
+    fs::write(
+        at("manifests/all.yaml"),
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: kustomize-controller, namespace: flux-system}\nspec: {template: {spec: {containers: [{name: manager, image: 'ghcr.io/fluxcd/kustomize-controller:v1.3.0', args: [--kube-api-qps=20]}]}}}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: external-secrets, namespace: external-secrets}\nspec: {template: {spec: {containers: [{name: external-secrets, image: 'ghcr.io/external-secrets/external-secrets:v0.9.13', args: [--concurrent=1]}]}}}\n",
+    )
+    .unwrap();
+    let report = doctor(&["advise", "--format", "json", "--bundle"])
+        .path(dir.path())
+        .json();
+    assert_eq!(
+        set(&report, "recommended"),
+        lines(
+            "
+            kustomize-controller kube-api-qps = 50
+            external-secrets client-qps = 100
+            "
+        )
+    );
 }
 
 const DEPLOYMENTS: &str = include_str!("fixtures/metal3/manifests/deployments.yaml");

@@ -5,6 +5,8 @@
 //! cluster gets no advice: models answer to a failed finding or to a cause, never to a mere value.
 
 mod advice;
+#[cfg(test)]
+mod controller_tests;
 mod controllers;
 mod facts;
 mod model;

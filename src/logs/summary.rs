@@ -101,19 +101,20 @@ fn named(stream: &Stream) -> String {
             stream.container.as_deref().unwrap_or_default(),
         ))
     };
+    // `logs/capi-controller-manager.log` of a hand-made bundle.
+    let file = || {
+        let file = stream.id.rsplit('/').next()?;
+        Some(file.split('.').next()?.to_owned())
+    };
+    let known = |name: &String| Controller::by_name(name).is_some();
     match stream.component {
         Component::Unknown => workload()
-            .filter(|name| Controller::by_name(name).is_some())
+            .filter(known)
+            .or_else(|| file().filter(known))
             .unwrap_or_default(),
-        Component::Controller => workload().unwrap_or_else(|| {
-            // `logs/capi-controller-manager.log` of a hand-made bundle.
-            let file = stream.id.rsplit('/').next().unwrap_or_default();
-            let name = file.split('.').next().unwrap_or_default();
-            Some(name)
-                .filter(|name| Controller::by_name(name).is_some())
-                .unwrap_or(Component::Controller.word())
-                .to_owned()
-        }),
+        Component::Controller => workload()
+            .or_else(|| file().filter(known))
+            .unwrap_or_else(|| Component::Controller.word().to_owned()),
         known => known.word().to_owned(),
     }
 }

@@ -31,23 +31,98 @@ const STEPS: &[(f64, f64, u64, &str)] = &[
     (500.0, 500.0, 5000, "500/500: kOps' 5000-node scale test"),
 ];
 
+/// client-go's limits where a program sets none.
+const CLIENT_GO: (f64, f64) = (5.0, 10.0);
+
 /// Advice for every client that holds itself back.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let throttled = facts.ails("client-throttled").is_some()
         || facts.input.diagnosis.verdict.cause == Cause::ClientThrottling;
-    if !throttled {
-        return Vec::new();
-    }
     facts
         .processes()
         .iter()
-        .filter(|process| process.throttled)
         .flat_map(|process| match facts.first_cause() {
             // Faster clients on a sick etcd make it sicker: its remedy comes first.
-            Some(cause) => vec![not_now(process, cause)],
-            None => raise(facts, process),
+            Some(cause) if throttled && process.throttled => vec![not_now(process, cause)],
+            Some(_) => Vec::new(),
+            None if throttled && process.throttled => raise(facts, process),
+            None => headroom(facts, process),
         })
         .collect()
+}
+
+/// Share of a limit that looking at unchanged objects may take before changes run short of it.
+const RESYNC_SHARE: f64 = 0.5;
+
+/// A limit that the periodic look at all objects alone uses half of: the next wave of changes
+/// meets it.
+fn headroom(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
+    let Some(known) = process.known else {
+        return Vec::new();
+    };
+    let (Some(qps_knob), Some(burst_knob), Some(step)) = (
+        known.knob(Role::Qps),
+        known.knob(Role::Burst),
+        known.steps.first(),
+    ) else {
+        return Vec::new();
+    };
+    let set = process.knob(facts, qps_knob);
+    let Some(qps) = set.number().filter(|qps| *qps > 0.0 && *qps < step.qps) else {
+        return Vec::new();
+    };
+    if matches!(process.knows(qps_knob), Known::NotYet(_) | Known::Gone(_)) {
+        return Vec::new();
+    }
+    let Some(load) = resync_load(facts, process).filter(|load| *load >= qps * RESYNC_SHARE) else {
+        return Vec::new();
+    };
+    let Some(why) = resync(facts, process, qps) else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for (knob, value, id) in [
+        (qps_knob, step.qps, "qps"),
+        (burst_knob, step.burst, "burst"),
+    ] {
+        let set = process.knob(facts, knob);
+        let mut advice = Advice::new(
+            format!("{}-{id}", process.short()),
+            Remedy::ClientLimits,
+            &process.name,
+            set.name.clone(),
+        );
+        advice.strength = Strength::Candidate;
+        advice.now = set.words();
+        advice.proposed = number(value);
+        advice.why = format!("{why}; no wait was seen yet");
+        advice.effect = format!(
+            "the periodic look takes {:.0} % of the limit, and the rest is for changes",
+            load / step.qps * 100.0
+        );
+        advice.confidence = Confidence::Medium;
+        advice.risk =
+            "more requests may reach kube-apiserver and etcd in a wave of changes".to_owned();
+        advice.undo = undo(&set, known);
+        advice.verify = "no client-side throttling in its log when many objects change".to_owned();
+        advice.disposition = disposition(process, &set, known);
+        advice.source = format!("{}; {}", step.source, known.source);
+        all.push(place(advice, process, knob, &set));
+    }
+    all
+}
+
+/// Requests a second that looking at every object once each sync period asks for.
+fn resync_load(facts: &Facts<'_>, process: &Process) -> Option<f64> {
+    let known = process.known?;
+    let period = process.knob(facts, known.knob(Role::SyncPeriod)?);
+    let text = period.now.as_ref()?.texts().next()?.to_owned();
+    let secs = crate::units::parse_go_duration(text.as_bytes())? as f64 / 1e9;
+    let count = known
+        .objects
+        .iter()
+        .find_map(|resource| facts.objects(resource))?;
+    (secs > 0.0).then(|| count / secs * process.requests_each().unwrap_or(1.0))
 }
 
 pub(super) fn number(n: f64) -> String {
@@ -173,6 +248,12 @@ fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
         // A negative QPS is no limit: the wait comes from elsewhere.
         return Vec::new();
     }
+    // A chart's value that is not set, and a client that waits far below its default: the program
+    // is older than the value, and has client-go's own limit.
+    let older = !qps_set.set
+        && qps_knob.helm.is_some()
+        && process.client_rate.is_some_and(|rate| rate < qps * 0.5);
+    let (qps, burst) = if older { CLIENT_GO } else { (qps, burst) };
     let nodes = facts.nodes().map(|nodes| nodes.count);
     // A request that waits t seconds for a bucket filled q times a second stands behind t·q others.
     let backlog = process.wait.max_ms / 1e3 * qps;
@@ -188,6 +269,7 @@ fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
         burst,
         backlog,
         pair,
+        older,
     };
     let first = raise.one(qps_knob, &qps_set, qps, raise.pair.qps, "qps");
     let mut second = raise.one(
@@ -220,6 +302,8 @@ struct Raise<'a> {
     burst: f64,
     backlog: f64,
     pair: Pair,
+    /// The program is older than the knob.
+    older: bool,
 }
 
 impl Raise<'_> {
@@ -231,7 +315,14 @@ impl Raise<'_> {
             set.name.clone(),
         );
         advice.strength = self.strength(set, knob);
-        advice.now = set.words().or_else(|| Some(number(old)));
+        advice.now = if self.older {
+            Some(format!(
+                "not set, and not the chart's default; as from {}",
+                number(old)
+            ))
+        } else {
+            set.words().or_else(|| Some(number(old)))
+        };
         advice.proposed = number(value);
         advice.why = self.why();
         advice.effect = self.effect();
@@ -341,6 +432,13 @@ impl Raise<'_> {
 
     fn why(&self) -> String {
         let mut parts = waits(self.process);
+        if let Some(rate) = self.process.client_rate.filter(|_| self.older) {
+            parts.push(format!(
+                "it sends {} requests a second, far below the chart's default: the program is \
+                 older than this value, so upgrade the chart with it",
+                number(rate)
+            ));
+        }
         parts.push(format!(
             "at {} requests a second that is a backlog of {:.0}",
             number(self.qps),

@@ -107,6 +107,17 @@ pub(super) fn warm_up() {
 /// Free text is looked through no further than this: a message that is longer is a dump.
 const FIND_LIMIT: usize = 16 * 1024;
 
+/// Beginnings of client-go's messages that matter, as programs with a logger of their own write
+/// them. No message of etcd begins so.
+const CLIENT_GO: &[&[u8]] = &[
+    b"Throttling request took ",
+    b"Waited ",
+    b"failed to renew lease ",
+    b"failed to tryAcquireOrRenew ",
+    b"leader election lost",
+    b"leaderelection lost",
+];
+
 /// The signature of a record, if the catalogue has one.
 pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     let msg: &[u8] = &record.msg;
@@ -125,6 +136,12 @@ pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
                 .or_else(|| text(msg));
             match found {
                 None if record.level >= Level::Error => free_text(msg, raw_fields(record)),
+                // controller-runtime hands client-go's messages to zap.
+                None if CLIENT_GO.iter().any(|begin| msg.starts_with(begin)) => TABLES
+                    .klog
+                    .get(msg)
+                    .map(|signature| Found::plain(signature))
+                    .or_else(|| free_text(msg, raw_fields(record))),
                 found => found,
             }
         }
