@@ -12,12 +12,24 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use std::sync::Arc;
+
+use etcd_doctor::bench::disk::run::{Context, run as run_plan};
+use etcd_doctor::bench::disk::simulated::{Costs, SimulatedDisk, SimulatedTime};
+use etcd_doctor::bench::disk::watch::Watch;
+use etcd_doctor::bench::disk::{Counted, Host, Rig, plan};
+use etcd_doctor::bench::{Cancel, NoProgress};
 use etcd_doctor::bundle;
-use etcd_doctor::clock::Timestamp;
+use etcd_doctor::clock::{Clock, Timestamp};
 use etcd_doctor::evidence::{
     Bucket, Collector, Completeness, Episode, Episodes, EvidenceSet, Histogram, Missing, Origin,
     Point, Reading, Record, Row, Scalar, Series, Shape, Subject, SubjectKind, Table, Window,
 };
+use etcd_doctor::formats::bench::disk::{
+    Arrivals, Barrier, BarrierStep, Contention, DeviceCount, DiskBench, Ground, PerSync, Plan,
+    PlanName, RealTime, Writer,
+};
+use etcd_doctor::profile::Profile;
 use etcd_doctor::report::schema::{SCHEMAS, schema};
 use json_schema::Checker;
 use serde_json::{Value, json};
@@ -134,6 +146,95 @@ fn saved_runs() {
         bundle::save(file, Timestamp(0), &every_shape(), &["no root".to_owned()]).unwrap();
     }));
     hold("bundle", &saved, &[]);
+}
+
+/// A disk that is only a number: 2 ms a sync.
+fn simulated_bench() -> DiskBench {
+    struct Nowhere;
+    impl Host for Nowhere {
+        fn ground(&self, dir: &Path) -> Ground {
+            Ground {
+                dir: dir.display().to_string(),
+                fs: "ext4".to_owned(),
+                device: Some((8, 0)),
+                remarks: vec!["discard: costs".to_owned()],
+                disks: vec![etcd_doctor::formats::bench::disk::Disk {
+                    name: "sda".to_owned(),
+                    ..Default::default()
+                }],
+                barrier: Barrier {
+                    state: "on".to_owned(),
+                    steps: vec![BarrierStep::default()],
+                    ..Barrier::default()
+                },
+                ..Ground::default()
+            }
+        }
+        fn barrier(&self, dir: &Path, _: Counted) -> Barrier {
+            self.ground(dir).barrier
+        }
+    }
+    let time = Arc::new(SimulatedTime::default());
+    let costs = Costs {
+        sync_ns: |_| 2_000_000,
+        ..Costs::default()
+    };
+    let disk = SimulatedDisk::new(Arc::clone(&time), costs);
+    let rig = Rig {
+        wal: Arc::new(disk.clone()),
+        db: Arc::new(disk),
+        time,
+        watch: Watch::nothing(),
+        cancel: Cancel::default(),
+    };
+    let plan = Plan {
+        wal_dir: "/data".to_owned(),
+        db_dir: Some("/other".to_owned()),
+        real_time_secs: 0.0,
+        ..plan::named(PlanName::Quick)
+    };
+    let cx = Context {
+        rig: &rig,
+        host: &Nowhere,
+        progress: &NoProgress,
+        profile: &Profile::default(),
+        clock: Clock::Fixed(Timestamp(0)),
+        real_time_allowed: false,
+    };
+    run_plan(&plan, &cx)
+}
+
+#[test]
+fn benches_of_a_disk_and_their_comparison() {
+    let bench = simulated_bench();
+    let mut full = bench.clone();
+    full.ledger.small = Some(PerSync::default());
+    full.real_time = Some(RealTime::default());
+    full.plan.arrivals = Arrivals::Poisson { per_sec: 9.0 };
+    if let Some(total) = full.total.as_mut() {
+        total.device = Some(DeviceCount::default());
+        total.around.own_io_limits.push("8:0 wbps".to_owned());
+        total.around.writers.push(Writer::default());
+        full.contention = Some(Contention {
+            alone: total.clone(),
+            with_commits: total.clone(),
+            ..Contention::default()
+        });
+    }
+    let mut waiting = bench.clone();
+    waiting.plan.arrivals = Arrivals::Clients { clients: 3 };
+    let documents: Vec<Value> = [&bench, &full, &waiting]
+        .map(|bench| serde_json::to_value(bench).unwrap())
+        .to_vec();
+    hold("bench-disk", &documents, &[]);
+
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("a.json");
+    std::fs::write(&file, serde_json::to_vec(&full).unwrap()).unwrap();
+    let compared = doctor(&["compare", "--format", "json"])
+        .path(&file)
+        .path(&file);
+    hold("compare", &[compared.json()], &[]);
 }
 
 /// What a saved run holds, once decompressed.

@@ -5,7 +5,9 @@
 //! values of [`formats::bench`](crate::formats::bench).
 
 pub mod cancel;
+pub mod collect;
 pub mod disk;
+pub mod machine;
 pub mod progress;
 pub mod recorder;
 pub mod stats;

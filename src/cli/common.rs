@@ -44,6 +44,8 @@ pub enum FailOn {
     Critical,
     /// Nothing
     Never,
+    /// Anything that got worse (only `compare`)
+    Worse,
 }
 
 impl FailOn {
@@ -52,7 +54,7 @@ impl FailOn {
         match self {
             FailOn::Warn => severity >= Severity::Warn,
             FailOn::Critical => severity >= Severity::Critical,
-            FailOn::Never => false,
+            FailOn::Never | FailOn::Worse => false,
         }
     }
 }

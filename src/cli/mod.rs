@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod collect;
 mod common;
+mod compare;
 mod diagnose;
 #[cfg(feature = "live")]
 mod etcd_access;
@@ -63,6 +64,8 @@ pub enum Command {
     Check(check::Args),
     /// Measure the disk under etcd as etcd feels it
     Bench(bench::Args),
+    /// Compare two results of a bench: before and after
+    Compare(compare::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),
     /// Read metrics: two scrapes, live or saved, or what Prometheus remembers
@@ -105,6 +108,11 @@ pub fn run_from_env() -> Result<Exit, Error> {
     let stdout = io::stdout();
     let mut out = io::BufWriter::with_capacity(1 << 16, stdout.lock());
     let mut session = Session::new(&cli.global, &mut out);
+    if session.fail_on == FailOn::Worse && !matches!(cli.command, Command::Compare(_)) {
+        return Err(Error::Usage(
+            "--fail-on worse is for `compare` alone".to_owned(),
+        ));
+    }
     let exit = run(&cli.command, &mut session)?;
     out.flush()?;
     Ok(exit)
@@ -118,6 +126,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> 
         Command::Logs(args) => logs::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Bench(args) => bench::run(args, session),
+        Command::Compare(args) => compare::run(args, session),
         Command::Explain(args) => explain::run(args, session),
         Command::Metrics(args) => metrics::run(args, session),
         Command::Rules(args) => rules::run(args, session),

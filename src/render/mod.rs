@@ -2,10 +2,14 @@
 
 pub mod advice;
 mod advise;
+mod bench;
+mod compare;
 mod diagnose;
 mod metrics;
 mod plain;
 pub use advise::advise;
+pub use bench::bench_disk;
+pub use compare::compared;
 pub use diagnose::{checked, diagnose};
 pub use metrics::metrics;
 mod logs;

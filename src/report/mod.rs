@@ -2,6 +2,7 @@
 
 mod build;
 pub mod counts;
+pub mod compare;
 pub mod logs;
 pub mod schema;
 pub mod seats;

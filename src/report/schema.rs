@@ -19,6 +19,11 @@ pub const SCHEMAS: &[Schema] = &[
         text: include_str!("../../schemas/advice.json"),
     },
     Schema {
+        name: "bench-disk",
+        of: "`bench disk --format json`",
+        text: include_str!("../../schemas/bench-disk.json"),
+    },
+    Schema {
         name: "bundle",
         of: "the file that `diagnose --save FILE` writes and `--bundle FILE` reads (decompressed)",
         text: include_str!("../../schemas/bundle.json"),
@@ -27,6 +32,11 @@ pub const SCHEMAS: &[Schema] = &[
         name: "check",
         of: "`check config --format json` and `check host --format json`",
         text: include_str!("../../schemas/check.json"),
+    },
+    Schema {
+        name: "compare",
+        of: "`compare A B --format json`",
+        text: include_str!("../../schemas/compare.json"),
     },
     Schema {
         name: "events",

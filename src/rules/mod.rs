@@ -14,6 +14,7 @@ mod settings;
 pub(crate) mod testing;
 
 pub mod apiserver;
+pub mod bench;
 pub mod client;
 pub mod config;
 pub mod cpu;
@@ -35,6 +36,8 @@ pub static RULES: &[&Rule] = &[
     &apiserver::api_slo_missed::RULE,
     &apiserver::apiserver_timeouts::RULE,
     &disk::backend_commit_slow::RULE,
+    &bench::disk_slow::RULE,
+    &bench::disk_unsafe::RULE,
     &load::client_heavy_lists::RULE,
     &load::client_hot_loop::RULE,
     &config::client_qps_low::RULE,
@@ -108,6 +111,7 @@ pub static RULES: &[&Rule] = &[
     &config::unsafe_no_fsync::RULE,
     &quality::versions_mixed::RULE,
     &disk::wal_fsync_slow::RULE,
+    &bench::wal_shares_device::RULE,
     &disk::wal_sync_stalled::RULE,
     &config::warning_threshold_lowered::RULE,
     &client::workqueue_backlog::RULE,
@@ -126,6 +130,14 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
             &apiserver::apiserver_timeouts::RULE,
             &apiserver::etcd_requests_slow::RULE,
             &apiserver::object_limits::RULE,
+        ],
+    ),
+    (
+        "bench",
+        &[
+            &bench::disk_slow::RULE,
+            &bench::disk_unsafe::RULE,
+            &bench::wal_shares_device::RULE,
         ],
     ),
     (

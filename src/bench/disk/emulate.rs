@@ -181,6 +181,7 @@ impl Measured {
                 .own_write_bytes
                 .zip(other.around.own_write_bytes)
                 .map(|(a, b)| a + b),
+            own_io_limits: other.around.own_io_limits.clone(),
             writers: std::mem::take(&mut self.around.writers),
         };
         for writer in &other.around.writers {
@@ -348,6 +349,7 @@ pub fn run(rig: &Rig, run: &Run<'_>) -> (Measured, Option<io::Error>) {
         wrote.map(|_| ())
     });
     measured.around.writers = rig.watch.writers_since(&census);
+    measured.around.own_io_limits = rig.watch.own_io_limits();
     (measured, failed.err())
 }
 

@@ -12,12 +12,16 @@
 
 pub mod arrivals;
 pub mod backend;
+pub mod capacity;
 pub mod emulate;
 pub mod host;
+pub mod micro;
 pub mod plan;
 pub mod run;
 pub mod simulated;
 pub mod storage;
+pub mod trust;
+pub mod verdict;
 pub mod wal;
 pub mod watch;
 pub mod workdir;

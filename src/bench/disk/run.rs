@@ -1,79 +1,741 @@
 //! The plan's parts in their order, and the result that they fill.
 
+use std::io;
 use std::path::Path;
 
 use crate::bench::Progress;
+use crate::bench::machine::machine;
 use crate::bench::stats::spread;
 use crate::clock::Clock;
-use crate::formats::bench::disk::{DiskBench, FORMAT, Plan, VERSION};
+use crate::formats::bench::disk::{
+    Contention, CurvePoint, DiskBench, FORMAT, Plan, PlanName, RealTime, VERSION,
+};
+use crate::formats::bench::{Latency, Percentile};
+use crate::profile::Profile;
 
+use super::capacity::capacity;
 use super::emulate::{self, Class, Measured, Rig};
-use super::host::Host;
+use super::host::{Counted, Host};
+use super::micro::{Micro, Pattern, expected_flushes, micro, per_sync};
+use super::plan::{mean_bytes, seconds};
+use super::trust::{flush_ms, weigh};
+use super::verdict::judge;
+use super::watch::device_between;
 
-/// Runs a plan. Whatever ends it early, what was measured by then is in the result.
-pub fn run(
-    plan: &Plan,
-    rig: &Rig,
-    host: &dyn Host,
-    progress: &dyn Progress,
-    clock: Clock,
-) -> DiskBench {
-    let mut result = DiskBench {
-        format: FORMAT.to_owned(),
-        version: VERSION,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        started: Some(clock.now()),
-        plan: plan.clone(),
-        ground: host.ground(Path::new(&plan.wal_dir)),
-        db_ground: plan
-            .db_dir
-            .as_deref()
-            .map(|dir| host.ground(Path::new(dir))),
-        ..DiskBench::default()
-    };
-    rounds(plan, rig, progress, &mut result);
-    if result.partial.is_none() {
-        result.partial = rig.cancel.reason();
-    }
-    result.ended = Some(clock.now());
-    result
+/// Bytes of the small record of the ledger: a put of 256 bytes with its HardState.
+const SMALL: u32 = 376;
+/// Bytes of fio's recipe for etcd.
+const FIO: u32 = 2_300;
+/// Rounds beyond the plan when the samples do not decide yet.
+const MORE_ROUNDS: u32 = 2;
+/// Rounds after which a standard plan may end its main part early.
+const LEAST_ROUNDS: u32 = 4;
+
+/// Everything that a run needs besides its plan.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Disk, clock, counters.
+    pub rig: &'a Rig,
+    /// Facts about directories.
+    pub host: &'a dyn Host,
+    /// Who wants to know how far it is.
+    pub progress: &'a dyn Progress,
+    /// The limits.
+    pub profile: &'a Profile,
+    /// The time of day.
+    pub clock: Clock,
+    /// Whether threads may be put into a real-time class.
+    pub real_time_allowed: bool,
 }
 
-fn rounds(plan: &Plan, rig: &Rig, progress: &dyn Progress, result: &mut DiskBench) {
-    let mut total = Measured::default();
-    for number in 1..=plan.rounds {
-        if rig.cancel.stopped() {
+/// Runs a plan. Whatever ends it early, what was measured by then is in the result.
+pub fn run(plan: &Plan, cx: &Context<'_>) -> DiskBench {
+    let mut runner = Runner {
+        cx,
+        plan,
+        left_secs: seconds(plan),
+        counted: Counted::default(),
+        result: DiskBench {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            started: Some(cx.clock.now()),
+            machine: machine(),
+            plan: plan.clone(),
+            ground: cx.host.ground(Path::new(&plan.wal_dir)),
+            db_ground: plan
+                .db_dir
+                .as_deref()
+                .map(|dir| cx.host.ground(Path::new(dir))),
+            ..DiskBench::default()
+        },
+    };
+    for (name, part) in PARTS {
+        if cx.rig.cancel.stopped() {
             break;
         }
-        let name = format!("round {number} of {}", plan.rounds);
-        let left = f64::from(plan.rounds + 1 - number) * (plan.round_secs + plan.warm_up_secs);
-        progress.at(&name, left);
+        if let Err(err) = part(&mut runner) {
+            runner.result.partial = Some(format!("{name}: {}", in_words(&err)));
+            break;
+        }
+    }
+    runner.finish()
+}
+
+type Part = fn(&mut Runner<'_>) -> io::Result<()>;
+
+/// The parts in their order: what must be known first, first.
+const PARTS: &[(&str, Part)] = &[
+    ("watching the idle device", |run| run.idle()),
+    ("counting flushes", |run| run.ledger()),
+    ("the fsync curve", |run| run.curve()),
+    ("the main rounds", |run| run.rounds()),
+    ("WAL against commits", |run| run.contention()),
+    ("the real-time comparison", |run| run.real_time()),
+];
+
+struct Runner<'a> {
+    cx: &'a Context<'a>,
+    plan: &'a Plan,
+    left_secs: f64,
+    counted: Counted,
+    result: DiskBench,
+}
+
+impl Runner<'_> {
+    fn say(&self, part: &str) {
+        self.cx.progress.at(part, self.left_secs.max(0.0));
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        self.say("watching the idle device");
+        let rig = self.cx.rig;
+        let before = rig.watch.snapshot(rig.time.now());
+        let end = rig.time.now() + crate::bench::stats::whole(self.plan.idle_secs * 1e9);
+        while rig.time.now() < end && !rig.cancel.stopped() {
+            rig.time.sleep_until((rig.time.now() + 50_000_000).min(end));
+        }
+        let after = rig.watch.snapshot(rig.time.now());
+        self.result.ledger.idle = device_between(&before, &after);
+        self.left_secs -= self.plan.idle_secs;
+        Ok(())
+    }
+
+    /// One measurement of one kind of sync.
+    fn one(&mut self, pattern: Pattern, bytes: u32) -> (Micro, Option<io::Error>) {
+        let (secs, segment) = (self.plan.point_secs, self.plan.segment_bytes);
+        let done = micro(self.cx.rig, pattern, bytes, secs, segment, Class::Other);
+        self.left_secs -= secs;
+        self.count(&done.0);
+        done
+    }
+
+    fn count(&mut self, micro: &Micro) {
+        if let Some(device) = &micro.device {
+            self.counted.writes += device.writes;
+            self.counted.flushes += device.flushes.unwrap_or(0);
+            self.counted.flush_ms += device.flush_ms.unwrap_or(0);
+            self.counted.secs += device.secs;
+        }
+    }
+
+    fn ledger(&mut self) -> io::Result<()> {
+        for (name, pattern, bytes) in [
+            ("appending", Pattern::Append, FIO),
+            ("small records", Pattern::Preallocated, SMALL),
+            ("records of 2300 bytes", Pattern::Preallocated, FIO),
+            ("overwriting", Pattern::Overwrite, FIO),
+        ] {
+            if self.cx.rig.cancel.stopped() {
+                return Ok(());
+            }
+            self.say(&format!("counting flushes: {name}"));
+            let (micro, failed) = self.one(pattern, bytes);
+            let cost = per_sync(
+                micro.device.as_ref(),
+                self.result.ledger.idle.as_ref(),
+                micro.sync.count(),
+                f64::from(bytes),
+                expected_flushes(&self.result.ground, pattern, bytes),
+            );
+            let ledger = &mut self.result.ledger;
+            match (pattern, bytes) {
+                (Pattern::Append, _) => ledger.append = cost,
+                (Pattern::Overwrite, _) => {
+                    ledger.overwrite = cost;
+                    let latency = micro.sync.latency();
+                    ledger.overwrite_sync_ms = latency.p50.map(|p| p.us / 1e3);
+                }
+                (Pattern::Preallocated, SMALL) => {
+                    ledger.small = cost;
+                    if micro.secs > 0.0 && micro.sync.count() > 0 {
+                        ledger.syncs_per_sec = Some(micro.sync.count() as f64 / micro.secs);
+                    }
+                    ledger.small_sync = Some(micro.sync.latency());
+                }
+                (Pattern::Preallocated, _) => {
+                    ledger.fio = cost;
+                    ledger.fio_sync = Some(micro.sync.latency());
+                }
+            }
+            if let Some(err) = failed {
+                return Err(err);
+            }
+        }
+        Ok(())
+    }
+
+    fn curve(&mut self) -> io::Result<()> {
+        for bytes in &self.plan.curve_bytes {
+            if self.cx.rig.cancel.stopped() {
+                return Ok(());
+            }
+            self.say(&format!("fsync of {bytes} bytes"));
+            let (micro, failed) = self.one(Pattern::Preallocated, *bytes);
+            if micro.sync.count() > 0 {
+                self.result.curve.push(CurvePoint {
+                    bytes: *bytes,
+                    sync: micro.sync.latency(),
+                    per_sec: micro.sync.count() as f64 / micro.secs.max(1e-9),
+                    cost: per_sync(
+                        micro.device.as_ref(),
+                        self.result.ledger.idle.as_ref(),
+                        micro.sync.count(),
+                        f64::from(*bytes),
+                        expected_flushes(&self.result.ground, Pattern::Preallocated, *bytes),
+                    ),
+                });
+            }
+            if let Some(err) = failed {
+                return Err(err);
+            }
+        }
+        Ok(())
+    }
+
+    fn emulate(
+        &mut self,
+        name: &str,
+        secs: f64,
+        with_db: bool,
+        class: Class,
+        seed: u64,
+    ) -> (Measured, Option<io::Error>) {
+        self.say(name);
         let run = emulate::Run {
-            name: &name,
-            plan,
-            arrivals: plan.arrivals,
-            secs: plan.round_secs,
-            with_db: !plan.wal_only,
-            class: Class::Other,
-            seed: plan.seed + u64::from(number),
+            name,
+            plan: self.plan,
+            arrivals: self.plan.arrivals,
+            secs,
+            with_db,
+            class,
+            seed: self.plan.seed.wrapping_add(seed),
         };
-        let (measured, failed) = emulate::run(rig, &run);
-        if measured.sync.count() > 0 {
-            total.add(&measured);
-            result.rounds.push(measured.round(&name));
+        let done = emulate::run(self.cx.rig, &run);
+        self.left_secs -= secs + self.plan.warm_up_secs;
+        if done.0.sparse {
+            self.doubt("the file system cannot reserve blocks, so WAL segments are sparse files, as they are for etcd itself");
         }
-        if let Some(err) = failed {
-            result.partial = Some(format!("{name}: {err}"));
-            break;
+        done
+    }
+
+    fn doubt(&mut self, text: &str) {
+        if !self.result.doubts.iter().any(|have| have == text) {
+            self.result.doubts.push(text.to_owned());
         }
     }
-    if total.sync.count() > 0 {
-        result.total = Some(total.round("all rounds"));
+
+    fn rounds(&mut self) -> io::Result<()> {
+        let mut total = Measured::default();
+        let mut outcome = Ok(());
+        let planned = self.plan.rounds;
+        for number in 1..=planned + MORE_ROUNDS {
+            if self.cx.rig.cancel.stopped() {
+                break;
+            }
+            let sync = total.sync.latency();
+            let decided = self.decided(&sync);
+            if number > planned && (decided || self.plan.name == PlanName::Soak) {
+                break;
+            }
+            let may_end = self.plan.name == PlanName::Standard && number > LEAST_ROUNDS;
+            if may_end && decided {
+                self.left_secs -= f64::from(planned + 1 - number)
+                    * (self.plan.round_secs + self.plan.warm_up_secs);
+                break;
+            }
+            let name = format!("round {number} of {}", planned.max(number));
+            let (measured, failed) = self.emulate(
+                &name,
+                self.plan.round_secs,
+                !self.plan.wal_only,
+                Class::Other,
+                u64::from(number),
+            );
+            if measured.sync.count() > 0 {
+                total.add(&measured);
+                self.result.rounds.push(measured.round(&name));
+            }
+            if let Some(err) = failed {
+                outcome = Err(err);
+                break;
+            }
+        }
+        if total.sync.count() > 0 {
+            self.result.total = Some(total.round("all rounds"));
+        }
+        outcome
     }
-    let p99s: Vec<f64> = result
-        .rounds
-        .iter()
-        .filter_map(|round| round.sync.p99_ms())
-        .collect();
-    result.spread = spread(&p99s);
+
+    /// Whether the samples put the p99 on one side of both lines.
+    fn decided(&self, sync: &Latency) -> bool {
+        let Some(p99) = sync.p99.filter(|p99| p99.enough) else {
+            return false;
+        };
+        ["wal-fsync-p99", "bench-wal-p99-grey"].iter().all(|limit| {
+            let line_us = self.cx.profile.get(limit) * 1e3;
+            p99.bounds.below(line_us) || p99.bounds.above(line_us)
+        })
+    }
+
+    /// The WAL alone, with commits, alone, with commits: taking turns, so that a drift of the
+    /// disk is in both.
+    fn contention(&mut self) -> io::Result<()> {
+        if self.plan.contention_secs <= 0.0 || self.plan.wal_only {
+            return Ok(());
+        }
+        let half = self.plan.contention_secs / 2.0;
+        let (mut alone, mut with) = (Measured::default(), Measured::default());
+        for turn in 0..4u64 {
+            if self.cx.rig.cancel.stopped() {
+                return Ok(());
+            }
+            let with_db = turn % 2 == 1;
+            let name = if with_db {
+                "WAL and commits"
+            } else {
+                "WAL alone"
+            };
+            let (measured, failed) =
+                self.emulate(name, half, with_db, Class::Other, 100 + turn / 2);
+            if with_db { &mut with } else { &mut alone }.add(&measured);
+            if let Some(err) = failed {
+                return Err(err);
+            }
+        }
+        self.result.contention = Some(contention(alone, with));
+        Ok(())
+    }
+
+    /// The same load in both scheduling classes. A quick plan spares it when nothing is in doubt.
+    fn real_time(&mut self) -> io::Result<()> {
+        let secs = self.plan.real_time_secs;
+        if secs <= 0.0 {
+            return Ok(());
+        }
+        if self.plan.name == PlanName::Quick && !self.in_doubt() {
+            self.left_secs -= 2.0 * secs;
+            return Ok(());
+        }
+        let refused = if !self.cx.real_time_allowed {
+            Some("not allowed: run as root, or give --rt")
+        } else if self.result.machine.cpus < 2 {
+            Some("one processor only: a real-time thread would hold everybody else up")
+        } else {
+            None
+        };
+        if let Some(why) = refused {
+            self.result.real_time = Some(RealTime {
+                refused: Some(why.to_owned()),
+                ..RealTime::default()
+            });
+            return Ok(());
+        }
+        let (mut normal, mut fifo) = (Measured::default(), Measured::default());
+        for turn in 0..4u64 {
+            if self.cx.rig.cancel.stopped() {
+                return Ok(());
+            }
+            let class = if turn % 2 == 0 {
+                Class::Other
+            } else {
+                Class::Fifo
+            };
+            let name = match class {
+                Class::Other => "normal scheduling class",
+                Class::Fifo => "real-time scheduling class",
+            };
+            let (measured, failed) = self.emulate(name, secs / 2.0, false, class, 200 + turn / 2);
+            if let Some(err) = failed {
+                if class == Class::Fifo && err.kind() == io::ErrorKind::PermissionDenied {
+                    self.result.real_time = Some(RealTime {
+                        refused: Some("the kernel refused the real-time class".to_owned()),
+                        ..RealTime::default()
+                    });
+                    return Ok(());
+                }
+                return Err(err);
+            }
+            if class == Class::Fifo {
+                &mut fifo
+            } else {
+                &mut normal
+            }
+            .add(&measured);
+        }
+        let (normal, fifo) = (normal.sync.latency(), fifo.sync.latency());
+        let ratio = class_ratio(&normal, &fifo);
+        self.result.real_time = Some(RealTime {
+            normal,
+            fifo,
+            refused: None,
+            ratio,
+        });
+        Ok(())
+    }
+
+    /// Whether what was measured so far could be the processor's doing.
+    fn in_doubt(&self) -> bool {
+        let Some(total) = &self.result.total else {
+            return false;
+        };
+        let line_us = self.cx.profile.get("wal-fsync-p99") * 1e3;
+        total.sync.p99.is_none_or(|p99| !p99.bounds.below(line_us))
+    }
+
+    fn finish(mut self) -> DiskBench {
+        if let Some(why) = self.cx.rig.cancel.reason() {
+            self.result.partial = Some(why);
+        }
+        self.result.spread = spread(
+            &self
+                .result
+                .rounds
+                .iter()
+                .filter_map(|round| round.sync.p99_ms())
+                .collect::<Vec<_>>(),
+        );
+        self.totals();
+        if self.counted.secs > 0.0 && self.counted.writes > 0 {
+            let dir = Path::new(&self.plan.wal_dir);
+            let uncounted = self
+                .result
+                .ground
+                .disks
+                .iter()
+                .any(|disk| !disk.counts_flushes);
+            if !uncounted
+                && self
+                    .result
+                    .ledger
+                    .small
+                    .is_some_and(|small| small.flushes.is_some())
+            {
+                self.result.ground.barrier = self.cx.host.barrier(dir, self.counted);
+            }
+        }
+        let trust = weigh(&self.result, self.cx.profile);
+        for doubt in trust.doubts.clone() {
+            self.doubt(&doubt);
+        }
+        self.doubts();
+        self.result.verdict = judge(&self.result, &trust, self.cx.profile);
+        self.result.ended = Some(self.cx.clock.now());
+        self.result
+    }
+
+    /// What the main rounds cost, and what the disk can carry.
+    fn totals(&mut self) {
+        let idle = self.result.ledger.idle;
+        let ledger = &mut self.result.ledger;
+        if let Some(total) = &self.result.total {
+            if let Some(device) = &total.device {
+                ledger.flush_ms = flush_ms(device, idle.as_ref());
+                let cost = per_sync(Some(device), idle.as_ref(), total.entries, 0.0, None);
+                if let Some(cost) = cost {
+                    ledger.flushes_per_put = cost.flushes;
+                    ledger.writes_per_put = Some(cost.writes);
+                    ledger.bytes_per_put = Some(cost.device_bytes);
+                    ledger.flushes_per_sec = cost
+                        .flushes
+                        .map(|each| each * total.entries as f64 / total.secs.max(1e-9));
+                }
+            }
+            if let Some(flush_ms) = ledger.overwrite_sync_ms {
+                let commits = total.commits.as_ref().filter(|c| c.total.count > 0);
+                self.result.capacity = Some(capacity(
+                    flush_ms,
+                    mean_bytes(&self.plan.records),
+                    commits.map(|commits| commits.total.mean_us / 1e3),
+                    commits.map(|commits| commits.duty),
+                ));
+            }
+        }
+    }
+
+    /// What everybody who reads the numbers must know.
+    fn doubts(&mut self) {
+        let mut doubts = Vec::new();
+        let ground = &self.result.ground;
+        if matches!(ground.fitness.as_str(), "doubtful" | "unfit" | "unknown") {
+            doubts.push(format!(
+                "{} on {}: {}",
+                ground.fs, ground.dir, ground.fitness_why
+            ));
+        }
+        doubts.extend(ground.remarks.iter().cloned());
+        if let Some(why) = &ground.problem {
+            doubts.push(why.clone());
+        }
+        if self
+            .result
+            .ledger
+            .small
+            .is_none_or(|small| small.flushes.is_none())
+        {
+            doubts.push(
+                "flushes could not be counted (kernel below 5.5, or no disk with a queue of its own under the file system)"
+                    .to_owned(),
+            );
+        }
+        for (name, cost) in [
+            ("small records", self.result.ledger.small),
+            ("records of 2300 bytes", self.result.ledger.fio),
+            ("overwriting", self.result.ledger.overwrite),
+        ] {
+            if let Some((flushes, expected)) =
+                cost.and_then(|cost| cost.flushes.zip(cost.expected_flushes))
+                && (flushes - expected).abs() > 0.15
+            {
+                doubts.push(format!(
+                    "{name}: {flushes:.2} flushes per sync where {expected:.2} were expected: others flush the same disk, or the file system is set up unusually"
+                ));
+            }
+        }
+        if let Some(spread) = self.result.spread.filter(|spread| *spread > 1.0) {
+            doubts.push(format!(
+                "the rounds' p99 differ by a factor of {:.1}: do not rely on a single one",
+                spread + 1.0
+            ));
+        }
+        if let Some(total) = &self.result.total {
+            if total.sync.p50.is_some_and(|p50| p50.us < 300.0) {
+                doubts.push(
+                    "below 0.3 ms etcd itself is 20 to 60 % slower per sync than this bench (its scheduler, colder caches): a floor, not a forecast"
+                        .to_owned(),
+                );
+            }
+            let discards = total.device.and_then(|device| device.discards);
+            if discards.is_some_and(|n| n > 0) {
+                doubts.push("discards were sent meanwhile: on a `discard` mount every removed segment costs some".to_owned());
+            }
+        }
+        if let Some(refused) = self
+            .result
+            .real_time
+            .as_ref()
+            .and_then(|rt| rt.refused.clone())
+        {
+            doubts.push(format!("no comparison with a real-time class: {refused}"));
+        }
+        for doubt in doubts {
+            self.doubt(&doubt);
+        }
+    }
+}
+
+fn contention(alone: Measured, with: Measured) -> Contention {
+    let (alone, with) = (alone.round("WAL alone"), with.round("WAL and commits"));
+    let p99 = |latency: &Latency| latency.p99.filter(|p99| p99.enough);
+    let (a, b) = (p99(&alone.sync), p99(&with.sync));
+    let p99_cost = a.zip(b).map(|(a, b)| b.us / a.us.max(0.001) - 1.0);
+    let shown = a
+        .zip(b)
+        .is_some_and(|(a, b)| a.bounds.high_us.is_some_and(|high| high < b.bounds.low_us));
+    Contention {
+        mean_cost: if alone.sync.mean_us > 0.0 {
+            with.sync.mean_us / alone.sync.mean_us - 1.0
+        } else {
+            0.0
+        },
+        p99_cost,
+        shown,
+        alone,
+        with_commits: with,
+    }
+}
+
+/// How many times slower the normal class is, by the p99 where both have samples enough for one,
+/// else by the p90.
+fn class_ratio(normal: &Latency, fifo: &Latency) -> Option<f64> {
+    let of = |pick: fn(&Latency) -> Option<Percentile>| {
+        let (normal, fifo) = (pick(normal)?, pick(fifo)?);
+        (normal.enough && fifo.enough).then(|| normal.us / fifo.us.max(0.001))
+    };
+    of(|latency| latency.p99).or_else(|| of(|latency| latency.p90))
+}
+
+/// An error as it ends a bench.
+fn in_words(err: &io::Error) -> String {
+    use rustix::io::Errno;
+    let code = err.raw_os_error();
+    let is = |errno: Errno| code == Some(errno.raw_os_error());
+    let hint = if is(Errno::NOSPC) {
+        "the file system is full"
+    } else if is(Errno::DQUOT) {
+        "the quota is used up"
+    } else if is(Errno::IO) {
+        "the device reports an I/O error; see the kernel's log"
+    } else if is(Errno::ROFS) {
+        "the file system became read-only; see the kernel's log"
+    } else if err.kind() == io::ErrorKind::NotFound {
+        "the bench's directory vanished"
+    } else {
+        return err.to_string();
+    };
+    format!("{hint} ({err})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    use crate::bench::disk::plan::{named, records};
+    use crate::bench::disk::simulated::{Costs, SimulatedDisk, SimulatedTime};
+    use crate::bench::disk::watch::Watch;
+    use crate::bench::{Cancel, NoProgress};
+    use crate::clock::Timestamp;
+    use crate::formats::bench::disk::{Arrivals, Barrier, Ground, Level};
+
+    struct Fake(&'static str);
+
+    impl Host for Fake {
+        fn ground(&self, dir: &Path) -> Ground {
+            Ground {
+                dir: dir.display().to_string(),
+                fs: "ext4".to_owned(),
+                fitness: "fine".to_owned(),
+                barrier: Barrier {
+                    state: self.0.to_owned(),
+                    why: "as the test says".to_owned(),
+                    ..Barrier::default()
+                },
+                ..Ground::default()
+            }
+        }
+        fn barrier(&self, dir: &Path, _counted: Counted) -> Barrier {
+            self.ground(dir).barrier
+        }
+    }
+
+    fn bench(costs: Costs, state: &'static str, change: fn(&mut Plan)) -> DiskBench {
+        let time = Arc::new(SimulatedTime::default());
+        let disk = SimulatedDisk::new(Arc::clone(&time), costs);
+        let rig = Rig {
+            wal: Arc::new(disk.clone()),
+            db: Arc::new(disk.clone()),
+            time,
+            watch: Watch::nothing(),
+            cancel: Cancel::default(),
+        };
+        let mut plan = named(PlanName::Quick);
+        plan.records = records("put256").unwrap();
+        plan.wal_only = true;
+        plan.real_time_secs = 0.0;
+        plan.wal_dir = "/disk".to_owned();
+        change(&mut plan);
+        let result = run(
+            &plan,
+            &Context {
+                rig: &rig,
+                host: &Fake(state),
+                progress: &NoProgress,
+                profile: &Profile::default(),
+                clock: Clock::Fixed(Timestamp(0)),
+                real_time_allowed: false,
+            },
+        );
+        assert!(disk.files().is_empty(), "{:?}", disk.files());
+        result
+    }
+
+    #[test]
+    fn a_fast_disk_is_ok_and_a_slow_one_is_not() {
+        let fast = bench(Costs::default(), "on", |_| {});
+        assert_eq!(fast.verdict.level, Level::Ok, "{:?}", fast.verdict);
+        assert_eq!(fast.rounds.len(), 4);
+        assert!(fast.partial.is_none());
+        let slow = Costs {
+            sync_ns: |_| 25_000_000,
+            ..Costs::default()
+        };
+        let slow = bench(slow, "on", |_| {});
+        assert_eq!(slow.verdict.level, Level::NotForEtcd);
+        // 40 syncs a second give no thousand samples, so rounds were added.
+        assert_eq!(slow.rounds.len(), 6);
+        let capacity = slow.capacity.unwrap();
+        assert!((capacity.flush_ms - 25.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn barriers_off_is_unsafe_however_fast() {
+        let result = bench(Costs::default(), "off", |_| {});
+        assert_eq!(result.verdict.level, Level::Unsafe);
+        assert_eq!(result.verdict.barrier, "barriers off");
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_bench_and_keeps_what_was_measured() {
+        let full = Costs {
+            full_at_write: Some(12_000),
+            ..Costs::default()
+        };
+        let result = bench(full, "on", |plan| {
+            plan.arrivals = Arrivals::Clients { clients: 1 };
+        });
+        let why = result.partial.unwrap();
+        assert!(why.starts_with("the main rounds: "), "{why}");
+        assert!(result.ledger.small_sync.unwrap().count > 1_000);
+        assert!(result.total.is_some());
+    }
+
+    #[test]
+    fn progress_counts_down() {
+        struct Said(Mutex<Vec<(String, f64)>>);
+        impl Progress for Said {
+            fn at(&self, part: &str, left: f64) {
+                if let Ok(mut said) = self.0.lock() {
+                    said.push((part.to_owned(), left));
+                }
+            }
+        }
+        let time = Arc::new(SimulatedTime::default());
+        let disk = SimulatedDisk::new(Arc::clone(&time), Costs::default());
+        let rig = Rig {
+            wal: Arc::new(disk.clone()),
+            db: Arc::new(disk),
+            time,
+            watch: Watch::nothing(),
+            cancel: Cancel::default(),
+        };
+        let mut plan = named(PlanName::Quick);
+        plan.wal_only = true;
+        plan.real_time_secs = 0.0;
+        let said = Said(Mutex::default());
+        run(
+            &plan,
+            &Context {
+                rig: &rig,
+                host: &Fake("on"),
+                progress: &said,
+                profile: &Profile::default(),
+                clock: Clock::Fixed(Timestamp(0)),
+                real_time_allowed: false,
+            },
+        );
+        let said = said.0.into_inner().unwrap();
+        assert!(said.is_sorted_by(|a, b| a.1 >= b.1), "{said:?}");
+        assert!(said.last().unwrap().1 < 4.0, "{said:?}");
+    }
 }

@@ -24,6 +24,8 @@ pub struct Watch {
     stats: Vec<String>,
     /// The file systems that are written, by device.
     devices: Vec<(u32, u32)>,
+    /// The disks' numbers, `MAJOR:MINOR`.
+    disks: Vec<String>,
 }
 
 /// Counters at one moment.
@@ -44,10 +46,20 @@ pub struct Census(BTreeMap<u32, u64>);
 impl Watch {
     /// Watches disks and file systems.
     pub fn new(root: HostRoot, stats: Vec<String>, devices: Vec<(u32, u32)>) -> Self {
+        // Beside its counters every disk has its numbers.
+        let disks = stats
+            .iter()
+            .filter_map(|stat| {
+                root.read_text(stat.strip_suffix("stat")?.to_owned() + "dev")
+                    .ok()
+            })
+            .map(|numbers| numbers.trim().to_owned())
+            .collect();
         Watch {
             root,
             stats,
             devices,
+            disks,
         }
     }
 
@@ -71,6 +83,54 @@ impl Watch {
             io_pressure: read("/proc/pressure/io").and_then(|b| parse_pressure(&b)),
             cpu: read("/proc/stat").and_then(|b| parse_cpu(&b)),
             own_write_bytes: read("/proc/self/io").and_then(|b| write_bytes(&b)),
+        }
+    }
+
+    /// Limits of this program's cgroup, and of those above it, to our disks' I/O, in words.
+    pub fn own_io_limits(&self) -> Vec<String> {
+        let Ok(groups) = self.root.read_text("/proc/self/cgroup") else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for line in groups.lines() {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
+                continue;
+            };
+            if controllers.is_empty() {
+                for folder in up("/sys/fs/cgroup", path) {
+                    self.limits_of(&format!("{folder}/io.max"), "", &mut found);
+                }
+            } else if controllers.split(',').any(|name| name == "blkio") {
+                for folder in up("/sys/fs/cgroup/blkio", path) {
+                    for what in ["write_bps", "write_iops"] {
+                        let file = format!("{folder}/blkio.throttle.{what}_device");
+                        self.limits_of(&file, what, &mut found);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn limits_of(&self, file: &str, what: &str, found: &mut Vec<String>) {
+        let Ok(text) = self.root.read_text(file) else {
+            return;
+        };
+        for line in text.lines().take(64) {
+            let Some((numbers, limit)) = line.split_once(' ') else {
+                continue;
+            };
+            let ours = self.disks.iter().any(|disk| disk == numbers);
+            let limits = limit.split(' ').any(|part| !part.ends_with("=max"));
+            if ours && limits && found.len() < 8 {
+                let what = if what.is_empty() {
+                    String::new()
+                } else {
+                    format!(" {what}")
+                };
+                found.push(format!("{file}: {numbers}{what} {limit}"));
+            }
         }
     }
 
@@ -133,6 +193,17 @@ impl Watch {
             })
         }))
     }
+}
+
+/// The folder of a cgroup and those above it.
+fn up(base: &str, path: &str) -> Vec<String> {
+    let mut folders = vec![base.to_owned()];
+    let mut at = base.to_owned();
+    for part in path.split('/').filter(|part| !part.is_empty()).take(16) {
+        at = format!("{at}/{part}");
+        folders.push(at.clone());
+    }
+    folders
 }
 
 /// What the devices did between two snapshots; `None` when they cannot be watched.
@@ -220,6 +291,7 @@ mod tests {
             format!("rchar: 1\nwrite_bytes: {}\n", writes * 10),
         );
         put("proc/7/comm", "backup\n".to_owned());
+        put("sys/block/sda/dev", "8:0\n".to_owned());
         dir
     }
 
@@ -245,6 +317,33 @@ mod tests {
             (writers[0].name.as_str(), writers[0].bytes),
             ("backup", 2_000)
         );
+    }
+
+    #[test]
+    fn limits_of_our_own_cgroup_and_those_above_are_found() {
+        let dir = tree(1, 1, 1);
+        let put = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("proc/self/cgroup", "3:blkio:/pods/a\n0::/kube/b\n");
+        put(
+            "sys/fs/cgroup/kube/io.max",
+            "8:0 rbps=max wbps=2097152 riops=max wiops=max\n",
+        );
+        put(
+            "sys/fs/cgroup/kube/b/io.max",
+            "8:0 rbps=max wbps=max riops=max wiops=max\n",
+        );
+        put(
+            "sys/fs/cgroup/blkio/pods/blkio.throttle.write_iops_device",
+            "8:0 100\n9:9 1\n",
+        );
+        let limits = watch(&dir).own_io_limits();
+        assert_eq!(limits.len(), 2, "{limits:?}");
+        assert!(limits[0].contains("write_iops 100"), "{limits:?}");
+        assert!(limits[1].contains("wbps=2097152"), "{limits:?}");
     }
 
     #[test]

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use crate::bench::disk::plan;
+use crate::bench::disk::run::{Context, run as run_plan};
 use crate::bench::disk::watch::Watch;
-use crate::bench::disk::{Host, RealDisk, Rig, SystemTime, WorkDir, run as engine};
+use crate::bench::disk::{Host, RealDisk, Rig, SystemTime, WorkDir};
 use crate::bench::{Cancel, Progress};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::formats::bench::disk::{Arrivals, Growth, Plan, PlanName, Records};
 use crate::target::HostRoot;
 
-use super::super::common::{Format, Session};
+use super::super::common::Session;
 use super::host::Live;
+use super::outcome::OutcomeArgs;
 
 /// How long and how thoroughly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -94,6 +96,9 @@ pub struct Args {
     /// Write records without checksums
     #[arg(long, help_heading = "Load")]
     pub no_crc: bool,
+    /// Limits and where the result goes
+    #[command(flatten)]
+    pub outcome: OutcomeArgs,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -183,7 +188,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         return bare(session);
     };
     session.catch_signals()?;
-    let plan = args.plan(dir);
+    let plan = args.outcome.paced(args.plan(dir));
     let host = Live::new();
     let work = |dir: &PathBuf| {
         WorkDir::create(dir).map_err(|source| Error::Write {
@@ -225,10 +230,17 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     let progress = Line {
         on: std::io::stderr().is_terminal(),
     };
-    let result = engine::run(&plan, &rig, &host, &progress, session.clock);
+    let profile = args.outcome.profile()?;
+    let context = Context {
+        rig: &rig,
+        host: &host,
+        progress: &progress,
+        profile: &profile,
+        clock: session.clock,
+        real_time_allowed: args.outcome.real_time_allowed(),
+    };
+    let result = run_plan(&plan, &context);
     drop(progress);
-    match session.format {
-        Format::Table | Format::Json => session.json(&result)?,
-    }
-    Ok(session.stopped().unwrap_or(Exit::Clean))
+    drop((wal_work, db_work));
+    args.outcome.finish(&result, session)
 }

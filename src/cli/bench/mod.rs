@@ -2,6 +2,7 @@
 
 mod disk;
 mod host;
+mod outcome;
 
 use crate::error::Error;
 use crate::exit::Exit;

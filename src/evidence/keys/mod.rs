@@ -21,11 +21,13 @@ macro_rules! keys {
     };
 }
 
+mod bench;
 mod host;
 mod logs;
 mod manifest;
 mod metrics;
 
+pub use bench::*;
 pub use host::*;
 pub use logs::*;
 pub use manifest::*;
@@ -35,7 +37,12 @@ use super::KeyInfo;
 
 /// Every key of every family.
 pub fn all() -> impl Iterator<Item = &'static KeyInfo> {
-    HOST.iter().chain(LOGS).chain(MANIFEST).chain(METRICS)
+    BENCH
+        .iter()
+        .chain(HOST)
+        .chain(LOGS)
+        .chain(MANIFEST)
+        .chain(METRICS)
 }
 
 /// The catalogue's row of a name.
@@ -50,7 +57,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_sorted_and_well_formed() {
-        for family in [HOST, LOGS, MANIFEST, METRICS] {
+        for family in [BENCH, HOST, LOGS, MANIFEST, METRICS] {
             assert!(
                 family.is_sorted_by(|a, b| a.name < b.name),
                 "{:?}",

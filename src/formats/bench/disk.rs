@@ -1,6 +1,7 @@
 //! The result of `bench disk`: what was asked, what was found, and the doubts about it.
 //!
-//! Times carry their unit in their name. Everything that could not be measured is `null` and has
+//! Fields are added over time: readers ignore those that they do not know, and take a missing one
+//! as empty. Times carry their unit in their name. Everything that could not be measured is `null` and has
 //! a line in [`DiskBench::doubts`] or a reason beside it.
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,6 @@ impl Default for Arrivals {
 
 /// One size of records and its share.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RecordSize {
     /// Bytes of one entry in the WAL.
     pub bytes: u32,
@@ -88,7 +88,7 @@ pub struct RecordSize {
 
 /// What is written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Records {
     /// Its name: `put256`, `lease`, `k8s`, `fio`, `large`, or the number of bytes.
     pub name: String,
@@ -100,7 +100,7 @@ pub struct Records {
 
 /// Everything that decides what the bench does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Plan {
     /// Which plan.
     pub name: PlanName,
@@ -146,9 +146,37 @@ pub struct Plan {
     pub seed: u64,
 }
 
+impl Plan {
+    /// What is written, when and where, in one line.
+    pub fn words(&self) -> String {
+        let arrivals = match self.arrivals {
+            Arrivals::Constant { per_sec } => format!("at {per_sec:.0}/s"),
+            Arrivals::Poisson { per_sec } => format!("at {per_sec:.0}/s (random times)"),
+            Arrivals::Clients { clients: 1 } => "one after the other".to_owned(),
+            Arrivals::Clients { clients } => format!("from {clients} waiting clients"),
+        };
+        let what = match (self.wal_only, self.db_dir.is_some()) {
+            (true, _) => "WAL only".to_owned(),
+            (false, false) => "WAL and commits".to_owned(),
+            (false, true) => "WAL and, elsewhere, commits".to_owned(),
+        };
+        let mut text = format!(
+            "{}: records `{}` {arrivals}, {what}; {} rounds of {} s",
+            self.name.word(),
+            self.records.name,
+            self.rounds,
+            self.round_secs
+        );
+        if self.db_steady {
+            text.push_str(", steady database");
+        }
+        text
+    }
+}
+
 /// The machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Machine {
     /// Its name.
     pub node: String,
@@ -157,14 +185,14 @@ pub struct Machine {
     /// Processors that this program may use.
     pub cpus: usize,
     /// Bytes of memory.
-    pub memory_bytes: u64,
+    pub memory_bytes: Option<u64>,
     /// The kernel's release.
     pub kernel: Option<String>,
 }
 
 /// One disk under the directory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Disk {
     /// The kernel's name.
     pub name: String,
@@ -184,7 +212,7 @@ pub struct Disk {
 
 /// One step of the ladder of evidence about barriers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct BarrierStep {
     /// Its name, such as `1-mount-options`.
     pub id: String,
@@ -198,7 +226,7 @@ pub struct BarrierStep {
 
 /// Whether flushes reach the disk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Barrier {
     /// `on`, `off`, `not-needed` or `unknown`.
     pub state: String,
@@ -219,7 +247,7 @@ impl Barrier {
 
 /// What lies under a directory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Ground {
     /// The directory.
     pub dir: String,
@@ -251,7 +279,7 @@ pub struct Ground {
 
 /// What the disks did meanwhile. The traffic of the idle window is not taken off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct DeviceCount {
     /// Seconds.
     pub secs: f64,
@@ -275,7 +303,7 @@ pub struct DeviceCount {
 
 /// What the machine did meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Surroundings {
     /// Share of the time in which some task waited for a processor.
     pub psi_cpu_some: Option<f64>,
@@ -289,13 +317,15 @@ pub struct Surroundings {
     pub run_delay_ms: Option<f64>,
     /// Bytes that this program dirtied.
     pub own_write_bytes: Option<u64>,
+    /// Limits that this program's own cgroup sets to its I/O.
+    pub own_io_limits: Vec<String>,
     /// Others that wrote to the same disk, the most first.
     pub writers: Vec<Writer>,
 }
 
 /// Somebody else who wrote.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Writer {
     /// Its process id.
     pub pid: u32,
@@ -309,7 +339,7 @@ pub struct Writer {
 
 /// One 100 ms window of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Tick {
     /// Milliseconds since the run's start, at the window's begin.
     pub at_ms: u64,
@@ -325,7 +355,7 @@ pub struct Tick {
 
 /// Commits of the database in one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Commits {
     /// From the first page write to the end of the second sync: what locks the store.
     pub total: Latency,
@@ -345,7 +375,7 @@ pub struct Commits {
 
 /// One run of the emulators.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Round {
     /// What it was: `round 2 of 5`, `wal alone`.
     pub name: String,
@@ -396,7 +426,7 @@ impl Round {
 
 /// What one sync costs the device, idle traffic taken off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct PerSync {
     /// Bytes of the record.
     pub record_bytes: f64,
@@ -412,7 +442,7 @@ pub struct PerSync {
 
 /// The flush ledger: what is paid to the device, and for what.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Ledger {
     /// What the device did while nothing was written by us, per second.
     pub idle: Option<DeviceCount>,
@@ -424,6 +454,14 @@ pub struct Ledger {
     pub fio: Option<PerSync>,
     /// Blocks that were written before.
     pub overwrite: Option<PerSync>,
+    /// The syncs of small records in a preallocated segment, one after the other.
+    pub small_sync: Option<Latency>,
+    /// The syncs of records of 2300 bytes.
+    pub fio_sync: Option<Latency>,
+    /// Median of the overwriting syncs, milliseconds: next to one flush.
+    pub overwrite_sync_ms: Option<f64>,
+    /// Syncs of small records per second, one after the other.
+    pub syncs_per_sec: Option<f64>,
     /// Mean time of one flush as the device's counters have it, milliseconds.
     pub flush_ms: Option<f64>,
     /// In the main rounds: flushes per second.
@@ -438,7 +476,7 @@ pub struct Ledger {
 
 /// One point of the fsync curve.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct CurvePoint {
     /// Bytes written before each sync.
     pub bytes: u32,
@@ -452,7 +490,7 @@ pub struct CurvePoint {
 
 /// The WAL alone against WAL and commits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Contention {
     /// The WAL alone.
     pub alone: Round,
@@ -469,7 +507,7 @@ pub struct Contention {
 
 /// The same load in the normal and in a real-time scheduling class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct RealTime {
     /// Normal.
     pub normal: Latency,
@@ -477,7 +515,7 @@ pub struct RealTime {
     pub fifo: Latency,
     /// Why there is no comparison.
     pub refused: Option<String>,
-    /// Normal p99 over real-time p99.
+    /// Normal p99 over real-time p99; of the p90 where there are too few samples for a p99.
     pub ratio: Option<f64>,
 }
 
@@ -533,7 +571,7 @@ impl Level {
 
 /// One line that was looked at for the verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Judged {
     /// What: `WAL fsync p99`.
     pub what: String,
@@ -547,7 +585,7 @@ pub struct Judged {
 
 /// The verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Verdict {
     /// The level.
     pub level: Level,
@@ -567,7 +605,7 @@ pub struct Verdict {
 
 /// Puts per second that the model expects for a number of writers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Expected {
     /// Clients that write at the same time, each waiting for its answer.
     pub clients: u32,
@@ -579,7 +617,7 @@ pub struct Expected {
 
 /// What this disk can carry, from the model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Capacity {
     /// Time of one flush as an overwriting sync has it, milliseconds: the model's input.
     pub flush_ms: f64,
@@ -593,7 +631,7 @@ pub struct Capacity {
 
 /// A result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct DiskBench {
     /// Always [`FORMAT`].
     pub format: String,

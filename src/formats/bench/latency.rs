@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 /// One bucket: how many values lie in `(previous upper, upper]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Slot {
     /// Upper bound, microseconds.
     pub upper_us: f64,
@@ -15,7 +14,6 @@ pub struct Slot {
 
 /// Where the truth lies with a probability of 95 %, by order statistics of the sample.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Bounds {
     /// Not below this, microseconds.
     pub low_us: f64,
@@ -37,7 +35,6 @@ impl Bounds {
 
 /// A percentile and how sure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Percentile {
     /// The sample's value, microseconds.
     pub us: f64,
@@ -49,7 +46,7 @@ pub struct Percentile {
 
 /// A distribution of latencies.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Latency {
     /// How many.
     pub count: u64,
