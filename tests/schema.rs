@@ -26,8 +26,8 @@ use etcd_doctor::evidence::{
     Point, Reading, Record, Row, Scalar, Series, Shape, Subject, SubjectKind, Table, Window,
 };
 use etcd_doctor::formats::bench::disk::{
-    Arrivals, Barrier, BarrierStep, Contention, DeviceCount, DiskBench, Ground, PerSync, Plan,
-    PlanName, RealTime, Writer,
+    Arrivals, Barrier, BarrierStep, Commits, Contention, DeviceCount, DiskBench, Ground, PerSync,
+    Plan, PlanName, RealTime, Writer,
 };
 use etcd_doctor::profile::Profile;
 use etcd_doctor::report::schema::{SCHEMAS, schema};
@@ -191,6 +191,8 @@ fn simulated_bench() -> DiskBench {
         wal_dir: "/data".to_owned(),
         db_dir: Some("/other".to_owned()),
         real_time_secs: 0.0,
+        // Two threads would race for the simulated time.
+        wal_only: true,
         ..plan::named(PlanName::Quick)
     };
     let cx = Context {
@@ -212,6 +214,7 @@ fn benches_of_a_disk_and_their_comparison() {
     full.real_time = Some(RealTime::default());
     full.plan.arrivals = Arrivals::Poisson { per_sec: 9.0 };
     if let Some(total) = full.total.as_mut() {
+        total.commits = Some(Commits::default());
         total.device = Some(DeviceCount::default());
         total.around.own_io_limits.push("8:0 wbps".to_owned());
         total.around.writers.push(Writer::default());

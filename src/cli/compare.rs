@@ -14,6 +14,12 @@ use crate::report::compare::compare;
 
 use super::common::{FailOn, Format, Session};
 
+/// What a result says it is.
+#[derive(serde::Deserialize)]
+struct Named {
+    format: String,
+}
+
 /// Most bytes of a result.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -74,8 +80,9 @@ fn read(path: &Path) -> Result<EvidenceSet, Error> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(wrong("too large for a result".to_owned()));
     }
-    let head = bytes.get(..bytes.len().min(512)).unwrap_or(&[]);
-    if memchr::memmem::find(head, FORMAT.as_bytes()).is_none() {
+    // Other programs may have put the fields in another order.
+    let named = serde_json::from_slice::<Named>(&bytes);
+    if !named.is_ok_and(|named| named.format == FORMAT) {
         return match bundle::load(bytes.as_slice()) {
             Ok(bundle) => Ok(bundle.evidence),
             Err(why) => Err(wrong(format!(
@@ -84,9 +91,6 @@ fn read(path: &Path) -> Result<EvidenceSet, Error> {
         };
     }
     let result: DiskBench = serde_json::from_slice(&bytes).map_err(|err| wrong(err.to_string()))?;
-    if result.format != FORMAT {
-        return Err(wrong(format!("its format is `{}`", result.format)));
-    }
     if result.version > VERSION {
         return Err(wrong(format!(
             "saved by a newer release (format version {})",
