@@ -178,18 +178,20 @@ fn one(reader: &Reader<'_>, key: &crate::evidence::Key<String>) -> Option<String
     reader.all(key).into_iter().next().map(|(_, word)| word)
 }
 
+/// A table and what it is about.
+type About = (Subject, Table);
+
 /// Tables of rounds of both sides: of the same subject, or of the only one on each side.
 fn rounds(a: &Reader<'_>, b: &Reader<'_>, out: &mut Comparison) {
     let key = &keys::BENCH_DISK_ROUNDS;
     let (before, after) = (a.all(key), b.all(key));
-    let pairs: Vec<(&(Subject, Table), &(Subject, Table))> =
-        match (before.as_slice(), after.as_slice()) {
-            ([one], [other]) => vec![(one, other)],
-            _ => before
-                .iter()
-                .filter_map(|one| Some((one, after.iter().find(|other| other.0 == one.0)?)))
-                .collect(),
-        };
+    let pairs: Vec<(&About, &About)> = match (before.as_slice(), after.as_slice()) {
+        ([one], [other]) => vec![(one, other)],
+        _ => before
+            .iter()
+            .filter_map(|one| Some((one, after.iter().find(|other| other.0 == one.0)?)))
+            .collect(),
+    };
     if pairs.is_empty() && !(before.is_empty() && after.is_empty()) {
         out.doubts
             .push("the two sides have no disk in common to compare".to_owned());

@@ -210,9 +210,10 @@ fn neighbour(total: &Round, idle: Option<&DeviceCount>, profile: &Profile) -> Op
     let device = total.device.as_ref();
     if let (Some(idle), Some(device)) = (idle.filter(|idle| idle.secs > 0.0), device) {
         let share = |idle_count: u64, count: u64| {
-            (count > 0)
-                .then(|| idle_count as f64 / idle.secs * device.secs / count as f64)
-                .unwrap_or(0.0)
+            if count == 0 {
+                return 0.0;
+            }
+            idle_count as f64 / idle.secs * device.secs / count as f64
         };
         let bytes = share(idle.write_bytes, device.write_bytes);
         let flushes = share(idle.flushes.unwrap_or(0), device.flushes.unwrap_or(0));

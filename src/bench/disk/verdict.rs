@@ -214,7 +214,7 @@ impl Bench<'_> {
         let grey = match commit {
             Stand::Pass => Stand::Pass,
             _ => self.p99(
-                "backend commit p99",
+                "  the same, upper line",
                 &commits.total,
                 "bench-commit-p99-grey",
             ),
