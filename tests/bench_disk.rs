@@ -94,7 +94,7 @@ fn a_bench_in_memory_is_unsafe_and_leaves_nothing_behind() {
             .unwrap()
             > 0
     );
-    assert_eq!(entries(dir.path()), [saved.clone()]);
+    assert_eq!(entries(dir.path()), [saved]);
 
     // What was saved is read by the main job, and found at fault.
     let report = doctor(&["diagnose", "--format", "json", "--bundle"])

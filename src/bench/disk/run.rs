@@ -8,7 +8,7 @@ use crate::bench::machine::machine;
 use crate::bench::stats::spread;
 use crate::clock::Clock;
 use crate::formats::bench::disk::{
-    Contention, CurvePoint, DiskBench, FORMAT, Plan, PlanName, RealTime, VERSION,
+    Blame, Contention, CurvePoint, DiskBench, FORMAT, Level, Plan, PlanName, RealTime, VERSION,
 };
 use crate::formats::bench::{Latency, Percentile};
 use crate::profile::Profile;
@@ -440,6 +440,11 @@ impl Runner<'_> {
         }
         self.doubts();
         self.result.verdict = judge(&self.result, &trust, self.cx.profile);
+        let good = matches!(self.result.verdict.level, Level::Ok | Level::HeavyLoadOk);
+        if good && trust.blame != Blame::Disk {
+            let text = format!("{}, so the disk is at least as good as this", trust.why);
+            self.doubt(&text);
+        }
         self.result.ended = Some(self.cx.clock.now());
         self.result
     }
@@ -606,7 +611,7 @@ mod tests {
     use crate::bench::disk::watch::Watch;
     use crate::bench::{Cancel, NoProgress};
     use crate::clock::Timestamp;
-    use crate::formats::bench::disk::{Arrivals, Barrier, Ground, Level};
+    use crate::formats::bench::disk::{Arrivals, Barrier, Ground};
 
     struct Fake(&'static str);
 
