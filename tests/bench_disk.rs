@@ -190,10 +190,7 @@ fn a_comparison_sees_what_got_worse_and_claims_no_more() {
     assert_eq!(worse.status.code(), Some(1));
     let text = String::from_utf8(worse.stdout).unwrap();
     let line = text.lines().find(|line| line.starts_with("p99 ")).unwrap();
-    assert!(
-        line.contains("1.03 ms (1 ms to 1.1 ms, 4 rounds)") || line.contains("worse"),
-        "{text}"
-    );
+    assert!(line.contains("worse"), "{text}");
     assert!(text.contains("no difference shown"), "{text}");
     assert_eq!(compare(&a, &b, &[]).status.code(), Some(0));
     assert_eq!(

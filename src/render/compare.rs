@@ -52,10 +52,13 @@ pub fn compared(
             ]);
         }
         writeln!(out, "{}", trimmed(&shown))?;
-        writeln!(
-            out,
-            "\nMedian of the rounds, and from the smallest to the largest."
-        )?;
+        if let Some(line) = comparison.lines.first() {
+            writeln!(
+                out,
+                "\nMedian of the rounds ({} of A, {} of B), and from the smallest to the largest.",
+                line.a.rounds, line.b.rounds
+            )?;
+        }
     }
     for doubt in &comparison.doubts {
         let text = wrap(&safe(doubt), usize::from(terminal.width.min(110)), 0);
@@ -73,10 +76,9 @@ fn side(side: &Side, time: bool) -> String {
         }
     };
     format!(
-        "{} ({} to {}, {} rounds)",
+        "{} ({} to {})",
         number(side.median),
         number(side.low),
-        number(side.high),
-        side.rounds
+        number(side.high)
     )
 }

@@ -1,8 +1,8 @@
 //! The report: everything a run found, as a value that renderers print and programs read.
 
 mod build;
-pub mod counts;
 pub mod compare;
+pub mod counts;
 pub mod logs;
 pub mod schema;
 pub mod seats;
