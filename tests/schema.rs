@@ -100,9 +100,18 @@ fn readings_are_described_alike_everywhere() {
     assert_eq!(of("bundle")["$defs"], of("metrics")["$defs"]);
 }
 
+/// A run in which a risk is accepted.
+fn accepting(args: &[&str]) -> support::Run {
+    let run = doctor(&["--format", "json"]).args(args);
+    let file = "[[accept]]\nrule = \"client-qps-low\"\nreason = \"known\"\nuntil = 2026-12-31\n";
+    let path = run.home().join("risks.toml");
+    std::fs::write(&path, file).unwrap();
+    run.arg("--accept").path(path)
+}
+
 #[test]
 fn reports() {
-    let mut reports = vec![doctor(&["diagnose", "--demo", "--format", "json"]).json()];
+    let mut reports = vec![accepting(&["diagnose", "--demo"]).json()];
     reports.extend(RECORDINGS.iter().map(|name| recording(name).json()));
     // Bytes are known where a log tells the size of answers; clocks differ in no recording
     // (tests/captures.rs shifts one).
@@ -378,6 +387,10 @@ fn checks_and_patches() {
         .path(fixtures().join("captures/inflight-429.tar.zst"))
         .json();
     hold("check", &[check("config"), check("host"), placed], &[]);
+    let accepted = accepting(&["check", "config"])
+        .arg("--bundle")
+        .path(Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/kcm-throttled.tar.zst"))
+    hold("check", &[check("config"), check("host"), accepted], &[]);
     let patch = |bundle: &Path| {
         doctor(&["patch", "--target", "kubeadm", "--out", "out", "--format"])
             .arg("json")

@@ -104,6 +104,7 @@ impl Plane {
             message: format!("{rule} was found"),
             threshold: String::new(),
             evidence: Vec::new(),
+            accepted: None,
         });
         self
     }

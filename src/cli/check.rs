@@ -11,11 +11,13 @@ use crate::exit::Exit;
 use crate::render;
 use crate::report::Checked;
 use crate::report::seats::seats;
+use crate::report::{Checked, Judged};
 use crate::rules::{self, Rule};
 use crate::target::HostRoot;
 
+use super::accept::AcceptArgs;
 use super::collect::{Gathered, How};
-use super::common::{Format, Session};
+use super::common::{OutputFormat, Session};
 use super::diagnose;
 use super::live::Live;
 use super::metrics::AccessArgs;
@@ -71,6 +73,9 @@ pub struct Common {
     /// Limits to judge by: a profile's name, or a TOML file laid over the built-in ones
     #[arg(long, value_name = "NAME|FILE", default_value = "base")]
     pub profile: String,
+    /// Risks that were accepted
+    #[command(flatten)]
+    pub accepted: AcceptArgs,
     /// Show what passed as well
     #[arg(long)]
     pub all: bool,
@@ -168,10 +173,12 @@ fn finish(
         .filter(|(family, _)| families.contains(family))
         .flat_map(|(_, rules)| rules.iter().copied())
         .collect();
-    let findings = rules::run(&wanted, &gathered.evidence, &profile);
+    let mut findings = rules::run(&wanted, &gathered.evidence, &profile);
+    let mut problems = gathered.problems;
+    problems.extend(common.accepted.apply(&mut findings, session)?);
     let checked = Checked {
         findings,
-        problems: gathered.problems,
+        problems,
         profile: profile.name,
         seats: if collector == Collector::Manifest {
             seats(&gathered.evidence)
@@ -179,9 +186,16 @@ fn finish(
             Vec::new()
         },
     };
-    match session.format {
-        Format::Table => render::checked(session.out, session.terminal, &checked, common.all)?,
-        Format::Json => session.json(&checked.document())?,
+    let judged = Judged::checked(&checked, session.clock.now());
+    match session.wanted {
+        OutputFormat::Table => {
+            render::checked(session.out, session.terminal, &checked, common.all)?;
+        }
+        OutputFormat::Json => session.json(&checked.document())?,
+        OutputFormat::Markdown => render::markdown_checked(session.out, &checked)?,
+        OutputFormat::Junit => render::junit(session.out, &judged)?,
+        OutputFormat::Sarif => render::sarif(session.out, &judged)?,
+        OutputFormat::Prom => render::prom(session.out, &judged)?,
     }
     if let Some(exit) = session.stopped() {
         return Ok(exit);
@@ -189,7 +203,7 @@ fn finish(
     let worst = checked
         .findings
         .iter()
-        .filter(|f| f.failed())
+        .filter(|f| f.counts())
         .map(|f| f.severity)
         .max();
     Ok(

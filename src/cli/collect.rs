@@ -101,7 +101,14 @@ impl Gathered {
         })?;
         self.problems
             .extend(left_out.into_iter().map(|why| format!("{name}: {why}")));
-        self.add_tree(&only_folder(scratch.path()), how);
+        let root = only_folder(scratch.path());
+        let noted = self.problems.len();
+        self.add_tree(&root, how);
+        // Problems name files of the tarball, not of the folder that goes away.
+        let (root, given) = (root.display().to_string(), format!("{name}:"));
+        for problem in self.problems.iter_mut().skip(noted) {
+            *problem = problem.replace(&root, &given);
+        }
         self.scratch.push(scratch);
         Ok(())
     }
@@ -124,7 +131,7 @@ impl Gathered {
         let nodes = self.add_manifests(&tree);
         self.add_metrics(&tree, &nodes);
         self.add_host(&tree, how, nodes.first().map(String::as_str));
-        self.add_logs(&tree.logs, how);
+        self.add_logs(&tree.logs, path, how);
     }
 
     /// Settings; gives the nodes' names in the order of their etcd members.
@@ -187,13 +194,23 @@ impl Gathered {
         }
     }
 
-    fn add_logs(&mut self, paths: &[PathBuf], how: &How<'_>) {
+    fn add_logs(&mut self, paths: &[PathBuf], root: &Path, how: &How<'_>) {
         if paths.is_empty() {
             return;
         }
         let plan = logs::input::plan(paths, &HostRoot::live(), how.since);
         let summary = scan_logs(&plan, how);
-        let source: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        // As settings and scrapes are named: by their place in the bundle.
+        let source: Vec<String> = paths
+            .iter()
+            .map(|path| {
+                path.strip_prefix(root)
+                    .ok()
+                    .filter(|p| !p.as_os_str().is_empty())
+                    .unwrap_or(path)
+            })
+            .map(|path| path.display().to_string())
+            .collect();
         self.add_summary(&summary, &source.join(", "));
     }
 

@@ -12,13 +12,32 @@ use crate::exit::Exit;
 use crate::render::Terminal;
 use crate::rules::Severity;
 
-/// How the report is written.
+/// How the report is written, as asked for. Every command that reports knows tables and JSON;
+/// those that judge know the rest too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// Tables for people
     #[default]
     Table,
     /// JSON for programs
+    Json,
+    /// Markdown, to paste into a ticket (diagnose, check)
+    Markdown,
+    /// JUnit XML: each finding a test case (diagnose, check)
+    Junit,
+    /// SARIF 2.1.0, pointing at file and line of settings (diagnose, check)
+    Sarif,
+    /// Prometheus text for node_exporter's textfile collector (diagnose, check)
+    Prom,
+}
+
+/// The two formats that every command that reports knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Tables for people.
+    #[default]
+    Table,
+    /// JSON for programs.
     Json,
 }
 
@@ -71,7 +90,7 @@ pub struct Global {
         default_value_t,
         value_name = "FORMAT"
     )]
-    pub format: Format,
+    pub format: OutputFormat,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: ColorChoice,
@@ -119,8 +138,10 @@ pub struct Session<'a> {
     pub out: &'a mut dyn Write,
     /// Its width and colour.
     pub terminal: Terminal,
-    /// How to write the report.
+    /// How to write the report, for commands that know tables and JSON.
     pub format: Format,
+    /// How to write the report, for commands that judge.
+    pub wanted: OutputFormat,
     /// The severity from which on the exit code is 1.
     pub fail_on: FailOn,
     /// Whether missing evidence is a fault.
@@ -159,7 +180,11 @@ impl<'a> Session<'a> {
         Session {
             out,
             terminal: Terminal { width, color },
-            format: global.format,
+            format: match global.format {
+                OutputFormat::Json => Format::Json,
+                _ => Format::Table,
+            },
+            wanted: global.format,
             fail_on: global.fail_on,
             strict: global.strict,
             clock: global.now.map_or(Clock::System, Clock::Fixed),

@@ -13,12 +13,13 @@ use crate::exit::Exit;
 use crate::patch::{self, NodeManifests, PatchInput, PatchSet};
 use crate::profile::{Profile, Profiles};
 use crate::render;
-use crate::report::{Report, Seen, v1};
+use crate::report::{Judged, Report, Seen, v1};
 use crate::rules;
 use crate::target::HostRoot;
 
+use super::accept::AcceptArgs;
 use super::collect::{Gathered, How};
-use super::common::{Format, Session, parse_time};
+use super::common::{OutputFormat, Session, parse_time};
 use super::guest::Guest;
 use super::live::Live;
 use super::metrics::AccessArgs;
@@ -35,6 +36,9 @@ pub struct Args {
     /// Limits to judge by: a profile's name, or a TOML file laid over the built-in ones
     #[arg(long, value_name = "NAME|FILE", default_value = "base")]
     pub profile: String,
+    /// Risks that were accepted
+    #[command(flatten)]
+    pub accepted: AcceptArgs,
     /// Save all evidence (no raw logs) to replay it later with --bundle
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
@@ -104,13 +108,19 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         &profile,
         session.clock.now(),
     );
+    let notes = args.accepted.apply(&mut report.findings, session)?;
+    report.seen.problems.extend(notes);
     report.patch = kubeadm_patch(&report.advice, gathered.manifests);
     if let Some(path) = &args.save {
         save(path, &report)?;
     }
-    match session.format {
-        Format::Table => render::diagnose(session.out, session.terminal, &report)?,
-        Format::Json => session.json(&v1::Document::of(&report))?,
+    match session.wanted {
+        OutputFormat::Table => render::diagnose(session.out, session.terminal, &report)?,
+        OutputFormat::Json => session.json(&v1::Document::of(&report))?,
+        OutputFormat::Markdown => render::markdown(session.out, &report)?,
+        OutputFormat::Junit => render::junit(session.out, &Judged::of(&report))?,
+        OutputFormat::Sarif => render::sarif(session.out, &Judged::of(&report))?,
+        OutputFormat::Prom => render::prom(session.out, &Judged::of(&report))?,
     }
     Ok(exit(&report, session))
 }

@@ -1,6 +1,7 @@
 //! The command line: parsing, one file a command, and the session that commands write through.
 
 mod advise;
+mod accept;
 mod bench;
 mod check;
 mod collect;
@@ -19,7 +20,7 @@ mod patch;
 mod rules;
 mod schema;
 
-pub use common::{ColorChoice, FailOn, Format, Session};
+pub use common::{ColorChoice, FailOn, Format, OutputFormat, Session};
 #[cfg(feature = "live")]
 pub use etcd_access::EtcdArgs;
 
@@ -120,6 +121,13 @@ pub fn run_from_env() -> Result<Exit, Error> {
 
 /// Runs one command.
 pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
+    let judges = matches!(command, Command::Diagnose(_) | Command::Check(_));
+    if !judges && !matches!(session.wanted, OutputFormat::Table | OutputFormat::Json) {
+        return Err(Error::Usage(
+            "this command writes tables or JSON; `diagnose` and `check` write the other formats"
+                .to_owned(),
+        ));
+    }
     match command {
         Command::Diagnose(args) => diagnose::run(args, session),
         Command::Advise(args) => advise::run(args, session),

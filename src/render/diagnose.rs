@@ -502,10 +502,26 @@ impl Page {
             Severity::Warn => Paint::Doubt,
             Severity::Info => Paint::Faint,
         };
+        let paint = if finding.counts() {
+            paint
+        } else {
+            Paint::Faint
+        };
         let word = format!("{:<8}", finding.severity.word());
         let head = format!("{} [{}]", finding.rule, safe(&finding.subject.to_string()));
         writeln!(out, "  {} {head}", self.terminal.paint(paint, word))?;
         self.para(out, "           ", &finding.message)?;
+        if let Some(accepted) = &finding.accepted {
+            let words = if accepted.expired {
+                format!(
+                    "until {}, which is over: {}",
+                    accepted.until, accepted.reason
+                )
+            } else {
+                format!("until {}: {}", accepted.until, accepted.reason)
+            };
+            self.para(out, "           accepted ", &words)?;
+        }
         if !finding.threshold.is_empty() && finding.severity >= Severity::Warn {
             self.para(out, "           limit: ", &finding.threshold)?;
         }

@@ -82,11 +82,11 @@ impl Seen {
 }
 
 impl Report {
-    /// The worst severity among failures.
+    /// The worst severity among failures that nobody accepted.
     pub fn worst(&self) -> Option<Severity> {
         self.findings
             .iter()
-            .filter(|f| f.failed())
+            .filter(|f| f.counts())
             .map(|f| f.severity)
             .max()
     }

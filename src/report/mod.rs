@@ -3,9 +3,11 @@
 mod build;
 pub mod compare;
 pub mod counts;
+mod judged;
 pub mod logs;
 pub mod schema;
 pub mod seats;
 pub mod v1;
 
 pub use build::{Checked, Report, Seen, SourceSeen};
+pub use judged::{Judged, place};

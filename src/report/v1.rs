@@ -236,6 +236,8 @@ pub struct Finding<'a> {
     pub threshold: Option<&'a str>,
     /// The readings it rests on.
     pub evidence: Vec<Evidence<'a>>,
+    /// Why and until when somebody accepted it, or null.
+    pub accepted: Option<&'a rules::Accepted>,
 }
 
 /// One advice.
@@ -438,6 +440,7 @@ fn finding(f: &rules::Finding) -> Finding<'_> {
         message: &f.message,
         threshold: (!f.threshold.is_empty()).then_some(f.threshold.as_str()),
         evidence: evidence(&f.evidence),
+        accepted: f.accepted.as_ref(),
     }
 }
 

@@ -75,6 +75,7 @@ fn run_one(rule: &Rule, evidence: &EvidenceSet, profile: &Profile) -> Vec<Findin
         message,
         threshold: String::new(),
         evidence: cited.clone(),
+        accepted: None,
     };
     match verdict {
         Err(why) => vec![one(Status::Unknown, why.to_string())],
@@ -100,6 +101,7 @@ fn run_one(rule: &Rule, evidence: &EvidenceSet, profile: &Profile) -> Vec<Findin
                     } else {
                         draft.evidence
                     },
+                    accepted: None,
                 })
                 .collect()
         }

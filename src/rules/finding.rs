@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Citation, Subject};
 
+use super::accept::Accepted;
+
 /// How bad it is if it is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -105,12 +107,20 @@ pub struct Finding {
     pub threshold: String,
     /// The readings it rests on.
     pub evidence: Vec<Citation>,
+    /// Set when somebody accepted it, with the reason and the day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
 }
 
 impl Finding {
     /// Whether the fault is there.
     pub fn failed(&self) -> bool {
         self.status == Status::Fail
+    }
+
+    /// Whether the fault is there and nobody has accepted it.
+    pub fn counts(&self) -> bool {
+        self.failed() && self.accepted.as_ref().is_none_or(|a| a.expired)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every rule has an id, a playbook page and boundary tests; [`RULES`] is the registry.
 
+mod accept;
 mod audit;
 mod devices;
 mod engine;
@@ -26,6 +27,7 @@ pub mod quality;
 pub mod raft;
 pub mod space;
 
+pub use accept::{Accepted, AcceptedRisks};
 pub use engine::{Context, Rule, Verdict, run};
 pub use finding::{Confidence, Draft, Finding, Severity, Status};
 
