@@ -41,6 +41,9 @@ test-deps:
 		$(CARGO) install --locked --quiet cargo-nextest --version $(NEXTEST) </dev/null || echo "no cargo-nextest: cargo test runs the tests"; }
 	@command -v strace >/dev/null || { \
 		$(APT) update </dev/null && $(APT) install -y --no-install-recommends strace </dev/null; } >/dev/null 2>&1 || echo "no strace: tests of system calls skip"
+	@command -v chromium >/dev/null || { \
+		echo "installing chromium, for the test of the HTML report"; \
+		$(APT) update </dev/null && $(APT) install -y --no-install-recommends chromium </dev/null; } || echo "no chromium: its test skips"
 	@command -v etcd >/dev/null || { \
 		echo "installing etcd"; \
 		$(APT) update </dev/null && $(APT) install -y --no-install-recommends etcd-server etcd-client </dev/null; } || echo "no etcd: live tests skip"

@@ -98,6 +98,20 @@ const DEMO: &[u8] = include_bytes!(concat!(
 
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
+    let (report, exit) = report(args, session)?;
+    match session.wanted {
+        OutputFormat::Table => render::diagnose(session.out, session.terminal, &report)?,
+        OutputFormat::Json => session.json(&v1::Document::of(&report))?,
+        OutputFormat::Markdown => render::markdown(session.out, &report)?,
+        OutputFormat::Junit => render::junit(session.out, &Judged::of(&report))?,
+        OutputFormat::Sarif => render::sarif(session.out, &Judged::of(&report))?,
+        OutputFormat::Prom => render::prom(session.out, &Judged::of(&report))?,
+    }
+    Ok(exit)
+}
+
+/// Gathers, judges and saves where asked: all of `diagnose` but the printing.
+pub(super) fn report(args: &Args, session: &mut Session<'_>) -> Result<(Report, Exit), Error> {
     session.catch_signals()?;
     let profile = profile(&args.profile)?;
     let (gathered, input) = gather(args, session)?;
@@ -114,15 +128,8 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     if let Some(path) = &args.save {
         save(path, &report)?;
     }
-    match session.wanted {
-        OutputFormat::Table => render::diagnose(session.out, session.terminal, &report)?,
-        OutputFormat::Json => session.json(&v1::Document::of(&report))?,
-        OutputFormat::Markdown => render::markdown(session.out, &report)?,
-        OutputFormat::Junit => render::junit(session.out, &Judged::of(&report))?,
-        OutputFormat::Sarif => render::sarif(session.out, &Judged::of(&report))?,
-        OutputFormat::Prom => render::prom(session.out, &Judged::of(&report))?,
-    }
-    Ok(exit(&report, session))
+    let exit = exit(&report, session);
+    Ok((report, exit))
 }
 
 pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>), Error> {

@@ -17,6 +17,7 @@ mod live;
 mod logs;
 mod metrics;
 mod patch;
+mod report;
 mod rules;
 mod schema;
 
@@ -73,6 +74,8 @@ pub enum Command {
     Metrics(Box<metrics::Args>),
     /// List the rules with their severity and playbook
     Rules(rules::Args),
+    /// Write the diagnosis as one self-contained HTML page
+    Report(Box<report::Args>),
     /// Print the JSON Schema of an output
     Schema(schema::Args),
     /// Write advice as files of a distribution, with steps and rollback; applies nothing
@@ -137,6 +140,7 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> 
         Command::Compare(args) => compare::run(args, session),
         Command::Explain(args) => explain::run(args, session),
         Command::Metrics(args) => metrics::run(args, session),
+        Command::Report(args) => report::run(args, session),
         Command::Rules(args) => rules::run(args, session),
         Command::Schema(args) => schema::run(args, session),
         Command::Patch(args) => patch::run(args, session),

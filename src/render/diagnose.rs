@@ -1,6 +1,5 @@
 //! The report on a terminal: the first lines are the answer, the rest is why.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::advise::{Advice, Strength};
@@ -8,10 +7,12 @@ use crate::diagnosis::{Cause, Entry, Mark, Role};
 use crate::evidence::{Citation, Reader, Subject, SubjectKind, keys};
 use crate::report::counts::counts;
 use crate::report::seats::Seats;
+use crate::evidence::Citation;
 use crate::report::{Checked, Report};
 use crate::rules::{Finding, Severity, Status};
 
 use super::advice;
+use super::load::load;
 use super::plain::{Paint, Terminal, safe, wrap};
 
 /// Prints the whole report.
@@ -376,37 +377,9 @@ impl Page {
         Ok(())
     }
 
-    /// Load per resource: exact counts from metrics where there are any, slow requests from logs.
+    /// Load per resource.
     fn resources(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
-        let reader = Reader::new(&report.evidence);
-        let logs = reader.peek(&keys::LOGS_REQUESTS, &Subject::cluster());
-        let metrics = reader.all(&keys::APISERVER_ETCD_REQUESTS);
-        let mut rows: BTreeMap<&str, [Option<f64>; 7]> = BTreeMap::new();
-        for (_, table) in &metrics {
-            for row in &table.rows {
-                let cells = rows.entry(&row.key).or_default();
-                for (at, column) in ["requests", "lists", "writes", "total_secs"]
-                    .iter()
-                    .enumerate()
-                {
-                    if let (Some(cell), Some(n)) = (cells.get_mut(at), row.get(column)) {
-                        *cell = Some(cell.unwrap_or(0.0) + n);
-                    }
-                }
-            }
-        }
-        for row in logs.iter().flat_map(|table| &table.rows) {
-            let cells = rows.entry(&row.key).or_default();
-            for (at, column) in ["requests", "lists", "slow_secs"].iter().enumerate() {
-                if let Some(cell) = cells.get_mut(at + 4) {
-                    *cell = row.get(column);
-                }
-            }
-        }
-        let mut rows: Vec<_> = rows.into_iter().collect();
-        let weight = |cells: &[Option<f64>; 7]| cells[6].unwrap_or(0.0) + cells[3].unwrap_or(0.0);
-        rows.sort_by(|a, b| weight(&b.1).total_cmp(&weight(&a.1)).then(a.0.cmp(b.0)));
-        rows.retain(|(_, cells)| weight(cells) > 0.0);
+        let (rows, words) = load(report);
         if rows.is_empty() {
             return Ok(());
         }
@@ -425,16 +398,19 @@ impl Page {
             ],
         );
         let more = rows.len().saturating_sub(8);
-        for (resource, cells) in rows.iter().take(8) {
-            let mut line = vec![safe(resource)];
-            for (at, cell) in cells.iter().enumerate() {
-                line.push(match cell {
-                    Some(n) if at == 3 || at == 6 => format!("{n:.1}"),
-                    Some(n) => format!("{n:.0}"),
-                    None => "-".to_owned(),
-                });
-            }
-            table.add_row(line);
+        let whole = |n: Option<f64>| n.map_or_else(|| "-".to_owned(), |n| format!("{n:.0}"));
+        let tenth = |n: Option<f64>| n.map_or_else(|| "-".to_owned(), |n| format!("{n:.1}"));
+        for row in rows.iter().take(8) {
+            table.add_row([
+                safe(&row.resource),
+                whole(row.requests),
+                whole(row.lists),
+                whole(row.writes),
+                tenth(row.seconds),
+                whole(row.slow),
+                whole(row.slow_lists),
+                tenth(row.slow_seconds),
+            ]);
         }
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(comfy_table::CellAlignment::Right);
@@ -449,6 +425,7 @@ impl Page {
             self.para(out, "  ", sentence)?;
         }
         Ok(())
+        self.para(out, "  ", &words)
     }
 
     /// The patch in short: what it changes in the manifests that were found.
@@ -607,6 +584,6 @@ fn teller(subject: &Subject) -> String {
 }
 
 /// A citation as one line.
-fn cited(citation: &Citation) -> String {
+pub(super) fn cited(citation: &Citation) -> String {
     format!("{} {}: {}", citation.subject, citation.key, citation.value)
 }

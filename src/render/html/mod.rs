@@ -1,0 +1,632 @@
+//! The report as one self-contained HTML page: no script, no request, nothing from a log unescaped.
+
+mod chart;
+mod text;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment};
+use serde::Serialize;
+
+use crate::advise::Strength;
+use crate::diagnosis::{Cause, Role};
+use crate::evidence::{Citation, Histogram, Key, Reader, Subject, Table, keys};
+use crate::playbook;
+use crate::profile::Profiles;
+use crate::report::Report;
+use crate::rules::{self, Finding, Severity, Status};
+
+use super::advice::headline;
+use super::diagnose::cited;
+use super::load::{LoadRow, load};
+
+use chart::{Lane, Phase, Span};
+
+const TEMPLATE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("style.css");
+
+/// Markup of our own, which the template must not escape.
+fn markup(html: String) -> Value {
+    Value::from_safe_string(html)
+}
+
+#[derive(Serialize)]
+struct Page {
+    title: String,
+    style: Value,
+    program: &'static str,
+    at: String,
+    profile: String,
+    input: String,
+    tone: &'static str,
+    cause: &'static str,
+    headline: &'static str,
+    sure: Option<String>,
+    summary: String,
+    readings: Vec<String>,
+    first: Option<String>,
+    next: Option<String>,
+    causes: Vec<CauseView>,
+    alternatives: Vec<(String, String, String)>,
+    cleared: Vec<(String, String)>,
+    timeline: Option<Value>,
+    first_sign: Option<String>,
+    happened: Vec<HappenedView>,
+    happened_dropped: u64,
+    resources: Vec<ResourceView>,
+    resources_more: usize,
+    resources_words: String,
+    charts: Vec<ChartView>,
+    findings: Vec<FindingView>,
+    counts: [usize; 4],
+    advice: Vec<AdviceView>,
+    refused: Vec<(String, String)>,
+    diffs: Vec<DiffView>,
+    unknown: Vec<(String, String)>,
+    missing: Vec<String>,
+    problems: Vec<String>,
+    sources: Vec<[String; 4]>,
+}
+
+#[derive(Serialize)]
+struct CauseView {
+    cause: &'static str,
+    role: &'static str,
+    sure: String,
+    summary: String,
+    evidence: Vec<CitedView>,
+}
+
+#[derive(Serialize)]
+struct CitedView {
+    subject: String,
+    key: String,
+    value: String,
+    source: String,
+    window: String,
+}
+
+#[derive(Serialize)]
+struct HappenedView {
+    from: String,
+    to: String,
+    who: String,
+    kind: String,
+    count: u64,
+    worst: String,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct ResourceView {
+    resource: String,
+    cells: Vec<String>,
+    share: String,
+}
+
+#[derive(Serialize)]
+struct ChartView {
+    title: String,
+    words: String,
+    svg: Value,
+}
+
+#[derive(Serialize)]
+struct FindingView {
+    rule: String,
+    subject: String,
+    severity: &'static str,
+    confidence: &'static str,
+    message: String,
+    threshold: String,
+    accepted: Option<String>,
+    evidence: Vec<CitedView>,
+    playbook: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct AdviceView {
+    headline: String,
+    strength: &'static str,
+    disposition: &'static str,
+    confidence: &'static str,
+    parts: Vec<(&'static str, String)>,
+    rules: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct DiffView {
+    file: String,
+    lines: Vec<(&'static str, String)>,
+}
+
+/// Writes the page.
+pub fn html(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment
+        .add_template("page", TEMPLATE)
+        .map_err(io::Error::other)?;
+    let template = environment.get_template("page").map_err(io::Error::other)?;
+    let page = page(report);
+    let html = template
+        .render(minijinja::value::Serde(&page))
+        .map_err(io::Error::other)?;
+    out.write_all(html.as_bytes())
+}
+
+fn page(report: &Report) -> Page {
+    let diagnosis = &report.diagnosis;
+    let verdict = &diagnosis.verdict;
+    let (timeline, first_sign, happened, happened_dropped) = happened(report);
+    let (resources, resources_more, resources_words) = resources(report);
+    let (yes, no): (Vec<_>, Vec<_>) = report
+        .advice
+        .iter()
+        .partition(|a| a.strength != Strength::Refused);
+    let first = yes
+        .iter()
+        .find(|a| a.strength == Strength::Recommended)
+        .map(|a| headline(a));
+    let next = match (&first, diagnosis.alternatives.first()) {
+        (Some(_), _) => None,
+        (None, _) if verdict.cause == Cause::None => Some("nothing".to_owned()),
+        (None, Some(other)) => Some(format!("look at {}", other.settle)),
+        (None, None) if verdict.missing.is_empty() => None,
+        (None, None) => Some(format!(
+            "give more evidence: {}",
+            verdict.missing.join(", ")
+        )),
+    };
+    Page {
+        title: format!("etcd-doctor: {}", verdict.cause.word()),
+        style: markup(STYLE.to_owned()),
+        program: env!("CARGO_PKG_VERSION"),
+        at: report.at.to_string(),
+        profile: clean(&report.profile),
+        input: clean(&report.input.join(", ")),
+        tone: match verdict.cause {
+            Cause::None => "good",
+            Cause::Unknown => "doubt",
+            _ => "bad",
+        },
+        cause: verdict.cause.word(),
+        headline: verdict.cause.headline(),
+        sure: (verdict.cause != Cause::Unknown || verdict.confidence > 0.0)
+            .then(|| percent(verdict.confidence)),
+        summary: clean(&verdict.summary),
+        readings: diagnosis
+            .causes
+            .first()
+            .map(|cause| {
+                cause
+                    .evidence
+                    .iter()
+                    .take(3)
+                    .map(|c| clean(&cited(c)))
+                    .collect()
+            })
+            .unwrap_or_default(),
+        first: first.map(|text| clean(&text)),
+        next: next.map(|text| clean(&text)),
+        causes: diagnosis
+            .causes
+            .iter()
+            .map(|cause| CauseView {
+                cause: cause.cause.word(),
+                role: match cause.role {
+                    Role::Primary => "primary",
+                    Role::Contributing => "contributing",
+                    Role::Consequence => "consequence",
+                },
+                sure: percent(cause.confidence),
+                summary: clean(&cause.summary),
+                evidence: cause.evidence.iter().map(citation).collect(),
+            })
+            .collect(),
+        alternatives: diagnosis
+            .alternatives
+            .iter()
+            .map(|a| {
+                (
+                    format!("{} ({})", a.cause.word(), percent(a.confidence)),
+                    clean(&a.why),
+                    clean(&a.settle),
+                )
+            })
+            .collect(),
+        cleared: diagnosis
+            .ruled_out
+            .iter()
+            .map(|r| (r.cause.word().to_owned(), clean(&r.why)))
+            .collect(),
+        timeline,
+        first_sign,
+        happened,
+        happened_dropped,
+        resources,
+        resources_more,
+        resources_words,
+        charts: charts(report),
+        findings: report.failures().into_iter().map(finding).collect(),
+        counts: [
+            report.count(Status::Fail),
+            report.count(Status::Pass),
+            report.count(Status::Unknown),
+            report.count(Status::NotApplicable),
+        ],
+        advice: yes.into_iter().map(advice).collect(),
+        refused: no
+            .into_iter()
+            .map(|a| (clean(&headline(a)), clean(&a.why)))
+            .collect(),
+        diffs: diffs(report),
+        unknown: report
+            .findings
+            .iter()
+            .filter(|f| f.status == Status::Unknown)
+            .map(|f| (f.rule.clone(), clean(&f.message)))
+            .collect(),
+        missing: verdict.missing.clone(),
+        problems: report.seen.problems.iter().map(|p| clean(p)).collect(),
+        sources: report
+            .seen
+            .sources
+            .iter()
+            .map(|s| {
+                let time = |at: Option<crate::clock::Timestamp>| {
+                    at.map_or_else(|| "–".to_owned(), |at| at.to_string())
+                };
+                [
+                    s.collector.word().to_owned(),
+                    s.readings.to_string(),
+                    time(s.window.from),
+                    time(s.window.to),
+                ]
+            })
+            .collect(),
+    }
+}
+
+/// Control characters and those that reorder text are shown, not sent; the template escapes the
+/// rest.
+fn clean(text: &str) -> String {
+    super::safe(text)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+fn citation(c: &Citation) -> CitedView {
+    CitedView {
+        subject: clean(&c.subject.to_string()),
+        key: clean(&c.key),
+        value: clean(&c.value),
+        source: clean(&c.origin.source),
+        window: match (c.window.from, c.window.to) {
+            (Some(from), Some(to)) => format!("{from} to {to}"),
+            _ => String::new(),
+        },
+    }
+}
+
+fn finding(finding: &Finding) -> FindingView {
+    let page = rules::rule(&finding.rule).and_then(|rule| playbook::page(rule.playbook));
+    FindingView {
+        rule: clean(&finding.rule),
+        subject: clean(&finding.subject.to_string()),
+        severity: finding.severity.word(),
+        confidence: finding.confidence.word(),
+        message: clean(&finding.message),
+        threshold: clean(&finding.threshold),
+        accepted: finding.accepted.as_ref().map(|a| {
+            let over = if a.expired { ", which is over" } else { "" };
+            clean(&format!("accepted until {}{over}: {}", a.until, a.reason))
+        }),
+        evidence: finding.evidence.iter().map(citation).collect(),
+        // What is only good to know carries no page: `explain` has it.
+        playbook: page
+            .filter(|_| finding.severity >= Severity::Warn)
+            .map(|page| markup(text::markdown(page.text))),
+    }
+}
+
+fn advice(advice: &crate::advise::Advice) -> AdviceView {
+    use crate::advise::Disposition;
+    AdviceView {
+        headline: clean(&headline(advice)),
+        strength: match advice.strength {
+            Strength::Recommended => "recommended",
+            Strength::Candidate => "candidate",
+            Strength::Refused => "refused",
+        },
+        disposition: match advice.disposition {
+            Disposition::Safe => "safe",
+            Disposition::Disruptive => "restarts something",
+            Disposition::ShowOnly => "by hand",
+        },
+        confidence: advice.confidence.word(),
+        parts: [
+            ("why", &advice.why),
+            ("expect", &advice.effect),
+            ("risk", &advice.risk),
+            ("undo", &advice.undo),
+            ("verify", &advice.verify),
+            ("source", &advice.source),
+        ]
+        .into_iter()
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(label, text)| (label, clean(text)))
+        .collect(),
+        rules: advice.finding_ids.clone(),
+    }
+}
+
+fn diffs(report: &Report) -> Vec<DiffView> {
+    let files = report.patch.iter().flat_map(|patch| &patch.files);
+    files
+        .filter(|file| file.path.ends_with(".diff"))
+        .map(|file| DiffView {
+            file: clean(file.path.trim_end_matches(".diff")),
+            lines: file
+                .content
+                .lines()
+                .map(|line| {
+                    let class = match line.as_bytes().first() {
+                        Some(b'+') => "add",
+                        Some(b'-') => "del",
+                        Some(b'@') => "at",
+                        _ => "",
+                    };
+                    (class, clean(line))
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn resources(report: &Report) -> (Vec<ResourceView>, usize, String) {
+    const SHOWN: usize = 15;
+    let (rows, words) = load(report);
+    let most = rows.first().map_or(1.0, LoadRow::weight);
+    let number = |n: Option<f64>, digits: usize| {
+        n.map_or_else(|| "–".to_owned(), |n| format!("{n:.digits$}"))
+    };
+    let views = rows
+        .iter()
+        .take(SHOWN)
+        .map(|row| ResourceView {
+            resource: clean(&row.resource),
+            cells: vec![
+                number(row.requests, 0),
+                number(row.lists, 0),
+                number(row.writes, 0),
+                number(row.seconds, 1),
+                number(row.slow, 0),
+                number(row.slow_lists, 0),
+                number(row.slow_seconds, 1),
+            ],
+            share: format!("{:.1}", row.weight() / most * 100.0),
+        })
+        .collect();
+    (views, rows.len().saturating_sub(SHOWN), words)
+}
+
+/// Episodes of all components on one axis, the first sign of the primary cause marked.
+#[expect(clippy::type_complexity, reason = "parts of one section")]
+fn happened(report: &Report) -> (Option<Value>, Option<String>, Vec<HappenedView>, u64) {
+    /// Lanes that a reader can take in.
+    const LANES: usize = 24;
+    let reader = Reader::new(&report.evidence);
+    let mut lanes: BTreeMap<(String, String), Lane> = BTreeMap::new();
+    let mut rows = Vec::new();
+    let mut dropped = 0;
+    for (subject, episodes) in reader.all(&keys::LOGS_EPISODES) {
+        dropped += episodes.dropped;
+        let who = who(&subject);
+        for episode in episodes.episodes {
+            let worst = episode.max_ms.map(crate::units::format_ms);
+            let mut words = format!("{} to {}: {}×", episode.from, episode.to, episode.count);
+            if let Some(worst) = &worst {
+                words.push_str(", worst ");
+                words.push_str(worst);
+            }
+            if !episode.detail.is_empty() {
+                words.push_str(", ");
+                words.push_str(&episode.detail);
+            }
+            // Starts and stops of a component share one lane: they are seldom what is looked for.
+            let (kind, class) = if planned(&episode.kind) {
+                words.insert_str(0, &format!("{}, ", episode.kind));
+                ("starts, stops", "note")
+            } else {
+                (episode.kind.as_str(), "sign")
+            };
+            let lane = lanes
+                .entry((who.clone(), kind.to_owned()))
+                .or_insert_with(|| Lane {
+                    label: format!("{kind} · {who}"),
+                    class,
+                    spans: Vec::new(),
+                });
+            lane.spans.push(Span {
+                from: episode.from,
+                to: episode.to,
+                words,
+            });
+            rows.push((
+                episode.from,
+                HappenedView {
+                    from: episode.from.to_string(),
+                    to: episode.to.to_string(),
+                    who: clean(&who),
+                    kind: clean(&episode.kind),
+                    count: episode.count,
+                    worst: worst.unwrap_or_default(),
+                    detail: clean(&episode.detail),
+                },
+            ));
+        }
+    }
+    let mut lanes: Vec<Lane> = lanes.into_values().collect();
+    lanes.sort_by_key(|lane| lane.spans.iter().map(|s| s.from).min());
+    // Starts and stops are kept only where there is room for them.
+    let mut over = lanes.len().saturating_sub(LANES);
+    lanes.retain(|lane| {
+        let drop = over > 0 && lane.class == "note";
+        over -= usize::from(drop);
+        !drop
+    });
+    lanes.truncate(LANES);
+    let fault = !matches!(report.diagnosis.verdict.cause, Cause::None | Cause::Unknown);
+    let first = lanes
+        .iter_mut()
+        .find(|lane| lane.class == "sign" && fault && carries(report, &lane.label));
+    let first_sign = first.map(|lane| {
+        lane.class = "first";
+        let from = lane.spans.iter().map(|s| s.from).min();
+        format!(
+            "{}{}",
+            clean(&lane.label),
+            from.map_or_else(String::new, |at| format!(", at {at}"))
+        )
+    });
+    rows.sort_by_key(|(at, _)| *at);
+    let svg = chart::timeline("What happened when (UTC)", &lanes).map(markup);
+    let rows = rows.into_iter().map(|(_, row)| row).take(400).collect();
+    (svg, first_sign, rows, dropped)
+}
+
+/// Whether the primary cause cites a reading that speaks of this kind of event.
+fn carries(report: &Report, label: &str) -> bool {
+    let kind = label.split(' ').next().unwrap_or_default();
+    let Some(primary) = report.diagnosis.causes.first() else {
+        return false;
+    };
+    let words: &[&str] = match primary.cause {
+        Cause::Disk => &["wal-sync-slow", "wal-", "io-error", "fsync"],
+        Cause::Network => &[
+            "readindex-retry",
+            "peer-",
+            "raft-message-dropped",
+            "heartbeat-late",
+        ],
+        Cause::Cpu => &["slow-apply", "heartbeat-late", "trace"],
+        Cause::Space => &["alarm-raised", "nospace", "no-space", "space"],
+        Cause::QueryLoad => &["slow-apply", "trace", "list"],
+        Cause::ClientThrottling => &["client-throttled"],
+        Cause::ApiserverSaturation => &["too-many", "429", "timeout"],
+        Cause::Config | Cause::None | Cause::Unknown => &[],
+    };
+    words.iter().any(|word| kind.contains(word))
+}
+
+/// Whether a kind of event is a start, stop or another planned thing.
+fn planned(kind: &str) -> bool {
+    [
+        "-start",
+        "-stop",
+        "-stopped",
+        "shutdown",
+        "-ready",
+        "-opened",
+        "quota-set",
+        "cluster-version",
+        "acquir",
+        "member-changed",
+        "raft-state",
+        "election-started",
+        "leader-elected",
+    ]
+    .iter()
+    .any(|part| kind.contains(part))
+}
+
+fn who(subject: &Subject) -> String {
+    match (&subject.name, &subject.node) {
+        (name, _) if name.is_empty() => subject.kind.word().to_owned(),
+        (name, Some(node)) if !node.is_empty() => format!("{name}@{node}"),
+        (name, _) => format!("{} {name}", subject.kind.word()),
+    }
+}
+
+fn charts(report: &Report) -> Vec<ChartView> {
+    let mut views = Vec::new();
+    let profile = Profiles::builtin().profile(&report.profile).ok();
+    let limit = |name: &str| {
+        profile
+            .as_ref()
+            .filter(|p| p.limits().any(|(have, _)| have == name))
+            .map(|p| p.get(name))
+    };
+    let reader = Reader::new(&report.evidence);
+    let mut histograms = |title: &str, key: &Key<Histogram>, limit: Option<f64>, words: &str| {
+        for (subject, histogram) in reader.all(key).into_iter().take(6) {
+            let title = format!("{title}, {}", who(&subject));
+            if let Some(svg) = chart::histogram(&title, &histogram, limit) {
+                views.push(ChartView {
+                    title: clean(&title),
+                    words: words.to_owned(),
+                    svg: markup(svg),
+                });
+            }
+        }
+    };
+    let wal = limit("wal-fsync-p99");
+    histograms(
+        "WAL fsync",
+        &keys::WAL_FSYNC,
+        wal,
+        "As etcd measured it; it includes the wait for a CPU after the disk is done.",
+    );
+    histograms(
+        "Backend commit",
+        &keys::WAL_COMMIT,
+        limit("backend-commit-p99"),
+        "While a commit runs, writes and new reads wait.",
+    );
+    histograms("Round trip time to peers", &keys::PEER_RTT, None, "");
+    histograms(
+        "etcd requests as kube-apiserver measured them",
+        &keys::APISERVER_ETCD_TOOK,
+        None,
+        "",
+    );
+    histograms(
+        "Logged requests",
+        &keys::LOGS_REQUESTS_TOOK,
+        None,
+        "etcd logs slow requests only, unless its threshold says otherwise.",
+    );
+    for (subject, table) in reader.all(&keys::WAL_FSYNC_PHASES) {
+        let title = format!("p99 of WAL fsync from scrape to scrape, {}", who(&subject));
+        if let Some(svg) = chart::phases(&title, &phases(&table), wal) {
+            views.push(ChartView {
+                title: clean(&title),
+                words: "Each bar is a bracket: the p99 lies between its lower and its upper end."
+                    .to_owned(),
+                svg: markup(svg),
+            });
+        }
+    }
+    views
+}
+
+fn phases(table: &Table) -> Vec<Phase> {
+    table
+        .rows
+        .iter()
+        .filter_map(|row| {
+            Some(Phase {
+                from: crate::clock::Timestamp::parse(&row.key)?,
+                secs: row.get("secs")?,
+                low: row.get("p99_low_ms")?,
+                high: row.get("p99_high_ms").unwrap_or(f64::INFINITY),
+                count: row.get("count").unwrap_or(0.0),
+            })
+        })
+        .collect()
+}
