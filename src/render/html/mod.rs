@@ -416,7 +416,6 @@ fn resources(report: &Report) -> (Vec<ResourceView>, usize, String) {
 }
 
 /// Episodes of all components on one axis, the first sign of the primary cause marked.
-#[expect(clippy::type_complexity, reason = "parts of one section")]
 fn happened(report: &Report) -> (Option<Value>, Option<String>, Vec<HappenedView>, u64) {
     /// Lanes that a reader can take in.
     const LANES: usize = 24;
