@@ -246,6 +246,10 @@ pub(super) fn judge(
     Report {
         at,
         profile: profile.name.clone(),
+        limits: profile
+            .limits()
+            .map(|(name, _)| (name.to_owned(), profile.get(name)))
+            .collect(),
         input,
         seen: Seen::of(&evidence, problems),
         evidence,

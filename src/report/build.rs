@@ -34,6 +34,8 @@ pub struct Report {
     pub at: Timestamp,
     /// The profile whose limits were used.
     pub profile: String,
+    /// Its limits by name, in the unit of what they limit (times in milliseconds).
+    pub limits: std::collections::BTreeMap<String, f64>,
     /// What was given, as the user named it.
     pub input: Vec<String>,
     /// What was looked at.

@@ -14,7 +14,6 @@ use crate::advise::Strength;
 use crate::diagnosis::{Cause, Role};
 use crate::evidence::{Citation, Histogram, Key, Reader, Subject, Table, keys};
 use crate::playbook;
-use crate::profile::Profiles;
 use crate::report::Report;
 use crate::rules::{self, Finding, Severity, Status};
 
@@ -554,13 +553,7 @@ fn who(subject: &Subject) -> String {
 
 fn charts(report: &Report) -> Vec<ChartView> {
     let mut views = Vec::new();
-    let profile = Profiles::builtin().profile(&report.profile).ok();
-    let limit = |name: &str| {
-        profile
-            .as_ref()
-            .filter(|p| p.limits().any(|(have, _)| have == name))
-            .map(|p| p.get(name))
-    };
+    let limit = |name: &str| report.limits.get(name).copied();
     let reader = Reader::new(&report.evidence);
     let mut histograms = |title: &str, key: &Key<Histogram>, limit: Option<f64>, words: &str| {
         for (subject, histogram) in reader.all(key).into_iter().take(6) {
