@@ -31,8 +31,11 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = target_names())]
     pub target: String,
     /// The folder to write into; nothing else is written
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    pub out: Option<PathBuf>,
+    /// Write nothing: say which of the advised settings are in force, and exit with 1 when any is not
+    #[arg(long, conflicts_with = "out")]
+    pub check: bool,
     /// A saved report (JSON of `diagnose` or `advise`) whose advice to take
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -70,7 +73,9 @@ fn version(text: &str) -> Result<Version, String> {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
-    refuse_static_pods(&args.out)?;
+    if let Some(out) = &args.out {
+        refuse_static_pods(out)?;
+    }
     let (advices, found) = match &args.report {
         Some(report) => (read_report(report)?, Vec::new()),
         None => diagnosed(args, session)?,
@@ -121,7 +126,6 @@ fn write(
             )));
         }
     }
-    let out = refuse_static_pods(&args.out)?;
     let cluster_configuration = match &args.cluster_configuration {
         Some(path) => Some(read_text(path, MAX_BYTES)?),
         None => None,
@@ -141,9 +145,63 @@ fn write(
     let emitter = emitter(&args.target)
         .ok_or_else(|| Error::Usage(format!("there is no target `{}`", args.target)))?;
     let set = emitter.emit(&input);
+    let Some(out) = &args.out else {
+        return drift(&set, session);
+    };
+    let out = refuse_static_pods(out)?;
     write_files(&out, &set.files)?;
     tell(&out, &set, session)?;
     Ok(Exit::Clean)
+}
+
+/// Says what is in force and what is not. What would be written is not in force yet.
+fn drift(set: &PatchSet, session: &mut Session<'_>) -> Result<Exit, Error> {
+    let missing: Vec<&str> = set
+        .files
+        .iter()
+        .filter(|file| file.path != "STEPS.md")
+        .flat_map(|file| file.advice.iter().map(String::as_str))
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    if session.format == Format::Json {
+        let shown: Vec<_> = set
+            .shown
+            .iter()
+            .map(|shown| {
+                serde_json::json!({ "advice": shown.advice, "on": shown.on, "why": shown.why })
+            })
+            .collect();
+        session.json(&serde_json::json!({
+            "in_force": set.already,
+            "missing": missing,
+            "shown": shown,
+        }))?;
+    } else {
+        for one in &set.already {
+            writeln!(session.out, "in force  {}", render::safe(one))?;
+        }
+        for one in &missing {
+            writeln!(session.out, "missing   {}", render::safe(one))?;
+        }
+        for shown in &set.shown {
+            writeln!(
+                session.out,
+                "by hand   {} ({}): {}",
+                render::safe(&shown.advice),
+                render::safe(&shown.on),
+                render::safe(&shown.why)
+            )?;
+        }
+        if set.already.is_empty() && missing.is_empty() && set.shown.is_empty() {
+            writeln!(session.out, "no advice")?;
+        }
+    }
+    Ok(if missing.is_empty() {
+        Exit::Clean
+    } else {
+        Exit::Findings
+    })
 }
 
 /// A report's advice: the `advice` of an object, or a bare list.
@@ -198,6 +256,9 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
             HostRoot::new(existing(bundle)?),
             vec!["/manifests", STATIC_PODS, "/host/etc/kubernetes/manifests"],
         ),
+        (None, None) if args.target == "systemd" => {
+            return Ok(units(&HostRoot::live(), &|text| session.note(text)));
+        }
         (None, None) => {
             let dir = match args.target.as_str() {
                 "k3s" => "/etc/rancher/k3s",
@@ -207,7 +268,68 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
             (HostRoot::live(), vec![dir])
         }
     };
+    if args.target == "systemd" {
+        let found = units(&root, &|text| session.note(text));
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
     Ok(manifests_of(&root, &dirs, &|text| session.note(text)))
+}
+
+/// Units of the control plane with their drop-ins and environment files, below a root.
+fn units(root: &HostRoot, note: &dyn Fn(&str)) -> Vec<NodeManifests> {
+    const UNITS: [&str; 4] = [
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+    ];
+    let mut node = NodeManifests::default();
+    let read = |path: &str, node: &mut NodeManifests| {
+        if let Ok(bytes) = root.read(path, MAX_BYTES) {
+            match String::from_utf8(bytes) {
+                Ok(text) => node
+                    .files
+                    .push((path.trim_start_matches('/').to_owned(), text)),
+                Err(_) => note(&format!("{path} is not UTF-8 and was left out")),
+            }
+        }
+    };
+    for unit in UNITS {
+        for dir in [
+            "/etc/systemd/system",
+            "/run/systemd/system",
+            "/usr/local/lib/systemd/system",
+            "/usr/lib/systemd/system",
+            "/lib/systemd/system",
+        ] {
+            read(&format!("{dir}/{unit}.service"), &mut node);
+            let drops = format!("{dir}/{unit}.service.d");
+            for entry in root.list(&drops).unwrap_or_default() {
+                let name = entry.name.to_string_lossy();
+                if name.ends_with(".conf") {
+                    read(&format!("{drops}/{name}"), &mut node);
+                }
+            }
+        }
+    }
+    // Only the files that a unit names.
+    let named: Vec<String> = node
+        .files
+        .iter()
+        .flat_map(|(_, text)| text.lines())
+        .filter_map(|line| line.trim().strip_prefix("EnvironmentFile="))
+        .map(|path| path.trim_start_matches('-').trim_matches('"').to_owned())
+        .collect();
+    for path in named {
+        read(&path, &mut node);
+    }
+    if node.files.is_empty() {
+        Vec::new()
+    } else {
+        vec![node]
+    }
 }
 
 /// The manifests below the first of `dirs` that has any, node by node.
@@ -225,8 +347,8 @@ pub(super) fn manifests_of(
         for entry in entries {
             let path = Path::new(dir).join(&entry.name);
             let name = entry.name.to_string_lossy().into_owned();
-            if entry.is_dir && name == "config.yaml.d" {
-                // k3s and RKE2: parts of one node's configuration.
+            if entry.is_dir && (name == "config.yaml.d" || name.ends_with(".service.d")) {
+                // k3s, RKE2 and systemd: parts of one node's configuration.
                 for inner in root.list(&path).unwrap_or_default() {
                     let inner = inner.name.to_string_lossy().into_owned();
                     let full = format!("{name}/{inner}");
@@ -238,6 +360,15 @@ pub(super) fn manifests_of(
                     files: Vec::new(),
                 };
                 for inner in root.list(&path).unwrap_or_default() {
+                    let inner_name = inner.name.to_string_lossy().into_owned();
+                    if inner.is_dir && inner_name.ends_with(".service.d") {
+                        let dir = path.join(&inner.name);
+                        for drop_in in root.list(&dir).unwrap_or_default() {
+                            let name = drop_in.name.to_string_lossy().into_owned();
+                            let full = format!("{inner_name}/{name}");
+                            read_into(root, &dir.join(&name), &full, &mut node, note);
+                        }
+                    }
                     if !inner.is_dir {
                         read_into(
                             root,
@@ -279,10 +410,14 @@ fn read_into(
     node: &mut NodeManifests,
     note: &dyn Fn(&str),
 ) {
-    let yaml = Path::new(name)
-        .extension()
-        .is_some_and(|ext| ext == "yaml" || ext == "yml" || ext == "json");
-    if !yaml || node.files.len() >= MAX_FILES {
+    let wanted = match Path::new(name).extension() {
+        Some(ext) => ["yaml", "yml", "json", "service", "conf", "env"]
+            .iter()
+            .any(|e| ext == *e),
+        // Environment files seldom have an extension: /etc/default/etcd.
+        None => name == "etcd",
+    };
+    if !wanted || node.files.len() >= MAX_FILES {
         return;
     }
     match root.read(path, MAX_BYTES) {

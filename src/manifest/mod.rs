@@ -36,4 +36,4 @@ pub use model::{
 };
 pub use read::read_bundle;
 pub use settled::{Defined, Unit, settle_all};
-pub use text::{effective_of_text, model_of_text};
+pub use text::{effective_of_files, effective_of_text, model_of_text};

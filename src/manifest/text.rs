@@ -36,6 +36,24 @@ pub fn effective_of_text(component: Component, name: &str, text: &str) -> Option
         .map(settle)
 }
 
+/// The same for several files of one node: a unit with its drop-ins and environment files.
+pub fn effective_of_files(component: Component, files: &[(&str, &str)]) -> Option<Settled> {
+    let mut model = ManifestModel::default();
+    for (name, text) in files {
+        model.files += 1;
+        model.add_file(File {
+            name,
+            node: None,
+            text,
+        });
+    }
+    model.finish(None, &|_| None);
+    settle_all(&model)
+        .into_iter()
+        .find(|unit| unit.main().component == Some(component))
+        .map(|unit| unit.settled)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -66,11 +66,13 @@ fn address(url: &str) -> Option<(String, String)> {
 /// The members that main etcd's manifests name, all of them together: the first node of a kubeadm
 /// cluster names only itself.
 pub(super) fn members<'a>(pods: impl Iterator<Item = &'a Pod>) -> Vec<Member> {
+    members_of(pods.filter_map(|pod| pod.flag("initial-cluster")))
+}
+
+/// The members that lists in the form of `--initial-cluster` name, all of them together.
+pub(super) fn members_of(lists: impl Iterator<Item = String>) -> Vec<Member> {
     let mut all: BTreeMap<String, Member> = BTreeMap::new();
-    for pod in pods {
-        let Some(cluster) = pod.flag("initial-cluster") else {
-            continue;
-        };
+    for cluster in lists {
         for one in cluster.split(',') {
             if let Some((name, url)) = one.split_once('=')
                 && let Some((scheme, host)) = address(url)
@@ -156,6 +158,15 @@ spec:
 }
 
 fn flags(main: &Pod, member: &Member, members: &[Member]) -> Vec<(String, String)> {
+    own_flags(&argv::effective(&main.argv(), true), member, members)
+}
+
+/// Main etcd's flags with those of the shard's member in place of its own.
+pub(super) fn own_flags(
+    main: &BTreeMap<String, String>,
+    member: &Member,
+    members: &[Member],
+) -> Vec<(String, String)> {
     let Member { scheme, host, name } = member;
     let local = host == "localhost" || host.starts_with("127.");
     let own = format!("{scheme}://{host}:{CLIENT_PORT}");
@@ -170,9 +181,10 @@ fn flags(main: &Pod, member: &Member, members: &[Member]) -> Vec<(String, String
         .map(|m| format!("{}-events={}://{}:{PEER_PORT}", m.name, m.scheme, m.host))
         .collect::<Vec<_>>()
         .join(",");
-    let mut flags: BTreeMap<String, String> = argv::effective(&main.argv(), true)
-        .into_iter()
+    let mut flags: BTreeMap<String, String> = main
+        .iter()
         .filter(|(name, _)| !OWN.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     for (flag, value) in [
         ("name", format!("{name}-events")),

@@ -8,25 +8,44 @@ mod apf;
 mod argv;
 mod change;
 mod cluster_config;
+mod component_file;
 mod events_etcd;
+mod events_unit;
+mod helm;
+mod json_patch;
 mod kubeadm;
 mod model;
 mod pod;
 mod probes;
 mod rancher;
 mod steps;
+mod systemd;
 mod talos;
 mod wanted;
 mod yaml;
 
+pub use component_file::{ComponentFile, KUBELET_FILE, SCHEDULER_FILE};
+pub use helm::Helm;
+pub use json_patch::JsonPatch;
 pub use kubeadm::Kubeadm;
 pub use model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 pub use rancher::{K3S, RKE2, Rancher};
+pub use systemd::Systemd;
 pub use talos::Talos;
 pub use yaml::Refusal;
 
 /// Every emitter, by name.
-pub const EMITTERS: &[&dyn Emitter] = &[&Kubeadm, &K3S, &RKE2, &Talos];
+pub const EMITTERS: &[&dyn Emitter] = &[
+    &Kubeadm,
+    &K3S,
+    &RKE2,
+    &Talos,
+    &Systemd,
+    &JsonPatch,
+    &Helm,
+    &SCHEDULER_FILE,
+    &KUBELET_FILE,
+];
 
 /// The emitter of a name.
 pub fn emitter(name: &str) -> Option<&'static dyn Emitter> {

@@ -1,0 +1,254 @@
+//! Helm values: a file to give after one's own with `-f`, which holds nothing but the advised values.
+//!
+//! Helm merges maps of later files into earlier ones, so the file is the same at every run. A value
+//! of `null` takes a key out (helm.sh, "Values files").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use yaml_serde::{Mapping, Value};
+
+use super::kubeadm::safe_name;
+use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
+use super::steps;
+use super::yaml::documents;
+
+/// The emitter.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Helm;
+
+/// A proposal as a YAML value: numbers and booleans as such, as charts expect them.
+fn value(text: &str) -> Value {
+    match yaml_serde::from_str::<Value>(text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_)))
+            if !text.starts_with('0') || text == "0" =>
+        {
+            value
+        }
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+/// The value at a dotted path.
+fn get<'a>(values: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(values, |at, key| at.get(key))
+}
+
+/// Sets the value at a dotted path, making maps on the way.
+fn set(values: &mut Value, path: &str, new: Value) -> Result<(), String> {
+    let (head, rest) = match path.split_once('.') {
+        Some((head, rest)) => (head, Some(rest)),
+        None => (path, None),
+    };
+    let Value::Mapping(map) = values else {
+        return Err(format!("`{head}` lies below a value that is no map"));
+    };
+    let key = Value::String(head.to_owned());
+    match rest {
+        None => {
+            map.insert(key, new);
+            Ok(())
+        }
+        Some(rest) => {
+            let below = map
+                .entry(key)
+                .or_insert_with(|| Value::Mapping(Mapping::new()));
+            set(below, rest, new)
+        }
+    }
+}
+
+/// What the values files that were given hold at a path; the last one that has it wins.
+fn now<'a>(files: &'a [(String, Value)], path: &str) -> Option<&'a Value> {
+    files.iter().rev().find_map(|(_, values)| get(values, path))
+}
+
+impl Emitter for Helm {
+    fn name(&self) -> &'static str {
+        "helm"
+    }
+
+    fn emit(&self, input: &PatchInput<'_>) -> PatchSet {
+        let mut set_of = PatchSet::default();
+        let files = values_files(input, &mut set_of);
+        let mut charts: BTreeMap<String, (Value, BTreeSet<String>, Vec<(String, Value)>)> =
+            BTreeMap::new();
+        for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
+            let mut show = |why: String| {
+                set_of.shown.push(Shown {
+                    advice: advice.id.clone(),
+                    on: advice.target.clone(),
+                    why,
+                });
+            };
+            let Some(path) = advice.details.get("helm") else {
+                show("not a value of a chart that is known".to_owned());
+                continue;
+            };
+            let new = match advice.details.get("remove") {
+                Some(_) => Value::Null,
+                None => value(&advice.proposed),
+            };
+            if now(&files, path) == Some(&new) || new.is_null() && now(&files, path).is_none() {
+                set_of.already.push(format!("{}: {path}", advice.target));
+                continue;
+            }
+            let chart = advice
+                .details
+                .get("controller")
+                .unwrap_or(&advice.target)
+                .clone();
+            let (values, done, wanted) = charts
+                .entry(chart)
+                .or_insert_with(|| (Value::Mapping(Mapping::new()), BTreeSet::new(), Vec::new()));
+            if let Err(why) = set(values, path, new.clone()) {
+                show(why);
+                continue;
+            }
+            wanted.push((path.clone(), new));
+            done.insert(advice.id.clone());
+        }
+        let mut all = BTreeSet::new();
+        let mut how = String::new();
+        for (chart, (values, done, wanted)) in charts {
+            let name = format!("values-{}.yaml", safe_name(&chart));
+            let body = yaml_serde::to_string(&values).unwrap_or_default();
+            let content =
+                format!("# Give this after your own values: helm upgrade … -f {name}\n{body}");
+            let holds = documents(&content).is_ok_and(|read| {
+                read.first().is_some_and(|read| {
+                    wanted
+                        .iter()
+                        .all(|(path, new)| get(read, path) == Some(new))
+                })
+            });
+            if !holds {
+                for advice in done {
+                    set_of.shown.push(Shown {
+                        advice,
+                        on: chart.clone(),
+                        why: "the values do not read back as meant".to_owned(),
+                    });
+                }
+                continue;
+            }
+            how = format!(
+                "{how}    helm get values RELEASE -n NAMESPACE > before.yaml\n    helm upgrade RELEASE \
+                 CHART -n NAMESPACE --version SAME_VERSION --reuse-values -f {name}\n"
+            );
+            set_of.files.push(PatchFile {
+                path: name,
+                content,
+                what: format!("values for the chart of {chart}"),
+                advice: done.iter().cloned().collect(),
+            });
+            all.extend(done);
+        }
+        if all.is_empty() {
+            return set_of;
+        }
+        let content = steps::short(
+            input,
+            &set_of,
+            &all,
+            &how,
+            "`helm rollback RELEASE`, or `helm upgrade` with before.yaml alone.",
+        );
+        set_of.files.insert(
+            0,
+            PatchFile {
+                path: "STEPS.md".to_owned(),
+                content,
+                what: "what to do, in order".to_owned(),
+                advice: all.into_iter().collect(),
+            },
+        );
+        set_of
+    }
+}
+
+/// The values files that were given: YAML without a `kind`.
+fn values_files(input: &PatchInput<'_>, set: &mut PatchSet) -> Vec<(String, Value)> {
+    let mut files = Vec::new();
+    for (name, text) in input.nodes.iter().flat_map(|node| &node.files) {
+        match documents(text) {
+            Ok(read) => files.extend(
+                read.into_iter()
+                    .filter(|value| value.is_mapping() && value.get("kind").is_none())
+                    .map(|value| (name.clone(), value)),
+            ),
+            Err(refusal) => set.shown.push(Shown {
+                advice: String::new(),
+                on: name.clone(),
+                why: refusal.to_string(),
+            }),
+        }
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advise::Advice;
+    use crate::patch::NodeManifests;
+
+    fn advice(path: &str, proposed: &str, remove: bool) -> Advice {
+        let mut details = serde_json::json!({ "helm": path, "controller": "openfaas-operator" });
+        if remove {
+            details["remove"] = path.into();
+        }
+        serde_json::from_value(serde_json::json!({
+            "id": path, "remedy": "client-limits", "strength": "recommended", "target": "openfaas",
+            "setting": path, "now": null, "proposed": proposed, "why": "w", "effect": "e",
+            "confidence": "high", "risk": "r", "undo": "u", "verify": "v",
+            "disposition": "disruptive", "finding_ids": [], "source": "s", "details": details,
+        }))
+        .unwrap()
+    }
+
+    fn emit(own: &str, advices: &[Advice]) -> PatchSet {
+        Helm.emit(&PatchInput {
+            advices,
+            nodes: vec![NodeManifests {
+                node: String::new(),
+                files: vec![("values.yaml".to_owned(), own.to_owned())],
+            }],
+            ..PatchInput::default()
+        })
+    }
+
+    #[test]
+    fn values_hold_the_advice_and_nothing_else() {
+        let all = [
+            advice("operator.kubeClientQPS", "100", false),
+            advice("operator.kubeClientBurst", "250", false),
+            advice("operator.leaderElection.enabled", "true", false),
+            advice("operator.old", "remove it", true),
+        ];
+        let set = emit("operator:\n  kubeClientBurst: 250\n  old: 1\n", &all);
+        assert_eq!(
+            set.file("values-openfaas-operator.yaml").unwrap().content,
+            "# Give this after your own values: helm upgrade … -f values-openfaas-operator.yaml\n\
+             operator:\n  kubeClientQPS: 100\n  leaderElection:\n    enabled: true\n  old: null\n"
+        );
+        assert_eq!(set.already, ["openfaas: operator.kubeClientBurst"]);
+    }
+
+    #[test]
+    fn a_second_run_over_the_result_changes_nothing() {
+        let all = [advice("operator.kubeClientQPS", "100", false)];
+        let first = emit("x: 1\n", &all);
+        let again = emit(
+            &first.file("values-openfaas-operator.yaml").unwrap().content,
+            &all,
+        );
+        assert!(again.files.is_empty(), "{again:?}");
+    }
+
+    #[test]
+    fn texts_that_look_like_numbers_stay_texts_where_yaml_reads_another_number() {
+        assert_eq!(value("017"), Value::String("017".to_owned()));
+        assert_eq!(value("15s"), Value::String("15s".to_owned()));
+        assert!(value("2.5").is_number() && value("true").is_bool());
+    }
+}

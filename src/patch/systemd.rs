@@ -1,0 +1,547 @@
+//! systemd: a drop-in for the unit that runs etcd, or the one place where a setting already stands.
+//!
+//! etcd refuses to start when a flag and its variable are both set (etcd `pkg/flags/flag.go`), so a
+//! flag on `ExecStart=` is changed there, behind an empty `ExecStart=`. Variables of an
+//! `EnvironmentFile=` win over `Environment=` (systemd.exec), so they are changed in that file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use crate::catalog::settings::{Component, setting};
+use crate::manifest::{Means, Provenance, Settled, effective_of_files};
+
+use super::events_unit;
+use super::kubeadm::{safe_name, unified};
+use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
+use super::steps;
+use super::wanted::{Wanted, flags};
+
+/// The emitter.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Systemd;
+
+const DROP_IN: &str = "90-etcd-doctor.conf";
+
+/// The drop-in while it grows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct DropIn {
+    exec: Option<String>,
+    env: BTreeMap<String, String>,
+}
+
+impl DropIn {
+    /// What an earlier run left.
+    fn parse(text: &str) -> Self {
+        let mut own = DropIn::default();
+        for line in text.lines() {
+            if let Some(exec) = line.strip_prefix("ExecStart=").filter(|e| !e.is_empty()) {
+                own.exec = Some(exec.to_owned());
+            } else if let Some((name, value)) = line
+                .strip_prefix("Environment=\"")
+                .and_then(|rest| rest.strip_suffix('"'))
+                .and_then(|rest| rest.split_once('='))
+            {
+                own.env.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        own
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::from("# Written by etcd-doctor; see STEPS.md.\n[Service]\n");
+        for (name, value) in &self.env {
+            // Writing to a String cannot fail. `%` starts a specifier.
+            writeln!(text, "Environment=\"{name}={}\"", value.replace('%', "%%")).ok();
+        }
+        if let Some(exec) = &self.exec {
+            write!(text, "ExecStart=\nExecStart={exec}\n").ok();
+        }
+        text
+    }
+}
+
+/// One node's files while they are edited.
+struct Node<'a> {
+    name: &'a str,
+    /// Path below the root, and text.
+    files: Vec<(String, String)>,
+    before: Vec<(String, String)>,
+    advice: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The path below a root that a file's name stands for.
+pub(super) fn place(name: &str) -> String {
+    if ["etc/", "run/", "usr/", "lib/"]
+        .iter()
+        .any(|dir| name.starts_with(dir))
+    {
+        name.to_owned()
+    } else if name.ends_with(".service") || name.contains(".service.d/") {
+        format!("etc/systemd/system/{name}")
+    } else {
+        format!("etc/default/{name}")
+    }
+}
+
+impl<'a> Node<'a> {
+    fn new(node: &'a NodeManifests) -> Self {
+        let files: Vec<_> = node
+            .files
+            .iter()
+            .map(|(name, text)| (place(name), text.clone()))
+            .collect();
+        Node {
+            name: &node.node,
+            before: files.clone(),
+            files,
+            advice: BTreeMap::new(),
+        }
+    }
+
+    fn settled(&self, component: Component) -> Option<Settled> {
+        let files: Vec<(&str, &str)> = self
+            .files
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .collect();
+        effective_of_files(component, &files)
+    }
+
+    /// The unit that runs the component: its name and the raw `ExecStart=`, the last that counts.
+    fn unit(&self, component: Component) -> Option<(String, String)> {
+        let mut units: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
+        for (name, text) in &self.files {
+            let unit = match name.rsplit_once('/') {
+                Some((dir, _)) if dir.ends_with(".service.d") => {
+                    dir.trim_end_matches(".d").rsplit('/').next()
+                }
+                _ => name.rsplit('/').next().filter(|n| n.ends_with(".service")),
+            };
+            if let Some(unit) = unit {
+                units
+                    .entry(unit.to_owned())
+                    .or_default()
+                    .push((name.as_str(), text.as_str()));
+            }
+        }
+        units.into_iter().find_map(|(unit, mut files)| {
+            // The unit itself first, then its drop-ins by name.
+            files.sort_by_key(|(name, _)| (name.contains(".service.d/"), name.to_owned()));
+            let exec = files
+                .iter()
+                .filter_map(|(_, text)| exec_start(text))
+                .next_back()?;
+            runs(&exec, component).then_some((unit, exec))
+        })
+    }
+
+    fn text(&self, path: &str) -> Option<&str> {
+        let found = self.files.iter().find(|(name, _)| name == path);
+        found.map(|(_, text)| text.as_str())
+    }
+
+    fn put(&mut self, path: &str, text: String) {
+        match self.files.iter_mut().find(|(name, _)| name == path) {
+            Some((_, have)) => *have = text,
+            None => self.files.push((path.to_owned(), text)),
+        }
+    }
+
+    /// Sets one flag. `Ok(false)`: it is so already.
+    fn set(&mut self, one: &Wanted) -> Result<bool, String> {
+        let component = one.component;
+        let program = component.program();
+        let before = self
+            .settled(component)
+            .ok_or_else(|| format!("no unit that runs {program} is among the files"))?;
+        let (unit, exec) = self
+            .unit(component)
+            .ok_or_else(|| format!("no unit that runs {program} is among the files"))?;
+        let name = setting(component, &one.flag).map_or(one.flag.as_str(), |f| f.setting.name);
+        let now = before.settings.get(name);
+        if now.is_some_and(|now| now.value.as_deref() == Some(one.value.as_str())) {
+            return Ok(false);
+        }
+        if before
+            .settings
+            .get("config-file")
+            .is_some_and(|c| c.value.is_some())
+        {
+            return Err(format!(
+                "{program} reads its settings from a file (--config-file) and ignores flags and \
+                 variables: set {} there",
+                one.flag
+            ));
+        }
+        let drop_in = format!("etc/systemd/system/{unit}.d/{DROP_IN}");
+        let mut own = self
+            .text(&drop_in)
+            .map_or_else(DropIn::default, DropIn::parse);
+        let variable = format!("ETCD_{}", one.flag.to_uppercase().replace('-', "_"));
+        let given = now.and_then(|now| match now.from {
+            Provenance::Given(means) => Some((means, now)),
+            _ => None,
+        });
+        let mut tries: Vec<(String, String)> = Vec::new();
+        match given {
+            Some((Means::Flag, now)) => {
+                let spelled = now.spelled.as_deref().unwrap_or(&one.flag);
+                for exec in changed(&exec, spelled, &one.flag, &one.value) {
+                    own.exec = Some(exec);
+                    tries.push((drop_in.clone(), own.text()));
+                }
+            }
+            Some((Means::Env, now)) => {
+                let file = now
+                    .place
+                    .as_ref()
+                    .map(|p| p.file.clone())
+                    .unwrap_or_default();
+                let in_unit = file.contains(".service");
+                if in_unit {
+                    own.env.insert(variable, one.value.clone());
+                    tries.push((drop_in, own.text()));
+                } else {
+                    let text = self
+                        .text(&file)
+                        .ok_or_else(|| format!("{file} is not among the files"))?;
+                    for (at, line) in text.lines().enumerate() {
+                        let bare = line.trim_start().trim_start_matches("export ");
+                        if bare.starts_with(&format!("{variable}=")) {
+                            let new = format!("{variable}=\"{}\"", one.value);
+                            let text: Vec<&str> = text
+                                .lines()
+                                .enumerate()
+                                .map(|(n, line)| if n == at { new.as_str() } else { line })
+                                .collect();
+                            tries.push((file.clone(), format!("{}\n", text.join("\n"))));
+                        }
+                    }
+                }
+            }
+            Some((_, _)) => {
+                return Err("it is set in a file of its own: change it there".to_owned());
+            }
+            None if component == Component::Etcd => {
+                own.env.insert(variable, one.value.clone());
+                tries.push((drop_in, own.text()));
+            }
+            None => {
+                own.exec = Some(format!("{exec} --{}={}", one.flag, one.value));
+                tries.push((drop_in, own.text()));
+            }
+        }
+        for (path, text) in tries {
+            let was = self.files.clone();
+            self.put(&path, text);
+            let proven = self.settled(component).is_some_and(|after| {
+                after.settings.get(name).and_then(|s| s.value.as_deref())
+                    == Some(one.value.as_str())
+                    && same_but(&before, &after, name)
+            });
+            if proven {
+                self.advice
+                    .entry(path)
+                    .or_default()
+                    .insert(one.advice.clone());
+                return Ok(true);
+            }
+            self.files = was;
+        }
+        Err(format!("--{} cannot be changed alone", one.flag))
+    }
+}
+
+/// Whether everything but one setting is in force as before.
+fn same_but(before: &Settled, after: &Settled, name: &str) -> bool {
+    let values = |settled: &Settled| -> BTreeMap<String, Option<String>> {
+        settled
+            .settings
+            .iter()
+            .filter(|(key, _)| key.as_str() != name)
+            .map(|(key, one)| (key.clone(), one.value.clone()))
+            .collect()
+    };
+    values(before) == values(after)
+}
+
+/// The last `ExecStart=` of a unit file that is not empty, continuation lines joined.
+fn exec_start(text: &str) -> Option<String> {
+    let mut exec = None;
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(rest) = line.trim_start().strip_prefix("ExecStart=") else {
+            continue;
+        };
+        let mut joined = rest.trim().to_owned();
+        while let Some(open) = joined.strip_suffix('\\') {
+            let next = lines.next().unwrap_or_default().trim();
+            joined = format!("{} {next}", open.trim_end());
+        }
+        exec = (!joined.is_empty()).then_some(joined);
+    }
+    exec
+}
+
+/// Whether a command line runs a component.
+fn runs(exec: &str, component: Component) -> bool {
+    let program = exec
+        .trim_start_matches(['@', '-', ':', '+', '!', '|'])
+        .split_whitespace()
+        .next()
+        .unwrap_or_default();
+    program.rsplit('/').next() == Some(component.program())
+}
+
+/// Command lines in which one spelling of a flag has the new value.
+fn changed(exec: &str, spelled: &str, flag: &str, value: &str) -> Vec<String> {
+    let words: Vec<&str> = exec.split_whitespace().collect();
+    let mut out = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let bare = word.trim_matches(['"', '\'']).trim_start_matches('-');
+        let mut new: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+        if bare == spelled {
+            if let Some(slot) = new.get_mut(at) {
+                *slot = format!("--{flag}");
+            }
+            if let Some(slot) = new.get_mut(at + 1) {
+                *slot = value.to_owned();
+            }
+        } else if bare
+            .strip_prefix(spelled)
+            .is_some_and(|rest| rest.starts_with('='))
+        {
+            if let Some(slot) = new.get_mut(at) {
+                *slot = format!("--{flag}={value}");
+            }
+        } else {
+            continue;
+        }
+        out.push(new.join(" "));
+    }
+    out
+}
+
+impl Emitter for Systemd {
+    fn name(&self) -> &'static str {
+        "systemd"
+    }
+
+    fn emit(&self, input: &PatchInput<'_>) -> PatchSet {
+        let (wanted, shown) = flags(input, &Component::ALL);
+        let mut set = PatchSet {
+            shown,
+            ..PatchSet::default()
+        };
+        let mut done = BTreeSet::new();
+        let mut units = BTreeSet::new();
+        for node in &input.nodes {
+            let mut node = Node::new(node);
+            for one in &wanted {
+                let on = if node.name.is_empty() {
+                    one.component.program().to_owned()
+                } else {
+                    format!("{} on {}", one.component.program(), node.name)
+                };
+                match node.set(one) {
+                    Ok(true) => {
+                        done.insert(one.advice.clone());
+                        units.extend(node.unit(one.component).map(|(unit, _)| unit));
+                    }
+                    Ok(false) => set.already.push(format!("{on}: {}", one.flag)),
+                    Err(why) => set.shown.push(Shown {
+                        advice: one.advice.clone(),
+                        on,
+                        why,
+                    }),
+                }
+            }
+            write(&node, &mut set);
+        }
+        if input.nodes.is_empty() {
+            for one in &wanted {
+                set.shown.push(Shown {
+                    advice: one.advice.clone(),
+                    on: one.component.program().to_owned(),
+                    why: "no unit was given: run it on the node, or give --manifests DIR with \
+                          etcd.service, its drop-ins and its environment file"
+                        .to_owned(),
+                });
+            }
+        }
+        let shard = events_unit::add(input, &mut set);
+        done.extend(shard.iter().cloned());
+        if done.is_empty() {
+            return set;
+        }
+        let mut how = String::new();
+        for unit in &units {
+            write!(
+                how,
+                "One member after the other, the leader last:\n\n    \
+                 install -D -m 0644 {unit}.d/{DROP_IN} /etc/systemd/system/{unit}.d/{DROP_IN}\n    \
+                 # and each changed environment file to its place\n    systemctl daemon-reload\n    \
+                 systemctl restart {unit}\n    etcdctl endpoint status --cluster -w table\n\nGo on when \
+                 every member answers and none lags. The same files again change nothing.\n\n"
+            )
+            .ok();
+        }
+        if !shard.is_empty() {
+            how.push_str(events_unit::STEPS);
+        }
+        let content = steps::short(
+            input,
+            &set,
+            &done,
+            how.trim_end(),
+            &format!(
+                "Remove {DROP_IN} (or put the old environment file back), `systemctl daemon-reload`, \
+                 restart, one member at a time."
+            ),
+        );
+        set.files.insert(
+            0,
+            PatchFile {
+                path: "STEPS.md".to_owned(),
+                content,
+                what: "what to do, in order".to_owned(),
+                advice: done.into_iter().collect(),
+            },
+        );
+        set
+    }
+}
+
+/// The files of a node that changed, with their diffs.
+fn write(node: &Node<'_>, set: &mut PatchSet) {
+    for (path, text) in &node.files {
+        let Some(advice) = node.advice.get(path) else {
+            continue;
+        };
+        let old = node
+            .before
+            .iter()
+            .find(|(name, _)| name == path)
+            .map_or("", |(_, text)| text.as_str());
+        let short = path
+            .trim_start_matches("etc/systemd/system/")
+            .split('/')
+            .map(safe_name)
+            .collect::<Vec<_>>()
+            .join("/");
+        let short = if node.name.is_empty() {
+            short
+        } else {
+            format!("{}/{short}", safe_name(node.name))
+        };
+        let advice: Vec<String> = advice.iter().cloned().collect();
+        set.files.push(PatchFile {
+            path: short.clone(),
+            content: text.clone(),
+            what: format!("/{path}"),
+            advice: advice.clone(),
+        });
+        set.files.push(PatchFile {
+            path: format!("{short}.diff"),
+            content: unified(old, text, path),
+            what: "what changes in it".to_owned(),
+            advice,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advise::Advice;
+    use crate::catalog::releases::Version;
+
+    fn advice(setting: &str, proposed: &str) -> Advice {
+        serde_json::from_value(serde_json::json!({
+            "id": setting, "remedy": "etcd", "strength": "recommended", "target": "etcd",
+            "setting": setting, "now": null, "proposed": proposed, "why": "w", "effect": "e",
+            "confidence": "high", "risk": "r", "undo": "u", "verify": "v",
+            "disposition": "disruptive", "finding_ids": [], "source": "s",
+        }))
+        .unwrap()
+    }
+
+    const UNIT: &str = "[Unit]\nDescription=etcd\n[Service]\nType=notify\nEnvironmentFile=-/etc/default/etcd\nEnvironment=ETCD_SNAPSHOT_COUNT=50000\n\
+                        ExecStart=/usr/bin/etcd --name a \\\n  --heartbeat-interval=100 \\\n  --data-dir /var/lib/etcd\n";
+    const FILE: &str = "# ours\nETCD_ELECTION_TIMEOUT=\"1000\"\n";
+
+    fn emit(files: &[(&str, &str)], advices: &[Advice]) -> PatchSet {
+        Systemd.emit(&PatchInput {
+            advices,
+            etcd: Some(Version::parse("3.5.16").unwrap()),
+            nodes: vec![NodeManifests {
+                node: String::new(),
+                files: files
+                    .iter()
+                    .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+                    .collect(),
+            }],
+            ..PatchInput::default()
+        })
+    }
+
+    fn all() -> [Advice; 4] {
+        [
+            advice("quota-backend-bytes", "8589934592"),
+            advice("heartbeat-interval", "300"),
+            advice("election-timeout", "3000"),
+            advice("snapshot-count", "10000"),
+        ]
+    }
+
+    #[test]
+    fn each_setting_is_changed_where_it_stands() {
+        let set = emit(&[("etcd.service", UNIT), ("etcd", FILE)], &all());
+        assert_eq!(set.shown, []);
+        assert_eq!(
+            set.file("etcd.service.d/90-etcd-doctor.conf")
+                .unwrap()
+                .content,
+            "# Written by etcd-doctor; see STEPS.md.\n[Service]\n\
+             Environment=\"ETCD_QUOTA_BACKEND_BYTES=8589934592\"\n\
+             Environment=\"ETCD_SNAPSHOT_COUNT=10000\"\nExecStart=\n\
+             ExecStart=/usr/bin/etcd --name a --heartbeat-interval=300 --data-dir /var/lib/etcd\n"
+        );
+        assert_eq!(
+            set.file("etc/default/etcd").unwrap().content,
+            "# ours\nETCD_ELECTION_TIMEOUT=\"3000\"\n"
+        );
+    }
+
+    #[test]
+    fn a_second_run_changes_nothing() {
+        let set = emit(&[("etcd.service", UNIT), ("etcd", FILE)], &all());
+        let drop_in = &set
+            .file("etcd.service.d/90-etcd-doctor.conf")
+            .unwrap()
+            .content;
+        let file = &set.file("etc/default/etcd").unwrap().content;
+        let again = emit(
+            &[
+                ("etcd.service", UNIT),
+                ("etcd", file),
+                ("etcd.service.d/90-etcd-doctor.conf", drop_in),
+            ],
+            &all(),
+        );
+        assert!(again.files.is_empty(), "{again:?}");
+        assert_eq!(again.already.len(), 4);
+    }
+
+    #[test]
+    fn a_configuration_file_is_not_shadowed() {
+        let unit = "[Service]\nExecStart=/usr/bin/etcd --config-file /etc/etcd.yml\n";
+        let set = emit(&[("etcd.service", unit)], &all());
+        assert!(set.files.is_empty());
+        assert!(
+            set.shown[0].why.contains("--config-file"),
+            "{:?}",
+            set.shown
+        );
+    }
+}
