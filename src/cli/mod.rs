@@ -1,7 +1,7 @@
 //! The command line: parsing, one file a command, and the session that commands write through.
 
-mod advise;
 mod accept;
+mod advise;
 mod bench;
 mod check;
 mod collect;
