@@ -386,11 +386,12 @@ fn checks_and_patches() {
     let placed = doctor(&["check", "config", "--format", "json", "--bundle"])
         .path(fixtures().join("captures/inflight-429.tar.zst"))
         .json();
-    hold("check", &[check("config"), check("host"), placed], &[]);
     let accepted = accepting(&["check", "config"])
         .arg("--bundle")
         .path(Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/kcm-throttled.tar.zst"))
-    hold("check", &[check("config"), check("host"), accepted], &[]);
+        .json();
+    let checks = [check("config"), check("host"), placed, accepted];
+    hold("check", &checks, &[]);
     let patch = |bundle: &Path| {
         doctor(&["patch", "--target", "kubeadm", "--out", "out", "--format"])
             .arg("json")

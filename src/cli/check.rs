@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::evidence::Collector;
 use crate::exit::Exit;
 use crate::render;
-use crate::report::Checked;
 use crate::report::seats::seats;
 use crate::report::{Checked, Judged};
 use crate::rules::{self, Rule};

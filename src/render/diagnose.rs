@@ -4,10 +4,9 @@ use std::io::{self, Write};
 
 use crate::advise::{Advice, Strength};
 use crate::diagnosis::{Cause, Entry, Mark, Role};
-use crate::evidence::{Citation, Reader, Subject, SubjectKind, keys};
+use crate::evidence::{Citation, Subject, SubjectKind};
 use crate::report::counts::counts;
 use crate::report::seats::Seats;
-use crate::evidence::Citation;
 use crate::report::{Checked, Report};
 use crate::rules::{Finding, Severity, Status};
 
@@ -379,7 +378,7 @@ impl Page {
 
     /// Load per resource.
     fn resources(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
-        let (rows, words) = load(report);
+        let rows = load(report);
         if rows.is_empty() {
             return Ok(());
         }
@@ -425,7 +424,6 @@ impl Page {
             self.para(out, "  ", sentence)?;
         }
         Ok(())
-        self.para(out, "  ", &words)
     }
 
     /// The patch in short: what it changes in the manifests that were found.

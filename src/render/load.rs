@@ -32,8 +32,8 @@ impl LoadRow {
     }
 }
 
-/// Rows by falling weight, and what the numbers mean in words. Empty when nothing was measured.
-pub(super) fn load(report: &Report) -> (Vec<LoadRow>, String) {
+/// Rows by falling weight. Empty when nothing was measured.
+pub(super) fn load(report: &Report) -> Vec<LoadRow> {
     let reader = Reader::new(&report.evidence);
     let logs = reader.peek(&keys::LOGS_REQUESTS, &Subject::cluster());
     let metrics = reader.all(&keys::APISERVER_ETCD_REQUESTS);
@@ -68,25 +68,5 @@ pub(super) fn load(report: &Report) -> (Vec<LoadRow>, String) {
             .total_cmp(&a.weight())
             .then_with(|| a.resource.cmp(&b.resource))
     });
-    let threshold = reader.peek(&keys::LOGS_SLOW_THRESHOLD, &Subject::cluster());
-    let complete = reader.peek(&keys::LOGS_SLOW_COMPLETE, &Subject::cluster()) == Some(true);
-    let mut words = String::new();
-    if !metrics.is_empty() {
-        words.push_str("REQUESTS to SECONDS: every request, as kube-apiserver counted it. ");
-    }
-    if logs.is_some() {
-        words.push_str(match complete {
-            true => "SLOW: the log holds every request.",
-            false => "SLOW: logged requests, each once; etcd logs only those slower than ",
-        });
-        if !complete {
-            let limit = threshold.map_or_else(
-                || "its threshold (100 ms by default)".to_owned(),
-                crate::units::format_ms,
-            );
-            words.push_str(&limit);
-            words.push_str(", so these are lower bounds.");
-        }
-    }
-    (rows, words.trim_end().to_owned())
+    rows
 }

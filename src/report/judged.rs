@@ -64,14 +64,12 @@ pub fn place(citation: &Citation) -> Option<(&str, Option<u32>)> {
     if citation.origin.collector != crate::evidence::Collector::Manifest {
         return None;
     }
-    // A setting's words end in its place: `quota-backend-bytes=1 (flag, manifests/etcd.yaml:31)`.
-    let words = citation
-        .value
-        .strip_suffix(')')
-        .and_then(|words| words.rsplit_once(", "))
-        .and_then(|(_, place)| place.rsplit_once(':'))
+    let place = citation
+        .place
+        .as_deref()
+        .and_then(|place| place.rsplit_once(':'))
         .and_then(|(file, line)| Some((file, line.parse::<u32>().ok().filter(|n| *n > 0)?)));
-    match words {
+    match place {
         Some((file, line)) => Some((file, Some(line))),
         None if citation.origin.source.is_empty() => None,
         None => Some((&citation.origin.source, None)),
@@ -85,17 +83,18 @@ mod tests {
 
     #[test]
     fn a_setting_knows_its_file_and_line() {
-        let cited = |value: &str, collector| Citation {
+        let cited = |place: Option<&str>, collector| Citation {
+            place: place.map(str::to_owned),
             key: "settings".to_owned(),
             subject: Subject::cluster(),
-            value: value.to_owned(),
+            value: "a=5".to_owned(),
             window: Window::default(),
             origin: Origin::new(collector, "manifests/etcd.yaml"),
         };
-        let flag = cited("a=5 (flag, m/x.yaml:31)", Collector::Manifest);
+        let flag = cited(Some("m/x.yaml:31"), Collector::Manifest);
         assert_eq!(place(&flag), Some(("m/x.yaml", Some(31))));
-        let default = cited("a=0 (default)", Collector::Manifest);
+        let default = cited(None, Collector::Manifest);
         assert_eq!(place(&default), Some(("manifests/etcd.yaml", None)));
-        assert_eq!(place(&cited("p99 8 ms", Collector::Metrics)), None);
+        assert_eq!(place(&cited(None, Collector::Metrics)), None);
     }
 }

@@ -15,6 +15,7 @@ use crate::diagnosis::{Cause, Role};
 use crate::evidence::{Citation, Histogram, Key, Reader, Subject, Table, keys};
 use crate::playbook;
 use crate::report::Report;
+use crate::report::counts::counts;
 use crate::rules::{self, Finding, Severity, Status};
 
 use super::advice::headline;
@@ -389,7 +390,9 @@ fn diffs(report: &Report) -> Vec<DiffView> {
 
 fn resources(report: &Report) -> (Vec<ResourceView>, usize, String) {
     const SHOWN: usize = 15;
-    let (rows, words) = load(report);
+    let rows = load(report);
+    let words =
+        counts(&report.evidence).map_or_else(String::new, |c| clean(&c.sentences.join(" ")));
     let most = rows.first().map_or(1.0, LoadRow::weight);
     let number = |n: Option<f64>, digits: usize| {
         n.map_or_else(|| "–".to_owned(), |n| format!("{n:.digits$}"))
