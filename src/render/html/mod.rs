@@ -11,7 +11,7 @@ use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
 use crate::advise::Strength;
-use crate::diagnosis::{Cause, Role};
+use crate::diagnosis::{Cause, Mark, Role};
 use crate::evidence::{Citation, Histogram, Key, Reader, Subject, Table, keys};
 use crate::playbook;
 use crate::report::Report;
@@ -54,7 +54,6 @@ struct Page {
     timeline: Option<Value>,
     first_sign: Option<String>,
     happened: Vec<HappenedView>,
-    happened_dropped: u64,
     resources: Vec<ResourceView>,
     resources_more: usize,
     resources_words: String,
@@ -76,6 +75,7 @@ struct CauseView {
     role: &'static str,
     sure: String,
     summary: String,
+    client: Option<String>,
     evidence: Vec<CitedView>,
 }
 
@@ -160,7 +160,7 @@ pub fn html(out: &mut dyn Write, report: &Report) -> io::Result<()> {
 fn page(report: &Report) -> Page {
     let diagnosis = &report.diagnosis;
     let verdict = &diagnosis.verdict;
-    let (timeline, first_sign, happened, happened_dropped) = happened(report);
+    let (timeline, first_sign, happened) = happened(report);
     let (resources, resources_more, resources_words) = resources(report);
     let (yes, no): (Vec<_>, Vec<_>) = report
         .advice
@@ -223,6 +223,17 @@ fn page(report: &Report) -> Page {
                 },
                 sure: percent(cause.confidence),
                 summary: clean(&cause.summary),
+                client: match (&cause.client, &cause.client_unknown) {
+                    (Some(client), _) => Some(clean(&format!(
+                        "{} ({}, by {}): {}",
+                        client.name,
+                        percent(client.confidence),
+                        client.source.words(),
+                        client.why
+                    ))),
+                    (None, Some(why)) => Some(clean(&format!("not known: {why}"))),
+                    (None, None) => None,
+                },
                 evidence: cause.evidence.iter().map(citation).collect(),
             })
             .collect(),
@@ -245,7 +256,6 @@ fn page(report: &Report) -> Page {
         timeline,
         first_sign,
         happened,
-        happened_dropped,
         resources,
         resources_more,
         resources_words,
@@ -417,133 +427,82 @@ fn resources(report: &Report) -> (Vec<ResourceView>, usize, String) {
     (views, rows.len().saturating_sub(SHOWN), words)
 }
 
-/// Episodes of all components on one axis, the first sign of the primary cause marked.
-fn happened(report: &Report) -> (Option<Value>, Option<String>, Vec<HappenedView>, u64) {
+/// What happened on all components, on one axis, the first sign of the primary cause marked.
+fn happened(report: &Report) -> (Option<Value>, Option<String>, Vec<HappenedView>) {
     /// Lanes that a reader can take in.
     const LANES: usize = 24;
-    let reader = Reader::new(&report.evidence);
     let mut lanes: BTreeMap<(String, String), Lane> = BTreeMap::new();
     let mut rows = Vec::new();
-    let mut dropped = 0;
-    for (subject, episodes) in reader.all(&keys::LOGS_EPISODES) {
-        dropped += episodes.dropped;
-        let who = who(&subject);
-        for episode in episodes.episodes {
-            let worst = episode.max_ms.map(crate::units::format_ms);
-            let mut words = format!("{} to {}: {}×", episode.from, episode.to, episode.count);
-            if let Some(worst) = &worst {
-                words.push_str(", worst ");
-                words.push_str(worst);
-            }
-            if !episode.detail.is_empty() {
-                words.push_str(", ");
-                words.push_str(&episode.detail);
-            }
-            // Starts and stops of a component share one lane: they are seldom what is looked for.
-            let (kind, class) = if planned(&episode.kind) {
-                words.insert_str(0, &format!("{}, ", episode.kind));
-                ("starts, stops", "note")
-            } else {
-                (episode.kind.as_str(), "sign")
-            };
-            let lane = lanes
-                .entry((who.clone(), kind.to_owned()))
-                .or_insert_with(|| Lane {
-                    label: format!("{kind} · {who}"),
-                    class,
-                    spans: Vec::new(),
-                });
-            lane.spans.push(Span {
-                from: episode.from,
-                to: episode.to,
-                words,
-            });
-            rows.push((
-                episode.from,
-                HappenedView {
-                    from: episode.from.to_string(),
-                    to: episode.to.to_string(),
-                    who: clean(&who),
-                    kind: clean(&episode.kind),
-                    count: episode.count,
-                    worst: worst.unwrap_or_default(),
-                    detail: clean(&episode.detail),
-                },
-            ));
+    let mut first_sign = None;
+    for entry in &report.diagnosis.timeline {
+        let who = who(&entry.subject);
+        let worst = entry.max_ms.map(crate::units::format_ms);
+        let mut words = format!("{} to {}: {}×", entry.from, entry.to, entry.count);
+        if let Some(worst) = &worst {
+            words.push_str(", worst ");
+            words.push_str(worst);
         }
+        if !entry.detail.is_empty() {
+            words.push_str(", ");
+            words.push_str(&entry.detail);
+        }
+        let first = entry.mark == Mark::FirstCause;
+        if first {
+            first_sign = Some(clean(&format!("{} · {who}, at {}", entry.kind, entry.from)));
+        }
+        // Starts, stops and the like of a component share one lane: they are seldom what is
+        // looked for.
+        let told = first
+            || !entry.planned && matches!(entry.nature.as_str(), "fault" | "symptom" | "request");
+        let (kind, class) = if told {
+            (entry.kind.as_str(), "sign")
+        } else {
+            words.insert_str(0, &format!("{}, ", entry.kind));
+            ("starts, stops, changes", "note")
+        };
+        let lane = lanes
+            .entry((who.clone(), kind.to_owned()))
+            .or_insert_with(|| Lane {
+                label: format!("{kind} · {who}"),
+                class,
+                spans: Vec::new(),
+            });
+        if first {
+            lane.class = "first";
+        }
+        lane.spans.push(Span {
+            from: entry.from,
+            to: entry.to,
+            words,
+        });
+        rows.push(HappenedView {
+            from: entry.from.to_string(),
+            to: entry.to.to_string(),
+            who: clean(&who),
+            kind: clean(&entry.kind),
+            count: entry.count,
+            worst: worst.unwrap_or_default(),
+            detail: clean(&entry.detail),
+        });
     }
     let mut lanes: Vec<Lane> = lanes.into_values().collect();
     lanes.sort_by_key(|lane| lane.spans.iter().map(|s| s.from).min());
-    // Starts and stops are kept only where there is room for them.
     let mut over = lanes.len().saturating_sub(LANES);
     lanes.retain(|lane| {
         let drop = over > 0 && lane.class == "note";
         over -= usize::from(drop);
         !drop
     });
-    lanes.truncate(LANES);
-    let fault = !matches!(report.diagnosis.verdict.cause, Cause::None | Cause::Unknown);
-    let first = lanes
-        .iter_mut()
-        .find(|lane| lane.class == "sign" && fault && carries(report, &lane.label));
-    let first_sign = first.map(|lane| {
-        lane.class = "first";
-        let from = lane.spans.iter().map(|s| s.from).min();
-        format!(
-            "{}{}",
-            clean(&lane.label),
-            from.map_or_else(String::new, |at| format!(", at {at}"))
-        )
-    });
-    rows.sort_by_key(|(at, _)| *at);
+    // The lane of the first sign stays, however late it begins.
+    while lanes.len() > LANES {
+        let Some(at) = lanes.iter().rposition(|lane| lane.class != "first") else {
+            break;
+        };
+        lanes.remove(at);
+    }
+    rows.truncate(400);
     let svg = chart::timeline("What happened when (UTC)", &lanes).map(markup);
-    let rows = rows.into_iter().map(|(_, row)| row).take(400).collect();
-    (svg, first_sign, rows, dropped)
-}
-
-/// Whether the primary cause cites a reading that speaks of this kind of event.
-fn carries(report: &Report, label: &str) -> bool {
-    let kind = label.split(' ').next().unwrap_or_default();
-    let Some(primary) = report.diagnosis.causes.first() else {
-        return false;
-    };
-    let words: &[&str] = match primary.cause {
-        Cause::Disk => &["wal-sync-slow", "wal-", "io-error", "fsync"],
-        Cause::Network => &[
-            "readindex-retry",
-            "peer-",
-            "raft-message-dropped",
-            "heartbeat-late",
-        ],
-        Cause::Cpu => &["slow-apply", "heartbeat-late", "trace"],
-        Cause::Space => &["alarm-raised", "nospace", "no-space", "space"],
-        Cause::QueryLoad => &["slow-apply", "trace", "list"],
-        Cause::ClientThrottling => &["client-throttled"],
-        Cause::ApiserverSaturation => &["too-many", "429", "timeout"],
-        Cause::Config | Cause::None | Cause::Unknown => &[],
-    };
-    words.iter().any(|word| kind.contains(word))
-}
-
-/// Whether a kind of event is a start, stop or another planned thing.
-fn planned(kind: &str) -> bool {
-    [
-        "-start",
-        "-stop",
-        "-stopped",
-        "shutdown",
-        "-ready",
-        "-opened",
-        "quota-set",
-        "cluster-version",
-        "acquir",
-        "member-changed",
-        "raft-state",
-        "election-started",
-        "leader-elected",
-    ]
-    .iter()
-    .any(|part| kind.contains(part))
+    (svg, first_sign, rows)
 }
 
 fn who(subject: &Subject) -> String {
