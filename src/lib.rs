@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! target + profile
-//!   → collectors {host, manifest, metrics, logs}   each: bytes → model → evidence
+//!   → collectors {host, manifest, etcd, metrics, logs}   each: bytes → model → evidence
 //!   → EvidenceSet       typed readings with provenance; mergeable; can be saved and replayed
 //!   → rules             pure functions; Pass | Fail | Unknown(reason) | NotApplicable
 //!   → Findings          severity and confidence are two fields; each cites the readings it used

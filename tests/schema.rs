@@ -392,6 +392,23 @@ fn checks_and_patches() {
         .json();
     let checks = [check("config"), check("host"), placed, accepted];
     hold("check", &checks, &[]);
+    #[cfg(feature = "live")]
+    {
+        let etcd = |name: &str| {
+            doctor(&["check", "etcd", "--format", "json", "--bundle"])
+                .path(fixtures().join("etcd").join(name))
+                .json()
+        };
+        hold(
+            "check-etcd",
+            &[etcd("well.json.zst"), etcd("full-and-one-down.json.zst")],
+            // Only settings have a place.
+            &[
+                "#/$defs/evidence/properties/file",
+                "#/$defs/evidence/properties/line",
+            ],
+        );
+    }
     let patch = |bundle: &Path| {
         doctor(&["patch", "--target", "kubeadm", "--out", "out", "--format"])
             .arg("json")

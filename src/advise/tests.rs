@@ -744,3 +744,59 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn defragmentation_goes_followers_first_with_its_price() {
+    let status = |name: &str, leads: f64| {
+        (
+            Subject::new(SubjectKind::Member, name),
+            Row::new("status")
+                .num("leads", leads)
+                .num("revision", 42.0)
+                .text("endpoint", format!("https://{name}:2379")),
+        )
+    };
+    let plane = [status("a", 1.0), status("b", 0.0), status("c", 0.0)]
+        .into_iter()
+        .fold(Plane::with(Cause::Space), |plane, (subject, row)| {
+            plane.put(&keys::ETCD_STATUS, subject, table(vec![row]))
+        })
+        .put(
+            &keys::DB_IN_USE,
+            Subject::new(SubjectKind::Member, "b"),
+            2e9,
+        )
+        .fails("nospace-alarm", Subject::cluster(), Critical);
+    let advice = plane.find("nospace-recovery").unwrap();
+    let place = |text: &str| {
+        advice
+            .proposed
+            .find(text)
+            .unwrap_or_else(|| panic!("{text}: {}", advice.proposed))
+    };
+    assert!(place("snapshot") < place("etcdctl compact 42"));
+    assert!(
+        place("compact") < place("https://b:2379")
+            && place("https://b:2379") < place("https://c:2379")
+    );
+    assert!(place("https://c:2379") < place("https://a:2379"));
+    assert!(place("(the leader, last)") < place("alarm disarm"));
+    // 2 GB at 100 and at 10 MB/s.
+    assert!(advice.risk.contains("about 20 s to "), "{}", advice.risk);
+    // A measured one is better than a guide's.
+    let took = Histogram {
+        buckets: vec![Bucket {
+            le: 6400.0,
+            count: 2.0,
+        }],
+        sum: 9000.0,
+        max: None,
+    };
+    let measured = plane.put(&keys::DEFRAG, Subject::new(SubjectKind::Member, "b"), took);
+    let advice = measured.find("nospace-recovery").unwrap();
+    assert!(
+        advice.risk.contains("4.5 s as the last one here took"),
+        "{}",
+        advice.risk
+    );
+}

@@ -1,4 +1,4 @@
-//! `check`: settings and host against the rules, with an exit code for scripts.
+//! `check`: settings, host or a live etcd against the rules, with an exit code for scripts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +36,9 @@ pub enum What {
     Config(ConfigArgs),
     /// Mounts, write barriers, devices, CPU, memory, time
     Host(HostArgs),
+    /// A live etcd: members, leader, lag, alarms, space, latency, certificates; writes nothing
+    #[cfg(feature = "live")]
+    Etcd(Box<super::check_etcd::Args>),
 }
 
 /// Arguments of `check config`.
@@ -105,6 +108,8 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
             gather(&mut gathered, &args.common, Duration::ZERO, session)?;
             finish(gathered, Collector::Manifest, CONFIG, &args.common, session)
         }
+        #[cfg(feature = "live")]
+        What::Etcd(args) => super::check_etcd::run(args, session),
         What::Host(args) => {
             let mut gathered = Gathered::default();
             gather(&mut gathered, &args.common, args.window, session)?;
@@ -184,6 +189,8 @@ fn finish(
         } else {
             Vec::new()
         },
+        etcd: None,
+        advice: Vec::new(),
     };
     let judged = Judged::checked(&checked, session.clock.now());
     match session.wanted {

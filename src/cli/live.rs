@@ -1,5 +1,5 @@
 //! Gathers from the running node: settings first, which say where etcd's data and metrics are,
-//! then host facts, metrics and logs side by side.
+//! then host facts, metrics, etcd's own API and logs side by side.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,9 +62,12 @@ impl Gathered {
         let endpoints = endpoints(&self.evidence, live);
         let since = how.since.unwrap_or_else(|| default_since(how.clock.now()));
         // Two samples take the window; logs are read meanwhile.
-        let (host, (scraped, problems), logs) = std::thread::scope(|scope| {
+        let (host, (scraped, problems), asked, logs) = std::thread::scope(|scope| {
             let host = scope.spawn(|| host::read(&live.root, &hints, live.window, how.clock));
             let scraped = scope.spawn(|| scrape(&endpoints, live.window, how));
+            let asked = live
+                .logs
+                .then(|| scope.spawn(|| ask_etcd(live, &model, &node, how)));
             let logs = live.logs.then(|| {
                 let plan = logs::input::plan(&[], &live.root, Some(since));
                 scan_logs(
@@ -75,7 +78,13 @@ impl Gathered {
                     },
                 )
             });
-            (host.join(), scraped.join().unwrap_or_default(), logs)
+            let asked = asked.and_then(|asked| asked.join().ok());
+            (
+                host.join(),
+                scraped.join().unwrap_or_default(),
+                asked.unwrap_or_default(),
+                logs,
+            )
         });
         match host {
             Ok(host) => self.evidence.merge(host::collect(&host, &node)),
@@ -84,6 +93,8 @@ impl Gathered {
                 .push("the host's facts could not be read".to_owned()),
         }
         self.problems.extend(problems);
+        self.evidence.merge(asked.0);
+        self.problems.extend(asked.1);
         let mut scraped = scraped;
         scraped.map_nodes(|target| target.node.is_none().then(|| node.clone()));
         self.evidence.merge(metrics::collect(&scraped));
@@ -94,6 +105,28 @@ impl Gathered {
             ));
         }
     }
+}
+
+/// What the node's own etcd says, and what stood in the way.
+#[cfg(feature = "live")]
+fn ask_etcd(
+    live: &Live<'_>,
+    settings: &manifest::ManifestModel,
+    node: &str,
+    how: &How<'_>,
+) -> (EvidenceSet, Vec<String>) {
+    super::live_etcd::ask(&live.root, settings, node, live.window, how.clock, how.stop)
+}
+
+/// Without etcd's protocol there is nobody to ask.
+#[cfg(not(feature = "live"))]
+fn ask_etcd(
+    _: &Live<'_>,
+    _: &manifest::ManifestModel,
+    _: &str,
+    _: &How<'_>,
+) -> (EvidenceSet, Vec<String>) {
+    (EvidenceSet::new(), Vec::new())
 }
 
 /// The begin of the default log window.

@@ -4,6 +4,8 @@ mod accept;
 mod advise;
 mod bench;
 mod check;
+#[cfg(feature = "live")]
+mod check_etcd;
 mod collect;
 mod common;
 mod compare;
@@ -14,6 +16,8 @@ mod explain;
 mod generate;
 mod guest;
 mod live;
+#[cfg(feature = "live")]
+mod live_etcd;
 mod logs;
 mod metrics;
 mod patch;
@@ -62,7 +66,7 @@ pub enum Command {
     Advise(Box<advise::Args>),
     /// Read control-plane logs: load by resource, stalls, clients
     Logs(logs::Args),
-    /// Check settings or the host against the rules
+    /// Check settings, the host or a live etcd against the rules
     Check(check::Args),
     /// Measure the disk under etcd as etcd feels it
     Bench(bench::Args),

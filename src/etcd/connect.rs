@@ -74,6 +74,15 @@ impl Dialer {
         Ok(Dialer { access, clock })
     }
 
+    /// The same without its user: what needs no rights is better asked without a log-in, which
+    /// etcd notes in its raft log and which hangs without a leader.
+    #[must_use]
+    pub fn without_user(&self) -> Self {
+        let mut other = self.clone();
+        other.access.user = None;
+        other
+    }
+
     /// The credentials and limits.
     pub fn access(&self) -> &Access {
         &self.access

@@ -289,6 +289,9 @@ impl Trouble {
             )
             .hint("leave --user away");
         }
+        if text.contains("not supported for learner") {
+            return said(TroubleKind::Unimplemented, "a learner does not answer this");
+        }
         if text.contains("no leader") {
             return said(TroubleKind::NoLeader, "the member has no leader");
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::metrics::Metric;
+use crate::units::growth::{TimeToFull, time_to_full};
 
 use super::bracket::Hist;
 use super::delta::{Change, Level};
@@ -11,12 +12,6 @@ use super::window::Span;
 
 /// A histogram over a span, and whether its counts are lower bounds.
 pub type Latency = Option<(Hist, bool)>;
-
-/// Shortest span from which a growth is drawn out to a time: a database grows in steps of
-/// compactions (every 5 minutes, kube-apiserver's `--etcd-compaction-interval`).
-const MIN_GROWTH_SECS: f64 = 600.0;
-/// Growth below this is what compactions and pages of a resting cluster make, too.
-const MIN_GROWTH_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 
 /// gRPC calls of one method.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,17 +22,6 @@ pub struct Grpc {
     pub errors: f64,
     /// By code.
     pub codes: BTreeMap<String, f64>,
-}
-
-/// How long until the database is full.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TimeToFull {
-    /// Seconds at the growth of the window.
-    Secs(f64),
-    /// It is full now.
-    Full,
-    /// The window is too short or the growth too small to say.
-    NotEnough,
 }
 
 /// Readings of one member over a span.
@@ -212,30 +196,6 @@ fn growth(line: &Timeline, span: Span) -> Option<(f64, f64)> {
     Some(((last.1 - first.1) / secs, last.1 - first.1))
 }
 
-fn time_to_full(
-    quota: Option<f64>,
-    size: Option<f64>,
-    growth: Option<(f64, f64)>,
-    secs: Option<f64>,
-) -> Option<TimeToFull> {
-    // etcd compares the size of the file, not what is in use of it, with the quota
-    // (server/storage/quota.go).
-    let (quota, size) = (quota.filter(|q| *q > 0.0)?, size?);
-    if size >= quota {
-        return Some(TimeToFull::Full);
-    }
-    let Some((rate, bytes)) = growth else {
-        return Some(TimeToFull::NotEnough);
-    };
-    let meaningful = secs.is_some_and(|secs| secs >= MIN_GROWTH_SECS)
-        && bytes >= MIN_GROWTH_BYTES.max(quota / 200.0);
-    Some(if meaningful {
-        TimeToFull::Secs((quota - size) / rate)
-    } else {
-        TimeToFull::NotEnough
-    })
-}
-
 fn grpc(line: &Timeline, span: Span) -> BTreeMap<String, Grpc> {
     let handled = line.counters(Metric::GrpcHandled, span, |labels| {
         Some(format!(
@@ -272,30 +232,4 @@ fn alarms(line: &Timeline) -> Vec<String> {
     .filter(|(_, points)| points.iter().any(|(_, value)| *value > 0.0))
     .map(|(alarm, _)| alarm)
     .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_to_full_needs_a_span_and_a_growth() {
-        let mib = 1024.0 * 1024.0;
-        let quota = Some(2048.0 * mib);
-        let of = |size: f64, grew: f64, secs: f64| {
-            time_to_full(
-                quota,
-                Some(size * mib),
-                Some((grew * mib / secs, grew * mib)),
-                Some(secs),
-            )
-        };
-        // 16 MiB in 1000 s, 1024 MiB left.
-        assert_eq!(of(1024.0, 16.0, 1000.0), Some(TimeToFull::Secs(64_000.0)));
-        assert_eq!(of(1024.0, 16.0, 599.0), Some(TimeToFull::NotEnough));
-        assert_eq!(of(1024.0, 9.0, 1000.0), Some(TimeToFull::NotEnough));
-        assert_eq!(of(2048.0, 16.0, 30.0), Some(TimeToFull::Full));
-        assert_eq!(time_to_full(None, Some(1.0), None, None), None);
-        assert_eq!(time_to_full(Some(0.0), Some(1.0), None, None), None);
-    }
 }

@@ -121,6 +121,10 @@ pub struct Checked {
     pub profile: String,
     /// What the priority levels of each kube-apiserver get, where settings were checked.
     pub seats: Vec<super::seats::Seats>,
+    /// The members of a live etcd, when it was checked.
+    pub etcd: Option<super::etcd::EtcdOverview>,
+    /// What to do about a live etcd, when it was checked.
+    pub advice: Vec<Advice>,
 }
 
 impl Checked {

@@ -3,6 +3,7 @@
 mod build;
 pub mod compare;
 pub mod counts;
+pub mod etcd;
 mod judged;
 pub mod logs;
 pub mod schema;

@@ -34,6 +34,11 @@ pub const SCHEMAS: &[Schema] = &[
         text: include_str!("../../schemas/check.json"),
     },
     Schema {
+        name: "check-etcd",
+        of: "`check etcd --format json`",
+        text: include_str!("../../schemas/check-etcd.json"),
+    },
+    Schema {
         name: "compare",
         of: "`compare A B --format json`",
         text: include_str!("../../schemas/compare.json"),

@@ -485,6 +485,12 @@ pub struct CheckDocument<'a> {
     pub problems: &'a [String],
     /// What each priority level of kube-apiserver gets of its concurrency; empty where settings were not checked.
     pub seats: Vec<ServerSeats>,
+    /// The members of a live etcd; only of `check etcd`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<&'a super::etcd::EtcdOverview>,
+    /// What to do; only of `check etcd`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<Vec<Advice<'a>>>,
 }
 
 /// The priority levels of one kube-apiserver.
@@ -547,6 +553,11 @@ impl<'a> CheckDocument<'a> {
             findings: checked.findings.iter().map(finding).collect(),
             problems: &checked.problems,
             seats: server_seats(&checked.seats),
+            etcd: checked.etcd.as_ref(),
+            advice: checked
+                .etcd
+                .is_some()
+                .then(|| checked.advice.iter().map(advice).collect()),
         }
     }
 }

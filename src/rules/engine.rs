@@ -62,7 +62,10 @@ fn run_one(rule: &Rule, evidence: &EvidenceSet, profile: &Profile) -> Vec<Findin
         evidence: Reader::new(evidence),
         profile,
     };
-    let verdict = (rule.check)(&context);
+    let verdict = match super::backend::spares(rule, &context) {
+        Some(why) => Ok(Verdict::NotApplicable(why)),
+        None => (rule.check)(&context),
+    };
     let cited = context.evidence.take_citations();
     let one = |status, message: String| Finding {
         rule: rule.id.to_owned(),

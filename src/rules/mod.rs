@@ -4,6 +4,7 @@
 
 mod accept;
 mod audit;
+mod backend;
 mod devices;
 mod engine;
 mod events;
@@ -40,6 +41,7 @@ pub static RULES: &[&Rule] = &[
     &disk::backend_commit_slow::RULE,
     &bench::disk_slow::RULE,
     &bench::disk_unsafe::RULE,
+    &quality::certificate_expiring::RULE,
     &load::client_heavy_lists::RULE,
     &load::client_hot_loop::RULE,
     &config::client_qps_low::RULE,
@@ -74,17 +76,22 @@ pub static RULES: &[&Rule] = &[
     &host::io_scheduler_unsuited::RULE,
     &disk::kernel_io_errors::RULE,
     &config::known_bad_release::RULE,
+    &raft::leader_disputed::RULE,
     &client::leader_election_lost::RULE,
     &config::leader_election_tight::RULE,
     &raft::leader_missing::RULE,
     &raft::leader_unstable::RULE,
+    &raft::learner_not_promoted::RULE,
     &config::lists_bypass_cache::RULE,
     &config::liveness_probe_kills::RULE,
     &quality::log_gaps::RULE,
     &quality::log_sampled::RULE,
     &quality::log_unparsed::RULE,
     &config::max_request_bytes_raised::RULE,
+    &raft::member_lagging::RULE,
+    &raft::member_lists_differ::RULE,
     &raft::member_odd_one_out::RULE,
+    &raft::member_unreachable::RULE,
     &host::memory_low::RULE,
     &quality::metrics_faults::RULE,
     &config::node_status_frequency_trap::RULE,
@@ -101,6 +108,7 @@ pub static RULES: &[&Rule] = &[
     &space::quota_near_limit::RULE,
     &network::raft_messages_dropped::RULE,
     &raft::read_index_slow::RULE,
+    &raft::reads_slow::RULE,
     &client::retries_plateau::RULE,
     &cpu::run_delay_high::RULE,
     &client::scheduler_backlog::RULE,
@@ -238,6 +246,7 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
     (
         "quality",
         &[
+            &quality::certificate_expiring::RULE,
             &quality::component_restarting::RULE,
             &quality::data_corruption::RULE,
             &quality::evidence_not_aligned::RULE,
@@ -253,11 +262,17 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
         "raft",
         &[
             &raft::heartbeat_late::RULE,
+            &raft::leader_disputed::RULE,
             &raft::leader_missing::RULE,
             &raft::leader_unstable::RULE,
+            &raft::learner_not_promoted::RULE,
+            &raft::member_lagging::RULE,
+            &raft::member_lists_differ::RULE,
             &raft::member_odd_one_out::RULE,
+            &raft::member_unreachable::RULE,
             &raft::proposals_failing::RULE,
             &raft::read_index_slow::RULE,
+            &raft::reads_slow::RULE,
         ],
     ),
     (

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod duration;
+pub mod growth;
 mod histogram;
 
 pub use bytes::{format_bytes, parse_bytes};

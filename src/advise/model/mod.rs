@@ -4,6 +4,7 @@ mod apf;
 mod client;
 mod config;
 mod cpu;
+mod defrag;
 mod disk;
 mod hygiene;
 mod inflight;

@@ -7,6 +7,7 @@ use crate::units::{format_bytes, format_ms};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::{Facts, whole};
+use super::defrag;
 
 /// etcd's suggested maximum.
 const QUOTA_MAX: u64 = 8 << 30;
@@ -70,18 +71,30 @@ fn recovery(facts: &Facts<'_>) -> Option<Advice> {
     let finding = facts.failed("nospace-alarm").next()?;
     let mut advice = Advice::new("nospace-recovery", Remedy::Space, "etcd", "NOSPACE alarm");
     advice.now = Some("raised: etcd takes no writes".to_owned());
-    advice.proposed = "1. save a snapshot; 2. `etcdctl compact REV` at the current revision; 3. \
-                       `etcdctl defrag` member by member, the leader last; 4. `etcdctl alarm \
-                       disarm`"
-        .to_owned();
+    let revision = facts
+        .all(&keys::ETCD_STATUS)
+        .iter()
+        .filter_map(|(_, table)| table.row("status")?.get("revision"))
+        .max_by(f64::total_cmp)
+        .map_or_else(
+            || "REV` at the current revision".to_owned(),
+            |revision| format!("{revision:.0}` (the revision seen here)"),
+        );
+    let third = defrag::steps(facts)
+        .unwrap_or_else(|| "`etcdctl defrag` member by member, the leader last".to_owned());
+    advice.proposed = format!(
+        "1. save a snapshot; 2. `etcdctl compact {revision}; 3. {third}, the next member only when \
+         the last one is healthy; 4. `etcdctl alarm disarm`"
+    );
     advice.why = finding.message.clone();
     advice.effect =
         "writes are taken again; the file shrinks to what is in use after step 3".to_owned();
     advice.confidence = Confidence::High;
-    advice.risk = "each defragmentation stops its member for some seconds per GiB; without step 2 \
-                   it frees next to nothing, and without mending what fills the database the alarm \
-                   comes back"
-        .to_owned();
+    advice.risk = format!(
+        "each defragmentation stops its member, {}; without step 2 it frees next to nothing, and \
+         without mending what fills the database the alarm comes back",
+        stall(facts)
+    );
     advice.undo = "restore the snapshot".to_owned();
     advice.verify = "`etcdctl alarm list` is empty, `etcdctl endpoint status --cluster` shows the \
                      size far below the quota, and a `kubectl create configmap` works"
@@ -308,10 +321,12 @@ fn defragment(facts: &Facts<'_>) -> Option<Advice> {
         return None;
     }
     let mut advice = Advice::new("etcd-defrag", Remedy::Space, "etcd", "defragmentation");
-    advice.proposed = format!(
-        "`etcdctl defrag` member by member, the leader last{}",
-        order(facts)
-    );
+    advice.proposed = defrag::steps(facts).unwrap_or_else(|| {
+        format!(
+            "`etcdctl defrag` member by member, the leader last{}",
+            order(facts)
+        )
+    });
     advice.why = finding.message.clone();
     advice.effect = "the file shrinks to what is in use".to_owned();
     advice.confidence = Confidence::High;

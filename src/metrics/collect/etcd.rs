@@ -3,10 +3,11 @@
 use crate::catalog::metrics::Metric;
 use crate::evidence::{Key, Missing, Row, Table, keys};
 
-use super::super::etcd::{Etcd, TimeToFull, etcd};
+use super::super::etcd::{Etcd, etcd};
 use super::super::timeline::Timeline;
 use super::super::window::Span;
 use super::put::{Putter, brackets, maybe, quantile};
+use crate::units::growth::TimeToFull;
 
 /// Puts everything that a member tells.
 pub(super) fn member(put: &mut Putter<'_>) {

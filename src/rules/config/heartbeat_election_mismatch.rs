@@ -14,9 +14,13 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// Fewer syncs than this make no p99.
+const MIN_SYNCS: f64 = 50.0;
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let least_heartbeats = cx.profile.limit("election-heartbeats");
     let least_rtts = cx.profile.limit("election-rtts");
+    let heartbeat_rtts = cx.profile.limit("heartbeat-rtts");
     let heartbeats = settings::of(cx, "etcd", &["heartbeat-interval"])?;
     let elections = settings::of(cx, "etcd", &["election-timeout"])?;
     let slowest = cx
@@ -54,6 +58,35 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     number(*rtt, Unit::Ms)
                 ),
                 least_rtts.words(),
+            )
+        } else if let Some((subject, sync)) = cx
+            .evidence
+            .all(&keys::WAL_FSYNC)
+            .into_iter()
+            .filter(|(_, syncs)| syncs.count() >= MIN_SYNCS)
+            .filter_map(|(subject, syncs)| Some((subject, syncs.bracket(0.99)?.0)))
+            .find(|(_, sync)| *sync >= timeout)
+        {
+            cx.evidence.cite(&keys::WAL_FSYNC, &subject);
+            (
+                format!(
+                    "election-timeout {timeout:.0} ms is less than a WAL fsync of {} (p99 above {}): each slow sync of a leader is an election",
+                    subject.name,
+                    number(sync, Unit::Ms)
+                ),
+                "a leader that waits for its disk sends no heartbeats (etcd FAQ)".to_owned(),
+            )
+        } else if let Some((subject, rtt)) = slowest
+            .as_ref()
+            .filter(|(_, rtt)| heartbeat < rtt * heartbeat_rtts.value)
+        {
+            cx.evidence.cite(&keys::PEER_RTT, subject);
+            (
+                format!(
+                    "heartbeat-interval {heartbeat:.0} ms is less than half of a round trip of {}",
+                    number(*rtt, Unit::Ms)
+                ),
+                heartbeat_rtts.words(),
             )
         } else if timeout < usual.value && unstable {
             (
@@ -121,6 +154,18 @@ mod tests {
         let far = |election| with("50", election).put(&keys::PEER_RTT, member(), rtt.clone());
         assert_eq!(far("700").status(&RULE).0, Status::Pass);
         assert_eq!(far("699").status(&RULE).0, Status::Fail);
+        // Half a round trip of 35 ms.
+        let beat = |ms| with(ms, "1000").put(&keys::PEER_RTT, member(), rtt.clone());
+        assert_eq!(beat("35").status(&RULE).0, Status::Pass);
+        assert_eq!(beat("34").status(&RULE).0, Status::Fail);
+        // Every sync above 512 ms: an election timeout of 512 ms is too short, one more is not.
+        let disk = |election, count| {
+            let syncs = histogram(&[(512.0, 0.0), (1024.0, count)]);
+            with("50", election).put(&keys::WAL_FSYNC, member(), syncs)
+        };
+        assert_eq!(disk("513", 50.0).status(&RULE).0, Status::Pass);
+        assert_eq!(disk("512", 50.0).status(&RULE).0, Status::Fail);
+        assert_eq!(disk("512", 49.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
         // Below the default alone is a choice; with a leader that comes and goes it is the reason.
         let changes = |n: f64| with("10", "50").put(&keys::LEADER_CHANGES, member(), n);

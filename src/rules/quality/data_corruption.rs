@@ -1,6 +1,8 @@
 //! Members hold different data, or a file is corrupt.
 
-use crate::evidence::Missing;
+use std::collections::BTreeMap;
+
+use crate::evidence::{Missing, Subject, SubjectKind, keys};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -18,7 +20,38 @@ const KINDS: &[&str] = &["corruption"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("data-corruption");
-    let drafts = events::seen(cx, KINDS)?
+    let mut drafts = hashes(cx);
+    let hashed = cx.evidence.any(&keys::ETCD_HASHES).is_ok();
+    let alarms = cx.evidence.any(&keys::ETCD_ALARMS);
+    cx.evidence.take_citations();
+    if let Ok((cluster, alarms)) = &alarms {
+        for row in alarms
+            .rows
+            .iter()
+            .filter(|row| row.get_text("alarm") == Some("CORRUPT"))
+        {
+            let member = row.get_text("member").unwrap_or_default();
+            cx.evidence.cite(&keys::ETCD_ALARMS, cluster);
+            drafts.push(
+                Draft::new(
+                    Subject::new(SubjectKind::Member, member),
+                    Severity::Critical,
+                    format!(
+                        "the CORRUPT alarm of {member} is raised: its data differs from the others'"
+                    ),
+                )
+                .confidence(Confidence::High)
+                .threshold("etcd raises CORRUPT when hashes of members differ")
+                .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+    let logs = match events::seen(cx, KINDS) {
+        Ok(logs) => logs,
+        Err(why) if drafts.is_empty() && !hashed && alarms.is_err() => return Err(why),
+        Err(_) => Vec::new(),
+    };
+    let logged = logs
         .into_iter()
         .filter(|seen| seen.count >= limit.value)
         .map(|seen| {
@@ -32,15 +65,62 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .confidence(Confidence::High)
             .threshold(limit.words())
             .cites(cx.evidence.take_citations())
-        })
-        .collect();
+        });
+    drafts.extend(logged);
     Ok(Verdict::Fail(drafts))
+}
+
+/// Members whose hash at one revision differs from that of most.
+fn hashes(cx: &Context<'_>) -> Vec<Draft> {
+    let Ok((cluster, hashes)) = cx.evidence.any(&keys::ETCD_HASHES) else {
+        return Vec::new();
+    };
+    cx.evidence.take_citations();
+    // Hashes compare at one revision with the same compaction behind them.
+    let mut alike: BTreeMap<(i64, i64), BTreeMap<i64, Vec<&str>>> = BTreeMap::new();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whole numbers far below 2^53"
+    )]
+    for row in &hashes.rows {
+        if let (Some(hash), Some(revision), Some(compacted)) =
+            (row.get("hash"), row.get("revision"), row.get("compacted"))
+        {
+            alike
+                .entry((revision as i64, compacted as i64))
+                .or_default()
+                .entry(hash as i64)
+                .or_default()
+                .push(&row.key);
+        }
+    }
+    let mut drafts = Vec::new();
+    for ((revision, _), by_hash) in alike.into_iter().filter(|(_, by)| by.len() > 1) {
+        let words: Vec<String> = by_hash
+            .iter()
+            .map(|(hash, members)| format!("{} {hash:08x}", members.join(", ")))
+            .collect();
+        cx.evidence.cite(&keys::ETCD_HASHES, &cluster);
+        drafts.push(
+            Draft::new(
+                Subject::cluster(),
+                Severity::Critical,
+                format!(
+                    "members hold different data at revision {revision}: {}",
+                    words.join("; ")
+                ),
+            )
+            .confidence(Confidence::High)
+            .threshold("the hash of the keyspace at one revision is the same on every member")
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+    drafts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
     use crate::rules::Status;
     use crate::rules::testing::{Set, member, table};
 
@@ -50,6 +130,44 @@ mod tests {
             member(),
             table(&[(KINDS[0], &[("count", count)])]),
         )
+    }
+
+    #[test]
+    fn hashes_compare_at_one_revision_and_compaction() {
+        let of = |rows: &[(&str, f64, f64)]| {
+            let cells: Vec<(&str, [(&str, f64); 3])> = rows
+                .iter()
+                .map(|(name, hash, compacted)| {
+                    (
+                        *name,
+                        [
+                            ("hash", *hash),
+                            ("revision", 9.0),
+                            ("compacted", *compacted),
+                        ],
+                    )
+                })
+                .collect();
+            let rows: Vec<(&str, &[(&str, f64)])> = cells
+                .iter()
+                .map(|(name, cells)| (*name, &cells[..]))
+                .collect();
+            Set::new().put(&keys::ETCD_HASHES, Subject::cluster(), table(&rows))
+        };
+        assert_eq!(
+            of(&[("a", 7.0, 1.0), ("b", 7.0, 1.0)]).status(&RULE).0,
+            Status::Pass
+        );
+        assert_eq!(
+            of(&[("a", 7.0, 1.0), ("b", 8.0, 2.0)]).status(&RULE).0,
+            Status::Pass
+        );
+        let found = of(&[("a", 7.0, 1.0), ("b", 8.0, 1.0), ("c", 7.0, 1.0)]).check(&RULE);
+        assert_eq!(found[0].severity, Severity::Critical);
+        assert!(
+            found[0].message.contains("a, c 00000007; b 00000008"),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the evidence itself is worth.
 
+pub mod certificate_expiring;
 pub mod component_restarting;
 pub mod data_corruption;
 pub mod evidence_not_aligned;

@@ -33,10 +33,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             Draft::new(
                 subject,
                 severity,
-                format!(
-                    "at the growth of the window the quota is reached in {}",
-                    number(secs, Unit::Secs)
-                ),
+                if secs > 0.0 {
+                    format!(
+                        "at the growth of the window the quota is reached in {}",
+                        number(secs, Unit::Secs)
+                    )
+                } else {
+                    "the quota is reached".to_owned()
+                },
             )
             // One window is no trend of a day.
             .confidence(Confidence::Medium)

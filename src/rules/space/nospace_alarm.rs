@@ -1,7 +1,7 @@
 //! The database has reached its quota: etcd refuses writes until space is made and the alarm is
 //! disarmed.
 
-use crate::evidence::{Missing, Unit, keys, number};
+use crate::evidence::{Missing, Subject, SubjectKind, Unit, keys, number};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -21,7 +21,35 @@ const KINDS: &[&str] = &["alarm-raised", "health-alarm", "etcd-error-no-space"];
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let logs = events::seen(cx, KINDS);
     let sizes = cx.evidence.some(&keys::DB_SIZE);
+    let alarms = cx.evidence.any(&keys::ETCD_ALARMS);
+    cx.evidence.take_citations();
     let mut drafts = Vec::new();
+    if let Ok((cluster, alarms)) = &alarms {
+        for row in alarms
+            .rows
+            .iter()
+            .filter(|row| row.get_text("alarm") == Some("NOSPACE"))
+        {
+            let member = row.get_text("member").unwrap_or_default();
+            cx.evidence.cite(&keys::ETCD_ALARMS, cluster);
+            drafts.push(
+                Draft::new(
+                    Subject::new(SubjectKind::Member, member),
+                    Severity::Critical,
+                    format!(
+                        "the NOSPACE alarm of {member} is raised: the whole cluster takes no writes"
+                    ),
+                )
+                .confidence(Confidence::High)
+                .threshold("etcd raises NOSPACE when the quota is reached")
+                .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+    let raised: Vec<Subject> = drafts
+        .iter()
+        .map(|draft: &Draft| draft.subject.clone())
+        .collect();
     if let Ok(logs) = &logs {
         for seen in logs {
             events::cite(cx, seen, "messages about a full database");
@@ -47,7 +75,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 continue;
             };
             // The alarm is raised when the next write would pass the quota, so just below it.
-            if quota <= 0.0 || last.value < quota * 0.99 {
+            let told = raised.contains(subject);
+            if quota <= 0.0 || last.value < quota * 0.99 || told {
                 continue;
             }
             cx.evidence
@@ -69,7 +98,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
-    if drafts.is_empty() && logs.is_err() && sizes.is_err() {
+    if drafts.is_empty() && logs.is_err() && sizes.is_err() && alarms.is_err() {
         return Err(sizes.err().unwrap_or(Missing::NotCollected));
     }
     Ok(Verdict::Fail(drafts))
@@ -108,6 +137,20 @@ mod tests {
             table(&[("alarm-raised", &[("count", 1.0)])]),
         );
         assert_eq!(logs.status(&RULE), (Status::Fail, Severity::Critical));
+        let row = crate::evidence::Row::new("NOSPACE a")
+            .text("alarm", "NOSPACE")
+            .text("member", "a");
+        let alarmed = |rows| {
+            let table = crate::evidence::Table {
+                rows,
+                ..crate::evidence::Table::default()
+            };
+            sized(99.0, 100.0).put(&keys::ETCD_ALARMS, Subject::cluster(), table)
+        };
+        // The alarm and the size of the same member are one finding.
+        let findings = alarmed(vec![row]).check(&RULE);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].message.contains("takes no writes"));
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

@@ -63,6 +63,8 @@ pub struct Discovered {
     pub how: Vec<String>,
     /// What was there and could not be read, in words.
     pub denied: Vec<String>,
+    /// Whether there was no sign of an etcd, and the endpoint is only etcdctl's default.
+    pub guessed: bool,
 }
 
 /// One place where a client certificate for etcd lies.
@@ -246,6 +248,7 @@ fn endpoints(root: &HostRoot, known: &Known, default: Option<&str>, found: &mut 
         }
     }
     if found.endpoints.is_empty() {
+        found.guessed = true;
         found.how.push(
             "found no etcd among processes and manifests: trying etcdctl's default address"
                 .to_owned(),
@@ -399,6 +402,6 @@ mod tests {
         let dir = root(&[]);
         let found = discover(&HostRoot::new(dir.path()), &Known::default());
         assert_eq!(shown(&found), ["http://127.0.0.1:2379"]);
-        assert!(found.how[0].contains("found no etcd"));
+        assert!(found.how[0].contains("found no etcd") && found.guessed);
     }
 }
