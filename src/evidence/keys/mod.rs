@@ -22,12 +22,14 @@ macro_rules! keys {
 }
 
 mod bench;
+mod bench_etcd;
 mod host;
 mod logs;
 mod manifest;
 mod metrics;
 
 pub use bench::*;
+pub use bench_etcd::*;
 pub use host::*;
 pub use logs::*;
 pub use manifest::*;
@@ -39,6 +41,7 @@ use super::KeyInfo;
 pub fn all() -> impl Iterator<Item = &'static KeyInfo> {
     BENCH
         .iter()
+        .chain(BENCH_ETCD)
         .chain(HOST)
         .chain(LOGS)
         .chain(MANIFEST)
@@ -57,7 +60,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_sorted_and_well_formed() {
-        for family in [BENCH, HOST, LOGS, MANIFEST, METRICS] {
+        for family in [BENCH, BENCH_ETCD, HOST, LOGS, MANIFEST, METRICS] {
             assert!(
                 family.is_sorted_by(|a, b| a.name < b.name),
                 "{:?}",
