@@ -68,7 +68,7 @@ pub enum Command {
     Logs(logs::Args),
     /// Check settings, the host or a live etcd against the rules
     Check(check::Args),
-    /// Measure the disk under etcd as etcd feels it
+    /// Measure the disk under etcd as etcd feels it, or what a live etcd can do
     Bench(bench::Args),
     /// Compare two results of a bench: before and after
     Compare(compare::Args),

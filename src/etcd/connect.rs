@@ -101,6 +101,11 @@ impl Dialer {
             .next()
     }
 
+    /// The TLS settings, for a protocol client of another kind than ours.
+    pub fn tls(&self) -> Result<Arc<rustls::ClientConfig>, Trouble> {
+        tls::config(&self.access, Judge::new(&self.access)?).map(Arc::new)
+    }
+
     /// A channel to an endpoint, after `tune` has set windows and buffers.
     ///
     /// It connects with the first request, and again after each loss.

@@ -3,6 +3,7 @@
 pub mod advice;
 mod advise;
 mod bench;
+mod bench_etcd;
 mod compare;
 mod diagnose;
 mod etcd;
@@ -14,6 +15,7 @@ mod metrics;
 mod plain;
 pub use advise::advise;
 pub use bench::bench_disk;
+pub use bench_etcd::bench_etcd;
 pub use compare::compared;
 mod prom;
 mod sarif;

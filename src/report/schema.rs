@@ -24,6 +24,11 @@ pub const SCHEMAS: &[Schema] = &[
         text: include_str!("../../schemas/bench-disk.json"),
     },
     Schema {
+        name: "bench-etcd",
+        of: "`bench etcd --format json`",
+        text: include_str!("../../schemas/bench-etcd.json"),
+    },
+    Schema {
         name: "bundle",
         of: "the file that `diagnose --save FILE` writes and `--bundle FILE` reads (decompressed)",
         text: include_str!("../../schemas/bundle.json"),

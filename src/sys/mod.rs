@@ -2,7 +2,7 @@
 //! sound.
 #![expect(
     unsafe_code,
-    reason = "ioprio, the scheduler, adjtimex and the admin commands of NVMe have no safe wrapper in rustix"
+    reason = "ioprio, the scheduler, adjtimex, getrusage and the admin commands of NVMe have no safe wrapper in rustix"
 )]
 
 pub mod nvme;
@@ -50,9 +50,28 @@ pub fn clock_discipline() -> Option<ClockDiscipline> {
     })
 }
 
+/// Processor time that this process has used, in seconds: its own, and the kernel's for it.
+pub fn own_cpu() -> Option<(f64, f64)> {
+    // SAFETY: `rusage` is plain integers, for which all zeroes is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live, writable `rusage` of ours for the whole call.
+    let done = unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+    let secs = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    (done == 0).then(|| (secs(usage.ru_utime), secs(usage.ru_stime)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_processor_time_rises() {
+        let (user, system) = own_cpu().unwrap();
+        let begin = std::time::Instant::now();
+        while begin.elapsed() < std::time::Duration::from_millis(30) {}
+        let (user_after, system_after) = own_cpu().unwrap();
+        assert!(user_after + system_after > user + system);
+    }
 
     #[test]
     fn our_own_io_priority_is_a_class_and_a_level() {

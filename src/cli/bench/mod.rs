@@ -1,6 +1,8 @@
 //! `bench`: how fast the disk under etcd is, as etcd feels it.
 
 mod disk;
+#[cfg(feature = "live")]
+mod etcd;
 mod host;
 mod outcome;
 
@@ -22,13 +24,17 @@ pub struct Args {
 pub enum What {
     /// What this disk costs etcd: WAL fsync, commits, flushes, and whether they can be believed
     Disk(Box<disk::Args>),
-    // `Etcd(…)`, behind the feature `live`, goes here.
+    /// What a live cluster can do, under a bounded load that cleans up after itself
+    #[cfg(feature = "live")]
+    Etcd(Box<etcd::Args>),
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
     match &args.what {
         Some(What::Disk(args)) => disk::run(args, session),
+        #[cfg(feature = "live")]
+        Some(What::Etcd(args)) => etcd::run(args, session),
         None => disk::bare(session),
     }
 }

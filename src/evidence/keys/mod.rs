@@ -22,6 +22,7 @@ macro_rules! keys {
 }
 
 mod bench;
+mod bench_etcd;
 mod etcd;
 mod host;
 mod logs;
@@ -29,6 +30,7 @@ mod manifest;
 mod metrics;
 
 pub use bench::*;
+pub use bench_etcd::*;
 pub use etcd::*;
 pub use host::*;
 pub use logs::*;
@@ -42,6 +44,7 @@ pub fn all() -> impl Iterator<Item = &'static KeyInfo> {
     BENCH
         .iter()
         .chain(ETCD)
+        .chain(BENCH_ETCD)
         .chain(HOST)
         .chain(LOGS)
         .chain(MANIFEST)
@@ -60,7 +63,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_sorted_and_well_formed() {
-        for family in [BENCH, ETCD, HOST, LOGS, MANIFEST, METRICS] {
+        for family in [BENCH, BENCH_ETCD, ETCD, HOST, LOGS, MANIFEST, METRICS] {
             assert!(
                 family.is_sorted_by(|a, b| a.name < b.name),
                 "{:?}",

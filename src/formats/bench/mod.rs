@@ -2,6 +2,7 @@
 //! `render` prints. The numbers are in here; the judging and the words are elsewhere.
 
 pub mod disk;
+pub mod etcd;
 pub mod latency;
 
 pub use latency::{Bounds, Latency, Percentile};

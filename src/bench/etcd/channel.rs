@@ -1,0 +1,521 @@
+//! One HTTP/2 connection to one member, for unary calls and streams of gRPC.
+//!
+//! Directly on `h2`: a general gRPC client spends more on each call than etcd's own benchmark
+//! does, and would measure itself. One task drives the connection; callers share its sender.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use h2::client::SendRequest;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::coalesce::{Coalesce, Driver};
+use super::wire;
+use crate::target::etcd::Endpoint;
+
+/// Room for answers before the server must wait for us: more than any answer of a load.
+const STREAM_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 64 << 20;
+
+/// Longest answer that is kept: a range of a load never comes near.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// How to reach one member.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// TLS, and with which trust and certificate; without it, plain.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl Address {
+    /// Of an endpoint; `tls` is for those that speak it.
+    pub fn of(endpoint: &Endpoint, tls: Option<&Arc<ClientConfig>>) -> Result<Self, String> {
+        let host = endpoint
+            .host()
+            .ok_or_else(|| "a load needs TCP, and this is a unix socket".to_owned())?;
+        let port = endpoint
+            .address
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .ok_or_else(|| "the port is missing".to_owned())?;
+        let tls = if endpoint.is_tls() {
+            Some(Arc::clone(tls.ok_or_else(|| {
+                "it speaks TLS, and no authority is known".to_owned()
+            })?))
+        } else {
+            None
+        };
+        Ok(Address {
+            host: host.to_owned(),
+            port,
+            tls,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Why a call failed. The kinds are what errors are counted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The server answered with a gRPC status.
+    Status {
+        /// The gRPC code.
+        code: u16,
+        /// The server's words.
+        message: String,
+    },
+    /// The connection could not be made, or broke.
+    Transport(String),
+    /// No answer within the limit.
+    Timeout,
+}
+
+impl CallError {
+    /// What it is counted as: the server's own words, or how the connection failed.
+    pub fn kind(&self) -> String {
+        match self {
+            CallError::Status { code, message } if message.is_empty() => {
+                format!("gRPC code {code}")
+            }
+            CallError::Status { message, .. } => message.clone(),
+            CallError::Transport(why) => format!("connection: {why}"),
+            CallError::Timeout => "no answer in time".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind())
+    }
+}
+
+impl From<h2::Error> for CallError {
+    fn from(err: h2::Error) -> Self {
+        CallError::Transport(err.to_string())
+    }
+}
+
+/// The token of a logged-in user, shared by all connections, so that it can be renewed.
+pub type Token = Rc<RefCell<Option<HeaderValue>>>;
+
+/// A connection. Cloning shares it.
+#[derive(Clone)]
+pub struct Channel {
+    sender: SendRequest<Bytes>,
+    base: Rc<Base>,
+}
+
+struct Base {
+    origin: String,
+    token: Token,
+    // Aborts the driver when the last user of the connection is gone.
+    driver: tokio::task::AbortHandle,
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("origin", &self.base.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call's path on one connection, with all that is the same for each of its requests.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Channel {
+    /// Connects within `limit`.
+    pub async fn connect(
+        address: &Address,
+        token: &Token,
+        limit: Duration,
+    ) -> Result<Channel, CallError> {
+        tokio::time::timeout(limit, Self::open(address, token))
+            .await
+            .map_err(|_| CallError::Timeout)?
+    }
+
+    async fn open(address: &Address, token: &Token) -> Result<Channel, CallError> {
+        let transport = |err: std::io::Error| CallError::Transport(words(&err));
+        let tcp = TcpStream::connect((address.host.as_str(), address.port))
+            .await
+            .map_err(transport)?;
+        tcp.set_nodelay(true).map_err(transport)?;
+        match &address.tls {
+            None => Self::handshake(Coalesce::new(tcp), address, token).await,
+            Some(config) => {
+                let name = ServerName::try_from(address.host.clone()).map_err(|_| {
+                    CallError::Transport(format!("`{}` is no name for TLS", address.host))
+                })?;
+                let tls = TlsConnector::from(Arc::clone(config))
+                    .connect(name, tcp)
+                    .await
+                    .map_err(transport)?;
+                Self::handshake(Coalesce::new(tls), address, token).await
+            }
+        }
+    }
+
+    async fn handshake<T>(
+        io: Coalesce<T>,
+        address: &Address,
+        token: &Token,
+    ) -> Result<Channel, CallError>
+    where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    {
+        let mut writer = io.share();
+        let (sender, connection) = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .enable_push(false)
+            .max_concurrent_reset_streams(1024)
+            .handshake::<_, Bytes>(io)
+            .await?;
+        // What the handshake wrote went to the buffer only.
+        poll_fn(|cx| writer.poll_drain(cx))
+            .await
+            .map_err(|err| CallError::Transport(words(&err)))?;
+        // How a connection ends is told to each of its calls; nothing is lost here.
+        let driver = tokio::task::spawn_local(Driver::new(connection, writer));
+        Ok(Channel {
+            sender,
+            base: Rc::new(Base {
+                origin: address.to_string(),
+                token: Rc::clone(token),
+                driver: driver.abort_handle(),
+            }),
+        })
+    }
+
+    /// Prepares a path, once for many calls.
+    pub fn method(&self, path: &str) -> Result<Prepared, CallError> {
+        let uri = format!("{}{path}", self.base.origin)
+            .parse::<Uri>()
+            .map_err(|err| CallError::Transport(err.to_string()))?;
+        let mut headers = HeaderMap::with_capacity(3);
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/grpc"),
+        );
+        headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
+        Ok(Prepared { uri, headers })
+    }
+
+    fn request(&self, method: &Prepared) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = method.uri.clone();
+        *request.headers_mut() = method.headers.clone();
+        if let Some(token) = &*self.base.token.borrow() {
+            request
+                .headers_mut()
+                .insert(http::HeaderName::from_static("token"), token.clone());
+        }
+        request
+    }
+
+    /// Waits until the server takes one more stream.
+    async fn ready(&mut self) -> Result<(), CallError> {
+        poll_fn(|cx| self.sender.poll_ready(cx)).await?;
+        Ok(())
+    }
+
+    /// One request, one answer. The answer is without gRPC's header.
+    pub async fn call(&mut self, method: &Prepared, message: Bytes) -> Result<Bytes, CallError> {
+        self.ready().await?;
+        let request = self.request(method);
+        let (response, mut body) = self.sender.send_request(request, false)?;
+        body.send_data(message, true)?;
+        let (head, mut answer) = response.await?.into_parts();
+        let bytes = collect(&mut answer).await?;
+        // An immediate refusal has no body, and its status among the first headers.
+        let trailers = answer.trailers().await?;
+        let headers = trailers.as_ref().unwrap_or(&head.headers);
+        if !ok(headers) {
+            return Err(status(headers, &head));
+        }
+        strip(bytes)
+    }
+
+    /// As [`Channel::call`] for a path that is called once, with a limit.
+    pub async fn once(
+        &mut self,
+        path: &str,
+        message: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, CallError> {
+        let method = self.method(path)?;
+        tokio::time::timeout(limit, self.call(&method, message))
+            .await
+            .map_err(|_| CallError::Timeout)?
+    }
+
+    /// Opens a stream in both directions.
+    pub async fn stream(&mut self, path: &str) -> Result<Stream, CallError> {
+        self.ready().await?;
+        let method = self.method(path)?;
+        let request = self.request(&method);
+        let (response, sender) = self.sender.send_request(request, false)?;
+        Ok(Stream {
+            sender,
+            response: Some(response),
+            answers: None,
+            buffer: BytesMut::new(),
+        })
+    }
+
+    /// The member's address.
+    pub fn origin(&self) -> &str {
+        &self.base.origin
+    }
+}
+
+/// A stream: many requests, many answers.
+pub struct Stream {
+    sender: SendStream<Bytes>,
+    response: Option<h2::client::ResponseFuture>,
+    answers: Option<RecvStream>,
+    buffer: BytesMut,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// Sends one message.
+    pub fn send(&mut self, message: Bytes) -> Result<(), CallError> {
+        Ok(self.sender.send_data(message, false)?)
+    }
+
+    /// The next message, without gRPC's header; `None` when the server ended the stream well.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
+        if let Some(response) = self.response.take() {
+            let (head, answers) = response.await?.into_parts();
+            if head.headers.contains_key("grpc-status") && !ok(&head.headers) {
+                return Err(status(&head.headers, &head));
+            }
+            self.answers = Some(answers);
+        }
+        let Some(answers) = self.answers.as_mut() else {
+            return Ok(None);
+        };
+        loop {
+            if let Some(message) = split(&mut self.buffer)? {
+                return Ok(Some(message));
+            }
+            match answers.data().await {
+                Some(chunk) => {
+                    let chunk = chunk?;
+                    answers.flow_control().release_capacity(chunk.len())?;
+                    self.buffer.extend_from_slice(&chunk);
+                }
+                None => {
+                    let trailers = answers.trailers().await?;
+                    return match trailers {
+                        Some(headers) if !ok(&headers) => Err(CallError::Status {
+                            code: code(&headers),
+                            message: message(&headers),
+                        }),
+                        _ => Ok(None),
+                    };
+                }
+            }
+        }
+    }
+
+    /// The next message within a limit.
+    pub async fn next_within(&mut self, limit: Duration) -> Result<Option<Bytes>, CallError> {
+        tokio::time::timeout(limit, self.next())
+            .await
+            .map_err(|_| CallError::Timeout)?
+    }
+}
+
+/// Takes one message off the front of what has come.
+fn split(buffer: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
+    let Some(prefix) = buffer.first_chunk::<{ wire::PREFIX }>() else {
+        return Ok(None);
+    };
+    let [flags, length @ ..] = *prefix;
+    let length = u32::from_be_bytes(length) as usize;
+    if flags != 0 || length > ANSWER_LIMIT {
+        return Err(CallError::Transport(
+            "a message is compressed or too long".to_owned(),
+        ));
+    }
+    if buffer.len() < wire::PREFIX + length {
+        return Ok(None);
+    }
+    buffer.advance(wire::PREFIX);
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// A whole body. Mostly one chunk, which is then not copied.
+async fn collect(answer: &mut RecvStream) -> Result<Bytes, CallError> {
+    let Some(first) = answer.data().await else {
+        return Ok(Bytes::new());
+    };
+    let first = first?;
+    answer.flow_control().release_capacity(first.len())?;
+    if complete(&first) {
+        return Ok(first);
+    }
+    let mut all = BytesMut::from(first);
+    while let Some(chunk) = answer.data().await {
+        let chunk = chunk?;
+        answer.flow_control().release_capacity(chunk.len())?;
+        all.extend_from_slice(&chunk);
+        if all.len() > ANSWER_LIMIT {
+            return Err(CallError::Transport("the answer is too long".to_owned()));
+        }
+    }
+    Ok(all.freeze())
+}
+
+fn complete(body: &[u8]) -> bool {
+    body.first_chunk::<{ wire::PREFIX }>()
+        .is_some_and(|[_, length @ ..]| {
+            body.len() >= wire::PREFIX + u32::from_be_bytes(*length) as usize
+        })
+}
+
+fn strip(mut body: Bytes) -> Result<Bytes, CallError> {
+    if body.first() != Some(&0) || !complete(&body) {
+        return Err(CallError::Transport("a torn answer".to_owned()));
+    }
+    body.advance(wire::PREFIX);
+    Ok(body)
+}
+
+fn ok(headers: &HeaderMap) -> bool {
+    headers
+        .get("grpc-status")
+        .is_some_and(|value| value.as_bytes() == b"0")
+}
+
+fn code(headers: &HeaderMap) -> u16 {
+    headers
+        .get("grpc-status")
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .unwrap_or(2)
+}
+
+fn message(headers: &HeaderMap) -> String {
+    headers
+        .get("grpc-message")
+        .map_or_else(String::new, |value| unescape(value.as_bytes()))
+}
+
+fn status(headers: &HeaderMap, head: &http::response::Parts) -> CallError {
+    if headers.contains_key("grpc-status") {
+        return CallError::Status {
+            code: code(headers),
+            message: message(headers),
+        };
+    }
+    // Not gRPC: a proxy, or another server on this port.
+    CallError::Transport(format!("HTTP status {} and no gRPC status", head.status))
+}
+
+/// gRPC writes bytes outside of printable ASCII as `%XX`.
+fn unescape(text: &[u8]) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = after.first_chunk::<2>().filter(|_| byte == b'%');
+        let value = hex
+            .and_then(|pair| std::str::from_utf8(pair).ok())
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        match value {
+            Some(value) => {
+                out.push(value);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// An I/O error with its cause, without the system's number.
+fn words(err: &std::io::Error) -> String {
+    err.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_servers_are_unescaped() {
+        assert_eq!(unescape(b"a%20b%"), "a b%");
+        assert_eq!(unescape(b"%zz"), "%zz");
+        assert_eq!(
+            unescape("etcdserver: too many requests".as_bytes()),
+            "etcdserver: too many requests"
+        );
+    }
+
+    #[test]
+    fn a_stream_is_cut_into_messages() {
+        let mut buffer = BytesMut::from(&[0, 0, 0, 0, 2, 7, 8, 0, 0, 0, 0, 0, 0][..]);
+        assert_eq!(split(&mut buffer).unwrap().unwrap(), &[7, 8][..]);
+        assert_eq!(split(&mut buffer).unwrap().unwrap(), &[][..]);
+        assert_eq!(split(&mut buffer).unwrap(), None);
+        let mut compressed = BytesMut::from(&[1, 0, 0, 0, 0][..]);
+        assert!(split(&mut compressed).is_err());
+    }
+
+    #[test]
+    fn addresses_print_as_urls() {
+        let address = Address {
+            host: "::1".to_owned(),
+            port: 2379,
+            tls: None,
+        };
+        assert_eq!(address.to_string(), "http://[::1]:2379");
+    }
+}

@@ -1,0 +1,22 @@
+//! The load bench: what an etcd cluster can do, asked as its clients ask.
+
+pub mod arrivals;
+pub mod bench;
+pub mod channel;
+pub mod check_perf;
+pub mod cluster;
+pub mod coalesce;
+pub mod collect;
+pub mod drive;
+pub mod guard;
+pub mod keyspace;
+pub mod leases;
+pub mod limit;
+pub mod plan;
+pub mod record;
+pub mod server;
+pub mod session;
+pub mod shape;
+pub mod summary;
+pub mod wire;
+pub mod workload;
