@@ -62,6 +62,9 @@ fn now<'a>(files: &'a [(String, Value)], path: &str) -> Option<&'a Value> {
     files.iter().rev().find_map(|(_, values)| get(values, path))
 }
 
+/// One chart's values, the advice that they carry out, and what each path must read back as.
+type Chart = (Value, BTreeSet<String>, Vec<(String, Value)>);
+
 impl Emitter for Helm {
     fn name(&self) -> &'static str {
         "helm"
@@ -70,8 +73,7 @@ impl Emitter for Helm {
     fn emit(&self, input: &PatchInput<'_>) -> PatchSet {
         let mut set_of = PatchSet::default();
         let files = values_files(input, &mut set_of);
-        let mut charts: BTreeMap<String, (Value, BTreeSet<String>, Vec<(String, Value)>)> =
-            BTreeMap::new();
+        let mut charts: BTreeMap<String, Chart> = BTreeMap::new();
         for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
             let mut show = |why: String| {
                 set_of.shown.push(Shown {
