@@ -45,6 +45,18 @@ for queue in /sys/block/*/queue; do
     for file in write_cache scheduler rotational read_ahead_kb fua; do take "$queue/$file" "$queue/$file"; done
     take "${queue%/queue}/size" "${queue%/queue}/size"
 done
+# What ZFS and NVMe controllers say of themselves, where their tools are installed.
+if command -v zfs >/dev/null; then
+    zfs get -H sync >"$node/host/zfs-get-sync" 2>/dev/null || rm -f "$node/host/zfs-get-sync"
+fi
+if command -v nvme >/dev/null; then
+    for disk in /dev/nvme[0-9] /dev/nvme[0-9][0-9]; do
+        [ -e "$disk" ] || continue
+        name=${disk#/dev/}
+        nvme id-ctrl --raw-binary "$disk" >"$node/host/nvme-id-ctrl-$name" 2>/dev/null || rm -f "$node/host/nvme-id-ctrl-$name"
+        nvme get-feature -f 6 "$disk" >"$node/host/nvme-vwc-$name" 2>/dev/null || rm -f "$node/host/nvme-vwc-$name"
+    done
+fi
 sample ''
 sleep 30
 sample again

@@ -155,7 +155,12 @@ impl Gathered {
                 ],
                 &|_| {},
             ));
-            let mut model = manifest::read_bundle(&root);
+            let mut model = match (path.is_file(), path.parent(), path.file_name()) {
+                (true, Some(folder), Some(name)) => {
+                    manifest::read_single(&HostRoot::new(folder), &name.to_string_lossy())
+                }
+                _ => manifest::read_bundle(&root),
+            };
             model.asked.clone_from(&self.asked);
             let settings = manifest::collect(&model);
             let etcds = settings

@@ -3,6 +3,7 @@
 
 use super::assess::{Assessment, Case};
 use super::cause::Cause;
+use super::facts::node_of;
 use crate::rules::{Finding, Severity};
 
 /// Rules whose failure is a wrong or dangerous setting, gravest first.
@@ -19,6 +20,7 @@ const RULES: &[&str] = &[
     "known-bad-release",
     "node-status-frequency-trap",
     "leader-election-tight",
+    "etcd-io-limited",
     "tls-rejections",
     "quota-above-maximum",
     "compaction-off",
@@ -31,6 +33,7 @@ const SYMPTOMS: &[(&str, &str)] = &[
     ("liveness-probe-kills", "component-restarting"),
     ("leader-election-tight", "leader-election-lost"),
     ("tls-rejections", "peer-link-unstable"),
+    ("etcd-io-limited", "wal-fsync-slow"),
     ("compaction-off", "database-growing-fast"),
 ];
 
@@ -39,6 +42,11 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         .all(RULES)
         .into_iter()
         .filter(|finding| finding.severity >= Severity::Warn)
+        // A limit of I/O explains slow syncs where the disk itself is fast.
+        .filter(|finding| {
+            finding.rule != "etcd-io-limited"
+                || case.facts.fast_device(&node_of(&finding.subject)).is_some()
+        })
         .collect();
     let Some(first) = carry.iter().max_by_key(|f| f.severity) else {
         return Assessment::default();

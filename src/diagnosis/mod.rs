@@ -17,6 +17,8 @@ mod load;
 mod network;
 mod rank;
 mod space;
+#[cfg(test)]
+mod tests;
 mod timeline;
 pub mod who;
 

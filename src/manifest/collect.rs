@@ -216,6 +216,15 @@ fn put_versions(unit: &Unit<'_>, subject: &Subject, origin: &Origin, set: &mut E
             });
         }
     }
+    // A version that was asked about is judged by before all that were seen.
+    if let Some(asked) = unit.asked {
+        rows.insert(
+            "asked",
+            Row::new("asked")
+                .text("version", asked.to_string())
+                .text("text", "--for-version"),
+        );
+    }
     if !rows.is_empty() {
         put(
             set,

@@ -34,6 +34,6 @@ pub use model::{
     Fault, Given, Instance, Means, Place, Probe, Resources, SourceKind, VersionSeen, Weight,
     Workload,
 };
-pub use read::read_bundle;
+pub use read::{read_bundle, read_single};
 pub use settled::{Defined, Unit, settle_all};
 pub use text::{effective_of_files, effective_of_text, model_of_text};

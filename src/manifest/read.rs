@@ -52,6 +52,8 @@ pub fn read_bundle(root: &HostRoot) -> ManifestModel {
     let mut model = ManifestModel::default();
     if root.exists("/manifests") {
         walk(root, "/manifests", &mut model);
+    } else if pile(root, &mut model) {
+        // Files of settings lie loose in the folder.
     } else {
         model.unread.push("no manifests".to_owned());
     }
@@ -64,6 +66,32 @@ pub fn read_bundle(root: &HostRoot) -> ManifestModel {
         host::read_tree(root, "/host", &mut model);
     }
     host::finish(root, "/host", &mut model);
+    model
+}
+
+/// Endings of files that hold settings, in a folder that holds anything.
+const ENDINGS: &[&str] = &[".yaml", ".yml", ".manifest", ".service"];
+
+/// Reads loose files of settings right in a folder; says whether there were any.
+fn pile(root: &HostRoot, model: &mut ManifestModel) -> bool {
+    let before = model.files;
+    for entry in root.list("/").unwrap_or_default() {
+        if let Some(name) = entry.name.to_str()
+            && !entry.is_dir
+            && ENDINGS.iter().any(|ending| name.ends_with(ending))
+            && model.files < MAX_FILES
+        {
+            read_file(root, &format!("/{name}"), None, model);
+        }
+    }
+    model.files > before
+}
+
+/// Reads one file that the user named.
+pub fn read_single(folder: &HostRoot, name: &str) -> ManifestModel {
+    let mut model = ManifestModel::default();
+    read_file(folder, &format!("/{name}"), None, &mut model);
+    host::finish(folder, "/host", &mut model);
     model
 }
 

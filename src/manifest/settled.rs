@@ -29,6 +29,8 @@ pub struct Unit<'a> {
     pub node: Option<String>,
     /// Its sources, the one in force first.
     pub instances: Vec<&'a Instance>,
+    /// The version that it is to be judged by, where one was asked for.
+    pub asked: Option<Version>,
     /// What is in force.
     pub settled: Settled,
     /// Settings that the definition gives another value.
@@ -126,6 +128,7 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
         units.push(Unit {
             name: name.to_owned(),
             node: node.map(str::to_owned),
+            asked: asked.map(|(_, version)| *version),
             instances,
             settled,
             defined,

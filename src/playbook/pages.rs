@@ -40,6 +40,7 @@ pub static PAGES: &[Page] = pages![
     "disk-space-low",
     "election-timeouts-unequal",
     "etcd-cpu-throttled",
+    "etcd-io-limited",
     "etcd-requests-slow",
     "event-ttl-long",
     "events-dominate",

@@ -14,6 +14,8 @@ pub(super) struct Setting {
     pub(super) value: String,
     /// `flag`, `env`, `file`, `default` or `unknown default`.
     pub(super) source: String,
+    /// `file:line`, where it stands in a file.
+    place: Option<String>,
 }
 
 impl Setting {
@@ -88,6 +90,10 @@ pub(super) fn of(
             subject,
             value: value.to_owned(),
             source: source.to_owned(),
+            place: row
+                .get_text("where")
+                .filter(|place| !place.is_empty())
+                .map(str::to_owned),
         });
     }
     if !known {
@@ -100,11 +106,7 @@ pub(super) fn of(
 
 /// Notes a setting as used: `name=value (flag, file:line)`.
 pub(super) fn cite(cx: &Context<'_>, setting: &Setting, name: &str) {
-    let place = cx
-        .evidence
-        .peek(&keys::SETTINGS, &setting.subject)
-        .and_then(|table| table.row(name)?.get_text("where").map(str::to_owned))
-        .filter(|place| !place.is_empty());
+    let place = setting.place.clone();
     let shown = place
         .as_ref()
         .map_or_else(String::new, |place| format!(", {place}"));

@@ -25,7 +25,7 @@ keys! { MANIFEST;
     SETTINGS: Table = "settings", None, Latest;
     /// Faults seen while reading settings, one row each (key `KIND:SETTING`): texts `fault` (one sentence), `kind`, `weight` (stop, warn, note), `setting`, `where`.
     SETTINGS_FAULTS: Table = "settings.faults", None, Latest;
-    /// Version of a component: rows by source (`image`, `binary`, `process`, `config`; `log`, `metrics` by other collectors), texts `version`, `text` (what it was read from), `where`.
+    /// Version of a component: rows by source (`asked`: to be judged by it; `image`, `binary`, `process`, `config`; `log`, `metrics` by other collectors), texts `version`, `text` (what it was read from), `where`.
     VERSIONS: Table = "version", None, Latest;
     /// The object that runs a container: row `workload`, texts `kind` (Deployment, StatefulSet, DaemonSet, Pod, Values, ConfigMap), `namespace`, `name`, `container`, `image`, `controller` (its id in `profiles/controllers.toml`); column `replicas`.
     WORKLOADS: Table = "workload", None, Latest;

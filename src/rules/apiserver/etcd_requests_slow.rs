@@ -1,6 +1,7 @@
 //! The apiserver waits long for etcd: a symptom that tells nothing about the cause.
 
 use crate::evidence::{Missing, Unit, keys, number};
+use crate::rules::phases;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -20,27 +21,50 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let Some((low, high)) = histogram.bracket(0.99) else {
             continue;
         };
-        if low < limit.value || histogram.count() < 100.0 {
+        if histogram.count() < 100.0 {
+            continue;
+        }
+        let worst = cx
+            .evidence
+            .peek(&keys::APISERVER_PHASES, &subject)
+            .and_then(|table| phases::worst_etcd_requests(&table))
+            .filter(|worst| worst.low > low && worst.low >= limit.value);
+        if low < limit.value && worst.is_none() {
             continue;
         }
         cx.evidence.cite(&keys::APISERVER_ETCD_TOOK, &subject);
+        let whole = format!(
+            "between {} and {}",
+            number(low, Unit::Ms),
+            if high.is_finite() {
+                number(high, Unit::Ms)
+            } else {
+                "∞".to_owned()
+            }
+        );
+        let message = match &worst {
+            Some(worst) => {
+                let words = worst.words();
+                cx.evidence.cite_as(
+                    &keys::APISERVER_PHASES,
+                    &subject,
+                    format!("p99 of requests to etcd {words}"),
+                );
+                if low < limit.value {
+                    format!(
+                        "p99 of requests to etcd was {words}; over the whole window it is {whole}"
+                    )
+                } else {
+                    format!("p99 of requests to etcd is {whole}; at its worst {words}")
+                }
+            }
+            None => format!("p99 of requests to etcd is {whole}"),
+        };
         drafts.push(
-            Draft::new(
-                subject,
-                Severity::Warn,
-                format!(
-                    "p99 of requests to etcd is between {} and {}",
-                    number(low, Unit::Ms),
-                    if high.is_finite() {
-                        number(high, Unit::Ms)
-                    } else {
-                        "∞".to_owned()
-                    }
-                ),
-            )
-            .confidence(Confidence::High)
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
+            Draft::new(subject, Severity::Warn, message)
+                .confidence(Confidence::High)
+                .threshold(limit.words())
+                .cites(cx.evidence.take_citations()),
         );
     }
     Ok(Verdict::Fail(drafts))

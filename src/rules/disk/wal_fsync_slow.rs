@@ -63,11 +63,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             histogram.count(),
         );
         let worst = worst.map(|worst| {
-            let words = format!(
-                "{} from {}",
-                between(worst.low, worst.high.unwrap_or(f64::INFINITY)),
-                worst.when
-            );
+            let words = worst.words();
             cx.evidence.cite_as(
                 &keys::WAL_FSYNC_PHASES,
                 &subject,

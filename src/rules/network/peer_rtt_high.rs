@@ -1,6 +1,7 @@
 //! The round trip between members is slow: every write and linearizable read waits for it.
 
-use crate::evidence::{Missing, Unit, keys, number};
+use crate::evidence::{Missing, Subject, Unit, keys, number};
+use crate::rules::phases;
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -28,7 +29,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let Some(mean) = histogram.mean() else {
             continue;
         };
-        if histogram.count() < MIN_PROBES || low < limit.value || mean < limit.value {
+        if histogram.count() < MIN_PROBES {
+            continue;
+        }
+        if low < limit.value || mean < limit.value {
+            drafts.extend(bad_phase(cx, &subject, mean));
             continue;
         }
         cx.evidence.cite(&keys::PEER_RTT, &subject);
@@ -60,11 +65,37 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Ok(Verdict::Fail(drafts))
 }
 
+/// The pair of scrapes in which the round trip was longer than a heartbeat, though over the whole window it is not.
+fn bad_phase(cx: &Context<'_>, subject: &Subject, whole: f64) -> Option<Draft> {
+    let heartbeat = cx.profile.limit("heartbeat-interval");
+    let table = cx.evidence.peek(&keys::PEER_RTT_PHASES, subject)?;
+    let (row, mean) = table
+        .rows
+        .iter()
+        .filter(|row| row.get("count").is_some_and(|count| count >= MIN_PROBES))
+        .filter_map(|row| Some((row, row.get("mean_ms")?)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .filter(|(_, mean)| *mean >= heartbeat.value)?;
+    let words = format!(
+        "the round trip to peers took {} on average from {}; over the whole window it is {}",
+        number(mean, Unit::Ms),
+        phases::span(&row.key, row.get("secs")),
+        number(whole, Unit::Ms)
+    );
+    cx.evidence
+        .cite_as(&keys::PEER_RTT_PHASES, subject, words.clone());
+    Some(
+        Draft::new(subject.clone(), Severity::Warn, words)
+            .threshold(heartbeat.words())
+            .cites(cx.evidence.take_citations()),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, histogram, member};
+    use crate::rules::testing::{Set, histogram, member, table};
 
     fn with(buckets: &[(f64, f64)]) -> Set {
         Set::new().put(&keys::PEER_RTT, member(), histogram(buckets))
@@ -89,5 +120,22 @@ mod tests {
             Status::Pass
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn one_slow_phase_of_a_fast_window_is_dated() {
+        let phase = |mean: f64| {
+            with(&[(1.0, 100.0)]).put(
+                &keys::PEER_RTT_PHASES,
+                member(),
+                table(&[(
+                    "2026-11-21T20:57:04Z",
+                    &[("count", 4.0), ("mean_ms", mean), ("secs", 30.0)],
+                )]),
+            )
+        };
+        let message = phase(100.0).check(&RULE)[0].message.clone();
+        assert!(message.contains("from 20:57:04 to 20:57:34"), "{message}");
+        assert_eq!(phase(99.0).status(&RULE).0, Status::Pass);
     }
 }
