@@ -184,7 +184,11 @@ fn a_comparison_sees_what_got_worse_and_claims_no_more() {
     std::fs::write(&a, before.to_string()).unwrap();
     std::fs::write(&b, after.to_string()).unwrap();
     let compare = |a: &Path, b: &Path, args: &[&str]| {
-        doctor(&["compare"]).path(a).path(b).args(args).output()
+        doctor(&["compare", "--width", "140"])
+            .path(a)
+            .path(b)
+            .args(args)
+            .output()
     };
     let worse = compare(&a, &b, &["--fail-on", "worse"]);
     assert_eq!(worse.status.code(), Some(1));
