@@ -2,7 +2,11 @@
 
 mod disk;
 mod host;
+mod live;
+mod observe;
 mod outcome;
+mod power_cut;
+mod replay;
 
 use crate::error::Error;
 use crate::exit::Exit;

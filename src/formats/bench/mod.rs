@@ -3,5 +3,9 @@
 
 pub mod disk;
 pub mod latency;
+pub mod observe;
+pub mod power_cut;
+pub mod replay;
+pub mod throttle;
 
 pub use latency::{Bounds, Latency, Percentile};
