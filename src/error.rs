@@ -49,6 +49,14 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// Something is not done because it could do harm.
+    #[error("{what}")]
+    Refused {
+        /// What is refused, and why.
+        what: String,
+        /// What to do instead.
+        hint: String,
+    },
     /// A server did not answer.
     #[error("cannot reach {target}: {why}")]
     Unreachable {
@@ -84,7 +92,7 @@ impl Error {
             Error::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run as root, or copy the file and pass the copy".to_owned())
             }
-            Error::Nothing { hint, .. } => Some(hint.clone()),
+            Error::Nothing { hint, .. } | Error::Refused { hint, .. } => Some(hint.clone()),
             Error::Usage(_) => Some("see `etcd-doctor help`".to_owned()),
             _ => None,
         }

@@ -19,7 +19,7 @@ pub enum Exit {
     Failed,
     /// Ended by SIGINT; what was measured so far was reported.
     Interrupted,
-    /// Ended by SIGTERM; what was measured so far was reported.
+    /// Ended by SIGTERM or SIGHUP; what was measured so far was reported.
     Terminated,
 }
 
@@ -43,7 +43,7 @@ pub const EXIT_CODES: &[(Exit, u8, &str)] = &[
     (
         Exit::Terminated,
         143,
-        "terminated (SIGTERM); what was measured so far is reported",
+        "terminated (SIGTERM, SIGHUP); what was measured so far is reported",
     ),
 ];
 

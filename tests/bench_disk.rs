@@ -36,6 +36,8 @@ fn bench(dir: &Path, args: &[&str]) -> support::Run {
         "json",
         "--segment-mb",
         "8",
+        "--only-etcd",
+        "1",
         "--dir",
     ])
     .path(dir)

@@ -47,6 +47,14 @@ pub const TARGETS: &[Target] = &[
         run: decode,
     },
     Target {
+        name: "ebs",
+        run: ebs,
+    },
+    Target {
+        name: "ftrace",
+        run: ftrace,
+    },
+    Target {
         name: "inflate",
         run: inflate,
     },
@@ -79,10 +87,69 @@ pub const TARGETS: &[Target] = &[
         run: request,
     },
     Target {
+        name: "wal",
+        run: wal,
+    },
+    Target {
         name: "wrapper",
         run: wrapper_line,
     },
 ];
+
+/// A segment of a write-ahead log: the valid part never ends beyond the input, a cut loses no
+/// record before it, and batches hold every entry.
+pub fn wal(data: &[u8]) {
+    use etcd_doctor::formats::wal::{Batcher, End, Kind, Reader, parse_entry, parse_state};
+    let read = |data: &[u8]| {
+        let mut reader = Reader::new(data);
+        let mut batcher = Batcher::default();
+        let (mut offsets, mut entries, mut batched) = (Vec::new(), 0u64, 0u64);
+        while let Some(record) = reader.next() {
+            offsets.push(record.offset);
+            match record.kind {
+                Kind::Entry => {
+                    entries += 1;
+                    let _ = parse_entry(record.data);
+                }
+                Kind::State => {
+                    let _ = parse_state(record.data);
+                }
+                _ => {}
+            }
+            if let Some(batch) = batcher.push(&record) {
+                batched += u64::from(batch.entries);
+            }
+        }
+        batched += batcher.finish().map_or(0, |batch| u64::from(batch.entries));
+        assert_eq!(entries, batched, "entries of all batches");
+        assert!(reader.offset() <= data.len() as u64, "an end beyond the input");
+        let unreadable = matches!(reader.end(), Some(End::Unreadable { .. }) | None);
+        assert!(!unreadable, "memory can be read");
+        (offsets, reader.offset())
+    };
+    let (whole, end) = read(data);
+    let half = data.get(..data.len() / 2).unwrap_or_default();
+    let (part, _) = read(half);
+    assert_eq!(whole.get(..part.len()), Some(part.as_slice()), "a cut changed what is before it");
+    assert!(whole.last().is_none_or(|last| *last < end), "a record without length");
+}
+
+/// The log page of an Amazon volume, and the difference of two.
+pub fn ebs(data: &[u8]) {
+    if let Some(page) = etcd_doctor::formats::ebs::parse(data) {
+        let still = page.since(&page).map(|delta| delta.exceeded_us());
+        assert_eq!(still, Some(0), "no time passed");
+    }
+}
+
+/// Lines of the kernel's trace.
+pub fn ftrace(data: &[u8]) {
+    use etcd_doctor::formats::ftrace::{parse, parse_lost};
+    for line in data.split(|byte| *byte == b'\n') {
+        let _ = parse(line);
+    }
+    let _ = parse_lost(&String::from_utf8_lossy(data));
+}
 
 fn lines_of(data: &[u8]) -> u64 {
     let ends = data.iter().filter(|byte| **byte == b'\n').count();

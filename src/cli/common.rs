@@ -193,14 +193,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// From now on SIGINT and SIGTERM set [`Self::stop`], so that what was measured so far is
-    /// reported; a second one ends the program at once.
+    /// From now on SIGINT, SIGTERM and SIGHUP set [`Self::stop`], so that what was measured so far
+    /// is reported and what was written is removed; a second one ends the program at once. A SIGHUP
+    /// that is ignored, as under `nohup`, stays so.
     pub fn catch_signals(&self) -> Result<(), Error> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         use signal_hook::flag;
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            if signal == SIGHUP && crate::sys::is_ignored(SIGHUP) {
+                continue;
+            }
             flag::register_conditional_default(signal, Arc::clone(&self.stop))?;
-            if signal == SIGTERM {
+            if signal != SIGINT {
                 flag::register(signal, Arc::clone(&self.terminated))?;
             }
             flag::register(signal, Arc::clone(&self.stop))?;

@@ -80,6 +80,7 @@ pub static PAGES: &[Page] = pages![
     "overrides-invalid",
     "peer-link-unstable",
     "peer-rtt-high",
+    "power-cut-check",
     "proposals-failing",
     "quota-above-maximum",
     "quota-default",

@@ -19,6 +19,7 @@ pub fn bench_disk(out: &mut dyn Write, terminal: Terminal, result: &DiskBench) -
     page.curve(&result.curve)?;
     page.contention(result.contention.as_ref())?;
     page.real_time(result)?;
+    page.throttle(result)?;
     page.capacity(result)?;
     page.doubts(result)
 }
@@ -382,6 +383,16 @@ impl Page<'_> {
             ))?;
         }
         Ok(())
+    }
+
+    fn throttle(&mut self, result: &DiskBench) -> io::Result<()> {
+        match &result.throttle {
+            Some(found) => {
+                self.head("Limits of throughput")?;
+                self.paragraph(&format!("Found {}.", found.words))
+            }
+            None => Ok(()),
+        }
     }
 
     fn doubts(&mut self, result: &DiskBench) -> io::Result<()> {

@@ -2,13 +2,15 @@
 //! sound.
 #![expect(
     unsafe_code,
-    reason = "ioprio, the scheduler, adjtimex, getrusage and the admin commands of NVMe have no safe wrapper in rustix"
+    reason = "ioprio, the scheduler, adjtimex, getrusage, sigaction and the admin commands of NVMe have no safe wrapper in rustix"
 )]
 
 pub mod nvme;
 mod sched;
+mod signal;
 
 pub use sched::{real_time, set_ioprio};
+pub use signal::is_ignored;
 
 /// A process's I/O class and level: (1 real time, 2 best effort, 3 idle; 0 none set).
 pub fn ioprio(pid: u32) -> Option<(u8, u8)> {

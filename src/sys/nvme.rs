@@ -1,10 +1,14 @@
-//! What an NVMe controller says of its own write cache: two read-only admin commands.
+//! What an NVMe controller says of its own write cache and in its log pages: read-only admin
+//! commands.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd as _;
 
 /// `_IOWR('N', 0x41, struct nvme_passthru_cmd)` (linux/nvme_ioctl.h).
 const NVME_IOCTL_ADMIN_CMD: libc::c_ulong = 0xC048_4E41;
+/// Get Log Page.
+const GET_LOG_PAGE: u8 = 0x02;
 /// Identify (NVM Express base specification, admin commands).
 const IDENTIFY: u8 = 0x06;
 /// Get Features.
@@ -120,6 +124,40 @@ pub fn write_cache(controller: &File) -> Option<WriteCache> {
     })
 }
 
+/// Reads a log page of the first namespace. Changes nothing; needs to be root. `bytes` is a
+/// multiple of four up to 4096.
+pub fn log_page(device: &File, page: u8, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut data = vec![0u8; bytes.clamp(4, 4096) & !3];
+    let length = u32::try_from(data.len()).map_err(io::Error::other)?;
+    let mut command = Command {
+        opcode: GET_LOG_PAGE,
+        nsid: 1,
+        addr: data.as_mut_ptr() as u64,
+        data_len: length,
+        // Dwords, counted from zero, above the page's number.
+        cdw10: u32::from(page) | ((length / 4 - 1) << 16),
+        timeout_ms: TIMEOUT_MS,
+        ..Command::default()
+    };
+    // SAFETY: as above: a live struct of the kernel's layout, and a buffer of ours of `data_len`
+    // bytes that outlives the call.
+    let status = unsafe {
+        libc::ioctl(
+            device.as_raw_fd(),
+            NVME_IOCTL_ADMIN_CMD as _,
+            &raw mut command,
+        )
+    };
+    match status {
+        0 => Ok(data),
+        // A status of the device itself: it has no such page.
+        1.. => Err(io::Error::other(format!(
+            "the device refuses: NVMe status {status:#x}"
+        ))),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,5 +189,6 @@ mod tests {
     fn a_file_that_is_no_controller_says_nothing() {
         let file = tempfile::tempfile().unwrap();
         assert_eq!(write_cache(&file), None);
+        assert!(log_page(&file, 0xD0, 4096).is_err());
     }
 }

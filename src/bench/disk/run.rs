@@ -15,9 +15,11 @@ use crate::profile::Profile;
 
 use super::capacity::capacity;
 use super::emulate::{self, Class, Measured, Rig};
+use super::faults;
 use super::host::{Counted, Host};
 use super::micro::{Micro, Pattern, expected_flushes, micro, per_sync};
-use super::plan::{mean_bytes, seconds};
+use super::plan::{mean_bytes, named, seconds};
+use super::throttle::{self, Budget};
 use super::trust::{flush_ms, weigh};
 use super::verdict::judge;
 use super::watch::device_between;
@@ -28,6 +30,8 @@ const SMALL: u32 = 376;
 const FIO: u32 = 2_300;
 /// Rounds beyond the plan when the samples do not decide yet.
 const MORE_ROUNDS: u32 = 2;
+/// Seconds of looking for a limit of throughput.
+const LIMIT_SECS: f64 = 10.0;
 /// Rounds after which a standard plan may end its main part early.
 const LEAST_ROUNDS: u32 = 4;
 
@@ -75,7 +79,7 @@ pub fn run(plan: &Plan, cx: &Context<'_>) -> DiskBench {
             break;
         }
         if let Err(err) = part(&mut runner) {
-            runner.result.partial = Some(format!("{name}: {}", in_words(&err)));
+            runner.result.partial = Some(format!("{name}: {}", faults::words(&err)));
             break;
         }
     }
@@ -92,6 +96,7 @@ const PARTS: &[(&str, Part)] = &[
     ("the main rounds", |run| run.rounds()),
     ("WAL against commits", |run| run.contention()),
     ("the real-time comparison", |run| run.real_time()),
+    ("looking for a limit", |run| run.throttle()),
 ];
 
 struct Runner<'a> {
@@ -394,6 +399,36 @@ impl Runner<'_> {
         Ok(())
     }
 
+    fn throttle(&mut self) -> io::Result<()> {
+        if !self.plan.throttle_probe {
+            return Ok(());
+        }
+        self.say("looking for a limit of throughput");
+        let rig = self.cx.rig;
+        // At the pace of the plan's other parts.
+        let pace = self.plan.point_secs / named(self.plan.name).point_secs.max(0.001);
+        let budget = Budget {
+            secs: LIMIT_SECS * pace,
+            ..Budget::default()
+        };
+        let limits = rig.watch.own_io_limits();
+        let limits = (!limits.is_empty()).then(|| limits.join(", "));
+        let found = throttle::look(
+            &*rig.wal,
+            &*rig.time,
+            &rig.watch,
+            budget,
+            limits,
+            &rig.cancel,
+        );
+        self.left_secs -= LIMIT_SECS * pace;
+        if let Some(doubt) = &found.doubt {
+            self.doubt(&format!("looking for a limit of throughput: {doubt}"));
+        }
+        self.result.throttle = Some(found);
+        Ok(())
+    }
+
     /// Whether what was measured so far could be the processor's doing.
     fn in_doubt(&self) -> bool {
         let Some(total) = &self.result.total else {
@@ -578,27 +613,6 @@ fn class_ratio(normal: &Latency, fifo: &Latency) -> Option<f64> {
         (normal.enough && fifo.enough).then(|| normal.us / fifo.us.max(0.001))
     };
     of(|latency| latency.p99).or_else(|| of(|latency| latency.p90))
-}
-
-/// An error as it ends a bench.
-fn in_words(err: &io::Error) -> String {
-    use rustix::io::Errno;
-    let code = err.raw_os_error();
-    let is = |errno: Errno| code == Some(errno.raw_os_error());
-    let hint = if is(Errno::NOSPC) {
-        "the file system is full"
-    } else if is(Errno::DQUOT) {
-        "the quota is used up"
-    } else if is(Errno::IO) {
-        "the device reports an I/O error; see the kernel's log"
-    } else if is(Errno::ROFS) {
-        "the file system became read-only; see the kernel's log"
-    } else if err.kind() == io::ErrorKind::NotFound {
-        "the bench's directory vanished"
-    } else {
-        return err.to_string();
-    };
-    format!("{hint} ({err})")
 }
 
 #[cfg(test)]

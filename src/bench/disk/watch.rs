@@ -264,6 +264,19 @@ fn write_bytes(bytes: &[u8]) -> Option<u64> {
         .ok()
 }
 
+impl super::throttle::Busy for Watch {
+    fn device_busy_ns(&self) -> Option<u64> {
+        // The busiest of them: what is written goes to one after the other, or to all at once.
+        let disks = self.snapshot(0).disks?;
+        disks.iter().map(|disk| disk.ms_busy * 1_000_000).max()
+    }
+
+    fn cpu_wait_ns(&self) -> Option<u64> {
+        let bytes = self.root.read("/proc/thread-self/schedstat", 4096).ok()?;
+        Some(crate::formats::cpu::parse_schedstat(&bytes)?.1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

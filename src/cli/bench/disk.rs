@@ -1,16 +1,18 @@
 //! `bench disk`: the emulators of etcd's WAL and commits beside a directory.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueEnum;
 
+use crate::bench::disk::observe::guard;
 use crate::bench::disk::plan;
 use crate::bench::disk::run::{Context, run as run_plan};
 use crate::bench::disk::watch::Watch;
-use crate::bench::disk::{Host, RealDisk, Rig, SystemTime, WorkDir};
+use crate::bench::disk::{Host, RealDisk, Refused, Rig, SystemTime, Terms, WorkDir};
 use crate::bench::{Cancel, Progress};
+use crate::cli::etcd_access::EtcdArgs;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::formats::bench::disk::{Arrivals, Growth, Plan, PlanName, Records};
@@ -18,7 +20,11 @@ use crate::target::HostRoot;
 
 use super::super::common::Session;
 use super::host::Live;
+use super::live::{LiveEtcd, Node};
+use super::observe::{self, ObserveArgs};
 use super::outcome::OutcomeArgs;
+use super::power_cut::{self, PowerCut};
+use super::replay;
 
 /// How long and how thoroughly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -44,6 +50,7 @@ pub enum Grows {
 
 /// Arguments of `bench disk`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     /// Where to write; a directory of its own is made in there and removed at the end
     #[arg(long, value_name = "DIR")]
@@ -99,6 +106,21 @@ pub struct Args {
     /// Limits and where the result goes
     #[command(flatten)]
     pub outcome: OutcomeArgs,
+    /// Replay these segments of a real WAL (copies) in place of a made load
+    #[arg(long, value_name = "FILE.wal", num_args = 1.., requires = "dir", help_heading = "Load")]
+    pub replay: Vec<PathBuf>,
+    /// Entries per second of a replay
+    #[arg(long, value_name = "N", requires = "replay", value_parser = rate, help_heading = "Load")]
+    pub replay_rate: Option<f64>,
+    /// Beside a live etcd
+    #[command(flatten)]
+    pub observe: ObserveArgs,
+    /// Its metrics
+    #[command(flatten)]
+    pub etcd: EtcdArgs,
+    /// A check with a real power cut
+    #[command(subcommand)]
+    pub power_cut: Option<PowerCut>,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -153,8 +175,15 @@ impl Args {
 }
 
 /// One line on standard error that says how far it is; nothing when that is no terminal.
-struct Line {
+pub(super) struct Line {
     on: bool,
+}
+
+impl Line {
+    /// On a terminal, or silent.
+    pub(super) fn new(on: bool) -> Self {
+        Line { on }
+    }
 }
 
 impl Progress for Line {
@@ -175,29 +204,187 @@ impl Drop for Line {
     }
 }
 
-/// Runs the bench that is safe on this node.
-pub(super) fn bare(_session: &mut Session<'_>) -> Result<Exit, Error> {
-    Err(Error::Usage(
-        "say where to write: `etcd-doctor bench disk --dir DIR`, a directory on the disk in question and outside etcd's data".to_owned(),
-    ))
+/// Runs the bench that is safe on this node: watches a live etcd, or measures beside the data of
+/// one that does not run.
+pub(super) fn bare(session: &mut Session<'_>) -> Result<Exit, Error> {
+    use clap::FromArgMatches as _;
+    let command = <Args as clap::Args>::augment_args(clap::Command::new("disk"));
+    let matches = command
+        .try_get_matches_from(["disk"])
+        .map_err(|err| Error::Usage(err.to_string()))?;
+    let args = Args::from_arg_matches(&matches).map_err(|err| Error::Usage(err.to_string()))?;
+    run(&args, session)
+}
+
+/// A refusal as an error of the run.
+pub(super) fn refused(refused: &Refused) -> Error {
+    Error::Refused {
+        what: refused.to_string(),
+        hint: refused.hint().to_owned(),
+    }
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
-    let Some(dir) = args.dir.as_ref().or(args.wal_dir.as_ref()) else {
-        return bare(session);
+    if let Some(what) = &args.power_cut {
+        return power_cut::run(what, session);
+    }
+    let node = Node::look(session.clock, &args.observe.only_etcd);
+    let progress = Line::new(std::io::stderr().is_terminal());
+    let asked = args.dir.as_ref().or(args.wal_dir.as_ref());
+    if !args.replay.is_empty()
+        && let Some(dir) = asked
+    {
+        refuse_beside_live(&node, dir, args)?;
+        let rate = args.replay_rate;
+        return replay::run(
+            &args.replay,
+            dir,
+            (rate, args.observe.leave_free),
+            &node,
+            &progress,
+            session,
+        );
+    }
+    let Some(dir) = asked else {
+        return unasked(args, &node, &progress, session);
     };
+    let dirs = [Some(dir), args.db_dir.as_ref()];
+    let mut beside = Vec::new();
+    for dir in dirs.into_iter().flatten() {
+        let (etcds, unsure) = node.beside(dir);
+        if let Some(why) = unsure.first().filter(|_| !args.observe.i_know_etcd_is_live) {
+            return Err(in_doubt(why));
+        }
+        beside.extend(etcds);
+    }
+    if let (Some(etcd), false) = (beside.first(), args.observe.i_know_etcd_is_live) {
+        session.note(&format!(
+            "{} uses this disk: watching it; --write probes with care, --i-know-etcd-is-live runs the full bench",
+            etcd.words()
+        ));
+        return observe::run(
+            &node,
+            &beside,
+            Some(dir),
+            &args.observe,
+            &args.etcd,
+            &progress,
+            session,
+        );
+    }
+    if args.observe.write || args.observe.trace {
+        return Err(Error::Usage(
+            "--write and --trace are about a live etcd, and none uses this disk".to_owned(),
+        ));
+    }
+    full(args, dir, &node, beside.first(), progress, session)
+}
+
+/// Without a directory: what is safe here.
+fn unasked(
+    args: &Args,
+    node: &Node,
+    progress: &Line,
+    session: &mut Session<'_>,
+) -> Result<Exit, Error> {
+    let etcds = node.etcds();
+    if !etcds.is_empty() {
+        if args.observe.i_know_etcd_is_live {
+            return Err(Error::Usage(
+                "--i-know-etcd-is-live needs --dir: a directory on the disk in question and outside of etcd's data".to_owned(),
+            ));
+        }
+        return observe::run(
+            node,
+            &etcds,
+            None,
+            &args.observe,
+            &args.etcd,
+            progress,
+            session,
+        );
+    }
+    let Some(data) = node.resting_data_dir() else {
+        return Err(Error::Usage(
+            "no etcd and no data directory of one was found here: say where to write with --dir DIR, a directory on the disk in question".to_owned(),
+        ));
+    };
+    let parent = data.parent().filter(|up| same_file_system(up, &data));
+    let Some(dir) = parent else {
+        return Err(Error::Usage(format!(
+            "`{}` is a mount of its own: say where to write with --dir DIR, or allow a directory in it with --dir {0} --in-data-dir",
+            data.display()
+        )));
+    };
+    session.note(&format!(
+        "no etcd runs here; measuring beside `{}`, in `{}`",
+        data.display(),
+        dir.display()
+    ));
+    full(args, dir, node, None, Line::new(progress.on), session)
+}
+
+fn same_file_system(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let device = |path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
+    device(a).is_some() && device(a) == device(b)
+}
+
+fn in_doubt(why: &str) -> Error {
+    Error::Refused {
+        what: format!(
+            "refusing to write: it cannot be told whether a live etcd uses this disk ({why})"
+        ),
+        hint: "run as root, or say --i-know-etcd-is-live".to_owned(),
+    }
+}
+
+fn refuse_beside_live(node: &Node, dir: &Path, args: &Args) -> Result<(), Error> {
+    let (etcds, unsure) = node.beside(dir);
+    if args.observe.i_know_etcd_is_live {
+        return Ok(());
+    }
+    if let Some(why) = unsure.first() {
+        return Err(in_doubt(why));
+    }
+    match etcds.first() {
+        Some(etcd) => Err(Error::Refused {
+            what: format!(
+                "refusing to replay beside {}, which uses this disk",
+                etcd.words()
+            ),
+            hint: "take another disk, or say --i-know-etcd-is-live".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The full bench; under the guard where an etcd uses the disk.
+fn full(
+    args: &Args,
+    dir: &Path,
+    node: &Node,
+    live: Option<&LiveEtcd>,
+    progress: Line,
+    session: &mut Session<'_>,
+) -> Result<Exit, Error> {
     session.catch_signals()?;
     let plan = args.outcome.paced(args.plan(dir));
     let host = Live::new();
-    let work = |dir: &PathBuf| {
-        WorkDir::create(dir).map_err(|source| Error::Write {
-            path: dir.clone(),
-            source,
-        })
+    let terms = Terms {
+        floor_bytes: args.observe.leave_free,
+        ..node.terms(plan::most_bytes(&plan), args.observe.in_data_dir)
     };
+    let work = |dir: &Path| WorkDir::create(dir, &terms).map_err(|err| refused(&err));
     let wal_work = work(dir)?;
-    let db_work = args.db_dir.as_ref().map(work).transpose()?;
+    let db_work = args.db_dir.as_deref().map(work).transpose()?;
+    for swept in &wal_work.swept {
+        session.note(&format!(
+            "removed what a killed run left: {}",
+            swept.display()
+        ));
+    }
     let open = |work: &WorkDir| {
         RealDisk::open(work.path())
             .map(Arc::new)
@@ -213,22 +400,20 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     };
     let mut stats = Vec::new();
     let mut devices = Vec::new();
-    for dir in [Some(dir), args.db_dir.as_ref()].into_iter().flatten() {
+    for dir in [Some(dir), args.db_dir.as_deref()].into_iter().flatten() {
         let ground = host.ground(dir);
         stats.extend(ground.disks.into_iter().map(|disk| disk.stat_path));
         devices.extend(ground.device);
     }
     stats.sort();
     stats.dedup();
+    let cancel = Cancel::on(Arc::clone(&session.stop));
     let rig = Rig {
         wal,
         db,
         time: Arc::new(SystemTime::new()),
         watch: Watch::new(HostRoot::live(), stats, devices),
-        cancel: Cancel::on(Arc::clone(&session.stop)),
-    };
-    let progress = Line {
-        on: std::io::stderr().is_terminal(),
+        cancel: cancel.clone(),
     };
     let profile = args.outcome.profile()?;
     let context = Context {
@@ -239,7 +424,23 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         clock: session.clock,
         real_time_allowed: args.outcome.real_time_allowed(),
     };
-    let result = run_plan(&plan, &context);
+    let bench = || run_plan(&plan, &context);
+    let result = match live {
+        None => bench(),
+        Some(etcd) => {
+            let unguarded = |why: String| Error::Refused {
+                what: format!(
+                    "refusing to load the disk of {}: the guard cannot see how it fares: {why}",
+                    etcd.words()
+                ),
+                hint: "name its metrics with --endpoints and the certificates".to_owned(),
+            };
+            let vitals = node.vitals(etcd, &args.etcd).map_err(unguarded)?;
+            guard::under(&vitals, std::time::Duration::from_secs(5), &cancel, bench)
+                .map_err(unguarded)?
+                .0
+        }
+    };
     drop(progress);
     drop((wal_work, db_work));
     args.outcome.finish(&result, session)

@@ -4,7 +4,11 @@ mod disk;
 #[cfg(feature = "live")]
 mod etcd;
 mod host;
+mod live;
+mod observe;
 mod outcome;
+mod power_cut;
+mod replay;
 
 use crate::error::Error;
 use crate::exit::Exit;

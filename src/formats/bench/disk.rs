@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 
 use super::latency::Latency;
+use super::throttle::ThrottleProbe;
 
 /// The format's name in the file.
 pub const FORMAT: &str = "etcd-doctor/bench-disk";
@@ -669,6 +670,8 @@ pub struct DiskBench {
     pub contention: Option<Contention>,
     /// Normal against real-time scheduling.
     pub real_time: Option<RealTime>,
+    /// Whether something limits its throughput.
+    pub throttle: Option<ThrottleProbe>,
     /// What it can carry.
     pub capacity: Option<Capacity>,
     /// What to keep in mind.

@@ -4,5 +4,9 @@
 pub mod disk;
 pub mod etcd;
 pub mod latency;
+pub mod observe;
+pub mod power_cut;
+pub mod replay;
+pub mod throttle;
 
 pub use latency::{Bounds, Latency, Percentile};
