@@ -2,15 +2,23 @@
 //!
 //! `zap` is etcd's JSON of ten message kinds, 40 % of them slow-apply lines over 30 resources;
 //! `cri` the same wrapped by a container runtime; `other` the same with 99 % lines of other
-//! programs; `klog` an apiserver's text log; `wide` has a new resource, namespace and client on nearly
-//! every line. The same arguments give the same bytes.
+//! programs; `klog` an apiserver's text log; `audit` its audit log; `wide` has a new resource, namespace and client on nearly
+//! every line. The same arguments give the same bytes. `gen_logs inflate FILE…` inflates files and
+//! prints how many bytes came out.
 #![allow(
     clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::allow_attributes,
     reason = "a tool of the benches, not of the program"
 )]
 
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use flate2::read::MultiGzDecoder;
 
 const RESOURCES: [&str; 30] = [
     "pods",
@@ -265,13 +273,95 @@ fn other(line: &mut Vec<u8>, numbers: &mut Numbers, clock: &Clock) -> io::Result
     }
 }
 
+/// The apiserver's audit log: metadata alone, and for three of ten whole requests and answers.
+fn audit(line: &mut Vec<u8>, numbers: &mut Numbers, clock: &Clock) -> io::Result<()> {
+    let ts = clock.stamp();
+    let resource = RESOURCES[usize::try_from(numbers.below(12)).unwrap_or(0)];
+    let namespace = numbers.below(40);
+    let name = numbers.below(1000);
+    let (verb, query) = match numbers.below(10) {
+        0..4 => ("get", String::new()),
+        4..6 => ("list", r"?limit=500\u0026resourceVersion=0".to_owned()),
+        6 => ("watch", r"?watch=true\u0026resourceVersion=12".to_owned()),
+        7 => ("update", String::new()),
+        8 => ("patch", String::new()),
+        _ => ("create", String::new()),
+    };
+    let agents = [
+        "kube-controller-manager/v1.36.2 (linux/amd64) kubernetes/8e16b12/shared-informers",
+        "kubelet/v1.36.2 (linux/amd64) kubernetes/8e16b12",
+        "kube-scheduler/v1.36.2 (linux/amd64) kubernetes/8e16b12/scheduler",
+        "inventory-scraper/1.0",
+    ];
+    let program = numbers.below(4);
+    let agent = agents[usize::try_from(program).unwrap_or(0)];
+    let user = program * 3 + numbers.below(3);
+    let code = if numbers.below(50) == 0 { 404 } else { 200 };
+    let body = numbers.below(10) < 3 && matches!(verb, "update" | "patch" | "create");
+    write!(
+        line,
+        r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"{}","auditID":"b590e7c3-4bff-4518-b04f-{:012x}","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/ns-{namespace}/{resource}/object-{name}{query}","verb":"{verb}","user":{{"username":"system:serviceaccount:kube-system:account-{user}","uid":"33c81a0f-59ce-4ab6-9d28-8a7bb22a4c1a","groups":["system:serviceaccounts","system:serviceaccounts:kube-system","system:authenticated"],"extra":{{"authentication.kubernetes.io/credential-id":["X509SHA256=1f2e3d4c5b6a79880"]}}}},"sourceIPs":["10.0.0.{}"],"userAgent":"{agent}","objectRef":{{"resource":"{resource}","namespace":"ns-{namespace}","name":"object-{name}","apiVersion":"v1"}},"responseStatus":{{"metadata":{{}},"code":{code}}},"#,
+        if body { "RequestResponse" } else { "Metadata" },
+        numbers.next() >> 16,
+        numbers.below(250),
+    )?;
+    if body {
+        for part in ["requestObject", "responseObject"] {
+            write!(
+                line,
+                r#""{part}":{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"object-{name}","namespace":"ns-{namespace}","labels":{{"app":"web","pod-template-hash":"5d4f8c7b9"}},"managedFields":[{{"manager":"kube-controller-manager","operation":"Update","apiVersion":"v1","time":"{ts}Z","fieldsType":"FieldsV1","fieldsV1":{{"f:metadata":{{"f:labels":{{".":{{}},"f:app":{{}},"f:pod-template-hash":{{}}}}}},"f:spec":{{"f:containers":{{"k:{{\"name\":\"web\"}}":{{".":{{}},"f:image":{{}},"f:name":{{}}}}}}}}}}}}]}},"spec":{{"containers":[{{"name":"web","image":"registry.example.com/web:1.{}","args":["--log=\"json\"","--workers=4"]}}]}},"status":{{}}}},"#,
+                numbers.below(100)
+            )?;
+        }
+    }
+    write!(
+        line,
+        r#""requestReceivedTimestamp":"{ts}Z","stageTimestamp":"{ts}Z","annotations":{{"authorization.k8s.io/decision":"allow","authorization.k8s.io/reason":"RBAC: allowed by ClusterRoleBinding \"system:account\" of ClusterRole \"system:account\" to ServiceAccount \"account/kube-system\""}}}}"#
+    )
+}
+
+/// Inflates files with the library that `etcd-doctor` uses, one a thread, and drops what comes out:
+/// the least that reading them can take.
+fn inflate(files: &[String]) -> io::Result<()> {
+    let next = AtomicUsize::new(0);
+    let work = || -> io::Result<u64> {
+        let mut buffer = vec![0; 1 << 20];
+        let mut bytes = 0;
+        while let Some(name) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut from = MultiGzDecoder::new(File::open(name)?);
+            loop {
+                match from.read(&mut buffer)? {
+                    0 => break,
+                    len => bytes += len as u64,
+                }
+            }
+        }
+        Ok(bytes)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let bytes = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or(Ok(0)))
+            .sum::<io::Result<u64>>()
+    })?;
+    println!("{bytes}");
+    Ok(())
+}
+
 fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args()
         .skip(1)
         .filter(|arg| arg != "--bench")
         .collect();
+    if let Some((first, files)) = args.split_first()
+        && first == "inflate"
+    {
+        return inflate(files);
+    }
     let [kind, mib] = args.as_slice() else {
-        eprintln!("usage: gen_logs zap|cri|other|klog|wide MIB > FILE");
+        eprintln!("usage: gen_logs zap|cri|other|klog|wide|audit MIB > FILE");
         return Ok(());
     };
     let goal = mib.parse::<u64>().map_err(io::Error::other)? << 20;
@@ -289,6 +379,7 @@ fn main() -> io::Result<()> {
         }
         match kind.as_str() {
             "klog" => klog(&mut line, &mut numbers, &clock)?,
+            "audit" => audit(&mut line, &mut numbers, &clock)?,
             "other" if numbers.below(100) > 0 => other(&mut line, &mut numbers, &clock)?,
             _ => zap(&mut line, &mut numbers, &clock, kind == "wide")?,
         }

@@ -7,12 +7,11 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
-
 use crate::catalog::resources::{KeyParts, Scope, builtin_by_name, parse_path};
 use crate::clock::Timestamp;
 use crate::units::parse_go_duration;
 
+use super::needle;
 use super::record::{Fields, Value};
 
 /// Where in its life the request was.
@@ -210,8 +209,7 @@ fn note<'a>(out: &mut AuditRecord<'a>, seen: &mut Seen, name: &[u8], value: Valu
 
 /// The two times and the annotations, sought from the end.
 fn tail<'a>(out: &mut AuditRecord<'a>, line: &'a [u8]) {
-    const RECEIVED: &[u8] = b"\"requestReceivedTimestamp\":";
-    let Some(at) = memmem::rfind(line, RECEIVED) else {
+    let Some(at) = needle::RECEIVED_TIME.rfind(line) else {
         return;
     };
     for (name, value) in Fields::Json(line.get(at..).unwrap_or_default()).iter() {
@@ -302,7 +300,7 @@ fn list_of(uri: &str) -> List {
 
 fn annotations(out: &mut AuditRecord<'_>, raw: &[u8]) {
     // Most records have two annotations of authorization and none of latency.
-    if memmem::find(raw, b"latency.k8s.io").is_none() {
+    if !needle::LATENCY.is_in(raw) {
         return;
     }
     for (name, value) in Fields::Json(raw).iter() {

@@ -150,7 +150,11 @@ impl<'a> Value<'a> {
                 )]
                 (0.0..9e18).contains(&ns).then_some(ns.round() as u64)
             }
-            _ => parse_go_duration(&self.bytes()),
+            // Nearly always nothing is escaped; what is cannot be read as it stands.
+            _ => parse_go_duration(self.raw).or_else(|| {
+                memchr(b'\\', self.raw)?;
+                parse_go_duration(&self.bytes())
+            }),
         }
     }
 

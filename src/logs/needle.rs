@@ -4,6 +4,52 @@ use std::sync::LazyLock;
 
 use memchr::memmem::{Finder, FinderRev};
 
+/// Where a byte is that most likely stands within the first few words: [`memchr::memchr`] has to
+/// find out what the processor can do, which for so short a way costs more than the way.
+#[inline]
+pub(crate) fn near(byte: u8, text: &[u8]) -> Option<usize> {
+    let wanted = LOW * u64::from(byte);
+    let mut at = 0;
+    while at < NEAR
+        && let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk())
+    {
+        let found = zeros(u64::from_le_bytes(*word) ^ wanted);
+        if found != 0 {
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    memchr::memchr(byte, text.get(at..)?).map(|found| at + found)
+}
+
+/// As [`near`], for either of two bytes.
+#[inline]
+pub(crate) fn near2(one: u8, two: u8, text: &[u8]) -> Option<usize> {
+    let (first, second) = (LOW * u64::from(one), LOW * u64::from(two));
+    let mut at = 0;
+    while at < NEAR
+        && let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk())
+    {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ first) | zeros(word ^ second);
+        if found != 0 {
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    memchr::memchr2(one, two, text.get(at..)?).map(|found| at + found)
+}
+
+const LOW: u64 = 0x0101_0101_0101_0101;
+/// How far a byte is looked for word by word.
+const NEAR: usize = 48;
+
+/// The high bit of the first zero byte, and perhaps of bytes after it.
+#[inline]
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(LOW) & !word & (LOW << 7)
+}
+
 macro_rules! needles {
     ($($name:ident = $text:literal;)*) => {
         $(pub(crate) static $name: Needle = Needle(LazyLock::new(|| Finder::new($text)));)*
@@ -18,6 +64,19 @@ impl Needle {
     #[inline]
     pub(crate) fn find(&self, text: &[u8]) -> Option<usize> {
         self.0.find(text)
+    }
+
+    /// Where it is last. Most likely that is near the end, behind a body of any length.
+    pub(crate) fn rfind(&self, text: &[u8]) -> Option<usize> {
+        /// What stands behind an audit record's bodies, and then some.
+        const TAIL: usize = 1024;
+        let from = text.len().saturating_sub(TAIL);
+        let last = self.0.find_iter(text.get(from..)?).last();
+        match last {
+            Some(at) => Some(from + at),
+            None if from > 0 => memchr::memmem::rfind(text, self.0.needle()),
+            None => None,
+        }
     }
 
     /// Everywhere it is, in order.
@@ -45,6 +104,12 @@ needles! {
     TAB = b"#011";
     ESCAPE = b"#033[";
     DOTS = b" ...";
+    RUNTIME_STREAM = b" std";
+    STAGE_TIME = b"\"stageTimestamp\":";
+    RECEIVED_TIME = b"\"requestReceivedTimestamp\":";
+    LATENCY = b"latency.k8s.io";
+    KLOG_LATENCY = b" latency=";
+    KLOG_URI = b" URI=";
     ELLIPSIS = b"\xe2\x80\xa6";
 }
 
@@ -55,3 +120,25 @@ pub(crate) static DOCKER_STREAM: LazyLock<FinderRev<'static>> =
 /// What stands before the duration of a trace's step, sought from the end.
 pub(crate) static STEP_DURATION: LazyLock<FinderRev<'static>> =
     LazyLock::new(|| FinderRev::new(b"(duration: "));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn near_is_memchr(text in proptest::collection::vec(32u8..40, 0..120), one in 32u8..42) {
+            proptest::prop_assert_eq!(near(one, &text), memchr::memchr(one, &text));
+            proptest::prop_assert_eq!(
+                near2(one, b'!', &text),
+                memchr::memchr2(one, b'!', &text)
+            );
+        }
+
+        #[test]
+        fn near_is_memchr_on_any_bytes(text: Vec<u8>, one: u8, two: u8) {
+            proptest::prop_assert_eq!(near(one, &text), memchr::memchr(one, &text));
+            proptest::prop_assert_eq!(near2(one, two, &text), memchr::memchr2(one, two, &text));
+        }
+    }
+}

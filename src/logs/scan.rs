@@ -15,6 +15,7 @@ use memchr::memchr;
 
 use crate::clock::Timestamp;
 
+use super::aggregate::hot::Memory;
 use super::aggregate::segment::Traits;
 use super::decode::{DecodeContext, Decoder, Ends, join};
 use super::event::Component;
@@ -224,6 +225,7 @@ struct Worker<'p> {
     options: &'p ScanOptions,
     stop: &'p AtomicBool,
     buffer: Vec<u8>,
+    memory: Memory,
     words: Option<AhoCorasick>,
 }
 
@@ -238,6 +240,7 @@ impl<'p> Worker<'p> {
             options,
             stop,
             buffer: Vec::new(),
+            memory: Memory::default(),
             words: words(&options.grep),
         }
     }
@@ -282,6 +285,10 @@ impl<'p> Worker<'p> {
             _ => Decoder::across(context),
         };
         let mut counter = Counter::new(stream.component, TimeFilter::new(options));
+        counter
+            .current
+            .segment
+            .lend(std::mem::take(&mut self.memory));
         let mut line = 1;
         let mut since_absorbed = 0;
         let result = loop {
@@ -301,7 +308,9 @@ impl<'p> Worker<'p> {
             since_absorbed += block.bytes.len() as u64;
             if since_absorbed >= ABSORB_EVERY {
                 since_absorbed = 0;
+                let memory = counter.current.segment.reclaim();
                 let done = std::mem::take(&mut counter.current);
+                counter.current.segment.lend(memory);
                 piece.stream.absorb(done);
             }
             if self.stop.load(Ordering::Relaxed) {
@@ -320,6 +329,7 @@ impl<'p> Worker<'p> {
             }));
         }
         report.outside = counter.outside;
+        self.memory = counter.current.segment.reclaim();
         let mut rest = counter.finish();
         let coverage = &mut rest.segment.coverage;
         coverage.lines += counts.lines;
@@ -440,6 +450,21 @@ impl Counter {
             self.etcd += 1;
             return;
         }
+        if record.encoding == Encoding::Audit {
+            segment.add_audit(record);
+            self.count(Component::Apiserver);
+            return;
+        }
+        if let Some(component) = segment.add_plain(record) {
+            self.count(component);
+            return;
+        }
+        self.add_any(record);
+    }
+
+    /// The way of all records, whatever their form.
+    fn add_any(&mut self, record: &Record<'_>) {
+        let segment = &mut self.current.segment;
         let mut asked = ("", Detail::Counts);
         let found = classify_as(record, |kind| {
             let detail = match segment.wants_fields(kind) {
@@ -470,15 +495,19 @@ impl Counter {
                 event = other;
             }
         }
+        segment.add(record, &event, self.traits);
+        self.count(event.component);
+    }
+
+    fn count(&mut self, component: Component) {
         if self.named == Component::Unknown
             && let Some(count) = ALL_COMPONENTS
                 .iter()
-                .position(|known| *known == event.component)
+                .position(|known| *known == component)
                 .and_then(|at| self.components.get_mut(at))
         {
             *count += 1;
         }
-        segment.add(record, &event, self.traits);
     }
 
     pub(super) fn finish(mut self) -> StreamSummary {
@@ -489,7 +518,10 @@ impl Counter {
     pub(super) fn take(&mut self) -> StreamSummary {
         let etcd = std::mem::take(&mut self.etcd);
         let components = std::mem::take(&mut self.components);
+        // What was learnt stays here for what comes next.
+        let memory = self.current.segment.reclaim();
         let mut current = std::mem::take(&mut self.current);
+        self.current.segment.lend(memory);
         let mut counts = components;
         if self.named == Component::Unknown
             && let Some(count) = counts.get_mut(1)
@@ -536,15 +568,4 @@ pub(super) fn count_words(words: &AhoCorasick, block: &[u8], counts: &mut [u64])
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_counted_once_a_line_in_any_case() {
-        let list = ["pod", "pods", "Events"].map(str::to_owned);
-        let mut counts = vec![0; 3];
-        let block = b"PODS pods pod\nno\nevents EVENTS\npod";
-        count_words(&words(&list).unwrap(), block, &mut counts);
-        assert_eq!(counts, [2, 1, 1]);
-    }
-}
+mod tests;

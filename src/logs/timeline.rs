@@ -74,7 +74,19 @@ pub fn rule(kind: &str) -> Option<Rule> {
 
 /// The sign that an event is; its detail is left out where nobody would see it.
 pub fn sign(event: &Event<'_>, at: Timestamp, rule: Rule, with_detail: bool) -> Run {
-    let took_ns = event.took_ns.unwrap_or(0);
+    Run {
+        detail: if with_detail {
+            detail(event)
+        } else {
+            String::new()
+        },
+        ..plain_sign(event.took_ns, event.repeats, at, rule)
+    }
+}
+
+/// A sign without detail.
+pub fn plain_sign(took_ns: Option<u64>, repeats: u64, at: Timestamp, rule: Rule) -> Run {
+    let took_ns = took_ns.unwrap_or(0);
     let back_us = if rule.ends_at_line {
         i64::try_from(took_ns / 1000).unwrap_or(i64::MAX)
     } else {
@@ -83,13 +95,9 @@ pub fn sign(event: &Event<'_>, at: Timestamp, rule: Rule, with_detail: bool) -> 
     Run {
         from: at.add_us(back_us.saturating_neg()),
         to: at,
-        count: event.repeats,
+        count: repeats,
         max_ns: took_ns,
-        detail: if with_detail {
-            detail(event)
-        } else {
-            String::new()
-        },
+        detail: String::new(),
     }
 }
 

@@ -275,6 +275,13 @@ fn fraction_us(text: &[u8]) -> (u32, usize) {
     if !matches!(text.first(), Some(b'.' | b',')) {
         return (0, 0);
     }
+    // Six digits and the zone, as etcd, klog and the apiserver write it.
+    if let Some(&[_, a, b, c, d, e, f, next]) = text.first_chunk()
+        && !next.is_ascii_digit()
+        && let (Some(ab), Some(cd), Some(ef)) = (two(a, b), two(c, d), two(e, f))
+    {
+        return (ab * 10_000 + cd * 100 + ef, 7);
+    }
     let mut us = 0;
     let mut at = 1;
     let mut scale = 100_000;

@@ -24,6 +24,17 @@ pub struct LogHistogram {
     max_ns: u64,
 }
 
+/// Where a duration falls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket(usize);
+
+impl Bucket {
+    /// The bucket of a duration in nanoseconds.
+    pub fn of_ns(ns: u64) -> Self {
+        Bucket(bucket_of(ns / 1_000))
+    }
+}
+
 /// Where a value falls: below 16 µs one bucket a microsecond, above 16 buckets an octave.
 fn bucket_of(us: u64) -> usize {
     let bucket = if us < SUB {
@@ -53,10 +64,21 @@ impl LogHistogram {
 
     /// Adds one duration.
     pub fn record_ns(&mut self, ns: u64) {
-        let bucket = bucket_of(ns / 1_000);
-        self.reserve(bucket, bucket);
-        if let Some(slot) = self.counts.get_mut(bucket - self.first) {
-            *slot += 1;
+        self.record(ns, Bucket::of_ns(ns));
+    }
+
+    /// As [`Self::record_ns`], where the bucket is known already: one value often goes into
+    /// several histograms.
+    #[inline]
+    pub fn record(&mut self, ns: u64, Bucket(bucket): Bucket) {
+        match self.counts.get_mut(bucket.wrapping_sub(self.first)) {
+            Some(slot) => *slot += 1,
+            None => {
+                self.reserve(bucket, bucket);
+                if let Some(slot) = self.counts.get_mut(bucket - self.first) {
+                    *slot += 1;
+                }
+            }
         }
         self.min_ns = if self.count == 0 {
             ns

@@ -7,4 +7,4 @@ mod histogram;
 
 pub use bytes::{format_bytes, parse_bytes};
 pub use duration::{format_ms, format_ns, parse_go_duration};
-pub use histogram::LogHistogram;
+pub use histogram::{Bucket, LogHistogram};

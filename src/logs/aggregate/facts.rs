@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::logs::event::{ApiCall, Event, Extra};
+use crate::logs::signature::PlainFields;
 
 use super::audit::SEPARATOR;
 use super::coverage::Count;
@@ -278,20 +279,30 @@ impl Facts {
     }
 
     fn compaction(&mut self, event: &Event<'_>) {
+        let fields = PlainFields {
+            took_ns: event.took_ns,
+            db_size: int(event, "db_size_bytes"),
+            db_in_use: int(event, "db_in_use_bytes"),
+        };
+        self.compacted(event.time, event.repeats, &fields);
+    }
+
+    /// Takes what a finished compaction tells.
+    pub fn compacted(&mut self, time: Option<Timestamp>, repeats: u64, fields: &PlainFields) {
         let found = &mut self.compactions;
-        found.count += event.repeats;
-        let Some(at) = event.time else {
+        found.count += repeats;
+        let Some(at) = time else {
             return;
         };
         found.first = earliest(found.first, Some(at));
         found.last = found.last.max(Some(at));
-        if let Some(ns) = event.took_ns {
+        if let Some(ns) = fields.took_ns {
             found.took.add(at, &Peak(ns));
         }
-        if let Some(bytes) = int(event, "db_size_bytes") {
+        if let Some(bytes) = fields.db_size {
             self.db_size.add(at, &Peak(bytes));
         }
-        if let Some(bytes) = int(event, "db_in_use_bytes") {
+        if let Some(bytes) = fields.db_in_use {
             self.db_in_use.add(at, &Peak(bytes));
         }
     }

@@ -4,10 +4,15 @@
 //! other records, with the same result. The meaning of a key is looked up by its folder and
 //! remembered, so that most lines need no look at the catalogue.
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use memchr::memchr;
 
+use crate::logs::needle::near;
 use crate::logs::record::{Encoding, Fields, Record};
 use crate::units::parse_go_duration;
+
+use super::table::{Bounded, RowValue};
 
 /// A slow range, as its line says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +58,7 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
 
 /// A text up to the quote that ends it, which must come before any escape.
 fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let len = memchr(b'"', text)?;
+    let len = near(b'"', text)?;
     let (value, rest) = text.split_at(len);
     Some((value, rest.get(1..)?))
 }
@@ -283,7 +288,6 @@ pub fn meaning<'a>(key: &'a [u8], range_end: &[u8]) -> (&'a [u8], bool) {
 /// What a key was found to mean, in the numbers of one piece's tables.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Meaning {
-    pub(super) hash: u64,
     /// Place of the shape in the list of shapes.
     pub shape: u8,
     /// Row of the resource.
@@ -294,38 +298,213 @@ pub struct Meaning {
     pub prefix: u32,
 }
 
-/// How many meanings are remembered.
-const PLACES: usize = 8192;
-
-/// Remembered meanings, by hash.
+/// Names of rows, by a number that outlives the tables. The rows of one piece are looked up once.
 #[derive(Clone, Debug, Default)]
-pub struct Meanings(Vec<Meaning>);
+pub struct Names {
+    names: Vec<Box<str>>,
+    numbers: HashMap<Box<str>, u32, FixedState>,
+    /// In which piece the row was looked up, and which it is there.
+    rows: Vec<(u32, u32)>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(NOTHING);
+        self.names.push(name.into());
+        self.rows.push((0, 0));
+        self.numbers.insert(name.into(), number);
+        number
+    }
+
+    /// The row of a name in the piece `epoch`.
+    #[inline]
+    fn row(&mut self, number: u32, epoch: u32, find: impl FnOnce(&str) -> u32) -> u32 {
+        let at = number as usize;
+        let Some(known) = self.rows.get_mut(at) else {
+            return NOTHING;
+        };
+        if known.0 != epoch {
+            let Some(name) = self.names.get(at) else {
+                return NOTHING;
+            };
+            *known = (epoch, find(name));
+        }
+        known.1
+    }
+}
+
+/// No name, and no row.
+const NOTHING: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    hash: u64,
+    /// Whether the names are known: see [`Meanings::set`].
+    named: bool,
+    shape: u8,
+    resource: u32,
+    namespace: u32,
+    prefix: u32,
+}
+
+/// How many meanings are remembered.
+const PLACES: usize = 8 * 1024;
+/// How many names are; with more, all is forgotten.
+const NAMES: usize = 4 * 1024;
+/// Longest name that is remembered, so that strange keys take no room.
+const NAME_MAX: usize = 256;
+
+/// Remembered meanings, by hash, each in one of two places. A thread takes them along from piece
+/// to piece ([`Self::renumber`]): a new piece has the same names and only other numbers for them.
+#[derive(Clone, Debug)]
+pub struct Meanings {
+    epoch: u32,
+    places: Vec<Place>,
+    resources: Names,
+    namespaces: Names,
+    prefixes: Names,
+}
+
+impl Default for Meanings {
+    fn default() -> Self {
+        Meanings {
+            epoch: 1,
+            places: Vec::new(),
+            resources: Names::default(),
+            namespaces: Names::default(),
+            prefixes: Names::default(),
+        }
+    }
+}
+
+/// The tables that a meaning has rows in.
+pub struct Rows<'t, R> {
+    /// By resource.
+    pub resources: &'t mut Bounded<R>,
+    /// By namespace.
+    pub namespaces: &'t mut Bounded<R>,
+    /// By prefix.
+    pub prefixes: &'t mut Bounded<R>,
+}
 
 impl Meanings {
     /// The meaning remembered for a hash, which is never 0.
-    pub fn get(&self, hash: u64) -> Option<Meaning> {
-        self.0
-            .get(place(hash))
-            .copied()
-            .filter(|meaning| meaning.hash == hash)
+    #[inline]
+    pub fn get<R: RowValue>(&mut self, hash: u64, rows: &mut Rows<'_, R>) -> Option<Meaning> {
+        let place = *self.places.get(self.find(hash)?)?;
+        if !place.named {
+            return None;
+        }
+        let epoch = self.epoch;
+        Some(Meaning {
+            shape: place.shape,
+            // In this order new rows were always made.
+            resource: self
+                .resources
+                .row(place.resource, epoch, |name| rows.resources.id(name)),
+            namespace: self
+                .namespaces
+                .row(place.namespace, epoch, |name| rows.namespaces.id(name)),
+            prefix: self
+                .prefixes
+                .row(place.prefix, epoch, |name| rows.prefixes.id(name)),
+        })
     }
 
-    /// Remembers a meaning.
-    pub fn set(&mut self, hash: u64, meaning: Meaning) {
-        if self.0.is_empty() {
-            self.0.resize(PLACES, Meaning::default());
-        }
-        if let Some(slot) = self.0.get_mut(place(hash)) {
-            *slot = Meaning { hash, ..meaning };
+    #[inline]
+    fn find(&self, hash: u64) -> Option<usize> {
+        let at = place(hash);
+        let is = |at: usize| self.places.get(at).is_some_and(|known| known.hash == hash);
+        if is(at) {
+            Some(at)
+        } else {
+            is(at ^ 1).then_some(at ^ 1)
         }
     }
 
-    /// Forgets all: the tables' rows have got new numbers.
-    pub fn clear(&mut self) {
-        self.0 = Vec::new();
+    /// Remembers a meaning. At first only that it was met: in a log of a million names most are
+    /// never met again, and their texts would be kept for nothing.
+    pub fn set(
+        &mut self,
+        hash: u64,
+        shape: u8,
+        resource: &str,
+        namespace: Option<&str>,
+        prefix: Option<&str>,
+    ) {
+        if self.places.is_empty() {
+            self.places.resize(PLACES, Place::default());
+        }
+        let known = self.find(hash);
+        let at = known.unwrap_or_else(|| {
+            // The other place if this one is taken, so that two can stand side by side.
+            let at = place(hash);
+            let taken = |at: usize| self.places.get(at).is_none_or(|known| known.hash != 0);
+            if taken(at) && !taken(at ^ 1) {
+                at ^ 1
+            } else {
+                at
+            }
+        });
+        let mut new = Place {
+            hash,
+            ..Place::default()
+        };
+        let names = [Some(resource), namespace, prefix];
+        let short = names
+            .into_iter()
+            .flatten()
+            .all(|name| name.len() <= NAME_MAX);
+        if known.is_some() && short {
+            let count = [&self.resources, &self.namespaces, &self.prefixes]
+                .into_iter()
+                .map(|names| names.names.len())
+                .max();
+            if count.is_some_and(|count| count >= NAMES) {
+                *self = Meanings {
+                    epoch: self.epoch,
+                    ..Meanings::default()
+                };
+                self.places.resize(PLACES, Place::default());
+            }
+            let number = |names: &mut Names, name: Option<&str>| {
+                name.map_or(NOTHING, |name| names.number(name))
+            };
+            new = Place {
+                hash,
+                named: true,
+                shape,
+                resource: self.resources.number(resource),
+                namespace: number(&mut self.namespaces, namespace),
+                prefix: number(&mut self.prefixes, prefix),
+            };
+        }
+        if let Some(place) = self.places.get_mut(at) {
+            *place = new;
+        }
+    }
+
+    /// The tables' rows have got new numbers, or the tables are new.
+    pub fn renumber(&mut self) {
+        match self.epoch.checked_add(1) {
+            Some(next) => self.epoch = next,
+            None => *self = Meanings::default(),
+        }
     }
 }
 
 fn place(hash: u64) -> usize {
     usize::try_from(hash % PLACES as u64).unwrap_or(0)
+}
+
+/// What a thread remembers from line to line, whatever piece they are of.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// What keys mean.
+    pub meanings: Meanings,
+    /// The last `expected-duration` text and its value: lines hardly ever differ in it.
+    pub expected: (Vec<u8>, Option<u64>),
 }

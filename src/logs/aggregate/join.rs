@@ -24,7 +24,7 @@ pub const WINDOW: u64 = 512;
 /// How many request lines back the transaction of a keyless trace is looked for.
 const TXN_WINDOW: u64 = 64;
 /// Size of the filter over open keys.
-const FILTER: usize = 1024;
+const FILTER: usize = 4096;
 /// Lines of one request are not further apart than this in time, in microseconds.
 pub const HORIZON_US: i64 = 10_000_000;
 /// Intervals that miss each other by this much still overlap: stamps are cut to milliseconds and
@@ -206,21 +206,15 @@ impl<P: Payload> Joiner<P> {
             open_txn: item.txn
                 && (item.is_wild() || (item.kind == LineKind::Apply && item.key.is_some())),
         };
-        let mut head = Head {
-            index,
-            item,
-            previous: false,
-            trace: false,
-            apply: false,
-            payload: None,
-        };
+        // What it looks for in vain, and may find in the piece before.
+        let (mut previous, mut trace, mut apply) = (false, false, false);
         if item.kind != LineKind::Apply && item.key.is_some() {
             match self.find_previous(&item, 0) {
                 Some(at) => {
                     links.previous = Some(self.index_of(at));
                     self.take_previous(at, &mut slot);
                 }
-                None => head.previous = true,
+                None => previous = true,
             }
         }
         if item.kind == LineKind::Stats && item.txn {
@@ -229,7 +223,7 @@ impl<P: Payload> Joiner<P> {
                     links.trace = Some(self.index_of(at));
                     self.take_trace(at);
                 }
-                None => head.trace = true,
+                None => trace = true,
             }
         }
         if item.is_wild() {
@@ -239,10 +233,18 @@ impl<P: Payload> Joiner<P> {
                     self.mark_txn(at);
                     slot.payload = None;
                 }
-                None => head.apply = true,
+                None => apply = true,
             }
         }
-        if index < self.reach && head.waits() {
+        if index < self.reach && (previous || trace || apply) {
+            let head = Head {
+                index,
+                item,
+                previous,
+                trace,
+                apply,
+                payload: None,
+            };
             if head.holds() {
                 slot.root = u32::try_from(self.head.len()).ok();
             }

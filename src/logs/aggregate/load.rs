@@ -8,16 +8,17 @@ use crate::logs::event::{Event, Operation, Request, Shape};
 use crate::logs::record::{Level, Record};
 use crate::logs::request::parse_request;
 use crate::logs::signature::{Detail, classify, trace_steps};
-use crate::units::parse_go_duration;
+use crate::units::{Bucket, parse_go_duration};
 
 use super::audit::SEPARATOR;
 use super::hash::stable_hash;
-use super::hot::{HotCall, HotRange, HotTrace, Meaning, Meanings, meaning};
+use super::hot::{HotCall, HotRange, HotTrace, Meaning, Memory, Rows, meaning};
 use super::join::{Item, Joiner, LineKind, Payload};
 use super::pages::{PageLine, Pages};
 use super::row::LoadRow;
 use super::sampling::{Estimate, Sampled};
 use super::seconds::{Cell, Class, Seconds};
+use super::spark::minute_of;
 use super::table::{Bounded, RowValue};
 
 /// Rows by resource that are kept exactly. A cluster has a few hundred resources.
@@ -107,6 +108,127 @@ pub struct Tables {
     pub without_apply: u64,
     /// Lists and changes by the second in which they began, by resource and class.
     pub seconds: Seconds,
+    /// Requests that are not in the tables yet: see [`Tables::settle`].
+    #[serde(skip)]
+    cells: Cells,
+}
+
+/// Most cells. A cluster's usual resources and shapes are fewer; what finds no cell goes into the
+/// tables at once.
+const CELLS: usize = 256;
+
+/// Sums by resource, shape and prefix, from which four tables are made in the end: adding a
+/// request to one row instead of four.
+#[derive(Clone, Debug, Default)]
+struct Cells {
+    /// The cell of a resource and shape, from 1 on.
+    index: Vec<u16>,
+    cells: Vec<Sums>,
+}
+
+#[derive(Clone, Debug)]
+struct Sums {
+    resource: u32,
+    prefix: u32,
+    shape: u8,
+    row: LoadRow,
+}
+
+impl Cells {
+    /// The cell's row, unless there is no room for it.
+    #[inline]
+    fn row(&mut self, share: &Share) -> Option<&mut LoadRow> {
+        let shapes = Shape::ALL.len();
+        let shape = usize::from(share.shape);
+        let resource = share.resource as usize;
+        if shape >= shapes || resource >= RESOURCES {
+            return None;
+        }
+        let at = resource * shapes + shape;
+        let known = self.index.get(at).copied().unwrap_or(0);
+        let number = match known {
+            0 => self.make(at, share)?,
+            known => known,
+        };
+        let cell = self.cells.get_mut(usize::from(number) - 1)?;
+        (cell.prefix == share.prefix).then_some(&mut cell.row)
+    }
+
+    fn make(&mut self, at: usize, share: &Share) -> Option<u16> {
+        if self.cells.len() >= CELLS {
+            return None;
+        }
+        self.cells.push(Sums {
+            resource: share.resource,
+            prefix: share.prefix,
+            shape: share.shape,
+            row: LoadRow::default(),
+        });
+        if self.index.len() <= at {
+            self.index.resize(at + 1, 0);
+        }
+        let number = u16::try_from(self.cells.len()).ok()?;
+        *self.index.get_mut(at)? = number;
+        Some(number)
+    }
+}
+
+/// What a request adds to a row, worked out once for all rows.
+struct Sum<'s> {
+    share: &'s Share,
+    shape: Shape,
+    took: u64,
+    bucket: Bucket,
+    minute: Option<i64>,
+}
+
+impl<'s> Sum<'s> {
+    fn of(share: &'s Share) -> Self {
+        let took = if share.took_apply > 0 {
+            share.took_apply
+        } else {
+            share.took_other
+        };
+        Sum {
+            share,
+            shape: Shape::ALL
+                .get(usize::from(share.shape))
+                .copied()
+                .unwrap_or(Shape::Other),
+            took,
+            bucket: Bucket::of_ns(took),
+            minute: share.time_us.map(|us| minute_of(Timestamp(us))),
+        }
+    }
+
+    fn add_to(&self, row: &mut LoadRow) {
+        let Sum { share, took, .. } = *self;
+        row.requests += 1;
+        row.count_shape(self.shape);
+        row.slow_ns = row.slow_ns.saturating_add(took);
+        match self.shape {
+            _ if share.stalled => {
+                row.stalled += 1;
+                row.stalled_ns = row.stalled_ns.saturating_add(took);
+            }
+            Shape::List | Shape::Page => {
+                row.list_slow_ns = row.list_slow_ns.saturating_add(took);
+            }
+            Shape::Create | Shape::Update | Shape::Delete => {
+                row.write_slow_ns = row.write_slow_ns.saturating_add(took);
+            }
+            _ => {}
+        }
+        row.unlimited += u64::from(share.unlimited);
+        row.errors += u64::from(share.error);
+        row.items = row.items.saturating_add(share.items);
+        row.bytes = row.bytes.saturating_add(share.bytes);
+        row.max_bytes = row.max_bytes.max(share.bytes);
+        row.took.record(took, self.bucket);
+        if let Some(minute) = self.minute {
+            row.spark.add_minute(minute, &1);
+        }
+    }
 }
 
 impl Default for Tables {
@@ -120,32 +242,50 @@ impl Default for Tables {
             total: LoadRow::default(),
             without_apply: 0,
             seconds: Seconds::default(),
+            cells: Cells::default(),
         }
     }
 }
 
 impl Tables {
     fn add(&mut self, share: &Share) {
-        let took = if share.took_apply > 0 {
-            share.took_apply
-        } else {
-            share.took_other
-        };
-        let shape = Shape::ALL
-            .get(usize::from(share.shape))
-            .copied()
-            .unwrap_or(Shape::Other);
         if share.lines & 1 == 0 {
             self.without_apply += 1;
         }
+        let sum = Sum::of(share);
+        self.second(share, &sum);
+        let others = [
+            self.namespaces.row_mut(share.namespace),
+            self.clients.row_mut(share.client),
+        ];
+        for row in others.into_iter().flatten() {
+            sum.add_to(row);
+        }
+        if let Some(row) = self.cells.row(share) {
+            sum.add_to(row);
+            return;
+        }
+        let rows = [
+            self.resources.row_mut(share.resource),
+            self.prefixes.row_mut(share.prefix),
+            self.shapes.get_mut(usize::from(share.shape)),
+            Some(&mut self.total),
+        ];
+        for row in rows.into_iter().flatten() {
+            sum.add_to(row);
+        }
+    }
+
+    /// Marks the second in which a list or a change began.
+    fn second(&mut self, share: &Share, sum: &Sum<'_>) {
         // A request that waited for its leader was slow whoever sent it.
         if let Some(us) = share.time_us.filter(|_| !share.stalled)
-            && let Some(class @ (Class::List | Class::Write)) = Class::of_shape(shape)
+            && let Some(class @ (Class::List | Class::Write)) = Class::of_shape(sum.shape)
         {
-            let began = us.saturating_sub(i64::try_from(took / 1_000).unwrap_or(i64::MAX));
+            let began = us.saturating_sub(i64::try_from(sum.took / 1_000).unwrap_or(i64::MAX));
             let cell = Cell {
                 requests: 1,
-                ns: took,
+                ns: sum.took,
                 unlimited: u64::from(share.unlimited),
             };
             let resources = &self.resources;
@@ -160,39 +300,19 @@ impl Tables {
                 },
             );
         }
-        let rows = [
-            self.resources.row_mut(share.resource),
-            self.namespaces.row_mut(share.namespace),
-            self.clients.row_mut(share.client),
-            self.prefixes.row_mut(share.prefix),
-            self.shapes.get_mut(usize::from(share.shape)),
-            Some(&mut self.total),
-        ];
-        for row in rows.into_iter().flatten() {
-            row.requests += 1;
-            row.count_shape(shape);
-            row.slow_ns = row.slow_ns.saturating_add(took);
-            match shape {
-                _ if share.stalled => {
-                    row.stalled += 1;
-                    row.stalled_ns = row.stalled_ns.saturating_add(took);
-                }
-                Shape::List | Shape::Page => {
-                    row.list_slow_ns = row.list_slow_ns.saturating_add(took);
-                }
-                Shape::Create | Shape::Update | Shape::Delete => {
-                    row.write_slow_ns = row.write_slow_ns.saturating_add(took);
-                }
-                _ => {}
-            }
-            row.unlimited += u64::from(share.unlimited);
-            row.errors += u64::from(share.error);
-            row.items = row.items.saturating_add(share.items);
-            row.bytes = row.bytes.saturating_add(share.bytes);
-            row.max_bytes = row.max_bytes.max(share.bytes);
-            row.took.record_ns(took);
-            if let Some(us) = share.time_us {
-                row.spark.add(Timestamp(us), &1);
+    }
+
+    /// Puts what is in the cells into the tables. Due before these are read, saved or renumbered.
+    fn settle(&mut self) {
+        for cell in std::mem::take(&mut self.cells).cells {
+            let rows = [
+                self.resources.row_mut(cell.resource),
+                self.prefixes.row_mut(cell.prefix),
+                self.shapes.get_mut(usize::from(cell.shape)),
+                Some(&mut self.total),
+            ];
+            for row in rows.into_iter().flatten() {
+                row.add(&cell.row);
             }
         }
     }
@@ -262,10 +382,7 @@ pub struct Load {
     /// Request lines at debug level: then every request is logged.
     debug_lines: u64,
     #[serde(skip)]
-    meanings: Meanings,
-    /// The last `expected-duration` text and its value: lines hardly ever differ in it.
-    #[serde(skip)]
-    expected: (Vec<u8>, Option<u64>),
+    memory: Memory,
 }
 
 /// What a stream's requests come to, with nothing open.
@@ -321,10 +438,11 @@ impl Load {
     /// Adds a slow range that was read by position. The result is that of [`Self::add`] for the
     /// same line.
     pub fn add_hot(&mut self, record: &Record<'_>, range: &HotRange<'_>, sampler: bool) {
-        if self.expected.0 != range.expected {
-            self.expected = (range.expected.to_vec(), parse_go_duration(range.expected));
+        let expected = &mut self.memory.expected;
+        if expected.0 != range.expected {
+            *expected = (range.expected.to_vec(), parse_go_duration(range.expected));
         }
-        if let Some(ns) = self.expected.1 {
+        if let Some(ns) = expected.1 {
             let (low, high) = self.threshold_ns.unwrap_or((ns, ns));
             self.threshold_ns = Some((low.min(ns), high.max(ns)));
         }
@@ -338,12 +456,9 @@ impl Load {
             | u64::from(by_folder)
             | u64::from(range.limit == Some(1)) << 16;
         let class = stable_hash(stable_hash(variant, text), range.range_end).max(1);
-        let known = self.meanings.get(class).unwrap_or_else(|| {
-            let request = parse_request(range.request);
-            let found = self.meaning_of(&request);
-            self.meanings.set(class, found);
-            found
-        });
+        let known = self
+            .remembered(class)
+            .unwrap_or_else(|| self.remember(class, &parse_request(range.request)));
         let shape = Shape::ALL.get(usize::from(known.shape)).copied();
         let is_page = shape == Some(Shape::Page);
         if (is_page || (shape == Some(Shape::List) && range.limit.is_some()))
@@ -393,13 +508,53 @@ impl Load {
         let (text, by_folder) = meaning(key, range_end);
         let variant = variant << 1 | u64::from(by_folder);
         let class = stable_hash(stable_hash(variant, text), range_end).max(1);
-        if let Some(known) = self.meanings.get(class) {
+        if let Some(known) = self.remembered(class) {
             return Some(known);
         }
         let event = classify(record, Detail::Counts)?;
-        let found = self.meaning_of(event.request.as_ref()?);
-        self.meanings.set(class, found);
-        Some(found)
+        Some(self.remember(class, event.request.as_ref()?))
+    }
+
+    #[inline]
+    fn remembered(&mut self, class: u64) -> Option<Meaning> {
+        let tables = &mut self.tables;
+        let mut rows = Rows {
+            resources: &mut tables.resources,
+            namespaces: &mut tables.namespaces,
+            prefixes: &mut tables.prefixes,
+        };
+        self.memory.meanings.get(class, &mut rows)
+    }
+
+    fn remember(&mut self, class: u64, request: &Request<'_>) -> Meaning {
+        let found = self.meaning_of(request);
+        self.memory.meanings.set(
+            class,
+            found.shape,
+            self.tables
+                .resources
+                .key(found.resource)
+                .unwrap_or_default(),
+            request.parts.namespace.as_deref(),
+            Some(&*request.parts.prefix).filter(|prefix| !prefix.is_empty()),
+        );
+        found
+    }
+
+    /// See [`Tables::settle`].
+    pub fn settle(&mut self) {
+        self.tables.settle();
+    }
+
+    /// Takes over what the thread learnt in earlier pieces.
+    pub fn lend(&mut self, memory: Memory) {
+        self.memory = memory;
+        self.memory.meanings.renumber();
+    }
+
+    /// Gives back what was lent.
+    pub fn reclaim(&mut self) -> Memory {
+        std::mem::take(&mut self.memory)
     }
 
     /// Adds a traced range that was read by position. The result is that of [`Self::add`] for
@@ -519,20 +674,16 @@ impl Load {
             .and_then(|at| u8::try_from(at).ok())
             .unwrap_or(u8::MAX);
         let resource = self.resource(request);
-        let namespace = match request.parts.namespace.as_deref() {
-            Some(name) => self.tables.namespaces.id(name),
-            None => NONE,
-        };
-        let prefix = match &*request.parts.prefix {
-            "" => NONE,
-            prefix => self.tables.prefixes.id(prefix),
-        };
+        let tables = &mut self.tables;
+        let namespace = request.parts.namespace.as_deref();
+        let namespace = optional_id(&mut tables.namespaces, namespace);
+        let prefix = Some(&*request.parts.prefix).filter(|prefix| !prefix.is_empty());
+        let prefix = optional_id(&mut tables.prefixes, prefix);
         Meaning {
             shape,
             resource,
             namespace,
             prefix,
-            ..Meaning::default()
         }
     }
 
@@ -657,6 +808,8 @@ impl Load {
 
     /// Adds the piece that came right after this one.
     pub fn absorb(&mut self, mut later: Load) {
+        self.settle();
+        later.settle();
         let map = self.tables.merge(&later.tables);
         for share in later.joiner.open_mut() {
             map.apply(share);
@@ -683,8 +836,9 @@ impl Load {
 
     /// Keeps the tables within their bounds.
     pub fn prune(&mut self) {
-        self.meanings.clear();
+        self.settle();
         self.tables.seconds.forget();
+        self.memory.meanings.renumber();
         type Pick = fn(&mut Share) -> &mut u32;
         let tables = &mut self.tables;
         let picks: [(&mut Bounded<LoadRow>, Pick); 4] = [
@@ -726,6 +880,7 @@ impl Load {
         self.joiner
             .clone()
             .finish(&mut |share: Share| tables.add(&share));
+        tables.settle();
         let estimate = self.estimate(&tables);
         let complete = self.debug_lines > 0
             || (estimate.sampled_lines == 0
@@ -775,6 +930,10 @@ impl Load {
             sampled_lines: apply.sampled_lines,
         }
     }
+}
+
+fn optional_id(table: &mut Bounded<LoadRow>, name: Option<&str>) -> u32 {
+    name.map_or(NONE, |name| table.id(name))
 }
 
 fn is_shape(known: Meaning, shape: Shape) -> bool {

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::logs::audit;
-use crate::logs::event::Event;
+use crate::logs::event::{Component, Event};
 use crate::logs::record::{Encoding, Fields, Level, Record};
+use crate::logs::signature::{classify_http, classify_plain, plain_fields};
 use crate::logs::timeline;
 
 use super::audit::Audit;
 use super::coverage::Coverage;
 use super::facts::{Facts, int};
-use super::hot;
+use super::hot::{self, Memory};
 use super::kinds::Kinds;
 use super::load::Load;
 use super::runs::{Run, Runs};
@@ -44,6 +45,9 @@ pub struct Segment {
     pub levels: [u64; 8],
     #[serde(skip, default = "no_ways")]
     ways: [Way; WAYS],
+    /// Slow ranges in a row that are not among the episodes yet: see [`Segment::settle`].
+    #[serde(skip)]
+    slow: Option<Run>,
 }
 
 /// How many ways are remembered.
@@ -74,12 +78,18 @@ impl Default for Segment {
             episodes: BTreeMap::new(),
             levels: [0; 8],
             ways: no_ways(),
+            slow: None,
         }
     }
 }
 
 /// The id of the main line about a slow request.
 const SLOW_APPLY: &str = "slow-apply";
+
+/// The id of a finished compaction, whose fields are a history of the database's size.
+const COMPACTION: &str = "compaction-finished";
+/// The id of an audit record.
+const AUDIT: &str = "audit-request";
 
 impl Segment {
     /// Adds a record whose message the catalogue does not know.
@@ -138,19 +148,93 @@ impl Segment {
         self.load.add_hot(record, &range, !traits.journald_writer);
         if let (Some(at), Some(rule)) = (record.time, self.way(SLOW_APPLY).rule) {
             let took_us = i64::try_from(range.took_ns / 1000).unwrap_or(i64::MAX);
-            self.sign(
-                SLOW_APPLY,
-                rule,
-                &Run {
-                    from: at.add_us(took_us.saturating_neg()),
-                    to: at,
-                    count: 1,
-                    max_ns: range.took_ns,
-                    detail: String::new(),
-                },
-            );
+            let from = at.add_us(took_us.saturating_neg());
+            match &mut self.slow {
+                // As episodes continue, which do not depend on how their signs are grouped.
+                Some(run) if from >= run.from && from.since_us(run.to) <= rule.gap_us => {
+                    run.to = run.to.max(at);
+                    run.count += 1;
+                    run.max_ns = run.max_ns.max(range.took_ns);
+                }
+                slow => {
+                    let before = slow.replace(Run {
+                        from,
+                        to: at,
+                        count: 1,
+                        max_ns: range.took_ns,
+                        detail: String::new(),
+                    });
+                    if let Some(before) = before {
+                        self.sign(SLOW_APPLY, rule, &before);
+                    }
+                }
+            }
         }
         true
+    }
+
+    /// Puts into its place what was added up apart to be fast. Due before the piece is read,
+    /// saved or absorbed.
+    pub fn settle(&mut self) {
+        if let Some(run) = self.slow.take()
+            && let Some(rule) = self.way(SLOW_APPLY).rule
+        {
+            self.sign(SLOW_APPLY, rule, &run);
+        }
+        self.load.settle();
+    }
+
+    /// Adds an audit record, which is read here and not by the catalogue.
+    pub fn add_audit(&mut self, record: &Record<'_>) {
+        let parsed = match record.fields {
+            Fields::Json(text) => audit::parse(text),
+            _ => None,
+        };
+        let took_ns = parsed.as_ref().and_then(audit::AuditRecord::latency_ns);
+        self.note(record);
+        self.kinds.add(AUDIT, record.time, record.repeats, took_ns);
+        if let Some(parsed) = parsed {
+            self.audit.add(&parsed);
+        }
+    }
+
+    /// Adds a record of which nothing but time and duration count, if it is one, with the result of
+    /// [`Segment::add`]. Gives back who wrote it; `None` means that nothing was done.
+    pub fn add_plain(&mut self, record: &Record<'_>) -> Option<Component> {
+        if record.encoding == Encoding::Klog {
+            let (signature, took_ns, component) = classify_http(record)?;
+            let way = self.way(signature.id);
+            if way.rule.is_some() || way.needs_fields || way.tells_facts {
+                return None;
+            }
+            self.note(record);
+            self.kinds
+                .add(signature.id, record.time, record.repeats, took_ns);
+            return Some(component);
+        }
+        let signature = classify_plain(record)?;
+        let way = self.way(signature.id);
+        let compaction = signature.id == COMPACTION;
+        if !compaction && (way.needs_fields || way.tells_facts || way.suppressed) {
+            return None;
+        }
+        let fields = plain_fields(record, signature);
+        let took_ns = fields.took_ns;
+        if let (Some(rule), Some(at)) = (way.rule, record.time) {
+            // The first sign of an episode, and its longest one, show a detail.
+            let runs = self.episodes.get_mut(signature.id)?;
+            if runs.shows(at, took_ns.unwrap_or(0)) {
+                return None;
+            }
+            runs.add(&timeline::plain_sign(took_ns, record.repeats, at, rule));
+        }
+        self.note(record);
+        self.kinds
+            .add(signature.id, record.time, record.repeats, took_ns);
+        if compaction {
+            self.facts.compacted(record.time, record.repeats, &fields);
+        }
+        Some(signature.component)
     }
 
     fn sign(&mut self, kind: &'static str, rule: timeline::Rule, run: &Run) {
@@ -170,14 +254,6 @@ impl Segment {
         self.note(record);
         self.kinds
             .add(event.kind, event.time, event.repeats, event.took_ns);
-        if record.encoding == Encoding::Audit {
-            if let Fields::Json(text) = record.fields
-                && let Some(parsed) = audit::parse(text)
-            {
-                self.audit.add(&parsed);
-            }
-            return;
-        }
         let zap = matches!(record.encoding, Encoding::ZapJson | Encoding::ZapConsole);
         // Up to 3.6 a trace's message holds a random number, so no two are the same message.
         let one_message = record.msg.as_ref() == b"trace";
@@ -248,8 +324,21 @@ impl Segment {
         }
     }
 
+    /// Takes over what the thread learnt in earlier pieces; without it, all is learnt anew.
+    pub fn lend(&mut self, memory: Memory) {
+        self.load.lend(memory);
+    }
+
+    /// Gives back what was lent, before the piece goes its way.
+    pub fn reclaim(&mut self) -> Memory {
+        self.settle();
+        self.load.reclaim()
+    }
+
     /// Adds the piece that came right after this one.
-    pub fn absorb(&mut self, later: Segment) {
+    pub fn absorb(&mut self, mut later: Segment) {
+        self.settle();
+        later.settle();
         self.coverage.merge(&later.coverage);
         self.kinds.merge(&later.kinds);
         self.load.absorb(later.load);

@@ -54,7 +54,12 @@ impl<V> Default for Grid<V> {
 impl<V: BucketValue> Grid<V> {
     /// Adds a value at a time.
     pub fn add(&mut self, at: Timestamp, value: &V) {
-        let bucket = at.0.div_euclid(self.width_us());
+        self.add_minute(minute_of(at), value);
+    }
+
+    /// As [`Self::add`], in a minute of which the number is known.
+    pub fn add_minute(&mut self, minute: i64, value: &V) {
+        let bucket = shift(minute, self.doublings);
         if let Ok(offset) = usize::try_from(bucket - self.first)
             && let Some(slot) = self.buckets.get_mut(offset)
         {
@@ -62,7 +67,7 @@ impl<V: BucketValue> Grid<V> {
             return;
         }
         self.reserve(bucket, bucket);
-        let bucket = at.0.div_euclid(self.width_us());
+        let bucket = shift(minute, self.doublings);
         if let Ok(offset) = usize::try_from(bucket - self.first)
             && let Some(slot) = self.buckets.get_mut(offset)
         {
@@ -158,6 +163,11 @@ impl<V: BucketValue> Grid<V> {
         self.buckets = wide;
         self.doublings += 1;
     }
+}
+
+/// Number of the minute since the epoch.
+pub fn minute_of(at: Timestamp) -> i64 {
+    at.0.div_euclid(MINUTE_US)
 }
 
 fn len<V>(buckets: &VecDeque<V>) -> i64 {

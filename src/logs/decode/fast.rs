@@ -2,11 +2,11 @@
 
 use crate::logs::fields::unescape_into;
 use crate::logs::format::{Parsed, Reference, capnslog, klog, object, zap};
-use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level, Outer, Record};
 use crate::logs::wrapper::cri;
 
 use super::Decoder;
+use super::bare::is_free_text;
 
 impl Decoder {
     /// Reads a line that is a whole record in its program's own form, bare or in CRI's wrapper.
@@ -37,11 +37,24 @@ impl Decoder {
             None => return false,
         };
         let Some(parsed) = parsed else {
-            return false;
+            return self.free_text(line, number, sink);
         };
         let record = parsed.into_record(number, number, outer);
         self.counts.records += 1;
         self.counts.parsed += 1;
+        sink(&record);
+        true
+    }
+
+    /// A line that is surely of another program and in no wrapper.
+    fn free_text(&mut self, line: &[u8], number: u64, sink: &mut impl FnMut(&Record<'_>)) -> bool {
+        if !is_free_text(line) {
+            return false;
+        }
+        let record =
+            Parsed::bare(Encoding::Bare, line).into_record(number, number, Outer::default());
+        self.counts.records += 1;
+        self.counts.unparsed += 1;
         sink(&record);
         true
     }
@@ -116,7 +129,13 @@ impl Decoder {
         let Fields::Json(rest) = parsed.fields else {
             return None;
         };
-        (!needle::ZAP.is_in(rest)).then_some(parsed)
+        // Another record inside this one is rare, and so is any other object.
+        let mut braces = memchr::memchr_iter(b'{', rest);
+        (!braces.any(|at| {
+            rest.get(at..)
+                .is_some_and(|rest| rest.starts_with(zap::HEAD))
+        }))
+        .then_some(parsed)
     }
 
     /// A line in Docker's own form that holds a whole record.

@@ -5,6 +5,7 @@
 //! everything else goes the slow way, where nothing is too odd. The law that must hold whatever
 //! comes in: `parsed + unparsed = lines`.
 
+mod bare;
 mod edge;
 mod entry;
 mod fast;
@@ -145,6 +146,8 @@ impl Decoder {
         if self.torn.is_some() && !block.is_empty() {
             rest = self.settle_torn(block, &mut number, sink);
         }
+        // Colours are rare: one look at the whole block spares one at each line.
+        let coloured = memchr(0x1b, block).is_some();
         while !rest.is_empty() {
             let (line, next) = match memchr(b'\n', rest) {
                 Some(end) => (
@@ -160,7 +163,8 @@ impl Decoder {
                 None => (rest, &rest[..0]),
             };
             self.counts.lines += 1;
-            if self.busy || !self.fast(line, number, sink) {
+            let special = self.busy || coloured && memchr(0x1b, line).is_some();
+            if special || !self.fast(line, number, sink) {
                 self.counts.slow += 1;
                 self.slow(line, number, sink);
             }

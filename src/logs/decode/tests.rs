@@ -542,6 +542,110 @@ fn pool() -> Vec<String> {
     pool
 }
 
+/// Every line the slow way, whatever it is.
+fn decode_slowly(text: &[u8]) -> (Vec<Seen>, LineCounts) {
+    let mut records = Vec::new();
+    let mut decoder = Decoder::new(context());
+    let mut sink = |record: &Record<'_>| records.push(seen(record));
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    for (number, line) in (1..).zip(text.split(|b| *b == b'\n')) {
+        decoder.counts.lines += 1;
+        decoder.slow(line, number, &mut sink);
+    }
+    decoder.finish(&mut sink);
+    let counts = decoder.counts();
+    (records, LineCounts { slow: 0, ..counts })
+}
+
+/// Pieces that lines of other programs and near misses of every wrapper are made of.
+const SCRAPS: [&str; 54] = [
+    "2026-11-01T00:00:01.000001",
+    "2026-11-01T00:00:01.000001Z",
+    "2026-11-01t00:00:01.000001Z",
+    "2026-11-01T00:00:01+01:00",
+    "2026-11-01 00:00:01.000001",
+    "2026/11/01 00:00:01",
+    "20:04:04.123456",
+    ":41.942121",
+    "Nov 21 20:04:04",
+    "Sat 2026-11-21 20:04:04 UTC",
+    "I1121 20:04:04.123456       1 a.go:12]",
+    "etcd",
+    "etcd[12]:",
+    "host",
+    "tag:",
+    "a/b",
+    "x.log:12:",
+    "221:",
+    "|",
+    "W |",
+    "stderr F",
+    "stdout P",
+    " std",
+    "<30>",
+    "<30>1",
+    "{",
+    "}",
+    "{\"level\":\"warn\",\"msg\":\"x\"}",
+    "[pod/a/b]",
+    "[ 5123.170712]",
+    "[WARNING]",
+    "WARNING:",
+    "raft2026/11/01 00:00:01",
+    "INFO:",
+    "time=2026-11-01T00:00:01Z",
+    "level=info",
+    "ts=1",
+    "msg=x",
+    "panic:",
+    "goroutine 1",
+    "runtime:",
+    "PC=0x1",
+    "exit status 2",
+    "main.main()",
+    "Trace[12]:",
+    "--",
+    "^C",
+    "\t",
+    "\r",
+    "\u{1b}[31m",
+    "#011",
+    "\0",
+    "words of a text",
+    "took 12.5ms;",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        max_global_rejects: 100_000,
+        ..proptest::prelude::ProptestConfig::with_cases(1000)
+    })]
+
+    /// What is told to be free text at once is what the long way finds to be free text.
+    #[test]
+    fn fast_and_slow_agree_on_lines_of_scraps(
+        picks in proptest::collection::vec((0..SCRAPS.len(), 0..3_usize), 1..9)
+    ) {
+        let mut text = String::new();
+        for (pick, space) in picks {
+            text.push_str(SCRAPS[pick]);
+            text.push_str(["", " ", " "][space]);
+        }
+        proptest::prop_assume!(bare::is_free_text(text.as_bytes()));
+        let (fast, counts) = decode(&text);
+        let slow = decode_slowly(text.as_bytes());
+        proptest::prop_assert_eq!((fast, LineCounts { slow: 0, ..counts }), slow, "{:?}", text);
+    }
+
+    #[test]
+    fn fast_and_slow_agree_on_any_text(text in "[A-Za-z0-9 :|\\[\\]/{}\"T.=<>,#-]{1,80}") {
+        proptest::prop_assume!(bare::is_free_text(text.as_bytes()));
+        let (fast, counts) = decode(&text);
+        let slow = decode_slowly(text.as_bytes());
+        proptest::prop_assert_eq!((fast, LineCounts { slow: 0, ..counts }), slow, "{:?}", text);
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
 
@@ -575,6 +679,29 @@ proptest::proptest! {
             bytes.push(b'\n');
         }
         decode(&bytes);
+    }
+
+    #[test]
+    fn fast_and_slow_agree_on_damaged_lines(
+        picks in proptest::collection::vec((0..1000_usize, 0..400_usize, proptest::option::of(0..255_u8)), 1..6)
+    ) {
+        let pool = pool();
+        let mut bytes = Vec::new();
+        for (pick, at, byte) in picks {
+            let mut line = pool[pick % pool.len()].clone().into_bytes();
+            let at = at % (line.len() + 1);
+            match byte {
+                Some(byte) => line.insert(at, byte),
+                None => line.truncate(at),
+            }
+            bytes.extend_from_slice(&line);
+            bytes.push(b'\n');
+        }
+        for line in bytes.split(|b| *b == b'\n').filter(|line| bare::is_free_text(line)) {
+            let (fast, counts) = decode(line);
+            let slow = decode_slowly(line);
+            proptest::prop_assert_eq!((fast, LineCounts { slow: 0, ..counts }), slow);
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! JSON lets one end (before `,` `}` `]` or the end), every field is yielded in its order, and
 //! what is cut off is yielded as [`ValueKind::Torn`].
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
+use crate::logs::needle::{near, near2};
 use crate::logs::record::{Value, ValueKind};
 
 /// The fields of an object at depth one. Starts at `{`, or at the comma before a field.
@@ -60,7 +61,7 @@ impl<'a> Iterator for JsonFields<'a> {
                 }
                 b'"' => {
                     let from = self.at + 1;
-                    let Some(len) = memchr(b'"', self.text.get(from..)?) else {
+                    let Some(len) = near(b'"', self.text.get(from..)?) else {
                         self.at = self.text.len();
                         return None;
                     };
@@ -121,7 +122,7 @@ fn make(text: &[u8], from: usize, to: usize, kind: ValueKind) -> Value<'_> {
 pub fn string_end(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        at += near2(b'"', b'\\', text.get(at..)?)?;
         if text.get(at) == Some(&b'\\') {
             at += 2;
             continue;
@@ -169,7 +170,7 @@ fn nested_end(text: &[u8], at: usize) -> Result<usize, Completeness> {
 fn nested_string_end(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        at += near2(b'"', b'\\', text.get(at..)?)?;
         if text.get(at) == Some(&b'\\') {
             at += 2;
             continue;

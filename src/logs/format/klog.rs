@@ -99,8 +99,7 @@ fn open_value(text: &[u8]) -> bool {
 
 fn odd_quotes(text: &[u8]) -> bool {
     if memchr(b'\\', text).is_none() {
-        // A plain count, which the compiler turns into vector code.
-        return text.iter().filter(|b| **b == b'"').count() % 2 == 1;
+        return memchr::memchr_iter(b'"', text).count() % 2 == 1;
     }
     let mut count = 0_usize;
     let mut at = 0;

@@ -290,9 +290,9 @@ pub fn audit<'a>(text: &'a [u8], cache: &mut TimeCache) -> Parsed<'a> {
     let fields = Fields::Json(text);
     let mut parsed = Parsed::bare(Encoding::Audit, b"");
     parsed.fields = fields;
-    let stamp = fields
-        .get_last("stageTimestamp")
-        .or_else(|| fields.get_last("requestReceivedTimestamp"));
+    let value = |at: usize| Some(JsonFields::new(text.get(at..)?).next()?.1);
+    let last = |name: &needle::Needle| name.rfind(text).and_then(value);
+    let stamp = last(&needle::STAGE_TIME).or_else(|| last(&needle::RECEIVED_TIME));
     parsed.time = stamp.and_then(|stamp| time_of(stamp, cache));
     if parsed.time.is_some() {
         parsed.time_source = TimeSource::Inner;

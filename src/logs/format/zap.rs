@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use crate::logs::fields::unescape;
+use crate::logs::needle::near2;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource};
 use crate::logs::timestamp::{TimeCache, epoch};
 
@@ -70,7 +71,7 @@ fn level(text: &[u8]) -> Option<(Level, &[u8])> {
 /// A text without escapes, and what follows `","`.
 #[inline]
 fn simple(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let len = memchr2(b'"', b'\\', text)?;
+    let len = near2(b'"', b'\\', text)?;
     let (value, rest) = text.split_at(len);
     Some((value, rest.strip_prefix(b"\",\"")?))
 }
@@ -81,7 +82,7 @@ fn message(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let mut at = 0;
     let mut escaped = false;
     loop {
-        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        at += near2(b'"', b'\\', text.get(at..)?)?;
         if text.get(at) == Some(&b'"') {
             break;
         }

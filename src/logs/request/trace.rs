@@ -96,11 +96,17 @@ pub struct Step<'a> {
 pub fn parse_step(text: &[u8]) -> Option<Step<'_>> {
     const DURATION: &[u8] = b"(duration: ";
     let open = memchr::memchr(b'\'', text)?;
-    let at = needle::STEP_DURATION.rfind(text)?;
+    // The last bracket is the duration's, unless something follows it.
+    let at = memchr::memrchr(b'(', text)
+        .filter(|at| {
+            text.get(*at..)
+                .is_some_and(|text| text.starts_with(DURATION))
+        })
+        .or_else(|| needle::STEP_DURATION.rfind(text))?;
     let head = text.get(open + 1..at)?;
     // A name may hold an apostrophe (`get key's previous created_revision`): the quote that
     // closes it is followed by its detail or two spaces.
-    let close = memmem::find(head, b"' ")?;
+    let close = memchr::memchr_iter(b'\'', head).find(|at| head.get(at + 1) == Some(&b' '))?;
     let body = text.get(at + DURATION.len()..)?;
     let end = memchr::memchr(b')', body)?;
     Some(Step {

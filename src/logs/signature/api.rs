@@ -7,6 +7,7 @@ use memchr::memmem;
 use crate::catalog::resources::{KeyParts, Scope, builtin_by_name, parse_bare_key, parse_path};
 use crate::logs::audit;
 use crate::logs::event::{Component, Event, Extra};
+use crate::logs::needle::{self, near2};
 use crate::logs::record::{Fields, Record};
 use crate::units::parse_go_duration;
 
@@ -299,15 +300,18 @@ fn header_fields(rest: &str) -> Vec<(&str, &str)> {
     let mut text = text.get(..end).unwrap_or_default();
     let mut out = Vec::new();
     let name_at = |text: &str| {
-        TRACE_FIELDS.iter().copied().find(|name| {
-            text.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(':'))
-        })
+        /// The longest of them is shorter.
+        const MAX: usize = 32;
+        let end = text.bytes().take(MAX).position(|b| b == b':')?;
+        let name = text.get(..end)?;
+        TRACE_FIELDS.iter().copied().find(|known| *known == name)
     };
     while let Some(name) = name_at(text) {
         let body = text.get(name.len() + 1..).unwrap_or_default();
         let cut = body
-            .match_indices(',')
+            .bytes()
+            .enumerate()
+            .filter(|(_, b)| *b == b',')
             .map(|(at, _)| at)
             .find(|at| {
                 body.get(at + 1..)
@@ -402,6 +406,32 @@ pub(super) fn http<'a>(
     if of_api {
         event.component = Component::Apiserver;
     }
+}
+
+/// What counting a structured line of the HTTP log takes, read by position: its duration, and
+/// whose log it is. `None` for any other form.
+pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
+    let Fields::Klog(text) = record.fields else {
+        return None;
+    };
+    let plain = |text: &'_ [u8]| -> Option<(usize, usize)> {
+        let end = near2(b'"', b'\\', text)?;
+        (text.get(end) == Some(&b'"')).then_some((end, end + 1))
+    };
+    let rest = text.strip_prefix(b" verb=\"")?;
+    let rest = rest.get(plain(rest)?.1..)?.strip_prefix(b" URI=\"")?;
+    let (end, after) = plain(rest)?;
+    let uri = std::str::from_utf8(rest.get(..end)?).ok()?;
+    let rest = rest.get(after..)?.strip_prefix(b" latency=\"")?;
+    let (end, after) = plain(rest)?;
+    let took_ns = parse_go_duration(rest.get(..end)?);
+    let rest = rest.get(after..)?;
+    // The last of a name counts.
+    if took_ns.is_none() || needle::KLOG_LATENCY.is_in(rest) || needle::KLOG_URI.is_in(rest) {
+        return None;
+    }
+    let of_api = parse_path(uri).parts.scope != Scope::Unknown;
+    Some((took_ns, of_api))
 }
 
 fn http_text<'a>(event: &mut Event<'a>, msg: &'a [u8], found: &Found<'a>, detail: Detail) {

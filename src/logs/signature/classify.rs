@@ -3,6 +3,7 @@
 use crate::logs::event::{Component, Event, Response};
 use crate::logs::record::{Encoding, Record};
 
+use super::extract::PlainFields;
 use super::types::{Extractor, Signature};
 use super::{api, dispatch, extract, requests};
 
@@ -30,6 +31,33 @@ pub fn classify_as<'a>(
     let found = dispatch::find(record)?;
     let detail = detail(found.signature.id);
     extracted(record, found, detail)
+}
+
+/// The signature of a record, for those messages of etcd of which [`classify`] would tell the time,
+/// the duration, a client and an error, when no more than [`Detail::Counts`] is asked for.
+pub fn classify_plain(record: &Record<'_>) -> Option<&'static Signature> {
+    dispatch::plain(record)
+}
+
+/// The signature of a structured line of the HTTP log, its duration and whose log it is, where
+/// that is all there is to count.
+pub fn classify_http(record: &Record<'_>) -> Option<(&'static Signature, Option<u64>, Component)> {
+    if record.encoding != Encoding::Klog || record.msg.as_ref() != b"HTTP" {
+        return None;
+    }
+    let signature = dispatch::http()?;
+    let (took_ns, of_api) = api::http_counts(record)?;
+    let component = if of_api {
+        Component::Apiserver
+    } else {
+        signature.component
+    };
+    Some((signature, took_ns, component))
+}
+
+/// The fields of a record of [`classify_plain`].
+pub fn plain_fields(record: &Record<'_>, signature: &Signature) -> PlainFields {
+    extract::plain(record, signature)
 }
 
 fn extracted<'a>(

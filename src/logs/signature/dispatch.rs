@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind, packed};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -10,7 +10,7 @@ use crate::logs::record::{Encoding, Fields, Level, Record};
 
 use super::FAMILIES;
 use super::template::{Captures, Template};
-use super::types::{How, Signature};
+use super::types::{Extractor, How, Role, Signature};
 
 /// What was found: the signature, and what its template captured.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ struct Entry {
 
 struct Tables {
     msg: ByText,
+    /// Those of `msg` that [`plain`] finds.
+    plain: ByText,
     client: ByText,
     klog: ByText,
     /// Templates by their first four bytes.
@@ -44,18 +46,33 @@ struct Tables {
     /// Templates that begin with a member's id.
     after_id: Vec<Entry>,
     find: Vec<(Entry, bool)>,
-    automaton: Option<AhoCorasick>,
+    /// First bytes of the messages that are recognised only by their beginning.
+    anchored: Vec<[u8; 4]>,
+    /// The other literals of free text, sought many bytes at a time. `None` where the processor
+    /// cannot.
+    quick: Option<packed::Searcher>,
 }
+
+/// Tells which literal it is. Made when it is first needed: most logs hold none.
+static AUTOMATON: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    AhoCorasickBuilder::new()
+        .match_kind(MatchKind::LeftmostFirst)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(TABLES.find.iter().map(|(entry, _)| entry.template.head))
+        .ok()
+});
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let mut tables = Tables {
         msg: ByText::default(),
+        plain: ByText::default(),
         client: ByText::default(),
         klog: ByText::default(),
         text: HashMap::default(),
         after_id: Vec::new(),
         find: Vec::new(),
-        automaton: None,
+        anchored: Vec::new(),
+        quick: None,
     };
     for signature in FAMILIES.iter().copied().flatten() {
         for form in signature.forms {
@@ -66,6 +83,9 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
             match form.how {
                 How::Msg(text) => {
                     tables.msg.insert(text.as_bytes(), signature);
+                    if is_plain(signature) {
+                        tables.plain.insert(text.as_bytes(), signature);
+                    }
                 }
                 How::Client(text) => {
                     tables.client.insert(text.as_bytes(), signature);
@@ -90,14 +110,62 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
             }
         }
     }
-    tables.automaton = AhoCorasickBuilder::new()
-        .match_kind(MatchKind::LeftmostFirst)
-        // Every message that nobody knows is looked through, so speed counts for more than room.
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(tables.find.iter().map(|(entry, _)| entry.template.head))
-        .ok();
+    let mut anywhere: Vec<&[u8]> = Vec::new();
+    for (entry, anchored) in &tables.find {
+        let head = entry.template.head.as_bytes();
+        match head.first_chunk::<4>() {
+            Some(head) if *anchored => tables.anchored.push(*head),
+            _ => add_literal(&mut anywhere, head),
+        }
+    }
+    tables.quick = packed::Searcher::new(anywhere);
     tables
 });
+
+/// Adds a literal to a list of texts of which at least one stands wherever a literal does. The
+/// fewer they are, the faster they are sought: those that begin alike become one.
+fn add_literal(list: &mut Vec<&'static [u8]>, head: &'static [u8]) {
+    /// A shorter beginning would be met too often.
+    const ALIKE: usize = 8;
+    let holds = |text: &[u8], part: &[u8]| memchr::memmem::find(text, part).is_some();
+    if list.iter().any(|known| holds(head, known)) {
+        return;
+    }
+    list.retain(|known| !holds(known, head));
+    for known in list.iter_mut() {
+        let alike = known.iter().zip(head).take_while(|(a, b)| a == b).count();
+        if alike >= ALIKE {
+            *known = known.get(..alike).unwrap_or_default();
+            return;
+        }
+    }
+    list.push(head);
+}
+
+/// The signature of a record, if a message of etcd alone names it and all that counting it takes
+/// is its duration.
+pub(super) fn plain(record: &Record<'_>) -> Option<&'static Signature> {
+    if record.encoding != Encoding::ZapJson || is_client(record) {
+        return None;
+    }
+    TABLES.plain.get(record.msg.as_ref()).copied()
+}
+
+/// The signature of `"HTTP"`.
+pub(super) fn http() -> Option<&'static Signature> {
+    let found = TABLES.klog.get(b"HTTP".as_slice()).copied();
+    found.filter(|signature| signature.extractor == Extractor::Http)
+}
+
+fn is_plain(signature: &Signature) -> bool {
+    signature.extractor == Extractor::Fields
+        && signature.fields.iter().all(|field| {
+            matches!(
+                field.role,
+                Role::Took | Role::Expected | Role::Error | Role::Client
+            ) || field.role.extra().is_some()
+        })
+}
 
 /// Builds the tables now rather than at the first record.
 pub(super) fn warm_up() {
@@ -231,7 +299,20 @@ fn text(msg: &[u8]) -> Option<Found<'_>> {
 
 /// Looks for the first-ranked literal that stands in the message or its fields.
 fn free_text<'a>(msg: &'a [u8], fields: &'a [u8]) -> Option<Found<'a>> {
-    let automaton = TABLES.automaton.as_ref()?;
+    let tables = &*TABLES;
+    let begins = || {
+        msg.first_chunk::<4>()
+            .is_some_and(|head| tables.anchored.contains(head))
+    };
+    if let Some(quick) = &tables.quick
+        && ![msg, fields]
+            .into_iter()
+            .any(|text| quick.find(text.get(..FIND_LIMIT).unwrap_or(text)).is_some())
+        && !begins()
+    {
+        return None;
+    }
+    let automaton = AUTOMATON.as_ref()?;
     let mut best: Option<(usize, Found<'a>)> = None;
     for (text, is_msg) in [(msg, true), (fields, false)] {
         let text = text.get(..FIND_LIMIT).unwrap_or(text);

@@ -11,7 +11,7 @@ use crate::units::parse_go_duration;
 use super::api;
 use super::classify::Detail;
 use super::dispatch::Found;
-use super::types::{Field, Role};
+use super::types::{Field, Role, Signature};
 
 /// Longest text of an extra field or an error: what a person reads, not a dump.
 const MAX_TEXT: usize = 1024;
@@ -35,16 +35,63 @@ pub(super) fn fields<'a>(
     }
     // A count needs no signature's own fields, and most lines have no others.
     let wanted = |field: &Field| detail == Detail::Full || field.role.extra().is_none();
-    if !declared.iter().any(wanted) {
-        return;
+    if declared.iter().any(wanted) {
+        each(record, declared, |role, value| {
+            apply(event, role, value, detail);
+        });
     }
+}
+
+/// What [`fields`] would tell of a record whose fields are few and plain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlainFields {
+    /// The event's duration.
+    pub took_ns: Option<u64>,
+    /// Size of the database, which compactions tell.
+    pub db_size: Option<u64>,
+    /// Of it, in use.
+    pub db_in_use: Option<u64>,
+}
+
+/// Reads them.
+pub(super) fn plain(record: &Record<'_>, signature: &Signature) -> PlainFields {
+    let mut out = PlainFields::default();
+    let wanted = |field: &Field| match field.role {
+        Role::Took => true,
+        Role::Int(name) => matches!(name, DB_SIZE | DB_IN_USE),
+        _ => false,
+    };
+    if signature.fields.iter().any(wanted) {
+        each(record, signature.fields, |role, value| match role {
+            Role::Took => out.took_ns = duration(&value).or(out.took_ns),
+            // Of an event's own fields the first of a name counts.
+            Role::Int(DB_SIZE) => out.db_size = out.db_size.or_else(|| whole(&value)),
+            Role::Int(DB_IN_USE) => out.db_in_use = out.db_in_use.or_else(|| whole(&value)),
+            _ => {}
+        });
+    }
+    out
+}
+
+fn whole(value: &Value<'_>) -> Option<u64> {
+    match value.as_i64() {
+        Some(number) => u64::try_from(number).ok(),
+        None => value.as_u64(),
+    }
+}
+
+const DB_SIZE: &str = "db_size_bytes";
+const DB_IN_USE: &str = "db_in_use_bytes";
+
+/// Gives out the declared fields of a record.
+fn each<'a>(record: &Record<'a>, declared: &[Field], mut take: impl FnMut(Role, Value<'a>)) {
     let mut open = declared.len();
     for (name, value) in record.fields.iter() {
         if let Some(field) = declared.iter().find(|field| {
             // Comparing lengths first spares a call for nearly every name.
             field.name.len() == name.len() && field.name.as_bytes() == name
         }) {
-            apply(event, field.role, value, detail);
+            take(field.role, value);
             // A record may repeat a field more often than it is declared.
             open = open.saturating_sub(1);
             // `from` may stand twice (membership lines up to 3.5), so stop only at the end of

@@ -19,14 +19,16 @@ mod kernel;
 mod kube_apiserver;
 mod kube_clients;
 mod kube_errors;
-mod nanos;
 mod requests;
 mod template;
 mod types;
 
 use std::sync::LazyLock;
 
-pub use classify::{Detail, classify, classify_as, warm_up};
+pub use classify::{
+    Detail, classify, classify_as, classify_http, classify_plain, plain_fields, warm_up,
+};
+pub use extract::PlainFields;
 pub use requests::trace_steps;
 pub use types::{Extractor, Field, Form, How, Nature, Role, Signature};
 

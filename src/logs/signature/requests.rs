@@ -17,7 +17,6 @@ use crate::units::parse_go_duration;
 use super::classify::Detail;
 use super::dispatch::Found;
 use super::extract;
-use super::nanos::nanos;
 
 /// Slow apply, failed apply, and the frames of patched servers that log every request. False
 /// when a text only begins like one.
@@ -33,8 +32,8 @@ fn apply_fields<'a>(event: &mut Event<'a>, record: &'a Record<'a>) {
     let mut read_only = false;
     for (name, value) in record.fields.iter() {
         match name {
-            b"took" => event.took_ns = nanos(&value),
-            b"expected-duration" => event.expected_ns = nanos(&value),
+            b"took" => event.took_ns = value.duration_ns(),
+            b"expected-duration" => event.expected_ns = value.duration_ns(),
             b"prefix" => read_only = value.raw.starts_with(b"read-only range"),
             b"request" => event.request = request_of(&value),
             b"response" if value.kind != ValueKind::Torn => {
@@ -178,7 +177,7 @@ pub(super) fn stats<'a>(
         .map(|(name, raw)| (name.as_bytes(), plain(raw)));
     for (name, value) in captured.chain(record.fields.iter()) {
         match name {
-            b"time spent" => event.took_ns = nanos(&value),
+            b"time spent" => event.took_ns = value.duration_ns(),
             b"remote" => {
                 event.client = Some(value.text_lossy()).filter(|client| !client.is_empty());
             }
@@ -255,7 +254,7 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
     for (name, value) in record.fields.iter() {
         match name {
             b"operation" => operation = value.raw,
-            b"duration" => event.took_ns = nanos(&value),
+            b"duration" => event.took_ns = value.duration_ns(),
             b"detail" => text = Some(value.bytes()),
             b"steps" => steps = read_steps(value.raw),
             _ => {}

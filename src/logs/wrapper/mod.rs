@@ -10,7 +10,7 @@ pub mod syslog;
 use crate::clock::Timestamp;
 
 use super::format::object::Stream;
-use super::format::starts_record;
+use super::format::{klog, starts_record};
 use super::needle;
 use super::record::Level;
 use super::timestamp::TimeCache;
@@ -55,7 +55,8 @@ impl<'a> Peeled<'a> {
 /// Takes the outermost text wrapper off, if there is one. JSON wrappers are
 /// [`super::format::object`]'s.
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
-    if starts_record(text) {
+    // A trace's line begins like a name and a colon.
+    if starts_record(text) || klog::is_trace(text) {
         return None;
     }
     cri::peel(text, cache)

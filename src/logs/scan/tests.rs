@@ -1,0 +1,104 @@
+//! Counting by position gives what counting by the catalogue gives, and words are counted as
+//! `grep -ic` does.
+
+use super::*;
+
+use proptest::prelude::*;
+
+#[test]
+fn words_are_counted_once_a_line_in_any_case() {
+    let list = ["pod", "pods", "Events"].map(str::to_owned);
+    let mut counts = vec![0; 3];
+    let block = b"PODS pods pod\nno\nevents EVENTS\npod";
+    count_words(&words(&list).unwrap(), block, &mut counts);
+    assert_eq!(counts, [2, 1, 1]);
+}
+
+/// Lines in the forms that are counted by position, and their near misses.
+const LINES: [&str; 22] = [
+    r#"{"level":"warn","ts":"2026-11-01T00:00:01.000001Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"512.003ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/\" range_end:\"/registry/pods0\" limit:500 ","response":"range_response_count:500 size:90000"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:02.5Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"1m2.5s","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/a/b\" range_end:\"/registry/pods0\" limit:500 ","response":"range_response_count:12 size:900"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:03Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"101ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/\" range_end:\"/registry/pods0\" count_only:true ","response":"range_response_count:0 size:8"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:03.100Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"171ms","expected-duration":"50ms","prefix":"read-only range ","request":"key:\"/registry/cert-manager.io/certificates/ns/x\" ","response":"range_response_count:1 size:800"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:03.200Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"171ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/\" limit:1 ","response":"range_response_count:0 size:8"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:03.300Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"171ms","expected-duration":"100ms","prefix":"","request":"header:<ID:1 > txn:<compare:<target:MOD key:\"/registry/pods/a/b\" mod_revision:1 > success:<request_put:<key:\"/registry/pods/a/b\" value_size:10 >> failure:<>>","response":"size:18"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:03.400Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"171ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/health\" ","response":"","error":"context canceled"}"#,
+    r#"{"level":"info","ts":"2026-11-01T00:00:03.500Z","caller":"traceutil/trace.go:172","msg":"trace[12] range","detail":"{range_begin:/registry/pods/; range_end:/registry/pods0; response_count:500; response_revision:12; }","duration":"514.1ms","start":"2026-11-01T00:00:01.000Z","end":"2026-11-01T00:00:01.000Z","steps":["trace[12] 'agreement among raft nodes before linearized reading'  (duration: 400.000ms)","trace[12] 'range keys from in-memory index tree'  (duration: 1.1ms)"],"step_count":2}"#,
+    r#"{"level":"info","ts":"2026-11-01T00:00:03.600Z","caller":"traceutil/trace.go:172","msg":"trace[13] range","detail":"{range_begin:/registry/pods/a/b; range_end:; response_count:0; response_revision:12; }","duration":"114.1ms","start":"2026-11-01T00:00:01.000Z","end":"2026-11-01T00:00:01.000Z","steps":["trace[13] 'get key's previous created_revision and leaseID' {req_type:get; } (duration: 4us)","trace[13] 'range keys from bolt db'  (duration: 1.1ms)"],"step_count":2}"#,
+    r#"{"level":"info","ts":"2026-11-01T00:00:03.700Z","caller":"traceutil/trace.go:172","msg":"trace","operation":"range","detail":"{range_begin:/registry/pods/a/b; range_end:; response_count:1; response_revision:12; }","duration":"114.1ms","start":"2026-11-01T00:00:01.000Z","end":"2026-11-01T00:00:01.000Z","steps":[],"step_count":0}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:03.800Z","caller":"v3rpc/interceptor.go:202","msg":"request stats","start time":"2026-11-01T00:00:01.000Z","time spent":"515ms","remote":"10.0.0.1:41230","response type":"/etcdserverpb.KV/Range","request count":0,"request size":43,"response count":500,"response size":913,"request content":"key:\"/registry/pods/\" range_end:\"/registry/pods0\" limit:500 "}"#,
+    r#"{"level":"debug","ts":"2026-11-01T00:00:03.900Z","caller":"v3rpc/interceptor.go:202","msg":"request stats","start time":"2026-11-01T00:00:01.000Z","time spent":"115ms","remote":"[::1]:41230","response type":"/etcdserverpb.KV/Range","request count":0,"request size":43,"response count":1,"response size":913,"request content":"key:\"/registry/pods/a/b\" "}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:04Z","caller":"etcdserver/v3_server.go:897","msg":"waiting for ReadIndex response took too long, retrying","sent-request-id":13176832041700219758,"retry-timeout":"500ms"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:05Z","caller":"wal/wal.go:804","msg":"slow fdatasync","took":"1.002s","expected-duration":"1s"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:05.5Z","caller":"wal/wal.go:804","msg":"slow fdatasync","took":"1.001s","expected-duration":"1s","took":"1.5s"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:06Z","caller":"etcdserver/raft.go:416","msg":"leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk","to":"63b75c3d731594fc","heartbeat-interval":"100ms","expected-duration":"200ms","exceeded-duration":"61.150187ms"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:07Z","caller":"embed/config_logging.go:170","msg":"rejected connection on client endpoint","remote-addr":"10.0.0.1:40000","server-name":"","error":"tls: first record does not look like a TLS handshake"}"#,
+    r#"{"level":"info","ts":"2026-11-01T00:00:08Z","caller":"mvcc/kvstore_compaction.go:66","msg":"finished scheduled compaction","compact-revision":12,"took":"100.003ms","hash":1,"current-db-size-bytes":61000000,"current-db-size":"61 MB","current-db-size-in-use-bytes":41000000,"current-db-size-in-use":"41 MB"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T00:00:09Z","logger":"etcd-client","caller":"v3@v3.5.1/retry_interceptor.go:62","msg":"slow fdatasync","took":"1.002s","expected-duration":"1s"}"#,
+    r#"{"level":"warn","ts":"2026-11-01T01:00:09Z","caller":"etcdserver/raft.go:200","msg":"timed out sending read state","timeout":"1s"}"#,
+    r#"{"level":"info","ts":"2026-11-01T01:00:10Z","caller":"etcdserver/server.go:2240","msg":"compacted Raft logs","compact-index":12}"#,
+    r#"{"level":"info","ts":"2026-11-01T01:00:11Z","caller":"a/b.go:1","msg":"nobody knows this 12","a":1}"#,
+];
+
+/// What a counter makes of a text, as it is saved.
+fn counted(text: &[u8], by_position: bool) -> String {
+    let mut counter = Counter::new(Component::Unknown, TimeFilter::of(None, None));
+    let mut decoder = Decoder::new(DecodeContext::default());
+    let mut take = |record: &Record<'_>| {
+        if by_position {
+            counter.add(record);
+        } else {
+            // Past the two that look at fixed places.
+            counter.filter.inside(record.time);
+            counter.add_any(record);
+        }
+    };
+    decoder.block(text, 1, &mut take);
+    decoder.finish(&mut take);
+    let mut summary = counter.finish();
+    summary.segment.settle();
+    serde_json::to_string(&summary).unwrap()
+}
+
+#[test]
+fn every_line_counts_alike_by_position_and_by_the_catalogue() {
+    let all = LINES.join("\n");
+    assert_eq!(
+        counted(all.as_bytes(), true),
+        counted(all.as_bytes(), false)
+    );
+    for line in LINES {
+        let twice = format!("{line}\n{line}\n");
+        let (fast, slow) = (
+            counted(twice.as_bytes(), true),
+            counted(twice.as_bytes(), false),
+        );
+        assert_eq!(fast, slow, "{line}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn damaged_lines_count_alike(
+        picks in prop::collection::vec((0..LINES.len(), 0..500_usize, 0..6_u8, any::<u8>()), 1..24)
+    ) {
+        let mut text = Vec::new();
+        for (pick, at, how, byte) in picks {
+            let mut line = LINES[pick].as_bytes().to_vec();
+            let at = at % line.len();
+            match how {
+                0 => line[at] = byte,
+                1 => line.insert(at, byte),
+                2 => { line.remove(at); }
+                // A digit for a digit changes a value and not the form.
+                3 if line[at].is_ascii_digit() => line[at] = b'0' + byte % 10,
+                _ => {}
+            }
+            text.extend_from_slice(&line);
+            text.push(b'\n');
+        }
+        prop_assert_eq!(counted(&text, true), counted(&text, false));
+    }
+}
