@@ -87,10 +87,10 @@ fn recognised(found: ThrottleProbe) -> Option<Plateau> {
     found.plateau
 }
 
-/// Whether tasks waited for a processor in most of the last ten seconds.
+/// Whether tasks waited for a processor for a fifth of the last ten seconds.
 fn starved() -> bool {
     let text = std::fs::read("/proc/pressure/cpu").unwrap_or_default();
-    parse_pressure(&text).is_some_and(|pressure| pressure.some_avg10 > 0.4)
+    parse_pressure(&text).is_some_and(|pressure| pressure.some_avg10 > 0.2)
 }
 
 #[test]
