@@ -301,13 +301,13 @@ impl Page {
                 .map(|ms| format!(", up to {}", crate::units::format_ms(ms)))
                 .unwrap_or_default();
             let line = format!(
-                "  {mark} {}-{} {} {}{times}{longest}",
+                "{}-{} {} {}{times}{longest}",
                 clock(entry.from),
                 clock(entry.to),
                 teller(&entry.subject),
                 entry.kind
             );
-            self.para(out, "", line.trim_end())?;
+            self.para(out, &format!("  {mark} "), &line)?;
         }
         let more = told.len().saturating_sub(begin + SHOWN);
         if more > 0 {
