@@ -10,7 +10,6 @@ mod collect;
 mod common;
 mod compare;
 mod diagnose;
-#[cfg(feature = "live")]
 mod etcd_access;
 mod explain;
 mod generate;
@@ -26,7 +25,6 @@ mod rules;
 mod schema;
 
 pub use common::{ColorChoice, FailOn, Format, OutputFormat, Session};
-#[cfg(feature = "live")]
 pub use etcd_access::EtcdArgs;
 
 use std::io::{self, Write};

@@ -366,12 +366,12 @@ impl Pipeline {
             });
             let failed = made.is_err();
             let taken = send.send(made).is_ok();
+            for name in unwanted.try_iter() {
+                disk.remove(&name).ok();
+            }
             if failed || !taken {
                 disk.remove(&name).ok();
                 return;
-            }
-            for name in unwanted.try_iter() {
-                disk.remove(&name).ok();
             }
         }
     }
