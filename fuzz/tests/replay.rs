@@ -160,8 +160,8 @@ macro_rules! replays {
 }
 
 replays! {
-    audit bundle classify decode inflate kernel key manifest metrics mountinfo prometheus request
-    wrapper
+    audit bundle classify decode ebs ftrace inflate kernel key manifest metrics mountinfo prometheus
+    request wal wrapper
 }
 
 #[test]
