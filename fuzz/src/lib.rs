@@ -122,7 +122,10 @@ pub fn wal(data: &[u8]) {
         }
         batched += batcher.finish().map_or(0, |batch| u64::from(batch.entries));
         assert_eq!(entries, batched, "entries of all batches");
-        assert!(reader.offset() <= data.len() as u64, "an end beyond the input");
+        assert!(
+            reader.offset() <= data.len() as u64,
+            "an end beyond the input"
+        );
         let unreadable = matches!(reader.end(), Some(End::Unreadable { .. }) | None);
         assert!(!unreadable, "memory can be read");
         (offsets, reader.offset())
@@ -130,8 +133,15 @@ pub fn wal(data: &[u8]) {
     let (whole, end) = read(data);
     let half = data.get(..data.len() / 2).unwrap_or_default();
     let (part, _) = read(half);
-    assert_eq!(whole.get(..part.len()), Some(part.as_slice()), "a cut changed what is before it");
-    assert!(whole.last().is_none_or(|last| *last < end), "a record without length");
+    assert_eq!(
+        whole.get(..part.len()),
+        Some(part.as_slice()),
+        "a cut changed what is before it"
+    );
+    assert!(
+        whole.last().is_none_or(|last| *last < end),
+        "a record without length"
+    );
 }
 
 /// The log page of an Amazon volume, and the difference of two.
