@@ -42,7 +42,7 @@ pub(super) fn fields<'a>(
     }
 }
 
-/// What [`fields`] would tell of a record whose fields are few and plain.
+/// What `fields` would tell of a record whose fields are few and plain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlainFields {
     /// The event's duration.
