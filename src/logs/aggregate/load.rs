@@ -541,7 +541,7 @@ impl Load {
         found
     }
 
-    /// See [`Tables::settle`].
+    /// See `Tables::settle`.
     pub fn settle(&mut self) {
         self.tables.settle();
     }
