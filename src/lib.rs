@@ -8,14 +8,14 @@
 //!
 //! ```text
 //! target + profile
-//!   → collectors {host, manifest, etcd, metrics, logs}   each: bytes → model → evidence
+//!   → collectors {host, manifest, etcd, metrics, logs, bench}   each: bytes → model → evidence
 //!   → EvidenceSet       typed readings with provenance; mergeable; can be saved and replayed
 //!   → rules             pure functions; Pass | Fail | Unknown(reason) | NotApplicable
 //!   → Findings          severity and confidence are two fields; each cites the readings it used
 //!   → diagnosis         ranks root causes
 //!   → advise            models that turn evidence into "set X from A to B, because…, expect…"
 //!   → patch             emitters per distribution; applied in memory and read back before shown
-//!   → Report → render   terminal, JSON
+//!   → Report → render   terminal, JSON, HTML, Markdown, JUnit, SARIF, Prometheus text
 //! ```
 //!
 //! Every arrow is a plain serialisable value, so a run can stop, be saved, be merged with other

@@ -1,6 +1,6 @@
 //! Measurements, not checks: they take minutes and want a quiet machine, so they run only when
 //! asked for (`cargo nextest run --test bench_disk_measure --run-ignored all --no-capture`).
-//! Their results are in `benches/bench-disk.md`.
+//! They print what they measured; nothing of it is asserted in the ordinary run.
 #![expect(
     clippy::print_stderr,
     clippy::unwrap_used,
