@@ -1,5 +1,5 @@
-//! `bench disk` on the programmable disk: counts and ratios are exact whatever the machine does;
-//! limits are told apart; a power cut shows whether a disk keeps its word.
+//! `bench disk` on the programmable disk: counts and ratios are exact whatever the machine does; a
+//! power cut shows whether a disk keeps its word. Limits are in `bench_disk_limits`.
 #![expect(
     clippy::print_stderr,
     clippy::unwrap_used,
@@ -7,26 +7,21 @@
     reason = "a test through the binary"
 )]
 
+#[path = "support/json_schema.rs"]
+#[expect(dead_code, reason = "shared with the tests of the schemas themselves")]
+mod json_schema;
 mod rig;
 mod support;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use etcd_doctor::bench::Cancel;
-use etcd_doctor::bench::disk::throttle::{Budget, Busy, UnknownBusy, look};
-use etcd_doctor::bench::disk::{RealDisk, SystemTime};
-use etcd_doctor::formats::bench::throttle::{Limit, Plateau, ThrottleProbe};
-use etcd_doctor::formats::blockstat::parse_stat;
-use etcd_doctor::formats::pressure::parse_pressure;
 use rig::FakeDisk;
 use rig::media::Behaviour;
 use serde_json::Value;
 use support::doctor;
-
-const MIB: f64 = (1 << 20) as f64;
 
 fn disk(mib: u64) -> Option<(FakeDisk, PathBuf)> {
     let made = FakeDisk::new(mib).and_then(|mut disk| {
@@ -34,168 +29,6 @@ fn disk(mib: u64) -> Option<(FakeDisk, PathBuf)> {
         Ok((disk, at))
     });
     made.map_err(|why| eprintln!("skipped: {why}")).ok()
-}
-
-/// The fake disk's own counters, as the program reads those of a real one.
-struct Counters(String);
-
-impl Busy for Counters {
-    fn device_busy_ns(&self) -> Option<u64> {
-        let bytes = std::fs::read(format!("/sys/block/{}/stat", self.0)).ok()?;
-        Some(parse_stat(&bytes)?.ms_busy * 1_000_000)
-    }
-
-    fn cpu_wait_ns(&self) -> Option<u64> {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        text.split_whitespace().nth(1)?.parse().ok()
-    }
-}
-
-fn probe(disk: &FakeDisk, at: &Path, behaviour: Behaviour, budget: Budget) -> ThrottleProbe {
-    disk.media.behave(behaviour);
-    let real = RealDisk::open(at).unwrap();
-    let busy = Counters(disk.name().to_owned());
-    let found = look(
-        &real,
-        &SystemTime::new(),
-        &busy,
-        budget,
-        None,
-        &Cancel::default(),
-    );
-    disk.media.heal();
-    eprintln!("{}", found.words);
-    for trial in &found.trials {
-        eprintln!(
-            "  {}: {:.1} MiB/s, {:.0} writes/s, variation {:?}",
-            trial.name,
-            trial.bytes_per_sec / MIB,
-            trial.writes_per_sec,
-            trial.variation
-        );
-    }
-    found
-}
-
-/// The plateau; on a machine whose processors are short a missed one is no fault of the detector.
-fn recognised(found: ThrottleProbe) -> Option<Plateau> {
-    if found.plateau.is_none() && starved() {
-        eprintln!("skipped: tasks wait for processors here, and a limit did not show");
-        return None;
-    }
-    assert!(found.plateau.is_some(), "{found:#?}");
-    found.plateau
-}
-
-/// Whether tasks waited for a processor for a fifth of the last ten seconds.
-fn starved() -> bool {
-    let text = std::fs::read("/proc/pressure/cpu").unwrap_or_default();
-    parse_pressure(&text).is_some_and(|pressure| pressure.some_avg10 > 0.2)
-}
-
-#[test]
-fn limits_of_bytes_are_recognised_and_an_honest_disk_has_none() {
-    let Some((disk, at)) = disk(768) else { return };
-    let budget = Budget {
-        bytes: 160 << 20,
-        secs: 14.0,
-    };
-    let flush = Duration::from_millis(1);
-    let bucket = Behaviour {
-        flush,
-        bytes_per_sec: 16.0 * MIB,
-        burst_bytes: 40.0 * MIB,
-        ..Behaviour::default()
-    };
-    let Some(plateau) = recognised(probe(&disk, &at, bucket, budget)) else {
-        return;
-    };
-    assert_eq!(plateau.limit, Limit::Bytes);
-    assert!(plateau.step.is_some(), "{plateau:?}");
-    assert!(
-        (plateau.bytes_per_sec / MIB - 16.0).abs() < 4.0,
-        "{plateau:?}"
-    );
-
-    // An empty bucket still fills while the disk flushes: some credit, far less than a burst.
-    let empty = Behaviour {
-        burst_bytes: 0.5 * MIB,
-        bytes_per_sec: 8.0 * MIB,
-        ..bucket
-    };
-    let Some(plateau) = recognised(probe(&disk, &at, empty, budget)) else {
-        return;
-    };
-    assert_eq!(plateau.limit, Limit::Bytes);
-    assert!(plateau.step.is_none(), "{plateau:?}");
-    assert!(
-        (plateau.bytes_per_sec / MIB - 8.0).abs() < 2.0,
-        "{plateau:?}"
-    );
-
-    let honest = Behaviour {
-        flush: Duration::from_millis(3),
-        ..Behaviour::default()
-    };
-    let found = probe(&disk, &at, honest, budget);
-    assert_eq!(found.plateau, None, "{found:#?}");
-}
-
-#[test]
-fn a_cgroup_limit_is_told_from_a_slow_disk() {
-    let base = Path::new("/sys/fs/cgroup/blkio");
-    if !base.join("blkio.throttle.write_bps_device").exists() {
-        return eprintln!("skipped: no blkio controller of cgroup version 1 is mounted");
-    }
-    let Some((disk, at)) = disk(512) else { return };
-    let group = base.join(format!("etcd-doctor-test-{}", std::process::id()));
-    if let Err(err) = std::fs::create_dir(&group) {
-        return eprintln!("skipped: a cgroup cannot be made: {err}");
-    }
-    let numbers = std::fs::read_to_string(format!("/sys/block/{}/dev", disk.name())).unwrap();
-    let limit = format!("{} {}", numbers.trim(), 2 << 20);
-    std::fs::write(group.join("blkio.throttle.write_bps_device"), limit).unwrap();
-    // This process alone; its threads go with it.
-    std::fs::write(group.join("cgroup.procs"), std::process::id().to_string()).unwrap();
-    let budget = Budget {
-        bytes: 64 << 20,
-        secs: 12.0,
-    };
-    let found = probe(&disk, &at, Behaviour::default(), budget);
-    std::fs::write(base.join("cgroup.procs"), std::process::id().to_string()).unwrap();
-    std::fs::remove_dir(&group).ok();
-    let starved = found.trials.is_empty();
-    assert!(!starved);
-    assert_eq!(
-        found.plateau.map(|p| p.limit),
-        Some(Limit::Cgroup),
-        "{found:#?}"
-    );
-}
-
-#[test]
-fn without_counters_no_cgroup_is_accused() {
-    let dir = tempfile::tempdir().unwrap();
-    let real = RealDisk::open(dir.path()).unwrap();
-    let budget = Budget {
-        bytes: 16 << 20,
-        secs: 2.0,
-    };
-    let found = look(
-        &real,
-        &SystemTime::new(),
-        &UnknownBusy,
-        budget,
-        None,
-        &Cancel::default(),
-    );
-    assert_ne!(found.plateau.map(|p| p.limit), Some(Limit::Cgroup));
-    assert!(found.searched_bytes <= budget.bytes);
-    assert_eq!(
-        std::fs::read_dir(dir.path()).unwrap().count(),
-        0,
-        "nothing is left"
-    );
 }
 
 /// Rounds of `bench disk` with records of one size, one after the other.
@@ -254,6 +87,14 @@ fn a_sync_costs_one_flush_or_two_and_its_time_follows() {
     assert!((1.8..=2.2).contains(&(slow / fast)), "{}", slow / fast);
 }
 
+/// What the program prints is what its schema says.
+fn described(name: &str, output: &Output) {
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let schema = etcd_doctor::report::schema::schema(name).unwrap();
+    let errors = json_schema::Checker::new(schema.text).check(&printed);
+    assert!(errors.is_empty(), "{name}: {}", errors.join("\n"));
+}
+
 #[test]
 fn a_power_cut_proves_an_honest_disk_and_convicts_a_liar() {
     for lies in [false, true] {
@@ -277,7 +118,8 @@ fn a_power_cut_proves_an_honest_disk_and_convicts_a_liar() {
                 "--log",
             ])
             .arg(&log)
-            .stdout(Stdio::null())
+            .args(["--format", "json"])
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -292,7 +134,7 @@ fn a_power_cut_proves_an_honest_disk_and_convicts_a_liar() {
             .split(',')
             .next()
             .unwrap();
-        let mut recorder = Command::new(env!("CARGO_BIN_EXE_etcd-doctor"))
+        let recorder = Command::new(env!("CARGO_BIN_EXE_etcd-doctor"))
             .args([
                 "bench",
                 "disk",
@@ -306,7 +148,8 @@ fn a_power_cut_proves_an_honest_disk_and_convicts_a_liar() {
                 "--dir",
             ])
             .arg(&at)
-            .stdout(Stdio::null())
+            .args(["--format", "json"])
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -324,8 +167,8 @@ fn a_power_cut_proves_an_honest_disk_and_convicts_a_liar() {
             std::thread::sleep(Duration::from_millis(100));
         }
         let survived = disk.power_cut();
-        recorder.wait().unwrap();
-        peer.wait().unwrap();
+        described("barrier-record", &recorder.wait_with_output().unwrap());
+        described("barrier-peer", &peer.wait_with_output().unwrap());
         let verify = |extra: &[&str], dir: &Path| {
             let output = doctor(&[
                 "bench",
@@ -340,6 +183,7 @@ fn a_power_cut_proves_an_honest_disk_and_convicts_a_liar() {
             .path(dir)
             .args(extra)
             .output();
+            described("barrier-verify", &output);
             let json: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
             (output.status.code(), json)
         };

@@ -17,6 +17,17 @@ pub enum Limit {
     Cgroup,
 }
 
+/// How sure it is that somebody limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// Only a limit gives time back: there was a burst, or writes after a rest were faster.
+    #[default]
+    High,
+    /// A medium of that bandwidth, or one that takes so long for each write, would show the same.
+    Low,
+}
+
 /// A throughput that does not rise whatever is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +40,12 @@ pub struct Plateau {
     pub writes_per_sec: f64,
     /// How much its windows vary: scaled median distance from the median, over the median.
     pub variation: f64,
+    /// Whether a slow medium would explain it as well.
+    #[serde(default)]
+    pub confidence: Confidence,
+    /// What each sync takes besides its bytes, microseconds, where the two could be told apart.
+    #[serde(default)]
+    pub base_us: Option<f64>,
     /// The step down to it; `null` when the burst was used up before the probe began.
     pub step: Option<Step>,
 }
@@ -53,7 +70,8 @@ pub struct Step {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
-    /// What was done: `sequential`, `64 KiB`, `512 KiB`, `scattered`, `single`.
+    /// What was done: `sequential` (chunks of 256 KiB), `64 KiB`, `512 KiB`, `rested` (64 KiB after
+    /// a pause of 100 ms each), `single`, `scattered`.
     pub name: String,
     /// Bytes written before each sync.
     pub bytes: u64,

@@ -1,7 +1,8 @@
 //! From the times of writes and syncs to the limit that explains them. Pure: the series may come
 //! from a disk, a simulation or a file.
 
-use crate::formats::bench::throttle::{Limit, Plateau, Step, Trial};
+use crate::bench::stats::median;
+use crate::formats::bench::throttle::{Confidence, Limit, Plateau, Step, Trial};
 
 use super::step::{split, variation};
 
@@ -19,6 +20,16 @@ const EXPLAINED: f64 = 0.3;
 const SAME_BYTES: f64 = 1.5;
 /// Beyond this a limit of bytes is the device's own bandwidth, and nothing that etcd would feel.
 const WIDE: f64 = 1e9;
+/// Without a burst and without credit for a rest only what is slower than this is told: disks that
+/// are sold for servers write 80 MB/s and more in a row, spinning ones too. Cards, sticks and
+/// limits are below.
+const SLOW: f64 = 64.0 * 1024.0 * 1024.0;
+/// Chunks of three sizes lie on a line when its two halves have slopes within this factor.
+const STRAIGHT: f64 = 1.3;
+/// A chunk after a rest that takes less than this share of one without was paid for by the rest.
+const CREDITED: f64 = 0.7;
+/// As many bytes in scattered writes as in one: below this factor bytes are what costs.
+const BY_BYTES: f64 = 2.0;
 /// Sixteen scattered writes before a sync instead of one cost an honest disk little; under a limit
 /// of writes they cost at least so many times the time.
 const SCATTER_COST: f64 = 3.5;
@@ -129,6 +140,13 @@ impl Series {
         })
     }
 
+    /// The median time of a sync with its writes, microseconds; a few that waited for a processor
+    /// do not count.
+    fn median_us(&self) -> Option<f64> {
+        let times: Vec<f64> = self.samples.iter().map(|sample| sample.us).collect();
+        median(&times)
+    }
+
     /// Whether the syncs wait while the device has nothing to do, and not for a processor.
     fn held_back(&self) -> bool {
         let total: f64 = self.samples.iter().map(|s| s.us).sum();
@@ -153,6 +171,8 @@ pub struct Measured {
     pub small: Option<Series>,
     /// Eight times as large ones.
     pub large: Option<Series>,
+    /// Small chunks, each after a rest.
+    pub rested: Option<Series>,
     /// One write of 4 KiB before each sync.
     pub single: Option<Series>,
     /// Many writes of 4 KiB at places apart before each sync.
@@ -162,12 +182,27 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// A limit gives credit for a rest, a medium does not.
+    fn confidence(&self, step: bool) -> Confidence {
+        let rested = self.rested.as_ref().filter(|part| part.samples.len() >= 3);
+        let credited = rested
+            .and_then(Series::median_us)
+            .zip(self.small.as_ref().and_then(Series::median_us))
+            .is_some_and(|(rested, small)| rested < small * CREDITED);
+        if step || credited {
+            Confidence::High
+        } else {
+            Confidence::Low
+        }
+    }
+
     /// The parts in the order in which they ran.
     pub fn parts(&self) -> impl Iterator<Item = &Series> {
         [
             &self.sequential,
             &self.small,
             &self.large,
+            &self.rested,
             &self.single,
             &self.scattered,
         ]
@@ -180,6 +215,7 @@ impl Measured {
 pub fn judge(measured: &Measured) -> Option<Plateau> {
     cgroup(measured)
         .or_else(|| byte_limit(measured))
+        .or_else(|| straight_line(measured))
         .or_else(|| write_limit(measured))
 }
 
@@ -195,6 +231,8 @@ fn cgroup(measured: &Measured) -> Option<Plateau> {
         bytes_per_sec: trial.bytes_per_sec,
         writes_per_sec: trial.writes_per_sec,
         variation: trial.variation.unwrap_or(0.0),
+        confidence: Confidence::High,
+        base_us: None,
         step: None,
     })
 }
@@ -228,6 +266,10 @@ fn byte_limit(measured: &Measured) -> Option<Plateau> {
     if !(by_step || same && steady) || large.bytes_per_sec >= WIDE {
         return None;
     }
+    let confidence = measured.confidence(by_step);
+    if confidence == Confidence::Low && (large.bytes_per_sec >= SLOW || !by_bytes(measured)) {
+        return None;
+    }
     let (step, variation) = match step {
         Some((step, variation)) => (Some(step), variation),
         None => (None, large.variation.unwrap_or(0.0)),
@@ -237,8 +279,61 @@ fn byte_limit(measured: &Measured) -> Option<Plateau> {
         bytes_per_sec: step.map_or(large.bytes_per_sec, |s| s.after_per_sec),
         writes_per_sec: large.writes_per_sec,
         variation,
+        confidence,
+        base_us: None,
         step,
     })
+}
+
+/// A limit that gives no credit while a flush runs, and any slow medium: the time of a sync is a
+/// constant and its bytes at one rate, as regular as a clock.
+fn straight_line(measured: &Measured) -> Option<Plateau> {
+    let (small, middle, large) = (
+        measured.small.as_ref()?,
+        measured.sequential.as_ref()?,
+        measured.large.as_ref()?,
+    );
+    let enough = [small, middle, large]
+        .iter()
+        .all(|part| part.samples.len() >= 5);
+    if !enough || middle.step(1.0).is_some() {
+        return None;
+    }
+    let (few, some, many) = (small.median_us()?, middle.median_us()?, large.median_us()?);
+    let slope = |from: &Series, to: &Series, us: f64| us / (to.bytes as f64 - from.bytes as f64);
+    let (first, second) = (
+        slope(small, middle, some - few),
+        slope(middle, large, many - some),
+    );
+    let straight =
+        first > 0.0 && second > 0.0 && (STRAIGHT.recip()..=STRAIGHT).contains(&(first / second));
+    let us_per_byte = slope(small, large, many - few);
+    let of_bytes = us_per_byte * large.bytes as f64;
+    let bytes_per_sec = 1e6 / us_per_byte;
+    let trial = large.trial();
+    let steady = [&trial, &middle.trial()]
+        .iter()
+        .all(|trial| trial.variation.is_some_and(|v| v < METRONOME));
+    if !straight || !steady || bytes_per_sec >= SLOW || of_bytes < many / 2.0 || !by_bytes(measured)
+    {
+        return None;
+    }
+    Some(Plateau {
+        limit: Limit::Bytes,
+        bytes_per_sec,
+        writes_per_sec: trial.writes_per_sec,
+        variation: trial.variation.unwrap_or(0.0),
+        confidence: measured.confidence(false),
+        base_us: Some((many - of_bytes).max(0.0)),
+        step: None,
+    })
+}
+
+/// Whether the bytes of scattered writes explain their time: then writes are not what is counted.
+fn by_bytes(measured: &Measured) -> bool {
+    let median = |part: &Option<Series>| part.as_ref().and_then(Series::median_us);
+    let times = median(&measured.scattered).zip(median(&measured.small));
+    times.is_some_and(|(scattered, small)| scattered < small * BY_BYTES)
 }
 
 fn write_limit(measured: &Measured) -> Option<Plateau> {
@@ -257,7 +352,7 @@ fn write_limit(measured: &Measured) -> Option<Plateau> {
     let dear = cost_us >= WRITE_COST_US
         && (step.is_some() || many.mean_us > single.mean_us * SCATTER_COST);
     let steady = many.variation.is_some_and(|v| v < METRONOME);
-    if !dear || !steady {
+    if !dear || !steady || by_bytes(measured) {
         return None;
     }
     Some(Plateau {
@@ -265,6 +360,8 @@ fn write_limit(measured: &Measured) -> Option<Plateau> {
         bytes_per_sec: many.bytes_per_sec,
         writes_per_sec: many.writes_per_sec,
         variation: many.variation.unwrap_or(0.0),
+        confidence: measured.confidence(step.is_some()),
+        base_us: None,
         step: step.map(|(step, _)| step),
     })
 }
@@ -320,8 +417,27 @@ pub fn words(plateau: Option<&Plateau>, cgroup: Option<&str>, bytes: u64, secs: 
                 step.before_per_sec / step.after_per_sec.max(f64::MIN_POSITIVE),
             )
         }
-        None => format!(
-            "a plateau at {rate} from the begin, whatever is asked for: a limit whose burst is used up, or none was given"
-        ),
+        None => from_the_begin(plateau, &rate),
     }
+}
+
+fn from_the_begin(plateau: &Plateau, rate: &str) -> String {
+    let besides = plateau.base_us.map_or(String::new(), |us| {
+        format!(
+            " (and {} for each sync besides)",
+            crate::units::format_ms(us / 1e3)
+        )
+    });
+    let why = match (plateau.confidence, plateau.limit) {
+        (Confidence::High, _) => {
+            "a limit whose burst is used up: what follows a rest is faster, as only a limit gives credit for one"
+        }
+        (Confidence::Low, Limit::Writes) => {
+            "a limit, or a medium that takes so long for each write; they cannot be told apart from here"
+        }
+        (Confidence::Low, _) => {
+            "a limit, or a medium of that bandwidth (a card, a stick, an old disk); they cannot be told apart from here"
+        }
+    };
+    format!("a plateau at {rate}{besides} from the begin, whatever is asked for: {why}")
 }

@@ -1,7 +1,8 @@
 //! Is the disk limited from outside? A burst that ends in a plateau is a token bucket; the same
-//! bytes per second for small and large chunks is one that is empty; scattered writes that cost
-//! in proportion to their number are a limit of writes; syncs that wait while the device is idle
-//! are held back by the kernel for a cgroup.
+//! bytes per second for small and large chunks is one that is empty, and so is a time that is a
+//! constant and bytes at a low rate; scattered writes that cost in proportion to their number are
+//! a limit of writes; syncs that wait while the device is idle are held back by the kernel for a
+//! cgroup. Without a burst a slow medium looks the same: only a limit gives credit for a rest.
 //!
 //! [`probe`] makes the series through the same traits as the emulators, [`judge`] judges any.
 

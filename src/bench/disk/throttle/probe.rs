@@ -1,5 +1,5 @@
-//! Writes what shows a limit: chunks in a row, two sizes of chunks, scattered small writes; each
-//! made durable before the next. At most [`Budget::bytes`] and [`Budget::secs`] in all.
+//! Writes what shows a limit: chunks in a row, two sizes of chunks, chunks after a rest, scattered
+//! small writes; each made durable before the next. At most [`Budget::bytes`] and [`Budget::secs`] in all.
 
 use std::io;
 
@@ -21,6 +21,8 @@ const BLOCK: u64 = 4 * KIB;
 const SCATTERED: u32 = 16;
 /// How far apart: no queue merges them, and no disk has to move far.
 const APART: u64 = 64 * KIB;
+/// How long the disk rests before a chunk: a limit gives credit for it, a medium does not.
+const REST_NS: u64 = 100_000_000;
 /// The file's name.
 const NAME: &str = "throttle-probe";
 
@@ -71,6 +73,7 @@ struct Part {
     bytes: u64,
     writes: u32,
     apart: u64,
+    rest_ns: u64,
     share: f64,
 }
 
@@ -120,13 +123,15 @@ fn parts(
             bytes: CHUNK,
             writes: 1,
             apart: CHUNK,
-            share: 0.55,
+            rest_ns: 0,
+            share: 0.5,
         },
         Part {
             name: "64 KiB",
             bytes: SMALL,
             writes: 1,
             apart: SMALL,
+            rest_ns: 0,
             share: 0.1,
         },
         Part {
@@ -134,13 +139,23 @@ fn parts(
             bytes: LARGE,
             writes: 1,
             apart: LARGE,
+            rest_ns: 0,
             share: 0.15,
+        },
+        Part {
+            name: "rested",
+            bytes: SMALL,
+            writes: 1,
+            apart: SMALL,
+            rest_ns: REST_NS,
+            share: 0.08,
         },
         Part {
             name: "single",
             bytes: BLOCK,
             writes: 1,
             apart: APART,
+            rest_ns: 0,
             share: 0.05,
         },
         Part {
@@ -148,7 +163,8 @@ fn parts(
             bytes: BLOCK * u64::from(SCATTERED),
             writes: SCATTERED,
             apart: APART,
-            share: 0.15,
+            rest_ns: 0,
+            share: 0.12,
         },
     ];
     let mut file = disk.create(NAME)?;
@@ -197,6 +213,7 @@ fn parts(
             "sequential" => &mut ran.measured.sequential,
             "64 KiB" => &mut ran.measured.small,
             "512 KiB" => &mut ran.measured.large,
+            "rested" => &mut ran.measured.rested,
             "single" => &mut ran.measured.single,
             _ => &mut ran.measured.scattered,
         };
@@ -228,6 +245,9 @@ fn one(
     let begin = time.now();
     let (mut at, mut written) = (limits.stretch.0, 0);
     while written + part.bytes <= limits.bytes && time.now() < limits.end_ns && !cancel.stopped() {
+        if part.rest_ns > 0 {
+            time.sleep_until(time.now() + part.rest_ns);
+        }
         let from = time.now();
         for _ in 0..part.writes {
             file.write_at(&chunk, at)?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::bench::disk::storage::{Allocation, DiskFile};
 use crate::bench::stats::whole;
-use crate::formats::bench::throttle::Limit;
+use crate::formats::bench::throttle::{Confidence, Limit};
 
 /// A disk that is only arithmetic: seconds per flush and write, bandwidth, buckets, slices.
 #[derive(Clone, Copy, Default)]
@@ -19,6 +19,8 @@ struct Model {
     burst_bytes: f64,
     writes_per_sec: f64,
     burst_writes: f64,
+    /// Every write waits for its bytes at this rate, whatever was idle before.
+    stingy: f64,
     /// blk-throttle: bytes per second in slices of 100 ms, above the device.
     cgroup: f64,
     /// How much a sync varies: 0.3 is 30 %.
@@ -73,6 +75,10 @@ impl Simulated {
             s.tokens.1 =
                 (s.tokens.1 + passed * model.writes_per_sec).min(model.burst_writes) - writes - 1.5;
             device = device.max(-s.tokens.1 / model.writes_per_sec);
+        }
+        if model.stingy > 0.0 {
+            // Two blocks of the journal with each sync.
+            device += (bytes + 8192.0) / model.stingy;
         }
         let mut wait = 0.0;
         if model.cgroup > 0.0 {
@@ -133,7 +139,12 @@ impl Time for Simulated {
     fn now(&self) -> u64 {
         self.0.2.load(Ordering::SeqCst)
     }
-    fn sleep_until(&self, _at: u64) {}
+    fn sleep_until(&self, at: u64) {
+        let (_, state, clock) = &*self.0;
+        let mut state = state.lock().unwrap();
+        state.now = state.now.max(at as f64 / 1e9);
+        clock.store(whole(state.now * 1e9), Ordering::SeqCst);
+    }
 }
 
 impl Busy for Simulated {
@@ -174,6 +185,11 @@ fn honest_disks_have_no_plateau() {
         ("NVMe with a battery", honest(15e-6, 1.5e9, 0.3)),
         ("consumer NVMe", honest(1e-3, 1e9, 0.4)),
         ("SATA flash", honest(3e-3, 450e6, 0.4)),
+        ("SATA flash with a battery", honest(30e-6, 500e6, 0.0)),
+        ("slow flush", honest(10e-3, 2e9, 0.0)),
+        ("spinning and a clockwork", honest(5e-3, 80e6, 0.0)),
+        ("spinning, short flush", honest(3e-3, 80e6, 0.0)),
+        ("spinning, outer tracks", honest(4e-3, 150e6, 0.5)),
         ("network volume", honest(2e-3, 400e6, 0.2)),
         (
             "spinning",
@@ -226,6 +242,69 @@ fn an_empty_bucket_shows_by_two_sizes() {
         "{}",
         found.words
     );
+}
+
+#[test]
+fn an_empty_bucket_that_fills_while_idle_is_surely_a_limit() {
+    let found = probe(Model {
+        bytes_per_sec: 10.0 * MIB,
+        burst_bytes: 0.5 * MIB,
+        ..honest(1e-3, 400e6, 0.3)
+    });
+    let plateau = found.plateau.unwrap();
+    assert_eq!((plateau.limit, plateau.step), (Limit::Bytes, None));
+    assert_eq!(plateau.confidence, Confidence::High, "{found:#?}");
+    assert!(found.words.contains("after") || found.words.contains("rest"));
+}
+
+#[test]
+fn a_limit_without_any_credit_looks_as_a_slow_medium_and_both_are_said() {
+    for (name, model) in [
+        (
+            "limit",
+            Model {
+                stingy: 8.0 * MIB,
+                ..honest(1e-3, 400e6, 0.3)
+            },
+        ),
+        ("card", honest(5e-3, 15e6, 0.3)),
+        ("card, short flush", honest(1e-3, 12e6, 0.1)),
+        ("stick", honest(3e-3, 20e6, 0.2)),
+    ] {
+        let found = probe(model);
+        let plateau = found
+            .plateau
+            .unwrap_or_else(|| panic!("{name}: {found:#?}"));
+        assert_eq!((plateau.limit, plateau.step), (Limit::Bytes, None));
+        assert_eq!(plateau.confidence, Confidence::Low, "{name}");
+        let rate = if model.stingy > 0.0 {
+            model.stingy
+        } else {
+            model.bandwidth
+        };
+        assert!(
+            (plateau.bytes_per_sec / rate - 1.0).abs() < 0.35,
+            "{name}: {}",
+            found.words
+        );
+        assert!(
+            found.words.contains("or a medium of that bandwidth"),
+            "{}",
+            found.words
+        );
+    }
+}
+
+#[test]
+fn a_card_that_takes_long_for_scattered_writes_is_no_certain_limit() {
+    let card = Model {
+        write: 4e-3,
+        ..honest(2e-3, 15e6, 0.1)
+    };
+    let found = probe(card);
+    if let Some(plateau) = found.plateau {
+        assert_eq!(plateau.confidence, Confidence::Low, "{}", found.words);
+    }
 }
 
 #[test]
