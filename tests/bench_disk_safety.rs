@@ -113,6 +113,31 @@ fn signals_end_it_with_what_was_measured_and_leave_nothing() {
 }
 
 #[test]
+fn a_second_signal_leaves_nothing_either() {
+    let Some((disk, at)) = disk() else { return };
+    let (child, _) = start(&at, &[]);
+    // A sync that does not return for long: the first signal is not answered in that time.
+    disk.media.behave(Behaviour {
+        flush: Duration::from_secs(4),
+        ..Behaviour::default()
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    signal(&child, "INT");
+    std::thread::sleep(Duration::from_millis(200));
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(output.stdout.is_empty(), "who hurries gets no report");
+    disk.media.heal();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        benches(&at).is_empty(),
+        "{said} {:?}",
+        fs::read_dir(&at).unwrap().flatten().collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn after_a_kill_the_next_run_takes_the_directory_away() {
     let dir = tempfile::tempdir().unwrap();
     let (mut child, work) = start(dir.path(), &[]);

@@ -1,6 +1,7 @@
 //! Flags that every command shares, and the session that commands write through.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -197,13 +198,33 @@ impl<'a> Session<'a> {
     /// is reported and what was written is removed; a second one ends the program at once. A SIGHUP
     /// that is ignored, as under `nohup`, stays so.
     pub fn catch_signals(&self) -> Result<(), Error> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        self.catch(&self.stop)
+    }
+
+    /// The same, but a second signal does not end the program: every one writes a byte into the
+    /// stream, and whoever reads it decides. [`Signals::hurry`] gives a further one its default
+    /// meaning again.
+    pub fn catch_signals_and_tell(&self) -> Result<(UnixStream, Signals), Error> {
+        let hurry = Arc::new(AtomicBool::new(false));
+        self.catch(&hurry)?;
+        let (told, tell) = UnixStream::pair()?;
+        for signal in caught() {
+            signal_hook::low_level::pipe::register(signal, tell.try_clone()?)?;
+        }
+        let signals = Signals {
+            hurry,
+            stop: Arc::clone(&self.stop),
+            terminated: Arc::clone(&self.terminated),
+        };
+        Ok((told, signals))
+    }
+
+    /// With `fatal` set, a signal ends the program.
+    fn catch(&self, fatal: &Arc<AtomicBool>) -> Result<(), Error> {
+        use signal_hook::consts::SIGINT;
         use signal_hook::flag;
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            if signal == SIGHUP && crate::sys::is_ignored(SIGHUP) {
-                continue;
-            }
-            flag::register_conditional_default(signal, Arc::clone(&self.stop))?;
+        for signal in caught() {
+            flag::register_conditional_default(signal, Arc::clone(fatal))?;
             if signal != SIGINT {
                 flag::register(signal, Arc::clone(&self.terminated))?;
             }
@@ -214,17 +235,16 @@ impl<'a> Session<'a> {
 
     /// The exit code for a run that a signal ended early.
     pub fn stopped(&self) -> Option<Exit> {
-        if !self.stop.load(Ordering::Relaxed) {
-            None
-        } else if self.terminated.load(Ordering::Relaxed) {
-            Some(Exit::Terminated)
-        } else {
-            Some(Exit::Interrupted)
-        }
+        stopped(&self.stop, &self.terminated)
     }
 
     /// Says something that is not the report, on standard error. Never fails.
     pub fn note(&self, text: &str) {
+        Self::say(text);
+    }
+
+    /// [`Self::note`] for a thread that has no session.
+    pub fn say(text: &str) {
         writeln!(io::stderr(), "etcd-doctor: {text}").ok();
     }
 
@@ -233,6 +253,44 @@ impl<'a> Session<'a> {
         serde_json::to_writer_pretty(&mut *self.out, value).map_err(io::Error::from)?;
         self.out.write_all(b"\n")?;
         Ok(())
+    }
+}
+
+/// The signals that are caught; a SIGHUP that is ignored stays so.
+fn caught() -> impl Iterator<Item = std::ffi::c_int> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    [SIGINT, SIGTERM, SIGHUP]
+        .into_iter()
+        .filter(|signal| *signal != SIGHUP || !crate::sys::is_ignored(SIGHUP))
+}
+
+fn stopped(stop: &AtomicBool, terminated: &AtomicBool) -> Option<Exit> {
+    if !stop.load(Ordering::Relaxed) {
+        None
+    } else if terminated.load(Ordering::Relaxed) {
+        Some(Exit::Terminated)
+    } else {
+        Some(Exit::Interrupted)
+    }
+}
+
+/// What signals said, for a thread that outlives the session's borrow.
+#[derive(Debug)]
+pub struct Signals {
+    hurry: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    terminated: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// The next signal ends the program as it does by default.
+    pub fn hurry(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
+    }
+
+    /// The exit code that the signals ask for.
+    pub fn exit(&self) -> Option<Exit> {
+        stopped(&self.stop, &self.terminated)
     }
 }
 

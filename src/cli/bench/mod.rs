@@ -4,6 +4,7 @@ mod disk;
 #[cfg(feature = "live")]
 mod etcd;
 mod host;
+mod hurry;
 mod live;
 mod observe;
 mod outcome;

@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::render;
 
 use super::super::common::{Format, Session};
+use super::hurry;
 use super::live::Node;
 
 /// Two segments at once, and what they need beside.
@@ -59,8 +60,9 @@ pub(super) fn run(
             },
         });
     }
-    session.catch_signals()?;
+    let second_signal = hurry::catch(session)?;
     let work = WorkDir::create(dir, &terms).map_err(|err| super::disk::refused(&err))?;
+    second_signal.add(work.path());
     let disk = RealDisk::open(work.path()).map_err(|source| Error::Write {
         path: work.path().to_owned(),
         source,
