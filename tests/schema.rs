@@ -27,8 +27,12 @@ use etcd_doctor::evidence::{
 };
 use etcd_doctor::formats::bench::disk::{
     Arrivals, Barrier, BarrierStep, Commits, Contention, DeviceCount, DiskBench, Ground, PerSync,
-    Plan, PlanName, RealTime, Writer,
+    Plan, PlanName, RealTime, Volume, Writer,
 };
+use etcd_doctor::formats::bench::throttle::{
+    Confidence, Limit, Plateau, Step, ThrottleProbe, Trial,
+};
+use etcd_doctor::formats::bench::{observe, power_cut, replay};
 use etcd_doctor::profile::Profile;
 use etcd_doctor::report::schema::{SCHEMAS, schema};
 use json_schema::Checker;
@@ -222,6 +226,26 @@ fn benches_of_a_disk_and_their_comparison() {
     full.ledger.small = Some(PerSync::default());
     full.real_time = Some(RealTime::default());
     full.plan.arrivals = Arrivals::Poisson { per_sec: 9.0 };
+    full.volumes.push(Volume::default());
+    full.throttle = Some(ThrottleProbe {
+        plateau: Some(Plateau {
+            limit: Limit::Bytes,
+            bytes_per_sec: 1e6,
+            writes_per_sec: 9.0,
+            variation: 0.01,
+            confidence: Confidence::Low,
+            base_us: Some(3.0),
+            step: Some(Step {
+                at_secs: 1.0,
+                before_per_sec: 2.0,
+                after_per_sec: 1.0,
+                credit: 9.0,
+                explained: 0.9,
+            }),
+        }),
+        trials: vec![Trial::default()],
+        ..ThrottleProbe::default()
+    });
     if let Some(total) = full.total.as_mut() {
         total.commits = Some(Commits::default());
         total.device = Some(DeviceCount::default());
@@ -247,6 +271,97 @@ fn benches_of_a_disk_and_their_comparison() {
         .path(&file)
         .path(&file);
     hold("compare", &[compared.json()], &[]);
+}
+
+/// A bench beside a live etcd, a replay and a check with a power cut, each with all that they can
+/// hold. Real ones are checked where they are made (tests/bench_disk_live.rs, bench_disk_rig.rs).
+#[test]
+fn what_else_the_disk_bench_prints() {
+    let latency = simulated_bench().total.unwrap().sync;
+    let histogram = Some(observe::HistogramWindow {
+        p50_us: Some((1_000.0, Some(2_000.0))),
+        p99_us: Some((8_192_000.0, None)),
+        ..Default::default()
+    });
+    let seen = observe::Observed {
+        format: observe::FORMAT.to_owned(),
+        version: observe::VERSION,
+        started: Some(Timestamp(0)),
+        etcds: vec![observe::ObservedEtcd {
+            io_limits: vec!["8:0 wbps 1".to_owned()],
+            metrics: Some(observe::MetricsWindow {
+                wal_fsync: histogram,
+                commit: histogram,
+                ..Default::default()
+            }),
+            trace: Some(observe::Traced {
+                wal: latency.clone(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }],
+        disks: vec![observe::ObservedDisk {
+            ceiling: Some(observe::Ceiling::default()),
+            volume: Some(observe::VolumeLimits::default()),
+            ..Default::default()
+        }],
+        probe: Some(observe::Probe::default()),
+        doubts: vec!["processors were short".to_owned()],
+        ..Default::default()
+    };
+    let bare = observe::Observed {
+        format: observe::FORMAT.to_owned(),
+        version: observe::VERSION,
+        ..Default::default()
+    };
+    let documents = [seen, bare].map(|seen| serde_json::to_value(seen).unwrap());
+    hold("bench-disk-observe", &documents, &[]);
+
+    let replayed = replay::Replay {
+        format: replay::FORMAT.to_owned(),
+        version: replay::VERSION,
+        source: replay::Source {
+            files: vec!["a.wal".to_owned()],
+            remarks: vec!["its end is torn".to_owned()],
+            ..Default::default()
+        },
+        sync: latency.clone(),
+        ..Default::default()
+    };
+    hold(
+        "bench-disk-replay",
+        &[serde_json::to_value(replayed).unwrap()],
+        &[],
+    );
+
+    let recorded = power_cut::Recorded {
+        format: power_cut::RECORD_FORMAT.to_owned(),
+        version: power_cut::VERSION,
+        sync: latency,
+        ..Default::default()
+    };
+    hold(
+        "barrier-record",
+        &[serde_json::to_value(recorded).unwrap()],
+        &[],
+    );
+    let heard = power_cut::Heard {
+        format: power_cut::PEER_FORMAT.to_owned(),
+        version: power_cut::VERSION,
+        runs: vec![power_cut::HeardRun::default()],
+        ..Default::default()
+    };
+    hold("barrier-peer", &[serde_json::to_value(heard).unwrap()], &[]);
+    let answer = power_cut::PowerCut {
+        format: power_cut::FORMAT.to_owned(),
+        version: power_cut::VERSION,
+        ..Default::default()
+    };
+    hold(
+        "barrier-verify",
+        &[serde_json::to_value(answer).unwrap()],
+        &[],
+    );
 }
 
 /// What a saved run holds, once decompressed.

@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         session.json(&names)?;
     } else {
         for schema in SCHEMAS {
-            writeln!(session.out, "{:<10} {}", schema.name, schema.of)?;
+            writeln!(session.out, "{:<18} {}", schema.name, schema.of)?;
         }
     }
     Ok(Exit::Clean)

@@ -19,9 +19,34 @@ pub const SCHEMAS: &[Schema] = &[
         text: include_str!("../../schemas/advice.json"),
     },
     Schema {
+        name: "barrier-peer",
+        of: "`bench disk barrier-peer --format json`",
+        text: include_str!("../../schemas/barrier-peer.json"),
+    },
+    Schema {
+        name: "barrier-record",
+        of: "`bench disk barrier-record --format json`",
+        text: include_str!("../../schemas/barrier-record.json"),
+    },
+    Schema {
+        name: "barrier-verify",
+        of: "`bench disk barrier-verify --format json`",
+        text: include_str!("../../schemas/barrier-verify.json"),
+    },
+    Schema {
         name: "bench-disk",
         of: "`bench disk --format json`",
         text: include_str!("../../schemas/bench-disk.json"),
+    },
+    Schema {
+        name: "bench-disk-observe",
+        of: "`bench disk --format json` beside a live etcd",
+        text: include_str!("../../schemas/bench-disk-observe.json"),
+    },
+    Schema {
+        name: "bench-disk-replay",
+        of: "`bench disk --replay FILE.wal --format json`",
+        text: include_str!("../../schemas/bench-disk-replay.json"),
     },
     Schema {
         name: "bench-etcd",

@@ -10,7 +10,7 @@ use std::io::{self, BufReader, Read};
 use crate::bench::recorder::Recorder;
 use crate::bench::stats::whole;
 use crate::bench::{Cancel, Progress};
-use crate::formats::bench::replay::{Replay, Source};
+use crate::formats::bench::replay::{FORMAT, Replay, Source, VERSION};
 use crate::formats::wal::{Batch, Batcher, End, Reader};
 
 use super::storage::{Disk, DiskFile, Time};
@@ -116,6 +116,9 @@ pub fn run(
     progress: &dyn Progress,
 ) -> (Replay, Option<io::Error>) {
     let mut replay = Replay {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
         source: log.source.clone(),
         rate,
         ..Replay::default()

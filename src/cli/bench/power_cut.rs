@@ -15,7 +15,9 @@ use crate::bench::disk::power_cut::{FOLDER, peer, record};
 use crate::bench::disk::{RealDisk, Refused, SystemTime, faults, place};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::formats::bench::power_cut::Proof;
+use crate::formats::bench::power_cut::{
+    Heard, HeardRun, PEER_FORMAT, Proof, RECORD_FORMAT, Recorded, VERSION,
+};
 use crate::render;
 use crate::target::HostRoot;
 
@@ -186,14 +188,17 @@ fn record_run(args: &RecordArgs, session: &mut Session<'_>) -> Result<Exit, Erro
     drop(progress);
     let latency = recorded.sync.latency();
     match session.format {
-        Format::Json => session.json(&serde_json::json!({
-            "run": format!("{run:016x}"),
-            "dir": folder.display().to_string(),
-            "durable": recorded.durable,
-            "secs": recorded.secs,
-            "sync": latency,
-            "ended": recorded.error.as_ref().map(faults::words),
-        }))?,
+        Format::Json => session.json(&Recorded {
+            format: RECORD_FORMAT.to_owned(),
+            version: VERSION,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            run: format!("{run:016x}"),
+            dir: folder.display().to_string(),
+            durable: recorded.durable,
+            secs: recorded.secs,
+            sync: latency,
+            ended: recorded.error.as_ref().map(faults::words),
+        })?,
         Format::Table => writeln!(
             session.out,
             "{} records were made durable and told in {:.1} s, {:.2} ms each; they are kept in {}",
@@ -246,12 +251,17 @@ fn peer_run(args: &PeerArgs, session: &mut Session<'_>) -> Result<Exit, Error> {
     })?;
     match session.format {
         Format::Json => {
-            let runs: Vec<_> = heard
-                .runs
-                .iter()
-                .map(|(run, number)| serde_json::json!({"run": format!("{run:016x}"), "acknowledged": number}))
-                .collect();
-            session.json(&serde_json::json!({ "links": heard.links, "runs": runs }))?;
+            let runs = heard.runs.iter().map(|(run, number)| HeardRun {
+                run: format!("{run:016x}"),
+                acknowledged: *number,
+            });
+            session.json(&Heard {
+                format: PEER_FORMAT.to_owned(),
+                version: VERSION,
+                program: env!("CARGO_PKG_VERSION").to_owned(),
+                links: heard.links,
+                runs: runs.collect(),
+            })?;
         }
         Format::Table => {
             for (run, number) in &heard.runs {

@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::Latency;
 
+/// The format's name.
+pub const FORMAT: &str = "etcd-doctor/bench-disk-replay";
+/// The format's version.
+pub const VERSION: u32 = 1;
+
 /// The log that was replayed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +37,12 @@ pub struct Source {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
+    /// Always [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// The program's version.
+    pub program: String,
     /// The log.
     pub source: Source,
     /// Entries per second that were asked for; `null` when batches followed each other at once.
