@@ -9,6 +9,9 @@
 
 #[path = "support/plain_etcd.rs"]
 mod etcd;
+#[path = "support/json_schema.rs"]
+#[expect(dead_code, reason = "shared with the tests of the schemas themselves")]
+mod json_schema;
 mod support;
 
 use std::fs;
@@ -57,6 +60,13 @@ fn bench(etcd: &Etcd, args: &[&str]) -> (Option<i32>, Value, String) {
     })
 }
 
+/// What the program prints is what its schema says.
+fn described(name: &str, printed: &Value) {
+    let schema = etcd_doctor::report::schema::schema(name).unwrap();
+    let errors = json_schema::Checker::new(schema.text).check(printed);
+    assert!(errors.is_empty(), "{name}: {}", errors.join("\n"));
+}
+
 fn left_behind(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name());
     names
@@ -79,6 +89,7 @@ fn a_live_etcd_is_watched_and_nothing_is_written() {
     assert_eq!(code, Some(0), "{err}");
     assert!(err.contains("uses this disk: watching it"), "{err}");
     assert_eq!(seen["format"], "etcd-doctor/bench-disk-observe");
+    described("bench-disk-observe", &seen);
     assert_eq!(seen["probe"], Value::Null);
     let one = &seen["etcds"][0];
     assert_eq!(one["pid"], etcd.pid());
@@ -112,7 +123,9 @@ fn a_probe_is_few_records_under_a_guard_and_leaves_nothing() {
     let (code, seen, err) = bench(&etcd, &["--write", "--for", "3s"]);
     // On a machine that is busy enough the guard may rightly end it.
     assert!(matches!(code, Some(0 | 1)), "{code:?} {err} {seen}");
+    described("bench-disk-observe", &seen);
     let probe = &seen["probe"];
+    assert_eq!(probe["guarded_by"], "metrics");
     assert_eq!(
         probe["dir"],
         dir.path().canonicalize().unwrap().to_str().unwrap(),
@@ -130,6 +143,30 @@ fn a_probe_is_few_records_under_a_guard_and_leaves_nothing() {
     assert!(left_behind(dir.path()).is_empty());
 }
 
+/// `bench disk` for this etcd in a mount namespace without tracefs; exit code, JSON, standard error.
+fn untraced(etcd: &Etcd, args: &[&str]) -> (Option<i32>, Value, String) {
+    let script = "umount -l /sys/kernel/tracing /sys/kernel/debug 2>/dev/null; exec \"$@\"";
+    let output = if rustix::process::geteuid().is_root() {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", script, "sh"]);
+        command.arg(env!("CARGO_BIN_EXE_etcd-doctor"));
+        command
+    } else {
+        // Only root could trace.
+        Command::new(env!("CARGO_BIN_EXE_etcd-doctor"))
+    }
+    .args(["bench", "disk", "--format", "json", "--leave-free", "64MiB"])
+    .args(["--only-etcd", &etcd.pid().to_string()])
+    .args(args)
+    .output()
+    .unwrap();
+    (
+        output.status.code(),
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
 #[test]
 fn nothing_is_written_where_nobody_can_see_how_etcd_fares() {
     let dir = tempfile::tempdir().unwrap();
@@ -137,22 +174,48 @@ fn nothing_is_written_where_nobody_can_see_how_etcd_fares() {
         return;
     };
     let nobody = ["--endpoints", "http://127.0.0.1:1", "--for", "1s"];
-    let (code, seen, _) = bench(&etcd, &[&["--write"], &nobody[..]].concat());
-    assert_eq!(code, Some(3));
+    let (code, seen, err) = untraced(&etcd, &[&["--write"], &nobody[..]].concat());
+    assert_eq!(code, Some(3), "{err}");
     let doubts = seen["doubts"].to_string();
     assert!(
         doubts.contains("nothing was written: the guard cannot see"),
         "{doubts}"
     );
+    assert!(doubts.contains("nor can its syncs be traced"), "{doubts}");
     assert_eq!(seen["probe"], Value::Null);
     let at = dir.path().to_str().unwrap();
-    let (code, _, err) = bench(
+    let (code, _, err) = untraced(
         &etcd,
         &[&["--i-know-etcd-is-live", "--dir", at], &nobody[..2]].concat(),
     );
     assert_eq!(code, Some(70), "{err}");
     assert!(err.contains("the guard cannot see how it fares"), "{err}");
     assert!(left_behind(dir.path()).is_empty());
+}
+
+#[test]
+fn without_metrics_the_guard_traces() {
+    if let Err(why) = traceable() {
+        return eprintln!("skipped: {why}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let Some(etcd) = started(&dir.path().join("data")) else {
+        return;
+    };
+    let nobody = ["--endpoints", "http://127.0.0.1:1", "--for", "3s"];
+    let (code, seen, err) = bench(&etcd, &[&["--write"], &nobody[..]].concat());
+    assert!(matches!(code, Some(0 | 1)), "{code:?} {err} {seen}");
+    let probe = &seen["probe"];
+    assert_eq!(probe["guarded_by"], "trace", "{seen}");
+    // It learnt what is usual, and saw etcd while the probe ran.
+    assert!(
+        probe["etcd_before_us"].as_f64().unwrap() > 0.0
+            && probe["etcd_during_us"].as_f64().unwrap() > 0.0,
+        "{probe}"
+    );
+    assert!(left_behind(dir.path()).is_empty());
+    let left = fs::read_dir("/sys/kernel/tracing/instances").unwrap();
+    assert_eq!(left.count(), 0, "an instance is left");
 }
 
 #[test]
@@ -210,6 +273,7 @@ fn a_wal_of_a_running_etcd_is_replayed_from_a_copy_only() {
         String::from_utf8_lossy(&output.stderr)
     );
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    described("bench-disk-replay", &seen);
     let source = &seen["source"];
     assert_eq!(
         source["remarks"],
@@ -224,11 +288,11 @@ fn a_wal_of_a_running_etcd_is_replayed_from_a_copy_only() {
     assert!(left_behind(dir.path()).is_empty());
 }
 
-#[test]
-fn a_trace_times_each_sync_and_takes_away_what_a_killed_one_left() {
+/// Whether syncs can be traced here; tracefs is mounted where it is not.
+fn traceable() -> Result<(), String> {
     let tracing = Path::new("/sys/kernel/tracing");
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: tracing needs root");
+        return Err("tracing needs root".to_owned());
     }
     if !tracing.join("instances").is_dir() {
         let mounted = Command::new("mount")
@@ -236,12 +300,21 @@ fn a_trace_times_each_sync_and_takes_away_what_a_killed_one_left() {
             .arg(tracing)
             .status();
         if !mounted.is_ok_and(|status| status.success()) {
-            return eprintln!("skipped: tracefs cannot be mounted");
+            return Err("tracefs cannot be mounted".to_owned());
         }
     }
     if !tracing.join("events/syscalls/sys_enter_fdatasync").is_dir() {
-        return eprintln!("skipped: the kernel has no events of system calls");
+        return Err("the kernel has no events of system calls".to_owned());
     }
+    Ok(())
+}
+
+#[test]
+fn a_trace_times_each_sync_and_takes_away_what_a_killed_one_left() {
+    if let Err(why) = traceable() {
+        return eprintln!("skipped: {why}");
+    }
+    let tracing = Path::new("/sys/kernel/tracing");
     let dir = tempfile::tempdir().unwrap();
     let Some(etcd) = started(&dir.path().join("data")) else {
         return;
@@ -256,6 +329,7 @@ fn a_trace_times_each_sync_and_takes_away_what_a_killed_one_left() {
     );
     let left: Vec<_> = fs::read_dir(tracing.join("instances")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+    described("bench-disk-observe", &seen);
     let one = &seen["etcds"][0];
     let trace = &one["trace"];
     let count = |what: &str| trace[what]["count"].as_u64().unwrap();

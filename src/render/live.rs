@@ -312,8 +312,13 @@ fn probed(out: &mut dyn Write, terminal: Terminal, probe: &Probe) -> io::Result<
         ),
         _ => "etcd wrote too little to see an effect on it".to_owned(),
     };
+    let eyes = if probe.guarded_by == "trace" {
+        ", by a trace of its syncs: its metrics could not be read, so leader changes and waiting proposals were not seen"
+    } else {
+        ""
+    };
     let text = format!(
-        "Probe in {}: {} records in {:.0} s, {:.1} % of the time in syncs, I/O class {}; {effect}.",
+        "Probe in {}: {} records in {:.0} s, {:.1} % of the time in syncs, I/O class {}; {effect}{eyes}.",
         safe(&probe.dir),
         probe.sync.count,
         probe.secs,

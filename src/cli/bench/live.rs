@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bench::disk::Terms;
+use crate::bench::disk::observe::trace::Listener;
 use crate::bench::disk::observe::vitals::Vitals;
-use crate::bench::disk::observe::{Device, Subject};
+use crate::bench::disk::observe::{Device, Subject, guard};
 use crate::cli::etcd_access::EtcdArgs;
 use crate::clock::Clock;
 use crate::formats::argv::{flag_value, parse_cmdline, parse_environ};
@@ -13,6 +14,8 @@ use crate::host::{self, Hints, HostModel, Storage, StorageRole, directory};
 use crate::metrics::fetch::{Access, FetchLimits, Fetcher, complete};
 use crate::target::HostRoot;
 use crate::target::etcd::Endpoint;
+
+use super::host::is_amazon;
 
 /// Most bytes of a page of metrics: etcd's has some hundred KiB.
 const PAGE: u64 = 32 << 20;
@@ -130,7 +133,7 @@ impl Node {
             let device = Device {
                 name: layer.name.clone(),
                 stat_path: directory::stat_path(&self.root, &layer.name),
-                amazon: model.starts_with("Amazon E"),
+                amazon: is_amazon(model),
             };
             if !etcd.disks.contains(&device) {
                 etcd.disks.push(device);
@@ -245,6 +248,26 @@ impl Node {
         })
     }
 
+    /// How a guard sees an etcd: its metrics, else a trace of its syncs.
+    pub(super) fn eyes(&self, etcd: &LiveEtcd, access: &EtcdArgs) -> Result<Eyes, String> {
+        let metrics = self
+            .vitals(etcd, access)
+            .and_then(|scraper| guard::read(&scraper).map(|_| scraper));
+        match metrics {
+            Ok(scraper) => Ok(Eyes {
+                vitals: Box::new(scraper),
+                by: "metrics",
+            }),
+            Err(why) => match Listener::start(etcd.pid) {
+                Ok(listener) => Ok(Eyes {
+                    vitals: Box::new(listener),
+                    by: "trace",
+                }),
+                Err(blind) => Err(format!("{why}; nor can its syncs be traced: {blind}")),
+            },
+        }
+    }
+
     /// Where a process says that it serves metrics: `--listen-metrics-urls`, else its clients'
     /// address.
     fn listens(&self, pid: u32) -> Option<String> {
@@ -292,6 +315,13 @@ impl LiveEtcd {
     pub(super) fn disks(&self) -> &[Device] {
         &self.disks
     }
+}
+
+/// What a guard looks through.
+pub(super) struct Eyes {
+    pub(super) vitals: Box<dyn Vitals>,
+    /// `metrics` or `trace`.
+    pub(super) by: &'static str,
 }
 
 /// Reads a page of metrics.

@@ -1,7 +1,6 @@
 //! `bench disk` beside a live etcd: watches and writes nothing; with `--write`, a careful probe
 //! under a guard.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +12,13 @@ use crate::cli::etcd_access::EtcdArgs;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::formats::bench::observe::{Observed, Probe};
-use crate::formats::ebs;
 use crate::render;
 use crate::sys;
 use crate::target::HostRoot;
 
 use super::super::common::{Format, Session};
+use super::host::volume_page;
+use super::hurry::{self, Dirs};
 use super::live::{LiveEtcd, Node};
 
 /// How etcd is watched before something is written.
@@ -67,7 +67,7 @@ pub(super) fn run(
     progress: &dyn Progress,
     session: &mut Session<'_>,
 ) -> Result<Exit, Error> {
-    session.catch_signals()?;
+    let second_signal = hurry::catch(session)?;
     let mut devices = Vec::new();
     for disk in etcds.iter().flat_map(LiveEtcd::disks) {
         if !devices.contains(disk) {
@@ -85,10 +85,11 @@ pub(super) fn run(
     };
     let cancel = Cancel::on(Arc::clone(&session.stop));
     let root = HostRoot::live();
-    let mut seen = observe::run(&plan, &root, &volume, &cancel, progress, session.clock);
+    let mut seen = observe::run(&plan, &root, &volume_page, &cancel, progress, session.clock);
     let mut exit = Exit::Clean;
     if args.write && !cancel.stopped() {
-        match write(node, etcds, dir, args, access, &cancel, progress) {
+        let place = (dir, &second_signal);
+        match write(node, etcds, place, args, access, &cancel, progress) {
             Ok(probe) => {
                 if probe.aborted.is_some() {
                     exit = Exit::Findings;
@@ -119,7 +120,7 @@ fn print(seen: &Observed, session: &mut Session<'_>) -> Result<(), Error> {
 fn write(
     node: &Node,
     etcds: &[LiveEtcd],
-    dir: Option<&Path>,
+    (dir, second_signal): (Option<&Path>, &Dirs),
     args: &ObserveArgs,
     access: &EtcdArgs,
     cancel: &Cancel,
@@ -127,9 +128,9 @@ fn write(
 ) -> Result<Probe, String> {
     // The etcd that suffers most shows it: on one disk all of them do.
     let etcd = etcds.first().ok_or("no etcd runs here")?;
-    let vitals = node.vitals(etcd, access)?;
     // Somebody must be able to see that it hurts, before anything is made.
-    guard::read(&vitals)
+    let eyes = node
+        .eyes(etcd, access)
         .map_err(|why| format!("the guard cannot see how {} fares: {why}", etcd.words()))?;
     let dir = match dir {
         Some(dir) => dir.to_owned(),
@@ -144,6 +145,7 @@ fn write(
         },
     )
     .map_err(|refused| format!("{refused} ({})", refused.hint()))?;
+    second_signal.add(work.path());
     let disk = RealDisk::open(work.path()).map_err(|err| faults::words(&err))?;
     let time = SystemTime::new();
     let secs = args.time.as_secs_f64().min(probe::MOST_SECS);
@@ -152,7 +154,7 @@ fn write(
         secs + BASELINE.as_secs_f64(),
     );
     let mut io_class = "none".to_owned();
-    let ((mut found, error), watched) = guard::under(&vitals, BASELINE, cancel, || {
+    let ((mut found, error), watched) = guard::under(&*eyes.vitals, BASELINE, cancel, || {
         progress.at("probing", secs);
         // It waits behind etcd where the I/O scheduler knows classes (BFQ, mq-deadline).
         match sys::set_ioprio(2, 7) {
@@ -163,6 +165,7 @@ fn write(
     })?;
     found.dir = dir.display().to_string();
     found.io_class = io_class;
+    eyes.by.clone_into(&mut found.guarded_by);
     found.etcd_before_us = watched.before_us;
     found.etcd_during_us = watched.during_us;
     found.aborted = watched.aborted.or_else(|| {
@@ -184,14 +187,4 @@ fn beside(etcd: &LiveEtcd) -> Option<PathBuf> {
         wal.parent()?
     };
     (device(up)? == device(&wal)?).then(|| up.to_owned())
-}
-
-/// Reads the statistics of an Amazon volume.
-fn volume(name: &str) -> Option<Vec<u8>> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a device of the live host, read only"
-    )]
-    let device = File::open(Path::new("/dev").join(name)).ok()?;
-    sys::nvme::log_page(&device, ebs::LOG_PAGE, ebs::LOG_BYTES).ok()
 }

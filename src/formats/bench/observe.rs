@@ -215,4 +215,8 @@ pub struct Probe {
     pub aborted: Option<String>,
     /// The I/O class it ran in.
     pub io_class: String,
+    /// How the guard saw etcd: `metrics`, or `trace` of its syncs where metrics cannot be read;
+    /// then leader changes and waiting proposals are not seen.
+    #[serde(default)]
+    pub guarded_by: String,
 }

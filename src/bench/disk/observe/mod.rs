@@ -17,9 +17,11 @@ use crate::bench::{Cancel, Progress};
 use crate::clock::Clock;
 use crate::formats::bench::observe::{FORMAT, Observed, ObservedEtcd, VERSION, VolumeLimits};
 use crate::formats::blockstat::parse_stat;
-use crate::formats::ebs::{self, Statistics};
+use crate::formats::ebs::Statistics;
 use crate::formats::pressure::{Pressure, parse_pressure, stalled};
 use crate::target::HostRoot;
+
+use super::volume;
 
 use counters::Windows;
 use trace::Trace;
@@ -290,27 +292,12 @@ fn foreign(plan: &Plan, device: &Device, before: &Look, after: &Look, bytes: u64
 fn volumes(plan: &Plan, read: &ReadVolume) -> BTreeMap<String, Statistics> {
     let amazon = plan.devices.iter().filter(|device| device.amazon);
     amazon
-        .filter_map(|device| {
-            let page = ebs::parse(&read(&device.name)?)?;
-            Some((device.name.clone(), page))
-        })
+        .filter_map(|device| Some((device.name.clone(), volume::read(read(&device.name))?)))
         .collect()
 }
 
 fn limits(before: Option<&Statistics>, device: &Device, read: &ReadVolume) -> Option<VolumeLimits> {
-    let before = before?;
-    let after = ebs::parse(&read(&device.name)?)?;
-    let window = after.since(before)?;
-    Some(VolumeLimits {
-        instance_store: after.kind == ebs::Kind::InstanceStore,
-        volume_us: window
-            .volume_iops_exceeded_us
-            .max(window.volume_throughput_exceeded_us),
-        instance_us: window
-            .instance_iops_exceeded_us
-            .max(window.instance_throughput_exceeded_us),
-        since_attach_us: after.exceeded_us(),
-    })
+    volume::limits(before?, &volume::read(read(&device.name))?)
 }
 
 fn doubts(seen: &mut Observed) {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
@@ -17,6 +18,8 @@ use crate::bench::recorder::Recorder;
 use crate::formats::bench::observe::Traced;
 use crate::formats::ftrace::{Call, Event, parse, parse_lost};
 use crate::target::HostRoot;
+
+use super::vitals::{Counted, Signs, Vitals};
 
 /// Where tracefs is mounted: its own place, or below debugfs.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -361,6 +364,41 @@ impl Trace {
             })
             .map(|text| parse_lost(&text))
             .sum()
+    }
+}
+
+/// How one etcd fares, by a trace of its syncs: for a guard where metrics cannot be read. Neither
+/// its leader nor its waiting proposals show in it.
+#[derive(Debug)]
+pub struct Listener {
+    pid: u32,
+    trace: Mutex<Trace>,
+}
+
+impl Listener {
+    /// Begins to listen. The reason, with what to do, where it cannot.
+    pub fn start(pid: u32) -> Result<Self, String> {
+        let trace = Mutex::new(Trace::start(&[pid])?);
+        Ok(Listener { pid, trace })
+    }
+}
+
+impl Vitals for Listener {
+    fn scrape(&self) -> Result<Vec<u8>, String> {
+        Err("a trace has no page of metrics".to_owned())
+    }
+
+    fn signs(&self) -> Result<Signs, String> {
+        if !Path::new("/proc").join(self.pid.to_string()).exists() {
+            return Err(format!("process {} is gone", self.pid));
+        }
+        let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
+        trace.listen();
+        let heard = trace.heard.get(&self.pid);
+        Ok(Signs {
+            wal: heard.map(|heard| Counted::of(&heard.wal)),
+            ..Signs::default()
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! etcd's own figures, as far as a bench must know how it fares: parsed from its metrics, and the
 //! difference of two readings.
 
+use crate::bench::recorder::Recorder;
 use crate::formats::bench::observe::{HistogramWindow, MetricsWindow};
 use crate::formats::prometheus::{Sample, Sink, number, scan};
 
@@ -8,6 +9,12 @@ use crate::formats::prometheus::{Sample, Sink, number, scan};
 pub trait Vitals: Send + Sync {
     /// The text of `/metrics`, or why it cannot be had, in words that hold no secret.
     fn scrape(&self) -> Result<Vec<u8>, String>;
+
+    /// One reading.
+    fn signs(&self) -> Result<Signs, String> {
+        let text = self.scrape()?;
+        Signs::parse(&text).ok_or_else(|| "its answer holds no metrics of etcd".to_owned())
+    }
 }
 
 /// A histogram as it stands: cumulative counts by bound in seconds.
@@ -36,6 +43,33 @@ pub struct Signs {
     pub pending: Option<f64>,
     /// Proposals committed.
     pub committed: Option<f64>,
+}
+
+/// Bounds of etcd's own histograms: 1 ms, doubled thirteen times.
+const BOUNDS: usize = 14;
+
+impl Counted {
+    /// What a recorder holds, in etcd's buckets; a value within 2 % of a bound may be counted on
+    /// its other side.
+    pub fn of(recorder: &Recorder) -> Self {
+        let latency = recorder.latency();
+        let mut counted = Counted {
+            buckets: Vec::with_capacity(BOUNDS + 1),
+            sum: recorder.sum_ns() as f64 / 1e9,
+            count: latency.count as f64,
+        };
+        let bounds = (0..BOUNDS).map(|i| 0.001 * f64::from(1u32 << i));
+        for bound in bounds {
+            let below = latency
+                .buckets
+                .iter()
+                .filter(|slot| slot.upper_us <= bound * 1e6);
+            let up_to: u64 = below.map(|slot| slot.count).sum();
+            counted.buckets.push((bound, up_to as f64));
+        }
+        counted.buckets.push((f64::INFINITY, counted.count));
+        counted
+    }
 }
 
 const WAL: &[u8] = b"etcd_disk_wal_fsync_duration_seconds";
@@ -258,5 +292,29 @@ pub(super) mod tests {
         let (then, now) = (read(&[(1.0, 5)]), read(&[(1.0, 9), (700.0, 1)]));
         assert_eq!(above(&now, &then, 0.512), Some(1.0));
         assert_eq!(above(&now, &then, 0.5), None);
+    }
+
+    #[test]
+    fn a_recorder_reads_as_a_histogram_of_etcd_does() {
+        let mut recorder = Recorder::default();
+        for ms in [0.4, 3.0, 3.1, 700.0, 9_000.0] {
+            recorder.record(crate::bench::stats::whole(ms * 1e6));
+        }
+        let counted = Counted::of(&recorder);
+        assert_eq!(counted.buckets.len(), BOUNDS + 1);
+        let up_to = |bound: f64| {
+            let found = counted.buckets.iter().find(|(le, _)| *le >= bound);
+            found.map(|(_, count)| *count)
+        };
+        assert_eq!(
+            [up_to(0.001), up_to(0.002), up_to(0.004), up_to(0.512)],
+            [Some(1.0), Some(1.0), Some(3.0), Some(3.0)]
+        );
+        assert_eq!(up_to(f64::INFINITY), Some(5.0));
+        assert_eq!(
+            above(&counted, &Counted::of(&Recorder::default()), 0.512),
+            Some(2.0)
+        );
+        assert!((counted.sum - 9.7065).abs() < 1e-6);
     }
 }
