@@ -155,9 +155,10 @@ impl Page<'_> {
             total.secs,
             total.entries,
             total.sync.count,
-            total
-                .entries_per_sync()
-                .map_or_else(String::new, |n| format!(", {n:.2} a sync"))
+            total.entries_per_sync().map_or_else(String::new, |n| {
+                let each = total.bytes as f64 / total.sync.count.max(1) as f64;
+                format!(", {n:.2} and {} a sync", bytes(each))
+            })
         ))?;
         let mut rows = vec![
             latency_row("WAL fdatasync", &total.sync),
@@ -205,22 +206,45 @@ impl Page<'_> {
 
     fn ledger(&mut self, result: &DiskBench) -> io::Result<()> {
         let ledger = &result.ledger;
-        let row = |name: &str, cost: Option<PerSync>| {
+        let row = |name: &str, cost: Option<PerSync>, p50: Option<f64>, sync: Option<&Latency>| {
             let cost = cost?;
             let number = |n: Option<f64>| n.map_or_else(|| "–".to_owned(), |n| format!("{n:.2}"));
+            let time = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), format_ms);
+            let p99 = sync.and_then(|sync| sync.p99).filter(|p99| p99.enough);
             Some(vec![
                 name.to_owned(),
                 number(cost.flushes),
                 number(cost.expected_flushes),
                 format!("{:.2}", cost.writes),
                 bytes(cost.device_bytes),
+                time(p50),
+                time(p99.map(|p99| p99.us / 1e3)),
             ])
         };
+        let timed = |name: &str, cost: Option<PerSync>, sync: Option<&Latency>| {
+            let p50 = sync.and_then(|sync| sync.p50).map(|p50| p50.us / 1e3);
+            row(name, cost, p50, sync)
+        };
+        let large = result.curve.iter().find(|point| point.bytes == 8_192);
         let rows: Vec<Vec<String>> = [
-            row("small record, as most of etcd's", ledger.small),
-            row("2300 B, as in fio's recipe", ledger.fio),
-            row("2300 B, blocks written before", ledger.overwrite),
-            row("2300 B, growing file", ledger.append),
+            timed(
+                "376 B, as most of etcd's",
+                ledger.small,
+                ledger.small_sync.as_ref(),
+            ),
+            timed(
+                "2300 B, as fio's recipe",
+                ledger.fio,
+                ledger.fio_sync.as_ref(),
+            ),
+            large.and_then(|point| timed("8 KiB, a busy cluster", point.cost, Some(&point.sync))),
+            row(
+                "2300 B, written before",
+                ledger.overwrite,
+                ledger.overwrite_sync_ms,
+                None,
+            ),
+            row("2300 B, growing file", ledger.append, None, None),
         ]
         .into_iter()
         .flatten()
@@ -228,8 +252,11 @@ impl Page<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.head("What one sync costs the device")?;
-        self.print(&["", "FLUSHES", "EXPECTED", "WRITES", "BYTES"], rows)?;
+        self.head("What one sync costs the device, one after the other")?;
+        self.print(
+            &["", "FLUSHES", "EXPECTED", "WRITES", "BYTES", "P50", "P99"],
+            rows,
+        )?;
         let mut text = String::new();
         if let Some(ms) = ledger.flush_ms {
             text = format!("One flush takes {} at the device.", format_ms(ms));
@@ -358,10 +385,11 @@ impl Page<'_> {
         let Some(capacity) = &result.capacity else {
             return Ok(());
         };
-        self.head("What it should carry (a model, ±30 %; one member, processor permitting)")?;
-        let puts: Vec<String> = capacity
+        self.head("What it should carry (a model, ±30 %; one member)")?;
+        let mut puts: Vec<String> = capacity
             .expected
             .iter()
+            .filter(|expected| expected.bound != "processor")
             .map(|expected| {
                 format!(
                     "{} with {} writer{}",
@@ -371,6 +399,15 @@ impl Page<'_> {
                 )
             })
             .collect();
+        let bounded = capacity.expected.iter().find(|e| e.bound == "processor");
+        if let Some((most, first)) = capacity.cpu_puts_per_sec.zip(bounded) {
+            puts.push(format!(
+                "{} from {} writers on, where this machine's processors ({}) are etcd's limit and no longer the disk",
+                rounded(most),
+                first.clients,
+                result.machine.cpus
+            ));
+        }
         let class = capacity.check_perf.as_deref().map_or_else(
             || "not even the class `s` of `etcdctl check perf`".to_owned(),
             |class| format!("the class `{class}` of `etcdctl check perf`"),

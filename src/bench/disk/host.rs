@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::formats::bench::disk::{Barrier, Ground};
+use crate::formats::bench::disk::{Barrier, Disk, Ground};
 
 /// Flushes and writes that the bench itself caused, for the ladder of evidence about barriers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,4 +23,8 @@ pub trait Host: Sync {
     fn ground(&self, dir: &Path) -> Ground;
     /// The ladder about barriers anew, with the flushes that the bench counted.
     fn barrier(&self, dir: &Path, counted: Counted) -> Barrier;
+    /// The page of statistics of a volume that keeps one.
+    fn volume_page(&self, _disk: &Disk) -> Option<Vec<u8>> {
+        None
+    }
 }

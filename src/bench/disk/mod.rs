@@ -28,6 +28,7 @@ pub mod storage;
 pub mod throttle;
 pub mod trust;
 pub mod verdict;
+pub mod volume;
 pub mod wal;
 pub mod watch;
 pub mod workdir;

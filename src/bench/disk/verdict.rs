@@ -10,6 +10,8 @@ use super::trust::Trust;
 
 /// Bytes of the record at which a disk must be fast to carry a heavy load.
 pub const HEAVY_BYTES: u32 = 8_192;
+/// The limit of commits under a heavy load.
+const HEAVY_COMMIT: &str = "bench-heavy-commit-p99";
 /// Fewest samples whose lower bound of a p99 is a certain "too slow".
 const LEAST_FOR_FAIL: u64 = 100;
 /// Fewest samples that, all below a line, put the p99 below it: 0.99^299 is below 5 %.
@@ -37,6 +39,7 @@ impl Stand {
 pub fn judge(result: &DiskBench, trust: &Trust, profile: &Profile) -> Verdict {
     let mut bench = Bench {
         profile,
+        heavy_wal: false,
         lines: Vec::new(),
     };
     let (level, why) = match &result.total {
@@ -65,6 +68,10 @@ pub fn judge(result: &DiskBench, trust: &Trust, profile: &Profile) -> Verdict {
         .into_iter()
         .flatten()
         .find(|ground| ground.barrier.off());
+    let unfit = grounds
+        .into_iter()
+        .flatten()
+        .find(|ground| ground.fitness == "unfit");
     if let Some(ground) = off {
         verdict.latency_level = Some(verdict.level);
         verdict.level = Level::Unsafe;
@@ -72,6 +79,10 @@ pub fn judge(result: &DiskBench, trust: &Trust, profile: &Profile) -> Verdict {
             "acknowledged writes are lost with the power: {}",
             ground.barrier.why
         );
+    } else if let Some(ground) = unfit.filter(|_| matches!(level, Level::Ok | Level::HeavyLoadOk)) {
+        verdict.latency_level = Some(level);
+        verdict.level = Level::Inconclusive;
+        verdict.why = format!("fast, but on {}: {}", ground.fs, ground.fitness_why);
     }
     verdict
 }
@@ -92,6 +103,8 @@ fn barrier_words(barrier: &Barrier, result: &DiskBench) -> &'static str {
 
 struct Bench<'a> {
     profile: &'a Profile,
+    /// Whether the WAL alone would carry a heavy load.
+    heavy_wal: bool,
     lines: Vec<Judged>,
 }
 
@@ -150,11 +163,19 @@ impl Bench<'_> {
             );
         }
         let mut why = "fast enough for etcd".to_owned();
-        if let Some(commits) = total.commits.as_ref().filter(|_| commit == Stand::Open) {
-            why = format!(
-                "{why}; {} commits do not decide their p99 (a longer plan does)",
-                commits.total.count
-            );
+        if let Some(commits) = total.commits.as_ref() {
+            let heavy_us = self.profile.get(HEAVY_COMMIT) * 1e3;
+            if commit == Stand::Open {
+                why = format!(
+                    "{why}; {} commits do not decide their p99 (--plan standard does)",
+                    commits.total.count
+                );
+            } else if self.heavy_wal && !settled(&commits.total, heavy_us) {
+                why = format!(
+                    "{why}; its WAL would carry a heavy load, and {} commits do not tell whether they would (--plan standard does)",
+                    commits.total.count
+                );
+            }
         }
         (Level::Ok, why)
     }
@@ -277,15 +298,17 @@ impl Bench<'_> {
             stand,
         );
         let commit = match &total.commits {
-            Some(commits) => self.p99(
-                "backend commit p99",
-                &commits.total,
-                "bench-heavy-commit-p99",
-            ),
+            Some(commits) => self.p99("backend commit p99", &commits.total, HEAVY_COMMIT),
             None => Stand::Open,
         };
-        wal == Stand::Pass && enough && commit == Stand::Pass
+        self.heavy_wal = wal == Stand::Pass && enough;
+        self.heavy_wal && commit == Stand::Pass
     }
+}
+
+/// Whether a p99 is known to be on one side of a line.
+pub fn settled(latency: &Latency, line_us: f64) -> bool {
+    stand_p99(latency, line_us) != Stand::Open
 }
 
 /// How a p99 stands to a line.
@@ -507,6 +530,25 @@ mod tests {
         assert!(verdict.why.starts_with("tasks waited"));
         let good = bench(latency(1.0, 2_000, 1.0, 0), fine_commits());
         assert_eq!(judge(&good, &trust, &profile).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_network_file_system_is_never_ok() {
+        let mut fast = bench(latency(1.0, 2_000, 1.0, 0), fine_commits());
+        fast.ground = Ground {
+            fs: "nfs4".to_owned(),
+            fitness: "unfit".to_owned(),
+            fitness_why: "a network file system".to_owned(),
+            ..Ground::default()
+        };
+        let verdict = judge(&fast, &Trust::default(), &Profile::default());
+        assert_eq!(verdict.level, Level::Inconclusive);
+        assert_eq!(verdict.latency_level, Some(Level::Ok));
+        assert!(verdict.why.contains("nfs4"), "{}", verdict.why);
+        // Slow is slow anywhere.
+        let mut slow = bench(latency(1.0, 1_900, 45.0, 100), fine_commits());
+        slow.ground = fast.ground;
+        assert_eq!(level(&slow), Level::NotForEtcd);
     }
 
     #[test]

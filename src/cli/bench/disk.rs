@@ -15,11 +15,13 @@ use crate::bench::{Cancel, Progress};
 use crate::cli::etcd_access::EtcdArgs;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::formats::bench::disk::{Arrivals, Growth, Plan, PlanName, Records};
+use crate::formats::bench::disk::{Arrivals, Ground, Growth, Plan, PlanName, Records};
+use crate::host::filesystem::is_memory;
 use crate::target::HostRoot;
 
 use super::super::common::Session;
 use super::host::Live;
+use super::hurry;
 use super::live::{LiveEtcd, Node};
 use super::observe::{self, ObserveArgs};
 use super::outcome::OutcomeArgs;
@@ -100,6 +102,9 @@ pub struct Args {
     /// Length of a WAL segment in MB, at least 8; etcd's is 64
     #[arg(long, value_name = "MB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(8..=1024), help_heading = "Load")]
     pub segment_mb: u64,
+    /// Measure on a network file system or one in user space all the same; never fit for etcd
+    #[arg(long)]
+    pub allow_network_fs: bool,
     /// Write records without checksums
     #[arg(long, help_heading = "Load")]
     pub no_crc: bool,
@@ -331,6 +336,22 @@ fn same_file_system(a: &Path, b: &Path) -> bool {
     device(a).is_some() && device(a) == device(b)
 }
 
+/// Numbers of a network file system say nothing about a disk, and may load a server of others.
+/// Memory is measured: its verdict says what it is.
+fn refuse_unfit(ground: &Ground, allowed: bool) -> Result<(), Error> {
+    if ground.fitness != "unfit" || allowed || is_memory(&ground.fs) {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        what: format!(
+            "refusing to measure on `{}`, which is {}: {}",
+            ground.dir, ground.fs, ground.fitness_why
+        ),
+        hint: "take a local disk, or say --allow-network-fs; the verdict is never OK there"
+            .to_owned(),
+    })
+}
+
 fn in_doubt(why: &str) -> Error {
     Error::Refused {
         what: format!(
@@ -369,14 +390,21 @@ fn full(
     progress: Line,
     session: &mut Session<'_>,
 ) -> Result<Exit, Error> {
-    session.catch_signals()?;
+    let second_signal = hurry::catch(session)?;
     let plan = args.outcome.paced(args.plan(dir));
     let host = Live::new();
     let terms = Terms {
         floor_bytes: args.observe.leave_free,
         ..node.terms(plan::most_bytes(&plan), args.observe.in_data_dir)
     };
-    let work = |dir: &Path| WorkDir::create(dir, &terms).map_err(|err| refused(&err));
+    let work = |dir: &Path| {
+        let work = WorkDir::create(dir, &terms).map_err(|err| refused(&err))?;
+        second_signal.add(work.path());
+        Ok::<_, Error>(work)
+    };
+    for dir in [Some(dir), args.db_dir.as_deref()].into_iter().flatten() {
+        refuse_unfit(&host.ground(dir), args.allow_network_fs)?;
+    }
     let wal_work = work(dir)?;
     let db_work = args.db_dir.as_deref().map(work).transpose()?;
     for swept in &wal_work.swept {
@@ -428,15 +456,21 @@ fn full(
     let result = match live {
         None => bench(),
         Some(etcd) => {
-            let unguarded = |why: String| Error::Refused {
+            let unguarded = |why: String| {
+                Error::Refused {
                 what: format!(
                     "refusing to load the disk of {}: the guard cannot see how it fares: {why}",
                     etcd.words()
                 ),
-                hint: "name its metrics with --endpoints and the certificates".to_owned(),
+                hint: "name its metrics with --endpoints and the certificates, or run as root with tracefs mounted".to_owned(),
+            }
             };
-            let vitals = node.vitals(etcd, &args.etcd).map_err(unguarded)?;
-            guard::under(&vitals, std::time::Duration::from_secs(5), &cancel, bench)
+            let eyes = node.eyes(etcd, &args.etcd).map_err(unguarded)?;
+            if eyes.by == "trace" {
+                session.note("its metrics cannot be read: the guard traces its syncs, and sees neither leader changes nor waiting proposals");
+            }
+            let learn = std::time::Duration::from_secs(5);
+            guard::under(&*eyes.vitals, learn, &cancel, bench)
                 .map_err(unguarded)?
                 .0
         }
@@ -444,4 +478,30 @@ fn full(
     drop(progress);
     drop((wal_work, db_work));
     args.outcome.finish(&result, session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_file_system_is_refused_unless_it_is_asked_for() {
+        let on = |fs: &str| {
+            let (fit, why) = crate::host::filesystem::fitness(fs);
+            Ground {
+                fs: fs.to_owned(),
+                fitness: fit.word().to_owned(),
+                fitness_why: why.to_owned(),
+                ..Ground::default()
+            }
+        };
+        for fs in ["nfs4", "ceph", "9p", "fuse.s3fs"] {
+            let err = refuse_unfit(&on(fs), false).unwrap_err().to_string();
+            assert!(err.contains(fs), "{err}");
+            assert!(refuse_unfit(&on(fs), true).is_ok());
+        }
+        for fs in ["ext4", "xfs", "btrfs", "overlay", "tmpfs", "newfs"] {
+            assert!(refuse_unfit(&on(fs), false).is_ok(), "{fs}");
+        }
+    }
 }

@@ -1,12 +1,15 @@
 //! Answers a bench's questions about the host from the `host` engine.
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::bench::disk::{Counted, Host};
 use crate::formats::bench::disk::{Barrier, BarrierStep, Disk, Ground};
+use crate::formats::ebs;
 use crate::host::barrier::{self, FlushCount};
 use crate::host::filesystem::fitness;
 use crate::host::{Storage, directory};
+use crate::sys;
 use crate::target::HostRoot;
 
 /// The running host.
@@ -99,6 +102,26 @@ impl Host for Live {
         };
         self.judge(&self.storage(dir), Some(count))
     }
+
+    fn volume_page(&self, disk: &Disk) -> Option<Vec<u8>> {
+        let model = disk.model.as_deref().unwrap_or_default();
+        is_amazon(model).then(|| volume_page(&disk.name)).flatten()
+    }
+}
+
+/// Whether a model is one of Amazon's NVMe devices, which keep statistics of their limits.
+pub(super) fn is_amazon(model: &str) -> bool {
+    model.starts_with("Amazon E")
+}
+
+/// Reads the statistics of an Amazon volume.
+pub(super) fn volume_page(name: &str) -> Option<Vec<u8>> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a device of the live host, read only"
+    )]
+    let device = File::open(Path::new("/dev").join(name)).ok()?;
+    sys::nvme::log_page(&device, ebs::LOG_PAGE, ebs::LOG_BYTES).ok()
 }
 
 impl Live {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 
 use super::latency::Latency;
+use super::observe::VolumeLimits;
 use super::throttle::ThrottleProbe;
 
 /// The format's name in the file.
@@ -605,7 +606,7 @@ pub struct Verdict {
 }
 
 /// Puts per second that the model expects for a number of writers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Expected {
     /// Clients that write at the same time, each waiting for its answer.
@@ -614,6 +615,8 @@ pub struct Expected {
     pub entries_per_sync: f64,
     /// Puts per second (±30 %).
     pub puts_per_sec: f64,
+    /// What bounds it: `disk` or `processor`.
+    pub bound: String,
 }
 
 /// What this disk can carry, from the model.
@@ -628,6 +631,18 @@ pub struct Capacity {
     pub check_perf: Option<String>,
     /// Share of the time in which a commit locks the store, as measured at the plan's rate.
     pub commit_duty: Option<f64>,
+    /// Puts per second that this machine's processors allow, by etcd's own processor time for a put.
+    pub cpu_puts_per_sec: Option<f64>,
+}
+
+/// What a volume says itself of its limits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Volume {
+    /// The kernel's name.
+    pub name: String,
+    /// For how long limits were exceeded while the bench ran.
+    pub limits: VolumeLimits,
 }
 
 /// A result.
@@ -672,6 +687,8 @@ pub struct DiskBench {
     pub real_time: Option<RealTime>,
     /// Whether something limits its throughput.
     pub throttle: Option<ThrottleProbe>,
+    /// What the volumes say themselves of their limits (Amazon's NVMe devices).
+    pub volumes: Vec<Volume>,
     /// What it can carry.
     pub capacity: Option<Capacity>,
     /// What to keep in mind.

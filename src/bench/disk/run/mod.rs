@@ -1,27 +1,30 @@
 //! The plan's parts in their order, and the result that they fill.
 
+mod finish;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::path::Path;
 
 use crate::bench::Progress;
 use crate::bench::machine::machine;
-use crate::bench::stats::spread;
 use crate::clock::Clock;
 use crate::formats::bench::disk::{
-    Blame, Contention, CurvePoint, DiskBench, FORMAT, Level, Plan, PlanName, RealTime, VERSION,
+    Contention, CurvePoint, DiskBench, FORMAT, Plan, PlanName, RealTime, VERSION,
 };
 use crate::formats::bench::{Latency, Percentile};
+use crate::formats::ebs::Statistics;
 use crate::profile::Profile;
 
-use super::capacity::capacity;
 use super::emulate::{self, Class, Measured, Rig};
 use super::faults;
 use super::host::{Counted, Host};
 use super::micro::{Micro, Pattern, expected_flushes, micro, per_sync};
-use super::plan::{mean_bytes, named, seconds};
+use super::plan::{named, seconds};
 use super::throttle::{self, Budget};
-use super::trust::{flush_ms, weigh};
-use super::verdict::judge;
+use super::verdict::settled;
+use super::volume;
 use super::watch::device_between;
 
 /// Bytes of the small record of the ledger: a put of 256 bytes with its HardState.
@@ -59,6 +62,7 @@ pub fn run(plan: &Plan, cx: &Context<'_>) -> DiskBench {
         plan,
         left_secs: seconds(plan),
         counted: Counted::default(),
+        volumes: Vec::new(),
         result: DiskBench {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -74,6 +78,7 @@ pub fn run(plan: &Plan, cx: &Context<'_>) -> DiskBench {
             ..DiskBench::default()
         },
     };
+    runner.volumes = runner.read_volumes();
     for (name, part) in PARTS {
         if cx.rig.cancel.stopped() {
             break;
@@ -104,12 +109,25 @@ struct Runner<'a> {
     plan: &'a Plan,
     left_secs: f64,
     counted: Counted,
+    /// Statistics that volumes kept before.
+    volumes: Vec<(String, Statistics)>,
     result: DiskBench,
 }
 
 impl Runner<'_> {
     fn say(&self, part: &str) {
         self.cx.progress.at(part, self.left_secs.max(0.0));
+    }
+
+    fn read_volumes(&self) -> Vec<(String, Statistics)> {
+        let grounds = [Some(&self.result.ground), self.result.db_ground.as_ref()];
+        let disks = grounds.into_iter().flatten().flat_map(|g| &g.disks);
+        disks
+            .filter_map(|disk| {
+                let page = self.cx.host.volume_page(disk);
+                Some((disk.name.clone(), volume::read(page)?))
+            })
+            .collect()
     }
 
     fn idle(&mut self) -> io::Result<()> {
@@ -258,8 +276,7 @@ impl Runner<'_> {
             if self.cx.rig.cancel.stopped() {
                 break;
             }
-            let sync = total.sync.latency();
-            let decided = self.decided(&sync);
+            let decided = self.decided(&total);
             if number > planned && (decided || self.plan.name == PlanName::Soak) {
                 break;
             }
@@ -292,15 +309,24 @@ impl Runner<'_> {
         outcome
     }
 
-    /// Whether the samples put the p99 on one side of both lines.
-    fn decided(&self, sync: &Latency) -> bool {
+    /// Whether the samples put the p99 on one side of all lines. A standard plan also waits until
+    /// the commits are told: there are ten a second at most.
+    fn decided(&self, total: &Measured) -> bool {
+        let sync = total.sync.latency();
         let Some(p99) = sync.p99.filter(|p99| p99.enough) else {
             return false;
         };
-        ["wal-fsync-p99", "bench-wal-p99-grey"].iter().all(|limit| {
+        let wal = ["wal-fsync-p99", "bench-wal-p99-grey"].iter().all(|limit| {
             let line_us = self.cx.profile.get(limit) * 1e3;
             p99.bounds.below(line_us) || p99.bounds.above(line_us)
-        })
+        });
+        let commits = total.commit_latency();
+        let told = commits.is_none_or(|commits| {
+            ["bench-heavy-commit-p99", "backend-commit-p99"]
+                .iter()
+                .all(|limit| settled(&commits, self.cx.profile.get(limit) * 1e3))
+        });
+        wal && (told || self.plan.name == PlanName::Quick)
     }
 
     /// The WAL alone, with commits, alone, with commits: taking turns, so that a drift of the
@@ -370,7 +396,9 @@ impl Runner<'_> {
                 Class::Other => "normal scheduling class",
                 Class::Fifo => "real-time scheduling class",
             };
-            let (measured, failed) = self.emulate(name, secs / 2.0, false, class, 200 + turn / 2);
+            // With its warm-up: no thread is in the real-time class for longer than `secs` in all.
+            let each = (secs / 2.0 - self.plan.warm_up_secs).max(0.05);
+            let (measured, failed) = self.emulate(name, each, false, class, 200 + turn / 2);
             if let Some(err) = failed {
                 if class == Class::Fifo && err.kind() == io::ErrorKind::PermissionDenied {
                     self.result.real_time = Some(RealTime {
@@ -437,151 +465,6 @@ impl Runner<'_> {
         let line_us = self.cx.profile.get("wal-fsync-p99") * 1e3;
         total.sync.p99.is_none_or(|p99| !p99.bounds.below(line_us))
     }
-
-    fn finish(mut self) -> DiskBench {
-        if let Some(why) = self.cx.rig.cancel.reason() {
-            self.result.partial = Some(why);
-        }
-        self.result.spread = spread(
-            &self
-                .result
-                .rounds
-                .iter()
-                .filter_map(|round| round.sync.p99_ms())
-                .collect::<Vec<_>>(),
-        );
-        self.totals();
-        if self.counted.secs > 0.0 && self.counted.writes > 0 {
-            let dir = Path::new(&self.plan.wal_dir);
-            let uncounted = self
-                .result
-                .ground
-                .disks
-                .iter()
-                .any(|disk| !disk.counts_flushes);
-            if !uncounted
-                && self
-                    .result
-                    .ledger
-                    .small
-                    .is_some_and(|small| small.flushes.is_some())
-            {
-                self.result.ground.barrier = self.cx.host.barrier(dir, self.counted);
-            }
-        }
-        let trust = weigh(&self.result, self.cx.profile);
-        for doubt in trust.doubts.clone() {
-            self.doubt(&doubt);
-        }
-        self.doubts();
-        self.result.verdict = judge(&self.result, &trust, self.cx.profile);
-        let good = matches!(self.result.verdict.level, Level::Ok | Level::HeavyLoadOk);
-        if good && trust.blame != Blame::Disk {
-            let text = format!("{}, so the disk is at least as good as this", trust.why);
-            self.doubt(&text);
-        }
-        self.result.ended = Some(self.cx.clock.now());
-        self.result
-    }
-
-    /// What the main rounds cost, and what the disk can carry.
-    fn totals(&mut self) {
-        let idle = self.result.ledger.idle;
-        let ledger = &mut self.result.ledger;
-        if let Some(total) = &self.result.total {
-            if let Some(device) = &total.device {
-                ledger.flush_ms = flush_ms(device, idle.as_ref());
-                let cost = per_sync(Some(device), idle.as_ref(), total.entries, 0.0, None);
-                if let Some(cost) = cost {
-                    ledger.flushes_per_put = cost.flushes;
-                    ledger.writes_per_put = Some(cost.writes);
-                    ledger.bytes_per_put = Some(cost.device_bytes);
-                    ledger.flushes_per_sec = cost
-                        .flushes
-                        .map(|each| each * total.entries as f64 / total.secs.max(1e-9));
-                }
-            }
-            if let Some(flush_ms) = ledger.overwrite_sync_ms {
-                let commits = total.commits.as_ref().filter(|c| c.total.count > 0);
-                self.result.capacity = Some(capacity(
-                    flush_ms,
-                    mean_bytes(&self.plan.records),
-                    commits.map(|commits| commits.total.mean_us / 1e3),
-                    commits.map(|commits| commits.duty),
-                ));
-            }
-        }
-    }
-
-    /// What everybody who reads the numbers must know.
-    fn doubts(&mut self) {
-        let mut doubts = Vec::new();
-        let ground = &self.result.ground;
-        if matches!(ground.fitness.as_str(), "doubtful" | "unfit" | "unknown") {
-            doubts.push(format!(
-                "{} on {}: {}",
-                ground.fs, ground.dir, ground.fitness_why
-            ));
-        }
-        doubts.extend(ground.remarks.iter().cloned());
-        if let Some(why) = &ground.problem {
-            doubts.push(why.clone());
-        }
-        if self
-            .result
-            .ledger
-            .small
-            .is_none_or(|small| small.flushes.is_none())
-        {
-            doubts.push(
-                "flushes could not be counted (kernel below 5.5, or no disk with a queue of its own under the file system)"
-                    .to_owned(),
-            );
-        }
-        for (name, cost) in [
-            ("small records", self.result.ledger.small),
-            ("records of 2300 bytes", self.result.ledger.fio),
-            ("overwriting", self.result.ledger.overwrite),
-        ] {
-            if let Some((flushes, expected)) =
-                cost.and_then(|cost| cost.flushes.zip(cost.expected_flushes))
-                && (flushes - expected).abs() > 0.15
-            {
-                doubts.push(format!(
-                    "{name}: {flushes:.2} flushes per sync where {expected:.2} were expected: others flush the same disk, or the file system is set up unusually"
-                ));
-            }
-        }
-        if let Some(spread) = self.result.spread.filter(|spread| *spread > 1.0) {
-            doubts.push(format!(
-                "the rounds' p99 differ by a factor of {:.1}: do not rely on a single one",
-                spread + 1.0
-            ));
-        }
-        if let Some(total) = &self.result.total {
-            if total.sync.p50.is_some_and(|p50| p50.us < 300.0) {
-                doubts.push(
-                    "below 0.3 ms etcd itself is 20 to 60 % slower per sync than this bench (its scheduler, colder caches): a floor, not a forecast"
-                        .to_owned(),
-                );
-            }
-            let discards = total.device.and_then(|device| device.discards);
-            if discards.is_some_and(|n| n > 0) {
-                doubts.push("discards were sent meanwhile: on a `discard` mount every removed segment costs some".to_owned());
-            }
-        }
-        if let Some(refused) = self
-            .result
-            .real_time
-            .as_ref()
-            .and_then(|rt| rt.refused.clone())
-        {
-            doubts.push(format!("no comparison with a real-time class: {refused}"));
-        }
-        for doubt in doubts {
-            self.doubt(&doubt);
-        }
-    }
 }
 
 fn contention(alone: Measured, with: Measured) -> Contention {
@@ -613,148 +496,4 @@ fn class_ratio(normal: &Latency, fifo: &Latency) -> Option<f64> {
         (normal.enough && fifo.enough).then(|| normal.us / fifo.us.max(0.001))
     };
     of(|latency| latency.p99).or_else(|| of(|latency| latency.p90))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::{Arc, Mutex};
-
-    use crate::bench::disk::plan::{named, records};
-    use crate::bench::disk::simulated::{Costs, SimulatedDisk, SimulatedTime};
-    use crate::bench::disk::watch::Watch;
-    use crate::bench::{Cancel, NoProgress};
-    use crate::clock::Timestamp;
-    use crate::formats::bench::disk::{Arrivals, Barrier, Ground};
-
-    struct Fake(&'static str);
-
-    impl Host for Fake {
-        fn ground(&self, dir: &Path) -> Ground {
-            Ground {
-                dir: dir.display().to_string(),
-                fs: "ext4".to_owned(),
-                fitness: "fine".to_owned(),
-                barrier: Barrier {
-                    state: self.0.to_owned(),
-                    why: "as the test says".to_owned(),
-                    ..Barrier::default()
-                },
-                ..Ground::default()
-            }
-        }
-        fn barrier(&self, dir: &Path, _counted: Counted) -> Barrier {
-            self.ground(dir).barrier
-        }
-    }
-
-    fn bench(costs: Costs, state: &'static str, change: fn(&mut Plan)) -> DiskBench {
-        let time = Arc::new(SimulatedTime::default());
-        let disk = SimulatedDisk::new(Arc::clone(&time), costs);
-        let rig = Rig {
-            wal: Arc::new(disk.clone()),
-            db: Arc::new(disk.clone()),
-            time,
-            watch: Watch::nothing(),
-            cancel: Cancel::default(),
-        };
-        let mut plan = named(PlanName::Quick);
-        plan.records = records("put256").unwrap();
-        plan.wal_only = true;
-        plan.real_time_secs = 0.0;
-        plan.wal_dir = "/disk".to_owned();
-        change(&mut plan);
-        let result = run(
-            &plan,
-            &Context {
-                rig: &rig,
-                host: &Fake(state),
-                progress: &NoProgress,
-                profile: &Profile::default(),
-                clock: Clock::Fixed(Timestamp(0)),
-                real_time_allowed: false,
-            },
-        );
-        assert!(disk.files().is_empty(), "{:?}", disk.files());
-        result
-    }
-
-    #[test]
-    fn a_fast_disk_is_ok_and_a_slow_one_is_not() {
-        let fast = bench(Costs::default(), "on", |_| {});
-        assert_eq!(fast.verdict.level, Level::Ok, "{:?}", fast.verdict);
-        assert_eq!(fast.rounds.len(), 4);
-        assert!(fast.partial.is_none());
-        let slow = Costs {
-            sync_ns: |_| 25_000_000,
-            ..Costs::default()
-        };
-        let slow = bench(slow, "on", |_| {});
-        assert_eq!(slow.verdict.level, Level::NotForEtcd);
-        // 40 syncs a second give no thousand samples, so rounds were added.
-        assert_eq!(slow.rounds.len(), 6);
-        let capacity = slow.capacity.unwrap();
-        assert!((capacity.flush_ms - 25.0).abs() < 0.1);
-    }
-
-    #[test]
-    fn barriers_off_is_unsafe_however_fast() {
-        let result = bench(Costs::default(), "off", |_| {});
-        assert_eq!(result.verdict.level, Level::Unsafe);
-        assert_eq!(result.verdict.barrier, "barriers off");
-    }
-
-    #[test]
-    fn a_full_disk_ends_the_bench_and_keeps_what_was_measured() {
-        let full = Costs {
-            full_at_write: Some(12_000),
-            ..Costs::default()
-        };
-        let result = bench(full, "on", |plan| {
-            plan.arrivals = Arrivals::Clients { clients: 1 };
-        });
-        let why = result.partial.unwrap();
-        assert!(why.starts_with("the main rounds: "), "{why}");
-        assert!(result.ledger.small_sync.unwrap().count > 1_000);
-        assert!(result.total.is_some());
-    }
-
-    #[test]
-    fn progress_counts_down() {
-        struct Said(Mutex<Vec<(String, f64)>>);
-        impl Progress for Said {
-            fn at(&self, part: &str, left: f64) {
-                if let Ok(mut said) = self.0.lock() {
-                    said.push((part.to_owned(), left));
-                }
-            }
-        }
-        let time = Arc::new(SimulatedTime::default());
-        let disk = SimulatedDisk::new(Arc::clone(&time), Costs::default());
-        let rig = Rig {
-            wal: Arc::new(disk.clone()),
-            db: Arc::new(disk),
-            time,
-            watch: Watch::nothing(),
-            cancel: Cancel::default(),
-        };
-        let mut plan = named(PlanName::Quick);
-        plan.wal_only = true;
-        plan.real_time_secs = 0.0;
-        let said = Said(Mutex::default());
-        run(
-            &plan,
-            &Context {
-                rig: &rig,
-                host: &Fake("on"),
-                progress: &said,
-                profile: &Profile::default(),
-                clock: Clock::Fixed(Timestamp(0)),
-                real_time_allowed: false,
-            },
-        );
-        let said = said.0.into_inner().unwrap();
-        assert!(said.is_sorted_by(|a, b| a.1 >= b.1), "{said:?}");
-        assert!(said.last().unwrap().1 < 4.0, "{said:?}");
-    }
 }
