@@ -11,6 +11,9 @@ use crate::profile::Profile;
 /// and by default).
 const SLICE_MS: f64 = 100.0;
 
+/// Syncs of which the device worked for less than this share waited above it.
+const WORKED: f64 = 0.2;
+
 /// Who is to blame, and why.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trust {
@@ -116,6 +119,17 @@ fn cgroup(total: &Round, p99_ms: f64) -> Option<Found> {
         && device_ms * 20.0 < p99_ms;
     let limits = &total.around.own_io_limits;
     let named = limits.join(", ");
+    // Under a tight limit a sync waits for many slices and its time is no multiple any more. The
+    // requests' times overlap, so their sum is the most that the device can have had to do with it.
+    let waited_ms = total.sync.mean_us / 1e3 * total.sync.count as f64;
+    let worked_ms = (device.write_ms + device.flush_ms.unwrap_or(0)) as f64;
+    let above = p99_ms > SLICE_MS / 5.0 && worked_ms < waited_ms * WORKED;
+    if above && !signature && !limits.is_empty() {
+        return Some(Found::Cause(format!(
+            "the device worked for {:.0} % of the time that syncs took: the rest is the limit of this program's cgroup ({named}), not the disk",
+            worked_ms / waited_ms * 100.0
+        )));
+    }
     if signature {
         let who = if limits.is_empty() {
             "a limit of this program's cgroup (or one above it)".to_owned()
@@ -369,6 +383,23 @@ mod tests {
         // The same waits on a device that is slow itself are the device's.
         let slow = result(syncs(99.0), Surroundings::default(), 90_000);
         assert_eq!(weighed(&slow), Blame::Disk);
+        // Under a tight limit waits are of any length: then a limit that is set, and an idle
+        // device, say it.
+        let tight = |own_io_limits: Vec<String>, flush_ms| {
+            let around = Surroundings {
+                own_io_limits,
+                ..Surroundings::default()
+            };
+            weighed(&result(latency(&[1_350.0; 24]), around, flush_ms))
+        };
+        let set = || vec!["7:0 1 MiB/s".to_owned()];
+        assert_eq!(tight(set(), 200), Blame::Cgroup);
+        assert_eq!(tight(Vec::new(), 200), Blame::Disk);
+        assert_eq!(
+            tight(set(), 30_000),
+            Blame::Disk,
+            "the device is slow itself"
+        );
         // Waits of 60 ms are no slices.
         assert_eq!(
             weighed(&result(syncs(60.0), Surroundings::default(), 200)),
