@@ -11,8 +11,10 @@ use crate::catalog::resources::{KeyParts, Scope, builtin_by_name, parse_path};
 use crate::clock::Timestamp;
 use crate::units::parse_go_duration;
 
-use super::needle;
-use super::record::{Fields, Value};
+use super::fields::text;
+use super::format::json::{nested_end, string_end};
+use super::needle::{self, near};
+use super::record::{Fields, Value, ValueKind};
 
 /// Where in its life the request was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +136,134 @@ impl AuditRecord<'_> {
 
 /// Reads a line. `None` when it is no audit event.
 pub fn parse(line: &[u8]) -> Option<AuditRecord<'_>> {
+    usual(line).or_else(|| any_order(line))
+}
+
+/// Reads a line as the apiserver writes it, by position; whatever differs is left to
+/// [`any_order`], with the same result.
+fn usual(line: &[u8]) -> Option<AuditRecord<'_>> {
+    let mut out = AuditRecord::default();
+    let rest =
+        line.strip_prefix(br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":""#)?;
+    let (_, rest) = plain(rest)?;
+    let (id, rest) = plain(rest.strip_prefix(br#","auditID":""#)?)?;
+    out.audit_id = text(id);
+    let (stage, rest) = plain(rest.strip_prefix(br#","stage":""#)?)?;
+    out.stage = stage_of(stage);
+    let (uri, rest) = string(rest.strip_prefix(br#","requestURI":""#)?)?;
+    out.uri = uri.text_lossy();
+    let (verb, rest) = plain(rest.strip_prefix(br#","verb":""#)?)?;
+    out.verb = text(verb);
+    let (user, rest) = nested(rest.strip_prefix(br#","user":"#)?)?;
+    out.user = match user.strip_prefix(br#"{"username":""#).and_then(plain) {
+        Some((name, [b',' | b'}', ..])) => Some(text(name)),
+        _ => inner(user, "username"),
+    };
+    let (ips, mut rest) = nested(rest.strip_prefix(br#","sourceIPs":"#)?)?;
+    out.source_ip = first_text(ips);
+    if let Some(after) = rest.strip_prefix(br#","userAgent":""#) {
+        let (agent, after) = string(after)?;
+        out.user_agent = Some(agent.text_lossy());
+        rest = after;
+    }
+    let mut object = false;
+    if let Some(after) = rest.strip_prefix(br#","objectRef":"#) {
+        object = true;
+        rest = usual_object(&mut out, after)?;
+    }
+    if let Some(after) = rest.strip_prefix(br#","responseStatus":"#) {
+        rest = match after.strip_prefix(br#"{"metadata":{},"code":"#).and_then(code) {
+            Some((code, after)) => {
+                out.code = Some(code);
+                after
+            }
+            None => {
+                let (status, after) = nested(after)?;
+                out.code = code_of(status);
+                after
+            }
+        };
+    }
+    if rest.starts_with(br#","requestObject":"#) || rest.starts_with(br#","responseObject":"#) {
+        tail(&mut out, line);
+    } else {
+        let (received, after) = plain(rest.strip_prefix(br#","requestReceivedTimestamp":""#)?)?;
+        out.received = timestamp(received);
+        let (reached, after) = plain(after.strip_prefix(br#","stageTimestamp":""#)?)?;
+        out.stage_time = timestamp(reached);
+        if after != b"}" {
+            let (notes, after) = nested(after.strip_prefix(br#","annotations":"#)?)?;
+            (after == b"}").then_some(())?;
+            annotations(&mut out, notes);
+        }
+    }
+    completed(out, object)
+}
+
+/// The object, in the order of its fields; gives back what follows it.
+fn usual_object<'a>(out: &mut AuditRecord<'a>, raw: &'a [u8]) -> Option<&'a [u8]> {
+    let mut parts = KeyParts {
+        group: Some(Cow::Borrowed("")),
+        ..KeyParts::default()
+    };
+    let (resource, mut rest) = plain(raw.strip_prefix(br#"{"resource":""#)?)?;
+    parts.resource = text(resource);
+    let mut field = |name: &[u8]| -> Option<Option<&'a [u8]>> {
+        let Some(after) = rest.strip_prefix(name) else {
+            return Some(None);
+        };
+        let (value, after) = plain(after)?;
+        rest = after;
+        Some(Some(value))
+    };
+    parts.namespace = field(br#","namespace":""#)?.map(text);
+    parts.name = field(br#","name":""#)?.map(text);
+    field(br#","uid":""#)?;
+    if let Some(group) = field(br#","apiGroup":""#)? {
+        parts.group = Some(text(group));
+    }
+    field(br#","apiVersion":""#)?;
+    field(br#","resourceVersion":""#)?;
+    out.subresource = field(br#","subresource":""#)?.map(text);
+    let rest = rest.strip_prefix(b"}")?;
+    out.parts = resolved(parts);
+    Some(rest)
+}
+
+/// A text up to the quote that ends it, which must come before any escape; and what follows.
+fn plain(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = needle::near2(b'"', b'\\', text)?;
+    let (value, rest) = text.split_at(len);
+    Some((value, rest.strip_prefix(b"\"")?))
+}
+
+/// A text that may have escapes, and what follows its quote.
+fn string(text: &[u8]) -> Option<(Value<'_>, &[u8])> {
+    let end = string_end(text, 0)?;
+    let (raw, rest) = text.split_at(end);
+    let value = Value {
+        raw,
+        kind: ValueKind::String,
+    };
+    Some((value, rest.get(1..)?))
+}
+
+/// An object or array, and what follows it.
+fn nested(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    matches!(text.first(), Some(b'{' | b'[')).then_some(())?;
+    text.split_at_checked(nested_end(text, 0).ok()?)
+}
+
+/// The number before the end of an object, and what follows that.
+fn code(text: &[u8]) -> Option<(u16, &[u8])> {
+    let end = near(b'}', text)?;
+    let (digits, rest) = text.split_at(end);
+    let code = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some((code, rest.get(1..)?))
+}
+
+/// Reads a line whatever the order of its fields is.
+fn any_order(line: &[u8]) -> Option<AuditRecord<'_>> {
     let mut out = AuditRecord::default();
     let mut seen = Seen::default();
     for (name, value) in Fields::Json(line).iter() {
@@ -153,10 +283,15 @@ pub fn parse(line: &[u8]) -> Option<AuditRecord<'_>> {
             }
         }
     }
+    completed(out, seen.object)
+}
+
+/// What the fields of a record say together.
+fn completed(mut out: AuditRecord<'_>, object: bool) -> Option<AuditRecord<'_>> {
     if out.audit_id.is_empty() || out.verb.is_empty() {
         return None;
     }
-    if !seen.object {
+    if !object {
         from_uri(&mut out);
     }
     if out.verb == "list" {
@@ -177,18 +312,12 @@ fn note<'a>(out: &mut AuditRecord<'a>, seen: &mut Seen, name: &[u8], value: Valu
         b"auditID" => out.audit_id = value.text_lossy(),
         b"stage" => {
             seen.stage = true;
-            out.stage = match value.raw {
-                b"RequestReceived" => Stage::RequestReceived,
-                b"ResponseStarted" => Stage::ResponseStarted,
-                b"ResponseComplete" => Stage::ResponseComplete,
-                b"Panic" => Stage::Panic,
-                _ => Stage::Unknown,
-            };
+            out.stage = stage_of(value.raw);
         }
         b"requestURI" => out.uri = value.text_lossy(),
         b"verb" => out.verb = value.text_lossy(),
-        b"user" => out.user = inner(value, "username"),
-        b"impersonatedUser" => out.impersonated = inner(value, "username"),
+        b"user" => out.user = inner(value.raw, "username"),
+        b"impersonatedUser" => out.impersonated = inner(value.raw, "username"),
         b"userAgent" => out.user_agent = Some(value.text_lossy()),
         b"sourceIPs" => out.source_ip = first_text(value.raw),
         b"objectRef" => {
@@ -196,9 +325,7 @@ fn note<'a>(out: &mut AuditRecord<'a>, seen: &mut Seen, name: &[u8], value: Valu
             object_ref(out, value);
         }
         b"responseStatus" => {
-            out.code = Fields::Json(value.raw)
-                .get("code")
-                .and_then(|code| u16::try_from(code.as_u64()?).ok());
+            out.code = code_of(value.raw);
         }
         b"requestReceivedTimestamp" => out.received = timestamp(value.raw),
         b"stageTimestamp" => out.stage_time = timestamp(value.raw),
@@ -222,8 +349,23 @@ fn tail<'a>(out: &mut AuditRecord<'a>, line: &'a [u8]) {
     }
 }
 
-fn inner<'a>(value: Value<'a>, name: &str) -> Option<Cow<'a, str>> {
-    Some(Fields::Json(value.raw).get(name)?.text_lossy())
+fn stage_of(text: &[u8]) -> Stage {
+    match text {
+        b"RequestReceived" => Stage::RequestReceived,
+        b"ResponseStarted" => Stage::ResponseStarted,
+        b"ResponseComplete" => Stage::ResponseComplete,
+        b"Panic" => Stage::Panic,
+        _ => Stage::Unknown,
+    }
+}
+
+fn code_of(status: &[u8]) -> Option<u16> {
+    let code = Fields::Json(status).get("code")?;
+    u16::try_from(code.as_u64()?).ok()
+}
+
+fn inner<'a>(object: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+    Some(Fields::Json(object).get(name)?.text_lossy())
 }
 
 /// The first text of `["10.0.0.1","10.0.0.2"]`.
@@ -231,7 +373,7 @@ fn first_text(array: &[u8]) -> Option<Cow<'_, str>> {
     let open = memchr::memchr(b'"', array)?;
     let body = array.get(open + 1..)?;
     let end = memchr::memchr(b'"', body)?;
-    Some(String::from_utf8_lossy(body.get(..end)?))
+    body.get(..end).map(text)
 }
 
 fn object_ref<'a>(out: &mut AuditRecord<'a>, value: Value<'a>) {
@@ -249,6 +391,11 @@ fn object_ref<'a>(out: &mut AuditRecord<'a>, value: Value<'a>) {
             _ => {}
         }
     }
+    out.parts = resolved(parts);
+}
+
+/// With what the catalogue and the fields together say.
+fn resolved(mut parts: KeyParts<'_>) -> KeyParts<'_> {
     parts.builtin = builtin_by_name(&parts.resource, parts.group.as_deref().unwrap_or_default());
     if let Some(builtin) = parts.builtin {
         parts.group = Some(Cow::Borrowed(builtin.group));
@@ -262,7 +409,7 @@ fn object_ref<'a>(out: &mut AuditRecord<'a>, value: Value<'a>) {
     if parts.builtin.is_some_and(|builtin| !builtin.namespaced) {
         parts.namespace = None;
     }
-    out.parts = parts;
+    parts
 }
 
 fn from_uri(out: &mut AuditRecord<'_>) {
@@ -379,6 +526,33 @@ mod tests {
             audit.received.unwrap().to_string(),
             "2022-05-15T17:50:20.617783Z"
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn by_position_or_in_any_order_is_the_same(
+            cut in 0usize..700,
+            len in 0usize..12,
+            put in "[\"\\\\{},a:\\[\\]é]{0,3}",
+            body: bool,
+        ) {
+            let usual_line = LINE.replace(r#""impersonatedUser":{"username":"bob"},"#, "");
+            let mut line = match body {
+                true => usual_line.replace(
+                    r#""requestReceivedTimestamp""#,
+                    r#""requestObject":{"a":["}",{"verb":"x"}]},"requestReceivedTimestamp""#,
+                ),
+                false => usual_line,
+            }
+            .into_bytes();
+            proptest::prop_assert!(usual(&line).is_some());
+            let cut = cut.min(line.len());
+            let end = (cut + len).min(line.len());
+            line.splice(cut..end, put.bytes());
+            if let Some(record) = usual(&line) {
+                proptest::prop_assert_eq!(Some(record), any_order(&line));
+            }
+        }
     }
 
     #[test]

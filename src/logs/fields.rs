@@ -100,7 +100,7 @@ impl<'a> Value<'a> {
     /// Like [`Self::bytes`] as text; torn UTF-8 is replaced.
     pub fn text_lossy(&self) -> Cow<'a, str> {
         match self.bytes() {
-            Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+            Cow::Borrowed(bytes) => text(bytes),
             Cow::Owned(bytes) => Cow::Owned(
                 String::from_utf8(bytes)
                     .unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned()),
@@ -168,6 +168,15 @@ impl<'a> Value<'a> {
             ValueKind::Torn | ValueKind::Nested | ValueKind::Word => None,
             _ => std::str::from_utf8(self.raw).ok(),
         }
+    }
+}
+
+/// Bytes as text; torn UTF-8 is replaced.
+pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // The quick check first: nearly all is whole.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 

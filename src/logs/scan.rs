@@ -229,9 +229,12 @@ struct Worker<'p> {
     words: Option<AhoCorasick>,
 }
 
-/// A compressed file is one item of any length: after so many bytes its segment is absorbed, so
-/// that its tables stay within their bounds.
-const ABSORB_EVERY: u64 = 8 << 20;
+/// After so many bytes a segment whose tables have outgrown their bounds is absorbed, which prunes
+/// them.
+const LOOK_EVERY: u64 = 1 << 20;
+/// A compressed file is one item of any length: after so many bytes its segment is absorbed in any
+/// case.
+const ABSORB_EVERY: u64 = 64 << 20;
 
 impl<'p> Worker<'p> {
     fn new(plan: &'p Plan, options: &'p ScanOptions, stop: &'p AtomicBool) -> Self {
@@ -290,7 +293,7 @@ impl<'p> Worker<'p> {
             .segment
             .lend(std::mem::take(&mut self.memory));
         let mut line = 1;
-        let mut since_absorbed = 0;
+        let (mut since_absorbed, mut since_looked) = (0, 0);
         let result = loop {
             let block = match reader.next_block() {
                 Ok(Some(block)) => block,
@@ -306,7 +309,12 @@ impl<'p> Worker<'p> {
             });
             line += decoder.counts().lines - before;
             since_absorbed += block.bytes.len() as u64;
-            if since_absorbed >= ABSORB_EVERY {
+            since_looked += block.bytes.len() as u64;
+            let full = since_looked >= LOOK_EVERY && {
+                since_looked = 0;
+                counter.current.segment.is_over()
+            };
+            if full || since_absorbed >= ABSORB_EVERY {
                 since_absorbed = 0;
                 let memory = counter.current.segment.reclaim();
                 let done = std::mem::take(&mut counter.current);

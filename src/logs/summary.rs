@@ -146,7 +146,12 @@ impl StreamSummary {
         for (name, count) in later.components {
             *self.components.entry(name).or_default() += count;
         }
-        self.segment.absorb(later.segment);
+        if self.segment.is_new() {
+            self.segment = later.segment;
+            self.segment.settle();
+        } else {
+            self.segment.absorb(later.segment);
+        }
         for file in later.files {
             if let Some(last) = self.files.last_mut().filter(|last| last.name == file.name) {
                 // The next chunk of the same file.

@@ -7,16 +7,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::resources::{KeyParts, RowKey};
 use crate::clock::Timestamp;
 use crate::logs::audit::{AuditRecord, ListSource, Stage};
-use crate::units::LogHistogram;
+use crate::units::{Bucket, LogHistogram};
 
 use super::hash::stable_hash;
 use super::join::{Item, Joiner, LineKind, Payload};
 use super::kinds::earliest;
 use super::pace::{ObjectRow, PaceRow};
 use super::seconds::{Cell, Class, Seconds};
-use super::spark::Spark;
+use super::spark::{Spark, minute_of};
 use super::table::{Bounded, RowValue};
 
 /// Rows kept exactly.
@@ -30,7 +31,7 @@ const NONE: u32 = u32::MAX;
 const CLIENTS: usize = 512;
 const OBJECTS: usize = 1024;
 /// Rows that are found without building their key.
-const CACHE: usize = 512;
+const CACHE: usize = 4096;
 /// Stands between the parts of a row's key.
 pub const SEPARATOR: char = '\u{1f}';
 
@@ -197,6 +198,9 @@ impl Default for AuditTables {
 
 impl AuditTables {
     fn add(&mut self, share: &AuditShare) {
+        // Worked out once for both rows.
+        let took = share.took_ns.map(|ns| (ns, Bucket::of_ns(ns)));
+        let minute = share.first.map(minute_of);
         for row in [self.callers.row_mut(share.row), Some(&mut self.total)]
             .into_iter()
             .flatten()
@@ -207,18 +211,20 @@ impl AuditTables {
                 row.requests += 1;
                 row.watch_begins += u64::from(share.watch);
             }
-            row.errors += u64::from(share.code >= 400);
-            row.not_found += u64::from(share.code == 404);
-            row.conflicts += u64::from(share.code == 409);
-            row.throttled += u64::from(share.code == 429);
-            row.server_errors += u64::from(share.code >= 500);
-            row.timeouts += u64::from(share.code == 504);
+            if share.code >= 400 {
+                row.errors += 1;
+                row.not_found += u64::from(share.code == 404);
+                row.conflicts += u64::from(share.code == 409);
+                row.throttled += u64::from(share.code == 429);
+                row.server_errors += u64::from(share.code >= 500);
+                row.timeouts += u64::from(share.code == 504);
+            }
             row.unlimited += u64::from(share.unlimited);
             row.rv_unset += u64::from(share.rv_unset);
             row.unbounded += u64::from(share.unlimited && share.rv_unset);
             row.from_etcd += u64::from(share.from_etcd);
-            if let Some(ns) = share.took_ns {
-                row.took.record_ns(ns);
+            if let Some((ns, bucket)) = took {
+                row.took.record(ns, bucket);
                 if share.etcd_ns > 0 {
                     row.etcd_total_ns += ns;
                 }
@@ -227,8 +233,8 @@ impl AuditTables {
             row.queue_ns += share.queue_ns;
             row.first = earliest(row.first, share.first);
             row.last = row.last.max(share.last);
-            if let Some(at) = share.first {
-                row.spark.add(at, &1);
+            if let Some(minute) = minute {
+                row.spark.add_minute(minute, &1);
             }
         }
     }
@@ -243,9 +249,8 @@ pub struct Audit {
     /// Reused for the key of a row.
     #[serde(skip)]
     key: String,
-    /// Hash and number of rows of clients and objects that were used lately.
     #[serde(skip)]
-    recent: [Vec<(u64, u32)>; 2],
+    recent: Recent,
 }
 
 impl Default for Audit {
@@ -254,33 +259,58 @@ impl Default for Audit {
             joiner: Joiner::with_reach(REACH),
             tables: AuditTables::default(),
             key: String::new(),
-            recent: [Vec::new(), Vec::new()],
+            recent: Recent::default(),
         }
     }
 }
 
-/// The number of a row, from those used lately where it is among them.
-fn recent(
-    caches: &mut [Vec<(u64, u32)>; 2],
-    which: usize,
-    hash: u64,
-    find: impl FnOnce() -> u32,
-) -> u32 {
-    let Some(cache) = caches.get_mut(which) else {
-        return find();
-    };
-    if cache.is_empty() {
-        cache.resize(CACHE, (0, NONE));
-    }
-    let place = usize::try_from(hash % CACHE as u64).unwrap_or(0);
-    match cache.get_mut(place) {
-        Some((known, id)) if *known == hash && *id != NONE => *id,
-        Some(slot) => {
-            let id = find();
-            *slot = (hash, id);
-            id
+/// Rows that were used lately, found by a hash without building their key.
+#[derive(Clone, Debug, Default)]
+struct Recent {
+    callers: Numbers,
+    clients: Numbers,
+    objects: Numbers,
+}
+
+/// Numbers of rows by hash.
+#[derive(Clone, Debug, Default)]
+struct Numbers(Vec<(u64, u32)>);
+
+impl Numbers {
+    /// The number of a row, from those used lately where it is among them.
+    fn get(&mut self, hash: u64, find: impl FnOnce() -> u32) -> u32 {
+        if self.0.is_empty() {
+            self.0.resize(CACHE, (0, NONE));
         }
-        None => find(),
+        let place = usize::try_from(hash % CACHE as u64).unwrap_or(0);
+        match self.0.get_mut(place) {
+            Some((known, id)) if *known == hash && *id != NONE => *id,
+            Some(slot) => {
+                let id = find();
+                *slot = (hash, id);
+                id
+            }
+            None => find(),
+        }
+    }
+}
+
+/// Writes the parts of a key, with what stands between them.
+fn write_key(key: &mut String, parts: &[&str]) {
+    key.clear();
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            key.push(SEPARATOR);
+        }
+        key.push_str(part);
+    }
+}
+
+/// `resource.group` in parts: the resource, what stands between, the group.
+fn resource_parts<'p>(parts: &'p KeyParts<'_>) -> [&'p str; 3] {
+    match parts.row_key() {
+        RowKey::Name(name) => [name, "", ""],
+        RowKey::Custom(resource, group) => [resource, ".", group],
     }
 }
 
@@ -293,11 +323,15 @@ impl Audit {
             Stage::ResponseComplete | Stage::Panic | Stage::Unknown => LineKind::Stats,
         };
         let ended = kind == LineKind::Stats;
-        let row = self.row(record);
+        let agent = record.user_agent.as_deref().unwrap_or("");
+        let user = record.user.as_deref().unwrap_or("");
+        let client = stable_hash(stable_hash(1, agent.as_bytes()), user.as_bytes());
+        let row = self.row(record, client);
         let list = record.list;
+        let took_ns = record.latency_ns();
         if record.stage == Stage::ResponseComplete && record.verb != "watch" {
-            self.pace(record);
-            self.second(record, row);
+            self.pace(record, client);
+            self.second(record, row, took_ns);
         }
         let share = AuditShare {
             row,
@@ -305,7 +339,7 @@ impl Audit {
             begun: !ended,
             ended,
             code: record.code.unwrap_or(0),
-            took_ns: record.latency_ns(),
+            took_ns,
             etcd_ns: record.etcd_ns.unwrap_or(0),
             queue_ns: record.queue_ns.unwrap_or(0),
             unlimited: list.is_some_and(|list| list.limit.is_none() && !list.continued),
@@ -326,44 +360,45 @@ impl Audit {
             .add(item, share, &mut |share: AuditShare| tables.add(&share));
     }
 
-    /// How steadily the client asks, and asks for this object.
-    fn pace(&mut self, record: &AuditRecord<'_>) {
+    /// How steadily the client asks, and asks for this object. `client` is its hash.
+    fn pace(&mut self, record: &AuditRecord<'_>, client: u64) {
         let Some(at) = record.stage_time.or(record.received) else {
             return;
         };
         let code = record.code.unwrap_or(0);
         let agent = record.user_agent.as_deref().unwrap_or("");
         let user = record.user.as_deref().unwrap_or("");
-        let hash = stable_hash(stable_hash(1, agent.as_bytes()), user.as_bytes());
-        let tables = &mut self.tables;
-        let id = recent(&mut self.recent, 0, hash, || {
-            tables.clients.id(&format!("{agent}{SEPARATOR}{user}"))
+        let (tables, key) = (&mut self.tables, &mut self.key);
+        let id = self.recent.clients.get(client, || {
+            write_key(key, &[agent, user]);
+            tables.clients.id(key)
         });
         if let Some(row) = tables.clients.row_mut(id) {
             row.add_request(at, code);
         }
         if tables.clients.is_over() {
             tables.clients.prune(&[]);
-            self.recent = Default::default();
+            self.recent.clients = Numbers::default();
         }
         let Some(name) = record.parts.name.as_deref() else {
             return;
         };
-        let resource = record.parts.resource.as_ref();
+        let [resource, dot, group] = resource_parts(&record.parts);
         let namespace = record.parts.namespace.as_deref().unwrap_or("");
-        let hash = [record.verb.as_ref(), resource, namespace, name]
+        let hash = [record.verb.as_ref(), resource, group, namespace, name]
             .iter()
-            .fold(hash, |hash, part| stable_hash(hash, part.as_bytes()));
-        let id = recent(&mut self.recent, 1, hash, || {
-            let resource = record.parts.resource_group();
-            let object = match namespace {
-                "" => name.to_owned(),
-                namespace => format!("{namespace}/{name}"),
-            };
-            tables.objects.id(&format!(
-                "{agent}{SEPARATOR}{user}{SEPARATOR}{}{SEPARATOR}{resource}{SEPARATOR}{object}",
-                record.verb
-            ))
+            .fold(client, |hash, part| stable_hash(hash, part.as_bytes()));
+        let id = self.recent.objects.get(hash, || {
+            write_key(key, &[agent, user, &record.verb, resource]);
+            key.push_str(dot);
+            key.push_str(group);
+            key.push(SEPARATOR);
+            if !namespace.is_empty() {
+                key.push_str(namespace);
+                key.push('/');
+            }
+            key.push_str(name);
+            tables.objects.id(key)
         });
         let received = record.received.unwrap_or(at);
         if let Some(row) = tables.objects.row_mut(id) {
@@ -371,12 +406,12 @@ impl Audit {
         }
         if tables.objects.is_over() {
             tables.objects.prune(&[]);
-            self.recent = Default::default();
+            self.recent.objects = Numbers::default();
         }
     }
 
     /// Marks the seconds in which etcd may have worked for the request.
-    fn second(&mut self, record: &AuditRecord<'_>, row: u32) {
+    fn second(&mut self, record: &AuditRecord<'_>, row: u32, took_ns: Option<u64>) {
         let (Some(class), Some(from), Some(to)) = (
             Class::of_verb(&record.verb),
             record.received,
@@ -395,7 +430,7 @@ impl Audit {
         }
         let cell = Cell {
             requests: 1,
-            ns: record.latency_ns().unwrap_or(0),
+            ns: took_ns.unwrap_or(0),
             unlimited: u64::from(
                 record
                     .list
@@ -403,7 +438,9 @@ impl Audit {
             ),
         };
         let name = |key: &mut String| {
-            key.push_str(&record.parts.resource_group());
+            for part in resource_parts(&record.parts) {
+                key.push_str(part);
+            }
             for part in [
                 class.word(),
                 record.user_agent.as_deref().unwrap_or(""),
@@ -418,28 +455,33 @@ impl Audit {
             .add_span(from.0, to.0, u64::from(row), &cell, &name);
     }
 
-    fn row(&mut self, record: &AuditRecord<'_>) -> u32 {
-        let key = &mut self.key;
-        key.clear();
-        key.push_str(record.user_agent.as_deref().unwrap_or(""));
-        key.push(SEPARATOR);
-        key.push_str(record.user.as_deref().unwrap_or(""));
-        key.push(SEPARATOR);
-        key.push_str(&record.verb);
-        key.push(SEPARATOR);
-        let resource = record.parts.resource_group();
-        if resource.is_empty() {
-            // Not a resource: the path's first two parts say enough, and are few.
+    /// The caller's row. `client` is the hash of user agent and user.
+    fn row(&mut self, record: &AuditRecord<'_>, client: u64) -> u32 {
+        let verb = record.verb.as_ref();
+        let [resource, dot, group] = resource_parts(&record.parts);
+        // Not a resource: the path's first two parts say enough, and are few.
+        let path = if resource.is_empty() && dot.is_empty() {
             let path = record.uri.split('?').next().unwrap_or_default();
             let cut = path
                 .match_indices('/')
                 .nth(3)
                 .map_or(path.len(), |(at, _)| at);
-            key.push_str(path.get(..cut).unwrap_or_default());
+            path.get(..cut).unwrap_or_default()
         } else {
-            key.push_str(&resource);
-        }
-        self.tables.callers.id(key)
+            resource
+        };
+        let hash = [verb, path, group]
+            .iter()
+            .fold(client, |hash, part| stable_hash(hash, part.as_bytes()));
+        let (tables, key) = (&mut self.tables, &mut self.key);
+        self.recent.callers.get(hash, || {
+            let agent = record.user_agent.as_deref().unwrap_or("");
+            let user = record.user.as_deref().unwrap_or("");
+            write_key(key, &[agent, user, verb, path]);
+            key.push_str(dot);
+            key.push_str(group);
+            tables.callers.id(key)
+        })
     }
 
     /// Adds the piece that came right after this one.
@@ -456,7 +498,7 @@ impl Audit {
         if mine.objects.is_over() {
             mine.objects.prune(&[]);
         }
-        self.recent = Default::default();
+        self.recent = Recent::default();
         for share in later.joiner.open_mut() {
             share.row = map.get(share.row as usize).copied().unwrap_or(NONE);
         }
@@ -485,6 +527,11 @@ impl Audit {
         self.tables.clients.restore();
         self.tables.objects.restore();
         self.tables.seconds.restore();
+    }
+
+    /// Whether the callers have outgrown their bound.
+    pub fn is_over(&self) -> bool {
+        self.tables.callers.is_over()
     }
 
     /// Whether no record was added.

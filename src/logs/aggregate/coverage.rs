@@ -63,6 +63,9 @@ pub struct Coverage {
     /// Rows of the latest examples, by the hash of their text.
     #[serde(skip)]
     recent: [u32; RECENT],
+    /// The same by the first bytes of the message.
+    #[serde(skip)]
+    again: [u32; RECENT],
 }
 
 impl Default for Coverage {
@@ -79,6 +82,7 @@ impl Default for Coverage {
             spans: Runs::new(GAP_US),
             examples: Bounded::new(EXAMPLES),
             recent: [0; RECENT],
+            again: [0; RECENT],
         }
     }
 }
@@ -97,6 +101,19 @@ const ENDS: [bool; 256] = {
     ends
 };
 
+/// Whether a message's example is surely `key`, which is an example already.
+fn begins(msg: &[u8], key: &[u8]) -> bool {
+    let Some(mut rest) = msg.strip_prefix(key) else {
+        return false;
+    };
+    // White space before a number is not kept.
+    while let Some((b' ', more)) = rest.split_first() {
+        rest = more;
+    }
+    let len = msg.len() - rest.len();
+    len < SKELETON && rest.first().is_none_or(|b| ENDS[usize::from(*b)])
+}
+
 impl Coverage {
     /// Counts a record's time.
     pub fn time(&mut self, at: Option<Timestamp>) {
@@ -114,20 +131,37 @@ impl Coverage {
 
     /// Keeps the beginning of a message as an example.
     pub fn example(&mut self, msg: &[u8]) {
+        // Most unknown messages of a log are a few that come again and again.
+        let again = usize::try_from(stable_hash(0, msg.get(..8).unwrap_or_default()) % RECENT as u64)
+            .unwrap_or(0);
+        if let Some(slot) = self.again.get(again)
+            && self.examples.key(*slot).is_some_and(|key| begins(msg, key.as_bytes()))
+            && let Some(row) = self.examples.row_mut(*slot)
+        {
+            row.0 += 1;
+            return;
+        }
+        let id = self.example_row(msg);
+        if let Some(slot) = self.again.get_mut(again) {
+            *slot = id;
+        }
+    }
+
+    /// Counts an example and gives its row.
+    fn example_row(&mut self, msg: &[u8]) -> u32 {
         let end = msg
             .iter()
             .take(SKELETON)
             .position(|b| ENDS[usize::from(*b)])
             .unwrap_or(msg.len().min(SKELETON));
         let head = msg.get(..end).unwrap_or_default().trim_ascii();
-        // Most unknown messages of a log are a few that come again and again. A row that was
-        // dropped or renumbered since does not bear the same text.
+        // A row that was dropped or renumbered since does not bear the same text.
         let place = usize::try_from(stable_hash(0, head) % RECENT as u64).unwrap_or(0);
         if let Some(slot) = self.recent.get(place)
             && let Some(row) = self.examples.row_if(*slot, head)
         {
             row.0 += 1;
-            return;
+            return *slot;
         }
         let text = String::from_utf8_lossy(head);
         let text = text.trim();
@@ -142,7 +176,10 @@ impl Coverage {
         }
         if self.examples.is_over() {
             self.examples.prune(&[]);
+            self.again = [u32::MAX; RECENT];
+            return u32::MAX;
         }
+        id
     }
 
     /// Adds another piece.

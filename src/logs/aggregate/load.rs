@@ -541,6 +541,19 @@ impl Load {
         found
     }
 
+    /// Whether tables have outgrown their bounds.
+    pub fn is_over(&self) -> bool {
+        let tables = &self.tables;
+        [
+            &tables.resources,
+            &tables.namespaces,
+            &tables.clients,
+            &tables.prefixes,
+        ]
+        .iter()
+        .any(|table| table.is_over())
+    }
+
     /// See `Tables::settle`.
     pub fn settle(&mut self) {
         self.tables.settle();

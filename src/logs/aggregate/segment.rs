@@ -335,6 +335,17 @@ impl Segment {
         self.load.reclaim()
     }
 
+    /// Whether nothing was added yet. Lines are counted later than records, so both are asked for.
+    pub fn is_new(&self) -> bool {
+        let read = &self.coverage;
+        read.records == 0 && read.lines == 0 && read.bytes == 0
+    }
+
+    /// Whether tables have outgrown their bounds and are due to be pruned by [`Self::absorb`].
+    pub fn is_over(&self) -> bool {
+        self.load.is_over() || self.audit.is_over()
+    }
+
     /// Adds the piece that came right after this one.
     pub fn absorb(&mut self, mut later: Segment) {
         self.settle();

@@ -34,6 +34,9 @@ pub struct Bounded<R> {
     dropped: u64,
     /// What a row can lack at most.
     error: R,
+    /// Hashes of the keys.
+    #[serde(skip)]
+    hashes: Vec<u64>,
     #[serde(skip)]
     index: HashTable<u32>,
 }
@@ -48,6 +51,7 @@ impl<R: RowValue> Bounded<R> {
             other: R::default(),
             dropped: 0,
             error: R::default(),
+            hashes: Vec::new(),
             index: HashTable::new(),
         }
     }
@@ -70,18 +74,22 @@ impl<R: RowValue> Bounded<R> {
             return *id;
         }
         let key = if group.is_empty() {
-            name.to_owned()
+            name.into()
         } else {
-            format!("{name}.{group}")
+            format!("{name}.{group}").into_boxed_str()
         };
         let id = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-        self.keys.push(key.into_boxed_str());
+        self.keys.push(key);
         self.rows.push(R::default());
-        let keys = &self.keys;
-        self.index.insert_unique(hash, id, |id| {
-            keys.get(*id as usize).map_or(0, |key| hash_key(key))
-        });
+        self.hashes.push(hash);
+        self.insert(hash, id);
         id
+    }
+
+    fn insert(&mut self, hash: u64, id: u32) {
+        let hashes = &self.hashes;
+        let hash_of = |id: &u32| hashes.get(*id as usize).copied().unwrap_or(0);
+        self.index.insert_unique(hash, id, hash_of);
     }
 
     /// A row by number.
@@ -136,17 +144,20 @@ impl<R: RowValue> Bounded<R> {
     /// Drops the lightest rows down to the bound. Rows in `keep` (by number) stay. Gives back the
     /// new number of each row, or `None` for dropped ones.
     pub fn prune(&mut self, keep: &[u32]) -> Vec<Option<u32>> {
-        let mut order: Vec<usize> = (0..self.rows.len()).collect();
-        order.sort_by(|a, b| {
-            let weight = |at: &usize| self.rows.get(*at).map_or(0, R::weight);
-            weight(b)
-                .cmp(&weight(a))
-                .then_with(|| self.keys.get(*a).cmp(&self.keys.get(*b)))
-        });
+        // Weights are read once: the rows are large.
+        let mut order: Vec<(u64, u32)> = (0..).zip(&self.rows).map(|(at, row)| (row.weight(), at)).collect();
+        if order.len() > self.bound {
+            let keys = &self.keys;
+            order.select_nth_unstable_by(self.bound, |a, b| {
+                let key = |at: u32| keys.get(at as usize);
+                b.0.cmp(&a.0).then_with(|| key(a.1).cmp(&key(b.1)))
+            });
+        }
         let mut stays = vec![false; self.rows.len()];
         for at in order
             .into_iter()
             .take(self.bound)
+            .map(|(_, at)| at as usize)
             .chain(keep.iter().map(|id| *id as usize))
         {
             if let Some(stay) = stays.get_mut(at) {
@@ -157,11 +168,13 @@ impl<R: RowValue> Bounded<R> {
         let mut most = R::default();
         let keys = std::mem::take(&mut self.keys);
         let rows = std::mem::take(&mut self.rows);
-        for ((key, row), stay) in keys.into_iter().zip(rows).zip(stays) {
+        let hashes = std::mem::take(&mut self.hashes);
+        for (((key, row), hash), stay) in keys.into_iter().zip(rows).zip(hashes).zip(stays) {
             if stay {
                 map.push(u32::try_from(self.keys.len()).ok());
                 self.keys.push(key);
                 self.rows.push(row);
+                self.hashes.push(hash);
             } else {
                 map.push(None);
                 most.raise(&row);
@@ -170,19 +183,22 @@ impl<R: RowValue> Bounded<R> {
             }
         }
         self.error.add(&most);
-        self.restore();
+        self.reindex();
         map
     }
 
     /// Rebuilds what is not saved.
     pub fn restore(&mut self) {
+        self.hashes = self.keys.iter().map(|key| hash_key(key)).collect();
+        self.reindex();
+    }
+
+    fn reindex(&mut self) {
         self.index.clear();
-        let keys = &self.keys;
-        for (id, key) in keys.iter().enumerate() {
-            self.index
-                .insert_unique(hash_key(key), u32::try_from(id).unwrap_or(u32::MAX), |id| {
-                    keys.get(*id as usize).map_or(0, |key| hash_key(key))
-                });
+        for at in 0..self.hashes.len() {
+            if let (Some(hash), Ok(id)) = (self.hashes.get(at).copied(), u32::try_from(at)) {
+                self.insert(hash, id);
+            }
         }
     }
 

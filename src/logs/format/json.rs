@@ -143,7 +143,7 @@ pub fn string_end(text: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Where the object or array that opens at `at` ends; or how the text ends before it does.
-fn nested_end(text: &[u8], at: usize) -> Result<usize, Completeness> {
+pub fn nested_end(text: &[u8], at: usize) -> Result<usize, Completeness> {
     let mut depth = 0_usize;
     let mut here = at;
     while let Some(byte) = text.get(here) {
