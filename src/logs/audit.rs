@@ -13,7 +13,7 @@ use crate::units::parse_go_duration;
 
 use super::fields::text;
 use super::format::json::{nested_end, string_end};
-use super::needle::{self, near};
+use super::needle::{self, near, near2};
 use super::record::{Fields, Value, ValueKind};
 
 /// Where in its life the request was.
@@ -139,127 +139,151 @@ pub fn parse(line: &[u8]) -> Option<AuditRecord<'_>> {
     usual(line).or_else(|| any_order(line))
 }
 
+/// How much of a line is looked at by position: more than stands before the bodies.
+const HEAD: usize = 4096;
+
 /// Reads a line as the apiserver writes it, by position; whatever differs is left to
 /// [`any_order`], with the same result.
 fn usual(line: &[u8]) -> Option<AuditRecord<'_>> {
-    let mut out = AuditRecord::default();
-    let rest =
-        line.strip_prefix(br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":""#)?;
-    let (_, rest) = plain(rest)?;
-    let (id, rest) = plain(rest.strip_prefix(br#","auditID":""#)?)?;
-    out.audit_id = text(id);
-    let (stage, rest) = plain(rest.strip_prefix(br#","stage":""#)?)?;
-    out.stage = stage_of(stage);
-    let (uri, rest) = string(rest.strip_prefix(br#","requestURI":""#)?)?;
-    out.uri = uri.text_lossy();
-    let (verb, rest) = plain(rest.strip_prefix(br#","verb":""#)?)?;
-    out.verb = text(verb);
-    let (user, rest) = nested(rest.strip_prefix(br#","user":"#)?)?;
-    out.user = match user.strip_prefix(br#"{"username":""#).and_then(plain) {
-        Some((name, [b',' | b'}', ..])) => Some(text(name)),
-        _ => inner(user, "username"),
+    let start = line.get(..HEAD).unwrap_or(line);
+    // Checked once for all fields. Where the cut went through a letter, the letters before it do.
+    let whole = match std::str::from_utf8(start) {
+        Ok(text) => text,
+        Err(err) => std::str::from_utf8(start.get(..err.valid_up_to())?).ok()?,
     };
-    let (ips, mut rest) = nested(rest.strip_prefix(br#","sourceIPs":"#)?)?;
-    out.source_ip = first_text(ips);
-    if let Some(after) = rest.strip_prefix(br#","userAgent":""#) {
+    let mut out = AuditRecord::default();
+    let rest = whole.strip_prefix(r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":""#)?;
+    let (_, rest) = plain(rest)?;
+    let (id, rest) = plain(rest.strip_prefix(r#","auditID":""#)?)?;
+    out.audit_id = Cow::Borrowed(id);
+    let (stage, rest) = plain(rest.strip_prefix(r#","stage":""#)?)?;
+    out.stage = stage_of(stage.as_bytes());
+    let (uri, rest) = string(rest.strip_prefix(r#","requestURI":""#)?)?;
+    out.uri = uri;
+    let (verb, rest) = plain(rest.strip_prefix(r#","verb":""#)?)?;
+    out.verb = Cow::Borrowed(verb);
+    let (user, rest) = nested(rest.strip_prefix(r#","user":"#)?)?;
+    out.user = match user.strip_prefix(r#"{"username":""#).and_then(plain) {
+        Some((name, after)) if after.starts_with([',', '}']) => Some(Cow::Borrowed(name)),
+        _ => inner(user.as_bytes(), "username"),
+    };
+    let ips = rest.strip_prefix(r#","sourceIPs":["#)?;
+    let (ips, mut rest) = ips.split_at(near(b']', ips.as_bytes())?);
+    rest = rest.strip_prefix(']')?;
+    // One list of addresses, which hold neither brackets nor escapes.
+    (ips.ends_with('"') && memchr::memchr(b'\\', ips.as_bytes()).is_none()).then_some(())?;
+    out.source_ip = first_text(ips.as_bytes());
+    if let Some(after) = rest.strip_prefix(r#","userAgent":""#) {
         let (agent, after) = string(after)?;
-        out.user_agent = Some(agent.text_lossy());
+        out.user_agent = Some(agent);
         rest = after;
     }
     let mut object = false;
-    if let Some(after) = rest.strip_prefix(br#","objectRef":"#) {
+    if let Some(after) = rest.strip_prefix(r#","objectRef":"#) {
         object = true;
         rest = usual_object(&mut out, after)?;
     }
-    if let Some(after) = rest.strip_prefix(br#","responseStatus":"#) {
-        rest = match after.strip_prefix(br#"{"metadata":{},"code":"#).and_then(code) {
+    if let Some(after) = rest.strip_prefix(r#","responseStatus":"#) {
+        rest = match after
+            .strip_prefix(r#"{"metadata":{},"code":"#)
+            .and_then(code)
+        {
             Some((code, after)) => {
                 out.code = Some(code);
                 after
             }
             None => {
                 let (status, after) = nested(after)?;
-                out.code = code_of(status);
+                out.code = code_of(status.as_bytes());
                 after
             }
         };
     }
-    if rest.starts_with(br#","requestObject":"#) || rest.starts_with(br#","responseObject":"#) {
+    if rest.starts_with(r#","requestObject":"#) || rest.starts_with(r#","responseObject":"#) {
         tail(&mut out, line);
-    } else {
-        let (received, after) = plain(rest.strip_prefix(br#","requestReceivedTimestamp":""#)?)?;
-        out.received = timestamp(received);
-        let (reached, after) = plain(after.strip_prefix(br#","stageTimestamp":""#)?)?;
-        out.stage_time = timestamp(reached);
-        if after != b"}" {
-            let (notes, after) = nested(after.strip_prefix(br#","annotations":"#)?)?;
-            (after == b"}").then_some(())?;
-            annotations(&mut out, notes);
-        }
+        return completed(out, object);
+    }
+    if line.len() > whole.len() {
+        return None;
+    }
+    let (received, rest) = plain(rest.strip_prefix(r#","requestReceivedTimestamp":""#)?)?;
+    out.received = timestamp(received.as_bytes());
+    let (reached, rest) = plain(rest.strip_prefix(r#","stageTimestamp":""#)?)?;
+    out.stage_time = timestamp(reached.as_bytes());
+    if rest != "}" {
+        let notes = rest.strip_prefix(r#","annotations":"#)?.strip_suffix('}')?;
+        let end = notes.len().checked_sub(1)?;
+        // No other object may close before the annotations do.
+        (notes.starts_with('{') && memchr::memchr(b'}', notes.as_bytes()) == Some(end))
+            .then_some(())?;
+        annotations(&mut out, notes.as_bytes());
     }
     completed(out, object)
 }
 
 /// The object, in the order of its fields; gives back what follows it.
-fn usual_object<'a>(out: &mut AuditRecord<'a>, raw: &'a [u8]) -> Option<&'a [u8]> {
+fn usual_object<'a>(out: &mut AuditRecord<'a>, raw: &'a str) -> Option<&'a str> {
     let mut parts = KeyParts {
         group: Some(Cow::Borrowed("")),
         ..KeyParts::default()
     };
-    let (resource, mut rest) = plain(raw.strip_prefix(br#"{"resource":""#)?)?;
-    parts.resource = text(resource);
-    let mut field = |name: &[u8]| -> Option<Option<&'a [u8]>> {
+    let (resource, mut rest) = plain(raw.strip_prefix(r#"{"resource":""#)?)?;
+    parts.resource = Cow::Borrowed(resource);
+    let mut field = |name: &str| -> Option<Option<Cow<'a, str>>> {
         let Some(after) = rest.strip_prefix(name) else {
             return Some(None);
         };
         let (value, after) = plain(after)?;
         rest = after;
-        Some(Some(value))
+        Some(Some(Cow::Borrowed(value)))
     };
-    parts.namespace = field(br#","namespace":""#)?.map(text);
-    parts.name = field(br#","name":""#)?.map(text);
-    field(br#","uid":""#)?;
-    if let Some(group) = field(br#","apiGroup":""#)? {
-        parts.group = Some(text(group));
+    parts.namespace = field(r#","namespace":""#)?;
+    parts.name = field(r#","name":""#)?;
+    field(r#","uid":""#)?;
+    if let Some(group) = field(r#","apiGroup":""#)? {
+        parts.group = Some(group);
     }
-    field(br#","apiVersion":""#)?;
-    field(br#","resourceVersion":""#)?;
-    out.subresource = field(br#","subresource":""#)?.map(text);
-    let rest = rest.strip_prefix(b"}")?;
+    field(r#","apiVersion":""#)?;
+    field(r#","resourceVersion":""#)?;
+    out.subresource = field(r#","subresource":""#)?;
+    let rest = rest.strip_prefix('}')?;
     out.parts = resolved(parts);
     Some(rest)
 }
 
 /// A text up to the quote that ends it, which must come before any escape; and what follows.
-fn plain(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let len = needle::near2(b'"', b'\\', text)?;
-    let (value, rest) = text.split_at(len);
-    Some((value, rest.strip_prefix(b"\"")?))
+fn plain(text: &str) -> Option<(&str, &str)> {
+    let len = near2(b'"', b'\\', text.as_bytes())?;
+    let (value, rest) = text.split_at_checked(len)?;
+    Some((value, rest.strip_prefix('"')?))
 }
 
 /// A text that may have escapes, and what follows its quote.
-fn string(text: &[u8]) -> Option<(Value<'_>, &[u8])> {
-    let end = string_end(text, 0)?;
-    let (raw, rest) = text.split_at(end);
+fn string(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let end = string_end(text.as_bytes(), 0)?;
+    let (raw, rest) = text.split_at_checked(end)?;
     let value = Value {
-        raw,
+        raw: raw.as_bytes(),
         kind: ValueKind::String,
+    };
+    let value = match memchr::memchr(b'\\', raw.as_bytes()) {
+        None => Cow::Borrowed(raw),
+        Some(_) => value.text_lossy(),
     };
     Some((value, rest.get(1..)?))
 }
 
 /// An object or array, and what follows it.
-fn nested(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    matches!(text.first(), Some(b'{' | b'[')).then_some(())?;
-    text.split_at_checked(nested_end(text, 0).ok()?)
+fn nested(text: &str) -> Option<(&str, &str)> {
+    text.starts_with(['{', '[']).then_some(())?;
+    text.split_at_checked(nested_end(text.as_bytes(), 0).ok()?)
 }
 
 /// The number before the end of an object, and what follows that.
-fn code(text: &[u8]) -> Option<(u16, &[u8])> {
-    let end = near(b'}', text)?;
-    let (digits, rest) = text.split_at(end);
-    let code = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((code, rest.get(1..)?))
+fn code(text: &str) -> Option<(u16, &str)> {
+    let (digits, rest) = text.split_at_checked(near(b'}', text.as_bytes())?)?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
+    Some((digits.parse().ok()?, rest.get(1..)?))
 }
 
 /// Reads a line whatever the order of its fields is.

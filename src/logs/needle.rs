@@ -68,15 +68,18 @@ impl Needle {
 
     /// Where it is last. Most likely that is near the end, behind a body of any length.
     pub(crate) fn rfind(&self, text: &[u8]) -> Option<usize> {
-        /// What stands behind an audit record's bodies, and then some.
-        const TAIL: usize = 1024;
-        let from = text.len().saturating_sub(TAIL);
-        let last = self.0.find_iter(text.get(from..)?).last();
-        match last {
-            Some(at) => Some(from + at),
-            None if from > 0 => memchr::memmem::rfind(text, self.0.needle()),
-            None => None,
+        /// What stands behind an audit record's bodies: mostly less, then surely.
+        const TAILS: [usize; 2] = [384, 2048];
+        for tail in TAILS {
+            let from = text.len().saturating_sub(tail);
+            if let Some(at) = self.0.find_iter(text.get(from..)?).last() {
+                return Some(from + at);
+            }
+            if from == 0 {
+                return None;
+            }
         }
+        memchr::memmem::rfind(text, self.0.needle())
     }
 
     /// Everywhere it is, in order.
@@ -101,6 +104,9 @@ needles! {
     KERNEL = b" kernel: ";
     MSG = b" msg=";
     TRACE = b"Trace[";
+    TRACE_NAME = b"]: \"";
+    TOTAL_TIME = b"(total time: ";
+    BEFORE_TOTAL_TIME = b" (total time: ";
     TAB = b"#011";
     ESCAPE = b"#033[";
     DOTS = b" ...";

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use super::aggregate::facts::{int, text};
 use super::aggregate::runs::Run;
 use super::event::Event;
-use super::signature::{Nature, signature};
+use super::signature::{Extractor, Nature, Role, signature};
 
 /// How signs of a kind become episodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,21 @@ pub fn rule(kind: &str) -> Option<Rule> {
             Nature::Request | Nature::Noise => return None,
         },
     })
+}
+
+/// Whether a sign of a kind may have a detail: see [`detail`].
+pub fn has_detail(kind: &str) -> bool {
+    let Some(signature) = signature(kind) else {
+        return true;
+    };
+    signature.extractor != Extractor::Fields
+        || signature.fields.iter().any(|field| {
+            field.role == Role::Error
+                || matches!(
+                    field.role.extra(),
+                    Some("term" | "version" | "process" | "peer")
+                )
+        })
 }
 
 /// The sign that an event is; its detail is left out where nobody would see it.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use super::parts::{KeyParts, Scope};
 use super::table::builtin_by_name;
 
@@ -21,29 +23,50 @@ pub struct ApiPath<'a> {
 impl<'a> ApiPath<'a> {
     /// A query parameter's value, still percent-encoded.
     pub fn param(&self, name: &str) -> Option<&'a str> {
-        self.query.split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key == name).then_some(value)
-        })
+        let mut rest = Some(self.query);
+        while let Some(text) = rest {
+            let (pair, more) = cut(text, b'&');
+            rest = more;
+            if let Some(value) = pair.strip_prefix(name)
+                && let Some(value) = value.strip_prefix('=').or(value.is_empty().then_some(""))
+            {
+                return Some(value);
+            }
+        }
+        None
     }
 }
 
 /// Reads `https://host:6443/apis/apps/v1/namespaces/a/deployments/b/status?x=y`, with or without
 /// scheme and host. Paths that name no resource (`/healthz`, discovery) give empty parts.
 pub fn parse_path(url: &str) -> ApiPath<'_> {
-    let path = match url.split_once("://") {
-        Some((_, rest)) => match rest.find('/') {
+    walk(url, set_resource)
+}
+
+/// Whether [`parse_path`] finds a resource.
+pub fn names_resource(url: &str) -> bool {
+    walk(url, |_, _, _| {}).parts.scope != Scope::Unknown
+}
+
+fn walk<'a>(
+    url: &'a str,
+    set_resource: impl Fn(&mut KeyParts<'a>, &'a str, &'a str),
+) -> ApiPath<'a> {
+    // Most are paths alone: one look for a colon spares the search for `://`.
+    let scheme = memchr(b':', url.as_bytes()).and_then(|_| url.split_once("://"));
+    let path = match scheme {
+        Some((_, rest)) => match memchr(b'/', rest.as_bytes()) {
             Some(at) => rest.get(at..).unwrap_or_default(),
             None => "",
         },
         None => url,
     };
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let (path, query) = cut(path, b'?');
     let mut out = ApiPath {
-        query,
+        query: query.unwrap_or_default(),
         ..ApiPath::default()
     };
-    let mut segments = path.trim_start_matches('/').split('/');
+    let mut segments = Segments(Some(path.trim_start_matches('/')));
     let group = match segments.next() {
         Some("api") => "",
         Some("apis") => match segments.next() {
@@ -97,6 +120,27 @@ pub fn parse_path(url: &str) -> ApiPath<'_> {
         (None, None) => Scope::Resource,
     };
     out
+}
+
+/// The text before an ASCII letter, and what follows it, where it occurs.
+fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
+    match memchr(at, text.as_bytes()) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
+}
+
+/// The parts of a path between slashes.
+struct Segments<'a>(Option<&'a str>);
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let (segment, rest) = cut(self.0?, b'/');
+        self.0 = rest;
+        Some(segment)
+    }
 }
 
 fn set_resource<'a>(parts: &mut KeyParts<'a>, resource: &'a str, group: &'a str) {

@@ -16,6 +16,8 @@ pub const GAP_US: i64 = 15 * 60 * 1_000_000;
 const EXAMPLES: usize = 64;
 /// Longest beginning of an unknown message that tells it from others.
 const SKELETON: usize = 48;
+/// The example of a message that begins with a number.
+const NO_TEXT: &[u8] = b"(no text)";
 /// Rows of examples that are remembered.
 const RECENT: usize = 32;
 
@@ -132,10 +134,14 @@ impl Coverage {
     /// Keeps the beginning of a message as an example.
     pub fn example(&mut self, msg: &[u8]) {
         // Most unknown messages of a log are a few that come again and again.
-        let again = usize::try_from(stable_hash(0, msg.get(..8).unwrap_or_default()) % RECENT as u64)
-            .unwrap_or(0);
+        let again =
+            usize::try_from(stable_hash(0, msg.get(..8).unwrap_or_default()) % RECENT as u64)
+                .unwrap_or(0);
         if let Some(slot) = self.again.get(again)
-            && self.examples.key(*slot).is_some_and(|key| begins(msg, key.as_bytes()))
+            && self
+                .examples
+                .key(*slot)
+                .is_some_and(|key| begins(msg, key.as_bytes()))
             && let Some(row) = self.examples.row_mut(*slot)
         {
             row.0 += 1;
@@ -154,7 +160,10 @@ impl Coverage {
             .take(SKELETON)
             .position(|b| ENDS[usize::from(*b)])
             .unwrap_or(msg.len().min(SKELETON));
-        let head = msg.get(..end).unwrap_or_default().trim_ascii();
+        let head = match msg.get(..end).unwrap_or_default().trim_ascii() {
+            b"" => NO_TEXT,
+            head => head,
+        };
         // A row that was dropped or renumbered since does not bear the same text.
         let place = usize::try_from(stable_hash(0, head) % RECENT as u64).unwrap_or(0);
         if let Some(slot) = self.recent.get(place)
@@ -164,10 +173,10 @@ impl Coverage {
             return *slot;
         }
         let text = String::from_utf8_lossy(head);
-        let text = text.trim();
-        let id = self
-            .examples
-            .id(if text.is_empty() { "(no text)" } else { text });
+        let id = self.examples.id(match text.trim() {
+            "" => "(no text)",
+            text => text,
+        });
         if let Some(row) = self.examples.row_mut(id) {
             row.0 += 1;
         }

@@ -4,6 +4,8 @@
 //! etcd's side marks the second in which a request began; a client's side marks each second that
 //! its request spans, because etcd's work lies somewhere inside.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use crate::logs::event::Shape;
@@ -95,6 +97,9 @@ pub struct Seconds {
     /// Second, tag and number of cells that were used lately.
     #[serde(skip)]
     cache: Vec<(i64, u64, u32)>,
+    /// Reused for the key of a cell.
+    #[serde(skip)]
+    key: String,
 }
 
 impl Default for Seconds {
@@ -102,6 +107,7 @@ impl Default for Seconds {
         Seconds {
             table: Bounded::new(CELLS),
             cache: Vec::new(),
+            key: String::new(),
         }
     }
 }
@@ -125,10 +131,12 @@ impl Seconds {
             row.add(cell);
             return;
         }
-        let mut key = second.to_string();
-        key.push(SEPARATOR);
-        name(&mut key);
-        let id = self.table.id(&key);
+        let key = &mut self.key;
+        key.clear();
+        // Writing to a string cannot fail.
+        write!(key, "{second}{SEPARATOR}").ok();
+        name(key);
+        let id = self.table.id(key);
         if let Some(row) = self.table.row_mut(id) {
             row.add(cell);
         }

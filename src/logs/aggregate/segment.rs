@@ -61,6 +61,7 @@ struct Way {
     needs_fields: bool,
     tells_facts: bool,
     suppressed: bool,
+    has_detail: bool,
 }
 
 fn no_ways() -> [Way; WAYS] {
@@ -223,7 +224,7 @@ impl Segment {
         if let (Some(rule), Some(at)) = (way.rule, record.time) {
             // The first sign of an episode, and its longest one, show a detail.
             let runs = self.episodes.get_mut(signature.id)?;
-            if runs.shows(at, took_ns.unwrap_or(0)) {
+            if way.has_detail && runs.shows(at, took_ns.unwrap_or(0)) {
                 return None;
             }
             runs.add(&timeline::plain_sign(took_ns, record.repeats, at, rule));
@@ -294,6 +295,7 @@ impl Segment {
             needs_fields: needs_fields(kind),
             tells_facts: tells_facts(kind),
             suppressed: kind == "journald-suppressed",
+            has_detail: timeline::has_detail(kind),
         };
         if let Some(slot) = self.ways.get_mut(slot) {
             *slot = way;

@@ -145,7 +145,10 @@ impl<R: RowValue> Bounded<R> {
     /// new number of each row, or `None` for dropped ones.
     pub fn prune(&mut self, keep: &[u32]) -> Vec<Option<u32>> {
         // Weights are read once: the rows are large.
-        let mut order: Vec<(u64, u32)> = (0..).zip(&self.rows).map(|(at, row)| (row.weight(), at)).collect();
+        let mut order: Vec<(u64, u32)> = (0..)
+            .zip(&self.rows)
+            .map(|(at, row)| (row.weight(), at))
+            .collect();
         if order.len() > self.bound {
             let keys = &self.keys;
             order.select_nth_unstable_by(self.bound, |a, b| {
@@ -166,9 +169,11 @@ impl<R: RowValue> Bounded<R> {
         }
         let mut map = Vec::with_capacity(self.rows.len());
         let mut most = R::default();
-        let keys = std::mem::take(&mut self.keys);
-        let rows = std::mem::take(&mut self.rows);
-        let hashes = std::mem::take(&mut self.hashes);
+        // It will grow as far again.
+        let room = self.rows.len();
+        let keys = std::mem::replace(&mut self.keys, Vec::with_capacity(room));
+        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(room));
+        let hashes = std::mem::replace(&mut self.hashes, Vec::with_capacity(room));
         for (((key, row), hash), stay) in keys.into_iter().zip(rows).zip(hashes).zip(stays) {
             if stay {
                 map.push(u32::try_from(self.keys.len()).ok());

@@ -4,10 +4,13 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use crate::catalog::resources::{KeyParts, Scope, builtin_by_name, parse_bare_key, parse_path};
+use crate::catalog::resources::{
+    KeyParts, Scope, builtin_by_name, names_resource, parse_bare_key, parse_path,
+};
 use crate::logs::audit;
 use crate::logs::event::{Component, Event, Extra};
-use crate::logs::needle::{self, near2};
+use crate::logs::fields::text;
+use crate::logs::needle::{self, Needle, near, near2};
 use crate::logs::record::{Fields, Record};
 use crate::units::parse_go_duration;
 
@@ -162,7 +165,7 @@ pub(super) fn waited<'a>(
             .position(|b| b.is_ascii_whitespace() || matches!(b, b'"' | b'\\'))
             .unwrap_or(target.len());
         let target = target.get(..end).unwrap_or_default();
-        url(event, String::from_utf8_lossy(target));
+        url(event, text(target));
     }
     refine(event);
     // The structured wording (client-go 0.33+) is one message with two reasons.
@@ -201,19 +204,25 @@ const TRACE_FIELDS: [&str; 24] = [
     "etcd",
 ];
 
+/// The text before and behind a literal for which there is a searcher.
+fn parted<'t>(text: &'t str, needle: &Needle, literal: &str) -> Option<(&'t str, &'t str)> {
+    let at = needle.find(text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + literal.len()..)?))
+}
+
 /// `Trace[1]: "List" url:/api/v1/pods,user-agent:…,client:… (31-Mar-2022 …) (total time: 2272ms):`
 pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) {
-    let Cow::Borrowed(text) = String::from_utf8_lossy(&record.msg) else {
+    let Ok(text) = std::str::from_utf8(&record.msg) else {
         return;
     };
-    let Some((head, rest)) = text.split_once("]: \"") else {
+    let Some((head, rest)) = parted(text, &needle::TRACE_NAME, "]: \"") else {
         return;
     };
     let Some((what, rest)) = rest.split_once('"') else {
         return;
     };
     let id = head.trim_start_matches("Trace[");
-    if let Some((_, total)) = rest.split_once("(total time: ") {
+    if let Some((_, total)) = parted(rest, &needle::TOTAL_TIME, "(total time: ") {
         let total = total.split(')').next().unwrap_or_default();
         event.took_ns = parse_go_duration(total.as_bytes());
     }
@@ -293,31 +302,30 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
 fn header_fields(rest: &str) -> Vec<(&str, &str)> {
     let text = rest.trim_start();
     // The date begins the tail: ` (31-Mar-2022 23:00:04.575) (total time: …`.
-    let end = text
-        .find(" (total time: ")
-        .and_then(|total| text.get(..total)?.rfind(" ("))
+    let end = parted(text, &needle::BEFORE_TOTAL_TIME, "")
+        .and_then(|(before, _)| before.rfind(" ("))
         .unwrap_or(text.len());
     let mut text = text.get(..end).unwrap_or_default();
     let mut out = Vec::new();
     let name_at = |text: &str| {
         /// The longest of them is shorter.
         const MAX: usize = 32;
-        let end = text.bytes().take(MAX).position(|b| b == b':')?;
+        let head = text.as_bytes();
+        let end = near(b':', head.get(..MAX).unwrap_or(head))?;
         let name = text.get(..end)?;
         TRACE_FIELDS.iter().copied().find(|known| *known == name)
     };
-    while let Some(name) = name_at(text) {
+    let mut next = name_at(text);
+    while let Some(name) = next.take() {
         let body = text.get(name.len() + 1..).unwrap_or_default();
-        let cut = body
-            .bytes()
-            .enumerate()
-            .filter(|(_, b)| *b == b',')
-            .map(|(at, _)| at)
-            .find(|at| {
-                body.get(at + 1..)
-                    .is_some_and(|rest| name_at(rest).is_some())
-            })
-            .unwrap_or(body.len());
+        let mut cut = body.len();
+        for at in memchr::memchr_iter(b',', body.as_bytes()) {
+            next = body.get(at + 1..).and_then(name_at);
+            if next.is_some() {
+                cut = at;
+                break;
+            }
+        }
         out.push((name, body.get(..cut).unwrap_or_default()));
         text = body.get(cut + 1..).unwrap_or_default();
     }
@@ -326,7 +334,7 @@ fn header_fields(rest: &str) -> Vec<(&str, &str)> {
 
 /// `Trace[1]: ---"Writing http response done" 45107ms (07:32:11.071)`, `Trace[1]: [45.1s] [45.1s] END`.
 pub(super) fn trace_step<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) {
-    let Cow::Borrowed(text) = String::from_utf8_lossy(&record.msg) else {
+    let Ok(text) = std::str::from_utf8(&record.msg) else {
         return;
     };
     let Some((head, rest)) = text.split_once("]: ") else {
@@ -430,8 +438,7 @@ pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
     if took_ns.is_none() || needle::KLOG_LATENCY.is_in(rest) || needle::KLOG_URI.is_in(rest) {
         return None;
     }
-    let of_api = parse_path(uri).parts.scope != Scope::Unknown;
-    Some((took_ns, of_api))
+    Some((took_ns, names_resource(uri)))
 }
 
 fn http_text<'a>(event: &mut Event<'a>, msg: &'a [u8], found: &Found<'a>, detail: Detail) {

@@ -297,6 +297,21 @@ fn text(msg: &[u8]) -> Option<Found<'_>> {
     None
 }
 
+/// The first of the texts at the beginning of a message that is there.
+fn begun(msg: &[u8]) -> Option<Found<'_>> {
+    let text = msg.get(..FIND_LIMIT).unwrap_or(msg);
+    TABLES
+        .find
+        .iter()
+        .filter(|(_, anchored)| *anchored)
+        .find_map(|(entry, _)| {
+            Some(Found {
+                signature: entry.signature,
+                captures: entry.template.matches(text)?,
+            })
+        })
+}
+
 /// Looks for the first-ranked literal that stands in the message or its fields.
 fn free_text<'a>(msg: &'a [u8], fields: &'a [u8]) -> Option<Found<'a>> {
     let tables = &*TABLES;
@@ -308,9 +323,9 @@ fn free_text<'a>(msg: &'a [u8], fields: &'a [u8]) -> Option<Found<'a>> {
         && ![msg, fields]
             .into_iter()
             .any(|text| quick.find(text.get(..FIND_LIMIT).unwrap_or(text)).is_some())
-        && !begins()
     {
-        return None;
+        // What may stand anywhere is not there; what begins a message is soon compared.
+        return begins().then(|| begun(msg)).flatten();
     }
     let automaton = AUTOMATON.as_ref()?;
     let mut best: Option<(usize, Found<'a>)> = None;

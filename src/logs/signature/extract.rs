@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::logs::event::{ApiCall, Event, Extra};
-use crate::logs::fields::unescape;
+use crate::logs::fields::{text, unescape};
 use crate::logs::record::{Record, Value, ValueKind};
 use crate::logs::request::{parse_request, parse_response};
 use crate::units::parse_go_duration;
@@ -201,7 +201,7 @@ fn duration(value: &Value<'_>) -> Option<u64> {
 fn some_text<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
     let text = match value.kind {
         // Text captured from a message may still hold Go's escapes (`error "…\"…"`).
-        ValueKind::Plain => String::from_utf8_lossy(value.raw),
+        ValueKind::Plain => text(value.raw),
         ValueKind::Word if value.raw == b"null" => return None,
         _ => value.text_lossy(),
     };
@@ -229,7 +229,7 @@ pub(super) fn clip(text: Cow<'_, str>) -> Cow<'_, str> {
 /// One level of escapes off, as text.
 pub(super) fn unescaped(raw: &[u8]) -> Cow<'_, str> {
     match unescape(raw) {
-        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Borrowed(bytes) => text(bytes),
         Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
     }
 }
