@@ -167,12 +167,12 @@ fn usual(line: &[u8]) -> Option<AuditRecord<'_>> {
         Some((name, after)) if after.starts_with([',', '}']) => Some(Cow::Borrowed(name)),
         _ => inner(user.as_bytes(), "username"),
     };
-    let ips = rest.strip_prefix(r#","sourceIPs":["#)?;
-    let (ips, mut rest) = ips.split_at(near(b']', ips.as_bytes())?);
+    let (ip, mut rest) = plain(rest.strip_prefix(r#","sourceIPs":[""#)?)?;
+    out.source_ip = Some(Cow::Borrowed(ip));
+    while let Some(more) = rest.strip_prefix(",\"") {
+        (_, rest) = plain(more)?;
+    }
     rest = rest.strip_prefix(']')?;
-    // One list of addresses, which hold neither brackets nor escapes.
-    (ips.ends_with('"') && memchr::memchr(b'\\', ips.as_bytes()).is_none()).then_some(())?;
-    out.source_ip = first_text(ips.as_bytes());
     if let Some(after) = rest.strip_prefix(r#","userAgent":""#) {
         let (agent, after) = string(after)?;
         out.user_agent = Some(agent);
