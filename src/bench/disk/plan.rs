@@ -108,6 +108,7 @@ pub fn named(name: PlanName) -> Plan {
             ..quick
         },
         PlanName::Soak => Plan {
+            name,
             rounds: 28,
             round_secs: 60.0,
             ..named(PlanName::Standard)
@@ -183,6 +184,8 @@ mod tests {
             (PlanName::Soak, 1_500.0, 2_000.0),
         ] {
             let plan = named(name);
+            // A soak that took itself for a standard plan would end early.
+            assert_eq!(plan.name, name);
             let secs = seconds(&plan);
             assert!((low..high).contains(&secs), "{name:?}: {secs}");
         }

@@ -2,7 +2,7 @@
 
 use crate::formats::bench::Latency;
 use crate::formats::bench::disk::{
-    Arrivals, Barrier, Blame, DiskBench, Judged, Level, Round, Verdict,
+    Arrivals, Barrier, Blame, DiskBench, Judged, Level, PlanName, Round, Verdict,
 };
 use crate::profile::Profile;
 
@@ -165,14 +165,18 @@ impl Bench<'_> {
         let mut why = "fast enough for etcd".to_owned();
         if let Some(commits) = total.commits.as_ref() {
             let heavy_us = self.profile.get(HEAVY_COMMIT) * 1e3;
+            let longer = match result.plan.name {
+                PlanName::Quick => "standard",
+                PlanName::Standard | PlanName::Soak => "soak",
+            };
             if commit == Stand::Open {
                 why = format!(
-                    "{why}; {} commits do not decide their p99 (--plan standard does)",
+                    "{why}; {} commits do not decide their p99 (--plan {longer} does)",
                     commits.total.count
                 );
             } else if self.heavy_wal && !settled(&commits.total, heavy_us) {
                 why = format!(
-                    "{why}; its WAL would carry a heavy load, and {} commits do not tell whether they would (--plan standard does)",
+                    "{why}; its WAL would carry a heavy load, and {} commits do not tell whether they would (--plan {longer} does)",
                     commits.total.count
                 );
             }
@@ -511,6 +515,14 @@ mod tests {
         };
         fast.curve = vec![point(1.9)];
         assert_eq!(level(&fast), Level::HeavyLoadOk);
+        // Two hundred commits cannot tell: that is said, with the plan that can.
+        let mut few = fast.clone();
+        if let Some(commits) = few.total.as_mut().and_then(|t| t.commits.as_mut()) {
+            commits.total = latency(12.0, 3, 4.0, 197);
+        }
+        let verdict = judge(&few, &Trust::default(), &Profile::default());
+        assert_eq!(verdict.level, Level::Ok);
+        assert!(verdict.why.contains("--plan standard"), "{}", verdict.why);
         fast.curve = vec![point(2.1)];
         assert_eq!(level(&fast), Level::Ok);
     }

@@ -453,7 +453,8 @@ fn full(
         real_time_allowed: args.outcome.real_time_allowed(),
     };
     let bench = || run_plan(&plan, &context);
-    let result = match live {
+    let mut unseen = None;
+    let mut result = match live {
         None => bench(),
         Some(etcd) => {
             let unguarded = |why: String| {
@@ -467,7 +468,9 @@ fn full(
             };
             let eyes = node.eyes(etcd, &args.etcd).map_err(unguarded)?;
             if eyes.by == "trace" {
-                session.note("its metrics cannot be read: the guard traces its syncs, and sees neither leader changes nor waiting proposals");
+                unseen = Some(
+                    "etcd's metrics could not be read: the guard traced its syncs, and saw neither leader changes nor waiting proposals",
+                );
             }
             let learn = std::time::Duration::from_secs(5);
             guard::under(&*eyes.vitals, learn, &cancel, bench)
@@ -477,6 +480,7 @@ fn full(
     };
     drop(progress);
     drop((wal_work, db_work));
+    result.doubts.extend(unseen.map(str::to_owned));
     args.outcome.finish(&result, session)
 }
 
