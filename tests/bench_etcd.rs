@@ -287,8 +287,8 @@ fn a_number_of_requests_is_kept_and_revisions_add_up() {
         let sum: u64 = bars.iter().map(|bar| bar["count"].as_u64().unwrap()).sum();
         assert_eq!(sum, 500);
         let (keys, after) = server.keys();
-        // 500 puts, and one revision for each lease whose keys went.
-        assert_eq!((keys, after - before), (0, 501));
+        // 500 puts, and one revision for each lease whose key went.
+        assert_eq!((keys, after - before), (0, 550));
     }
 }
 

@@ -783,7 +783,21 @@ fn defragmentation_goes_followers_first_with_its_price() {
     assert!(place("(the leader, last)") < place("alarm disarm"));
     // 2 GB at 100 and at 10 MB/s.
     assert!(advice.risk.contains("about 20 s to "), "{}", advice.risk);
-    // A measured one is better than a guide's.
+    assert!(advice.risk.contains("hardware guide"), "{}", advice.risk);
+    // The speed of this disk is better than a guide's: 100 KiB in a millisecond. Small pieces say nothing.
+    let curve = |bytes: &str, mean_ms: f64| table(vec![Row::new(bytes).num("mean_ms", mean_ms)]);
+    let node = || Subject::new(SubjectKind::Node, "b");
+    let plane = plane.put(&keys::BENCH_DISK_CURVE, node(), curve("0008192", 0.5));
+    let advice = plane.find("nospace-recovery").unwrap();
+    assert!(advice.risk.contains("hardware guide"), "{}", advice.risk);
+    let plane = plane.put(&keys::BENCH_DISK_CURVE, node(), curve("0102400", 1.0));
+    let advice = plane.find("nospace-recovery").unwrap();
+    assert!(
+        advice.risk.contains("at most about 19.5 s") && advice.risk.contains("`bench disk` wrote 100 KiB"),
+        "{}",
+        advice.risk
+    );
+    // What one took here is better still.
     let took = Histogram {
         buckets: vec![Bucket {
             le: 6400.0,

@@ -11,7 +11,7 @@ use super::plain::{Paint, Terminal, safe, table, trimmed, wrap};
 pub fn bench_etcd(out: &mut dyn Write, terminal: Terminal, result: &BenchEtcd) -> io::Result<()> {
     let mut page = Page { out, terminal };
     if let Some(check) = &result.check_perf {
-        page.check_perf(check)?;
+        page.check_perf(check, &result.runs)?;
     }
     page.cluster(result)?;
     for run in &result.runs {
@@ -42,7 +42,7 @@ impl Page<'_> {
         writeln!(self.out, "  {}", wrap(&safe(text), width, 2))
     }
 
-    fn check_perf(&mut self, check: &CheckPerf) -> io::Result<()> {
+    fn check_perf(&mut self, check: &CheckPerf, runs: &[Run]) -> io::Result<()> {
         let (paint, verdict) = match (&check.highest, check.asked.as_str()) {
             (Some(class), "highest") => (
                 Paint::Good,
@@ -73,9 +73,17 @@ impl Page<'_> {
             } else {
                 ", shorter than the official 60 s"
             };
+            let why = runs
+                .iter()
+                .find(|run| run.name.split(' ').next_back() == Some(class.class.as_str()))
+                .and_then(|run| run.limits.first())
+                .map_or_else(
+                    || class.limited_by.clone(),
+                    |limit| format!("{}: {}", limit.limit, limit.why),
+                );
             self.line(&format!(
-                "{}: {}{length}; limited by: {}",
-                class.class, class.verdict, class.limited_by
+                "{}: {}{length}; limited by {why}",
+                class.class, class.verdict
             ))?;
             for criterion in &class.criteria {
                 let word = if criterion.pass { "PASS" } else { "FAIL" };
@@ -253,6 +261,13 @@ impl Page<'_> {
             self.line(&format!(
                 "{} transactions found another revision than they expected",
                 run.conflicts
+            ))?;
+        }
+        if run.token_renewals > 0 {
+            self.line(&format!(
+                "{} new log-ins: etcd took the token no more, and the requests that it refused were \
+                 sent once more",
+                run.token_renewals
             ))?;
         }
         if let Some(watch) = &run.watch {

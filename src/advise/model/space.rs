@@ -299,16 +299,47 @@ fn stall(facts: &Facts<'_>) -> String {
         .into_iter()
         .map(|(_, bytes)| bytes)
         .max_by(f64::total_cmp);
-    match in_use {
+    match (in_use, measured_speed(facts)) {
+        // etcd syncs after ten thousand keys, so larger pieces than the bench's: it is no slower.
+        (Some(bytes), Some((piece, speed))) => format!(
+            "at most about {} for the {} in use ({}/s, as `bench disk` wrote {} at a time with a sync \
+             after each)",
+            format_ms(bytes / speed * 1e3),
+            format_bytes(whole(bytes).unwrap_or(0)),
+            format_bytes(whole(speed).unwrap_or(0)),
+            format_bytes(piece),
+        ),
         // etcd hardware guide: 10 MB/s at the least, 100 MB/s for large clusters.
-        Some(bytes) => format!(
-            "about {} to {} for the {} in use (copied at 100 to 10 MB/s)",
+        (Some(bytes), None) => format!(
+            "about {} to {} for the {} in use (copied at 100 to 10 MB/s, as etcd's hardware guide asks \
+             for; `bench disk --plan standard` measures this disk)",
             format_ms(bytes / 1e5),
             format_ms(bytes / 1e4),
             format_bytes(whole(bytes).unwrap_or(0))
         ),
-        None => "some seconds per GiB".to_owned(),
+        (None, _) => "some seconds per GiB".to_owned(),
     }
+}
+
+/// From this size of a piece on, time goes into bytes and not into the sync alone.
+const LARGE_PIECE: u64 = 64 << 10;
+
+/// The largest piece of the fsync curve, and the bytes a second at which it was written: on the slowest
+/// disk that was measured. `None` for a curve of small pieces, which says nothing about copying.
+fn measured_speed(facts: &Facts<'_>) -> Option<(u64, f64)> {
+    facts
+        .all(&keys::BENCH_DISK_CURVE)
+        .iter()
+        .filter_map(|(_, curve)| {
+            curve
+                .rows
+                .iter()
+                .filter_map(|row| Some((row.key.parse::<u64>().ok()?, row.get("mean_ms")?)))
+                .filter(|(piece, mean_ms)| *piece >= LARGE_PIECE && *mean_ms > 0.0)
+                .map(|(piece, mean_ms)| (piece, piece as f64 / mean_ms * 1e3))
+                .max_by_key(|(piece, _)| *piece)
+        })
+        .min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 fn defragment(facts: &Facts<'_>) -> Option<Advice> {

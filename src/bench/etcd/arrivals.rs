@@ -4,6 +4,9 @@
 //! begin by a schedule, whether or not the server keeps up. A request that finds no idle client
 //! waits, and its latency counts from the moment at which it *should* have begun: a server that
 //! stands still for a second is seen by every request of that second, not by one for each client.
+//!
+//! Limited: as `etcdctl check perf` paces its load. Requests begin by a rate, but no more than so many
+//! may wait for a client; what finds that queue full never begins and is not made up for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -47,6 +50,15 @@ enum Kind {
         released: Cell<u64>,
         taken: Cell<u64>,
         idle: RefCell<VecDeque<Waker>>,
+        // Most requests that wait for a client.
+        queue: Option<u64>,
+        // Requests that found the queue full.
+        lost: Cell<u64>,
+        // From which released request on how many had been lost: what it is in the schedule.
+        shifts: RefCell<VecDeque<(u64, u64)>>,
+        shift: Cell<u64>,
+        // Nothing is released any more; what waits is still begun.
+        closed: Cell<bool>,
     },
 }
 
@@ -63,8 +75,17 @@ impl Arrivals {
         }
     }
 
-    /// By a schedule.
+    /// By a schedule, however many requests wait.
     pub fn open(begin: Instant, time: Duration, schedule: Schedule) -> Self {
+        Self::scheduled(begin, time, schedule, None)
+    }
+
+    /// By a schedule, as long as no more than `queue` requests wait for a client.
+    pub fn limited(begin: Instant, time: Duration, schedule: Schedule, queue: u64) -> Self {
+        Self::scheduled(begin, time, schedule, Some(queue.max(1)))
+    }
+
+    fn scheduled(begin: Instant, time: Duration, schedule: Schedule, queue: Option<u64>) -> Self {
         Arrivals {
             begin,
             end: begin + time,
@@ -75,6 +96,11 @@ impl Arrivals {
                 released: Cell::new(0),
                 taken: Cell::new(0),
                 idle: RefCell::default(),
+                queue,
+                lost: Cell::new(0),
+                shifts: RefCell::default(),
+                shift: Cell::new(0),
+                closed: Cell::new(false),
             },
         }
     }
@@ -135,16 +161,28 @@ impl Arrivals {
                 released,
                 taken,
                 idle,
+                lost,
+                shifts,
+                shift,
+                closed,
+                ..
             } => {
                 poll_fn(|cx| {
                     let n = taken.get();
-                    if self.stopped.get() || n >= *total {
+                    if self.stopped.get() || n + lost.get() >= *total && n >= released.get() {
                         return Poll::Ready(None);
                     }
                     if n < released.get() {
                         taken.set(n + 1);
-                        let at = self.begin + Duration::from_nanos(schedule.at_ns(n));
-                        return Poll::Ready(Some(at));
+                        let mut shifts = shifts.borrow_mut();
+                        while let Some((_, by)) = shifts.pop_front_if(|(from, _)| *from <= n) {
+                            shift.set(by);
+                        }
+                        let at = schedule.at_ns(n + shift.get());
+                        return Poll::Ready(Some(self.begin + Duration::from_nanos(at)));
+                    }
+                    if closed.get() {
+                        return Poll::Ready(None);
                     }
                     idle.borrow_mut().push_back(cx.waker().clone());
                     Poll::Pending
@@ -170,7 +208,12 @@ impl Arrivals {
             schedule,
             total,
             released,
+            taken,
             idle,
+            queue,
+            lost,
+            shifts,
+            closed,
             ..
         } = &self.kind
         else {
@@ -187,18 +230,29 @@ impl Arrivals {
                 *total,
                 nanos(now.saturating_duration_since(self.begin)),
             );
-            let fresh = due.saturating_sub(released.get());
-            released.set(due.max(released.get()));
+            let mut fresh = due.saturating_sub(released.get() + lost.get());
+            if let Some(queue) = queue {
+                let waiting = released.get() - taken.get();
+                let room = queue.saturating_sub(waiting);
+                if fresh > room {
+                    lost.set(lost.get() + fresh - room);
+                    fresh = room;
+                    let from = released.get() + room;
+                    shifts.borrow_mut().push_back((from, lost.get()));
+                }
+            }
+            released.set(released.get() + fresh);
             for _ in 0..fresh {
                 let Some(waker) = idle.borrow_mut().pop_front() else {
                     break;
                 };
                 waker.wake();
             }
-            if released.get() >= *total {
+            let planned = released.get() + lost.get();
+            if planned >= *total {
                 break;
             }
-            let next = self.begin + Duration::from_nanos(schedule.at_ns(released.get()));
+            let next = self.begin + Duration::from_nanos(schedule.at_ns(planned));
             let wait = next.saturating_duration_since(Instant::now()).max(TOGETHER);
             timer
                 .wait(
@@ -212,7 +266,13 @@ impl Arrivals {
         if !over.is_zero() && !self.stopped.get() {
             tokio::time::sleep(over).await;
         }
-        self.stop();
+        if queue.is_some() && !self.stopped.get() {
+            // The official check sends what its queue still holds.
+            closed.set(true);
+            self.wake_all();
+        } else {
+            self.stop();
+        }
         Ok(())
     }
 }
@@ -332,6 +392,58 @@ mod tests {
                 seen.len() as u64 + arrivals.unserved(Instant::now()),
                 schedule.total()
             );
+        });
+    }
+
+    #[test]
+    fn what_finds_a_full_queue_is_lost_and_the_rest_of_the_queue_is_begun() {
+        block_on(async {
+            let begin = Instant::now();
+            let time = Duration::from_millis(50);
+            let schedule = Schedule::new(Shape::Constant, 1000.0, 0.05);
+            let arrivals = Arrivals::limited(begin, time, schedule, 8);
+            // Nobody takes any: eight wait, the others are lost.
+            arrivals.pace().await.unwrap();
+            assert_eq!(arrivals.unserved(Instant::now()), 50);
+            let mut seen = Vec::new();
+            while let Some(at) = arrivals.next(Instant::now()).await {
+                seen.push(at.duration_since(begin).as_millis());
+            }
+            assert_eq!(seen, (0..8).collect::<Vec<u128>>());
+            assert_eq!(arrivals.unserved(Instant::now()), 42);
+        });
+    }
+
+    #[test]
+    fn after_a_stall_a_limited_load_goes_on_at_its_rate() {
+        block_on(async {
+            let begin = Instant::now();
+            let time = Duration::from_millis(100);
+            let schedule = Schedule::new(Shape::Constant, 1000.0, 0.1);
+            let arrivals = Rc::new(Arrivals::limited(begin, time, schedule, 5));
+            let client = {
+                let arrivals = Rc::clone(&arrivals);
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    let mut seen = Vec::new();
+                    while let Some(at) = arrivals.next(Instant::now()).await {
+                        seen.push(at.duration_since(begin));
+                    }
+                    seen
+                })
+            };
+            arrivals.pace().await.unwrap();
+            let seen = client.await.unwrap();
+            // The five that waited, and then none that was due before the client came back.
+            assert_eq!(seen.first(), Some(&Duration::ZERO));
+            assert!(
+                seen.get(5)
+                    .is_none_or(|at| *at >= Duration::from_millis(45)),
+                "{seen:?}"
+            );
+            assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
+            let unserved = arrivals.unserved(Instant::now());
+            assert_eq!(seen.len() as u64 + unserved, schedule.total());
         });
     }
 

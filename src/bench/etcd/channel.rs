@@ -3,7 +3,6 @@
 //! Directly on `h2`: a general gRPC client spends more on each call than etcd's own benchmark
 //! does, and would measure itself. One task drives the connection; callers share its sender.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -16,16 +15,20 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use super::auth::Auth;
 use super::coalesce::{Coalesce, Driver};
 use super::wire;
-use crate::target::etcd::Endpoint;
+use crate::target::etcd::{Endpoint, Scheme};
 
 /// Room for answers before the server must wait for us: more than any answer of a load.
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
+
+/// Longest wait for a log-in: etcd hashes the password, on purpose slowly.
+const LOG_IN: Duration = Duration::from_secs(5);
 
 /// Longest answer that is kept: a range of a load never comes near.
 const ANSWER_LIMIT: usize = 64 << 20;
@@ -33,10 +36,8 @@ const ANSWER_LIMIT: usize = 64 << 20;
 /// How to reach one member.
 #[derive(Clone, Debug)]
 pub struct Address {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
+    /// Where it is.
+    pub endpoint: Endpoint,
     /// TLS, and with which trust and certificate; without it, plain.
     pub tls: Option<Arc<ClientConfig>>,
 }
@@ -44,14 +45,6 @@ pub struct Address {
 impl Address {
     /// Of an endpoint; `tls` is for those that speak it.
     pub fn of(endpoint: &Endpoint, tls: Option<&Arc<ClientConfig>>) -> Result<Self, String> {
-        let host = endpoint
-            .host()
-            .ok_or_else(|| "a load needs TCP, and this is a unix socket".to_owned())?;
-        let port = endpoint
-            .address
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok())
-            .ok_or_else(|| "the port is missing".to_owned())?;
         let tls = if endpoint.is_tls() {
             Some(Arc::clone(tls.ok_or_else(|| {
                 "it speaks TLS, and no authority is known".to_owned()
@@ -60,21 +53,23 @@ impl Address {
             None
         };
         Ok(Address {
-            host: host.to_owned(),
-            port,
+            endpoint: endpoint.clone(),
             tls,
         })
+    }
+
+    /// What requests name as their server: a socket has no name, and gRPC calls it localhost.
+    fn origin(&self) -> String {
+        match self.endpoint.scheme {
+            Scheme::Unix => "http://localhost".to_owned(),
+            Scheme::Http | Scheme::Https => self.endpoint.to_string(),
+        }
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
+        self.endpoint.fmt(f)
     }
 }
 
@@ -106,6 +101,19 @@ impl CallError {
             CallError::Timeout => "no answer in time".to_owned(),
         }
     }
+
+    /// Whether etcd does not know the token (any more), or its users have changed since it was given.
+    ///
+    /// etcd: `ErrGRPCInvalidAuthToken` is Unauthenticated, `ErrGRPCAuthOldRevision` InvalidArgument.
+    pub fn is_stale_token(&self) -> bool {
+        match self {
+            CallError::Status { code: 16, .. } => true,
+            CallError::Status { code: 3, message } => {
+                message.contains("revision of auth store is old")
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for CallError {
@@ -120,9 +128,6 @@ impl From<h2::Error> for CallError {
     }
 }
 
-/// The token of a logged-in user, shared by all connections, so that it can be renewed.
-pub type Token = Rc<RefCell<Option<HeaderValue>>>;
-
 /// A connection. Cloning shares it.
 #[derive(Clone)]
 pub struct Channel {
@@ -131,8 +136,9 @@ pub struct Channel {
 }
 
 struct Base {
+    name: String,
     origin: String,
-    token: Token,
+    auth: Auth,
     // Aborts the driver when the last user of the connection is gone.
     driver: tokio::task::AbortHandle,
 }
@@ -146,7 +152,7 @@ impl Drop for Base {
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel")
-            .field("origin", &self.base.origin)
+            .field("name", &self.base.name)
             .finish_non_exhaustive()
     }
 }
@@ -162,31 +168,37 @@ impl Channel {
     /// Connects within `limit`.
     pub async fn connect(
         address: &Address,
-        token: &Token,
+        auth: &Auth,
         limit: Duration,
     ) -> Result<Channel, CallError> {
-        tokio::time::timeout(limit, Self::open(address, token))
+        tokio::time::timeout(limit, Self::open(address, auth))
             .await
             .map_err(|_| CallError::Timeout)?
     }
 
-    async fn open(address: &Address, token: &Token) -> Result<Channel, CallError> {
+    async fn open(address: &Address, auth: &Auth) -> Result<Channel, CallError> {
         let transport = |err: std::io::Error| CallError::Transport(words(&err));
-        let tcp = TcpStream::connect((address.host.as_str(), address.port))
+        let Some(host) = address.endpoint.host() else {
+            let socket = UnixStream::connect(&address.endpoint.address)
+                .await
+                .map_err(transport)?;
+            return Self::handshake(Coalesce::new(socket), address, auth).await;
+        };
+        // With the brackets of an IPv6 address, as the resolver of names takes it.
+        let tcp = TcpStream::connect(address.endpoint.address.as_str())
             .await
             .map_err(transport)?;
         tcp.set_nodelay(true).map_err(transport)?;
         match &address.tls {
-            None => Self::handshake(Coalesce::new(tcp), address, token).await,
+            None => Self::handshake(Coalesce::new(tcp), address, auth).await,
             Some(config) => {
-                let name = ServerName::try_from(address.host.clone()).map_err(|_| {
-                    CallError::Transport(format!("`{}` is no name for TLS", address.host))
-                })?;
+                let name = ServerName::try_from(host.to_owned())
+                    .map_err(|_| CallError::Transport(format!("`{host}` is no name for TLS")))?;
                 let tls = TlsConnector::from(Arc::clone(config))
                     .connect(name, tcp)
                     .await
                     .map_err(transport)?;
-                Self::handshake(Coalesce::new(tls), address, token).await
+                Self::handshake(Coalesce::new(tls), address, auth).await
             }
         }
     }
@@ -194,7 +206,7 @@ impl Channel {
     async fn handshake<T>(
         io: Coalesce<T>,
         address: &Address,
-        token: &Token,
+        auth: &Auth,
     ) -> Result<Channel, CallError>
     where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
@@ -216,8 +228,9 @@ impl Channel {
         Ok(Channel {
             sender,
             base: Rc::new(Base {
-                origin: address.to_string(),
-                token: Rc::clone(token),
+                name: address.to_string(),
+                origin: address.origin(),
+                auth: auth.clone(),
                 driver: driver.abort_handle(),
             }),
         })
@@ -237,16 +250,16 @@ impl Channel {
         Ok(Prepared { uri, headers })
     }
 
-    fn request(&self, method: &Prepared) -> Request<()> {
+    fn request(&self, method: &Prepared, token: Option<HeaderValue>) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = method.uri.clone();
         *request.headers_mut() = method.headers.clone();
-        if let Some(token) = &*self.base.token.borrow() {
+        if let Some(token) = token {
             request
                 .headers_mut()
-                .insert(http::HeaderName::from_static("token"), token.clone());
+                .insert(http::HeaderName::from_static("token"), token);
         }
         request
     }
@@ -257,10 +270,60 @@ impl Channel {
         Ok(())
     }
 
-    /// One request, one answer. The answer is without gRPC's header.
+    /// One request, one answer. The answer is without gRPC's header. Where the token has ended, it
+    /// is renewed and the request sent once more.
     pub async fn call(&mut self, method: &Prepared, message: Bytes) -> Result<Bytes, CallError> {
+        let Some(token) = self.base.auth.token() else {
+            return self.exchange(method, message, None).await;
+        };
+        let again = message.clone();
+        match self.exchange(method, message, Some(token.clone())).await {
+            Err(err) if err.is_stale_token() => {
+                self.renew(Some(&token)).await?;
+                let token = self.base.auth.token();
+                self.exchange(method, again, token).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Logs in anew, unless another connection has done it since `used` was refused.
+    async fn renew(&mut self, used: Option<&HeaderValue>) -> Result<(), CallError> {
+        let auth = self.base.auth.clone();
+        auth.renew(used, self.log_in()).await
+    }
+
+    /// After a stream failed: when its token had ended, a new one is there for the next stream.
+    pub async fn after(&mut self, stream: &Stream, err: &CallError) {
+        if err.is_stale_token() && stream.token.is_some() {
+            // A log-in that fails is told by the next stream.
+            self.renew(stream.token.as_ref()).await.ok();
+        }
+    }
+
+    /// The token for the user, with its password. Without a user there is none.
+    pub async fn log_in(&mut self) -> Result<String, CallError> {
+        let auth = self.base.auth.clone();
+        let Some((user, password)) = auth.login() else {
+            return Err(CallError::Transport("no user is known".to_owned()));
+        };
+        let request = wire::authenticate(&mut BytesMut::new(), user, password);
+        let method = self.method(wire::path::AUTHENTICATE)?;
+        // A stale token is no help here.
+        let answer = tokio::time::timeout(LOG_IN, self.exchange(&method, request, None))
+            .await
+            .map_err(|_| CallError::Timeout)??;
+        Ok(wire::token(&answer))
+    }
+
+    async fn exchange(
+        &mut self,
+        method: &Prepared,
+        message: Bytes,
+        token: Option<HeaderValue>,
+    ) -> Result<Bytes, CallError> {
         self.ready().await?;
-        let request = self.request(method);
+        let request = self.request(method, token);
         let (response, mut body) = self.sender.send_request(request, false)?;
         body.send_data(message, true)?;
         let (head, mut answer) = response.await?.into_parts();
@@ -291,9 +354,11 @@ impl Channel {
     pub async fn stream(&mut self, path: &str) -> Result<Stream, CallError> {
         self.ready().await?;
         let method = self.method(path)?;
-        let request = self.request(&method);
+        let token = self.base.auth.token();
+        let request = self.request(&method, token.clone());
         let (response, sender) = self.sender.send_request(request, false)?;
         Ok(Stream {
+            token,
             sender,
             response: Some(response),
             answers: None,
@@ -302,13 +367,14 @@ impl Channel {
     }
 
     /// The member's address.
-    pub fn origin(&self) -> &str {
-        &self.base.origin
+    pub fn name(&self) -> &str {
+        &self.base.name
     }
 }
 
 /// A stream: many requests, many answers.
 pub struct Stream {
+    token: Option<HeaderValue>,
     sender: SendStream<Bytes>,
     response: Option<h2::client::ResponseFuture>,
     answers: Option<RecvStream>,
@@ -510,12 +576,28 @@ mod tests {
     }
 
     #[test]
-    fn addresses_print_as_urls() {
-        let address = Address {
-            host: "::1".to_owned(),
-            port: 2379,
-            tls: None,
+    fn addresses_print_as_urls_and_a_socket_has_a_server_name_too() {
+        let of = |text: &str| Address::of(&Endpoint::parse(text, false).unwrap(), None).unwrap();
+        let six = of("[::1]:2379");
+        assert_eq!(six.to_string(), "http://[::1]:2379");
+        assert_eq!(six.origin(), "http://[::1]:2379");
+        let socket = of("unix:///run/etcd.sock");
+        assert_eq!(socket.to_string(), "unix:///run/etcd.sock");
+        assert_eq!(socket.origin(), "http://localhost");
+        let tls = Address::of(&Endpoint::parse("https://a:1", true).unwrap(), None);
+        assert!(tls.unwrap_err().contains("no authority"));
+    }
+
+    #[test]
+    fn what_a_stale_token_looks_like() {
+        let status = |code, message: &str| CallError::Status {
+            code,
+            message: message.to_owned(),
         };
-        assert_eq!(address.to_string(), "http://[::1]:2379");
+        assert!(status(16, "etcdserver: invalid auth token").is_stale_token());
+        assert!(status(3, "etcdserver: revision of auth store is old").is_stale_token());
+        assert!(!status(3, "etcdserver: authentication failed").is_stale_token());
+        assert!(!status(7, "etcdserver: permission denied").is_stale_token());
+        assert!(!CallError::Timeout.is_stale_token());
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::channel::{Address, CallError, Channel, Token};
+use super::auth::Auth;
+use super::channel::{Address, CallError, Channel};
 use super::wire::{self, Status, path};
 
 /// Longest wait for a connection and for each question about the cluster.
@@ -65,32 +66,16 @@ pub async fn ask(channel: &mut Channel) -> Result<Status, CallError> {
     Ok(wire::status(&answer))
 }
 
-/// Logs in and returns the token.
-pub async fn log_in(
-    channel: &mut Channel,
-    user: &str,
-    password: &str,
-) -> Result<String, CallError> {
-    let mut buffer = BytesMut::new();
-    let request = wire::authenticate(&mut buffer, user, password);
-    let answer = channel.once(path::AUTHENTICATE, request, ASK).await?;
-    Ok(wire::token(&answer))
-}
-
 impl Cluster {
     /// Connects to every endpoint and asks who it is.
-    pub async fn find(
-        addresses: &[Address],
-        token: &Token,
-        login: Option<(&str, &str)>,
-    ) -> Cluster {
+    pub async fn find(addresses: &[Address], auth: &Auth) -> Cluster {
         let mut cluster = Cluster {
             members: Vec::new(),
             listed: Vec::new(),
             silent: Vec::new(),
         };
         for address in addresses {
-            match Self::member(address, token, login).await {
+            match Self::member(address, auth).await {
                 Ok(member) => {
                     let known = |m: &Member| m.status.member == member.status.member;
                     if !cluster.members.iter().any(known) {
@@ -118,19 +103,10 @@ impl Cluster {
         cluster
     }
 
-    async fn member(
-        address: &Address,
-        token: &Token,
-        login: Option<(&str, &str)>,
-    ) -> Result<Member, CallError> {
-        let mut channel = Channel::connect(address, token, ASK).await?;
-        if let Some((user, password)) = login
-            && token.borrow().is_none()
-        {
-            let text = log_in(&mut channel, user, password).await?;
-            let value = http::HeaderValue::try_from(text)
-                .map_err(|_| CallError::Transport("the token is no header value".to_owned()))?;
-            *token.borrow_mut() = Some(value);
+    async fn member(address: &Address, auth: &Auth) -> Result<Member, CallError> {
+        let mut channel = Channel::connect(address, auth, ASK).await?;
+        if auth.login().is_some() && auth.token().is_none() {
+            auth.take(channel.log_in().await?)?;
         }
         let status = ask(&mut channel).await?;
         Ok(Member {
@@ -182,7 +158,7 @@ impl Cluster {
                     m.name == *name
                         || format!("{:x}", m.status.member) == *name
                         || m.address.to_string() == *name
-                        || format!("{}:{}", m.address.host, m.address.port) == *name
+                        || m.address.endpoint.address == *name
                 })
                 .map(|(at, _)| at)
                 .collect(),

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::arrivals::Arrivals;
-use super::channel::{Address, CallError, Channel, Prepared, Token};
+use super::auth::Auth;
+use super::channel::{Address, CallError, Channel, Prepared};
 use super::record::{Op, Recorder};
 use super::wire::{self, path};
 use super::workload::{Answer, Call, Client, Planned, Workload};
@@ -16,7 +17,7 @@ use super::workload::{Answer, Call, Client, Planned, Workload};
 #[derive(Debug)]
 pub struct Link {
     address: Address,
-    token: Token,
+    auth: Auth,
     connect_limit: Duration,
     channel: RefCell<Option<Ready>>,
     connecting: Cell<bool>,
@@ -75,13 +76,13 @@ impl Link {
     /// Connects.
     pub async fn open(
         address: &Address,
-        token: &Token,
+        auth: &Auth,
         connect_limit: Duration,
     ) -> Result<Rc<Link>, CallError> {
-        let channel = Channel::connect(address, token, connect_limit).await?;
+        let channel = Channel::connect(address, auth, connect_limit).await?;
         Ok(Rc::new(Link {
             address: address.clone(),
-            token: Rc::clone(token),
+            auth: auth.clone(),
             connect_limit,
             channel: RefCell::new(Some(Ready::new(channel)?)),
             connecting: Cell::new(false),
@@ -101,7 +102,7 @@ impl Link {
         }
         self.channel.borrow_mut().take();
         tokio::time::sleep(AGAIN).await;
-        let fresh = Channel::connect(&self.address, &self.token, self.connect_limit).await;
+        let fresh = Channel::connect(&self.address, &self.auth, self.connect_limit).await;
         if let Ok(channel) = fresh
             && let Ok(ready) = Ready::new(channel)
         {
@@ -207,7 +208,9 @@ pub async fn keep_alive(run: Rc<Run>, link: Rc<Link>, lease: i64) {
                 message: "lease not found".to_owned(),
             }),
             Err(err) => {
-                stream = None;
+                if let (Some(stream), Some(mut ready)) = (stream.take(), link.ready()) {
+                    ready.channel.after(&stream, &err).await;
+                }
                 run.failed(&err);
                 if matches!(err, CallError::Transport(_)) {
                     link.renew().await;

@@ -1,5 +1,6 @@
 //! Leases under everything that a load writes, so that it goes even when nobody cleans up.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,14 +11,15 @@ use super::cluster::ASK;
 use super::keyspace::Keyspace;
 use super::wire::{self, path};
 
-/// Two leases end this far from each other: a lease of a thousand keys is gone in some ten
-/// milliseconds, so the store serves others in between.
-const STAGGER_SECS: i64 = 1;
+/// Requests about leases that are under way at the same time: etcd writes what comes together in one
+/// step.
+const TOGETHER: usize = 64;
 
-/// Seconds to live of lease `number`. Beats reach all leases in the same moment, so their ends
-/// stay as far apart as they were granted.
-pub fn ttl(base: i64, number: u64) -> i64 {
-    base + STAGGER_SECS * i64::try_from(number).unwrap_or(0)
+/// Seconds to live of lease `number`, when `at_once` may end in the same second: so the store serves
+/// others in between. Beats reach all leases in nearly the same moment, so their ends stay as far apart
+/// as they were granted.
+pub fn ttl(base: i64, number: u64, at_once: u64) -> i64 {
+    base + i64::try_from(number / at_once.max(1)).unwrap_or(0)
 }
 
 /// Grants what the keys need.
@@ -26,20 +28,64 @@ pub async fn grant(
     keys: &Keyspace,
     base: i64,
 ) -> Result<Vec<i64>, CallError> {
-    let mut leases = Vec::new();
-    for number in 0..keys.leases_needed() {
-        match grant_one(channel, ttl(base, number)).await {
-            Ok(lease) => leases.push(lease),
-            Err(err) => {
-                // What was granted has no keys yet; leave none behind.
-                for lease in leases {
-                    revoke(channel, lease).await.ok();
-                }
-                return Err(err);
-            }
-        }
+    let ttls: Vec<i64> = (0..keys.leases_needed())
+        .map(|number| ttl(base, number, keys.leases_at_once()))
+        .collect();
+    let granted = all(channel, ttls, |mut channel, ttl| async move {
+        grant_one(&mut channel, ttl).await
+    })
+    .await;
+    if let Some(Err(err)) = granted.iter().find(|lease| lease.is_err()) {
+        // What was granted has no keys yet; leave none behind.
+        let left = granted
+            .iter()
+            .filter_map(|lease| lease.as_ref().ok().copied());
+        revoke_all(channel, left.collect()).await;
+        return Err(err.clone());
     }
-    Ok(leases)
+    Ok(granted.into_iter().filter_map(Result::ok).collect())
+}
+
+/// Revokes some at once and tells how each went.
+pub async fn revoke_all(channel: &Channel, leases: Vec<i64>) -> Vec<Result<(), CallError>> {
+    all(channel, leases, |mut channel, lease| async move {
+        revoke(&mut channel, lease).await
+    })
+    .await
+}
+
+/// Asks something for each item, [`TOGETHER`] at a time; the answers come in the order of the items.
+async fn all<T: 'static, F>(
+    channel: &Channel,
+    items: Vec<i64>,
+    ask: impl Fn(Channel, i64) -> F + 'static,
+) -> Vec<Result<T, CallError>>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let count = items.len();
+    let (ask, next) = (
+        Rc::new(ask),
+        Rc::new(RefCell::new(items.into_iter().enumerate())),
+    );
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..count.min(TOGETHER) {
+        let (channel, ask, next) = (channel.clone(), Rc::clone(&ask), Rc::clone(&next));
+        tasks.spawn_local(async move {
+            let mut done = Vec::new();
+            loop {
+                let item = next.borrow_mut().next();
+                let Some((at, item)) = item else { break done };
+                done.push((at, ask(channel.clone(), item).await));
+            }
+        });
+    }
+    let mut done: Vec<(usize, Result<T, CallError>)> = Vec::with_capacity(count);
+    while let Some(joined) = tasks.join_next().await {
+        done.extend(joined.unwrap_or_default());
+    }
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, answer)| answer).collect()
 }
 
 /// Grants one.
@@ -73,8 +119,11 @@ pub async fn keep(channels: Vec<Channel>, leases: Rc<Vec<i64>>, base: i64) {
         // Any member passes beats on to the leader. If none comes through, it is tried again at
         // the next turn; and if none ever does, the keys go, which is what the leases are for.
         for channel in &channels {
-            if beat(channel, &leases).await.is_ok() {
-                break;
+            match beat(channel, &leases).await {
+                Ok(()) => break,
+                // The token has been renewed by now.
+                Err(err) if err.is_stale_token() && beat(channel, &leases).await.is_ok() => break,
+                Err(_) => {}
             }
         }
     }
@@ -86,7 +135,12 @@ async fn beat(channel: &Channel, leases: &[i64]) -> Result<(), CallError> {
     let mut stream = channel.stream(path::LEASE_KEEP_ALIVE).await?;
     for lease in leases {
         stream.send(wire::lease_id(&mut buffer, *lease))?;
-        stream.next_within(ASK).await?;
+    }
+    for _ in leases {
+        if let Err(err) = stream.next_within(ASK).await {
+            channel.after(&stream, &err).await;
+            return Err(err);
+        }
     }
     Ok(())
 }
@@ -96,9 +150,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_leases_end_in_the_same_second() {
-        let ttls: std::collections::BTreeSet<i64> = (0..500).map(|n| ttl(60, n)).collect();
-        assert_eq!(ttls.len(), 500);
-        assert_eq!(ttls.first(), Some(&60));
+    fn no_more_leases_end_in_a_second_than_may() {
+        let mut ends = std::collections::BTreeMap::new();
+        for number in 0..2500 {
+            *ends.entry(ttl(60, number, 250)).or_insert(0) += 1;
+        }
+        assert_eq!(ends.first_key_value(), Some((&60, &250)));
+        assert_eq!((ends.len(), ends.values().max()), (10, Some(&250)));
     }
 }

@@ -1,6 +1,7 @@
 //! The load bench: what an etcd cluster can do, asked as its clients ask.
 
 pub mod arrivals;
+pub mod auth;
 pub mod bench;
 pub mod channel;
 pub mod check_perf;

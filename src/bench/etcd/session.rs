@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::arrivals::Arrivals;
-use super::channel::{Address, CallError, Channel, Token};
+use super::auth::Auth;
+use super::channel::{Address, CallError, Channel};
 use super::cluster::{self, Cluster, Member};
 use super::drive::{self, Link, Run};
 use super::guard::{self, Early, Reason, Watchdog, Watched};
-use super::keyspace::{KEYS_PER_LEASE, Keyspace};
+use super::keyspace::{KEYS_AT_ONCE, Keyspace};
 use super::leases;
 use super::plan::Plan;
 use super::record::{Op, Recorder};
@@ -61,6 +62,8 @@ pub struct Spec<'a> {
     pub total: Option<u64>,
     /// When requests begin, in an open loop.
     pub schedule: Option<Schedule>,
+    /// Most requests that may wait for a client in an open loop; what comes then is lost.
+    pub queue: Option<u64>,
     /// Before anything is recorded.
     pub warm_up: Duration,
     /// Ends it when its outcome stands.
@@ -101,6 +104,8 @@ pub struct Measured {
     pub watch: Option<(u64, u64)>,
     /// Puts of a watch run.
     pub puts: u64,
+    /// New log-ins because the token had ended.
+    pub renewals: u64,
 }
 
 /// A cluster that may be loaded, with everything that will have to be cleaned up.
@@ -112,8 +117,7 @@ pub struct Session<'a> {
     /// Places of the members that get the load.
     pub chosen: Vec<usize>,
     keys: Rc<Keyspace>,
-    token: Token,
-    login: Option<(String, String)>,
+    auth: Auth,
     leases: Rc<Vec<i64>>,
     // Leases of clients of a lease workload.
     extra: Vec<i64>,
@@ -134,7 +138,7 @@ impl<'a> Session<'a> {
         plan: &'a Plan,
         cluster: Cluster,
         chosen: Vec<usize>,
-        token: Token,
+        auth: Auth,
         seen: &guard::Seen,
         keys: Keyspace,
         signal: Arc<AtomicBool>,
@@ -145,8 +149,7 @@ impl<'a> Session<'a> {
             cluster,
             chosen,
             keys,
-            token,
-            login: None,
+            auth,
             leases: Rc::default(),
             extra: Vec::new(),
             keeper: None,
@@ -163,13 +166,6 @@ impl<'a> Session<'a> {
             session.idle = guard::idle(&mut channel).await;
         }
         Ok(session)
-    }
-
-    /// Logs in anew before the clean-up.
-    #[must_use]
-    pub fn with_login(mut self, login: Option<(String, String)>) -> Self {
-        self.login = login;
-        self
     }
 
     /// A connection for everything that is not load: to the leader where it can be reached.
@@ -203,23 +199,10 @@ impl<'a> Session<'a> {
 
     async fn alive(&self, member: &Member) -> Option<Channel> {
         let mut channel = member.channel.clone();
-        if let Some((user, password)) = &self.login {
-            // The token may have ended with the member that gave it.
-            let text = match cluster::log_in(&mut channel, user, password).await {
-                Ok(text) => text,
-                Err(_) => {
-                    channel = Channel::connect(&member.address, &self.token, cluster::ASK)
-                        .await
-                        .ok()?;
-                    cluster::log_in(&mut channel, user, password).await.ok()?
-                }
-            };
-            *self.token.borrow_mut() = http::HeaderValue::try_from(text).ok();
-        }
         let status = match cluster::ask(&mut channel).await {
             Ok(status) => status,
             Err(_) => {
-                channel = Channel::connect(&member.address, &self.token, cluster::ASK)
+                channel = Channel::connect(&member.address, &self.auth, cluster::ASK)
                     .await
                     .ok()?;
                 cluster::ask(&mut channel).await.ok()?
@@ -235,6 +218,15 @@ impl<'a> Session<'a> {
     /// Bytes that the database may still grow by.
     pub fn allowance(&self) -> u64 {
         self.allowance
+    }
+
+    /// Keys that share a lease; 0 where none has one.
+    pub fn keys_per_lease(&self) -> u64 {
+        if self.leases.is_empty() {
+            0
+        } else {
+            self.keys.keys_per_lease()
+        }
     }
 
     /// The largest database that was seen.
@@ -278,14 +270,14 @@ impl<'a> Session<'a> {
             };
             let limit = self.plan.limit;
             self.links
-                .push(Link::open(&member.address, &self.token, limit).await?);
+                .push(Link::open(&member.address, &self.auth, limit).await?);
         }
         if spec.workload == Workload::KeepAlive {
             let Some(mut channel) = self.control() else {
                 return Ok(());
             };
             for (number, client) in clients.iter().enumerate() {
-                let ttl = leases::ttl(self.plan.lease_ttl, number as u64 % 60);
+                let ttl = leases::ttl(self.plan.lease_ttl, number as u64 % 60, 1);
                 let lease = leases::grant_one(&mut channel, ttl).await?;
                 self.extra.push(lease);
                 client.borrow_mut().hold(lease);
@@ -411,7 +403,10 @@ impl<'a> Session<'a> {
         let cpu_before = crate::sys::own_cpu();
         let begin = Instant::now();
         let arrivals = match spec.schedule {
-            Some(schedule) => Arrivals::open(begin, spec.time, schedule),
+            Some(schedule) => match spec.queue {
+                Some(queue) => Arrivals::limited(begin, spec.time, schedule, queue),
+                None => Arrivals::open(begin, spec.time, schedule),
+            },
             None => Arrivals::closed(begin, spec.time, spec.total),
         };
         let mut measured = self
@@ -465,6 +460,7 @@ impl<'a> Session<'a> {
         early: Option<&Early>,
         warm: bool,
     ) -> Result<Measured, CallError> {
+        let renewed = self.auth.renewals();
         let recorder = Recorder::new(arrivals.begin(), arrivals.is_open());
         let run = Rc::new(Run {
             arrivals,
@@ -491,9 +487,7 @@ impl<'a> Session<'a> {
         let mut channels: Vec<Channel> = self.control().into_iter().collect();
         for place in &self.chosen {
             if let Some(member) = self.cluster.members.get(*place)
-                && channels
-                    .iter()
-                    .all(|c| c.origin() != member.channel.origin())
+                && channels.iter().all(|c| c.name() != member.channel.name())
             {
                 channels.push(member.channel.clone());
             }
@@ -533,6 +527,7 @@ impl<'a> Session<'a> {
             idle: None,
             watch,
             puts,
+            renewals: self.auth.renewals() - renewed,
             recorder,
         })
     }
@@ -597,8 +592,8 @@ impl<'a> Session<'a> {
         Ok((watchers, events.get()))
     }
 
-    /// Takes away everything that was written: lease by lease, with a pause after each as long as
-    /// it took, so that others get their turn. Tells how many leases went and how many keys are
+    /// Takes away everything that was written: at most a thousand keys at once, with a pause after them
+    /// as long as it took, so that others get their turn. Tells how many leases went and how many keys are
     /// left.
     pub async fn clean_up(mut self, around: &mut dyn Surroundings) -> Cleaned {
         let mut cleaned = Cleaned::default();
@@ -619,15 +614,20 @@ impl<'a> Session<'a> {
         let fault = |cleaned: &mut Cleaned, err: CallError| {
             cleaned.fault.get_or_insert(err.to_string());
         };
-        for lease in self.leases.iter().chain(&self.extra) {
+        let at_once = usize::try_from(self.keys.leases_at_once()).unwrap_or(1);
+        for some in self
+            .leases
+            .chunks(at_once)
+            .chain(self.extra.chunks(at_once))
+        {
             let begin = Instant::now();
-            match leases::revoke(&mut channel, *lease).await {
-                Ok(()) => cleaned.leases_revoked += 1,
-                Err(err) => fault(&mut cleaned, err),
+            for result in leases::revoke_all(&channel, some.to_vec()).await {
+                match result {
+                    Ok(()) => cleaned.leases_revoked += 1,
+                    Err(err) => fault(&mut cleaned, err),
+                }
             }
-            if self.leases.contains(lease) {
-                tokio::time::sleep(begin.elapsed().min(Duration::from_millis(200))).await;
-            }
+            tokio::time::sleep(begin.elapsed().min(Duration::from_millis(200))).await;
         }
         if self.leases.is_empty()
             && self.written
@@ -658,7 +658,7 @@ impl<'a> Session<'a> {
         let mut from = 0;
         while from < self.keys.count() {
             self.keys.key(from, &mut key);
-            let next = from + KEYS_PER_LEASE;
+            let next = from + KEYS_AT_ONCE;
             if next < self.keys.count() {
                 self.keys.key(next, &mut end);
             } else {

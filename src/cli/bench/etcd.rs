@@ -333,9 +333,10 @@ struct Live {
 impl Surroundings for Live {
     fn metrics(&mut self, address: &Address) -> Result<Vec<u8>, String> {
         // etcd serves its metrics on the client addresses, whatever --listen-metrics-urls adds.
-        self.fetcher
-            .get(&format!("{address}/metrics"))
-            .map_err(|err| err.to_string())
+        let url = address.endpoint.metrics_url().ok_or_else(|| {
+            "it is reached over a socket, and metrics are read over TCP only".to_owned()
+        })?;
+        self.fetcher.get(&url).map_err(|err| err.to_string())
     }
 
     fn machine(&mut self) -> Option<Machine> {

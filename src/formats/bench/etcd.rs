@@ -143,6 +143,9 @@ pub struct Run {
     pub conflicts: u64,
     /// Requests that should have begun and found no idle client.
     pub unserved: u64,
+    /// How often the log-in had to be renewed meanwhile; those requests were sent once more.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub token_renewals: u64,
     /// Watchers and what reached them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
@@ -429,4 +432,12 @@ pub struct Cleanup {
     /// What went wrong with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
