@@ -142,10 +142,6 @@ fn three_members_with_client_certificates_and_users() {
                 .iter()
                 .all(|s| s["wal_fsync"]["mean_ms"].is_number())
         );
-        assert!(
-            servers.iter().any(|s| s["peer_round_trip"].is_object()),
-            "{servers:#?}"
-        );
 
         // Killed in the middle, everything goes with its leases.
         let mut child = Command::new(env!("CARGO_BIN_EXE_etcd-doctor"))

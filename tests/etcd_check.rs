@@ -681,6 +681,103 @@ fn mixed_releases_are_named() {
     assert_eq!(checked.json["etcd"]["hashes"]["state"], "agree");
 }
 
+/// A server on loopback that does this with each connection.
+fn serve(what: fn(std::net::TcpStream)) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || what(stream));
+        }
+    });
+    port
+}
+
+/// What is no etcd, or is silent, is told by both commands in the same words and long before the
+/// window of a look is over.
+#[test]
+fn strangers_at_the_address_are_named_in_time() {
+    use std::io::{Read as _, Write as _};
+    let silent = serve(|mut stream| {
+        stream.read(&mut [0; 1 << 10]).ok();
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    let garbage = serve(|mut stream| {
+        stream.write_all(b"\xff\x00 garbage \r\n").ok();
+        stream.read(&mut [0; 1 << 10]).ok();
+    });
+    let http1 = serve(|mut stream| {
+        stream.read(&mut [0; 1 << 10]).ok();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok();
+    });
+    let rude = serve(drop);
+    let cases = [
+        (
+            "http",
+            silent,
+            "takes connections there and answers nothing",
+        ),
+        (
+            "https",
+            silent,
+            "takes connections there and answers nothing",
+        ),
+        ("http", garbage, "does not speak HTTP/2, so it is no etcd"),
+        ("https", garbage, "does not speak TLS"),
+        ("http", http1, "an HTTP/1 server answers there"),
+        ("https", http1, "does not speak TLS"),
+        ("http", rude, "closed the connection without a word"),
+        ("https", rude, "closed the connection without a word"),
+    ];
+    for (scheme, port, words) in cases {
+        let endpoint = format!("{scheme}://127.0.0.1:{port}");
+        for command in ["check", "bench"] {
+            let begin = std::time::Instant::now();
+            let limits = ["--dial-timeout", "500ms", "--command-timeout", "500ms"];
+            let said = doctor(&[command, "etcd", "--endpoints", &endpoint])
+                .args(&limits)
+                .text();
+            assert!(said.starts_with("exit 69"), "{command} {endpoint}: {said}");
+            assert!(said.contains(words), "{command} {endpoint}: {said}");
+            assert!(said.contains(&endpoint), "{said}");
+            // The window of 10 s is for those who answer, the rest is room for a busy machine.
+            assert!(
+                begin.elapsed() < Duration::from_secs(60),
+                "{command} {endpoint}"
+            );
+        }
+    }
+}
+
+/// Packets to an address that nobody has vanish: an interface of its own in a network of its own.
+#[test]
+fn dropped_packets_end_in_words_too() {
+    let lay = "ip link set lo up && ip tuntap add black mode tun && \
+               ip addr add 10.99.0.1/24 dev black && ip link set black up";
+    let works = Command::new("unshare")
+        .args(["-n", "sh", "-c", lay])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !works {
+        return skip("no network of its own can be made here");
+    }
+    for command in ["check", "bench"] {
+        let output = Command::new("unshare")
+            .args(["-n", "sh", "-c"])
+            .arg(format!(
+                "{lay} && exec {} {command} etcd --endpoints http://10.99.0.2:2379 \
+                 --dial-timeout 500ms --command-timeout 500ms",
+                env!("CARGO_BIN_EXE_etcd-doctor")
+            ))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(69), "{said}");
+        assert!(said.contains("no connection within 0.5 s"), "{said}");
+        assert!(said.contains("drops packets"), "{said}");
+    }
+}
+
 #[test]
 fn nobody_there_is_an_exit_code() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

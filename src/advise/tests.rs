@@ -793,7 +793,8 @@ fn defragmentation_goes_followers_first_with_its_price() {
     let plane = plane.put(&keys::BENCH_DISK_CURVE, node(), curve("0102400", 1.0));
     let advice = plane.find("nospace-recovery").unwrap();
     assert!(
-        advice.risk.contains("at most about 19.5 s") && advice.risk.contains("`bench disk` wrote 100 KiB"),
+        advice.risk.contains("at most about 19.5 s")
+            && advice.risk.contains("`bench disk` wrote 100 KiB"),
         "{}",
         advice.risk
     );

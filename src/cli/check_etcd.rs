@@ -326,6 +326,9 @@ fn side_by_side(
 fn scrape(endpoints: &[Endpoint], plan: &Plan, session: &Session<'_>) -> metrics::Model {
     let mut loader = metrics::Loader::new(metrics::Limits::default());
     let urls: Vec<String> = endpoints.iter().filter_map(Endpoint::metrics_url).collect();
+    if urls.is_empty() {
+        return metrics::Model::default();
+    }
     match fetcher(&plan.access) {
         Ok(fetcher) => metrics::fetch::live(
             &fetcher,

@@ -133,7 +133,9 @@ impl Asker<'_> {
         );
         self.doors(&mut model).await;
         self.reads(&mut model, &ways).await;
-        while begin.elapsed() < self.plan.window && !self.stopped() {
+        // Where nobody answers there is nothing to look at twice.
+        let anybody = ways.iter().any(Option::is_some);
+        while anybody && begin.elapsed() < self.plan.window && !self.stopped() {
             let left = self.plan.window.saturating_sub(begin.elapsed());
             tokio::time::sleep(left.min(Duration::from_millis(100))).await;
         }

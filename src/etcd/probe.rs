@@ -21,6 +21,10 @@ use crate::target::etcd::{Access, Endpoint, Scheme};
 /// The beginning of HTTP/2 with an empty SETTINGS frame (RFC 9113, 3.4): etcd answers with its
 /// own settings, or with the alert.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// Bytes before the payload of a frame: length, type, flags, stream.
+const FRAME: usize = 9;
+/// The type of a SETTINGS frame, which is the first that a server sends.
+const SETTINGS: u8 = 4;
 
 /// What a server showed at the door.
 #[derive(Clone, Debug, Default)]
@@ -59,10 +63,10 @@ fn knock(
     if endpoint.is_tls() {
         return shake(endpoint, tcp, access, now, greeting);
     }
-    // A TLS server hangs up on plain text; whether it is one, a handshake without verification
-    // tells.
+    // A TLS server hangs up on plain text, or says so in HTTP/1; whether it is one, a handshake
+    // without verification tells.
     let mut tcp = tcp;
-    let answer = hello(&mut tcp);
+    let answer = hello(&mut tcp, access.dial_timeout);
     if answer.is_ok() {
         return Ok(());
     }
@@ -105,6 +109,13 @@ fn connect(endpoint: &Endpoint, limit: Duration) -> Result<TcpStream, Trouble> {
                     .and_then(|()| tcp.set_write_timeout(Some(limit)));
                 return set.map(|()| tcp).map_err(|err| Trouble::of_io(&err));
             }
+            Err(err) if late(&err) => {
+                last = Trouble::new(
+                    TroubleKind::TimedOut,
+                    format!("no connection within {} s", limit.as_secs_f64()),
+                )
+                .hint("the host is down, or something on the way drops packets");
+            }
             Err(err) => last = Trouble::of_io(&err),
         }
     }
@@ -130,7 +141,7 @@ fn shake(
     let connection =
         ClientConnection::new(Arc::new(config), name).map_err(|err| Trouble::of_tls(&err))?;
     let mut stream = StreamOwned::new(connection, tcp);
-    let outcome = hello(&mut stream);
+    let outcome = hello(&mut stream, access.dial_timeout);
     greeting.certificates = judge
         .seen()
         .iter()
@@ -139,21 +150,59 @@ fn shake(
     outcome.map_err(|trouble| explain(trouble, endpoint, access, now, greeting))
 }
 
-/// Says hello in HTTP/2 and waits for any answer.
-fn hello(stream: &mut (impl Read + Write)) -> Result<(), Trouble> {
-    let mut answer = [0; 1];
-    let read = stream
-        .write_all(PREFACE)
-        .and_then(|()| stream.flush())
-        .and_then(|()| stream.read(&mut answer));
+/// Whether the operating system gave up waiting.
+fn late(err: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    matches!(err.kind(), TimedOut | WouldBlock)
+}
+
+/// Says hello in HTTP/2 and waits for the settings with which a server begins.
+fn hello(stream: &mut (impl Read + Write), limit: Duration) -> Result<(), Trouble> {
+    let mut answer = [0; FRAME];
+    let mut length = 0;
+    let mut read = stream.write_all(PREFACE).and_then(|()| stream.flush());
+    while read.is_ok() && length < FRAME {
+        match stream.read(answer.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(err) => read = Err(err),
+        }
+    }
     match read {
-        Ok(0) => Err(Trouble::new(
+        // What came before tells more than how it ended.
+        _ if length > 0 => greeted(answer.get(..length).unwrap_or_default()),
+        Ok(()) => Err(Trouble::new(
             TroubleKind::Closed,
             "the server closed the connection without a word",
         )),
-        Ok(_) => Ok(()),
+        Err(err) if late(&err) => Err(Trouble::new(
+            TroubleKind::TimedOut,
+            format!(
+                "something takes connections there and answers nothing within {} s",
+                limit.as_secs_f64()
+            ),
+        )),
         Err(err) => Err(Trouble::of_io(&err)),
     }
+}
+
+/// Whether the first bytes are those of an HTTP/2 server, as etcd is one.
+fn greeted(answer: &[u8]) -> Result<(), Trouble> {
+    if answer.len() == FRAME && answer.first() == Some(&0) && answer.get(3) == Some(&SETTINGS) {
+        return Ok(());
+    }
+    Err(if answer.starts_with(b"HTTP/1") {
+        Trouble::new(
+            TroubleKind::NotEtcd,
+            "an HTTP/1 server answers there, which is not etcd's client port",
+        )
+        .hint("clients are served at port 2379 by default; what kubeadm has at 2381 serves metrics only")
+    } else {
+        Trouble::new(
+            TroubleKind::NotEtcd,
+            "what answers there does not speak HTTP/2, so it is no etcd",
+        )
+    })
 }
 
 /// Adds to a refusal what the certificates themselves say.
@@ -240,4 +289,48 @@ fn explain(
         _ => {}
     }
     trouble
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes all that is written; gives these bytes and then the end.
+    struct Server(&'static [u8]);
+
+    impl Read for Server {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            // In small pieces, as networks do.
+            let length = into.len().min(2).min(self.0.len());
+            let (now, rest) = self.0.split_at(length);
+            into[..length].copy_from_slice(now);
+            self.0 = rest;
+            Ok(length)
+        }
+    }
+
+    impl Write for Server {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_settings_of_http2_are_a_greeting() {
+        let of = |bytes: &'static [u8]| {
+            hello(&mut Server(bytes), Duration::from_secs(1)).map_err(|trouble| trouble.kind)
+        };
+        assert_eq!(of(b"\0\0\x0c\x04\0\0\0\0\0more"), Ok(()));
+        assert_eq!(of(b"\0\0\x0c\x04\0"), Err(TroubleKind::NotEtcd), "torn");
+        assert_eq!(
+            of(b"HTTP/1.1 400 Bad Request\r\n"),
+            Err(TroubleKind::NotEtcd)
+        );
+        assert_eq!(of(b"SSH-2.0-OpenSSH_9.2\r\n"), Err(TroubleKind::NotEtcd));
+        assert_eq!(of(b""), Err(TroubleKind::Closed));
+    }
 }

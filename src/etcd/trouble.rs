@@ -30,6 +30,8 @@ pub enum TroubleKind {
     ServerIsTls,
     /// TLS failed otherwise.
     Tls,
+    /// Something answers there that is no etcd.
+    NotEtcd,
     /// A certificate, key or address of ours cannot be used.
     Credentials,
     /// User and password are wanted, or wrong.
@@ -63,6 +65,7 @@ impl TroubleKind {
             TroubleKind::ServerIsPlain => "server-is-plain",
             TroubleKind::ServerIsTls => "server-is-tls",
             TroubleKind::Tls => "tls",
+            TroubleKind::NotEtcd => "not-etcd",
             TroubleKind::Credentials => "credentials",
             TroubleKind::Authentication => "authentication",
             TroubleKind::Denied => "denied",

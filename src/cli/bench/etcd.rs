@@ -244,7 +244,8 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         root,
         talks: std::io::stderr().is_terminal(),
     };
-    let result = bench::run(&plan, &access, &session.stop, &mut around).map_err(failure)?;
+    let result = bench::run(&plan, &access, &session.stop, &mut around)
+        .map_err(|err| failure(err, &found, session))?;
     if let Some(path) = &args.save {
         save(path, &result, begun, session)?;
     }
@@ -275,9 +276,12 @@ fn exit(result: &BenchEtcd) -> Exit {
     }
 }
 
-fn failure(failure: Failure) -> Error {
+fn failure(failure: Failure, found: &Discovered, session: &Session<'_>) -> Error {
     match failure {
-        Failure::Unreachable { target, why } => Error::Unreachable { target, why },
+        Failure::Unreachable { target, why } => {
+            let (target, why) = knock(found, session).unwrap_or((target, why));
+            Error::Unreachable { target, why }
+        }
         Failure::Refused(refusal) => Error::Nothing {
             what: refusal.what,
             hint: refusal.hint,
@@ -287,6 +291,27 @@ fn failure(failure: Failure) -> Error {
             hint: "see `etcd-doctor check etcd`".to_owned(),
         },
     }
+}
+
+/// Why no endpoint answers, in the words of `check etcd`; `None` where the doors are open, so that the
+/// trouble lies behind them.
+fn knock(found: &Discovered, session: &Session<'_>) -> Option<(String, String)> {
+    let dialer = Dialer::new(found.access.clone(), session.clock).ok()?;
+    let runtime = crate::etcd::runtime().ok()?;
+    let reasons: Vec<(String, String)> = runtime.block_on(async {
+        let mut reasons = Vec::new();
+        for endpoint in &found.endpoints {
+            if let (_, Err(trouble)) = dialer.greet(endpoint).await {
+                reasons.push((endpoint.to_string(), trouble.in_full()));
+            }
+        }
+        reasons
+    });
+    runtime.shutdown_background();
+    let mut reasons = reasons.into_iter();
+    let (target, why) = reasons.next()?;
+    let others = reasons.map(|(other, reason)| format!("; {other}: {reason}"));
+    Some((target, std::iter::once(why).chain(others).collect()))
 }
 
 fn access(found: &Discovered, session: &Session<'_>) -> Result<Access, Error> {
