@@ -1,7 +1,11 @@
 //! `bench etcd` where connections are guarded: TLS with client certificates, users, tokens that end in
 //! the middle, and unix sockets. Real servers; counts, never latencies.
 #![cfg(feature = "live")]
-#![expect(clippy::unwrap_used, reason = "tests against real servers")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    reason = "tests against real servers"
+)]
 
 #[path = "support/etcd.rs"]
 mod servers;
