@@ -699,15 +699,15 @@ fn serve(what: fn(std::net::TcpStream)) -> u16 {
 fn strangers_at_the_address_are_named_in_time() {
     use std::io::{Read as _, Write as _};
     let silent = serve(|mut stream| {
-        stream.read(&mut [0; 1 << 10]).ok();
+        stream.read_exact(&mut [0; 24]).ok();
         std::thread::sleep(Duration::from_secs(60));
     });
     let garbage = serve(|mut stream| {
         stream.write_all(b"\xff\x00 garbage \r\n").ok();
-        stream.read(&mut [0; 1 << 10]).ok();
+        stream.read_exact(&mut [0; 24]).ok();
     });
     let http1 = serve(|mut stream| {
-        stream.read(&mut [0; 1 << 10]).ok();
+        stream.read_exact(&mut [0; 24]).ok();
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok();
     });
     let rude = serve(drop);
