@@ -815,3 +815,178 @@ fn defragmentation_goes_followers_first_with_its_price() {
         advice.risk
     );
 }
+
+#[test]
+fn timers_follow_round_trip_and_wal_sync() {
+    let member = || Subject::new(SubjectKind::Member, "m0");
+    // All syncs lie between 128 and 256 ms.
+    let took = || Histogram {
+        buckets: vec![
+            Bucket {
+                le: 128.0,
+                count: 0.0,
+            },
+            Bucket {
+                le: 256.0,
+                count: 1000.0,
+            },
+        ],
+        sum: 200_000.0,
+        max: None,
+    };
+    // A disk that costs the lead: the disk first, the timers as a bridge.
+    let disk = || {
+        Plane::with(Cause::Disk)
+            .fails("leader-unstable", member(), Critical)
+            .settings(
+                "etcd",
+                &[("heartbeat-interval", "100"), ("election-timeout", "1000")],
+            )
+            .put(&keys::WAL_FSYNC, member(), took())
+            .put(
+                &keys::LOGS_EVENTS,
+                member(),
+                table(vec![
+                    Row::new("wal-sync-slow")
+                        .num("count", 3.0)
+                        .num("max_ms", 3_900.0),
+                ]),
+            )
+    };
+    let all = disk().advice();
+    let of = |setting: &str| all.iter().find(|advice| advice.setting == setting).unwrap();
+    assert_eq!(of("heartbeat-interval").proposed, "300");
+    assert_eq!(of("election-timeout").proposed, "5000");
+    assert_eq!(of("election-timeout").strength, Strength::Candidate);
+    assert!(
+        of("election-timeout")
+            .why
+            .contains("Only until the disk is replaced")
+    );
+    let place = |setting: &str| {
+        all.iter()
+            .position(|advice| advice.setting == setting)
+            .unwrap()
+    };
+    assert!(place("data-dir device") < place("heartbeat-interval"));
+    // A leader that stays: nothing to outlast.
+    let calm = Plane::with(Cause::Disk)
+        .put(&keys::WAL_FSYNC, member(), took())
+        .settings("etcd", &[("heartbeat-interval", "100")]);
+    assert!(calm.find("heartbeat-interval").is_none());
+    // Timers that are wide enough are left alone.
+    let wide = Plane::with(Cause::Disk)
+        .fails("leader-unstable", member(), Critical)
+        .settings(
+            "etcd",
+            &[("heartbeat-interval", "500"), ("election-timeout", "5000")],
+        )
+        .put(&keys::WAL_FSYNC, member(), took());
+    assert!(wide.find("heartbeat-interval").is_none());
+}
+
+#[test]
+fn kubelets_that_flood_get_their_former_event_limit() {
+    let plane = |version: &str, agent: &str, qps: &str| {
+        Plane::with(Cause::QueryLoad)
+            .fails(
+                "events-dominate",
+                Subject::new(SubjectKind::Resource, "events"),
+                Warn,
+            )
+            .version("kubelet", version)
+            .settings("kubelet", &[("event-qps", qps)])
+            .put(
+                &keys::LOGS_AUDIT_CLIENTS,
+                component("kube-apiserver"),
+                table(vec![
+                    Row::new("a")
+                        .text("user", "system:node:n1")
+                        .text("user_agent", agent)
+                        .text("verb", "create")
+                        .text("resource", "events")
+                        .num("requests", 900.0),
+                ]),
+            )
+    };
+    let advice = plane("v1.30.1", "kubelet/v1.30.1 (linux/amd64)", "50")
+        .find("kubelet-event-qps")
+        .unwrap();
+    assert_eq!(
+        (advice.setting.as_str(), advice.proposed.as_str()),
+        ("event-qps", "5")
+    );
+    for (version, agent, qps) in [
+        ("v1.26.3", "kubelet/v1.26.3", "5"),
+        ("v1.30.1", "node-problem-detector/0.8", "50"),
+        ("v1.30.1", "kubelet/v1.30.1", "5"),
+    ] {
+        let none = plane(version, agent, qps).find("kubelet-event-qps");
+        assert_eq!(none, None, "{version} {agent} {qps}");
+    }
+}
+
+#[test]
+fn what_is_set_may_already_be_the_answer() {
+    // The log may be older than a limit that would be its answer; then nothing is recommended.
+    let plane = |qps: &str| {
+        Plane::with(Cause::ClientThrottling)
+            .fails(
+                "client-throttled",
+                component("kube-controller-manager"),
+                Warn,
+            )
+            .nodes(4100.0)
+            .settings(
+                "kube-controller-manager",
+                &[("kube-api-qps", qps), ("kube-api-burst", qps)],
+            )
+            .put(
+                &keys::LOGS_THROTTLING,
+                component("kube-controller-manager"),
+                table(vec![
+                    Row::new("GET pods")
+                        .text("verb", "GET")
+                        .text("resource", "pods")
+                        .num("lines", 90.0)
+                        .num("max_delay_ms", 4_000.0),
+                ]),
+            )
+            .find("kcm-qps")
+    };
+    let first = plane("20").unwrap();
+    assert_eq!(
+        (first.proposed.as_str(), first.strength),
+        ("100", Strength::Recommended)
+    );
+    let second = plane("100").unwrap();
+    assert_eq!(second.strength, Strength::Candidate);
+    assert!(second.why.contains("would be the answer"), "{}", second.why);
+    // Half a raise is none.
+    let half = plane("30").unwrap();
+    assert_eq!(
+        (half.proposed.as_str(), half.strength),
+        ("200", Strength::Recommended)
+    );
+}
+
+#[test]
+fn long_compactions_get_a_shorter_interval_as_a_candidate() {
+    let plane = |interval: &str| {
+        Plane::with(Cause::QueryLoad)
+            .fails(
+                "compaction-saw-tooth",
+                Subject::new(SubjectKind::Member, "m0"),
+                Info,
+            )
+            .settings("kube-apiserver", &[("etcd-compaction-interval", interval)])
+            .find("compaction-smaller")
+    };
+    let advice = plane("5m0s").unwrap();
+    assert_eq!(
+        (advice.proposed.as_str(), advice.strength),
+        ("2m30s", Strength::Candidate)
+    );
+    assert_eq!(plane("150s"), None);
+    assert_eq!(plane("0"), None, "nobody compacts there");
+}

@@ -1,5 +1,6 @@
 //! `patch`: advice as files of a distribution, written under one folder and nowhere else.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
@@ -7,8 +8,11 @@ use std::path::{Component, Path, PathBuf};
 use crate::advise::Advice;
 use crate::catalog::releases::Version;
 use crate::error::Error;
+use crate::evidence::Missing;
 use crate::exit::Exit;
-use crate::patch::{EMITTERS, NodeManifests, PatchFile, PatchInput, PatchSet, emitter};
+use crate::patch::{
+    EMITTERS, NodeManifests, PatchFile, PatchInput, PatchSet, emitter, named_files,
+};
 use crate::render::{self, Paint};
 use crate::target::HostRoot;
 
@@ -161,7 +165,7 @@ fn drift(set: &PatchSet, session: &mut Session<'_>) -> Result<Exit, Error> {
         .iter()
         .filter(|file| file.path != "STEPS.md")
         .flat_map(|file| file.advice.iter().map(String::as_str))
-        .collect::<std::collections::BTreeSet<_>>()
+        .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
     if session.format == Format::Json {
@@ -196,12 +200,30 @@ fn drift(set: &PatchSet, session: &mut Session<'_>) -> Result<Exit, Error> {
         if set.already.is_empty() && missing.is_empty() && set.shown.is_empty() {
             writeln!(session.out, "no advice")?;
         }
+        differences(set, session)?;
     }
     Ok(if missing.is_empty() {
         Exit::Clean
     } else {
         Exit::Findings
     })
+}
+
+/// What changes, or is to change, line by line.
+fn differences(set: &PatchSet, session: &mut Session<'_>) -> Result<(), Error> {
+    for file in set.files.iter().filter(|file| file.path.ends_with(".diff")) {
+        writeln!(session.out)?;
+        for line in file.content.lines() {
+            let line = render::safe(line);
+            let painted = match line.chars().next() {
+                Some('+') => session.terminal.paint(Paint::Good, &line),
+                Some('-') => session.terminal.paint(Paint::Bad, &line),
+                _ => line,
+            };
+            writeln!(session.out, "{painted}")?;
+        }
+    }
+    Ok(())
 }
 
 /// A report's advice: the `advice` of an object, or a bare list.
@@ -314,16 +336,19 @@ fn units(root: &HostRoot, note: &dyn Fn(&str)) -> Vec<NodeManifests> {
             }
         }
     }
-    // Only the files that a unit names.
-    let named: Vec<String> = node
+    // Only the files that a unit names. One that is not there sets nothing, which must be known.
+    let named: BTreeSet<String> = node
         .files
         .iter()
-        .flat_map(|(_, text)| text.lines())
-        .filter_map(|line| line.trim().strip_prefix("EnvironmentFile="))
-        .map(|path| path.trim_start_matches('-').trim_matches('"').to_owned())
+        .flat_map(|(_, text)| named_files(text))
         .collect();
     for path in named {
+        let had = node.files.len();
         read(&path, &mut node);
+        let absent = matches!(root.read(&path, MAX_BYTES), Err(Missing::NotPresent { .. }));
+        if node.files.len() == had && absent {
+            node.files.push((path, String::new()));
+        }
     }
     if node.files.is_empty() {
         Vec::new()
@@ -361,7 +386,8 @@ pub(super) fn manifests_of(
                 };
                 for inner in root.list(&path).unwrap_or_default() {
                     let inner_name = inner.name.to_string_lossy().into_owned();
-                    if inner.is_dir && inner_name.ends_with(".service.d") {
+                    let parts = inner_name == "config.yaml.d" || inner_name.ends_with(".service.d");
+                    if inner.is_dir && parts {
                         let dir = path.join(&inner.name);
                         for drop_in in root.list(&dir).unwrap_or_default() {
                             let name = drop_in.name.to_string_lossy().into_owned();
@@ -423,9 +449,17 @@ fn read_into(
     match root.read(path, MAX_BYTES) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => node.files.push((name.to_owned(), text)),
-            Err(_) => note(&format!("{name} is not UTF-8 and was left out")),
+            Err(err) => {
+                let place = err.utf8_error().valid_up_to();
+                let why = format!("not UTF-8 at byte {place}");
+                note(&format!("{name} was left out: {why}"));
+                node.unread(name.to_owned(), &why);
+            }
         },
-        Err(missing) => note(&format!("{name} was left out: {missing}")),
+        Err(missing) => {
+            note(&format!("{name} was left out: {missing}"));
+            node.unread(name.to_owned(), &missing.to_string());
+        }
     }
 }
 
@@ -571,23 +605,7 @@ fn tell(out: &Path, set: &PatchSet, session: &mut Session<'_>) -> Result<(), Err
                 render::safe(&file.what)
             )?;
         }
-        let diffs: Vec<&PatchFile> = set
-            .files
-            .iter()
-            .filter(|f| f.path.starts_with("diffs/"))
-            .collect();
-        for file in diffs {
-            writeln!(session.out)?;
-            for line in file.content.lines() {
-                let line = render::safe(line);
-                let painted = match line.chars().next() {
-                    Some('+') => session.terminal.paint(Paint::Good, &line),
-                    Some('-') => session.terminal.paint(Paint::Bad, &line),
-                    _ => line,
-                };
-                writeln!(session.out, "{painted}")?;
-            }
-        }
+        differences(set, session)?;
     }
     for already in &set.already {
         writeln!(session.out, "Already so: {}", render::safe(already))?;

@@ -1,9 +1,15 @@
 //! A FlowSchema and a PriorityLevelConfiguration for one client, in the API version of the release.
 
+use std::collections::BTreeSet;
+
 use yaml_serde::Value;
 
-use crate::catalog::releases::Version;
+use crate::catalog::releases::{Version, of_image};
 
+use super::kubeadm::safe_name;
+use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
+use super::pod::Pod;
+use super::steps;
 use super::yaml::{documents, scalar};
 
 /// The API version that a release serves and its name for shares.
@@ -116,6 +122,143 @@ spec:
         Ok(text)
     } else {
         Err("the objects do not read back as meant".to_owned())
+    }
+}
+
+/// Whether objects of these kinds and names that say all of this are among the files that were
+/// given, as `kubectl get flowschemas,prioritylevelconfigurations -o yaml` prints them.
+pub(super) fn present(content: &str, input: &PatchInput<'_>) -> bool {
+    let wanted = documents(content).unwrap_or_default();
+    let mut have = Vec::new();
+    for (_, text) in input.nodes.iter().flat_map(|node| &node.files) {
+        for document in documents(text).unwrap_or_default() {
+            match document.get("items").and_then(Value::as_sequence) {
+                Some(items) => have.extend(items.iter().cloned()),
+                None => have.push(document),
+            }
+        }
+    }
+    let named = |object: &Value| {
+        let name = object.get("metadata")?.get("name")?.as_str()?;
+        Some((object.get("kind")?.as_str()?.to_owned(), name.to_owned()))
+    };
+    !wanted.is_empty()
+        && wanted.iter().all(|wanted| {
+            have.iter().any(|have| {
+                named(have) == named(wanted)
+                    && wanted
+                        .get("spec")
+                        .zip(have.get("spec"))
+                        .is_some_and(|(w, h)| says(h, w))
+            })
+        })
+}
+
+/// Whether a value says all that another one says; the API server adds defaults.
+fn says(have: &Value, wanted: &Value) -> bool {
+    match (have, wanted) {
+        (Value::Mapping(have), Value::Mapping(wanted)) => wanted
+            .iter()
+            .all(|(key, value)| have.get(key).is_some_and(|have| says(have, value))),
+        (Value::Sequence(have), Value::Sequence(wanted)) => {
+            have.len() == wanted.len() && have.iter().zip(wanted).all(|(h, w)| says(h, w))
+        }
+        _ => have == wanted,
+    }
+}
+
+/// Adds the objects of every advice that asks for a level of its own; gives what was carried out.
+pub(super) fn add(
+    input: &PatchInput<'_>,
+    version: Option<Version>,
+    set: &mut PatchSet,
+) -> BTreeSet<String> {
+    let mut done = BTreeSet::new();
+    for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
+        let detail = |name: &str| advice.details.get(name).cloned().unwrap_or_default();
+        let level = detail("level");
+        if level.is_empty() {
+            continue;
+        }
+        // Said better here than by an emitter that knows flags only.
+        set.shown.retain(|shown| shown.advice != advice.id);
+        let made = version
+            .ok_or_else(|| {
+                "the Kubernetes version, and with it the API version, is not known: give \
+                 --kubernetes-version"
+                    .to_owned()
+            })
+            .and_then(|version| {
+                let shares = detail("shares").parse().unwrap_or(10);
+                objects(&level, &detail("user"), shares, version)
+            });
+        match made {
+            Ok(content) if present(&content, input) => set
+                .already
+                .push(format!("FlowSchema and PriorityLevelConfiguration {level}")),
+            Ok(content) => {
+                set.files.push(PatchFile {
+                    path: format!("apf/{}.yaml", safe_name(&level)),
+                    content,
+                    what: "objects for `kubectl apply`".to_owned(),
+                    advice: vec![advice.id.clone()],
+                });
+                done.insert(advice.id.clone());
+            }
+            Err(why) => set.shown.push(Shown {
+                advice: advice.id.clone(),
+                on: "FlowSchema".to_owned(),
+                why,
+            }),
+        }
+    }
+    done
+}
+
+/// What to do with the objects.
+pub(super) const HOW: &str = "`kubectl apply -f apf/`. It acts at once and restarts nothing.";
+
+/// The emitter for clusters whose control plane belongs to somebody else: these objects are all
+/// that can be set there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Apf;
+
+impl Emitter for Apf {
+    fn name(&self) -> &'static str {
+        "apf"
+    }
+
+    fn emit(&self, input: &PatchInput<'_>) -> PatchSet {
+        let mut set = PatchSet::default();
+        for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
+            set.shown.push(Shown {
+                advice: advice.id.clone(),
+                on: advice.target.clone(),
+                why: "no priority level: another target writes it, or nobody can".to_owned(),
+            });
+        }
+        let version = input.kubernetes.or_else(|| {
+            let images = input.nodes.iter().flat_map(|node| &node.files);
+            images
+                .filter_map(|(_, text)| Pod::parse(text, "kube-apiserver").ok())
+                .filter_map(|pod| of_image(pod.image()?))
+                .min()
+        });
+        let done = add(input, version, &mut set);
+        if done.is_empty() {
+            return set;
+        }
+        let content = steps::short(input, &set, &done, HOW, "`kubectl delete -f apf/`.");
+        set.files.insert(
+            0,
+            PatchFile {
+                path: "STEPS.md".to_owned(),
+                content,
+                what: "what to do, in order".to_owned(),
+                advice: done.into_iter().collect(),
+            },
+        );
+        set
     }
 }
 

@@ -224,6 +224,60 @@ impl ClusterConfiguration {
         Ok(())
     }
 
+    /// Takes a flag out, and proves it.
+    pub(super) fn remove(&mut self, component: &str, name: &str) -> Result<(), Refusal> {
+        if self.get(component, name).is_none() {
+            return Ok(());
+        }
+        let path = section(component).unwrap_or_default();
+        let mut wanted = self.documents.clone();
+        let args = wanted.get_mut(self.at).and_then(|document| {
+            path.iter()
+                .chain(&["extraArgs"])
+                .try_fold(document, |value, key| value.get_mut(*key))
+        });
+        let mut empty = false;
+        if let Some(args) = args {
+            match args {
+                Value::Mapping(map) => {
+                    map.remove(name);
+                    empty = map.is_empty();
+                }
+                Value::Sequence(list) => {
+                    list.retain(|one| one.get("name").and_then(Value::as_str) != Some(name));
+                    empty = list.is_empty();
+                }
+                _ => {}
+            }
+            if empty {
+                // What a key without anything below it reads as.
+                *args = Value::Null;
+            }
+        }
+        let all: Vec<(usize, &str)> = lines(&self.text).collect();
+        let count = if self.api == Api::List { 2 } else { 1 };
+        let candidates = all
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, line))| line.contains(name))
+            .flat_map(|(n, _)| n.saturating_sub(count - 1)..=n)
+            .filter_map(|n| {
+                let (start, _) = all.get(n)?;
+                let (last, line) = all.get(n + count - 1)?;
+                let before = self.text.get(..*start)?;
+                Some(format!("{before}{}", self.text.get(last + line.len()..)?))
+            });
+        self.text = first_that_gives(&wanted, candidates).ok_or_else(|| Refusal {
+            why: format!("{name} cannot be taken out of extraArgs alone"),
+            place: self
+                .text
+                .find(name)
+                .map(|at| super::yaml::place(&self.text, at)),
+        })?;
+        self.documents = wanted;
+        Ok(())
+    }
+
     /// The documents with the flag set, as plain values.
     fn wanted(&self, path: &[&str], arg: &Arg) -> Result<Vec<Value>, Refusal> {
         let mut wanted = self.documents.clone();
@@ -515,6 +569,33 @@ etcd:
       - name: quota-backend-bytes
         value: \"2147483648\"
 ";
+
+    #[test]
+    fn a_flag_is_taken_out_again() {
+        for text in [V3, V4] {
+            let mut config = ClusterConfiguration::parse(text).unwrap();
+            for new in [
+                arg("kube-controller-manager", "kube-api-qps", "100"),
+                arg("kube-apiserver", "event-ttl", "1h0m0s"),
+            ] {
+                config.set(&new).unwrap();
+                config.remove(&new.component, &new.name).unwrap();
+                assert_eq!(config.get(&new.component, &new.name), None);
+            }
+            let have = config.get("kube-apiserver", "authorization-mode");
+            assert_eq!(have.as_deref(), Some("Node,RBAC"));
+        }
+        let mut config = ClusterConfiguration::parse(V3).unwrap();
+        config
+            .remove("kube-apiserver", "max-requests-inflight")
+            .unwrap();
+        let gone = V3.replace("    max-requests-inflight: \"400\" # default\n", "");
+        assert_eq!(config.text(), gone);
+        config
+            .remove("kube-apiserver", "max-requests-inflight")
+            .unwrap();
+        assert_eq!(config.text(), gone);
+    }
 
     #[test]
     fn maps_and_lists_in_every_state() {

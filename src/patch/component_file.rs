@@ -58,7 +58,7 @@ fn path(advice: &Advice, component: Component) -> Option<String> {
 }
 
 /// A proposal as the file's value: numbers and booleans as such.
-fn value(text: &str) -> Value {
+pub(super) fn value(text: &str) -> Value {
     match yaml_serde::from_str::<Value>(text) {
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
         _ => Value::String(text.to_owned()),
@@ -94,7 +94,7 @@ fn with(document: &Value, path: &str, new: &Value) -> Result<Value, Refusal> {
 }
 
 /// The text with one value set in one of its documents; comments and order stay.
-fn edited(text: &str, index: usize, path: &str, new: &Value) -> Result<String, Refusal> {
+pub(super) fn edited(text: &str, index: usize, path: &str, new: &Value) -> Result<String, Refusal> {
     let before = documents(text)?;
     let document = before
         .get(index)

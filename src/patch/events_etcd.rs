@@ -26,9 +26,8 @@ const QUOTA: &str = "4294967296";
 /// Flags that say who and where a member is; never copied.
 const OWN: &[&str] = &[
     "advertise-client-urls",
+    "config-file",
     "data-dir",
-    "discovery",
-    "discovery-srv",
     "force-new-cluster",
     "initial-advertise-peer-urls",
     "initial-cluster",
@@ -183,7 +182,7 @@ pub(super) fn own_flags(
         .join(",");
     let mut flags: BTreeMap<String, String> = main
         .iter()
-        .filter(|(name, _)| !OWN.contains(&name.as_str()))
+        .filter(|(name, _)| !OWN.contains(&name.as_str()) && !name.starts_with("discovery"))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     for (flag, value) in [

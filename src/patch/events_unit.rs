@@ -3,26 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::catalog::settings::Component;
-use crate::manifest::{Provenance, effective_of_files};
+use crate::catalog::settings::{Component, Kind, setting};
+use crate::manifest::{Means, Provenance, effective_of_files};
 
 use super::events_etcd::{self, CLIENT_PORT, DATA_DIR, Member};
 use super::kubeadm::safe_name;
 use super::model::{NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 
-/// What to do with the units.
+/// What to do with the units, before what holds everywhere.
 pub(super) const STEPS: &str = "A second etcd for events:\n\n\
-    1. On each member: a disk of its own, mounted at /var/lib/etcd-events (0700, owned by etcd's user). \
-    On main etcd's disk it gains little: both wait for the same flushes.\n\
-    2. Copy etcd-events.service of that node to /etc/systemd/system, `systemctl daemon-reload`, \
-    `systemctl enable --now etcd-events` on all members; then `etcdctl --endpoints=… endpoint health \
-    --cluster` on port 2382.\n\
-    3. kube-apiserver, one after the other: the --etcd-servers-overrides below. In between the \
-    apiservers disagree on events; nothing else is concerned.\n\
-    4. Old events expire in main etcd within --event-ttl. Restart event exporters: revisions of the \
-    new etcd start low. Back up and watch both.\n\
-    Back: take the override out, one kube-apiserver after the other; the events of the time \
-    between are lost.\n";
+    1. `etcdctl snapshot save` of main etcd.\n\
+    2. On each member: a disk of its own, mounted at /var/lib/etcd-events (`mountpoint -q \
+    /var/lib/etcd-events`; 0700, owned by etcd's user). On main etcd's disk it gains little: both wait \
+    for the same flushes. Ports 2382, 2383 and 2384 must be free (`ss -ltn`).\n\
+    3. Copy etcd-events.service of that node to /etc/systemd/system, `systemctl daemon-reload`, \
+    `systemctl enable --now etcd-events` on all members; then `etcdctl --endpoints=https://HOST:2382,… \
+    endpoint status -w table`: all there, of one version (3.4.31, 3.5.13 or later where kube-apiserver \
+    is 1.31 or later).\n\
+    4. kube-apiserver, one after the other: the --etcd-servers-overrides below; wait for \
+    `/readyz?verbose` of each.\n\n";
 
 /// Adds the units for advice that asks for an events etcd; gives the advice that was carried out.
 pub(super) fn add(input: &PatchInput<'_>, set: &mut PatchSet) -> BTreeSet<String> {
@@ -85,16 +84,9 @@ pub(super) fn add(input: &PatchInput<'_>, set: &mut PatchSet) -> BTreeSet<String
     done
 }
 
-fn files(node: &NodeManifests) -> Vec<(String, String)> {
-    node.files
-        .iter()
-        .map(|(name, text)| (super::systemd::place(name), text.clone()))
-        .collect()
-}
-
 /// Main etcd's given flags on a node, by name.
 fn given(node: &NodeManifests) -> Option<BTreeMap<String, String>> {
-    let files = files(node);
+    let files = super::systemd::places(node);
     let files: Vec<(&str, &str)> = files
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()))
@@ -105,12 +97,28 @@ fn given(node: &NodeManifests) -> Option<BTreeMap<String, String>> {
             .settings
             .into_values()
             .filter(|one| matches!(one.from, Provenance::Given(_)))
-            .filter_map(|one| Some((one.spelled.unwrap_or(one.name), one.value?)))
-            .map(|(name, value)| {
-                let flag = name
-                    .strip_prefix("ETCD_")
-                    .map_or(name.clone(), |rest| rest.to_lowercase().replace('_', "-"));
-                (flag, value)
+            .filter(|one| one.name != "config-file")
+            .filter_map(|one| {
+                let value = one.value?;
+                let in_file = one.from == Provenance::Given(Means::File);
+                let spelled = one.spelled.unwrap_or_else(|| one.name.clone());
+                let flag = match spelled.strip_prefix("ETCD_") {
+                    Some(rest) => rest.to_lowercase().replace('_', "-"),
+                    // A section of the file is no part of the flag's name.
+                    None if spelled.contains('.') => one.name,
+                    None => spelled,
+                };
+                let duration = setting(Component::Etcd, &flag)
+                    .is_some_and(|found| found.setting.kind == Kind::Duration);
+                let nanoseconds = in_file && duration && value.bytes().all(|b| b.is_ascii_digit());
+                Some((
+                    flag,
+                    if nanoseconds {
+                        format!("{value}ns")
+                    } else {
+                        value
+                    },
+                ))
             })
             .collect(),
     )

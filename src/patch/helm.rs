@@ -143,6 +143,14 @@ impl Emitter for Helm {
                 what: format!("values for the chart of {chart}"),
                 advice: done.iter().cloned().collect(),
             });
+            if let Some(content) = undo(&files, &wanted) {
+                set_of.files.push(PatchFile {
+                    path: format!("undo-{}.yaml", safe_name(&chart)),
+                    content,
+                    what: "the way back, after the values above".to_owned(),
+                    advice: done.iter().cloned().collect(),
+                });
+            }
             all.extend(done);
         }
         if all.is_empty() {
@@ -153,7 +161,8 @@ impl Emitter for Helm {
             &set_of,
             &all,
             &how,
-            "`helm rollback RELEASE`, or `helm upgrade` with before.yaml alone.",
+            "`helm rollback RELEASE`; or `helm upgrade … --reuse-values -f undo-CHART.yaml`, which \
+             holds the old values.",
         );
         set_of.files.insert(
             0,
@@ -166,6 +175,31 @@ impl Emitter for Helm {
         );
         set_of
     }
+}
+
+/// Values that lead back: the old ones, and `null` for a key that was not there. Only where values
+/// files were given.
+fn undo(files: &[(String, Value)], wanted: &[(String, Value)]) -> Option<String> {
+    if files.is_empty() {
+        return None;
+    }
+    let mut values = Value::Mapping(Mapping::new());
+    for (path, _) in wanted {
+        // A map that was not there goes as a whole.
+        let mut gone = path.as_str();
+        while let Some((above, _)) = gone.rsplit_once('.') {
+            if now(files, above).is_some() {
+                break;
+            }
+            gone = above;
+        }
+        match now(files, path) {
+            Some(old) => set(&mut values, path, old.clone()).ok()?,
+            None if get(&values, gone).is_none() => set(&mut values, gone, Value::Null).ok()?,
+            None => {}
+        }
+    }
+    yaml_serde::to_string(&values).ok()
 }
 
 /// The values files that were given: YAML without a `kind`.

@@ -13,6 +13,7 @@ use super::cluster_config::{Api, Arg, ClusterConfiguration, fragment};
 use super::events_etcd::{self, members, servers};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::pod::Pod;
+use super::pod_value::Wish;
 use super::{apf, probes, steps};
 
 /// The emitter for clusters that kubeadm made, and for others whose components are static pods.
@@ -65,6 +66,10 @@ struct Work<'a> {
     has_events_etcd: bool,
     set: PatchSet,
     done: BTreeSet<String>,
+    /// Advice that the pods already follow, and that the configuration may lack.
+    noted: BTreeSet<String>,
+    /// Components with a manifest that could not be read.
+    unreadable: BTreeSet<Component>,
 }
 
 impl Emitter for Kubeadm {
@@ -86,6 +91,7 @@ impl<'a> Work<'a> {
         let mut pods = Vec::new();
         let mut set = PatchSet::default();
         let mut has_events_etcd = false;
+        let mut unreadable = BTreeSet::new();
         for node in &input.nodes {
             for (file, text) in &node.files {
                 if Pod::parse(text, "etcd-events").is_ok() {
@@ -113,6 +119,7 @@ impl<'a> Work<'a> {
                             if file.trim_end_matches(".yml").trim_end_matches(".yaml")
                                 == program =>
                         {
+                            unreadable.insert(component);
                             set.shown.push(Shown {
                                 advice: String::new(),
                                 on: on(&node.node, file),
@@ -133,6 +140,8 @@ impl<'a> Work<'a> {
             has_events_etcd,
             set,
             done: BTreeSet::new(),
+            noted: BTreeSet::new(),
+            unreadable,
         }
     }
 
@@ -162,13 +171,8 @@ impl<'a> Work<'a> {
             self.priority_level(advice);
             return;
         }
-        if let Some(patch) = probes::patch_of(advice) {
-            match patch {
-                Ok((path, content)) => {
-                    self.file(path, content, "patch for `kubeadm --patches`", advice)
-                }
-                Err(why) => self.show(advice, &advice.target, why),
-            }
+        if let Some(wishes) = probes::wishes_of(advice) {
+            self.values(advice, &wishes);
             return;
         }
         let Some(component) = component_of(advice) else {
@@ -202,8 +206,74 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Sets values of etcd's container on every node, or on none; kubeadm gets a patch, so that the
+    /// next upgrade keeps them.
+    fn values(&mut self, advice: &Advice, wishes: &[Wish]) {
+        if self.unreadable.contains(&Component::Etcd) {
+            self.show(
+                advice,
+                "etcd",
+                "a manifest of it could not be read: see the place above",
+            );
+            return;
+        }
+        let etcd = |pod: &Edited| pod.component == Component::Etcd;
+        if self.pods.iter().any(etcd)
+            && self
+                .pods
+                .iter()
+                .filter(|p| etcd(p))
+                .all(|p| p.pod.is_so(wishes))
+        {
+            for one in self.pods.iter().filter(|pod| etcd(pod)) {
+                self.set
+                    .already
+                    .push(format!("{}: {}", one.words(), advice.setting));
+            }
+            return;
+        }
+        let mut edited = Vec::new();
+        for (at, one) in self.pods.iter().enumerate().filter(|(_, pod)| etcd(pod)) {
+            let mut pod = one.pod.clone();
+            match pod.set_values(wishes) {
+                Ok(()) => edited.push((at, pod)),
+                Err(refusal) => {
+                    let (words, why) = (one.words(), refusal.to_string());
+                    self.show(advice, &words, why);
+                    return;
+                }
+            }
+        }
+        for (at, pod) in edited {
+            if let Some(one) = self
+                .pods
+                .get_mut(at)
+                .filter(|one| one.pod.text() != pod.text())
+            {
+                one.pod = pod;
+                one.advice.push(advice.id.clone());
+            }
+        }
+        match probes::patch_of(advice) {
+            Some(Ok((path, content))) => {
+                self.file(path, content, "patch for `kubeadm --patches`", advice);
+            }
+            Some(Err(why)) => self.show(advice, &advice.target.clone(), why),
+            None => {}
+        }
+    }
+
     /// Sets or removes a flag on every node, or on none.
     fn flags(&mut self, advice: &Advice, component: Component, proposed: &str) {
+        if self.unreadable.contains(&component) {
+            // One value everywhere, or nowhere.
+            self.show(
+                advice,
+                component.program(),
+                "a manifest of it could not be read: see the place above",
+            );
+            return;
+        }
         let mine: Vec<usize> = self
             .pods
             .iter()
@@ -245,6 +315,11 @@ impl<'a> Work<'a> {
             if let Some(one) = self.pods.get_mut(at) {
                 if one.pod.text() == pod.text() {
                     already.push(format!("{}: {}", one.words(), advice.setting));
+                    // The next upgrade writes the pod anew from the configuration.
+                    if self.input.cluster_configuration.is_some() {
+                        self.note(component, &change);
+                        self.noted.insert(advice.id.clone());
+                    }
                     continue;
                 }
                 changed = true;
@@ -390,7 +465,8 @@ impl<'a> Work<'a> {
             let now = one.pod.get(&path).and_then(yaml_serde::Value::as_str);
             match now {
                 Some("/livez") => {
-                    if let Err(refusal) = one.pod.set_string(&path, &wanted) {
+                    let value = yaml_serde::Value::from(wanted.as_str());
+                    if let Err(refusal) = one.pod.set_value(&path, &value) {
                         shown.push((one.words(), refusal.to_string()));
                     }
                 }
@@ -423,6 +499,11 @@ impl<'a> Work<'a> {
         let shares = detail("shares").parse().unwrap_or(10);
         let level = detail("level");
         match apf::objects(&level, &detail("user"), shares, version) {
+            Ok(content) if apf::present(&content, self.input) => {
+                self.set
+                    .already
+                    .push(format!("FlowSchema and PriorityLevelConfiguration {level}"));
+            }
             Ok(content) => self.file(
                 format!("apf/{}.yaml", safe_name(&level)),
                 content,
@@ -456,7 +537,7 @@ impl<'a> Work<'a> {
         if self.args.is_empty() && self.removed.is_empty() {
             return;
         }
-        let ids: Vec<String> = self.done.iter().cloned().collect();
+        let ids: Vec<String> = self.done.union(&self.noted).cloned().collect();
         let file = |path: &str, content: String, what: &str| PatchFile {
             path: path.to_owned(),
             content,
@@ -464,7 +545,7 @@ impl<'a> Work<'a> {
             advice: ids.clone(),
         };
         if let Some(text) = &self.input.cluster_configuration {
-            match edited_configuration(text, &self.args) {
+            match edited_configuration(text, &self.args, &self.removed) {
                 Ok((before, after)) => {
                     if before != after {
                         let path = "kubeadm/ClusterConfiguration.yaml";
@@ -478,6 +559,7 @@ impl<'a> Work<'a> {
                             after,
                             "the configuration with the new arguments",
                         ));
+                        self.done.append(&mut self.noted);
                     }
                     return;
                 }
@@ -487,6 +569,9 @@ impl<'a> Work<'a> {
                     why: format!("{why}; a fragment to merge is given instead"),
                 }),
             }
+        }
+        if self.done.is_empty() {
+            return;
         }
         if self.args.is_empty() {
             return;
@@ -583,11 +668,20 @@ fn apply(pod: &mut Pod, change: &Change) -> Result<(), super::yaml::Refusal> {
 }
 
 /// The configuration as it was and as it will be.
-fn edited_configuration(text: &str, args: &[Arg]) -> Result<(String, String), String> {
+fn edited_configuration(
+    text: &str,
+    args: &[Arg],
+    removed: &[(String, String)],
+) -> Result<(String, String), String> {
     let mut config = ClusterConfiguration::parse(text).map_err(|refusal| refusal.to_string())?;
     let before = config.text().to_owned();
     for arg in args {
         config.set(arg).map_err(|refusal| refusal.to_string())?;
+    }
+    for (component, flag) in removed {
+        config
+            .remove(component, flag)
+            .map_err(|refusal| refusal.to_string())?;
     }
     Ok((before, config.text().to_owned()))
 }

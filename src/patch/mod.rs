@@ -9,6 +9,8 @@ mod argv;
 mod change;
 mod cluster_config;
 mod component_file;
+#[cfg(test)]
+mod emitter_props;
 mod events_etcd;
 mod events_unit;
 mod helm;
@@ -16,6 +18,7 @@ mod json_patch;
 mod kubeadm;
 mod model;
 mod pod;
+mod pod_value;
 mod probes;
 mod rancher;
 mod steps;
@@ -24,6 +27,7 @@ mod talos;
 mod wanted;
 mod yaml;
 
+pub use apf::Apf;
 pub use component_file::{ComponentFile, KUBELET_FILE, SCHEDULER_FILE};
 pub use helm::Helm;
 pub use json_patch::JsonPatch;
@@ -31,6 +35,7 @@ pub use kubeadm::Kubeadm;
 pub use model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 pub use rancher::{K3S, RKE2, Rancher};
 pub use systemd::Systemd;
+pub(crate) use systemd::named_files;
 pub use talos::Talos;
 pub use yaml::Refusal;
 
@@ -45,6 +50,7 @@ pub const EMITTERS: &[&dyn Emitter] = &[
     &Helm,
     &SCHEDULER_FILE,
     &KUBELET_FILE,
+    &Apf,
 ];
 
 /// The emitter of a name.

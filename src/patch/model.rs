@@ -12,7 +12,17 @@ pub struct NodeManifests {
     pub files: Vec<(String, String)>,
 }
 
+/// How the text of a file begins that is there and could not be read. No file that can be edited
+/// begins so.
+const UNREAD: char = '\0';
+
 impl NodeManifests {
+    /// Notes a file that is there and could not be read: what it says is not known, which must not
+    /// be taken for nothing.
+    pub fn unread(&mut self, name: String, why: &str) {
+        self.files.push((name, format!("{UNREAD}{why}")));
+    }
+
     /// The text of a file by name.
     pub fn file(&self, name: &str) -> Option<&str> {
         self.files
@@ -20,6 +30,11 @@ impl NodeManifests {
             .find(|(have, _)| have == name)
             .map(|(_, text)| text.as_str())
     }
+}
+
+/// Why a file could not be read, where it could not.
+pub(super) fn why_unread(text: &str) -> Option<&str> {
+    text.strip_prefix(UNREAD)
 }
 
 /// What an emitter works on.

@@ -12,11 +12,11 @@ use super::yaml::{
 /// A static pod manifest with the container of one component.
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
-    text: String,
+    pub(super) text: String,
     component: String,
-    documents: Vec<Value>,
+    pub(super) documents: Vec<Value>,
     /// Which document and which container.
-    place: (usize, usize),
+    pub(super) place: (usize, usize),
 }
 
 /// The last path segment of a program's name.
@@ -160,6 +160,18 @@ impl Pod {
         }
         let env = format!("ETCD_{}", name.to_ascii_uppercase().replace('-', "_"));
         let saved = self.clone();
+        if self.component == "etcd" && self.env(&env).is_some() && self.count(name) > 0 {
+            return Err(Refusal {
+                why: format!(
+                    "--{name} and {env} are both set, and etcd does not start with both: take one \
+                     out first"
+                ),
+                place: self
+                    .text
+                    .find(&env)
+                    .map(|at| super::yaml::place(&self.text, at)),
+            });
+        }
         let done = if self.component == "etcd" && self.env(&env).is_some() {
             // A flag beside its own variable keeps etcd from starting (pkg/flags/flag.go).
             self.set_env(&env, value)
@@ -201,32 +213,6 @@ impl Pod {
         }
     }
 
-    /// Replaces one string of the container, found by path.
-    pub(super) fn set_string(&mut self, path: &[&str], value: &str) -> Result<(), Refusal> {
-        let old = self
-            .get(path)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .ok_or_else(|| Refusal::new(format!("no {}", path.join("."))))?;
-        let mut wanted = self.documents.clone();
-        let slot = container_mut(&mut wanted, self.place).and_then(|container| {
-            path.iter()
-                .try_fold(container, |value, key| value.get_mut(*key))
-        });
-        if let Some(slot) = slot {
-            *slot = Value::String(value.to_owned());
-        }
-        let candidates: Vec<String> = [(old.clone(), value.to_owned()), (old, quoted(value))]
-            .iter()
-            .flat_map(|(old, new)| replaced(&self.text, old, new).collect::<Vec<_>>())
-            .collect();
-        self.take(
-            wanted,
-            candidates,
-            &format!("{} cannot be changed alone", path.join(".")),
-        )
-    }
-
     fn found(&self, name: &str) -> Vec<Found> {
         argv::flags(&self.argv(), self.single_dash())
             .into_iter()
@@ -239,7 +225,7 @@ impl Pod {
     }
 
     /// Takes the first candidate that gives the wanted documents.
-    fn take(
+    pub(super) fn take(
         &mut self,
         wanted: Vec<Value>,
         candidates: Vec<String>,
@@ -503,7 +489,7 @@ fn container(documents: &[Value], place: (usize, usize)) -> Option<&Value> {
         .get(place.1)
 }
 
-fn container_mut(documents: &mut [Value], place: (usize, usize)) -> Option<&mut Value> {
+pub(super) fn container_mut(documents: &mut [Value], place: (usize, usize)) -> Option<&mut Value> {
     documents
         .get_mut(place.0)?
         .get_mut("spec")?

@@ -1,12 +1,43 @@
 //! Changes that kubeadm's `patches` folder can carry: probes and resources, where a strategic
 //! merge changes one key. Never `command`, which is replaced as a whole there.
 
+use yaml_serde::Value;
+
 use crate::advise::Advice;
 
+use super::pod_value::Wish;
 use super::yaml::{documents, scalar};
 
 /// A file of the `patches` folder: path and content.
 pub(super) type Patch = Result<(String, String), String>;
+
+const LIVENESS_PATH: &[&str] = &["livenessProbe", "httpGet", "path"];
+const LIVENESS_FAILURES: &[&str] = &["livenessProbe", "failureThreshold"];
+const LIVENESS_TIMEOUT: &[&str] = &["livenessProbe", "timeoutSeconds"];
+const CPU_LIMIT: &[&str] = &["resources", "limits", "cpu"];
+
+/// The keys of etcd's container that an advice changes, where it is about its probe or resources.
+pub(super) fn wishes_of(advice: &Advice) -> Option<Vec<Wish>> {
+    match advice.id.as_str() {
+        "etcd-cpu-limit" => Some(vec![(CPU_LIMIT, None)]),
+        "etcd-liveness-probe" => Some(match advice.proposed.strip_prefix("path ") {
+            Some(path) => vec![(LIVENESS_PATH, Some(Value::from(path)))],
+            None => vec![
+                (LIVENESS_FAILURES, Some(Value::from(threshold(advice)))),
+                (LIVENESS_TIMEOUT, Some(Value::from(15))),
+            ],
+        }),
+        _ => None,
+    }
+}
+
+fn threshold(advice: &Advice) -> u64 {
+    advice
+        .details
+        .get("failure-threshold")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(8)
+}
 
 /// The patch of an advice that is about a probe or a resource, where it is one.
 pub(super) fn patch_of(advice: &Advice) -> Option<Patch> {
@@ -25,21 +56,14 @@ pub(super) fn patch_of(advice: &Advice) -> Option<Patch> {
                     scalar(path)
                 ),
             ),
-            None => {
-                // Digits only: the text goes into a file.
-                let threshold = advice
-                    .details
-                    .get("failure-threshold")
-                    .filter(|text| text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty())
-                    .map_or("8", String::as_str);
-                container(
-                    "etcd",
-                    "liveness",
-                    &format!(
-                        "    livenessProbe:\n      failureThreshold: {threshold}\n      timeoutSeconds: 15\n"
-                    ),
-                )
-            }
+            None => container(
+                "etcd",
+                "liveness",
+                &format!(
+                    "    livenessProbe:\n      failureThreshold: {}\n      timeoutSeconds: 15\n",
+                    threshold(advice)
+                ),
+            ),
         }),
         _ => None,
     }

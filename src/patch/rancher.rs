@@ -2,16 +2,19 @@
 //!
 //! Lists of `config.yaml` are replaced by later files unless their key ends in `+`, which appends
 //! (rancher/rke2-docs, install/configuration). A flag that a found file already sets is changed
-//! there, so that it is never given twice.
+//! there, so that it is never given twice; and all files of a node are merged again after each
+//! edit, so that a later file that drops what an earlier one says is found out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use yaml_serde::Value;
 
-use crate::catalog::settings::Component;
+use crate::catalog::settings::{Component, setting};
+use crate::manifest::{Settled, effective_of_files};
 
+use super::apf;
 use super::kubeadm::{safe_name, unified};
-use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
+use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::wanted::{Wanted, flags};
 use super::yaml::{Refusal, documents, first_that_gives, quoted, replaced};
@@ -36,21 +39,21 @@ pub const RKE2: Rancher = Rancher {
 
 const DROP_IN: &str = "90-etcd-doctor.yaml";
 
-/// The key whose list holds a component's flags.
-fn key(component: Component) -> Option<&'static str> {
+/// The keys whose lists hold a component's flags, the one to write first.
+fn keys(component: Component) -> &'static [&'static str] {
     match component {
-        Component::ApiServer => Some("kube-apiserver-arg"),
-        Component::ControllerManager => Some("kube-controller-manager-arg"),
-        Component::Scheduler => Some("kube-scheduler-arg"),
-        Component::Etcd => Some("etcd-arg"),
-        Component::Kubelet => None,
+        Component::ApiServer => &["kube-apiserver-arg"],
+        Component::ControllerManager => &["kube-controller-manager-arg", "kube-controller-arg"],
+        Component::Scheduler => &["kube-scheduler-arg"],
+        Component::Etcd => &["etcd-arg"],
+        Component::Kubelet => &[],
     }
 }
 
-/// The elements of a key in a file, with or without `+`.
-fn elements(document: &Value, key: &str) -> Vec<(String, usize, String)> {
-    [key.to_owned(), format!("{key}+")]
-        .into_iter()
+/// The elements of keys in a file, with or without `+`.
+fn elements(document: &Value, keys: &[&str]) -> Vec<(String, usize, String)> {
+    keys.iter()
+        .flat_map(|key| [(*key).to_owned(), format!("{key}+")])
         .flat_map(|name| {
             let list = match document.get(name.as_str()) {
                 Some(Value::Sequence(list)) => list.iter().map(Value::as_str).collect(),
@@ -74,8 +77,8 @@ fn is_flag(element: &str, flag: &str) -> bool {
 }
 
 /// A configuration file while it is edited.
+#[derive(Clone)]
 struct File {
-    node: String,
     name: String,
     before: String,
     text: String,
@@ -84,9 +87,9 @@ struct File {
 }
 
 impl File {
-    /// Sets a flag where the file already has it; `false` when it has not.
-    fn set(&mut self, key: &str, one: &Wanted) -> Result<bool, Refusal> {
-        let found: Vec<_> = elements(&self.value, key)
+    /// Changes a flag where the file already has it; `false` when it has not.
+    fn set(&mut self, one: &Wanted) -> Result<bool, Refusal> {
+        let found: Vec<_> = elements(&self.value, keys(one.component))
             .into_iter()
             .filter(|(_, _, text)| is_flag(text, &one.flag))
             .collect();
@@ -139,6 +142,163 @@ impl File {
     }
 }
 
+/// The files of one server node.
+struct Node {
+    name: String,
+    files: Vec<File>,
+    /// A file of it could not be read, so nobody knows what it already sets.
+    unreadable: bool,
+}
+
+impl Node {
+    /// With an external datastore k3s runs no etcd.
+    fn has_no_etcd(&self) -> bool {
+        self.files.iter().any(|file| {
+            let key = |key: &str| file.value.get(key).is_some();
+            key("datastore-endpoint") || key("server") && key("disable-etcd")
+        })
+    }
+
+    /// What a component runs with, all files merged as the program merges them.
+    fn settled(&self, component: Component) -> Option<Settled> {
+        let place = |name: &str| match name.rsplit_once('/') {
+            Some((dir, base)) if dir.ends_with("config.yaml.d") => {
+                format!("etc/rancher/rke2/config.yaml.d/{base}")
+            }
+            Some((_, base)) => format!("etc/rancher/rke2/{base}"),
+            None => format!("etc/rancher/rke2/{name}"),
+        };
+        let files: Vec<(String, &str)> = self
+            .files
+            .iter()
+            .map(|file| (place(&file.name), file.text.as_str()))
+            .collect();
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(name, text)| (name.as_str(), *text))
+            .collect();
+        effective_of_files(component, &files)
+    }
+
+    /// Sets a flag where it stands, else in the drop-in. `Ok(false)`: it is so already.
+    fn set(&mut self, one: &Wanted) -> Result<bool, String> {
+        let name = setting(one.component, &one.flag).map_or(one.flag.as_str(), |f| f.setting.name);
+        let value = |settled: &Option<Settled>| {
+            let settled = settled.as_ref()?;
+            settled.settings.get(name)?.value.clone()
+        };
+        let before = self.settled(one.component);
+        let given = before.as_ref().is_some_and(|settled| {
+            settled
+                .settings
+                .get(name)
+                .is_some_and(|have| have.place.is_some())
+        });
+        if given && value(&before).as_deref() == Some(one.value.as_str()) {
+            return Ok(false);
+        }
+        let saved = self.files.clone();
+        let mut placed = false;
+        for file in &mut self.files {
+            placed |= file
+                .set(one)
+                .map_err(|refusal| format!("{}: {refusal}", file.name))?;
+        }
+        if !placed {
+            self.add(one)?;
+        }
+        let after = self.settled(one.component);
+        let others = |settled: &Option<Settled>| -> BTreeMap<String, Option<String>> {
+            settled
+                .iter()
+                .flat_map(|settled| &settled.settings)
+                .filter(|(key, have)| key.as_str() != name && have.place.is_some())
+                .map(|(key, have)| (key.clone(), have.value.clone()))
+                .collect()
+        };
+        if value(&after).as_deref() == Some(one.value.as_str()) && others(&before) == others(&after)
+        {
+            return Ok(true);
+        }
+        self.files = saved;
+        let key = keys(one.component).first().copied().unwrap_or_default();
+        Err(format!(
+            "{} would not come into force: a later file gives `{key}` without `+` and drops what \
+             earlier ones say",
+            one.flag
+        ))
+    }
+
+    /// Puts a flag into the drop-in, beside what an earlier run left there.
+    fn add(&mut self, one: &Wanted) -> Result<(), String> {
+        let name = self
+            .files
+            .iter()
+            .position(|file| file.name.ends_with(DROP_IN));
+        let at = name.unwrap_or_else(|| {
+            self.files.push(File {
+                name: format!("config.yaml.d/{DROP_IN}"),
+                before: String::new(),
+                text: String::new(),
+                value: Value::Null,
+                advice: BTreeSet::new(),
+            });
+            self.files.len() - 1
+        });
+        let Some(file) = self.files.get_mut(at) else {
+            return Err("the drop-in is gone".to_owned());
+        };
+        let mut lists: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let components = || Component::ALL.into_iter().filter(|c| !keys(*c).is_empty());
+        for component in components() {
+            let Some(key) = keys(component).first() else {
+                continue;
+            };
+            let own = elements(&file.value, keys(component));
+            lists
+                .entry(*key)
+                .or_default()
+                .extend(own.into_iter().map(|(_, _, text)| text));
+            if component == one.component {
+                let new = format!("{}={}", one.flag, one.value);
+                lists.entry(*key).or_default().push(new);
+            }
+        }
+        let known: BTreeSet<String> = components()
+            .flat_map(keys)
+            .flat_map(|key| [(*key).to_owned(), format!("{key}+")])
+            .collect();
+        let foreign = file.value.as_mapping().is_some_and(|map| {
+            map.keys()
+                .any(|key| key.as_str().is_none_or(|key| !known.contains(key)))
+        });
+        if foreign {
+            return Err(format!(
+                "{} holds keys that were not written by this program: put {}={} there by hand",
+                file.name, one.flag, one.value
+            ));
+        }
+        let mut text = String::new();
+        for component in components() {
+            let Some(key) = keys(component).first() else {
+                continue;
+            };
+            let list = lists.get(key).map(Vec::as_slice).unwrap_or_default();
+            if !list.is_empty() {
+                text = format!("{text}{key}+:\n");
+            }
+            for element in list {
+                text = format!("{text}  - {}\n", quoted(element));
+            }
+        }
+        let mut read = documents(&text).map_err(|refusal| refusal.to_string())?;
+        file.value = read.pop().unwrap_or_default();
+        file.text = text;
+        file.advice.insert(one.advice.clone());
+        Ok(())
+    }
+}
+
 impl Emitter for Rancher {
     fn name(&self) -> &'static str {
         self.name
@@ -158,141 +318,181 @@ impl Emitter for Rancher {
             shown,
             ..PatchSet::default()
         };
-        let mut files = read(input, &mut set);
-        // With an external datastore k3s runs no etcd.
-        let kine = files
+        let mut nodes: Vec<Node> = input
+            .nodes
             .iter()
-            .any(|file| file.value.get("datastore-endpoint").is_some());
-        let mut rest: Vec<Wanted> = Vec::new();
-        for one in wanted {
-            let Some(key) = key(one.component) else {
-                continue;
-            };
-            let mut show = |why: String| {
-                set.shown.push(Shown {
-                    advice: one.advice.clone(),
-                    on: one.component.program().to_owned(),
-                    why,
-                });
-            };
-            if kine && one.component == Component::Etcd {
-                show("the datastore is no etcd of this cluster (datastore-endpoint)".to_owned());
-                continue;
-            }
-            let mut placed = false;
-            let mut refused = false;
-            for file in &mut files {
-                let was = file.text.clone();
-                match file.set(key, &one) {
-                    Ok(true) if file.text == was => {
-                        placed = true;
-                        set.already.push(format!("{}: {}", file.name, one.flag));
-                    }
-                    Ok(found) => placed |= found,
-                    Err(refusal) => {
-                        refused = true;
-                        show(format!("{}: {refusal}", file.name));
-                    }
+            .map(|node| read(node, &mut set))
+            .collect();
+        if nodes.is_empty() {
+            nodes.push(Node {
+                name: String::new(),
+                files: Vec::new(),
+                unreadable: false,
+            });
+        }
+        for node in &mut nodes {
+            let no_etcd = node.has_no_etcd();
+            for one in &wanted {
+                let on = if node.name.is_empty() {
+                    one.component.program().to_owned()
+                } else {
+                    format!("{} on {}", one.component.program(), node.name)
+                };
+                let result = if node.unreadable {
+                    Err(
+                        "a configuration file of the node could not be read: see its place"
+                            .to_owned(),
+                    )
+                } else if no_etcd && one.component == Component::Etcd {
+                    Err("the datastore is no etcd of this node (datastore-endpoint)".to_owned())
+                } else {
+                    node.set(one)
+                };
+                match result {
+                    Ok(true) => {}
+                    Ok(false) => set.already.push(format!("{on}: {}", one.flag)),
+                    Err(why) => set.shown.push(Shown {
+                        advice: one.advice.clone(),
+                        on,
+                        why,
+                    }),
                 }
             }
-            if !placed && !refused {
-                rest.push(one);
-            }
         }
-        self.write(input, set, &files, &rest)
+        self.write(input, set, &nodes)
     }
 }
 
-/// The configuration files among what was found.
-fn read(input: &PatchInput<'_>, set: &mut PatchSet) -> Vec<File> {
+/// The configuration files among a node's files.
+fn read(node: &NodeManifests, set: &mut PatchSet) -> Node {
     let mut files = Vec::new();
-    for node in &input.nodes {
-        for (name, text) in &node.files {
-            let read = documents(text).and_then(|mut all| match (all.pop(), all.is_empty()) {
-                (Some(value), true) => Ok(value),
-                (None, _) => Ok(Value::Null),
-                _ => Err(Refusal::new("more than one document")),
-            });
-            match read {
-                // A manifest is no configuration.
-                Ok(value) if value.get("kind").is_none() => files.push(File {
-                    node: node.node.clone(),
-                    name: name.clone(),
-                    before: text.clone(),
-                    text: text.clone(),
-                    value,
-                    advice: BTreeSet::new(),
-                }),
-                Ok(_) => {}
-                Err(refusal) => set.shown.push(Shown {
+    let mut unreadable = false;
+    for (name, text) in &node.files {
+        let read = documents(text).and_then(|mut all| {
+            let manifest = !all.is_empty() && all.iter().all(|doc| doc.get("kind").is_some());
+            if manifest {
+                return Ok(None);
+            }
+            let value = all.pop().unwrap_or_default();
+            if all.is_empty() {
+                Ok(Some(value))
+            } else {
+                Err(Refusal::new("more than one document"))
+            }
+        });
+        match read {
+            Ok(Some(value)) => files.push(File {
+                name: name.clone(),
+                before: text.clone(),
+                text: text.clone(),
+                value,
+                advice: BTreeSet::new(),
+            }),
+            // A manifest is no configuration.
+            Ok(None) => {}
+            Err(refusal) => {
+                unreadable = true;
+                set.shown.push(Shown {
                     advice: String::new(),
                     on: name.clone(),
                     why: refusal.to_string(),
-                }),
+                });
             }
         }
     }
-    files
+    Node {
+        name: node.node.clone(),
+        files,
+        unreadable,
+    }
 }
 
 impl Rancher {
-    fn write(
-        &self,
-        input: &PatchInput<'_>,
-        mut set: PatchSet,
-        files: &[File],
-        rest: &[Wanted],
-    ) -> PatchSet {
+    fn write(&self, input: &PatchInput<'_>, mut set: PatchSet, nodes: &[Node]) -> PatchSet {
         let mut done: BTreeSet<String> = BTreeSet::new();
-        for file in files.iter().filter(|file| file.text != file.before) {
-            let dir = if file.node.is_empty() {
+        let drop_in = |node: &Node| {
+            let file = node
+                .files
+                .iter()
+                .find(|file| file.name.ends_with(DROP_IN))?;
+            Some(file.text.clone())
+        };
+        // The same for all nodes is one file.
+        let first = nodes.first().and_then(drop_in);
+        let alike = nodes.iter().all(|node| drop_in(node) == first);
+        for node in nodes {
+            let dir = if node.name.is_empty() {
                 String::new()
             } else {
-                format!("{}/", safe_name(&file.node))
+                format!("{}/", safe_name(&node.name))
             };
-            let name = safe_name(&file.name);
-            let advice: Vec<String> = file.advice.iter().cloned().collect();
-            set.files.push(PatchFile {
-                path: format!("config/{dir}{name}"),
-                content: file.text.clone(),
-                what: "the file with the new values".to_owned(),
-                advice: advice.clone(),
-            });
-            set.files.push(PatchFile {
-                path: format!("diffs/{dir}{name}.diff"),
-                content: unified(&file.before, &file.text, &name),
-                what: "what changed".to_owned(),
-                advice,
-            });
-            done.extend(file.advice.iter().cloned());
+            for file in node.files.iter().filter(|file| file.text != file.before) {
+                let advice: Vec<String> = file.advice.iter().cloned().collect();
+                done.extend(file.advice.iter().cloned());
+                let own = file.name.ends_with(DROP_IN);
+                let name = safe_name(file.name.rsplit('/').next().unwrap_or(&file.name));
+                let path = match (own, alike) {
+                    (true, true) => format!("config.yaml.d/{DROP_IN}"),
+                    (true, false) => format!("{dir}config.yaml.d/{DROP_IN}"),
+                    (false, _) if file.name.contains("config.yaml.d/") => {
+                        format!("config/{dir}config.yaml.d/{name}")
+                    }
+                    (false, _) => format!("config/{dir}{name}"),
+                };
+                if set.file(&path).is_some() {
+                    continue;
+                }
+                set.files.push(PatchFile {
+                    path: path.clone(),
+                    content: file.text.clone(),
+                    what: if own {
+                        format!("drop-in for /etc/rancher/{}/config.yaml.d", self.name)
+                    } else {
+                        "the file with the new values".to_owned()
+                    },
+                    advice: advice.clone(),
+                });
+                if !file.before.is_empty() {
+                    let short = path.trim_start_matches("config/");
+                    set.files.push(PatchFile {
+                        path: format!("diffs/{short}.diff"),
+                        content: unified(&file.before, &file.text, &name),
+                        what: "what changed".to_owned(),
+                        advice,
+                    });
+                }
+            }
         }
-        if let Some(text) = drop_in(rest) {
-            set.files.push(PatchFile {
-                path: format!("config.yaml.d/{DROP_IN}"),
-                content: text,
-                what: format!(
-                    "drop-in for /etc/rancher/{}/config.yaml.d",
-                    if self.name == "k3s" { "k3s" } else { "rke2" }
-                ),
-                advice: rest.iter().map(|one| one.advice.clone()).collect(),
-            });
-            done.extend(rest.iter().map(|one| one.advice.clone()));
-        }
+        let levels = apf::add(input, input.kubernetes, &mut set);
         if set.files.is_empty() {
             return set;
         }
         let dir = format!("/etc/rancher/{}", self.name);
-        let how = format!(
-            "On every server node: copy `config.yaml.d/{DROP_IN}` to {dir}/config.yaml.d/ (and a \
-             changed file of `config/` over its original), then `systemctl restart {}`. Wait until \
-             the node is Ready and `kubectl get --raw /readyz` answers before the next.\n\n\
-             Keys end in `+`: they append to lists of earlier files. A later file that sets the \
-             same key without `+` undoes them.",
-            self.service
-        );
+        let mut how = if done.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "Keep a copy first: `cp -a {dir} /root/rancher-before`. On every server node: copy \
+                 `config.yaml.d/{DROP_IN}` to {dir}/config.yaml.d/ (and a changed file of `config/` \
+                 over its original), then `systemctl restart {}`. Where etcd's arguments change, the \
+                 node that leads etcd comes last (`etcdctl endpoint status --cluster`). Wait until \
+                 the node is Ready and `kubectl get --raw /readyz` answers before the next.\n\n\
+                 Keys end in `+`: they append to lists of earlier files. A later file that sets the \
+                 same key without `+` undoes them.",
+                self.service
+            )
+        };
+        if !levels.is_empty() {
+            how = format!(
+                "{how}{}{}",
+                if how.is_empty() { "" } else { "\n\n" },
+                apf::HOW
+            );
+        }
+        done.extend(levels);
         let back = format!(
             "Remove {dir}/config.yaml.d/{DROP_IN}, put the originals back, restart {} on one node \
-             after the other.",
+             after the other; `kubectl delete -f apf/` for priority levels.",
             self.service
         );
         let content = steps::short(input, &set, &done, &how, &back);
@@ -307,34 +507,4 @@ impl Rancher {
         );
         set
     }
-}
-
-/// The drop-in, read back.
-fn drop_in(rest: &[Wanted]) -> Option<String> {
-    let mut text = String::new();
-    for component in Component::ALL {
-        let own: Vec<&Wanted> = rest
-            .iter()
-            .filter(|one| one.component == component)
-            .collect();
-        let Some(key) = key(component).filter(|_| !own.is_empty()) else {
-            continue;
-        };
-        text = format!("{text}{key}+:\n");
-        for one in own {
-            text = format!(
-                "{text}  - {}\n",
-                quoted(&format!("{}={}", one.flag, one.value))
-            );
-        }
-    }
-    let read = documents(&text).ok()?;
-    let holds = |one: &Wanted| {
-        let want = format!("{}={}", one.flag, one.value);
-        key(one.component).is_some_and(|key| {
-            read.first()
-                .is_some_and(|doc| elements(doc, key).iter().any(|(_, _, text)| *text == want))
-        })
-    };
-    (!rest.is_empty() && rest.iter().all(holds)).then_some(text)
 }

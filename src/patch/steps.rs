@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::advise::{Advice, Strength};
+use crate::advise::{Advice, Disposition, Strength};
 
 use super::events_etcd::{CLIENT_PORT, DATA_DIR, Member};
 use super::model::{PatchInput, PatchSet};
@@ -190,7 +190,7 @@ fn write_short(
     for advice in done() {
         write_advice(advice, out)?;
     }
-    writeln!(out, "## Apply, one node at a time\n\n{how}\n")?;
+    writeln!(out, "## Apply, one at a time\n\n{how}\n")?;
     writeln!(out, "## Look whether it worked\n")?;
     for advice in done() {
         writeln!(out, "- {}: {}", advice.id, advice.verify)?;
@@ -216,7 +216,20 @@ fn write_advice(advice: &Advice, out: &mut String) -> std::fmt::Result {
     writeln!(out, "- proposed: {}", advice.proposed)?;
     writeln!(out, "- why: {}", advice.why)?;
     writeln!(out, "- effect: {}", advice.effect)?;
+    writeln!(out, "- confidence: {}", advice.confidence.word())?;
+    writeln!(
+        out,
+        "- disposition: {}{}",
+        advice.disposition.word(),
+        match advice.disposition {
+            Disposition::Disruptive => format!(", restarts {}", advice.target),
+            _ => String::new(),
+        }
+    )?;
     writeln!(out, "- risk: {}", advice.risk)?;
+    for conflict in &advice.conflicts {
+        writeln!(out, "- settled: {conflict}")?;
+    }
     writeln!(out, "- source: {}\n", advice.source)
 }
 
@@ -267,18 +280,23 @@ fn write_events(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
          etcdctl --endpoints={} endpoint status -w table\n```\n",
         endpoints.join(",")
     )?;
-    writeln!(
-        out,
-        "Nothing is copied. Old events expire in main etcd within the event TTL (1 h); do not use \
-         `etcdctl make-mirror`, which writes them without their lease. While kube-apiservers differ, \
-         each shows its own events. Watchers of events that resume with an old revision may wait \
-         for long: restart event exporters. An unreachable shard keeps kube-apiserver from \
-         starting. Never wipe the shard while a kube-apiserver runs (kubernetes #139252). After an \
-         hour defragment main etcd, member by member, the leader last. Back up and watch both \
-         etcds from now on, and restart this pod when `kubeadm certs renew` renews its \
-         certificates: kubeadm does not know it.\n"
-    )
+    writeln!(out, "{EVENTS}\n")
 }
+
+/// What holds for a second etcd for events, wherever it runs.
+pub(super) const EVENTS: &str = "Nothing is copied. Old events expire in main etcd within the event \
+    TTL (1 h); do not use `etcdctl make-mirror`, which writes them without their lease. While \
+    kube-apiservers differ, each shows its own events. Revisions of the new etcd start low: watchers of \
+    events that resume with an old one may wait for long, so restart event exporters; or seed the \
+    second etcd before its first start by `etcdutl snapshot restore --bump-revision 1000000000 \
+    --mark-compacted` (etcdutl 3.5.10 or later, etcdctl 3.4.28) from a snapshot of an empty one. An \
+    unreachable shard keeps kube-apiserver from starting, and from 1.34 on it is part of /livez and \
+    /readyz. Never wipe the shard while a kube-apiserver runs (kubernetes #139252). After an hour \
+    defragment main etcd, member by member, the leader last. Back up and watch both etcds from now on, \
+    and restart the second one when its certificates are renewed: nothing else knows it.\n\nBack: take \
+    the override out, one kube-apiserver after the other; events go to main etcd again, and those that \
+    were written in between are lost. Stop the second etcd only when no kube-apiserver names it any \
+    more.";
 
 fn write_kubeadm(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
     let edited = plan.set.file("kubeadm/ClusterConfiguration.yaml").is_some();

@@ -7,54 +7,68 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::catalog::settings::{Component, setting};
+use crate::catalog::settings::{Component, Kind, setting};
 use crate::manifest::{Means, Provenance, Settled, effective_of_files};
 
+use super::apf;
+use super::component_file;
 use super::events_unit;
 use super::kubeadm::{safe_name, unified};
 use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::wanted::{Wanted, flags};
+use super::yaml::{line_end, lines};
 
 /// The emitter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Systemd;
 
 const DROP_IN: &str = "90-etcd-doctor.conf";
+const WRITTEN: &str = "# Written by etcd-doctor; see STEPS.md.";
 
 /// The drop-in while it grows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct DropIn {
     exec: Option<String>,
     env: BTreeMap<String, String>,
+    /// Lines of `[Service]` that somebody added by hand.
+    more: Vec<String>,
 }
 
 impl DropIn {
-    /// What an earlier run left.
+    /// What an earlier run left, and what was added to it since.
     fn parse(text: &str) -> Self {
         let mut own = DropIn::default();
         for line in text.lines() {
-            if let Some(exec) = line.strip_prefix("ExecStart=").filter(|e| !e.is_empty()) {
-                own.exec = Some(exec.to_owned());
+            if let Some(exec) = line.strip_prefix("ExecStart=") {
+                if !exec.is_empty() {
+                    own.exec = Some(exec.to_owned());
+                }
             } else if let Some((name, value)) = line
                 .strip_prefix("Environment=\"")
                 .and_then(|rest| rest.strip_suffix('"'))
                 .and_then(|rest| rest.split_once('='))
+                .filter(|(_, value)| !value.contains('"'))
             {
-                own.env.insert(name.to_owned(), value.to_owned());
+                own.env.insert(name.to_owned(), value.replace("%%", "%"));
+            } else if !line.trim().is_empty() && line != "[Service]" && line != WRITTEN {
+                own.more.push(line.to_owned());
             }
         }
         own
     }
 
     fn text(&self) -> String {
-        let mut text = String::from("# Written by etcd-doctor; see STEPS.md.\n[Service]\n");
+        let mut text = format!("{WRITTEN}\n[Service]\n");
         for (name, value) in &self.env {
             // Writing to a String cannot fail. `%` starts a specifier.
             writeln!(text, "Environment=\"{name}={}\"", value.replace('%', "%%")).ok();
         }
         if let Some(exec) = &self.exec {
             write!(text, "ExecStart=\nExecStart={exec}\n").ok();
+        }
+        for line in &self.more {
+            writeln!(text, "{line}").ok();
         }
         text
     }
@@ -83,13 +97,58 @@ pub(super) fn place(name: &str) -> String {
     }
 }
 
+/// Every file with the path that it has below the root: a file that a unit names lies where the
+/// unit says, whatever folder it was copied to.
+pub(super) fn places(node: &NodeManifests) -> Vec<(String, String)> {
+    let named: Vec<String> = node
+        .files
+        .iter()
+        .filter(|(name, _)| name.ends_with(".service") || name.ends_with(".conf"))
+        .flat_map(|(_, text)| named_files(text))
+        .collect();
+    node.files
+        .iter()
+        .map(|(name, text)| {
+            let base = name.rsplit('/').next().unwrap_or(name);
+            let own = place(name);
+            let path = named
+                .iter()
+                .find(|path| path.rsplit('/').next() == Some(base))
+                .filter(|_| own.starts_with("etc/default/"))
+                .cloned();
+            (path.unwrap_or(own), text.clone())
+        })
+        .collect()
+}
+
+/// Files that a unit names: its environment files, and the configuration that etcd reads.
+pub(crate) fn named_files(text: &str) -> Vec<String> {
+    let mut named: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("EnvironmentFile="))
+        .map(|path| path.trim_start_matches('-').trim_matches('"').to_owned())
+        .collect();
+    for mark in ["--config-file", "ETCD_CONFIG_FILE"] {
+        for (at, _) in text.match_indices(mark) {
+            let rest = text.get(at + mark.len()..).unwrap_or_default();
+            let path = rest
+                .trim_start_matches(['=', ' ', '"'])
+                .split(['"', '\'', ' ', '\n', '\r', '\\'])
+                .next()
+                .unwrap_or_default();
+            named.push(path.to_owned());
+        }
+    }
+    named
+        .into_iter()
+        .filter(|path| path.starts_with('/'))
+        .map(|path| path.trim_start_matches('/').to_owned())
+        .collect()
+}
+
 impl<'a> Node<'a> {
     fn new(node: &'a NodeManifests) -> Self {
-        let files: Vec<_> = node
-            .files
-            .iter()
-            .map(|(name, text)| (place(name), text.clone()))
-            .collect();
+        let files: Vec<_> = places(node);
         Node {
             name: &node.node,
             before: files.clone(),
@@ -162,16 +221,12 @@ impl<'a> Node<'a> {
         if now.is_some_and(|now| now.value.as_deref() == Some(one.value.as_str())) {
             return Ok(false);
         }
-        if before
+        let config = before
             .settings
             .get("config-file")
-            .is_some_and(|c| c.value.is_some())
-        {
-            return Err(format!(
-                "{program} reads its settings from a file (--config-file) and ignores flags and \
-                 variables: set {} there",
-                one.flag
-            ));
+            .and_then(|config| config.value.clone());
+        if let Some(config) = config {
+            return self.set_in_config(&config, one, &before);
         }
         let drop_in = format!("etc/systemd/system/{unit}.d/{DROP_IN}");
         let mut own = self
@@ -205,16 +260,27 @@ impl<'a> Node<'a> {
                     let text = self
                         .text(&file)
                         .ok_or_else(|| format!("{file} is not among the files"))?;
-                    for (at, line) in text.lines().enumerate() {
-                        let bare = line.trim_start().trim_start_matches("export ");
-                        if bare.starts_with(&format!("{variable}=")) {
-                            let new = format!("{variable}=\"{}\"", one.value);
-                            let text: Vec<&str> = text
-                                .lines()
-                                .enumerate()
-                                .map(|(n, line)| if n == at { new.as_str() } else { line })
-                                .collect();
-                            tries.push((file.clone(), format!("{}\n", text.join("\n"))));
+                    for (start, line) in lines(text) {
+                        let lead = line.len() - line.trim_start().len();
+                        let bare = line.trim_start();
+                        let export = if bare.starts_with("export ") {
+                            "export "
+                        } else {
+                            ""
+                        };
+                        let bare = bare.trim_start_matches("export ");
+                        if !bare.starts_with(&format!("{variable}=")) {
+                            continue;
+                        }
+                        let end = line_end(line);
+                        let end = if line.ends_with('\n') { end } else { "" };
+                        if let (Some(before), Some(head), Some(after)) = (
+                            text.get(..start),
+                            line.get(..lead),
+                            text.get(start + line.len()..),
+                        ) {
+                            let new = format!("{head}{export}{variable}=\"{}\"{end}", one.value);
+                            tries.push((file.clone(), format!("{before}{new}{after}")));
                         }
                     }
                 }
@@ -223,21 +289,39 @@ impl<'a> Node<'a> {
                 return Err("it is set in a file of its own: change it there".to_owned());
             }
             None if component == Component::Etcd => {
+                if let Some(file) = self.unread(&unit) {
+                    return Err(format!(
+                        "the unit reads /{file}, whose variables win over a drop-in's, and it is \
+                         not among the files: give it too"
+                    ));
+                }
                 own.env.insert(variable, one.value.clone());
                 tries.push((drop_in, own.text()));
             }
             None => {
-                own.exec = Some(format!("{exec} --{}={}", one.flag, one.value));
+                let value = one.value.replace('%', "%%");
+                own.exec = Some(format!("{exec} --{}={value}", one.flag));
                 tries.push((drop_in, own.text()));
             }
         }
+        self.first_proven(tries, one, name, &before)
+    }
+
+    /// Takes the first edit after which the setting has the value and nothing else changed.
+    fn first_proven(
+        &mut self,
+        tries: Vec<(String, String)>,
+        one: &Wanted,
+        name: &str,
+        before: &Settled,
+    ) -> Result<bool, String> {
         for (path, text) in tries {
             let was = self.files.clone();
             self.put(&path, text);
-            let proven = self.settled(component).is_some_and(|after| {
+            let proven = self.settled(one.component).is_some_and(|after| {
                 after.settings.get(name).and_then(|s| s.value.as_deref())
                     == Some(one.value.as_str())
-                    && same_but(&before, &after, name)
+                    && same_but(before, &after, name)
             });
             if proven {
                 self.advice
@@ -249,6 +333,54 @@ impl<'a> Node<'a> {
             self.files = was;
         }
         Err(format!("--{} cannot be changed alone", one.flag))
+    }
+
+    /// Sets a flag in the file that etcd reads in place of flags and variables.
+    fn set_in_config(
+        &mut self,
+        config: &str,
+        one: &Wanted,
+        before: &Settled,
+    ) -> Result<bool, String> {
+        let path = config.trim_start_matches('/').to_owned();
+        let text = self.text(&path).ok_or_else(|| {
+            format!(
+                "{} reads its settings from {config} and ignores flags and variables; that file is \
+                 not among the files: give it too",
+                one.component.program()
+            )
+        })?;
+        let found = setting(one.component, &one.flag);
+        let name = found.map_or(one.flag.as_str(), |found| found.setting.name);
+        // An older spelling is its own key; the newest one may stand in a section.
+        let key = found
+            .filter(|found| found.former.is_none())
+            .and_then(|found| found.setting.file)
+            .unwrap_or(&one.flag);
+        let duration = found.is_some_and(|found| found.setting.kind == Kind::Duration);
+        let value = if duration {
+            // etcd's file holds whole nanoseconds.
+            let ns = crate::units::parse_go_duration(one.value.as_bytes())
+                .ok_or_else(|| format!("{} is no duration", one.value))?;
+            yaml_serde::Value::from(ns)
+        } else {
+            component_file::value(&one.value)
+        };
+        let text = component_file::edited(text, 0, key, &value)
+            .map_err(|refusal| format!("{config}: {refusal}"))?;
+        self.first_proven(vec![(path, text)], one, name, before)
+    }
+
+    /// A file of variables that the unit reads for certain and that was not given.
+    fn unread(&self, unit: &str) -> Option<String> {
+        self.files
+            .iter()
+            .filter(|(name, _)| name.ends_with(unit) || name.contains(&format!("{unit}.d/")))
+            .flat_map(|(_, text)| text.lines())
+            .filter_map(|line| line.trim().strip_prefix("EnvironmentFile="))
+            .filter(|path| path.starts_with('/'))
+            .map(|path| path.trim_start_matches('/').to_owned())
+            .find(|path| self.text(path).is_none())
     }
 }
 
@@ -283,41 +415,77 @@ fn exec_start(text: &str) -> Option<String> {
     exec
 }
 
+/// Programs that start another one.
+const STARTERS: &[&str] = &[
+    "bash", "chrt", "env", "ionice", "nice", "numactl", "sh", "taskset",
+];
+
 /// Whether a command line runs a component.
 fn runs(exec: &str, component: Component) -> bool {
-    let program = exec
+    let base = |word: &str| {
+        let word = word.trim_matches(['"', '\'']);
+        word.rsplit('/').next().unwrap_or(word).to_owned()
+    };
+    let mut words = exec
         .trim_start_matches(['@', '-', ':', '+', '!', '|'])
-        .split_whitespace()
-        .next()
-        .unwrap_or_default();
-    program.rsplit('/').next() == Some(component.program())
+        .split_whitespace();
+    let first = base(words.next().unwrap_or_default());
+    first == component.program()
+        || (STARTERS.contains(&first.as_str())
+            && words.any(|word| base(word) == component.program()))
 }
 
-/// Command lines in which one spelling of a flag has the new value.
+/// Where the words of a command line begin and end, in bytes.
+fn spans(exec: &str) -> Vec<(usize, usize)> {
+    let mut spans = Vec::new();
+    let mut start = None;
+    for (at, c) in exec.char_indices() {
+        match (c.is_whitespace(), start) {
+            (false, None) => start = Some(at),
+            (true, Some(from)) => {
+                spans.push((from, at));
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    spans.extend(start.map(|from| (from, exec.len())));
+    spans
+}
+
+/// Command lines in which one spelling of a flag has the new value; the rest stays as it is.
 fn changed(exec: &str, spelled: &str, flag: &str, value: &str) -> Vec<String> {
-    let words: Vec<&str> = exec.split_whitespace().collect();
+    let value = value.replace('%', "%%");
+    let spans = spans(exec);
     let mut out = Vec::new();
-    for (at, word) in words.iter().enumerate() {
-        let bare = word.trim_matches(['"', '\'']).trim_start_matches('-');
-        let mut new: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
-        if bare == spelled {
-            if let Some(slot) = new.get_mut(at) {
-                *slot = format!("--{flag}");
-            }
-            if let Some(slot) = new.get_mut(at + 1) {
-                *slot = value.to_owned();
-            }
-        } else if bare
+    for (n, (from, to)) in spans.iter().enumerate() {
+        let word = exec.get(*from..*to).unwrap_or_default();
+        let open = word.len() - word.trim_start_matches(['"', '\'']).len();
+        let quote = word.get(..open).unwrap_or_default();
+        let body = word.get(open..).unwrap_or_default();
+        let bare = body.trim_end_matches(['"', '\'']);
+        let close = body.get(bare.len()..).unwrap_or_default();
+        let name = bare.trim_start_matches('-');
+        let until = if name == spelled {
+            // The value is the next word.
+            spans.get(n + 1).map(|(_, to)| *to)
+        } else if name
             .strip_prefix(spelled)
             .is_some_and(|rest| rest.starts_with('='))
         {
-            if let Some(slot) = new.get_mut(at) {
-                *slot = format!("--{flag}={value}");
-            }
+            Some(*to)
         } else {
+            None
+        };
+        let Some(until) = until else { continue };
+        let (Some(before), Some(after)) = (exec.get(..*from), exec.get(until..)) else {
             continue;
+        };
+        out.push(format!("{before}{quote}--{flag}={value}{close}{after}"));
+        if quote.is_empty() && !close.is_empty() {
+            // `--name="a"` in plain, and the last word of a quoted command.
+            out.push(format!("{before}--{flag}={value}{after}"));
         }
-        out.push(new.join(" "));
     }
     out
 }
@@ -371,6 +539,8 @@ impl Emitter for Systemd {
         }
         let shard = events_unit::add(input, &mut set);
         done.extend(shard.iter().cloned());
+        let levels = apf::add(input, input.kubernetes, &mut set);
+        done.extend(levels.iter().cloned());
         if done.is_empty() {
             return set;
         }
@@ -388,6 +558,10 @@ impl Emitter for Systemd {
         }
         if !shard.is_empty() {
             how.push_str(events_unit::STEPS);
+            how.push_str(steps::EVENTS);
+        }
+        if !levels.is_empty() {
+            how = format!("{how}\n{}", apf::HOW);
         }
         let content = steps::short(
             input,
@@ -539,7 +713,7 @@ mod tests {
         let set = emit(&[("etcd.service", unit)], &all());
         assert!(set.files.is_empty());
         assert!(
-            set.shown[0].why.contains("--config-file"),
+            set.shown[0].why.contains("/etc/etcd.yml"),
             "{:?}",
             set.shown
         );

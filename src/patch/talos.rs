@@ -7,8 +7,11 @@ use std::collections::BTreeSet;
 
 use yaml_serde::Value;
 
-use crate::catalog::settings::Component;
+use crate::catalog::releases::{Version, of_image};
+use crate::catalog::settings::{Component, setting};
+use crate::manifest::{Provenance, effective_of_text};
 
+use super::apf;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::wanted::{Wanted, flags};
@@ -55,6 +58,33 @@ fn section(component: Component) -> Option<&'static str> {
     }
 }
 
+/// Whether the text is a machine configuration of Talos.
+fn is_machine(text: &str) -> bool {
+    documents(text).is_ok_and(|read| {
+        read.iter()
+            .any(|doc| doc.get("kind").is_none() && doc.get("machine").is_some())
+    })
+}
+
+/// What a machine configuration gives for a flag.
+fn given(text: &str, one: &Wanted) -> Option<String> {
+    let settled = effective_of_text(one.component, "controlplane.yaml", text)?;
+    let name = setting(one.component, &one.flag).map_or(one.flag.as_str(), |f| f.setting.name);
+    let have = settled.settings.get(name)?;
+    matches!(have.from, Provenance::Given(_))
+        .then(|| have.value.clone())
+        .flatten()
+}
+
+/// The version that a machine configuration's image tells.
+fn version(text: &str, component: Component) -> Option<Version> {
+    let section = section(component)?;
+    documents(text).ok()?.iter().find_map(|doc| {
+        let image = doc.get("cluster")?.get(section)?.get("image")?;
+        of_image(image.as_str()?)
+    })
+}
+
 impl Emitter for Talos {
     fn name(&self) -> &'static str {
         "talos"
@@ -67,11 +97,42 @@ impl Emitter for Talos {
             Component::Scheduler,
             Component::Etcd,
         ];
-        let (mut wanted, shown) = flags(input, &components);
-        let mut set = PatchSet {
-            shown,
-            ..PatchSet::default()
+        let mut set = PatchSet::default();
+        let mut machines: Vec<(String, &str)> = Vec::new();
+        for node in &input.nodes {
+            for (name, text) in &node.files {
+                match documents(text) {
+                    Ok(_) if is_machine(text) => machines.push((
+                        if node.node.is_empty() {
+                            name.clone()
+                        } else {
+                            format!("{name} of {}", node.node)
+                        },
+                        text,
+                    )),
+                    Ok(_) => {}
+                    Err(refusal) => set.shown.push(Shown {
+                        advice: String::new(),
+                        on: name.clone(),
+                        why: refusal.to_string(),
+                    }),
+                }
+            }
+        }
+        let oldest = |component: Component| {
+            machines
+                .iter()
+                .filter_map(|(_, text)| version(text, component))
+                .min()
         };
+        let mut input = input.clone();
+        input.kubernetes = input
+            .kubernetes
+            .or_else(|| components.into_iter().take(3).find_map(oldest));
+        input.etcd = input.etcd.or_else(|| oldest(Component::Etcd));
+        let input = &input;
+        let (mut wanted, shown) = flags(input, &components);
+        set.shown.extend(shown);
         wanted.retain(|one| {
             let denied = DENIED.contains(&one.flag.as_str());
             if denied {
@@ -83,26 +144,70 @@ impl Emitter for Talos {
             }
             !denied
         });
-        let Some(text) = patch(&wanted) else {
-            return set;
-        };
-        let done: BTreeSet<String> = wanted.iter().map(|one| one.advice.clone()).collect();
-        set.files.push(PatchFile {
-            path: "talos-patch.yaml".to_owned(),
-            content: text,
-            what: "patch for `talosctl patch mc`".to_owned(),
-            advice: done.iter().cloned().collect(),
+        // One patch for all: what every machine already has is left out.
+        let mut was = String::new();
+        wanted.retain(|one| {
+            let have: Vec<Option<String>> =
+                machines.iter().map(|(_, text)| given(text, one)).collect();
+            let so = !have.is_empty()
+                && have
+                    .iter()
+                    .all(|have| have.as_deref() == Some(one.value.as_str()));
+            if so {
+                set.already
+                    .push(format!("{}: {}", one.component.program(), one.flag));
+            } else {
+                for ((machine, _), have) in machines.iter().zip(&have) {
+                    was = format!(
+                        "{was}- {machine}: {} {} {}\n",
+                        one.component.program(),
+                        one.flag,
+                        match have {
+                            Some(have) => format!("was {have}"),
+                            None => "was not set: take the key out".to_owned(),
+                        }
+                    );
+                }
+            }
+            !so
         });
-        let content = steps::short(
-            input,
-            &set,
-            &done,
-            "For each control-plane node: `talosctl -n NODE patch mc --patch @talos-patch.yaml`. \
-             Talos restarts the static pods it concerns, and etcd only at the node's next reboot \
-             or `talosctl -n NODE service etcd restart`. Wait until `talosctl -n NODE health` is \
-             well before the next. The same patch again changes nothing.",
-            "`talosctl -n NODE edit mc` and take the arguments out, one node at a time.",
+        let mut done: BTreeSet<String> = BTreeSet::new();
+        if let Some(text) = patch(&wanted) {
+            done.extend(wanted.iter().map(|one| one.advice.clone()));
+            set.files.push(PatchFile {
+                path: "talos-patch.yaml".to_owned(),
+                content: text,
+                what: "patch for `talosctl patch mc`".to_owned(),
+                advice: done.iter().cloned().collect(),
+            });
+        }
+        let levels = apf::add(input, input.kubernetes, &mut set);
+        let mut how = String::new();
+        if !done.is_empty() {
+            how.push_str(
+                "For each control-plane node: `talosctl -n NODE get mc v1alpha1 -o yaml > \
+                 before-NODE.yaml`, then `talosctl -n NODE patch mc --patch @talos-patch.yaml`. \
+                 Talos restarts the static pods it concerns, and etcd only at the node's next reboot \
+                 or `talosctl -n NODE service etcd restart`: the leader last. Wait until `talosctl \
+                 -n NODE health` is well before the next. The same patch again changes nothing.",
+            );
+        }
+        if !levels.is_empty() {
+            how = format!(
+                "{how}{}{}",
+                if how.is_empty() { "" } else { "\n\n" },
+                apf::HOW
+            );
+        }
+        done.extend(levels);
+        if done.is_empty() {
+            return set;
+        }
+        let back = format!(
+            "`talosctl -n NODE edit mc` and put the arguments back as they were (before-NODE.yaml), \
+             one node at a time; `kubectl delete -f apf/` for priority levels.\n\n{was}"
         );
+        let content = steps::short(input, &set, &done, &how, back.trim_end());
         set.files.insert(
             0,
             PatchFile {

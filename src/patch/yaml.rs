@@ -61,9 +61,14 @@ pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
 
 /// All documents of a text. Refuses what cannot be read without doubt.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, Refusal> {
+    if let Some(why) = super::model::why_unread(text) {
+        return Err(Refusal::new(why));
+    }
     if text.len() > MAX_BYTES {
         return Err(Refusal::new("larger than 1 MiB: no manifest"));
     }
+    // A byte order mark is no part of the text; the reader trips over it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
@@ -232,6 +237,10 @@ mod tests {
     #[test]
     fn crlf_and_several_documents() {
         assert_eq!(documents("a: 1\r\n---\r\nb: 2\r\n").unwrap().len(), 2);
+        assert_eq!(
+            documents("\u{feff}a: 1\n").unwrap(),
+            documents("a: 1\n").unwrap()
+        );
     }
 
     proptest! {

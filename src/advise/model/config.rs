@@ -133,14 +133,15 @@ const FIXES: &[Fix] = &[
         rule: "node-status-frequency-trap",
         target: "kubelet",
         setting: "nodeStatusReportFrequency",
-        proposed: "5m0s, or remove nodeStatusUpdateFrequency",
+        proposed: "5m0s",
         remove: "",
         remedy: Remedy::Client,
         with: Some(Cause::QueryLoad),
-        disposition: Disposition::ShowOnly,
+        disposition: Disposition::Disruptive,
         effect: "unchanged node statuses are written every five minutes instead of every ten \
                  seconds: a thirtieth of the writes",
-        risk: "none: leases carry the heartbeat",
+        risk: "none: leases carry the heartbeat. Each kubelet restarts, so go in groups; where \
+               nodeStatusUpdateFrequency has its default, taking it out does the same",
         verify: "PATCH of nodes/status falls to nodes / 300 a second",
         source: "kubelet config v1beta1: the report frequency follows an explicit update frequency",
     },

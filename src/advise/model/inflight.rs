@@ -15,6 +15,9 @@ use super::super::facts::Facts;
 const READ: &str = "max-requests-inflight";
 const MUTATING: &str = "max-mutating-requests-inflight";
 
+/// Their defaults together.
+const DEFAULT_SUM: f64 = 600.0;
+
 /// The flag that ends connections now and then, and the release that brought it.
 const GOAWAY: &str = "goaway-chance";
 const GOAWAY_SINCE: Version = Version::minor(1, 18);
@@ -47,25 +50,36 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         .as_ref()
         .and_then(|c| c.least())
         .unwrap_or(200.0);
+    if let Some(seats) = seats_in_force(facts).filter(|seats| *seats < (read + mutating) * 0.8) {
+        return vec![newer(read, mutating, seats)];
+    }
     let nodes = facts.nodes().map(|nodes| nodes.count);
     // `0` is a value of its own: all of the sum is in the other flag.
     let sum = read + mutating;
     // The smallest step that holds what the priority levels asked for, within the size; else the
     // next one.
     let wanted = demand(facts).unwrap_or(0.0);
-    let higher = || {
-        STEPS
-            .iter()
-            .filter(|(r, m, ..)| f64::from(*r) + f64::from(*m) > sum)
-    };
     let within = |size: u64| size == 0 || nodes.is_some_and(|nodes| nodes >= size);
-    let enough = higher()
-        .filter(|(_, _, size, _)| within(*size))
-        .find(|(r, m, ..)| f64::from(*r) + f64::from(*m) >= wanted)
-        .or_else(|| higher().rfind(|(_, _, size, _)| within(*size)));
-    let Some((new_read, new_mutating, size, source)) = enough.or_else(|| higher().next()) else {
+    let step_above = |sum: f64| {
+        let higher = || {
+            STEPS
+                .iter()
+                .filter(move |(r, m, ..)| f64::from(*r) + f64::from(*m) > sum)
+        };
+        let fits = || higher().filter(|(_, _, size, _)| within(*size));
+        fits()
+            .find(|(r, m, ..)| f64::from(*r) + f64::from(*m) >= wanted)
+            .or_else(|| fits().next_back())
+            .or_else(|| higher().next())
+    };
+    let Some((new_read, new_mutating, size, source)) = step_above(sum) else {
         return Vec::new();
     };
+    // Had the defaults been in force when requests were turned away, would what is set now be the
+    // answer? Then another raise would follow from nothing.
+    let answered = sum > DEFAULT_SUM
+        && step_above(DEFAULT_SUM)
+            .is_some_and(|(r, m, ..)| f64::from(*r) <= read && f64::from(*m) <= mutating);
     let restore = *size == 0;
     if !saturated && !restore {
         return Vec::new();
@@ -75,7 +89,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         return vec![beyond(facts, read, mutating)];
     }
     let known = read_now.is_some() && mutating_now.is_some();
-    let strength = if known && fits {
+    let strength = if known && fits && !answered {
         Strength::Recommended
     } else {
         Strength::Candidate
@@ -86,7 +100,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     );
     let why = format!(
         "{}; the limits {read:.0} + {mutating:.0} = {sum:.0} are shared by all priority levels of \
-         one kube-apiserver{}{}{}",
+         one kube-apiserver{}{}{}{}",
         reason(facts),
         little(facts),
         if restore {
@@ -98,6 +112,11 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
             Some(nodes) => format!("; the cluster has {}", nodes.words()),
             None if restore => String::new(),
             None => "; the number of nodes, which decides how far to go, is not known".to_owned(),
+        },
+        if answered {
+            format!("; {}", super::limits::ANSWERED)
+        } else {
+            String::new()
         }
     );
     let make = |id: &str, setting: &str, now: Option<String>, value: f64| Advice {
@@ -158,6 +177,53 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all
 }
 
+/// Seats of all priority levels of the kube-apiserver that has most, as it reported them.
+fn seats_in_force(facts: &Facts<'_>) -> Option<f64> {
+    facts
+        .all(&keys::APF_LEVELS)
+        .iter()
+        // All of them, or the sum says nothing.
+        .filter(|(_, table)| {
+            ["system", "workload-low", "global-default", "catch-all"]
+                .iter()
+                .all(|level| {
+                    table
+                        .row(level)
+                        .is_some_and(|row| row.get("limit_seats").is_some())
+                })
+        })
+        .map(|(_, table)| {
+            table
+                .rows
+                .iter()
+                .filter_map(|row| row.get("limit_seats"))
+                .sum::<f64>()
+        })
+        .filter(|seats| *seats > 0.0)
+        .max_by(f64::total_cmp)
+}
+
+/// The limits are larger than what was in force when the requests were turned away.
+fn newer(read: f64, mutating: f64, seats: f64) -> Advice {
+    let mut advice = Advice::new("inflight", Remedy::Inflight, "kube-apiserver", READ);
+    advice.strength = Strength::Refused;
+    advice.now = Some(format!("{read:.0} and {mutating:.0}"));
+    advice.proposed = "leave both limits as they are, and look again".to_owned();
+    advice.why = format!(
+        "kube-apiserver had {seats:.0} seats when it was measured, and {read:.0} + {mutating:.0} are \
+         set: what was measured is older than the setting, or kube-apiserver was not restarted"
+    );
+    advice.effect = "none: what was measured says nothing of the new limits".to_owned();
+    advice.risk = "a second raise that nothing asks for".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify =
+        "`apiserver_flowcontrol_nominal_limit_seats` over all levels add up to the sum \
+                     of both limits"
+            .to_owned();
+    advice.source = "kube-apiserver: priority levels share the sum of both limits".to_owned();
+    advice
+}
+
 /// Seats that all priority levels of one kube-apiserver asked for at their highest.
 fn demand(facts: &Facts<'_>) -> Option<f64> {
     facts
@@ -197,7 +263,7 @@ fn little(facts: &Facts<'_>) -> String {
         write!(
             text,
             "; by Little's law (rate times latency) its requests held {} seats on average",
-            super::limits::number((held * 10.0).round() / 10.0)
+            super::pace::number((held * 10.0).round() / 10.0)
         )
         .ok();
     }

@@ -8,13 +8,15 @@ use std::fmt::Write as _;
 
 use crate::catalog::controllers::{Buckets, Controller, Knob, Known, Role};
 use crate::diagnosis::Cause;
-use crate::evidence::keys;
 use crate::rules::Confidence;
 use crate::units::format_ms;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
 use super::super::process::{Process, Set};
+use super::headroom::headroom;
+use super::pace::{bounds, number, resync, waits};
+use super::unraised::{beyond, lacks, not_now, unknown_client};
 
 /// Published pairs of QPS and burst for one client, with the cluster size they were published
 /// for. A proposal is always one of them, or one of the controller's own in the catalogue.
@@ -30,6 +32,11 @@ const STEPS: &[(f64, f64, u64, &str)] = &[
     (200.0, 200.0, 1000, "200/200: Huawei CCE above 1000 nodes"),
     (500.0, 500.0, 5000, "500/500: kOps' 5000-node scale test"),
 ];
+
+/// Said where what is set may already be the answer to what was seen.
+pub(super) const ANSWERED: &str = "what is set now would be the answer if all this was recorded \
+                                   before it was set: restart it, record anew, and raise it only \
+                                   if it still waits";
 
 /// client-go's limits where a program sets none.
 const CLIENT_GO: (f64, f64) = (5.0, 10.0);
@@ -49,113 +56,6 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
             None => headroom(facts, process),
         })
         .collect()
-}
-
-/// Share of a limit that looking at unchanged objects may take before changes run short of it.
-const RESYNC_SHARE: f64 = 0.5;
-
-/// A limit that the periodic look at all objects alone uses half of: the next wave of changes
-/// meets it.
-fn headroom(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
-    let Some(known) = process.known else {
-        return Vec::new();
-    };
-    let (Some(qps_knob), Some(burst_knob), Some(step)) = (
-        known.knob(Role::Qps),
-        known.knob(Role::Burst),
-        known.steps.first(),
-    ) else {
-        return Vec::new();
-    };
-    let set = process.knob(facts, qps_knob);
-    let Some(qps) = set.number().filter(|qps| *qps > 0.0 && *qps < step.qps) else {
-        return Vec::new();
-    };
-    if matches!(process.knows(qps_knob), Known::NotYet(_) | Known::Gone(_)) {
-        return Vec::new();
-    }
-    let Some(load) = resync_load(facts, process).filter(|load| *load >= qps * RESYNC_SHARE) else {
-        return Vec::new();
-    };
-    let Some(why) = resync(facts, process, qps) else {
-        return Vec::new();
-    };
-    let mut all = Vec::new();
-    for (knob, value, id) in [
-        (qps_knob, step.qps, "qps"),
-        (burst_knob, step.burst, "burst"),
-    ] {
-        let set = process.knob(facts, knob);
-        let mut advice = Advice::new(
-            format!("{}-{id}", process.short()),
-            Remedy::ClientLimits,
-            &process.name,
-            set.name.clone(),
-        );
-        advice.strength = Strength::Candidate;
-        advice.now = set.words();
-        advice.proposed = number(value);
-        advice.why = format!("{why}; no wait was seen yet");
-        advice.effect = format!(
-            "the periodic look takes {:.0} % of the limit, and the rest is for changes",
-            load / step.qps * 100.0
-        );
-        advice.confidence = Confidence::Medium;
-        advice.risk =
-            "more requests may reach kube-apiserver and etcd in a wave of changes".to_owned();
-        advice.undo = undo(&set, known);
-        advice.verify = "no client-side throttling in its log when many objects change".to_owned();
-        advice.disposition = disposition(process, &set, known);
-        advice.source = format!("{}; {}", step.source, known.source);
-        all.push(place(advice, process, knob, &set));
-    }
-    all
-}
-
-/// Requests a second that looking at every object once each sync period asks for.
-fn resync_load(facts: &Facts<'_>, process: &Process) -> Option<f64> {
-    let known = process.known?;
-    let period = process.knob(facts, known.knob(Role::SyncPeriod)?);
-    let text = period.now.as_ref()?.texts().next()?.to_owned();
-    let secs = crate::units::parse_go_duration(text.as_bytes())? as f64 / 1e9;
-    let count = known
-        .objects
-        .iter()
-        .find_map(|resource| facts.objects(resource))?;
-    (secs > 0.0).then(|| count / secs * process.requests_each().unwrap_or(1.0))
-}
-
-pub(super) fn number(n: f64) -> String {
-    if n.fract() == 0.0 {
-        format!("{n:.0}")
-    } else {
-        let text = format!("{n:.2}");
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    }
-}
-
-fn not_now(process: &Process, cause: Cause) -> Advice {
-    let mut advice = Advice::new(
-        format!("{}-qps", process.short()),
-        Remedy::ClientLimits,
-        &process.name,
-        "client QPS and burst",
-    );
-    advice.strength = Strength::Refused;
-    advice.proposed = "leave both as they are for now".to_owned();
-    advice.why = format!(
-        "{}; but {}: more requests would make that worse, and its limiter may rest once that is \
-         mended",
-        waits(process).join("; "),
-        cause.headline()
-    );
-    advice.effect = "none: its requests would wait in etcd instead".to_owned();
-    advice.risk = "a client that is let loose on a sick etcd slows down everybody".to_owned();
-    advice.undo = "nothing to undo".to_owned();
-    advice.verify = "look again when the cause above is mended".to_owned();
-    advice.finding_ids = vec!["client-throttled".to_owned()];
-    advice.source = "order of remedies: disk and etcd, clients, shards, limits".to_owned();
-    advice
 }
 
 /// A pair to propose.
@@ -261,6 +161,26 @@ fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
     let Some(pair) = step(Some(known), qps, burst, backlog, nodes, target) else {
         return vec![beyond(process, known, qps, burst)];
     };
+    // Had the default been in force when this was recorded, would what is set now be its answer?
+    // Then the waits may be older than the setting, and another raise would follow from nothing.
+    let answered = qps_set.set
+        && default(qps_knob)
+            .zip(default(burst_knob))
+            .filter(|(default, _)| *default < qps)
+            .and_then(|(qps, burst)| {
+                let backlog = process.wait.max_ms / 1e3 * qps;
+                step(Some(known), qps, burst, backlog, nodes, target)
+            })
+            .is_some_and(|first| first.qps <= qps && first.burst <= burst);
+    // Requests that wait a second on average went through a bucket that was empty all along, at the
+    // rate of the bucket: half of that was never measured under the limit that is set now.
+    let slower = qps_set.set
+        && default(qps_knob).is_some_and(|default| default <= qps)
+        && process.wait.mean_ms.is_some_and(|mean| mean >= target * 1e3)
+        && process.client_rate.is_some_and(|rate| rate < qps * 0.5);
+    // A bucket that is one for all of the process shows its rate.
+    let in_force = known.buckets == Buckets::Process
+        && process.client_rate.is_some_and(|rate| rate >= qps * 0.8);
     let raise = Raise {
         facts,
         process,
@@ -270,6 +190,7 @@ fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
         backlog,
         pair,
         older,
+        answered: slower || answered && !in_force,
     };
     let first = raise.one(qps_knob, &qps_set, qps, raise.pair.qps, "qps");
     let mut second = raise.one(
@@ -304,6 +225,8 @@ struct Raise<'a> {
     pair: Pair,
     /// The program is older than the knob.
     older: bool,
+    /// The waits may be older than what is set, which would be their answer.
+    answered: bool,
 }
 
 impl Raise<'_> {
@@ -354,6 +277,7 @@ impl Raise<'_> {
         if !sure
             || self.known.per_node
             || far
+            || self.answered
             || self.process.knows(knob) == Known::Unknown && !set.set
         {
             Strength::Candidate
@@ -460,6 +384,9 @@ impl Raise<'_> {
                 (self.qps / 2.0).max(0.0)
             ));
         }
+        if self.answered {
+            parts.push(ANSWERED.to_owned());
+        }
         if let Some(slow) = self.facts.etcd_slow() {
             parts.push(format!("note that {slow}"));
         } else {
@@ -526,71 +453,6 @@ pub(super) fn remove_if_default(
     advice.detail("remove", set.name.clone())
 }
 
-/// How much it waits, in words.
-pub(super) fn waits(process: &Process) -> Vec<String> {
-    let (wait, name) = (&process.wait, &process.name);
-    let mut parts = Vec::new();
-    if let Some((low, high)) = wait.p99_ms {
-        parts.push(if high.is_finite() {
-            format!(
-                "{name} waits for its own limiter: p99 between {} and {}",
-                format_ms(low),
-                format_ms(high)
-            )
-        } else {
-            format!(
-                "{name} waits for its own limiter: p99 above {}",
-                format_ms(low)
-            )
-        });
-    }
-    if wait.lines > 0.0 {
-        let whose = if parts.is_empty() {
-            format!("the log of {name}")
-        } else {
-            "its log".to_owned()
-        };
-        parts.push(format!(
-            "{whose} has at least {:.0} lines of client-side throttling, the longest wait {}{}",
-            wait.lines,
-            format_ms(wait.max_ms),
-            match &wait.request {
-                Some(request) => format!(", mostly {request}"),
-                None => String::new(),
-            }
-        ));
-    }
-    parts
-}
-
-/// Both bounds of its busiest loops, where they were measured.
-pub(super) fn bounds(facts: &Facts<'_>, process: &Process) -> Vec<String> {
-    let qps = process
-        .known
-        .and_then(|known| known.knob(Role::Qps))
-        .and_then(|knob| process.knob(facts, knob).number());
-    let mut parts = Vec::new();
-    for bound in super::workers::bounds(facts, process, qps)
-        .into_iter()
-        .take(2)
-    {
-        parts.extend(bound.words());
-    }
-    parts
-}
-
-/// Both bounds of one loop in words.
-pub(super) fn bounds_of(facts: &Facts<'_>, process: &Process, name: &str) -> Option<String> {
-    let qps = process
-        .known
-        .and_then(|known| known.knob(Role::Qps))
-        .and_then(|knob| process.knob(facts, knob).number());
-    super::workers::bounds(facts, process, qps)
-        .into_iter()
-        .find(|bound| bound.name == name)?
-        .words()
-}
-
 /// The rate that a throttled process is to be raised to, or has when there is no higher one.
 pub(super) fn proposed_qps(facts: &Facts<'_>, process: &Process) -> Option<f64> {
     let known = process.known?;
@@ -609,50 +471,6 @@ pub(super) fn proposed_qps(facts: &Facts<'_>, process: &Process) -> Option<f64> 
     Some(step(Some(known), qps, burst, backlog, nodes, target).map_or(qps, |pair| pair.qps))
 }
 
-/// What looking at every object once each sync period asks for, where both are known.
-pub(super) fn resync(facts: &Facts<'_>, process: &Process, qps: f64) -> Option<String> {
-    let known = process.known?;
-    let period = process.knob(facts, known.knob(Role::SyncPeriod)?);
-    let text = period.now.as_ref()?.texts().next()?.to_owned();
-    let secs = crate::units::parse_go_duration(text.as_bytes())? as f64 / 1e9;
-    let (resource, count) = known
-        .objects
-        .iter()
-        .find_map(|resource| Some((resource, facts.objects(resource)?)))?;
-    if secs <= 0.0 {
-        return None;
-    }
-    let per_sec = count / secs;
-    let (requests, how) = match process.requests_each() {
-        Some(each) => (per_sec * each, format!("at {} requests each", number(each))),
-        None => (
-            per_sec,
-            "at one request each, the least there can be".to_owned(),
-        ),
-    };
-    Some(format!(
-        "{count:.0} {resource} looked at every {text} are {} reconciles a second without any \
-         change, and {how} {:.0} % of the limit of {}",
-        number(per_sec),
-        requests / qps * 100.0,
-        number(qps)
-    ))
-}
-
-/// Mean time of a call as kube-apiserver measured it, watches left out.
-pub(in super::super) fn mean_latency(facts: &Facts<'_>) -> Option<f64> {
-    let table = facts.summed(&keys::APISERVER_REQUESTS)?;
-    let (mut secs, mut count) = (0.0, 0.0);
-    for row in &table.rows {
-        let verb = row.key.split(' ').next().unwrap_or_default();
-        if !matches!(verb, "WATCH" | "CONNECT") {
-            secs += row.get("total_secs").unwrap_or(0.0);
-            count += row.get("requests").unwrap_or(0.0);
-        }
-    }
-    (count > 0.0 && secs > 0.0).then(|| secs / count * 1e3)
-}
-
 /// What a file may be written for: known values in known versions.
 pub(super) fn disposition(process: &Process, set: &Set, known: &Controller) -> Disposition {
     if known.id == "kube-controller-manager" {
@@ -667,7 +485,7 @@ pub(super) fn disposition(process: &Process, set: &Set, known: &Controller) -> D
     }
 }
 
-fn undo(set: &Set, known: &Controller) -> String {
+pub(super) fn undo(set: &Set, known: &Controller) -> String {
     let restarts = match known.kind.as_str() {
         "Deployment" | "StatefulSet" | "DaemonSet" => "its pods are rolled",
         _ => "the component restarts within seconds",
@@ -677,97 +495,6 @@ fn undo(set: &Set, known: &Controller) -> String {
     } else {
         format!("take {} out again; {restarts}", set.name)
     }
-}
-
-/// Its version has no such knob: the way is an upgrade.
-fn lacks(process: &Process, knob: &Knob, first: crate::catalog::releases::Version) -> Advice {
-    let name = knob.names.first().map_or("", String::as_str);
-    let version = process
-        .version
-        .map_or_else(|| "its version".to_owned(), |span| span.words());
-    let mut advice = Advice::new(
-        format!("{}-qps", process.short()),
-        Remedy::ClientLimits,
-        &process.name,
-        name,
-    );
-    advice.strength = Strength::Refused;
-    advice.proposed = format!("do not set {name}: {version} does not know it");
-    advice.why = format!(
-        "{}; but the flag came with {first}, and an unknown flag keeps the program from starting: \
-         upgrade first",
-        waits(process).join("; ")
-    );
-    advice.effect = "none".to_owned();
-    advice.risk = "a crash loop".to_owned();
-    advice.undo = "nothing to undo".to_owned();
-    advice.verify = "nothing to verify".to_owned();
-    advice.finding_ids = vec!["client-throttled".to_owned()];
-    advice.source = process
-        .known
-        .map_or_else(String::new, |known| known.source.clone());
-    advice
-}
-
-/// What is set is already the most that anybody published.
-fn beyond(process: &Process, known: &Controller, qps: f64, burst: f64) -> Advice {
-    let mut advice = Advice::new(
-        format!("{}-qps", process.short()),
-        Remedy::ClientLimits,
-        &process.name,
-        "client QPS and burst",
-    );
-    advice.strength = Strength::Refused;
-    advice.now = Some(format!("{}/{}", number(qps), number(burst)));
-    advice.proposed = "leave both as they are".to_owned();
-    advice.why = format!(
-        "{}; but nobody publishes more than {}/{} for it at this size: what it asks so often for \
-         is the question, not the limit",
-        waits(process).join("; "),
-        number(qps),
-        number(burst)
-    );
-    advice.effect = "none to be expected".to_owned();
-    advice.risk = "more requests reach kube-apiserver and etcd".to_owned();
-    advice.undo = "nothing to undo".to_owned();
-    advice.verify = "nothing to verify".to_owned();
-    advice.finding_ids = vec!["client-throttled".to_owned()];
-    advice.source = known.source.clone();
-    advice
-}
-
-fn unknown_client(process: &Process) -> Advice {
-    let name = &process.name;
-    let mut advice = Advice::new(
-        format!("{}-qps", process.short()),
-        Remedy::ClientLimits,
-        name,
-        "client QPS and burst",
-    );
-    advice.strength = Strength::Candidate;
-    advice.proposed = "raise its QPS and burst by its own flags, environment or chart values, one \
-                       step at a time"
-        .to_owned();
-    let note = process
-        .known
-        .and_then(|known| known.note.as_deref())
-        .map_or_else(String::new, |note| format!("; {note}"));
-    advice.why = format!(
-        "{name} throttles itself, the longest wait {}; client-go allows 5 requests a second with \
-         burst 10 unless the program sets more. What this program sets, or in which version it \
-         runs, is not known{note}",
-        format_ms(process.wait.max_ms)
-    );
-    advice.effect = "its requests no longer wait in the client".to_owned();
-    advice.risk = "more requests reach kube-apiserver and etcd; from controller-runtime 0.21 on \
-                   there is no client limit at all unless the program sets one, and then a \
-                   priority level is the knob"
-        .to_owned();
-    advice.undo = "set the former values again".to_owned();
-    advice.verify = "no more client-side throttling in its log".to_owned();
-    advice.finding_ids = vec!["client-throttled".to_owned()];
-    advice.source = "client-go rest/config.go; controller-runtime pkg/client/config".to_owned();
-    advice
 }
 
 #[cfg(test)]

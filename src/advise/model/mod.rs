@@ -6,18 +6,25 @@ mod config;
 mod cpu;
 mod defrag;
 mod disk;
+mod endless;
+mod headroom;
 mod hygiene;
 mod inflight;
+mod kubelet;
 mod leader;
 mod limits;
 mod network;
+mod noise;
+mod pace;
+mod pinned;
 mod relief;
 mod shard;
 mod space;
+mod unraised;
 mod workers;
 
 pub(super) use client::slug;
-pub(super) use limits::mean_latency;
+pub(super) use pace::mean_latency;
 pub(super) use workers::bounds;
 
 use super::advice::Advice;
@@ -34,6 +41,7 @@ pub(super) const ALL: &[Model] = &[
     space::advise,
     config::advise,
     client::advise,
+    kubelet::advise,
     shard::advise,
     limits::advise,
     workers::advise,

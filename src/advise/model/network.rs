@@ -1,4 +1,9 @@
-//! The links between members, and the raft timers that follow from a round trip one must live with.
+//! The links between members, and the raft timers that follow from a round trip and a WAL sync that
+//! one must live with.
+//!
+//! etcd's tuning guide: each timeout is the total time from a request to the answer of the other
+//! member, and slow disks on both sides are part of it as the network is. So what the heartbeat is
+//! measured by is the round trip and the WAL sync together.
 
 use crate::diagnosis::Cause;
 use crate::evidence::keys;
@@ -13,10 +18,20 @@ const ELECTION_MAX_MS: f64 = 50_000.0;
 /// etcd refuses an election timeout below this many heartbeats, and its docs ask for ten.
 const ELECTION_HEARTBEATS: f64 = 10.0;
 
-/// First the link; the timers only when the distance is there to stay.
+/// First the link or the disk; the timers only when it has to stay as it is.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
+    let turn = Turn::of(facts);
     if !facts.has_cause(Cause::Network) {
-        return Vec::new();
+        // A disk that costs the lead: the disk model has the remedy, this is the bridge to it.
+        let shaken: Vec<String> = ["leader-unstable", "heartbeat-late"]
+            .iter()
+            .filter_map(|rule| facts.ails(rule))
+            .map(|finding| finding.message.clone())
+            .collect();
+        if !facts.has_cause(Cause::Disk) || shaken.is_empty() {
+            return Vec::new();
+        }
+        return timers(facts, &turn, Remedy::Etcd, &shaken.join("; "));
     }
     let rules = [
         "peer-rtt-high",
@@ -30,11 +45,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         .map(|finding| finding.message.clone())
         .collect::<Vec<_>>()
         .join("; ");
-    let rtt = facts
-        .all(&keys::PEER_RTT)
-        .iter()
-        .filter_map(|(_, rtt)| rtt.mean())
-        .max_by(f64::total_cmp);
+    let rtt = turn.rtt;
     let mut link = Advice::new(
         "peer-links",
         Remedy::Network,
@@ -68,24 +79,82 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     link.finding_ids = facts.failing(&rules);
     link.source = facts.input.profile.limit("peer-rtt-p99").source.clone();
     let mut all = vec![link];
-    if let Some(rtt) = rtt {
-        all.extend(timers(facts, rtt, &why));
+    if rtt.is_some() {
+        all.extend(timers(facts, &turn, Remedy::Network, &why));
     }
     all
 }
 
-/// Heartbeat and election timeout for a measured round trip.
-pub(super) fn timers_for(rtt_ms: f64) -> (f64, f64) {
+/// What one raft message and its answer take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    /// Mean round trip to the farthest member.
+    rtt: Option<f64>,
+    /// What the slowest member's WAL syncs stay below, but for one in a hundred.
+    sync: Option<f64>,
+    /// The longest WAL sync that a member logged.
+    stall: Option<f64>,
+}
+
+impl Turn {
+    fn of(facts: &Facts<'_>) -> Self {
+        let rtt = facts.all(&keys::PEER_RTT);
+        let sync = facts.all(&keys::WAL_FSYNC);
+        let events = facts.all(&keys::LOGS_EVENTS);
+        Turn {
+            rtt: rtt
+                .iter()
+                .filter_map(|(_, rtt)| rtt.mean())
+                .max_by(f64::total_cmp),
+            sync: sync
+                .iter()
+                .filter_map(|(_, took)| took.bracket(0.99))
+                .map(|(low, high)| if high.is_finite() { high } else { low })
+                .max_by(f64::total_cmp),
+            stall: events
+                .iter()
+                .filter_map(|(_, table)| table.row("wal-sync-slow")?.get("max_ms"))
+                .max_by(f64::total_cmp),
+        }
+    }
+
+    fn total(self) -> f64 {
+        self.rtt.unwrap_or(0.0) + self.sync.unwrap_or(0.0)
+    }
+
+    /// `a mean round trip of 368ms and a WAL sync of up to 16ms (p99)`.
+    fn words(self) -> String {
+        let rtt = self
+            .rtt
+            .map(|ms| format!("the mean round trip between members is {}", format_ms(ms)));
+        let sync = self
+            .sync
+            .map(|ms| format!("99 of 100 WAL syncs take up to {}", format_ms(ms)));
+        let stall = self
+            .stall
+            .map(|ms| format!("the longest one logged took {}", format_ms(ms)));
+        let all: Vec<String> = rtt.into_iter().chain(sync).chain(stall).collect();
+        all.join(", ")
+    }
+}
+
+/// Heartbeat and election timeout for a round trip with its WAL sync, and for the longest stall of a
+/// leader that is to keep its lead.
+pub(super) fn timers_for(turn_ms: f64, stall_ms: f64) -> (f64, f64) {
     // Whole fifties: the timers are a matter of size, not of digits.
     let heartbeat =
-        ((rtt_ms / 50.0).ceil() * 50.0).clamp(100.0, ELECTION_MAX_MS / ELECTION_HEARTBEATS);
+        ((turn_ms / 50.0).ceil() * 50.0).clamp(100.0, ELECTION_MAX_MS / ELECTION_HEARTBEATS);
+    // A follower waits between one and two election timeouts; one is what is sure.
+    let outlast = (stall_ms * 1.2 / 500.0).ceil() * 500.0;
     (
         heartbeat,
-        (heartbeat * ELECTION_HEARTBEATS).min(ELECTION_MAX_MS),
+        (heartbeat * ELECTION_HEARTBEATS)
+            .max(outlast)
+            .min(ELECTION_MAX_MS),
     )
 }
 
-fn timers(facts: &Facts<'_>, rtt: f64, why: &str) -> Vec<Advice> {
+fn timers(facts: &Facts<'_>, turn: &Turn, remedy: Remedy, why: &str) -> Vec<Advice> {
     let heartbeat_now = facts.setting("etcd", "heartbeat-interval", Some("100"));
     let election_now = facts.setting("etcd", "election-timeout", Some("1000"));
     let have = heartbeat_now
@@ -96,20 +165,30 @@ fn timers(facts: &Facts<'_>, rtt: f64, why: &str) -> Vec<Advice> {
         .as_ref()
         .and_then(|current| current.least())
         .unwrap_or(1000.0);
+    let (total, stall) = (turn.total(), turn.stall.unwrap_or(0.0));
     // etcd's tuning guide: the heartbeat should be about 0.5 to 1.5 round trips.
-    if have >= rtt * 0.5 && election_have >= rtt * ELECTION_HEARTBEATS {
+    let wide = have >= total * 0.5
+        && election_have >= total * ELECTION_HEARTBEATS
+        && election_have >= stall;
+    if total <= 0.0 || wide || stall > ELECTION_MAX_MS {
         return Vec::new();
     }
-    let (heartbeat, election) = timers_for(rtt);
+    let (heartbeat, election) = timers_for(total, stall);
+    let mend = match remedy {
+        Remedy::Network => "Only if the distance is there to stay: else mend the link",
+        _ => {
+            "Only until the disk is replaced: longer timers keep the lead, and make no write any \
+             faster"
+        }
+    };
     let make = |id: &str, setting: &str, now: Option<String>, value: f64, old: f64| Advice {
         strength: Strength::Candidate,
         now,
         proposed: whole(value).unwrap_or_default().to_string(),
         why: format!(
-            "the mean round trip between members is {}, and the raft timers are made for less \
-             ({have:.0} ms heartbeat, {election_have:.0} ms election){}{why}. Only if the distance \
-             is there to stay: else mend the link",
-            format_ms(rtt),
+            "{}, and the raft timers are made for less ({have:.0} ms heartbeat, \
+             {election_have:.0} ms election){}{why}. {mend}",
+            turn.words(),
             if why.is_empty() { "" } else { "; " },
         ),
         effect: "no elections for want of a heartbeat; writes get no faster".to_owned(),
@@ -130,11 +209,10 @@ fn timers(facts: &Facts<'_>, rtt: f64, why: &str) -> Vec<Advice> {
             "heartbeat-late",
             "leader-unstable",
         ]),
-        source:
-            "etcd tuning guide: heartbeat 0.5 to 1.5 round trips, election ten round trips, at \
-                 most 50 s"
-                .to_owned(),
-        ..Advice::new(id, Remedy::Network, "etcd", setting)
+        source: "etcd tuning guide: heartbeat 0.5 to 1.5 round trips, election ten, at most 50 s; \
+                 the time of the disks on both sides is part of each"
+            .to_owned(),
+        ..Advice::new(id, remedy, "etcd", setting)
     };
     vec![
         make(
@@ -160,13 +238,15 @@ mod tests {
 
     #[test]
     fn timers_fit_the_round_trip_and_what_etcd_allows() {
-        assert_eq!(timers_for(368.0), (400.0, 4000.0));
-        assert_eq!(timers_for(3.0), (100.0, 1000.0));
-        assert_eq!(timers_for(99_000.0), (5000.0, 50_000.0));
-        for rtt in [1.0, 50.0, 51.0, 240.0, 4_999.0] {
-            let (heartbeat, election) = timers_for(rtt);
+        assert_eq!(timers_for(368.0, 0.0), (400.0, 4000.0));
+        assert_eq!(timers_for(3.0, 0.0), (100.0, 1000.0));
+        assert_eq!(timers_for(99_000.0, 0.0), (5000.0, 50_000.0));
+        // A leader whose WAL stood still for 3.9 s keeps its lead.
+        assert_eq!(timers_for(130.0, 3_900.0), (150.0, 5_000.0));
+        for turn in [1.0, 50.0, 51.0, 240.0, 4_999.0] {
+            let (heartbeat, election) = timers_for(turn, 700.0);
             assert!(election >= 5.0 * heartbeat && election <= 50_000.0);
-            assert!(heartbeat >= rtt * 0.5);
+            assert!(heartbeat >= turn * 0.5);
         }
     }
 }

@@ -7,7 +7,8 @@ use crate::units::format_ms;
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
 use super::super::process::{Loop, Process, Set};
-use super::limits::{disposition, number, place, remove_if_default};
+use super::limits::{disposition, place, remove_if_default};
+use super::pace::number;
 
 /// Workers are raised at most this many times over at once.
 const MOST_AT_ONCE: f64 = 4.0;
@@ -338,7 +339,7 @@ fn raise(
         one.name,
         one.depth,
         need.argument,
-        match super::limits::bounds_of(facts, process, &one.name) {
+        match super::pace::bounds_of(facts, process, &one.name) {
             Some(words) => format!("; {words}"),
             None => String::new(),
         },
@@ -377,7 +378,17 @@ fn raise(
     });
     let unsure = (set.now.is_none() && one.workers.is_none())
         || (need.after_limits && !need.measured && !published);
-    advice.strength = if unsure {
+    // The queue may be older than the workers, which would be its answer.
+    let answered = set.set
+        && one.workers.is_none()
+        && default_of(process, knob)
+            .filter(|default| *default < have)
+            .and_then(|default| proposal(facts, knob, default, need.workers))
+            .is_some_and(|(first, _)| first <= have);
+    if answered {
+        advice.why = format!("{}; {}", advice.why, super::limits::ANSWERED);
+    }
+    advice.strength = if unsure || answered {
         Strength::Candidate
     } else {
         Strength::Recommended
@@ -403,6 +414,12 @@ fn raise(
     advice.disposition = disposition(process, set, known);
     let advice = place(advice, process, knob, set);
     Some(remove_if_default(advice, process, knob, set, value))
+}
+
+/// The default of a knob in the version at hand.
+fn default_of(process: &Process, knob: &Knob) -> Option<f64> {
+    let (oldest, newest) = process.span();
+    knob.default_for(oldest, newest)?.parse().ok()
 }
 
 /// Flags that are set and that the version does not know: it does not start with them.

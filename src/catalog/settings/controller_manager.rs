@@ -55,9 +55,10 @@ pub(super) const TABLE: &[Setting] = &[
     s("concurrent-cron-job-syncs", Int)
         .default("5")
         .since(1, 28),
+    // kubernetes #128444.
     s("concurrent-daemonset-syncs", Int)
         .default("2")
-        .seen(V1_36),
+        .since(1, 32),
     s("concurrent-deployment-syncs", Int).default("5"),
     s("concurrent-device-taint-eviction-syncs", Int)
         .default("8")
@@ -67,9 +68,10 @@ pub(super) const TABLE: &[Setting] = &[
         .default("5")
         .seen(V1_36),
     s("concurrent-gc-syncs", Int).default("20"),
+    // kubernetes #108501.
     s("concurrent-horizontal-pod-autoscaler-syncs", Int)
         .default("5")
-        .seen(V1_36),
+        .since(1, 26),
     s("concurrent-job-syncs", Int).default("5").since(1, 28),
     s("concurrent-namespace-syncs", Int).default("10"),
     s("concurrent-rc-syncs", Int).default("5"),

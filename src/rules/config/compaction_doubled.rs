@@ -19,6 +19,12 @@ const NAMES: &[&str] = &["auto-compaction-retention"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut drafts = Vec::new();
+    if nobody_else(cx) {
+        // etcd's own compaction is the only one there is.
+        settings::of(cx, "etcd", NAMES)?;
+        cx.evidence.take_citations();
+        return Ok(Verdict::Fail(drafts));
+    }
     for setting in settings::of(cx, "etcd", NAMES)? {
         let off = matches!(setting.value.trim(), "0" | "" | "0s" | "0h");
         if off || !setting.is_set() {
@@ -39,6 +45,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         );
     }
     Ok(Verdict::Fail(drafts))
+}
+
+/// Whether every kube-apiserver whose settings were read leaves compaction to etcd.
+fn nobody_else(cx: &Context<'_>) -> bool {
+    let all = settings::of(cx, "kube-apiserver", &["etcd-compaction-interval"]).unwrap_or_default();
+    !all.is_empty() && all.iter().all(|setting| setting.ms() == Some(0.0))
 }
 
 #[cfg(test)]
@@ -70,5 +82,11 @@ mod tests {
         assert_eq!(with("0", "flag").status(&RULE).0, Status::Pass);
         assert_eq!(with("0", "default").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        let alone = with("8", "flag").put(
+            &keys::SETTINGS,
+            component("kube-apiserver"),
+            settings(&[("etcd-compaction-interval", "0", "flag")]),
+        );
+        assert_eq!(alone.status(&RULE).0, Status::Pass, "nobody else compacts");
     }
 }
