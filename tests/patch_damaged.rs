@@ -1,10 +1,6 @@
 //! Files that people and tools left in a bad state, for every target that edits files: edited with
 //! all the rest kept, or refused with line and column. Never half, never silently.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test over files it made itself"
-)]
+#![expect(clippy::unwrap_used, reason = "a test over files it made itself")]
 
 #[path = "support/patching.rs"]
 mod patching;

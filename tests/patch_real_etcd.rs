@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::string_slice,
     reason = "a test over servers and files it made itself"
 )]
 

@@ -541,3 +541,82 @@ fn limiter_metrics_take_the_waits_out_of_a_reconcile() {
     // 1.6 s a reconcile, of which its one request waited 1.5 s.
     assert!((secs - 0.1).abs() < 1e-9, "{secs}");
 }
+
+#[test]
+fn a_loop_at_the_rate_of_the_bucket_is_pinned_and_one_at_the_rate_of_its_work_is_not() {
+    let name = "capi-controller-manager";
+    // Three looks at the queue: adds a second between them.
+    let plane = |rates: [f64; 3], depth: f64| {
+        let phases = rates
+            .iter()
+            .enumerate()
+            .map(|(n, rate)| {
+                Row::new(format!("machine|{n}"))
+                    .text("queue", "machine")
+                    .num("secs", 60.0)
+                    .num("adds_per_sec", *rate)
+            })
+            .collect();
+        let mean = rates.iter().sum::<f64>() / 3.0;
+        Plane::with(Cause::None)
+            .settings(name, &[("v", "2")])
+            .version(name, "v1.7.2")
+            .put(
+                &keys::WORKQUEUES,
+                component(name),
+                table(vec![
+                    Row::new("machine")
+                        .num("adds", mean * 180.0)
+                        .num("max_depth", depth)
+                        .num("max_adds_per_sec", mean),
+                ]),
+            )
+            .put(&keys::WORKQUEUE_PHASES, component(name), table(phases))
+            .find("pinned-capi-controller-manager-machine")
+    };
+    let pinned = plane([10.0, 10.1, 9.9], 300.0).unwrap();
+    assert!(pinned.why.contains("10 a second"), "{}", pinned.why);
+    assert!(
+        pinned.why.contains("do not touch that bucket"),
+        "{}",
+        pinned.why
+    );
+    // Ten a second by chance: nothing waits, or the rate moves.
+    assert_eq!(plane([10.0, 10.1, 9.9], 0.0), None);
+    assert_eq!(plane([2.0, 18.0, 10.0], 300.0), None);
+    assert_eq!(plane([30.0, 30.1, 29.9], 300.0), None);
+}
+
+#[test]
+fn clients_on_endpoints_are_told_of_slices() {
+    let plane = |agent: &str, user: &str, resource: &str| {
+        Plane::with(Cause::QueryLoad)
+            .put(
+                &keys::LOGS_AUDIT_CLIENTS,
+                component("kube-apiserver"),
+                table(vec![
+                    Row::new("a")
+                        .text("user", user)
+                        .text("user_agent", agent)
+                        .text("verb", "watch")
+                        .text("resource", resource)
+                        .num("requests", 400.0),
+                ]),
+            )
+            .find("endpoints-to-slices")
+    };
+    let account = "system:serviceaccount:mesh:agent";
+    let advice = plane("mesh-agent/1.2 (linux)", account, "endpoints").unwrap();
+    assert_eq!(advice.target, "client mesh-agent/1.2");
+    assert_eq!(advice.strength, Strength::Candidate);
+    assert_eq!(
+        plane("mesh-agent/1.2 (linux)", account, "endpointslices"),
+        None
+    );
+    // Kubernetes' own parts mirror them by design.
+    let own = "system:kube-controller-manager";
+    assert_eq!(
+        plane("kube-controller-manager/v1.30.1", own, "endpoints"),
+        None
+    );
+}

@@ -281,6 +281,13 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
         (None, None) if args.target == "systemd" => {
             return Ok(units(&HostRoot::live(), &|text| session.note(text)));
         }
+        (None, None) if args.target == "kubelet-config" => {
+            let mut node = NodeManifests::default();
+            let note = |text: &str| session.note(text);
+            let path = Path::new("/var/lib/kubelet/config.yaml");
+            read_into(&HostRoot::live(), path, "config.yaml", &mut node, &note);
+            return Ok(vec![node]);
+        }
         (None, None) => {
             let dir = match args.target.as_str() {
                 "k3s" => "/etc/rancher/k3s",

@@ -13,6 +13,7 @@ mod component_file;
 mod emitter_props;
 mod events_etcd;
 mod events_unit;
+mod exec_line;
 mod helm;
 mod json_patch;
 mod kubeadm;

@@ -15,6 +15,9 @@ use super::super::facts::Facts;
 const READ: &str = "max-requests-inflight";
 const MUTATING: &str = "max-mutating-requests-inflight";
 
+/// Seats that were measured below this share of both limits were measured under other limits.
+pub(super) const IN_FORCE: f64 = 0.8;
+
 /// Their defaults together.
 const DEFAULT_SUM: f64 = 600.0;
 
@@ -50,7 +53,8 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         .as_ref()
         .and_then(|c| c.least())
         .unwrap_or(200.0);
-    if let Some(seats) = seats_in_force(facts).filter(|seats| *seats < (read + mutating) * 0.8) {
+    if let Some(seats) = seats_in_force(facts).filter(|seats| *seats < (read + mutating) * IN_FORCE)
+    {
         return vec![newer(read, mutating, seats)];
     }
     let nodes = facts.nodes().map(|nodes| nodes.count);
@@ -178,7 +182,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
 }
 
 /// Seats of all priority levels of the kube-apiserver that has most, as it reported them.
-fn seats_in_force(facts: &Facts<'_>) -> Option<f64> {
+pub(super) fn seats_in_force(facts: &Facts<'_>) -> Option<f64> {
     facts
         .all(&keys::APF_LEVELS)
         .iter()

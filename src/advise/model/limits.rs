@@ -176,7 +176,10 @@ fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
     // rate of the bucket: half of that was never measured under the limit that is set now.
     let slower = qps_set.set
         && default(qps_knob).is_some_and(|default| default <= qps)
-        && process.wait.mean_ms.is_some_and(|mean| mean >= target * 1e3)
+        && process
+            .wait
+            .mean_ms
+            .is_some_and(|mean| mean >= target * 1e3)
         && process.client_rate.is_some_and(|rate| rate < qps * 0.5);
     // A bucket that is one for all of the process shows its rate.
     let in_force = known.buckets == Buckets::Process
