@@ -681,6 +681,112 @@ fn mixed_releases_are_named() {
     assert_eq!(checked.json["etcd"]["hashes"]["state"], "agree");
 }
 
+/// A proxy lists itself in place of the members: said, and no member is missed for it.
+#[test]
+fn a_grpc_proxy_is_no_cluster_that_lost_members() {
+    let Some(etcd) = etcd() else {
+        return skip("no etcd here");
+    };
+    let cluster = Cluster::start(&Setup {
+        programs: vec![etcd.clone()],
+        ..Setup::default()
+    });
+    cluster.wait_settled();
+    let member = cluster.members[0].client.clone();
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let address = format!("127.0.0.1:{port}");
+    let proxy = Command::new(&etcd)
+        .args(["grpc-proxy", "start", "--endpoints"])
+        .arg(member.trim_start_matches("http://"))
+        .args([
+            "--listen-addr",
+            &address,
+            "--advertise-client-url",
+            &address,
+        ])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut proxy) = proxy else {
+        return skip("this etcd is no grpc-proxy");
+    };
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while std::net::TcpStream::connect(&address).is_err() && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let endpoint = format!("http://{address}");
+    let checked = run(&["--endpoints", &endpoint]);
+    proxy.kill().ok();
+    proxy.wait().ok();
+    assert_eq!(checked.faults(), set(&[]), "{:#?}", checked.failed());
+    assert_eq!(checked.exit, 0, "{}", checked.stderr);
+    assert_eq!(checked.members().len(), 1, "{:#?}", checked.members());
+    let problems = checked.json["problems"].to_string();
+    assert!(
+        problems.contains(&format!("{endpoint} is an etcd grpc-proxy")),
+        "{problems}"
+    );
+}
+
+/// Nothing is written whatever is asked for: the raft index of an idle member is the same afterwards.
+#[test]
+fn no_option_makes_a_raft_entry() {
+    let Some(etcd) = etcd() else {
+        return skip("no etcd here");
+    };
+    let cluster = Cluster::start(&Setup {
+        programs: vec![etcd],
+        ..Setup::default()
+    });
+    cluster.wait_settled();
+    let endpoints = cluster.endpoints();
+    let index = || {
+        let model = cluster.look();
+        let last = model.members[0].last().unwrap();
+        (last.index, last.revision)
+    };
+    let before = index();
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("saved").display().to_string();
+    let options: [&[&str]; 6] = [
+        &[],
+        &["--hash"],
+        &["--endpoints-only"],
+        &["--hash", "--hash-max-size", "1KiB"],
+        &["--save", &saved],
+        &["--all", "--profile", "large"],
+    ];
+    for more in options {
+        let mut args = vec!["--endpoints", &endpoints];
+        args.extend(more);
+        let checked = run(&args);
+        assert!(checked.exit == 0 || checked.exit == 1, "{}", checked.stderr);
+        assert_eq!(index(), before, "{more:?} made an entry");
+    }
+    let root = folder.path().join("root");
+    let pod = root.join("etc/kubernetes/manifests/etcd.yaml");
+    std::fs::create_dir_all(pod.parent().unwrap()).unwrap();
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: etcd\n  namespace: kube-system\nspec:\n  \
+         containers:\n  - name: etcd\n    command:\n    - etcd\n    - --name=m1\n    \
+         - --listen-client-urls={endpoints}\n"
+    );
+    std::fs::write(&pod, text).unwrap();
+    let report = doctor(&["diagnose", "--format", "json", "--window", "1s", "--root"])
+        .path(&root)
+        .args(&["--since", "@4000000000", "--fail-on", "never"])
+        .json();
+    let sources = report["seen"]["sources"].as_array().unwrap();
+    assert!(
+        sources.iter().any(|source| source["collector"] == "etcd"),
+        "{sources:?}"
+    );
+    assert_eq!(index(), before, "diagnose made an entry");
+}
+
 /// A server on loopback that does this with each connection.
 fn serve(what: fn(std::net::TcpStream)) -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

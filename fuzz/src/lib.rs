@@ -94,7 +94,30 @@ pub const TARGETS: &[Target] = &[
         name: "wrapper",
         run: wrapper_line,
     },
+    Target {
+        name: "x509",
+        run: x509,
+    },
 ];
+
+/// Certificates: no more are read of a text than it has beginnings, what is read of DER is read again the
+/// same behind other bytes' end, and a moment is outside of the validity exactly when something is said.
+pub fn x509(data: &[u8]) {
+    use etcd_doctor::formats::x509::Certificate;
+    let all = Certificate::of_pem(data);
+    let begins = String::from_utf8_lossy(data).matches("-----BEGIN").count();
+    assert!(all.len() <= begins, "{} of {begins}", all.len());
+    let Some(certificate) = Certificate::parse(data) else {
+        return;
+    };
+    let mut longer = data.to_vec();
+    longer.extend_from_slice(b"more");
+    assert_eq!(Certificate::parse(&longer).as_ref(), Some(&certificate));
+    let valid = certificate.not_before <= certificate.not_after;
+    for moment in [certificate.not_before, certificate.not_after] {
+        assert!(!valid || certificate.trouble_at(moment).is_none());
+    }
+}
 
 /// A segment of a write-ahead log: the valid part never ends beyond the input, a cut loses no
 /// record before it, and batches hold every entry.

@@ -214,6 +214,20 @@ impl Asker<'_> {
                         })
                         .collect();
                     list.sort();
+                    // etcd: server/proxy/grpcproxy/cluster.go lists the proxies, without ids and peers.
+                    if list.iter().any(|one| one.peer_urls.is_empty()) {
+                        let at = model.members.get(at).and_then(|one| one.endpoint.as_ref());
+                        let problem = format!(
+                            "{} is an etcd grpc-proxy, which lists proxies in place of members: what is \
+                             said here is of the one member that it asked; name the members by \
+                             --endpoints",
+                            at.map_or_else(String::new, ToString::to_string)
+                        );
+                        if !model.problems.contains(&problem) {
+                            model.problems.push(problem);
+                        }
+                        continue;
+                    }
                     add_listed(model, &list);
                     model.lists.insert(who, list);
                 }
