@@ -59,6 +59,17 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl Timestamp {
+    /// To the second, for people: `2026-11-21 20:55:26`.
+    pub fn to_second(self) -> String {
+        let text = self.to_string();
+        match (text.get(..10), text.get(11..19)) {
+            (Some(day), Some(time)) => format!("{day} {time}"),
+            _ => text,
+        }
+    }
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -18,8 +18,6 @@ use super::accept::AcceptArgs;
 use super::collect::{Gathered, How};
 use super::common::{OutputFormat, Session};
 use super::diagnose;
-use super::live::Live;
-use super::metrics::AccessArgs;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -133,15 +131,7 @@ fn gather(
         until: None,
     };
     if common.bundle.is_empty() {
-        let access = AccessArgs::none();
-        let live = Live {
-            root: HostRoot::new(&common.root),
-            window,
-            urls: vec![],
-            access: &access,
-            logs: false,
-        };
-        gathered.add_local(&live, &how);
+        gathered.add_local(&HostRoot::new(&common.root), window, &how);
     }
     for path in &common.bundle {
         gathered.add_bundle(path, &how)?;

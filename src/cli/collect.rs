@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bundle::{self, Scratch};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
-use crate::evidence::{EvidenceSet, Reader, keys};
+use crate::evidence::{Collector, EvidenceSet, Reader, Reading, Record, Shape, SubjectKind, keys};
 use crate::patch::NodeManifests;
 use crate::target::{HostRoot, Tree};
 use crate::{host, logs, manifest, metrics};
@@ -29,6 +29,13 @@ pub(super) struct Gathered {
     )>,
 }
 
+/// A tree that is to be read.
+struct Opened {
+    root: PathBuf,
+    /// The tarball that it came out of.
+    packed: Option<String>,
+}
+
 /// How to gather.
 #[derive(Clone, Copy)]
 pub(super) struct How<'a> {
@@ -43,19 +50,42 @@ pub(super) struct How<'a> {
 impl Gathered {
     /// Gathers from one bundle: a saved run, a tarball, a folder or a file.
     pub(super) fn add_bundle(&mut self, path: &Path, how: &How<'_>) -> Result<(), Error> {
+        self.add_bundles(std::slice::from_ref(&path), how)
+    }
+
+    /// Gathers from several. What one of them tells of the nodes helps to read the others, so the
+    /// settings of all come first: how they are cut into bundles, and their order, is no matter.
+    pub(super) fn add_bundles(
+        &mut self,
+        paths: &[impl AsRef<Path>],
+        how: &How<'_>,
+    ) -> Result<(), Error> {
+        let mut opened = Vec::new();
+        for path in paths {
+            opened.extend(self.open(path.as_ref())?);
+        }
+        self.add_opened(&opened, how);
+        Ok(())
+    }
+
+    /// Takes a saved run, or says where the tree is that is to be read.
+    fn open(&mut self, path: &Path) -> Result<Option<Opened>, Error> {
         let unreadable = |source| Error::Read {
             path: path.to_owned(),
             source,
         };
+        let plain = || Opened {
+            root: path.to_owned(),
+            packed: None,
+        };
         let meta = std::fs::metadata(path).map_err(unreadable)?;
         if meta.is_dir() {
-            self.add_tree(path, how);
-            return Ok(());
+            return Ok(Some(plain()));
         }
         #[expect(clippy::disallowed_methods, reason = "the user named this file")]
         let mut file = std::fs::File::open(path).map_err(unreadable)?;
         if bundle::is_tarball(path) {
-            return self.add_tarball(file, &path.display().to_string(), how);
+            return self.unpack(file, &path.display().to_string()).map(Some);
         }
         let mut head = vec![0; 512];
         let read = std::io::Read::read(&mut file, &mut head).map_err(unreadable)?;
@@ -72,10 +102,10 @@ impl Gathered {
                     self.problems
                         .extend(notes.map(|note| format!("{}: {note}", path.display())));
                     self.evidence.merge(saved.evidence);
-                    return Ok(());
+                    return Ok(None);
                 }
                 // A compressed log starts like a compressed bundle.
-                Err(why) if head.starts_with(b"{") => {
+                Err(why) if head.starts_with(b"{") || names_format(path) => {
                     return Err(Error::Format {
                         path: path.to_owned(),
                         why,
@@ -84,8 +114,23 @@ impl Gathered {
                 Err(_) => {}
             }
         }
-        self.add_tree(path, how);
-        Ok(())
+        Ok(Some(plain()))
+    }
+
+    /// Unpacks a tarball.
+    fn unpack(&mut self, tarball: impl std::io::Read, name: &str) -> Result<Opened, Error> {
+        let (scratch, left_out) = bundle::unpack(tarball).map_err(|source| Error::Read {
+            path: name.into(),
+            source,
+        })?;
+        self.problems
+            .extend(left_out.into_iter().map(|why| format!("{name}: {why}")));
+        let root = only_folder(scratch.path());
+        self.scratch.push(scratch);
+        Ok(Opened {
+            root,
+            packed: Some(name.to_owned()),
+        })
     }
 
     /// Gathers from a tarball.
@@ -95,21 +140,48 @@ impl Gathered {
         name: &str,
         how: &How<'_>,
     ) -> Result<(), Error> {
-        let (scratch, left_out) = bundle::unpack(tarball).map_err(|source| Error::Read {
-            path: name.into(),
-            source,
-        })?;
-        self.problems
-            .extend(left_out.into_iter().map(|why| format!("{name}: {why}")));
-        let root = only_folder(scratch.path());
-        let noted = self.problems.len();
-        self.add_tree(&root, how);
-        // Problems name files of the tarball, not of the folder that goes away.
-        let (root, given) = (root.display().to_string(), format!("{name}:"));
-        for problem in self.problems.iter_mut().skip(noted) {
-            *problem = problem.replace(&root, &given);
+        let opened = self.unpack(tarball, name)?;
+        self.add_opened(&[opened], how);
+        Ok(())
+    }
+
+    /// Gathers from trees: settings of all, then what needs to know the nodes.
+    fn add_opened(&mut self, opened: &[Opened], how: &How<'_>) {
+        let trees: Vec<Tree> = opened.iter().map(|one| Tree::of(&one.root)).collect();
+        let mut own = Vec::new();
+        for (one, tree) in opened.iter().zip(&trees) {
+            let noted = self.problems.len();
+            own.push(self.add_manifests(tree));
+            self.as_given(noted, one);
         }
-        self.scratch.push(scratch);
+        let known = etcd_nodes(&self.evidence);
+        for ((one, tree), nodes) in opened.iter().zip(&trees).zip(own) {
+            let noted = self.problems.len();
+            let nodes = if nodes.is_empty() { &known } else { &nodes };
+            self.add_metrics(tree, nodes);
+            self.add_host(tree, how, nodes.first().map(String::as_str));
+            self.add_logs(&tree.logs, &one.root, how);
+            self.as_given(noted, one);
+        }
+        name_nodes(&mut self.evidence);
+    }
+
+    /// Problems name files of the tarball, not of the folder that goes away.
+    fn as_given(&mut self, noted: usize, one: &Opened) {
+        if let Some(name) = &one.packed {
+            let (root, given) = (one.root.display().to_string(), format!("{name}:"));
+            for problem in self.problems.iter_mut().skip(noted) {
+                *problem = problem.replace(&root, &given);
+            }
+        }
+    }
+
+    /// Gathers from saved scrapes: a file or a folder, whatever its names are.
+    pub(super) fn add_scrapes(&mut self, path: &Path) -> Result<(), Error> {
+        let mut loader = metrics::Loader::new(metrics::Limits::default());
+        super::metrics::read_path(path, &mut loader)?;
+        let model = loader.finish();
+        self.evidence.merge(metrics::collect(&model));
         Ok(())
     }
 
@@ -123,15 +195,6 @@ impl Gathered {
             }
         }
         self.evidence.merge(manifest::collect(&model));
-    }
-
-    /// Gathers from a folder or a single file.
-    fn add_tree(&mut self, path: &Path, how: &How<'_>) {
-        let tree = Tree::of(path);
-        let nodes = self.add_manifests(&tree);
-        self.add_metrics(&tree, &nodes);
-        self.add_host(&tree, how, nodes.first().map(String::as_str));
-        self.add_logs(&tree.logs, path, how);
     }
 
     /// Settings; gives the nodes' names in the order of their etcd members.
@@ -203,7 +266,7 @@ impl Gathered {
         if paths.is_empty() {
             return;
         }
-        let plan = logs::input::plan(paths, &HostRoot::live(), how.since);
+        let plan = logs::input::plan_inside(paths, how.since);
         let summary = scan_logs(&plan, how);
         // As settings and scrapes are named: by their place in the bundle.
         let source: Vec<String> = paths
@@ -235,15 +298,25 @@ impl Gathered {
 
 /// Reads the logs of a plan.
 pub(super) fn scan_logs(plan: &logs::input::Plan, how: &How<'_>) -> logs::summary::Summary {
-    let options = logs::scan::ScanOptions {
+    logs::scan::scan(plan, &log_options(how), how.stop)
+}
+
+/// How logs are read.
+pub(super) fn log_options(how: &How<'_>) -> logs::scan::ScanOptions {
+    logs::scan::ScanOptions {
         threads: how.threads,
         since: how.since,
         until: how.until,
         now: Some(how.clock.now()),
         read: how.read,
         ..logs::scan::ScanOptions::default()
-    };
-    logs::scan::scan(plan, &options, how.stop)
+    }
+}
+
+/// Whether a compressed file is a saved run by its first bytes, whatever comes after them.
+fn names_format(path: &Path) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the user named this file")]
+    std::fs::File::open(path).is_ok_and(bundle::is_saved)
 }
 
 /// Where etcd's data is and how large its database, as settings and metrics tell.
@@ -278,6 +351,83 @@ pub(super) fn host_hints(evidence: &EvidenceSet, node: &str) -> host::Hints {
         wal_dir: setting("wal-dir").filter(|dir| dir.starts_with('/')),
         db_bytes: size.map(|bytes| bytes as u64),
     }
+}
+
+/// The nodes that run an etcd, by the settings.
+fn etcd_nodes(evidence: &EvidenceSet) -> Vec<String> {
+    let mut nodes: Vec<String> = evidence
+        .of_key(&keys::SETTINGS)
+        .filter(|record| record.subject.name == "etcd")
+        .filter_map(|record| record.subject.node.clone())
+        .collect();
+    nodes.sort();
+    nodes.dedup();
+    nodes
+}
+
+/// Gives their names to nodes that a run could not name when it was saved, because its settings
+/// were saved apart: `m0` of scrapes, and the node of host facts without one.
+fn name_nodes(evidence: &mut EvidenceSet) {
+    let nodes = etcd_nodes(evidence);
+    let host = |record: &Record| record.origin.collector == Collector::Host;
+    let name = |record: &Record, node: &str| -> Option<String> {
+        match node {
+            "" if host(record) => nodes.first().cloned(),
+            "" => None,
+            _ => member_node(node, &nodes),
+        }
+    };
+    let unnamed = evidence.records().any(|record| {
+        let subject = &record.subject;
+        let by_node = subject.node.as_deref().unwrap_or_default();
+        name(record, by_node).is_some()
+            || matches!(subject.kind, SubjectKind::Member | SubjectKind::Node)
+                && name(record, subject.name.split('/').next().unwrap_or_default()).is_some()
+    });
+    if nodes.is_empty() || !unnamed {
+        return;
+    }
+    let mut named = EvidenceSet::new();
+    for conflict in evidence.conflicts() {
+        named.note_conflict(conflict.clone());
+    }
+    for record in evidence.records() {
+        let mut record = record.clone();
+        let old = record.subject.to_string();
+        match record.subject.kind {
+            SubjectKind::Member | SubjectKind::Node => {
+                let (node, rest) = match record.subject.name.split_once('/') {
+                    Some((node, rest)) => (node, format!("/{rest}")),
+                    None => (record.subject.name.as_str(), String::new()),
+                };
+                if let Some(new) = name(&record, node) {
+                    record.subject.name = format!("{new}{rest}");
+                }
+            }
+            // The cluster and what has no place stay.
+            SubjectKind::Component | SubjectKind::Device if record.subject.node.is_none() => {
+                if let Some(new) = name(&record, "") {
+                    record.subject.node = Some(new);
+                }
+            }
+            _ => {
+                let node = record.subject.node.clone().unwrap_or_default();
+                if let Some(new) = name(&record, &node).filter(|_| !node.is_empty()) {
+                    record.subject.node = Some(new);
+                }
+            }
+        }
+        // The one table whose rows are subjects.
+        if let Reading::Known(Shape::Table(table)) = &mut record.value
+            && record.key == keys::METRICS_COVERAGE.info.name
+        {
+            for row in table.rows.iter_mut().filter(|row| row.key == old) {
+                row.key = record.subject.to_string();
+            }
+        }
+        named.insert(record);
+    }
+    *evidence = named;
 }
 
 /// `m0` of a recorded scrape is the first member.

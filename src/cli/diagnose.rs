@@ -10,6 +10,7 @@ use crate::diagnosis;
 use crate::error::Error;
 use crate::evidence::EvidenceSet;
 use crate::exit::Exit;
+use crate::metrics::prometheus_api::Range;
 use crate::patch::{self, NodeManifests, PatchInput, PatchSet};
 use crate::profile::{Profile, Profiles};
 use crate::render;
@@ -21,8 +22,11 @@ use super::accept::AcceptArgs;
 use super::collect::{Gathered, How};
 use super::common::{OutputFormat, Session, parse_time};
 use super::guest::Guest;
-use super::live::Live;
+use super::live::{Live, Remembered};
 use super::metrics::AccessArgs;
+use super::redact::Redactor;
+use super::redact_evidence::redacted;
+use super::side_by_side::Show;
 
 /// Arguments of `diagnose`.
 #[derive(Debug, clap::Args)]
@@ -39,9 +43,15 @@ pub struct Args {
     /// Risks that were accepted
     #[command(flatten)]
     pub accepted: AcceptArgs,
+    /// Saved scrapes of a control plane whose nodes cannot be reached: files, or folders with them
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "demo")]
+    pub metrics: Vec<PathBuf>,
     /// Save all evidence (no raw logs) to replay it later with --bundle
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Hide node names, namespaces, object names, users and addresses, in the report and in --save; the same name is the same hash within one run
+    #[arg(long)]
+    pub redact: bool,
     /// Look at log records from this time on
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub since: Option<Timestamp>,
@@ -65,6 +75,23 @@ pub struct Args {
     /// Metrics endpoints, in place of those that the settings name; may be given several times
     #[arg(long, value_name = "URL", help_heading = "Live node")]
     pub metrics_url: Vec<String>,
+    /// Ask this Prometheus for the metrics since --since (6 h) in place of scraping
+    #[arg(long, value_name = "URL", help_heading = "Live node")]
+    pub prometheus: Option<String>,
+    /// More label matchers for --prometheus, such as `cluster="prod"`
+    #[arg(
+        long,
+        value_name = "MATCHERS",
+        default_value = "",
+        help_heading = "Live node"
+    )]
+    pub selector: String,
+    /// Longest time for one collector; what is not there by then is left out, and said
+    #[arg(long, value_name = "TIME", default_value = super::live::DEADLINE, value_parser = super::metrics::parse_window, help_heading = "Live node")]
+    pub deadline: Duration,
+    /// Tell on standard error when a collector ends, also where that is no terminal
+    #[arg(long, help_heading = "Live node")]
+    pub progress: bool,
     /// How to reach metrics
     #[command(flatten)]
     pub access: AccessArgs,
@@ -114,7 +141,17 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
 pub(super) fn report(args: &Args, session: &mut Session<'_>) -> Result<(Report, Exit), Error> {
     session.catch_signals()?;
     let profile = profile(&args.profile)?;
-    let (gathered, input) = gather(args, session)?;
+    let (mut gathered, mut input) = gather(args, session)?;
+    if args.redact {
+        let redactor = Redactor::new(true);
+        // Paths that the user gave may hold the names of nodes.
+        let given = gathered.problems.len();
+        gathered.problems.append(&mut input);
+        gathered.evidence = redacted(&gathered.evidence, &mut gathered.problems, &redactor);
+        input = gathered.problems.split_off(given);
+        // The files that a patch is for hold names and addresses.
+        gathered.manifests.clear();
+    }
     let mut report = judge(
         gathered.evidence,
         gathered.problems,
@@ -133,7 +170,14 @@ pub(super) fn report(args: &Args, session: &mut Session<'_>) -> Result<(Report, 
 }
 
 pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>), Error> {
-    let live = args.bundle.is_empty() && !args.demo;
+    let live = args.bundle.is_empty() && args.metrics.is_empty() && !args.demo;
+    if !live && (args.prometheus.is_some() || !args.metrics_url.is_empty()) {
+        return Err(Error::Usage(
+            "--prometheus and --metrics-url ask live servers: give them without --bundle and --metrics, save with \
+             --save, and put the files together with --bundle"
+                .to_owned(),
+        ));
+    }
     let all = || std::thread::available_parallelism().map_or(1, usize::from);
     // A guest on a node that may be sick, also where its etcd is down just now.
     let guest = match (args.threads, live) {
@@ -154,45 +198,72 @@ pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Ve
     if args.demo {
         gathered.add_tarball(DEMO, "the demo", &how)?;
         input.push("demo".to_owned());
-    } else if args.bundle.is_empty() {
-        let manners = match guest.polite {
-            true => " (one thread, nice 19, idle I/O; --threads says otherwise)",
-            false => "",
-        };
-        session.note(&format!(
-            "looking at this node for {} s{manners}; logs of the last {} h unless --since says otherwise",
-            args.window.as_secs_f64(),
-            super::live::DEFAULT_HOURS
-        ));
-        let live = Live {
-            root: HostRoot::new(&args.root),
-            window: args.window,
-            urls: args.metrics_url.clone(),
-            access: &args.access,
-            logs: true,
-        };
-        gathered.add_live(&live, &how);
+    } else if live {
+        gathered.add_live(&this_node(args, session, guest)?, &how);
         input.push("this node".to_owned());
     } else {
-        for path in &args.bundle {
-            gathered.add_bundle(path, &how)?;
+        gathered.add_bundles(&args.bundle, &how)?;
+        input.extend(args.bundle.iter().map(|path| path.display().to_string()));
+        for path in &args.metrics {
+            gathered.add_scrapes(path)?;
             input.push(path.display().to_string());
         }
     }
     if gathered.evidence.is_empty() {
-        let what = if args.bundle.is_empty() {
+        let what = if live {
             "on this node".to_owned()
         } else {
             format!("in {}", input.join(", "))
         };
+        // What was left out may be why.
+        let why = gathered
+            .problems
+            .iter()
+            .take(3)
+            .map(|why| format!("; {why}"));
         return Err(Error::Nothing {
             what: format!(
-                "found no logs, metrics, settings or host facts of a control plane {what}"
+                "found no logs, metrics, settings or host facts of a control plane {what}{}",
+                crate::render::safe(&why.collect::<String>())
             ),
             hint: "run it on a control-plane node as root, or give --bundle PATH".to_owned(),
         });
     }
     Ok((gathered, input))
+}
+
+/// What to gather here, and says how.
+fn this_node(args: &Args, session: &Session<'_>, guest: Guest) -> Result<Live, Error> {
+    let manners = match guest.polite {
+        true => " (one thread, nice 19, idle I/O; --threads says otherwise)",
+        false => "",
+    };
+    session.note(&format!(
+        "looking at this node for {} s{manners}; logs of the last {} h unless --since says otherwise",
+        args.window.as_secs_f64(),
+        super::live::DEFAULT_HOURS
+    ));
+    let until = args.until.unwrap_or_else(|| session.clock.now());
+    let since = args
+        .since
+        .unwrap_or_else(|| super::live::default_since(until));
+    if args.prometheus.is_some() && until <= since {
+        return Err(Error::Usage("--until is not after --since".to_owned()));
+    }
+    let prometheus = args.prometheus.as_ref().map(|base| Remembered {
+        base: base.clone(),
+        selector: args.selector.clone(),
+        range: Range { since, until },
+    });
+    Ok(Live {
+        root: HostRoot::new(&args.root),
+        window: args.window,
+        deadline: args.deadline,
+        urls: args.metrics_url.clone(),
+        prometheus,
+        access: args.access.clone(),
+        show: Show::new(args.progress),
+    })
 }
 
 /// The recommended advice as kubeadm files, where static pods were found.

@@ -94,18 +94,6 @@ pub(super) fn parse_window(text: &str) -> Result<Duration, String> {
 }
 
 impl AccessArgs {
-    /// No credentials.
-    pub(super) fn none() -> Self {
-        AccessArgs {
-            cacert: None,
-            cert: None,
-            key: None,
-            bearer_token_file: None,
-            insecure_skip_tls_verify: false,
-            timeout: Duration::from_secs(20),
-        }
-    }
-
     /// Reads the files.
     pub(super) fn fetcher(&self) -> Result<Fetcher, Error> {
         let file = |path: &Option<PathBuf>| path.as_deref().map(read_secret).transpose();

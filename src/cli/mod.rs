@@ -20,9 +20,12 @@ mod live_etcd;
 mod logs;
 mod metrics;
 mod patch;
+mod redact;
+mod redact_evidence;
 mod report;
 mod rules;
 mod schema;
+mod side_by_side;
 
 pub use common::{ColorChoice, FailOn, Format, OutputFormat, Session};
 pub use etcd_access::EtcdArgs;
@@ -68,7 +71,7 @@ pub enum Command {
     Check(check::Args),
     /// Measure the disk under etcd as etcd feels it, or what a live etcd can do
     Bench(bench::Args),
-    /// Compare two results of a bench: before and after
+    /// Compare two runs of `diagnose` or of a bench: before and after
     Compare(compare::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),

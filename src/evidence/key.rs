@@ -17,6 +17,8 @@ pub enum Unit {
     Count,
     /// Events per second.
     PerSec,
+    /// Bytes per second.
+    BytesPerSec,
     /// A share, 0 to 1 (may pass 1 where it says so).
     Ratio,
     /// A text, a flag, or several columns with units in their names.

@@ -227,6 +227,7 @@ pub(crate) fn in_words(key: &str, shape: &Shape) -> String {
 pub(crate) fn number(n: f64, unit: Unit) -> String {
     match unit {
         Unit::Ms => units::format_ms(n),
+        Unit::Secs if n == 0.0 => "0 s".to_owned(),
         Unit::Secs => units::format_ms(n * 1e3),
         #[expect(
             clippy::cast_possible_truncation,
@@ -235,6 +236,15 @@ pub(crate) fn number(n: f64, unit: Unit) -> String {
         )]
         Unit::Bytes => units::format_bytes(n.max(0.0) as u64),
         Unit::PerSec => format!("{}/s", short(n)),
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "`as` saturates, which is what a display wants"
+        )]
+        Unit::BytesPerSec => {
+            let sign = if n < 0.0 { "-" } else { "" };
+            format!("{sign}{}/s", units::format_bytes(n.abs() as u64))
+        }
         Unit::Ratio => format!("{} %", short(n * 100.0)),
         Unit::Count | Unit::None => short(n),
     }

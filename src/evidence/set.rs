@@ -102,6 +102,11 @@ impl EvidenceSet {
         self.records.values()
     }
 
+    /// Keeps what could not be merged elsewhere, said in words.
+    pub fn note_conflict(&mut self, words: String) {
+        self.conflicts.push(words);
+    }
+
     /// What could not be merged, said in words.
     pub fn conflicts(&self) -> &[String] {
         &self.conflicts

@@ -199,6 +199,7 @@ impl Row {
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// Rows, sorted by key.
+    #[serde(deserialize_with = "bounded_rows")]
     pub rows: Vec<Row>,
     /// The sum of all rows that were not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,6 +207,39 @@ pub struct Table {
     /// 0 when exact; else the largest share of a column's total that a row can lack.
     #[serde(default)]
     pub error: f64,
+}
+
+/// Most rows of a table that is read back. Collectors keep to a tenth of it; a forged file must not
+/// fill the memory with one table.
+const MAX_ROWS: usize = 200_000;
+
+fn bounded_rows<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Row>, D::Error> {
+    struct Rows;
+    impl<'de> serde::de::Visitor<'de> for Rows {
+        type Value = Vec<Row>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "rows of a table")
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Row>, A::Error> {
+            let mut rows: Vec<Row> = Vec::new();
+            while let Some(row) = seq.next_element()? {
+                if rows.len() >= MAX_ROWS {
+                    return Err(serde::de::Error::custom(format!(
+                        "a table of more than {MAX_ROWS} rows"
+                    )));
+                }
+                rows.push(row);
+            }
+            // Merging searches by key.
+            if !rows.is_sorted_by(|a, b| a.key <= b.key) {
+                rows.sort_by(|a, b| a.key.cmp(&b.key));
+            }
+            Ok(rows)
+        }
+    }
+    deserializer.deserialize_seq(Rows)
 }
 
 impl Table {

@@ -2,7 +2,8 @@
 //! recorded) and makes the model.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Timestamp};
 use crate::formats::mountinfo::MountTable;
@@ -56,6 +57,17 @@ pub fn roots(root: &HostRoot) -> Vec<(Option<String>, HostRoot)> {
 
 /// Reads a node. `window` is how far apart live samples are; zero takes one sample only.
 pub fn read(root: &HostRoot, hints: &Hints, window: Duration, clock: Clock) -> HostModel {
+    read_until(root, hints, window, clock, &AtomicBool::new(false))
+}
+
+/// Like [`read`]; when `stop` is set the second sample is taken at once.
+pub fn read_until(
+    root: &HostRoot,
+    hints: &Hints,
+    window: Duration,
+    clock: Clock,
+    stop: &AtomicBool,
+) -> HostModel {
     let live = is_running(root);
     let times = root.read("/proc/stat", 16 << 20).ok();
     let times = times.as_deref().and_then(parse_cpu);
@@ -111,7 +123,11 @@ pub fn read(root: &HostRoot, hints: &Hints, window: Duration, clock: Clock) -> H
         };
         sample(&model);
         if !window.is_zero() {
-            std::thread::sleep(window);
+            let begin = Instant::now();
+            while begin.elapsed() < window && !stop.load(Ordering::Relaxed) {
+                let left = window.saturating_sub(begin.elapsed());
+                std::thread::sleep(left.min(Duration::from_millis(100)));
+            }
             sample(&model);
         }
     } else {

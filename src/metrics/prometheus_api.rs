@@ -25,7 +25,7 @@ const MAX_STEPS: i64 = 1_000;
 const MAX_SAMPLES: usize = 20_000_000;
 
 /// Time for all queries of one range.
-const MAX_TIME: Duration = Duration::from_secs(120);
+pub const MAX_TIME: Duration = Duration::from_secs(120);
 
 #[derive(Deserialize)]
 struct Answer<'a> {

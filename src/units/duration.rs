@@ -145,6 +145,10 @@ pub fn format_ns(ns: u64) -> String {
 
 /// Prints milliseconds like [`format_ns`].
 pub fn format_ms(ms: f64) -> String {
+    // Nothing is not a matter of nanoseconds.
+    if ms == 0.0 {
+        return "0 ms".to_owned();
+    }
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -12,8 +12,8 @@ use crate::logs::summary::Summary;
 use crate::logs::view::{DelayView, Place, View, parts, sorted};
 use crate::report::logs as v1;
 
-use super::redact::Redactor;
 use super::{Args, Sort};
+use crate::cli::redact::Redactor;
 
 /// Most rows of a table in JSON.
 const MAX_ROWS: usize = 5_000;

@@ -8,7 +8,7 @@ use crate::logs::scan::ScanOptions;
 
 use super::super::common::Session;
 use super::Args;
-use super::redact::Redactor;
+use crate::cli::redact::Redactor;
 
 impl Redact for Redactor {
     fn name(&self, text: &str) -> String {

@@ -3,7 +3,6 @@
 mod build;
 mod events;
 mod follow;
-mod redact;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ use crate::target::HostRoot;
 
 use super::common::{Format, Session, parse_time};
 use super::guest::{self, Guest};
-use redact::Redactor;
+use super::redact::Redactor;
 
 /// What the load table has a row for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -123,7 +123,7 @@ keys! { METRICS;
     /// `client-bytes-in`, `client-bytes-out`, `peer-bytes-in`, `peer-bytes-out`, `peer-send-failures`, `health-failures`.
     SERVER_COUNTERS: Table = "server.counters", None, Sum;
     /// How fast the database file grew. Missing after a defragmentation in the window.
-    DB_GROWTH: f64 = "server.db.growth", PerSec, Max;
+    DB_GROWTH: f64 = "server.db.growth", BytesPerSec, Max;
     /// Size of the database in use at the last scrape.
     DB_IN_USE: f64 = "server.db.in-use", Bytes, Latest;
     /// Quota of the database in force.

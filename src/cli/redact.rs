@@ -1,20 +1,21 @@
-//! `--redact`: names and namespaces as keyed hashes, the same within one run.
+//! `--redact`: names and namespaces as keyed hashes, the same within one run. How it goes over
+//! evidence is in `redact_evidence`.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 /// Hashes names with a key that is new in every run, or leaves them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Redactor(Option<RandomState>);
+pub(in crate::cli) struct Redactor(Option<RandomState>);
 
 impl Redactor {
     /// One that hashes, or one that does nothing.
-    pub(super) fn new(on: bool) -> Self {
+    pub(in crate::cli) fn new(on: bool) -> Self {
         Redactor(on.then(RandomState::new))
     }
 
     /// Whether it hashes.
-    pub(super) fn is_on(&self) -> bool {
+    pub(in crate::cli) fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
@@ -28,7 +29,7 @@ impl Redactor {
     }
 
     /// A name or a namespace.
-    pub(super) fn name(&self, text: &str) -> String {
+    pub(in crate::cli) fn name(&self, text: &str) -> String {
         if text.is_empty() {
             return String::new();
         }
@@ -36,14 +37,17 @@ impl Redactor {
     }
 
     /// A user: the system's own keep their kind.
-    pub(super) fn user(&self, text: &str) -> String {
+    pub(in crate::cli) fn user(&self, text: &str) -> String {
         if text.is_empty() || !self.is_on() {
             return text.to_owned();
         }
-        for kind in ["system:serviceaccount:", "system:node:"] {
-            if let Some(rest) = text.strip_prefix(kind) {
-                return format!("{kind}{}", self.name(rest));
-            }
+        if let Some(rest) = text.strip_prefix("system:serviceaccount:") {
+            // Each part by itself, so that a namespace is the same word wherever it stands.
+            let parts: Vec<String> = rest.split(':').map(|part| self.name(part)).collect();
+            return format!("system:serviceaccount:{}", parts.join(":"));
+        }
+        if let Some(rest) = text.strip_prefix("system:node:") {
+            return format!("system:node:{}", self.name(rest));
         }
         if text.starts_with("system:") {
             return text.to_owned();
@@ -52,7 +56,7 @@ impl Redactor {
     }
 
     /// A free text: words that may hold names are hashed, plain words and numbers stay.
-    pub(super) fn text(&self, text: &str) -> String {
+    pub(in crate::cli) fn text(&self, text: &str) -> String {
         if !self.is_on() {
             return text.to_owned();
         }
@@ -71,7 +75,12 @@ impl Redactor {
     }
 
     /// An etcd key: what it is about stays, namespace and name go.
-    pub(super) fn key(&self, key: &str, namespace: Option<&str>, name: Option<&str>) -> String {
+    pub(in crate::cli) fn key(
+        &self,
+        key: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> String {
         if !self.is_on() {
             return key.to_owned();
         }
