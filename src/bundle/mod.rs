@@ -4,29 +4,33 @@ mod unpack;
 
 pub use unpack::{Scratch, is_tarball, unpack};
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::evidence::{EvidenceSet, Record};
+use crate::evidence::{EvidenceSet, Reading, Record, Shape};
 
 /// The format's name in the file.
 pub const FORMAT: &str = "etcd-doctor/bundle";
 /// The format's version. Readers refuse newer ones; unknown keys inside are kept.
 pub const VERSION: u32 = 1;
 /// Most records a bundle may hold: a forged one must not fill the memory.
-const MAX_RECORDS: usize = 1_000_000;
-/// Most bytes a bundle may have once decompressed.
-const MAX_BYTES: u64 = 512 << 20;
+const MAX_RECORDS: usize = 200_000;
+/// Most cells, buckets, points and episodes in all of them.
+const MAX_PARTS: usize = 4_000_000;
+/// Most notes taken.
+const MAX_NOTES: usize = 1_000;
+/// Most bytes a bundle may have once decompressed. Three nodes of a large cluster come to a tenth.
+const MAX_BYTES: u64 = 128 << 20;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct File {
     format: String,
     version: u32,
     program: String,
     at: Timestamp,
-    #[serde(default)]
     notes: Vec<String>,
     records: Vec<Record>,
 }
@@ -68,55 +72,148 @@ pub fn looks_like(head: &[u8]) -> bool {
         || memchr::memmem::find(head, FORMAT.as_bytes()).is_some()
 }
 
-/// Reads a bundle, compressed or not.
-pub fn load(mut input: impl Read) -> Result<Bundle, String> {
-    let mut bytes = Vec::new();
-    input
-        .by_ref()
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|err| err.to_string())?;
-    if bytes.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]) {
-        #[expect(clippy::disallowed_types, reason = "capped on the next line")]
-        let decoder =
-            zstd::stream::read::Decoder::new(bytes.as_slice()).map_err(|err| err.to_string())?;
-        let mut plain = Vec::new();
-        decoder
-            .take(MAX_BYTES + 1)
-            .read_to_end(&mut plain)
-            .map_err(|err| err.to_string())?;
-        bytes = plain;
-    }
-    if bytes.len() as u64 > MAX_BYTES {
+/// Whether a compressed file begins as a saved bundle does.
+pub fn is_saved(input: impl Read) -> bool {
+    #[expect(clippy::disallowed_types, reason = "a few bytes are taken")]
+    let Ok(decoder) = zstd::stream::read::Decoder::new(input) else {
+        return false;
+    };
+    let mut head = Vec::new();
+    // What broke off later was still a bundle.
+    decoder.take(512).read_to_end(&mut head).ok();
+    memchr::memmem::find(&head, FORMAT.as_bytes()).is_some()
+}
+
+/// Reads a bundle, compressed or not. Records are taken one by one, so that a file that unpacks to
+/// more than it may costs no more memory than what was taken by then.
+pub fn load(input: impl Read) -> Result<Bundle, String> {
+    let mut input = BufReader::new(input);
+    let head = input.fill_buf().map_err(|err| err.to_string())?;
+    #[expect(clippy::disallowed_types, reason = "capped on the next line")]
+    let plain: Box<dyn Read> = if head.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]) {
+        Box::new(zstd::stream::read::Decoder::with_buffer(input).map_err(|err| err.to_string())?)
+    } else {
+        Box::new(input)
+    };
+    let mut capped = BufReader::with_capacity(1 << 16, plain.take(MAX_BYTES + 1));
+    let loaded = {
+        let mut json = serde_json::Deserializer::from_reader(&mut capped);
+        json.deserialize_map(FileVisitor)
+            .and_then(|bundle| json.end().map(|()| bundle))
+    };
+    if capped.get_ref().limit() == 0 {
         return Err(format!(
             "larger than {}",
             crate::units::format_bytes(MAX_BYTES)
         ));
     }
-    let file: File =
-        serde_json::from_slice(&bytes).map_err(|err| format!("not a saved bundle: {err}"))?;
-    if file.format != FORMAT {
-        return Err(format!("its format is `{}`, not `{FORMAT}`", file.format));
+    let mut bundle = loaded.map_err(|err| format!("not a saved bundle: {err}"))?;
+    bundle.evidence.drop_misfits();
+    Ok(bundle)
+}
+
+struct FileVisitor;
+
+impl<'de> Visitor<'de> for FileVisitor {
+    type Value = Bundle;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "an object of the format `{FORMAT}`")
     }
-    if file.version > VERSION {
-        return Err(format!(
-            "saved by a newer release (format version {})",
-            file.version
-        ));
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bundle, A::Error> {
+        let (mut format, mut version) = (false, false);
+        let mut at = None;
+        let mut notes = Vec::new();
+        let mut evidence = None;
+        while let Some(field) = map.next_key::<String>()? {
+            match field.as_str() {
+                "format" => {
+                    let name: String = map.next_value()?;
+                    if name != FORMAT {
+                        return Err(A::Error::custom(format!(
+                            "its format is `{}`, not `{FORMAT}`",
+                            name.chars().take(60).collect::<String>()
+                        )));
+                    }
+                    format = true;
+                }
+                "version" => {
+                    let number: u32 = map.next_value()?;
+                    if number > VERSION {
+                        return Err(A::Error::custom(format!(
+                            "it was saved by a newer release (format version {number})"
+                        )));
+                    }
+                    version = true;
+                }
+                "at" => at = Some(map.next_value()?),
+                "notes" => {
+                    notes = map.next_value()?;
+                }
+                "records" => evidence = Some(map.next_value::<Records>()?.0),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if !format || !version {
+            return Err(A::Error::custom("its format and version are not there"));
+        }
+        notes.truncate(MAX_NOTES);
+        Ok(Bundle {
+            at: at.ok_or_else(|| A::Error::missing_field("at"))?,
+            notes,
+            evidence: evidence.ok_or_else(|| A::Error::missing_field("records"))?,
+        })
     }
-    if file.records.len() > MAX_RECORDS {
-        return Err(format!("more than {MAX_RECORDS} records"));
+}
+
+struct Records(EvidenceSet);
+
+impl<'de> Deserialize<'de> for Records {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(RecordsVisitor)
     }
-    let mut evidence = EvidenceSet::new();
-    for record in file.records {
-        evidence.insert(record);
+}
+
+struct RecordsVisitor;
+
+impl<'de> Visitor<'de> for RecordsVisitor {
+    type Value = Records;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a list of records")
     }
-    evidence.drop_misfits();
-    Ok(Bundle {
-        at: file.at,
-        notes: file.notes,
-        evidence,
-    })
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Records, A::Error> {
+        let mut evidence = EvidenceSet::new();
+        let (mut records, mut parts) = (0, 0);
+        while let Some(record) = seq.next_element::<Record>()? {
+            records += 1;
+            parts += parts_of(&record);
+            if records > MAX_RECORDS || parts > MAX_PARTS {
+                return Err(A::Error::custom(format!(
+                    "more than {MAX_RECORDS} records or {MAX_PARTS} cells"
+                )));
+            }
+            evidence.insert(record);
+        }
+        Ok(Records(evidence))
+    }
+}
+
+/// How many cells, buckets, points or episodes a record holds.
+fn parts_of(record: &Record) -> usize {
+    match &record.value {
+        Reading::Known(Shape::Table(table)) => {
+            table.rows.iter().map(|row| 1 + row.cells.len()).sum()
+        }
+        Reading::Known(Shape::Histogram(histogram)) => histogram.buckets.len(),
+        Reading::Known(Shape::Series(series)) => series.points.len(),
+        Reading::Known(Shape::Episodes(episodes)) => episodes.episodes.len(),
+        Reading::Known(Shape::Scalar(_)) | Reading::Missing(_) => 1,
+    }
 }
 
 #[cfg(test)]

@@ -52,8 +52,9 @@ pub fn read_bundle(root: &HostRoot) -> ManifestModel {
     let mut model = ManifestModel::default();
     if root.exists("/manifests") {
         walk(root, "/manifests", &mut model);
-    } else if pile(root, &mut model) {
-        // Files of settings lie loose in the folder.
+    } else if pile(root, &mut model) | gathered(root, &mut model) {
+        // Files of settings lie loose in the folder, or where must-gather and support-bundle put
+        // the pods of the control plane.
     } else {
         model.unread.push("no manifests".to_owned());
     }
@@ -85,6 +86,70 @@ fn pile(root: &HostRoot, model: &mut ManifestModel) -> bool {
         }
     }
     model.files > before
+}
+
+/// Entries looked at in what other programs gathered.
+const MAX_ENTRIES: usize = 300_000;
+
+/// Reads pods as must-gather (`namespaces/NS/pods/POD/POD.yaml`, `namespaces/NS/core/pods.yaml`) and
+/// support-bundle (`cluster-resources/pods/NS.json`) keep them; says whether there were any.
+fn gathered(root: &HostRoot, model: &mut ManifestModel) -> bool {
+    let before = model.files;
+    let mut todo = vec![(String::new(), 0usize)];
+    let mut seen = 0;
+    while let Some((dir, depth)) = todo.pop() {
+        for entry in root.list(format!("{dir}/")).unwrap_or_default() {
+            seen += 1;
+            if seen > MAX_ENTRIES || model.files >= MAX_FILES {
+                model.unread.push(format!(
+                    "only the first {MAX_FILES} files of settings among {MAX_ENTRIES} were read"
+                ));
+                return true;
+            }
+            let Some(name) = entry.name.to_str() else {
+                continue;
+            };
+            let path = format!("{dir}/{name}");
+            if entry.is_dir {
+                // Logs are many, and hold no settings.
+                if depth < MAX_DEPTH && name != "logs" {
+                    todo.push((path, depth + 1));
+                }
+            } else if holds_pods(&path) {
+                read_file(root, &path, None, model);
+            }
+        }
+    }
+    model.files > before
+}
+
+/// Whether a path is that of pods of a control plane.
+fn holds_pods(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    let component = |pod: &str| {
+        [
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "openshift-kube-",
+        ]
+        .iter()
+        .any(|name| pod.starts_with(name))
+    };
+    let namespace = |name: &str| {
+        name == "kube-system" || name == "openshift-etcd" || name.starts_with("openshift-kube-")
+    };
+    match parts.as_slice() {
+        [.., "namespaces", of, "pods", pod, file] => {
+            namespace(of) && component(pod) && file.strip_suffix(".yaml") == Some(pod)
+        }
+        [.., "namespaces", of, "core", "pods.yaml"] => namespace(of),
+        [.., "cluster-resources", "pods", file] => {
+            file.strip_suffix(".json").is_some_and(namespace)
+        }
+        _ => false,
+    }
 }
 
 /// Reads one file that the user named.

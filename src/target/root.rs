@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -96,8 +97,15 @@ impl HostRoot {
         let path = path.as_ref();
         let open = || {
             let real = self.resolve(path)?;
-            if fs::metadata(&real)?.is_dir() {
+            let kind = fs::metadata(&real)?.file_type();
+            if kind.is_dir() {
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
+            }
+            // A fifo never answers, and a device in a bundle is somebody's trap. The kernel's own
+            // log is one that is meant.
+            let log = kind.is_char_device() && path.ends_with("dev/kmsg");
+            if !kind.is_file() && !log {
+                return Err(io::Error::other("is no plain file"));
             }
             #[expect(clippy::disallowed_methods, reason = "this is the one place")]
             File::open(real)
@@ -231,6 +239,28 @@ mod tests {
             Err(Missing::Unreadable { .. })
         ));
         assert!(matches!(root.open("/no"), Err(Missing::NotPresent { .. })));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let _kept = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.path().join("fifo"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let root = HostRoot::new(dir.path());
+        for path in ["/fifo", "/socket"] {
+            assert!(
+                matches!(root.open(path), Err(Missing::Unreadable { .. })),
+                "{path}"
+            );
+        }
     }
 
     #[test]

@@ -91,6 +91,41 @@ impl Run {
         child.wait_with_output().unwrap()
     }
 
+    /// Runs and gives the raw output and the most memory that was resident, in bytes.
+    pub fn output_and_peak(&mut self) -> (Output, u64) {
+        let child = self
+            .command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+        let watch = std::thread::spawn(move || {
+            let mut peak = 0;
+            // Gone, or a zombie, which has no memory.
+            while let Some(kib) = std::fs::read_to_string(&status)
+                .ok()
+                .as_deref()
+                .and_then(high_water)
+            {
+                peak = kib;
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            peak * 1024
+        });
+        let output = child.wait_with_output().unwrap();
+        (output, watch.join().unwrap())
+    }
+
+    /// Starts it and gives the child, for tests that send signals.
+    pub fn spawn(&mut self) -> std::process::Child {
+        self.command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
     /// Runs and gives exit code, stdout and stderr as one masked text.
     pub fn text(mut self) -> String {
         let output = self.output();
@@ -121,6 +156,36 @@ impl Run {
             )
         })
     }
+}
+
+/// The largest resident size so far, in KiB.
+fn high_water(status: &str) -> Option<u64> {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// A file's text.
+pub fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// A recorded control plane, unpacked into a folder of its name.
+pub fn capture(name: &str, into: &Path) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = format!("{name}.tar.zst");
+    let path = [root.join("tests/fixtures/captures"), root.join("demo")]
+        .into_iter()
+        .map(|folder| folder.join(&file))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("no {file}"));
+    let bytes = zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap();
+    tar::Archive::new(bytes.as_slice()).unpack(into).unwrap();
+    into.join(name)
 }
 
 /// Replaces what differs between machines and releases.

@@ -35,6 +35,17 @@ pub fn plan(paths: &[PathBuf], root: &HostRoot, since: Option<Timestamp>) -> Pla
     walk.finish()
 }
 
+/// Like [`plan`] for folders that others packed: a link that leads out of the folder that was named
+/// is not followed, so that a bundle cannot show files of the machine it is looked at on.
+pub fn plan_inside(paths: &[PathBuf], since: Option<Timestamp>) -> Plan {
+    let mut walk = walk::Walk::new(since);
+    for path in paths {
+        walk.inside(path);
+        walk.path(path, true);
+    }
+    walk.finish()
+}
+
 fn stdin() -> Stream {
     Stream {
         id: "-".to_owned(),

@@ -34,6 +34,10 @@ pub(super) struct Walk {
     folders: HashSet<FileId>,
     entries: usize,
     since: Option<Timestamp>,
+    /// Where links must lead to.
+    inside: Option<PathBuf>,
+    /// Links that lead elsewhere.
+    outside: usize,
 }
 
 impl Walk {
@@ -42,6 +46,20 @@ impl Walk {
             since,
             ..Walk::default()
         }
+    }
+
+    /// From now on links must stay inside this folder.
+    pub(super) fn inside(&mut self, path: &Path) {
+        self.inside = fs::canonicalize(path).ok();
+    }
+
+    /// Whether an entry is a link out of the folder that everything must be in.
+    fn leads_out(&self, path: &Path) -> bool {
+        let Some(inside) = &self.inside else {
+            return false;
+        };
+        fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
+            && fs::canonicalize(path).is_ok_and(|real| !real.starts_with(inside))
     }
 
     /// Takes a file or a folder. `named` means that the user gave this very path.
@@ -117,6 +135,11 @@ impl Walk {
             if self.entries > ENTRIES {
                 self.problem(path, "holds more files than are looked at", named);
                 return;
+            }
+            if self.leads_out(&inner) {
+                self.plan.skipped.special += 1;
+                self.outside += 1;
+                continue;
             }
             match fs::metadata(&inner) {
                 Ok(meta) if meta.is_dir() => self.folder(&inner, &meta, false, depth + 1),
@@ -256,6 +279,13 @@ impl Walk {
 
     /// Groups what was found into streams.
     pub(super) fn finish(mut self) -> Plan {
+        if let (1.., Some(inside)) = (self.outside, self.inside.clone()) {
+            let words = match self.outside {
+                1 => "a link leads out of it and was not followed".to_owned(),
+                n => format!("{n} links lead out of it and were not followed"),
+            };
+            self.problem(&inside, &words, false);
+        }
         let mut newest: HashMap<(String, String), Option<Timestamp>> = HashMap::new();
         for found in &self.found {
             let key = (found.identity.base.clone(), found.identity.group.clone());
