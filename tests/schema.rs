@@ -270,7 +270,27 @@ fn benches_of_a_disk_and_their_comparison() {
     let compared = doctor(&["compare", "--format", "json"])
         .path(&file)
         .path(&file);
-    hold("compare", &[compared.json()], &[]);
+    // Two runs of one node, before and after its settings went wrong.
+    let node = support::capture("kcm-throttled", home.path());
+    let save = |name: &str| {
+        let path = home.path().join(name);
+        doctor(&["diagnose", "--save"])
+            .path(&path)
+            .arg("--bundle")
+            .path(&node)
+            .output();
+        path
+    };
+    let bad = save("bad.zst");
+    let manifest = node.join("manifests/kube-controller-manager.yaml");
+    let text = support::read(&manifest)
+        .replace("--kube-api-qps=5", "--kube-api-qps=50")
+        .replace("--kube-api-burst=5", "--kube-api-burst=100");
+    std::fs::write(&manifest, text).unwrap();
+    let runs = doctor(&["compare", "--format", "json"])
+        .path(save("good.zst"))
+        .path(&bad);
+    hold("compare", &[compared.json(), runs.json()], &[]);
 }
 
 /// A bench beside a live etcd, a replay and a check with a power cut, each with all that they can

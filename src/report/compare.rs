@@ -98,6 +98,10 @@ pub struct Comparison {
     pub words: Vec<Word>,
     /// Numbers with a spread.
     pub lines: Vec<Line>,
+    /// The p99 of distributions, where both sides hold evidence of a run.
+    pub brackets: Vec<super::compare_runs::Bracket>,
+    /// Findings that are not the same.
+    pub findings: Vec<super::compare_runs::FindingChange>,
     /// What makes the two hard to compare.
     pub doubts: Vec<String>,
 }
@@ -107,6 +111,14 @@ impl Comparison {
     pub fn worse(&self) -> bool {
         self.words.iter().any(|word| word.change == Change::Worse)
             || self.lines.iter().any(|line| line.change == Change::Worse)
+            || self
+                .brackets
+                .iter()
+                .any(|line| line.change == Change::Worse)
+            || self
+                .findings
+                .iter()
+                .any(|line| line.change == Change::Worse)
     }
 
     /// Whether there was nothing to compare.

@@ -121,7 +121,7 @@ fn sentences(counts: &Counts, windows: Option<(Window, Window)>) -> Vec<String> 
         && shared < ENOUGH
     {
         let span = |window: &Window| match (window.from, window.to) {
-            (Some(from), Some(to)) => format!("{from} to {to}"),
+            (Some(from), Some(to)) => format!("{} to {}", from.to_second(), to.to_second()),
             _ => "an unknown time".to_owned(),
         };
         all.push(format!(

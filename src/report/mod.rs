@@ -2,6 +2,7 @@
 
 mod build;
 pub mod compare;
+pub mod compare_runs;
 pub mod counts;
 pub mod etcd;
 mod judged;
