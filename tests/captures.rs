@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -433,6 +434,104 @@ fn slow_requests_find_their_client_and_a_clock_that_differs_is_seen() {
     );
     assert_eq!(first(&report)["user_agent"], "inventory-scraper/1.0");
     assert!(first(&report)["confidence"].as_f64() < found["confidence"].as_f64());
+}
+
+/// Clients that write all the time are found at any shift; their waves tell that the clock of one of
+/// two members is seven seconds ahead. Shares are as without the difference, and times of that
+/// member in the timeline are put right.
+#[test]
+fn a_clock_seven_seconds_ahead_is_estimated_and_taken_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = support::fixtures().join("clocks/slow-network.tar.zst");
+    let bytes = zstd::decode_all(fs::File::open(file).unwrap()).unwrap();
+    tar::Archive::new(bytes.as_slice())
+        .unpack(dir.path())
+        .unwrap();
+    let whole = dir.path().join("slow-network");
+    let right = diagnose(&whole);
+    assert_eq!(right["slow_clients"]["skews"], Value::Array(Vec::new()));
+    let pods = whole.join("logs/var/log/pods");
+    let etcd = fs::read_dir(&pods)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| {
+            path.to_string_lossy()
+                .contains("kube-system_etcd-lab12-cp1")
+        })
+        .unwrap()
+        .join("etcd/0.log");
+    let text = fs::read_to_string(&etcd).unwrap();
+    fs::write(&etcd, later(&text, 7)).unwrap();
+    let shifted = diagnose(&whole);
+    let skews = shifted["slow_clients"]["skews"].as_array().unwrap();
+    let skews: Vec<(&str, i64)> = skews
+        .iter()
+        .map(|skew| {
+            (
+                skew["member"].as_str().unwrap(),
+                skew["secs"].as_i64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(skews, [("lab12-cp1", 7)], "{}", shifted["slow_clients"]);
+    let shares = |report: &Value| -> Vec<(String, i64)> {
+        let clients = report["slow_clients"]["clients"].as_array().unwrap();
+        let name = |c: &Value| format!("{} {} {}", c["user_agent"], c["resource"], c["class"]);
+        #[expect(clippy::cast_possible_truncation, reason = "shares of one")]
+        let share = |c: &Value| (c["share"].as_f64().unwrap() * 100.0).round() as i64;
+        clients
+            .iter()
+            .take(4)
+            .map(|c| (name(c), share(c)))
+            .collect()
+    };
+    assert_eq!(shares(&shifted), shares(&right));
+    let times = |report: &Value| -> Vec<String> {
+        let timeline = report["timeline"].as_array().unwrap();
+        let own = timeline
+            .iter()
+            .filter(|e| e["subject"] == "member:lab12-cp1");
+        let mut times: Vec<String> = own
+            .map(|e| {
+                format!(
+                    "{} {}",
+                    e["kind"],
+                    e["from"].as_str().unwrap().get(..19).unwrap()
+                )
+            })
+            .collect();
+        times.sort();
+        times
+    };
+    assert_eq!(times(&shifted), times(&right));
+}
+
+/// A log whose clock is some seconds ahead, in the wrapper's times, etcd's and those of its libraries.
+fn later(text: &str, secs: u32) -> String {
+    let mut text = text.to_owned();
+    for day in ["2026-11-21T20:", "2026/11/21 20:"] {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find(day) {
+            let (before, found) = rest.split_at(at);
+            out.push_str(before);
+            let number = |range| found.get(range).and_then(|n: &str| n.parse::<u32>().ok());
+            match (number(14..16), number(17..19)) {
+                (Some(minute), Some(second)) => {
+                    let all = minute * 60 + second + secs;
+                    write!(out, "{day}{:02}:{:02}", all / 60, all % 60).unwrap();
+                    rest = found.get(19..).unwrap();
+                }
+                _ => {
+                    out.push_str(day);
+                    rest = found.get(day.len()..).unwrap();
+                }
+            }
+        }
+        out.push_str(rest);
+        text = out;
+    }
+    text
 }
 
 #[test]

@@ -29,8 +29,15 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         return Assessment::default();
     };
     let on = names(&carry);
+    // What the database is by its own numbers says more than that somebody logged it.
     let mut summary = carry
-        .first()
+        .iter()
+        .find(|finding| {
+            ["the database is", "the NOSPACE alarm"]
+                .iter()
+                .any(|begin| finding.message.starts_with(begin))
+        })
+        .or(carry.first())
         .map_or_else(String::new, |finding| finding.message.clone());
     if !on.is_empty() {
         summary = format!("{summary} ({on})");

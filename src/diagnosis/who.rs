@@ -297,7 +297,71 @@ fn shift<'e>(
         .chain(zones)
         .map(|shift| (shift, found(shift)))
         .max_by(|a, b| a.1.total_cmp(&b.1).then_with(|| b.0.abs().cmp(&a.0.abs())))?;
-    (best != 0 && with >= without + CLEARER).then_some((best, with, without))
+    if best != 0 && with >= without + CLEARER {
+        return Some((best, with, without));
+    }
+    // Where a client is active all the time, every shift finds it. What comes and goes together
+    // still tells.
+    let best = in_step(cells, audit)?;
+    Some((best, found(best), without))
+}
+
+/// The shift at which slow requests and the audit log's requests of the same resource and class
+/// rise and fall together, where it is clearly not zero.
+fn in_step(cells: &[Slow<'_>], audit: &Active<'_>) -> Option<i64> {
+    /// Fewer cells than this go up and down together by chance.
+    const CELLS: usize = 40;
+    /// Longest span that is looked at, in seconds.
+    const SPAN: i64 = 24 * 3600;
+    /// Least correlation, and how much more than at zero.
+    const STEP: f64 = 0.3;
+    const MORE: f64 = 0.15;
+    let (first, last) = (
+        cells.iter().map(|cell| cell.second).min()?,
+        cells.iter().map(|cell| cell.second).max()?,
+    );
+    if cells.len() < CELLS || last - first > SPAN {
+        return None;
+    }
+    let mut slow: BTreeMap<(&str, &str), BTreeMap<i64, f64>> = BTreeMap::new();
+    for cell in cells {
+        *slow
+            .entry((cell.resource, cell.class))
+            .or_default()
+            .entry(cell.second)
+            .or_default() += cell.requests;
+    }
+    let span = (last - first + 1) as f64;
+    let correlation = |shift: i64| {
+        let (mut both, mut of_slow, mut of_asked) = (0.0, 0.0, 0.0);
+        for (key, seconds) in &slow {
+            let Some(asked) = audit.cells.get(key) else {
+                continue;
+            };
+            let count = |callers: &Vec<Caller<'_>>| callers.iter().map(|c| c.requests).sum::<f64>();
+            let inside = asked.range(first - shift..=last - shift);
+            let (sum, squares) = inside
+                .map(|(_, callers)| count(callers))
+                .fold((0.0, 0.0), |(sum, squares), n| (sum + n, squares + n * n));
+            let (slow_sum, slow_squares) = seconds
+                .values()
+                .fold((0.0, 0.0), |(sum, squares), n| (sum + n, squares + n * n));
+            let products: f64 = seconds
+                .iter()
+                .filter_map(|(at, n)| Some(n * count(asked.get(&(at - shift))?)))
+                .sum();
+            both += products - sum * slow_sum / span;
+            of_slow += slow_squares - slow_sum * slow_sum / span;
+            of_asked += squares - sum * sum / span;
+        }
+        let scale = (of_slow * of_asked).sqrt();
+        if scale > 0.0 { both / scale } else { 0.0 }
+    };
+    let (best, most) = (-NEAR..=NEAR)
+        .map(|shift| (shift, correlation(shift)))
+        .max_by(|a, b| a.1.total_cmp(&b.1).then_with(|| b.0.abs().cmp(&a.0.abs())))?;
+    // A neighbour of zero is within the rounding to seconds.
+    (best.abs() > 1 && most >= STEP && most >= correlation(0) + MORE).then_some(best)
 }
 
 #[cfg(test)]
@@ -409,6 +473,25 @@ mod tests {
         assert!((of("traced/1").slow_secs - 3.0).abs() < 1e-9);
         assert!(of("a/1").confidence < 0.7 && of("b/1").confidence < 0.3);
         assert!((of("traced/1").confidence - 0.8).abs() < 1e-9);
+    }
+
+    /// A client that is always there is found at any shift; that it comes in waves tells the clock.
+    #[test]
+    fn waves_tell_a_clock_where_the_client_is_always_there() {
+        let wave = |at: i64| 1.0 + f64::from(u8::from((at * at) % 211 < 60)) * 6.0;
+        for ahead in [0, 7, -9] {
+            let slow: Vec<_> = (100..300)
+                .filter(|at| wave(*at) > 2.0)
+                .map(|at| (at + ahead, "pods", "write"))
+                .collect();
+            let clients: Vec<_> = (50..350)
+                .map(|at| (at, "pods", "write", "audit", "writer/1", "sa", wave(at)))
+                .collect();
+            let found = joined(&set(&slow, &clients)).unwrap();
+            let skews: Vec<i64> = found.skews.iter().map(|skew| skew.secs).collect();
+            let expected: Vec<i64> = (ahead != 0).then_some(ahead).into_iter().collect();
+            assert_eq!(skews, expected);
+        }
     }
 
     #[test]
