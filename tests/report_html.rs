@@ -81,6 +81,50 @@ fn a_healthy_cluster_gets_a_quiet_page() {
     assert!(!html.contains("First sign of the cause"));
 }
 
+/// A bench of the disk that was saved with the node's evidence: its curve, with what 4 KiB take made
+/// out and said in words.
+#[test]
+fn the_fsync_curve_of_a_saved_bench_is_drawn() {
+    let point = |bytes: &str, p50: f64, p99: f64| serde_json::json!({"key": bytes, "cells": {"p50_ms": {"num": p50}, "p99_ms": {"num": p99}, "mean_ms": {"num": p50}}});
+    let bench = serde_json::json!({
+        "format": "etcd-doctor/bundle", "version": 1, "program": "1", "at": "2026-11-21T00:00:00Z",
+        "records": [{
+            "key": "bench.disk.curve", "subject": {"kind": "device", "name": "loop0", "node": "lab06-cp0"},
+            "origin": {"collector": "bench", "source": "bench disk --dir /data"},
+            "value": {"known": {"table": {"rows": [
+                point("0000512", 0.4, 9.0), point("0002300", 0.5, 12.0), point("0004096", 0.6, 48.0),
+                point("0065536", 2.0, 60.0), point("1048576", 18.0, 130.0),
+            ]}}},
+        }],
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("bench.json");
+    std::fs::write(&saved, bench.to_string()).unwrap();
+    let mut run = doctor(&["report", "--html", "-"])
+        .args(&NOW)
+        .arg("--bundle")
+        .path(recording("slow-disk"))
+        .path(&saved);
+    let html = String::from_utf8(run.output().stdout).unwrap();
+    fetches_nothing(&html);
+    assert!(
+        html.contains("Sync by size, measured by a bench on loop0@lab06-cp0"),
+        "no curve"
+    );
+    assert!(html.contains(
+        "<desc>at 4 KiB: p50 600 µs, p99 48 ms; from 512 B (p99 9 ms) to 1 MiB (p99 130 ms)</desc>"
+    ));
+    assert!(html.contains("limit 10 ms"));
+    keep("slow-disk-bench", &html);
+}
+
+/// Keeps a page to look at: `target/tmp/NAME.html`.
+fn keep(name: &str, html: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.html"));
+    std::fs::write(&path, html).unwrap();
+    path
+}
+
 /// Keys, user agents and errors from a log are untrusted.
 #[test]
 fn markup_in_a_log_stays_text() {
@@ -172,8 +216,7 @@ fn a_browser_has_no_complaint_at_1280_and_400_pixels() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["slow-disk", "healthy"] {
         let html = page(&recording(name));
-        let file = folder.path().join(format!("{name}.html"));
-        std::fs::write(&file, &html).unwrap();
+        let file = keep(name, &html);
         // The same page with a script of the test that writes down how wide it became.
         let policy = html.find("<meta http-equiv").unwrap();
         let end = policy + html.get(policy..).unwrap().find('>').unwrap();
@@ -186,9 +229,10 @@ fn a_browser_has_no_complaint_at_1280_and_400_pixels() {
         std::fs::write(&probe, measured).unwrap();
         for width in [1280, 400] {
             let home = folder.path().join(format!("{name}-{width}"));
-            let picture = format!("--screenshot={}", home.with_extension("png").display());
+            let png = file.with_file_name(format!("{name}-{width}.png"));
+            let picture = format!("--screenshot={}", png.display());
             chromium(&browser, &home, width, &[&picture], &file);
-            let bytes = std::fs::metadata(home.with_extension("png")).unwrap().len();
+            let bytes = std::fs::metadata(&png).unwrap().len();
             assert!(bytes > 10_000, "an empty picture");
             let dom = chromium(&browser, &home, width, &["--dump-dom"], &probe);
             let (_, rest) = dom.split_once("<title>WIDTH ").unwrap();

@@ -8,10 +8,16 @@ use super::plain::{Paint, Terminal, safe, wrap};
 
 /// What to do, in one line.
 pub fn headline(advice: &Advice) -> String {
+    // What is no flag reads as a sentence only with a colon.
+    let colon = if advice.setting.contains(' ') {
+        ":"
+    } else {
+        ""
+    };
     match &advice.now {
         Some(now) if !advice.setting.is_empty() => {
             format!(
-                "{}: {} {now} → {}",
+                "{}: {}{colon} {now} → {}",
                 advice.target, advice.setting, advice.proposed
             )
         }
@@ -31,6 +37,7 @@ pub fn one(
     terminal: Terminal,
     number: usize,
     advice: &Advice,
+    before: Option<&Advice>,
 ) -> io::Result<()> {
     let width = usize::from(terminal.width.min(110));
     let candidate = if advice.strength == Strength::Candidate {
@@ -45,6 +52,25 @@ pub fn one(
     );
     for line in head.lines() {
         writeln!(out, "  {}", terminal.paint(Paint::Strong, line))?;
+    }
+    // Flags that go together have everything but the value in common.
+    let alike = before.filter(|before| {
+        (&before.effect, &before.risk, advice.strength)
+            == (&advice.effect, &advice.risk, before.strength)
+            && !advice.effect.is_empty()
+            && advice.conflicts.is_empty()
+    });
+    if let Some(before) = alike {
+        let words = if before.target == advice.target {
+            format!("goes with {}: same reason, risk and check", before.setting)
+        } else {
+            format!("as for {}: same reason, risk and check", before.target)
+        };
+        let text = wrap(&safe(&words), width.saturating_sub(5), 0);
+        for line in text.lines() {
+            writeln!(out, "     {line}")?;
+        }
+        return Ok(());
     }
     for (label, text) in [
         ("why", &advice.why),

@@ -42,7 +42,7 @@ pub fn advise(
         writeln!(out, "  nothing to change, by what was looked at")?;
     }
     for (number, one) in yes.iter().enumerate() {
-        advice::one(out, terminal, number + 1, one)?;
+        advice::one(out, terminal, number + 1, one, None)?;
     }
     if !no.is_empty() {
         writeln!(out, "  Looked at and not advised:")?;

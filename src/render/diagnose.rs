@@ -84,6 +84,20 @@ pub fn checked(
     Ok(())
 }
 
+/// Columns of the load table.
+const LOAD_HEADER: [&str; 8] = [
+    "RESOURCE",
+    "REQUESTS",
+    "LISTS",
+    "WRITES",
+    "SECONDS",
+    "SLOW",
+    "SLOW LISTS",
+    "SLOW S",
+];
+/// Lines of the summary among the first ten.
+const SUMMARY_LINES: usize = 2;
+
 struct Page {
     terminal: Terminal,
     width: usize,
@@ -143,7 +157,8 @@ impl Page {
         )
     }
 
-    /// Verdict, confidence, the three readings that carry it, the first thing to do.
+    /// Verdict, confidence, the three readings that carry it, the first thing to do: ten lines at
+    /// most, so what is long is cut here and whole below.
     fn answer(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
         let verdict = &report.diagnosis.verdict;
         let paint = match verdict.cause {
@@ -163,18 +178,16 @@ impl Page {
             "VERDICT  {}{sure}",
             self.terminal.paint(paint, headline)
         )?;
-        self.para(out, "         ", &verdict.summary)?;
-        if let Some(primary) = report.diagnosis.causes.first() {
-            for citation in primary.evidence.iter().take(3) {
-                self.para(out, "  - ", &cited(citation))?;
-            }
+        self.first_lines(out, "         ", &verdict.summary, SUMMARY_LINES)?;
+        for (words, lines) in self.readings(report) {
+            self.first_lines(out, "  - ", &words, lines)?;
         }
         let first = report
             .advice
             .iter()
             .find(|a| a.strength == Strength::Recommended);
         match first {
-            Some(advice) => self.para(out, "DO FIRST ", &advice::headline(advice)),
+            Some(advice) => self.first_lines(out, "DO FIRST ", &advice::headline(advice), 2),
             None if verdict.cause == Cause::None => self.para(out, "DO FIRST ", "nothing"),
             None => {
                 let settle = report
@@ -189,28 +202,117 @@ impl Page {
                 if verdict.missing.is_empty() && report.diagnosis.alternatives.is_empty() {
                     Ok(())
                 } else {
-                    self.para(out, "NEXT     ", &text)
+                    self.first_lines(out, "NEXT     ", &text, 2)
                 }
             }
         }
+    }
+
+    /// The first three readings of the primary cause, and how many lines each may take: five
+    /// together.
+    fn readings(&self, report: &Report) -> Vec<(String, usize)> {
+        const LINES: usize = 5;
+        let Some(primary) = report.diagnosis.causes.first() else {
+            return Vec::new();
+        };
+        let words: Vec<String> = primary.evidence.iter().take(3).map(short_cited).collect();
+        let mut lines: Vec<usize> = words
+            .iter()
+            .map(|words| self.lines(4, words).min(2))
+            .collect();
+        // The last of the long ones gives way.
+        while lines.iter().sum::<usize>() > LINES {
+            match lines.iter_mut().rev().find(|lines| **lines > 1) {
+                Some(longest) => *longest -= 1,
+                None => break,
+            }
+        }
+        words.into_iter().zip(lines).collect()
+    }
+
+    /// How many lines a text takes.
+    fn lines(&self, indent: usize, text: &str) -> usize {
+        let text = text.replace("system:serviceaccount:", "sa:");
+        wrap(&safe(&text), self.width.saturating_sub(indent).max(30), 0)
+            .lines()
+            .count()
+    }
+
+    /// A paragraph of at most `most` lines; `…` says that there is more.
+    fn first_lines(
+        &self,
+        out: &mut dyn Write,
+        first: &str,
+        text: &str,
+        most: usize,
+    ) -> io::Result<()> {
+        let indent = first.chars().count();
+        let width = self.width.saturating_sub(indent).max(30);
+        // Long names of accounts would push out what is said about them; below they are whole.
+        let text = text.replace("system:serviceaccount:", "sa:");
+        let text = wrap(&safe(&text), width, 0);
+        let count = text.lines().count();
+        for (at, line) in text.lines().take(most).enumerate() {
+            let lead = if at == 0 {
+                first.to_owned()
+            } else {
+                " ".repeat(indent)
+            };
+            if at + 1 == most && count > most {
+                let kept: String = line.chars().take(width - 2).collect();
+                writeln!(
+                    out,
+                    "{lead}{} …",
+                    kept.trim_end_matches([',', ';', ':', ' '])
+                )?;
+            } else {
+                writeln!(out, "{lead}{line}")?;
+            }
+        }
+        Ok(())
     }
 
     fn causes(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
         let diagnosis = &report.diagnosis;
         if !diagnosis.causes.is_empty() {
             self.head(out, "CAUSES")?;
+        } else if !diagnosis.alternatives.is_empty() {
+            self.head(out, "OPEN")?;
+        } else if !diagnosis.ruled_out.is_empty() {
+            self.head(out, "RULED OUT")?;
         }
-        for cause in &diagnosis.causes {
+        // What the first lines have said whole is not said again.
+        let said: Vec<String> = self
+            .readings(report)
+            .into_iter()
+            .filter(|(words, lines)| self.lines(4, words) <= *lines)
+            .map(|(words, _)| words)
+            .collect();
+        for (at, cause) in diagnosis.causes.iter().enumerate() {
             let role = match cause.role {
                 Role::Primary => "primary",
                 Role::Contributing => "contributing",
                 Role::Consequence => "consequence",
             };
+            let again = at == 0
+                && cause.summary == diagnosis.verdict.summary
+                && self.lines(9, &cause.summary) <= SUMMARY_LINES;
+            let more: Vec<String> = cause
+                .evidence
+                .iter()
+                .take(6)
+                .map(short_cited)
+                .filter(|words| at > 0 || !said.contains(words))
+                .collect();
             let line = format!(
                 "{} ({role}, {:.0} %): {}",
                 cause.cause.word(),
                 cause.confidence * 100.0,
-                cause.summary
+                match (again, more.is_empty()) {
+                    (true, true) => "as said above",
+                    (true, false) => "as said above, and",
+                    (false, _) => &cause.summary,
+                }
             );
             self.para(out, "  ", &line)?;
             if let Some(client) = &cause.client {
@@ -230,8 +332,8 @@ impl Page {
                     ),
                 )?;
             }
-            for citation in cause.evidence.iter().take(6) {
-                self.para(out, "    - ", &cited(citation))?;
+            for words in more {
+                self.para(out, "    - ", &words)?;
             }
         }
         for other in &diagnosis.alternatives {
@@ -278,9 +380,22 @@ impl Page {
             .get(begin)
             .and_then(|entry| entry.from.to_string().get(..10).map(str::to_owned))
             .unwrap_or_default();
+        // With one node its name on every line tells nothing.
+        let nodes: std::collections::BTreeSet<&str> = told
+            .iter()
+            .filter_map(|entry| node_of(&entry.subject))
+            .collect();
+        let node = match nodes.len() {
+            1 => nodes.first().map(|node| (*node).to_owned()),
+            _ => None,
+        };
+        let where_ = match &node {
+            Some(node) => format!("on {}", safe(node)),
+            None => "over all nodes".to_owned(),
+        };
         self.head(
             out,
-            &format!("TIMELINE  {day} UTC, over all components; > is the first sign of the cause"),
+            &format!("TIMELINE  {day} UTC, {where_}; > is the first sign of the cause"),
         )?;
         for entry in told.iter().skip(begin).take(SHOWN) {
             let mark = if entry.mark == Mark::FirstCause {
@@ -300,14 +415,18 @@ impl Page {
                 .max_ms
                 .map(|ms| format!(", up to {}", crate::units::format_ms(ms)))
                 .unwrap_or_default();
-            let line = format!(
-                "{}-{} {} {}{times}{longest}",
-                clock(entry.from),
-                clock(entry.to),
-                teller(&entry.subject),
-                entry.kind
-            );
-            self.para(out, &format!("  {mark} "), &line)?;
+            let (from, to) = (clock(entry.from), clock(entry.to));
+            let when = match from == to {
+                true => from,
+                false => format!("{from}-{to}"),
+            };
+            let who = teller(&entry.subject);
+            let who = match &node {
+                Some(node) => who.trim_end_matches(&format!("@{node}")).to_owned(),
+                None => who,
+            };
+            let line = format!("{who} {}{times}{longest}", entry.kind);
+            self.para(out, &format!("  {mark} {when:<17} "), &line)?;
         }
         let more = told.len().saturating_sub(begin + SHOWN);
         if more > 0 {
@@ -383,37 +502,48 @@ impl Page {
             return Ok(());
         }
         self.head(out, "LOAD PER RESOURCE  by time in etcd")?;
-        let mut table = super::table(
-            self.terminal,
-            &[
-                "RESOURCE",
-                "REQUESTS",
-                "LISTS",
-                "WRITES",
-                "SECONDS",
-                "SLOW",
-                "SLOW LISTS",
-                "SLOW S",
-            ],
-        );
         let more = rows.len().saturating_sub(8);
         let whole = |n: Option<f64>| n.map_or_else(|| "-".to_owned(), |n| format!("{n:.0}"));
         let tenth = |n: Option<f64>| n.map_or_else(|| "-".to_owned(), |n| format!("{n:.1}"));
-        for row in rows.iter().take(8) {
-            table.add_row([
-                safe(&row.resource),
-                whole(row.requests),
-                whole(row.lists),
-                whole(row.writes),
-                tenth(row.seconds),
-                whole(row.slow),
-                whole(row.slow_lists),
-                tenth(row.slow_seconds),
-            ]);
-        }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(comfy_table::CellAlignment::Right);
-        }
+        let cells: Vec<Vec<String>> = rows
+            .iter()
+            .take(8)
+            .map(|row| {
+                vec![
+                    safe(&row.resource),
+                    whole(row.requests),
+                    whole(row.lists),
+                    whole(row.writes),
+                    tenth(row.seconds),
+                    whole(row.slow),
+                    whole(row.slow_lists),
+                    tenth(row.slow_seconds),
+                ]
+            })
+            .collect();
+        // Columns that say nothing go first, then what matters least.
+        let empty = |column: &usize| {
+            cells
+                .iter()
+                .all(|row| row.get(*column).is_none_or(|cell| cell == "-"))
+        };
+        let kept: Vec<usize> = (0..LOAD_HEADER.len())
+            .filter(|column| *column == 0 || !empty(column))
+            .collect();
+        let header: Vec<&str> = kept.iter().map(|at| LOAD_HEADER[*at]).collect();
+        let cells: Vec<Vec<String>> = cells
+            .iter()
+            .map(|row| kept.iter().filter_map(|at| row.get(*at).cloned()).collect())
+            .collect();
+        let least: Vec<usize> = ["SLOW LISTS", "SLOW", "WRITES", "LISTS", "REQUESTS"]
+            .iter()
+            .filter_map(|name| header.iter().position(|have| have == name))
+            .collect();
+        let inner = Terminal {
+            width: self.terminal.width.saturating_sub(2),
+            ..self.terminal
+        };
+        let table = super::fitted(inner, &header, &cells, &least);
         for line in super::trimmed(&table).lines() {
             writeln!(out, "  {line}")?;
         }
@@ -523,7 +653,8 @@ impl Page {
             .iter()
             .partition(|a| a.strength != Strength::Refused);
         for (number, advice) in yes.iter().enumerate() {
-            advice::one(out, self.terminal, number + 1, advice)?;
+            let before = number.checked_sub(1).and_then(|at| yes.get(at)).copied();
+            advice::one(out, self.terminal, number + 1, advice, before)?;
         }
         if !no.is_empty() {
             writeln!(out, "  Looked at and not advised:")?;
@@ -542,7 +673,9 @@ impl Page {
         self.head(out, "LOOKED AT")?;
         for source in &report.seen.sources {
             let window = match (source.window.from, source.window.to) {
-                (Some(from), Some(to)) => format!(", {from} to {to}"),
+                (Some(from), Some(to)) => {
+                    format!(", {} to {}", from.to_second(), to.to_second())
+                }
                 _ => String::new(),
             };
             writeln!(
@@ -570,6 +703,14 @@ impl Page {
     }
 }
 
+/// The node that something was told on.
+fn node_of(subject: &Subject) -> Option<&str> {
+    match subject.kind {
+        SubjectKind::Member | SubjectKind::Node => Some(&subject.name),
+        _ => subject.node.as_deref(),
+    }
+}
+
 /// Who told something, without its kind: `kube-scheduler@cp0`, `etcd@cp0`.
 fn teller(subject: &Subject) -> String {
     match subject.kind {
@@ -578,6 +719,18 @@ fn teller(subject: &Subject) -> String {
             .to_string()
             .split_once(':')
             .map_or_else(|| subject.to_string(), |(_, name)| name.to_owned()),
+    }
+}
+
+/// A citation as one line of a terminal: who, what, how much.
+fn short_cited(citation: &Citation) -> String {
+    let subject = &citation.subject;
+    match subject.kind {
+        SubjectKind::Cluster => format!("{}: {}", citation.key, citation.value),
+        SubjectKind::Member | SubjectKind::Component | SubjectKind::Device => {
+            format!("{} {}: {}", teller(subject), citation.key, citation.value)
+        }
+        _ => cited(citation),
     }
 }
 

@@ -136,7 +136,7 @@ pub fn etcd_advice(out: &mut dyn Write, terminal: Terminal, all: &[Advice]) -> i
     }
     writeln!(out, "\n{}", terminal.paint(Paint::Strong, "WHAT TO DO"))?;
     for (at, one) in recommended.iter().enumerate() {
-        advice::one(out, terminal, at + 1, one)?;
+        advice::one(out, terminal, at + 1, one, None)?;
     }
     Ok(())
 }

@@ -16,7 +16,12 @@ fn escaped(text: &str) -> String {
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&apos;"),
             '\n' | '\t' => safe.push(' '),
-            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => safe.push('\u{FFFD}'),
+            c if c.is_control()
+                || super::plain::turns(c)
+                || matches!(c, '\u{FFFE}' | '\u{FFFF}') =>
+            {
+                safe.push('\u{FFFD}');
+            }
             c => safe.push(c),
         }
     }

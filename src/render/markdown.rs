@@ -21,7 +21,7 @@ fn md(text: &str) -> String {
             }
             // A zero-width character keeps a chat from notifying people and from making links.
             '@' => safe.push_str("@\u{200B}"),
-            c if c.is_control() => safe.push(' '),
+            c if c.is_control() || super::plain::turns(c) => safe.push(' '),
             c => safe.push(c),
         }
     }
@@ -33,7 +33,7 @@ fn code(text: &str) -> String {
     let text: String = text
         .chars()
         .map(|c| {
-            if c == '`' || c == '|' || c.is_control() {
+            if c == '`' || c == '|' || c.is_control() || super::plain::turns(c) {
                 '\u{FFFD}'
             } else {
                 c

@@ -32,5 +32,6 @@ pub use sarif::sarif;
 mod logs;
 pub use logs::{LoadBy, logs};
 pub use plain::{
-    Paint, Terminal, markdown_text, safe, table, terminal_rows, terminal_width, trimmed, wrap,
+    Paint, Terminal, fitted, markdown_text, middle, safe, table, terminal_rows, terminal_width,
+    trimmed, wrap,
 };

@@ -72,6 +72,66 @@ pub fn table(terminal: Terminal, header: &[&str]) -> Table {
     table
 }
 
+/// A table whose first column stays whole where it can. While the table is too wide for the
+/// terminal, the columns named in `least` are left out in that order; if it still is, the first
+/// column's texts are cut in the middle, so that their ends can be told apart. All columns but the
+/// first are numbers.
+pub fn fitted(terminal: Terminal, header: &[&str], rows: &[Vec<String>], least: &[usize]) -> Table {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        longest.max(header.get(column).map_or(0, |name| name.chars().count())) + 2
+    };
+    let mut kept: Vec<usize> = (0..header.len()).collect();
+    let total = |kept: &[usize]| kept.iter().map(|at| width(*at)).sum::<usize>();
+    let most = usize::from(terminal.width);
+    for column in least {
+        // The last column's padding may hang over.
+        if total(&kept) <= most + 2 {
+            break;
+        }
+        kept.retain(|at| at != column);
+    }
+    let over = total(&kept).saturating_sub(most + 2);
+    let first = width(0).saturating_sub(2 + over).max(12);
+    let names: Vec<&str> = kept
+        .iter()
+        .filter_map(|at| header.get(*at).copied())
+        .collect();
+    let mut shown = table(terminal, &names);
+    // It was made to fit: nothing is to be broken into two lines.
+    shown.set_content_arrangement(ContentArrangement::Disabled);
+    for row in rows {
+        shown.add_row(kept.iter().map(|at| {
+            let cell = row.get(*at).map_or("", String::as_str);
+            if *at == 0 {
+                middle(cell, first)
+            } else {
+                cell.to_owned()
+            }
+        }));
+    }
+    for column in shown.column_iter_mut().skip(1) {
+        column.set_cell_alignment(comfy_table::CellAlignment::Right);
+    }
+    shown
+}
+
+/// A text cut in the middle to at most `most` characters.
+pub fn middle(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
+        return text.to_owned();
+    }
+    let tail = most.saturating_sub(1) / 2;
+    let head = most.saturating_sub(1) - tail;
+    text.chars()
+        .take(head)
+        .chain(['…'])
+        .chain(text.chars().skip(length - tail))
+        .collect()
+}
+
 /// A table as text, without blanks at line ends.
 pub fn trimmed(table: &Table) -> String {
     let mut text = String::new();
@@ -87,13 +147,18 @@ pub fn trimmed(table: &Table) -> String {
 pub fn safe(text: &str) -> String {
     text.chars()
         .map(|c| {
-            if c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') {
+            if c.is_control() || turns(c) {
                 '\u{FFFD}'
             } else {
                 c
             }
         })
         .collect()
+}
+
+/// Whether a character makes the text after it run the other way.
+pub(super) fn turns(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}')
 }
 
 /// Wraps a text to `width` columns, with every line after the first indented by `indent`.
@@ -190,6 +255,41 @@ mod tests {
             safe("a\u{1b}[31mb\u{202E}c\nd"),
             "a\u{FFFD}[31mb\u{FFFD}c\u{FFFD}d"
         );
+    }
+
+    #[test]
+    fn a_table_drops_columns_before_it_cuts_names() {
+        let header = ["NAME", "MANY", "FEW", "REST"];
+        let row = |name: &str| {
+            let cells = ["1234567", "1", "12345678"].map(str::to_owned);
+            [name.to_owned()]
+                .into_iter()
+                .chain(cells)
+                .collect::<Vec<_>>()
+        };
+        let rows = [row("leases.coordination.k8s.io"), row("pods")];
+        let of = |width| {
+            let terminal = Terminal {
+                width,
+                color: false,
+            };
+            trimmed(&fitted(terminal, &header, &rows, &[2, 1]))
+        };
+        let first = |width| of(width).lines().nth(1).unwrap().to_owned();
+        assert_eq!(
+            first(80),
+            "leases.coordination.k8s.io  1234567    1  12345678"
+        );
+        assert_eq!(first(48), "leases.coordination.k8s.io  1234567  12345678");
+        assert_eq!(first(40), "leases.coordination.k8s.io  12345678");
+        assert_eq!(first(30), "leases.coo…on.k8s.io  12345678");
+        for width in [30, 40, 48, 80] {
+            assert!(
+                of(width)
+                    .lines()
+                    .all(|l| l.chars().count() <= usize::from(width))
+            );
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn label(text: &str) -> String {
             '\\' => safe.push_str("\\\\"),
             '"' => safe.push_str("\\\""),
             '\n' => safe.push_str("\\n"),
-            c if c.is_control() => safe.push('\u{FFFD}'),
+            c if c.is_control() || super::plain::turns(c) => safe.push('\u{FFFD}'),
             c => safe.push(c),
         }
     }

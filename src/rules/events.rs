@@ -59,9 +59,23 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
     Ok(seen)
 }
 
+/// The words for one of them: their plurals are all regular.
+fn singular(what: &str) -> String {
+    what.split(' ')
+        .map(|word| match word.strip_suffix('s') {
+            Some(one) if one.len() > 3 && !one.ends_with("ie") && !one.ends_with('s') => one,
+            _ => word,
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// Notes the events of one subject as used, in words.
 pub(super) fn cite(cx: &Context<'_>, seen: &Seen, what: &str) {
-    let mut words = format!("{:.0} {what}", seen.count);
+    let mut words = match seen.count {
+        1.0 => format!("1 {}", singular(what)),
+        n => format!("{n:.0} {what}"),
+    };
     if let Some(max) = seen.max_ms {
         words = format!("{words}, longest {}", crate::units::format_ms(max));
     }

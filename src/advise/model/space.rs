@@ -16,9 +16,10 @@ const QUOTA_DEFAULT: u64 = 2 << 30;
 /// Advice about space.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let mut all = Vec::new();
+    // While etcd takes no writes, that comes first; what filled it comes next.
+    all.extend(recovery(facts));
     all.extend(compaction(facts));
     all.extend(saw_tooth(facts));
-    all.extend(recovery(facts));
     all.extend(quota(facts));
     all.extend(over_maximum(facts));
     all.extend(defragment(facts));

@@ -13,6 +13,12 @@ const WIDTH: f64 = 640.0;
 
 /// A number for SVG: one decimal place is finer than any screen.
 fn n(value: f64) -> String {
+    // A forged file may hold any number; a picture must stay one.
+    let value = if value.is_finite() {
+        value.clamp(-1e5, 1e5)
+    } else {
+        0.0
+    };
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
@@ -31,7 +37,9 @@ fn open(width: f64, height: f64, title: &str, words: &str) -> String {
 
 /// A bracket in words: "8–16 ms", or "over 8 s" where the last bucket is open.
 pub(super) fn bracket((low, high): (f64, f64)) -> String {
-    if high.is_finite() {
+    if high.is_finite() && low <= 0.0 {
+        format!("0 to {}", format_ms(high))
+    } else if high.is_finite() {
         format!("{} to {}", format_ms(low), format_ms(high))
     } else {
         format!("over {}", format_ms(low))
@@ -281,6 +289,163 @@ pub(super) fn phases(title: &str, phases: &[Phase], limit: Option<f64>) -> Optio
     Some(svg)
 }
 
+/// One size of the fsync curve.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) bytes: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+}
+
+/// What one entry of the WAL usually comes to: the size that a disk is judged by.
+const USUAL: f64 = 4096.0;
+
+/// How long a sync takes by the bytes before it, both axes logarithmic: from the p50 to the p99 of
+/// each size, with the size that matters for etcd made out.
+pub(super) fn curve(title: &str, sizes: &[Size], limit: Option<f64>) -> Option<String> {
+    let mut sizes: Vec<Size> = sizes
+        .iter()
+        .copied()
+        .filter(|s| s.bytes > 0.0 && s.p50 > 0.0 && s.p99 >= s.p50 && s.p99.is_finite())
+        .collect();
+    sizes.sort_by(|a, b| a.bytes.total_cmp(&b.bytes));
+    let (first, last) = (sizes.first()?, sizes.last()?);
+    let usual = sizes
+        .iter()
+        .min_by(|a, b| {
+            let far = |s: &Size| (s.bytes / USUAL).ln().abs();
+            far(a).total_cmp(&far(b))
+        })
+        .copied()?;
+    let words = format!(
+        "at {}: p50 {}, p99 {}; from {} (p99 {}) to {} (p99 {})",
+        size(usual.bytes),
+        format_ms(usual.p50),
+        format_ms(usual.p99),
+        size(first.bytes),
+        format_ms(first.p99),
+        size(last.bytes),
+        format_ms(last.p99)
+    );
+    let (top, base, left, right) = (28.0, 170.0, 62.0, WIDTH - 24.0);
+    let low = sizes
+        .iter()
+        .map(|s| s.p50)
+        .fold(limit.unwrap_or(f64::MAX), f64::min)
+        / 1.6;
+    let high = sizes
+        .iter()
+        .map(|s| s.p99)
+        .fold(limit.unwrap_or(0.0), f64::max)
+        * 1.6;
+    let y = |ms: f64| base - (ms / low).ln() / (high / low).ln() * (base - top);
+    let span = (last.bytes / first.bytes).ln().max(0.001);
+    let x = |bytes: f64| left + 24.0 + (bytes / first.bytes).ln() / span * (right - left - 48.0);
+    let mut svg = open(WIDTH, 214.0, title, &words);
+    let mut tick = 10f64.powf(low.log10().ceil());
+    while tick < high {
+        write!(
+            svg,
+            "<line class=\"grid\" x1=\"{left}\" x2=\"{}\" y1=\"{y}\" y2=\"{y}\"/><text class=\"small end\" x=\"{}\" y=\"{}\">{}</text>",
+            n(right),
+            n(left - 5.0),
+            n(y(tick) + 3.5),
+            format_ms(tick),
+            y = n(y(tick)),
+        )
+        .ok();
+        tick *= 10.0;
+    }
+    for (at, pick) in [(true, "curve"), (false, "curve dashed")] {
+        let points: Vec<String> = sizes
+            .iter()
+            .map(|s| format!("{},{}", n(x(s.bytes)), n(y(if at { s.p99 } else { s.p50 }))))
+            .collect();
+        write!(
+            svg,
+            "<polyline class=\"{pick}\" points=\"{}\"/>",
+            points.join(" ")
+        )
+        .ok();
+    }
+    let mut labelled = f64::MIN;
+    for s in &sizes {
+        let is_usual = s.bytes.total_cmp(&usual.bytes).is_eq();
+        let over = limit.is_some_and(|limit| s.p99 >= limit);
+        write!(
+            svg,
+            "<g><title>{}: p50 {}, p99 {}</title><rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"2\"/></g>",
+            size(s.bytes),
+            format_ms(s.p50),
+            format_ms(s.p99),
+            if over { "bar over" } else { "bar" },
+            n(x(s.bytes) - if is_usual { 7.0 } else { 4.0 }),
+            n(y(s.p99)),
+            if is_usual { 14 } else { 8 },
+            n((y(s.p50) - y(s.p99)).max(3.0)),
+        )
+        .ok();
+        // Labels that would touch are left out; each bar's title has its size.
+        if is_usual || x(s.bytes) - labelled > 58.0 && (x(s.bytes) - x(usual.bytes)).abs() > 58.0 {
+            labelled = x(s.bytes);
+            write!(
+                svg,
+                "<text class=\"{} mid\" x=\"{}\" y=\"{}\">{}</text>",
+                if is_usual { "first-text" } else { "small" },
+                n(x(s.bytes)),
+                n(base + 16.0),
+                size(s.bytes),
+            )
+            .ok();
+        }
+    }
+    // The bracket around what etcd writes most.
+    let (bx, b1, b2) = (x(usual.bytes) + 12.0, y(usual.p99), y(usual.p50));
+    write!(
+        svg,
+        "<path class=\"bracket\" d=\"M{x0} {b1}h5V{b2}h-5\"/><text class=\"first-text\" x=\"{tx}\" y=\"{ty}\">p50 {} to p99 {}</text>",
+        format_ms(usual.p50),
+        format_ms(usual.p99),
+        x0 = n(bx),
+        b1 = n(b1),
+        b2 = n(b2.max(b1 + 3.0)),
+        tx = n(bx + 10.0),
+        ty = n((b1 - 7.0).max(14.0)),
+    )
+    .ok();
+    if let Some(limit) = limit {
+        write!(
+            svg,
+            "<line class=\"limit\" x1=\"{left}\" x2=\"{}\" y1=\"{y}\" y2=\"{y}\"/><text class=\"limit-text end\" x=\"{}\" y=\"{}\">limit {}</text>",
+            n(right),
+            n(right - 2.0),
+            n(y(limit) - 4.0),
+            escape(&format_ms(limit)),
+            y = n(y(limit)),
+        )
+        .ok();
+    }
+    write!(
+        svg,
+        "<line class=\"axis\" x1=\"{left}\" x2=\"{}\" y1=\"{base}\" y2=\"{base}\"/><text class=\"small mid\" x=\"{}\" y=\"{}\">bytes before each sync; solid: p99, dashed: p50</text></svg>",
+        n(right),
+        n((left + right) / 2.0),
+        n(base + 36.0),
+    )
+    .ok();
+    Some(svg)
+}
+
+/// A size of a few bytes to megabytes, short.
+fn size(bytes: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and `as` saturates"
+    )]
+    crate::units::format_bytes(bytes as u64)
+}
+
 /// One bar of a timeline.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
@@ -298,13 +463,16 @@ pub(super) struct Lane {
     pub(super) spans: Vec<Span>,
 }
 
-/// What happened when.
-pub(super) fn timeline(title: &str, lanes: &[Lane]) -> Option<String> {
+/// What happened when: labels at the left, or above the bars where there is no room beside them.
+pub(super) fn timeline(title: &str, lanes: &[Lane], narrow: bool) -> Option<String> {
     let spans = || lanes.iter().flat_map(|lane| &lane.spans);
     let begin = spans().map(|s| s.from).min()?;
     let end = spans().map(|s| s.to).max()?;
     let span = (seconds(end) - seconds(begin)).max(1.0);
-    let (width, left, row) = (960.0, 380.0, 22.0);
+    let (width, left, row, above) = match narrow {
+        true => (400.0, 8.0, 36.0, 14.0),
+        false => (960.0, 380.0, 22.0, 0.0),
+    };
     #[expect(clippy::cast_precision_loss, reason = "a few lanes")]
     let base = 8.0 + row * lanes.len() as f64;
     let words = format!("{} kinds of events from {begin} to {end}", lanes.len());
@@ -316,10 +484,11 @@ pub(super) fn timeline(title: &str, lanes: &[Lane]) -> Option<String> {
         let mark = if lane.class == "first" { "▶ " } else { "" };
         write!(
             svg,
-            "<line class=\"grid\" x1=\"0\" x2=\"{width}\" y1=\"{y2}\" y2=\"{y2}\"/><text class=\"end {class}-text\" x=\"{tx}\" y=\"{ty}\">{mark}{label}</text>",
+            "<line class=\"grid\" x1=\"0\" x2=\"{width}\" y1=\"{y2}\" y2=\"{y2}\"/><text class=\"{side} {class}-text\" x=\"{tx}\" y=\"{ty}\">{mark}{label}</text>",
             y2 = n(y + row - 2.0),
             class = lane.class,
-            tx = n(left - 10.0),
+            side = if narrow { "start" } else { "end" },
+            tx = n(if narrow { 0.0 } else { left - 10.0 }),
             ty = n(y + 14.0),
             label = escape(&shortened(&lane.label)),
         )
@@ -332,7 +501,7 @@ pub(super) fn timeline(title: &str, lanes: &[Lane]) -> Option<String> {
                 escape(&span.words),
                 lane.class,
                 n(x1),
-                n(y + 4.0),
+                n(y + 4.0 + above),
                 n((x2 - x1).max(4.0))
             )
             .ok();
@@ -460,6 +629,27 @@ mod tests {
     }
 
     #[test]
+    fn the_curve_says_what_four_kilobytes_take() {
+        let at = |bytes, p50, p99| Size { bytes, p50, p99 };
+        let sizes = [
+            at(65536.0, 1.0, 4.0),
+            at(512.0, 0.4, 1.5),
+            at(4096.0, 0.5, 20.0),
+            // Made up: left out.
+            at(-1.0, 1.0, 2.0),
+            at(1024.0, f64::NAN, 2.0),
+        ];
+        let svg = curve("Sync", &sizes, Some(10.0)).unwrap();
+        assert!(
+            svg.contains("<desc>at 4 KiB: p50 500 µs, p99 20 ms; from 512 B"),
+            "{svg}"
+        );
+        assert_eq!(svg.matches("bar over").count(), 1);
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        assert_eq!(curve("none", &[], None), None);
+    }
+
+    #[test]
     fn labels_are_escaped() {
         let at = Timestamp::from_secs(1_700_000_000);
         let lanes = [Lane {
@@ -471,8 +661,10 @@ mod tests {
                 words: "\"><script>".to_owned(),
             }],
         }];
-        let svg = timeline("<t>", &lanes).unwrap();
-        assert!(!svg.contains("<b>") && !svg.contains("<script>") && !svg.contains("<t>"));
-        assert_eq!(timeline("none", &[]), None);
+        for narrow in [false, true] {
+            let svg = timeline("<t>", &lanes, narrow).unwrap();
+            assert!(!svg.contains("<b>") && !svg.contains("<script>") && !svg.contains("<t>"));
+            assert_eq!(timeline("none", &[], narrow), None);
+        }
     }
 }

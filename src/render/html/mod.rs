@@ -172,7 +172,7 @@ fn page(report: &Report) -> Page {
         .map(|a| headline(a));
     let next = match (&first, diagnosis.alternatives.first()) {
         (Some(_), _) => None,
-        (None, _) if verdict.cause == Cause::None => Some("nothing".to_owned()),
+        (None, _) if verdict.cause == Cause::None => Some("nothing to do".to_owned()),
         (None, Some(other)) => Some(format!("look at {}", other.settle)),
         (None, None) if verdict.missing.is_empty() => None,
         (None, None) => Some(format!(
@@ -306,6 +306,15 @@ fn clean(text: &str) -> String {
     super::safe(text)
 }
 
+/// A share in percent, whatever a forged file says.
+fn share(of: f64) -> f64 {
+    if of.is_finite() {
+        (of * 100.0).clamp(0.0, 100.0)
+    } else {
+        0.0
+    }
+}
+
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
@@ -421,7 +430,7 @@ fn resources(report: &Report) -> (Vec<ResourceView>, usize, String) {
                 number(row.slow_lists, 0),
                 number(row.slow_seconds, 1),
             ],
-            share: format!("{:.1}", row.weight() / most * 100.0),
+            share: format!("{:.1}", share(row.weight() / most)),
         })
         .collect();
     (views, rows.len().saturating_sub(SHOWN), words)
@@ -448,7 +457,11 @@ fn happened(report: &Report) -> (Option<Value>, Option<String>, Vec<HappenedView
         }
         let first = entry.mark == Mark::FirstCause;
         if first {
-            first_sign = Some(clean(&format!("{} · {who}, at {}", entry.kind, entry.from)));
+            first_sign = Some(clean(&format!(
+                "{} · {who}, at {}",
+                entry.kind,
+                entry.from.to_second()
+            )));
         }
         // Starts, stops and the like of a component share one lane: they are seldom what is
         // looked for.
@@ -501,7 +514,14 @@ fn happened(report: &Report) -> (Option<Value>, Option<String>, Vec<HappenedView
         lanes.remove(at);
     }
     rows.truncate(400);
-    let svg = chart::timeline("What happened when (UTC)", &lanes).map(markup);
+    let title = "What happened when (UTC)";
+    let svg = chart::timeline(title, &lanes, false)
+        .zip(chart::timeline(title, &lanes, true))
+        .map(|(wide, narrow)| {
+            markup(format!(
+                "<div class=\"wide\">{wide}</div><div class=\"narrow\">{narrow}</div>"
+            ))
+        });
     (svg, first_sign, rows)
 }
 
@@ -555,6 +575,18 @@ fn charts(report: &Report) -> Vec<ChartView> {
         None,
         "etcd logs slow requests only, unless its threshold says otherwise.",
     );
+    for (subject, table) in reader.all(&keys::BENCH_DISK_CURVE).into_iter().take(6) {
+        let title = format!("Sync by size, measured by a bench on {}", who(&subject));
+        if let Some(svg) = chart::curve(&title, &sizes(&table), wal) {
+            views.push(ChartView {
+                title: clean(&title),
+                words: "How long one fdatasync takes after so many bytes, on this disk by itself. \
+                        etcd's WAL writes are mostly of a few KiB."
+                    .to_owned(),
+                svg: markup(svg),
+            });
+        }
+    }
     for (subject, table) in reader.all(&keys::WAL_FSYNC_PHASES) {
         let title = format!("p99 of WAL fsync from scrape to scrape, {}", who(&subject));
         if let Some(svg) = chart::phases(&title, &phases(&table), wal) {
@@ -567,6 +599,20 @@ fn charts(report: &Report) -> Vec<ChartView> {
         }
     }
     views
+}
+
+fn sizes(table: &Table) -> Vec<chart::Size> {
+    table
+        .rows
+        .iter()
+        .filter_map(|row| {
+            Some(chart::Size {
+                bytes: row.key.parse().ok()?,
+                p50: row.get("p50_ms")?,
+                p99: row.get("p99_ms")?,
+            })
+        })
+        .collect()
 }
 
 fn phases(table: &Table) -> Vec<Phase> {

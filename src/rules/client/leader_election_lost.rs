@@ -27,7 +27,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             Draft::new(
                 seen.subject.clone(),
                 severity,
-                format!("the leader lease was lost {:.0} times", seen.count),
+                match seen.count {
+                    1.0 => "the leader lease was lost once".to_owned(),
+                    n => format!("the leader lease was lost {n:.0} times"),
+                },
             )
             .confidence(Confidence::High)
             .threshold(limit.words())

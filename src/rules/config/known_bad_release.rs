@@ -54,7 +54,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut drafts = Vec::new();
     for (version, subject) in versions {
         let all = advisories::affecting("etcd", version);
-        let (ill, quiet): (Vec<_>, Vec<_>) = all
+        let (ill, mut quiet): (Vec<_>, Vec<_>) = all
             .into_iter()
             .map(|advisory| {
                 (
@@ -63,6 +63,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 )
             })
             .partition(|(_, symptom)| symptom.is_some());
+        // What matters only with a setting does not matter without it.
+        quiet.retain(|(advisory, _)| {
+            let symptoms = &advisory.symptoms;
+            symptoms.is_empty() || !symptoms.iter().all(|one| one.starts_with("setting:"))
+        });
         for (advisory, symptom) in ill {
             let sign = symptom.map_or("", String::as_str);
             let fixed = fixed(advisory, version);
@@ -83,23 +88,45 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         if quiet.is_empty() {
             continue;
         }
-        let words: Vec<String> = quiet
-            .iter()
-            .map(|(advisory, _)| format!("{}{}", advisory.summary, fixed(advisory, version)))
-            .collect();
         let sources: Vec<String> = quiet.iter().map(|(advisory, _)| source(advisory)).collect();
         drafts.push(
-            Draft::new(
-                subject.clone(),
-                Severity::Info,
-                format!("etcd {version}, no sign of any: {}", words.join(". ")),
-            )
-            .confidence(Confidence::High)
-            .threshold(sources.join(", "))
-            .cites(cited.clone()),
+            Draft::new(subject.clone(), Severity::Info, in_short(version, &quiet))
+                .confidence(Confidence::High)
+                .threshold(sources.join(", "))
+                .cites(cited.clone()),
         );
     }
     Ok(Verdict::Fail(drafts))
+}
+
+/// Defects of which nothing was seen, in one sentence: two by name, and where they are mended.
+fn in_short(version: Version, quiet: &[(&Advisory, Option<&String>)]) -> String {
+    const NAMED: usize = 2;
+    let named: Vec<&str> = quiet
+        .iter()
+        .take(NAMED)
+        .map(|(advisory, _)| advisory.summary.as_str())
+        .collect();
+    let head = match quiet.len() {
+        1 => "a known defect".to_owned(),
+        n => format!("{n} known defects"),
+    };
+    let more = match quiet.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let mended = quiet
+        .iter()
+        .filter_map(|(advisory, _)| advisory.fixed_for(version))
+        .max()
+        .map_or_else(String::new, |mended| match quiet.len() {
+            1 => format!(". {mended} mends it"),
+            _ => format!(". {mended} mends all of them"),
+        });
+    format!(
+        "etcd {version} has {head}, of which no sign was seen: {}{more}{mended}",
+        named.join("; ")
+    )
 }
 
 fn fixed(advisory: &Advisory, version: Version) -> String {

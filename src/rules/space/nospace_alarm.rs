@@ -57,10 +57,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 Draft::new(
                     seen.subject.clone(),
                     Severity::Critical,
-                    format!(
-                        "{:.0} messages that the database is full (NOSPACE)",
-                        seen.count
-                    ),
+                    match seen.count {
+                        1.0 => "it logged that the database is full (NOSPACE)".to_owned(),
+                        n => format!("it logged {n:.0} times that the database is full (NOSPACE)"),
+                    },
                 )
                 .cites(cx.evidence.take_citations()),
             );
