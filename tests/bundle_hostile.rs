@@ -188,7 +188,7 @@ fn a_folder_shows_nothing_from_outside_and_does_not_wait() {
 #[test]
 fn bombs_are_cut_short() {
     let dir = tempfile::tempdir().unwrap();
-    let zeros = vec![0_u8; MIB as usize];
+    let zeros = vec![0_u8; 1 << 20];
     // A tarball of 2 GiB in one member, written without holding it.
     let member = header("node/logs/etcd.log", tar::EntryType::Regular, 2048 * MIB);
     let write = |out: &mut dyn std::io::Write| {
@@ -362,6 +362,9 @@ fn forged_bundles_are_refused_or_passed_over() {
     assert!(!errors.contains('\u{1b}'), "{errors}");
 }
 
+/// What a number is replaced by.
+type Change = Box<dyn Fn(f64) -> Value>;
+
 /// Every number of a real bundle replaced by ones that nobody measured: no panic, valid JSON out.
 #[test]
 fn numbers_that_cannot_be_do_no_harm() {
@@ -391,7 +394,7 @@ fn numbers_that_cannot_be_do_no_harm() {
             _ => {}
         }
     }
-    let numbers: [(&str, Box<dyn Fn(f64) -> Value>); 5] = [
+    let numbers: [(&str, Change); 5] = [
         ("negative", Box::new(|n| json!(-n - 1.0))),
         ("huge", Box::new(|_| json!(1e308))),
         ("tiny", Box::new(|_| json!(5e-324))),
@@ -438,7 +441,7 @@ fn a_saved_bomb_is_refused() {
     encoder
         .write_all(br#"{"format":"etcd-doctor/bundle","version":1,"program":"1","at":"2026-01-01T00:00:00Z","records":["#)
         .unwrap();
-    let spaces = vec![b' '; MIB as usize];
+    let spaces = vec![b' '; 1 << 20];
     for _ in 0..2048 {
         encoder.write_all(&spaces).unwrap();
     }

@@ -470,7 +470,7 @@ pub(super) fn timeline(title: &str, lanes: &[Lane], narrow: bool) -> Option<Stri
     let end = spans().map(|s| s.to).max()?;
     let span = (seconds(end) - seconds(begin)).max(1.0);
     let (width, left, row, above) = match narrow {
-        true => (400.0, 8.0, 36.0, 14.0),
+        true => (400.0, 24.0, 36.0, 14.0),
         false => (960.0, 380.0, 22.0, 0.0),
     };
     #[expect(clippy::cast_precision_loss, reason = "a few lanes")]
