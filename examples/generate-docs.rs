@@ -296,6 +296,7 @@ fn unit(info: &KeyInfo) -> &'static str {
         Unit::Count => "count",
         Unit::PerSec => "per second",
         Unit::Ratio => "share",
+        Unit::BytesPerSec => "bytes/s",
         Unit::None => "",
     }
 }
