@@ -260,6 +260,11 @@ fn plain(text: &str) -> Option<(&str, &str)> {
 
 /// A text that may have escapes, and what follows its quote.
 fn string(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    if let Some((value, rest)) = plain(text)
+        && rest.starts_with([',', '}'])
+    {
+        return Some((Cow::Borrowed(value), rest));
+    }
     let end = string_end(text.as_bytes(), 0)?;
     let (raw, rest) = text.split_at_checked(end)?;
     let value = Value {
@@ -487,21 +492,28 @@ fn annotations(out: &mut AuditRecord<'_>, raw: &[u8]) {
 /// `2022-05-15T17:50:20.617783Z`, of any precision, in UTC as the apiserver writes it.
 fn timestamp(text: &[u8]) -> Option<Timestamp> {
     let fixed = || {
-        let number = |from: usize, to: usize| -> Option<i64> {
-            text.get(from..to)?.iter().try_fold(0i64, |value, digit| {
-                digit
-                    .is_ascii_digit()
-                    .then(|| value * 10 + i64::from(digit - b'0'))
-            })
-        };
-        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-        let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-        let us = match (text.get(19), text.len()) {
-            (Some(b'.'), 27) => number(20, 26)?,
-            (Some(b'Z'), 20) => 0,
+        let (head, rest) = text.split_first_chunk::<19>()?;
+        let us = match rest {
+            b"Z" => 0,
+            [b'.', a, b, c, d, e, f, b'Z'] => {
+                [a, b, c, d, e, f].iter().try_fold(0_i64, |value, byte| {
+                    let digit = byte.wrapping_sub(b'0');
+                    (digit < 10).then(|| value * 10 + i64::from(digit))
+                })?
+            }
             _ => return None,
         };
-        if text.last() != Some(&b'Z') || !(1..=12).contains(&month) {
+        let mut valid = true;
+        let mut two = |at: usize| {
+            let digit = |at: usize| head.get(at).map_or(10, |byte| byte.wrapping_sub(b'0'));
+            let (tens, ones) = (digit(at), digit(at + 1));
+            valid &= tens < 10 && ones < 10;
+            i64::from(tens) * 10 + i64::from(ones)
+        };
+        let year = two(0) * 100 + two(2);
+        let (month, day) = (two(5), two(8));
+        let (hour, minute, second) = (two(11), two(14), two(17));
+        if !valid || !(1..=12).contains(&month) {
             return None;
         }
         // Days since 1970 of a civil date (Howard Hinnant, "chrono-compatible low-level date
