@@ -324,10 +324,14 @@ impl Summary {
 
     /// Writes the summary so that [`Self::load`] reads it.
     pub fn save(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let mut summary = self.clone();
+        for stream in &mut summary.streams {
+            stream.segment.settle_all();
+        }
         let saved = Saved {
             format: FORMAT.to_owned(),
             version: VERSION,
-            summary: self.clone(),
+            summary,
         };
         serde_json::to_writer(&mut *out, &saved)?;
         out.write_all(b"\n")

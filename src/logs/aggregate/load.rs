@@ -559,6 +559,11 @@ impl Load {
         self.tables.settle();
     }
 
+    /// Lays the lines of sampled messages into windows.
+    pub fn lay(&mut self) {
+        self.sampled.iter_mut().for_each(Sampled::lay);
+    }
+
     /// Takes over what the thread learnt in earlier pieces.
     pub fn lend(&mut self, memory: Memory) {
         self.memory = memory;

@@ -185,6 +185,13 @@ impl Segment {
         self.load.settle();
     }
 
+    /// As [`Self::settle`], and what a piece that is soon absorbed need not do. Due before the
+    /// piece is saved.
+    pub fn settle_all(&mut self) {
+        self.settle();
+        self.load.lay();
+    }
+
     /// Adds an audit record, which is read here and not by the catalogue.
     pub fn add_audit(&mut self, record: &Record<'_>) {
         let parsed = match record.fields {
