@@ -53,6 +53,9 @@ pub fn disk(result: &DiskBench) -> EvidenceSet {
             },
         ),
     }
+    if let Some(plateau) = result.throttle.as_ref().and_then(|probe| probe.plateau) {
+        out.put(&keys::BENCH_DISK_PLATEAU, plateau.bytes_per_sec);
+    }
     if !result.curve.is_empty() {
         out.put(&keys::BENCH_DISK_CURVE, curve(result));
     }

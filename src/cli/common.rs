@@ -202,7 +202,7 @@ impl<'a> Session<'a> {
     }
 
     /// The same, but a second signal does not end the program: every one writes a byte into the
-    /// stream, and whoever reads it decides. [`Signals::hurry`] gives a further one its default
+    /// stream, and whoever reads it decides. `Signals::hurry` gives a further one its default
     /// meaning again.
     pub fn catch_signals_and_tell(&self) -> Result<(UnixStream, Signals), Error> {
         let hurry = Arc::new(AtomicBool::new(false));

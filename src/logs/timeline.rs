@@ -72,7 +72,7 @@ pub fn rule(kind: &str) -> Option<Rule> {
     })
 }
 
-/// Whether a sign of a kind may have a detail: see [`detail`].
+/// Whether a sign of a kind may have a detail: see `detail`.
 pub fn has_detail(kind: &str) -> bool {
     let Some(signature) = signature(kind) else {
         return true;

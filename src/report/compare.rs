@@ -173,6 +173,7 @@ fn words(a: &Reader<'_>, b: &Reader<'_>, out: &mut Comparison) {
             change,
         });
     }
+    plateau(a, b, out);
     let plans = (
         one(a, &keys::BENCH_DISK_PLAN),
         one(b, &keys::BENCH_DISK_PLAN),
@@ -184,6 +185,33 @@ fn words(a: &Reader<'_>, b: &Reader<'_>, out: &mut Comparison) {
             "the plans differ, so the numbers need not be comparable: {before} against {after}"
         ));
     }
+}
+
+/// A cap that is a tenth lower than the last time is another cap.
+const PLATEAU_SHARE: f64 = 0.1;
+
+/// Where somebody limits the disk, then and now. A side without one may not have looked for it.
+fn plateau(a: &Reader<'_>, b: &Reader<'_>, out: &mut Comparison) {
+    let of = |reader: &Reader<'_>| {
+        let found = reader.all(&keys::BENCH_DISK_PLATEAU).into_iter().next();
+        found.map(|(_, bytes_per_sec)| bytes_per_sec)
+    };
+    let (before, after) = (of(a), of(b));
+    if before.is_none() && after.is_none() {
+        return;
+    }
+    let change = match (before, after) {
+        (Some(a), Some(b)) if b < a * (1.0 - PLATEAU_SHARE) => Change::Worse,
+        (Some(a), Some(b)) if b > a * (1.0 + PLATEAU_SHARE) => Change::Better,
+        _ => Change::NoneShown,
+    };
+    let words = |rate: Option<f64>| rate.map(|rate| format!("{:.1} MiB/s", rate / 1_048_576.0));
+    out.words.push(Word {
+        what: "limit".to_owned(),
+        a: words(before),
+        b: words(after),
+        change,
+    });
 }
 
 fn one(reader: &Reader<'_>, key: &crate::evidence::Key<String>) -> Option<String> {
@@ -314,6 +342,36 @@ fn ranks_differ(a: &[f64], b: &[f64]) -> bool {
 mod tests {
     use super::*;
     use crate::evidence::{Collector, Origin, Row, SubjectKind, Window};
+
+    #[test]
+    fn a_lower_plateau_is_worse_and_the_same_is_no_news() {
+        let with = |mib: f64| {
+            let mut set = set(&[1.0; 5], "ok");
+            set.put(
+                &keys::BENCH_DISK_PLATEAU,
+                Subject::new(SubjectKind::Device, "sda").on("a"),
+                Window::default(),
+                Origin::new(Collector::Bench, "bench disk"),
+                mib * 1_048_576.0,
+            );
+            set
+        };
+        let limit = |a: f64, b: f64| {
+            let compared = compare(["a".into(), "b".into()], &with(a), &with(b));
+            let word = compared.words.into_iter().find(|word| word.what == "limit");
+            let word = word.unwrap();
+            (word.a.unwrap(), word.b.unwrap(), word.change)
+        };
+        assert_eq!(
+            limit(16.0, 8.0),
+            ("16.0 MiB/s".into(), "8.0 MiB/s".into(), Change::Worse)
+        );
+        assert_eq!(limit(16.0, 15.5).2, Change::NoneShown);
+        assert_eq!(limit(8.0, 16.0).2, Change::Better);
+        let none = compare(["a".into(), "b".into()], &set(&[1.0; 5], "ok"), &with(8.0));
+        let word = none.words.iter().find(|word| word.what == "limit").unwrap();
+        assert_eq!((&word.a, word.change), (&None, Change::NoneShown));
+    }
 
     fn set(p99s: &[f64], level: &str) -> EvidenceSet {
         let mut set = EvidenceSet::new();

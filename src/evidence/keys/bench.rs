@@ -27,6 +27,8 @@ keys! {
     BENCH_DISK_LEVEL: String = "bench.disk.level", None, Latest;
     /// What was written, when and where, in words: results of other plans are not comparable.
     BENCH_DISK_PLAN: String = "bench.disk.plan", None, Latest;
+    /// Where the throughput stops to rise, if somebody limits it.
+    BENCH_DISK_PLATEAU: f64 = "bench.disk.plateau", BytesPerSec, Latest;
     /// Puts per second that the model expects: rows by number of clients; columns `puts_per_sec`,
     /// `entries_per_sync`.
     BENCH_DISK_PUTS: Table = "bench.disk.puts", None, Latest;
