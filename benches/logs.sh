@@ -92,7 +92,7 @@ ratio() {
     awk -v a="$first" -v b="$second" -v bar="$4" -v what="$1" \
         'BEGIN { printf "%-48s %7.0f ms / %7.0f ms = %5.2f (bar %s)\n", what, a / 1000, b / 1000, a / b, bar }'
 }
-six='for word in events pods configmap deployments leases nodes; do grep -ic "$word" "$zap"; done'
+six='for word in events pods configmap deployments leases nodes; do grep -ic "$word" "$zap" | cat; done'
 
 zap=$data/zap-$mib.log
 cri=$data/cri-$mib.log
