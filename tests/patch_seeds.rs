@@ -523,23 +523,31 @@ fn recordings_get_the_knob_of_their_cause_and_the_innocent_ones_none() {
         while !root.join("manifests").exists() {
             root = fs::read_dir(&root).unwrap().next().unwrap().unwrap().path();
         }
-        let story = Story {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        copy_tree(&root, &story.bundle());
-        let (_, files) = story.patch("kubeadm", "out");
-        let again = match files.is_empty() {
-            true => continue,
-            false => {
-                story.take(&files);
-                for (name, text) in &files {
-                    if name.starts_with("apf/") {
-                        fs::write(story.manifest(&name.replace('/', "-")), text).unwrap();
-                    }
-                }
-                story.patch("kubeadm", "again").0
+        // With metrics, and by the logs alone, which do not tell what was in force.
+        for without in ["", "metrics"] {
+            let story = Story {
+                dir: tempfile::tempdir().unwrap(),
+            };
+            copy_tree(&root, &story.bundle());
+            if !without.is_empty() && story.bundle().join(without).exists() {
+                fs::remove_dir_all(story.bundle().join(without)).unwrap();
             }
-        };
-        assert_eq!(again["files"], json!([]), "{recording}: {again}");
+            let (_, files) = story.patch("kubeadm", "out");
+            if files.is_empty() {
+                continue;
+            }
+            story.take(&files);
+            for (name, text) in &files {
+                if name.starts_with("apf/") {
+                    fs::write(story.manifest(&name.replace('/', "-")), text).unwrap();
+                }
+            }
+            let (again, _) = story.patch("kubeadm", "again");
+            assert_eq!(
+                again["files"],
+                json!([]),
+                "{recording} without {without:?}: {again}"
+            );
+        }
     }
 }

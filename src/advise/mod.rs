@@ -11,6 +11,8 @@ mod controllers;
 mod facts;
 mod model;
 mod process;
+#[cfg(test)]
+mod ratchet_tests;
 mod settle;
 #[cfg(test)]
 mod testing;

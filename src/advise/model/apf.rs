@@ -141,9 +141,10 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
     let starved = sum.is_some_and(|sum| sum < 600.0);
     // Requests that were turned away for want of seats that are there by now.
     let older = noisy.rules.iter().any(|rule| rule == "apf-rejections")
-        && sum
-            .zip(super::inflight::seats_in_force(facts))
-            .is_some_and(|(sum, seats)| seats < sum * super::inflight::IN_FORCE);
+        && (super::inflight::restored(facts)
+            || sum
+                .zip(super::inflight::seats_in_force(facts))
+                .is_some_and(|(sum, seats)| seats < sum * super::inflight::IN_FORCE));
     advice.strength = if version.is_none() || starved || older {
         Strength::Candidate
     } else {
@@ -168,8 +169,8 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
             "; the seats are fewer than the default 600, so restore those first: a share of so \
              few is next to nothing"
         } else if older {
-            "; kube-apiserver had fewer seats than are set now when it turned them away: look again \
-             with what is set"
+            "; kube-apiserver had, or may have had, fewer seats than are set now when it turned them \
+             away: look again with what is set"
         } else {
             ""
         }

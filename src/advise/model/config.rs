@@ -338,7 +338,8 @@ fn liveness(facts: &Facts<'_>) -> Option<Advice> {
             "path /health?exclude=NOSPACE&serializable=true",
             "etcd 3.5.3: serializable=; kubeadm from 1.25 on",
         ),
-        _ if patient => (
+        // Restarts that were seen ask for it at once, or the same restarts would ask again.
+        _ if patient || restarted.is_some() => (
             "failureThreshold 24, timeoutSeconds 15",
             "kubeadm's own threshold of etcd's startup probe: 24; this etcd, or an unknown one, may \
              not know a cheaper probe",

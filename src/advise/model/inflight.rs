@@ -9,7 +9,7 @@ use crate::rules::Confidence;
 use crate::units::format_ms;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
-use super::super::facts::Facts;
+use super::super::facts::{Current, Facts};
 
 /// The two flags. Their sum is what priority levels share.
 const READ: &str = "max-requests-inflight";
@@ -81,9 +81,10 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     };
     // Had the defaults been in force when requests were turned away, would what is set now be the
     // answer? Then another raise would follow from nothing.
-    let answered = sum > DEFAULT_SUM
+    let by_default = sum > DEFAULT_SUM
         && step_above(DEFAULT_SUM)
             .is_some_and(|(r, m, ..)| f64::from(*r) <= read && f64::from(*m) <= mutating);
+    let answered = by_default || restored(facts);
     let restore = *size == 0;
     if !saturated && !restore {
         return Vec::new();
@@ -179,6 +180,24 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         all.push(second);
     }
     all
+}
+
+/// Whether the limits may have been lower when requests were turned away: a default that is written
+/// out is what lower limits are restored to, unless it is seen in force.
+pub(super) fn restored(facts: &Facts<'_>) -> bool {
+    let read = facts.setting("kube-apiserver", READ, Some("400"));
+    let mutating = facts.setting("kube-apiserver", MUTATING, Some("200"));
+    let set = [&read, &mutating]
+        .into_iter()
+        .any(|now| now.as_ref().is_some_and(Current::is_set));
+    let least =
+        |now: Option<Current>, default: f64| now.and_then(|now| now.least()).unwrap_or(default);
+    let (read, mutating) = (least(read, 400.0), least(mutating, 200.0));
+    set && read >= 400.0
+        && mutating >= 200.0
+        && (read == 400.0 || mutating == 200.0)
+        && demand(facts).unwrap_or(0.0) <= DEFAULT_SUM
+        && seats_in_force(facts).is_none_or(|seats| seats < read + mutating)
 }
 
 /// Seats of all priority levels of the kube-apiserver that has most, as it reported them.

@@ -130,13 +130,16 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
     // The lease was lost, so something stood still for as long as it tried to renew: for the
     // default at least, since the log may be older than a longer deadline.
     let (oldest, newest) = process.span();
-    let by_default = renew
-        .default_for(oldest, newest)
-        .and_then(millis)
-        .map_or(renew_now, |default| default.min(renew_now));
+    let default = renew.default_for(oldest, newest).and_then(millis);
+    let by_default = default.map_or(renew_now, |default| default.min(renew_now));
     let floor = if times >= 1.0 { by_default } else { 0.0 };
     let seen = stall.map_or(0.0, |(ms, _)| *ms).max(floor);
-    let answered = renew_now > by_default && renew_now >= seen * 1.2;
+    let logged = stall.map_or(0.0, |(ms, _)| *ms);
+    // A default that is written out is what shorter durations are raised to.
+    let restored = renew_set.set
+        && default.is_some_and(|default| renew_now == default)
+        && renew_now >= logged * 1.2;
+    let answered = restored || renew_now > by_default && renew_now >= seen * 1.2;
     let step = STEPS.iter().find(|(_, deadline, ..)| {
         let ms = f64::from(*deadline) * 1e3;
         ms > renew_now && ms >= seen * 1.2

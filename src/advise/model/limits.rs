@@ -38,6 +38,11 @@ pub(super) const ANSWERED: &str = "what is set now would be the answer if all th
                                    before it was set: restart it, record anew, and raise it only \
                                    if it still waits";
 
+/// A client that sends this share of a limit is held by that limit.
+const IN_FORCE: f64 = 0.8;
+/// The slowest bucket that a backlog is reckoned from.
+const LEAST_QPS: f64 = 1.0;
+
 /// client-go's limits where a program sets none.
 const CLIENT_GO: (f64, f64) = (5.0, 10.0);
 
@@ -120,6 +125,114 @@ fn step(
     best
 }
 
+/// What was seen of one client, and what decides how far its limits go. The answer follows from this
+/// and not from how often it was given: the same waits never raise a limit twice.
+struct Ask {
+    known: &'static Controller,
+    /// QPS and burst that its version has by default.
+    default: Option<(f64, f64)>,
+    /// The longest wait, in seconds.
+    wait: f64,
+    /// The wait that is to be reached.
+    target: f64,
+    nodes: Option<u64>,
+}
+
+impl Ask {
+    fn of(
+        facts: &Facts<'_>,
+        process: &Process,
+        known: &'static Controller,
+        default: Option<(f64, f64)>,
+    ) -> Self {
+        Ask {
+            known,
+            default,
+            wait: process.wait.max_ms / 1e3,
+            target: facts.limit("client-wait") / 1e3,
+            nodes: facts.nodes().map(|nodes| nodes.count),
+        }
+    }
+
+    /// The smallest published pair above limits that drains their backlog.
+    fn above(&self, (qps, burst): (f64, f64)) -> Option<Pair> {
+        let backlog = self.wait * qps;
+        step(
+            Some(self.known),
+            qps,
+            burst,
+            backlog,
+            self.nodes,
+            self.target,
+        )
+    }
+
+    /// What limits are to be raised to. Those below the default go to the default where that drains
+    /// the backlog, else as far as the default itself would have to go.
+    fn raise(&self, now: (f64, f64)) -> Option<Pair> {
+        let Some(default) = self.default.filter(|default| now.0 < default.0) else {
+            return self.above(now);
+        };
+        // A bucket slower than one a second is nobody's choice, and tells little of the backlog.
+        let drains = self.wait * now.0.max(LEAST_QPS) <= default.0 * self.target;
+        let further = (!drains).then(|| self.above(default)).flatten();
+        Some(further.unwrap_or_else(|| {
+            let own = STEPS
+                .iter()
+                .find(|(qps, burst, size, _)| (*qps, *burst) == default && *size == 0);
+            Pair {
+                qps: default.0,
+                burst: default.1,
+                size: 0,
+                source: own.map_or_else(
+                    || {
+                        format!(
+                            "{}/{}: its default, below which it is set",
+                            number(default.0),
+                            number(default.1)
+                        )
+                    },
+                    |(.., source)| (*source).to_owned(),
+                ),
+            }
+        }))
+    }
+
+    /// Whether limits that somebody set may be the answer to the same waits under lower ones.
+    fn answered(&self, now: (f64, f64)) -> bool {
+        let Some(default) = self.default else {
+            // Nobody knows from where it was raised; a published value is an answer.
+            return self
+                .known
+                .steps
+                .first()
+                .map_or(STEPS.first().map(|step| step.0), |step| Some(step.qps))
+                .is_some_and(|least| least <= now.0);
+        };
+        if now.0 < default.0 {
+            return false;
+        }
+        let by_default = self
+            .above(default)
+            .is_some_and(|first| first.qps <= now.0 && first.burst <= now.1);
+        // The default written out is what lower limits are raised to.
+        let restored = now.0 == default.0
+            && now.1 >= default.1
+            && self.wait * LEAST_QPS <= default.0 * self.target;
+        by_default || restored
+    }
+
+    /// Whether a limit was surely in force when the waits were seen: a bucket that is one for all of
+    /// the process shows its rate. Near the target a slightly lower bucket would show the same.
+    fn in_force(&self, process: &Process, qps: f64) -> bool {
+        self.known.buckets == Buckets::Process
+            && self.wait * IN_FORCE > self.target
+            && process
+                .client_rate
+                .is_some_and(|rate| rate >= qps * IN_FORCE)
+    }
+}
+
 fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
     let knobs = process
         .known
@@ -154,24 +267,20 @@ fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
         && qps_knob.helm.is_some()
         && process.client_rate.is_some_and(|rate| rate < qps * 0.5);
     let (qps, burst) = if older { CLIENT_GO } else { (qps, burst) };
-    let nodes = facts.nodes().map(|nodes| nodes.count);
+    let ask = Ask::of(
+        facts,
+        process,
+        known,
+        default(qps_knob).zip(default(burst_knob)),
+    );
     // A request that waits t seconds for a bucket filled q times a second stands behind t·q others.
-    let backlog = process.wait.max_ms / 1e3 * qps;
-    let target = facts.limit("client-wait") / 1e3;
-    let Some(pair) = step(Some(known), qps, burst, backlog, nodes, target) else {
+    let backlog = ask.wait * qps;
+    let Some(pair) = ask.raise((qps, burst)) else {
         return vec![beyond(process, known, qps, burst)];
     };
-    // Had the default been in force when this was recorded, would what is set now be its answer?
+    // Had a lower limit been in force when this was recorded, would what is set now be its answer?
     // Then the waits may be older than the setting, and another raise would follow from nothing.
-    let answered = qps_set.set
-        && default(qps_knob)
-            .zip(default(burst_knob))
-            .filter(|(default, _)| *default < qps)
-            .and_then(|(qps, burst)| {
-                let backlog = process.wait.max_ms / 1e3 * qps;
-                step(Some(known), qps, burst, backlog, nodes, target)
-            })
-            .is_some_and(|first| first.qps <= qps && first.burst <= burst);
+    let answered = (qps_set.set || burst_set.set) && ask.answered((qps, burst));
     // Requests that wait a second on average went through a bucket that was empty all along, at the
     // rate of the bucket: half of that was never measured under the limit that is set now.
     let slower = qps_set.set
@@ -179,11 +288,9 @@ fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
         && process
             .wait
             .mean_ms
-            .is_some_and(|mean| mean >= target * 1e3)
+            .is_some_and(|mean| mean >= ask.target * 1e3)
         && process.client_rate.is_some_and(|rate| rate < qps * 0.5);
-    // A bucket that is one for all of the process shows its rate.
-    let in_force = known.buckets == Buckets::Process
-        && process.client_rate.is_some_and(|rate| rate >= qps * 0.8);
+    let in_force = ask.in_force(process, qps);
     let raise = Raise {
         facts,
         process,
@@ -194,6 +301,9 @@ fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
         pair,
         older,
         answered: slower || answered && !in_force,
+        further: ask
+            .default
+            .is_some_and(|default| ask.above(default).is_some()),
     };
     let first = raise.one(qps_knob, &qps_set, qps, raise.pair.qps, "qps");
     let mut second = raise.one(
@@ -230,6 +340,8 @@ struct Raise<'a> {
     older: bool,
     /// The waits may be older than what is set, which would be their answer.
     answered: bool,
+    /// There are published limits above the default.
+    further: bool,
 }
 
 impl Raise<'_> {
@@ -269,7 +381,7 @@ impl Raise<'_> {
                 .failing(&["client-throttled", "client-qps-low", "workqueue-backlog"]);
         advice.source = format!("{}; {}", self.pair.source, self.known.source);
         let advice = place(advice, self.process, knob, set);
-        remove_if_default(advice, self.process, knob, set, value)
+        remove_if_default(advice, self.process, knob, set, value, self.further)
     }
 
     fn strength(&self, set: &Set, knob: &Knob) -> Strength {
@@ -437,41 +549,49 @@ pub(super) fn place(mut advice: Advice, process: &Process, knob: &Knob, set: &Se
 }
 
 /// A proposal that equals the default of a version whose default changed says nothing: the
-/// setting goes, and later defaults act.
+/// setting goes, and later defaults act. It stays where it is a step from below the default with
+/// more steps above (`further`): a default that is written out shows that it was raised.
 pub(super) fn remove_if_default(
     mut advice: Advice,
     process: &Process,
     knob: &Knob,
     set: &Set,
     value: f64,
+    further: bool,
 ) -> Advice {
     let (oldest, newest) = process.span();
     let default = knob
         .default_for(oldest, newest)
         .and_then(|text| text.parse::<f64>().ok());
-    if knob.defaults.len() < 2 || default != Some(value) || !set.set {
+    if knob.defaults.len() < 2 || default != Some(value) || !set.set || further {
         return advice;
     }
     advice.proposed = format!("remove it: the default is {}", number(value));
     advice.detail("remove", set.name.clone())
 }
 
-/// The rate that a throttled process is to be raised to, or has when there is no higher one.
+/// The rate that a throttled process is to be raised to, or has when there is no higher one or when
+/// what is set may be the answer already.
 pub(super) fn proposed_qps(facts: &Facts<'_>, process: &Process) -> Option<f64> {
     let known = process.known?;
-    let value = |role: Role| -> Option<f64> {
+    let (oldest, newest) = process.span();
+    let both = |role: Role| -> Option<(Set, Option<f64>)> {
         let knob = known.knob(role)?;
-        let (oldest, newest) = process.span();
-        process
-            .knob(facts, knob)
-            .number()
-            .or_else(|| knob.default_for(oldest, newest)?.parse().ok())
+        let default = knob
+            .default_for(oldest, newest)
+            .and_then(|text| text.parse().ok());
+        Some((process.knob(facts, knob), default))
     };
-    let (qps, burst) = (value(Role::Qps)?, value(Role::Burst)?);
-    let nodes = facts.nodes().map(|nodes| nodes.count);
-    let backlog = process.wait.max_ms / 1e3 * qps;
-    let target = facts.limit("client-wait") / 1e3;
-    Some(step(Some(known), qps, burst, backlog, nodes, target).map_or(qps, |pair| pair.qps))
+    let ((qps, qps_default), (burst, burst_default)) = (both(Role::Qps)?, both(Role::Burst)?);
+    let now = (
+        qps.number().or(qps_default)?,
+        burst.number().or(burst_default)?,
+    );
+    let ask = Ask::of(facts, process, known, qps_default.zip(burst_default));
+    if (qps.set || burst.set) && ask.answered(now) && !ask.in_force(process, now.0) {
+        return Some(now.0);
+    }
+    Some(ask.raise(now).map_or(now.0, |pair| pair.qps))
 }
 
 /// What a file may be written for: known values in known versions.

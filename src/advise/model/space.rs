@@ -1,12 +1,14 @@
 //! Space for the database: recovery in order, compaction, quota, defragmentation.
 
+use std::cmp::Ordering;
+
 use crate::diagnosis::Cause;
 use crate::evidence::keys;
 use crate::rules::{Confidence, Severity};
 use crate::units::{format_bytes, format_ms};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
-use super::super::facts::{Facts, whole};
+use super::super::facts::{Current, Facts, whole};
 use super::defrag;
 
 /// etcd's suggested maximum.
@@ -231,8 +233,17 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
         None => QUOTA_MAX,
     };
     let current = facts.setting("etcd", "quota-backend-bytes", Some("0"));
+    // A setting that would be the answer of a lower quota may be younger than what was seen; a quota
+    // that was measured is not.
+    let answered = facts.all(&keys::DB_QUOTA).is_empty()
+        && current.as_ref().is_some_and(Current::is_set)
+        && now.is_some_and(|now| match now.cmp(&QUOTA_DEFAULT) {
+            Ordering::Less => false,
+            Ordering::Equal => now >= quota_for(in_use, 0),
+            Ordering::Greater => now >= quota_for(in_use, QUOTA_DEFAULT),
+        });
     let mut advice = Advice::new("etcd-quota", Remedy::Space, "etcd", "quota-backend-bytes");
-    advice.strength = if now.is_some() {
+    advice.strength = if now.is_some() && !answered {
         Strength::Recommended
     } else {
         Strength::Candidate
@@ -255,7 +266,7 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
             |f| f.message.clone(),
         );
     advice.why = format!(
-        "{message}{}{}{}",
+        "{message}{}{}{}{}",
         match in_use {
             Some(used) => format!("; {} are in use", format_bytes(used)),
             None => String::new(),
@@ -268,6 +279,11 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
                     .nodes()
                     .map_or_else(String::new, super::super::facts::NodeCount::words)
             )
+        } else {
+            String::new()
+        },
+        if answered {
+            format!("; {}", super::limits::ANSWERED)
         } else {
             String::new()
         }

@@ -1,6 +1,6 @@
 //! Workers: how many objects a controller works on at once, and which of its two bounds holds it.
 
-use crate::catalog::controllers::{Buckets, Knob, Known, Role};
+use crate::catalog::controllers::{Buckets, Knob, Known, Role, WorkerStep};
 use crate::rules::Confidence;
 use crate::units::format_ms;
 
@@ -162,10 +162,13 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
             {
                 continue;
             }
-            let Some(need) = need(facts, process, one) else {
+            let Some(have) = workers_now(facts, process, one) else {
                 continue;
             };
-            if let Some(advice) = raise(facts, process, knob, &set, one, &need) {
+            let Some(need) = need(facts, process, one, have) else {
+                continue;
+            };
+            if let Some(advice) = raise(facts, process, knob, &set, one, have, &need) {
                 all.push(advice);
             }
         }
@@ -176,6 +179,8 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
 /// Why workers bind, and how many it takes.
 struct Need {
     workers: f64,
+    /// What was seen asks for so many, however many there are; 0 where that was not measured.
+    seen: f64,
     argument: String,
     /// Whether the numbers behind it were measured.
     measured: bool,
@@ -183,7 +188,7 @@ struct Need {
     after_limits: bool,
 }
 
-fn need(facts: &Facts<'_>, process: &Process, one: &Loop) -> Option<Need> {
+fn need(facts: &Facts<'_>, process: &Process, one: &Loop, have: f64) -> Option<Need> {
     let deep = one.depth >= facts.limit("workqueue-depth");
     let busy = one
         .active
@@ -192,7 +197,6 @@ fn need(facts: &Facts<'_>, process: &Process, one: &Loop) -> Option<Need> {
     if !(deep || busy && process.throttled) {
         return None;
     }
-    let have = workers_now(facts, process, one)?;
     if process.throttled {
         // While the limiter binds, a reconcile's time is mostly waiting for it. What binds after
         // a raise: as many workers as requests are under way at the new rate.
@@ -230,6 +234,7 @@ fn need(facts: &Facts<'_>, process: &Process, one: &Loop) -> Option<Need> {
         };
         return (under_way > have).then(|| Need {
             workers: under_way,
+            seen: under_way,
             argument: format!(
                 "{words}, {:.0} are under way at once, but only {have:.0} workers are there",
                 under_way.ceil()
@@ -243,6 +248,7 @@ fn need(facts: &Facts<'_>, process: &Process, one: &Loop) -> Option<Need> {
     Some(match (secs, demand) {
         (Some(secs), Some(demand)) => Need {
             workers: (demand * secs * 1.25).max(have + 1.0),
+            seen: demand * secs * 1.25,
             argument: format!(
                 "{have:.0} workers at {} a reconcile finish {} a second, {} were added, and no \
                  limiter holds them",
@@ -255,6 +261,7 @@ fn need(facts: &Facts<'_>, process: &Process, one: &Loop) -> Option<Need> {
         },
         (Some(secs), None) => Need {
             workers: have + 1.0,
+            seen: 0.0,
             argument: format!(
                 "{have:.0} workers at {} a reconcile finish {} a second, and no limiter holds them",
                 format_ms(secs * 1e3),
@@ -265,6 +272,7 @@ fn need(facts: &Facts<'_>, process: &Process, one: &Loop) -> Option<Need> {
         },
         _ => Need {
             workers: have + 1.0,
+            seen: 0.0,
             argument: format!("no limiter holds its {have:.0} workers"),
             measured: false,
             after_limits: false,
@@ -272,8 +280,36 @@ fn need(facts: &Facts<'_>, process: &Process, one: &Loop) -> Option<Need> {
     })
 }
 
-/// The value to propose: a published one for this controller, else doubled as often as the need
-/// asks for.
+/// The value to propose. Workers below their default go to the default where what was seen asks for
+/// no more, else as far as the default itself would have to go, so that the same evidence never
+/// raises them twice.
+fn target(
+    facts: &Facts<'_>,
+    process: &Process,
+    knob: &Knob,
+    have: f64,
+    need: &Need,
+) -> Option<(f64, String)> {
+    let Some(default) = default_of(process, knob).filter(|default| have < *default) else {
+        return proposal(facts, knob, have, need.workers);
+    };
+    let restored = || (default, "its default, below which it is set".to_owned());
+    if knob.steps.is_empty() {
+        return if need.seen <= default {
+            Some(restored())
+        } else {
+            proposal(facts, knob, default, need.workers.max(default + 1.0))
+        };
+    }
+    let published = proposal(facts, knob, have, need.workers);
+    Some(
+        published
+            .filter(|(value, _)| *value > default)
+            .unwrap_or_else(restored),
+    )
+}
+
+/// A published value for this controller, else doubled as often as the need asks for.
 fn proposal(facts: &Facts<'_>, knob: &Knob, have: f64, need: f64) -> Option<(f64, String)> {
     if knob.steps.is_empty() {
         let mut value = have * 2.0;
@@ -290,25 +326,24 @@ fn proposal(facts: &Facts<'_>, knob: &Knob, have: f64, need: f64) -> Option<(f64
         .iter()
         .filter_map(|resource| facts.objects(resource))
         .max_by(f64::total_cmp);
-    let mut best = None;
-    for step in &knob.steps {
-        if step.value <= have {
+    let sized =
+        |step: &WorkerStep| step.objects == 0 || objects.is_some_and(|n| n >= step.objects as f64);
+    let mut best: Option<&WorkerStep> = None;
+    for step in knob.steps.iter().filter(|step| step.value > have) {
+        if !sized(step) {
             continue;
         }
-        let sized = step.objects == 0 || objects.is_none_or(|n| n >= step.objects as f64);
-        if best.is_none() || (sized && step.objects > 0) {
-            best = Some((step.value, step.source.clone()));
-        }
-        let larger = knob.steps.iter().any(|other| {
-            other.value > step.value
-                && other.objects > 0
-                && objects.is_some_and(|n| n >= other.objects as f64)
-        });
-        if step.value >= need && !larger {
-            break;
+        if best.is_none() || step.objects > 0 || best.is_some_and(|best| best.value < need) {
+            best = Some(step);
         }
     }
-    best
+    // How many objects there are is not known: the next value is a thought.
+    let thought = || {
+        let mut above = knob.steps.iter().filter(|step| step.value > have);
+        above.next().filter(|_| objects.is_none())
+    };
+    best.or_else(thought)
+        .map(|step| (step.value, step.source.clone()))
 }
 
 fn raise(
@@ -317,16 +352,20 @@ fn raise(
     knob: &'static Knob,
     set: &Set,
     one: &Loop,
+    have: f64,
     need: &Need,
 ) -> Option<Advice> {
     let known = process.known?;
-    let have = workers_now(facts, process, one)?;
     let flag = set.name.clone();
     let (oldest, _) = process.span();
     let not_safe = knob
         .unsafe_before
         .filter(|safe| oldest.is_none_or(|oldest| oldest < *safe));
-    let (value, source) = proposal(facts, knob, have, need.workers)?;
+    let (value, source) = target(facts, process, knob, have, need)?;
+    // The workers that were seen are fewer than those that are set by now.
+    if set.number().is_some_and(|number| number >= value) {
+        return None;
+    }
     let mut advice = Advice::new(
         format!("{}-{flag}", process.short()),
         Remedy::ClientLimits,
@@ -376,15 +415,31 @@ fn raise(
                 .filter_map(|resource| facts.objects(resource))
                 .any(|n| n >= step.objects as f64)
     });
-    let unsure = (set.now.is_none() && one.workers.is_none())
+    let for_more = knob
+        .steps
+        .iter()
+        .any(|step| step.value == value && step.objects > 0);
+    let unsure = (for_more && !published)
+        || (set.now.is_none() && one.workers.is_none())
         || (need.after_limits && !need.measured && !published);
-    // The queue may be older than the workers, which would be its answer.
-    let answered = set.set
-        && one.workers.is_none()
-        && default_of(process, knob)
-            .filter(|default| *default < have)
-            .and_then(|default| proposal(facts, knob, default, need.workers))
-            .is_some_and(|(first, _)| first <= have);
+    // The queue may be older than the workers, which would be its answer: to what was seen, or to
+    // what the default would have needed.
+    let by_default = || {
+        let default = default_of(process, knob).filter(|default| *default <= have)?;
+        let need = self::need(facts, process, one, default)?;
+        let (first, _) = proposal(facts, knob, default, need.workers)?;
+        Some(first <= have)
+    };
+    let enough = need.measured && need.seen <= have;
+    let answer = match default_of(process, knob) {
+        Some(default) if have < default => false,
+        Some(default) => {
+            enough || (need.seen <= have && default == have) || by_default() == Some(true)
+        }
+        // Nobody knows from where they were raised; doubled or published, they are an answer.
+        None => enough || knob.steps.first().is_none_or(|step| step.value <= have),
+    };
+    let answered = set.set && one.workers.is_none() && answer;
     if answered {
         advice.why = format!("{}; {}", advice.why, super::limits::ANSWERED);
     }
@@ -413,7 +468,11 @@ fn raise(
     );
     advice.disposition = disposition(process, set, known);
     let advice = place(advice, process, knob, set);
-    Some(remove_if_default(advice, process, knob, set, value))
+    // Published values above the default were taken at once where they are for this size.
+    let further = knob.steps.is_empty();
+    Some(remove_if_default(
+        advice, process, knob, set, value, further,
+    ))
 }
 
 /// The default of a knob in the version at hand.
