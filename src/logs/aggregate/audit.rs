@@ -5,12 +5,19 @@
 //! written is the policy's choice, so no record is no proof of no request. Watches end long after
 //! they began: an end without a begin in sight is counted only where begins are not logged.
 
+mod objects;
+
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::resources::{KeyParts, RowKey};
 use crate::clock::Timestamp;
-use crate::logs::audit::{AuditRecord, ListSource, Stage};
+use crate::logs::audit::{
+    self, Asked, AuditRecord, Known, KnownRecord, List, ListSource, Stage, Verb,
+};
 use crate::units::{Bucket, LogHistogram};
+
+use objects::Objects;
 
 use super::hash::stable_hash;
 use super::join::{Item, Joiner, LineKind, Payload};
@@ -32,6 +39,8 @@ const CLIENTS: usize = 512;
 const OBJECTS: usize = 1024;
 /// Rows that are found without building their key.
 const CACHE: usize = 4096;
+/// Most rows that are found by the numbers of what was asked.
+const PLACES: usize = 8192;
 /// Stands between the parts of a row's key.
 pub const SEPARATOR: char = '\u{1f}';
 
@@ -171,7 +180,7 @@ impl Payload for AuditShare {
 /// Callers and totals.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AuditTables {
+pub struct AuditTables<O = Bounded<ObjectRow>> {
     /// By user agent, user, verb and resource, joined by [`SEPARATOR`].
     pub callers: Bounded<AuditRow>,
     /// All requests.
@@ -179,7 +188,7 @@ pub struct AuditTables {
     /// By user agent and user: how steadily they ask.
     pub clients: Bounded<PaceRow>,
     /// By user agent, user, verb, resource and object.
-    pub objects: Bounded<ObjectRow>,
+    pub objects: O,
     /// Lists and changes by second, resource, class, user agent and user.
     pub seconds: Seconds,
 }
@@ -196,7 +205,7 @@ impl Default for AuditTables {
     }
 }
 
-impl AuditTables {
+impl<O> AuditTables<O> {
     fn add(&mut self, share: &AuditShare) {
         // Worked out once for both rows.
         let took = share.took_ns.map(|ns| (ns, Bucket::of_ns(ns)));
@@ -245,7 +254,7 @@ impl AuditTables {
 #[serde(deny_unknown_fields)]
 pub struct Audit {
     joiner: Joiner<AuditShare>,
-    tables: AuditTables,
+    tables: AuditTables<Objects>,
     /// Reused for the key of a row.
     #[serde(skip)]
     key: String,
@@ -257,7 +266,13 @@ impl Default for Audit {
     fn default() -> Self {
         Audit {
             joiner: Joiner::with_reach(REACH),
-            tables: AuditTables::default(),
+            tables: AuditTables {
+                callers: Bounded::new(CALLERS),
+                total: AuditRow::default(),
+                clients: Bounded::new(CLIENTS),
+                objects: Objects::new(OBJECTS),
+                seconds: Seconds::default(),
+            },
             key: String::new(),
             recent: Recent::default(),
         }
@@ -267,9 +282,50 @@ impl Default for Audit {
 /// Rows that were used lately, found by a hash without building their key.
 #[derive(Clone, Debug, Default)]
 struct Recent {
+    known: Known,
+    places: Vec<Place>,
+    place_index: HashTable<u32>,
     callers: Numbers,
     clients: Numbers,
     objects: Numbers,
+}
+
+impl Recent {
+    /// Rows have other numbers from now on.
+    fn forget_rows(&mut self) {
+        *self = Recent {
+            known: std::mem::take(&mut self.known),
+            ..Recent::default()
+        };
+    }
+}
+
+/// The rows of what was asked.
+#[derive(Clone, Debug)]
+struct Place {
+    asked: Asked,
+    /// Row of the caller.
+    row: u32,
+    /// Row of the client, once a request of it ended.
+    client: u32,
+    /// What the keys of its objects begin with, once there was one.
+    shared: u32,
+    /// What the cells of its seconds are named.
+    second: Box<str>,
+}
+
+/// What of a request counts, however its line was read.
+struct Request {
+    stage: Stage,
+    watch: bool,
+    class: Option<Class>,
+    code: Option<u16>,
+    took_ns: Option<u64>,
+    etcd_ns: u64,
+    queue_ns: u64,
+    list: Option<List>,
+    received: Option<Timestamp>,
+    stage_time: Option<Timestamp>,
 }
 
 /// Numbers of rows by hash.
@@ -314,50 +370,330 @@ fn resource_parts<'p>(parts: &'p KeyParts<'_>) -> [&'p str; 3] {
     }
 }
 
-impl Audit {
-    /// Adds a record.
-    pub fn add(&mut self, record: &AuditRecord<'_>) {
-        let kind = match record.stage {
-            Stage::RequestReceived => LineKind::Apply,
-            Stage::ResponseStarted => LineKind::Trace,
-            Stage::ResponseComplete | Stage::Panic | Stage::Unknown => LineKind::Stats,
-        };
-        let ended = kind == LineKind::Stats;
-        let agent = record.user_agent.as_deref().unwrap_or("");
-        let user = record.user.as_deref().unwrap_or("");
-        let client = stable_hash(stable_hash(1, agent.as_bytes()), user.as_bytes());
-        let row = self.row(record, client);
-        let list = record.list;
-        let took_ns = record.latency_ns();
-        if record.stage == Stage::ResponseComplete && record.verb != "watch" {
-            self.pace(record, client);
-            self.second(record, row, took_ns);
-        }
-        let share = AuditShare {
-            row,
+/// Writes what the keys of a caller's objects begin with.
+fn object_beginning(key: &mut String, record: &AuditRecord<'_>) {
+    let agent = record.user_agent.as_deref().unwrap_or("");
+    let user = record.user.as_deref().unwrap_or("");
+    let [resource, dot, group] = resource_parts(&record.parts);
+    write_key(key, &[agent, user, &record.verb, resource]);
+    key.push_str(dot);
+    key.push_str(group);
+    key.push(SEPARATOR);
+}
+
+/// Writes the key of an object.
+fn object_key(key: &mut String, record: &AuditRecord<'_>) {
+    object_beginning(key, record);
+    if let Some(namespace) = record.parts.namespace.as_deref()
+        && !namespace.is_empty()
+    {
+        key.push_str(namespace);
+        key.push('/');
+    }
+    key.push_str(record.parts.name.as_deref().unwrap_or(""));
+}
+
+/// Writes the name of a request's cells.
+fn second_name(key: &mut String, record: &AuditRecord<'_>) {
+    for part in resource_parts(&record.parts) {
+        key.push_str(part);
+    }
+    let class = Class::of_verb(&record.verb).map_or("", Class::word);
+    for part in [
+        class,
+        record.user_agent.as_deref().unwrap_or(""),
+        record.user.as_deref().unwrap_or(""),
+    ] {
+        key.push(SEPARATOR);
+        key.push_str(part);
+    }
+}
+
+impl Request {
+    fn of(record: &AuditRecord<'_>) -> Self {
+        Request {
+            stage: record.stage,
             watch: record.verb == "watch",
-            begun: !ended,
-            ended,
-            code: record.code.unwrap_or(0),
-            took_ns,
+            class: Class::of_verb(&record.verb),
+            code: record.code,
+            took_ns: record.latency_ns(),
             etcd_ns: record.etcd_ns.unwrap_or(0),
             queue_ns: record.queue_ns.unwrap_or(0),
-            unlimited: list.is_some_and(|list| list.limit.is_none() && !list.continued),
-            rv_unset: list.is_some_and(|list| list.source == ListSource::Unset),
-            from_etcd: list.is_some_and(|list| list.source == ListSource::Exact),
-            first: record.received.or(record.stage_time),
-            last: record.received.or(record.stage_time),
+            list: record.list,
+            received: record.received,
+            stage_time: record.stage_time,
+        }
+    }
+
+    fn of_known(record: &KnownRecord<'_>) -> Self {
+        Request {
+            stage: record.stage,
+            watch: record.asked.verb == Verb::Watch,
+            class: Class::of_verb(record.asked.verb.word()),
+            code: record.code,
+            took_ns: record.latency_ns(),
+            etcd_ns: 0,
+            queue_ns: 0,
+            list: record.list,
+            received: record.received,
+            stage_time: record.stage_time,
+        }
+    }
+
+    /// Whether it is a request that was answered, and no watch.
+    fn answered(&self) -> bool {
+        self.stage == Stage::ResponseComplete && !self.watch
+    }
+
+    fn code(&self) -> u16 {
+        self.code.unwrap_or(0)
+    }
+
+    fn unlimited(&self) -> bool {
+        self.list
+            .is_some_and(|list| list.limit.is_none() && !list.continued)
+    }
+
+    /// The seconds in which etcd may have worked for it, and what to count there.
+    fn seconds(&self) -> Option<(Timestamp, Timestamp, Cell)> {
+        let (class, from, to) = (self.class?, self.received?, self.stage_time?);
+        // Answered from memory, or turned away: etcd had no part in it.
+        let cached = self
+            .list
+            .is_some_and(|list| matches!(list.source, ListSource::Cache | ListSource::NotOlder));
+        let turned_away = matches!(self.code, Some(401 | 403 | 429));
+        // Reads of one object are many and cheap; they are in the other tables.
+        if cached || turned_away || class == Class::Read {
+            return None;
+        }
+        let cell = Cell {
+            requests: 1,
+            ns: self.took_ns.unwrap_or(0),
+            unlimited: u64::from(self.unlimited()),
         };
+        Some((from, to, cell))
+    }
+
+    fn share(&self, row: u32) -> AuditShare {
+        let ended = line_kind(self.stage) == LineKind::Stats;
+        let at = self.received.or(self.stage_time);
+        AuditShare {
+            row,
+            watch: self.watch,
+            begun: !ended,
+            ended,
+            code: self.code(),
+            took_ns: self.took_ns,
+            etcd_ns: self.etcd_ns,
+            queue_ns: self.queue_ns,
+            unlimited: self.unlimited(),
+            rv_unset: self
+                .list
+                .is_some_and(|list| list.source == ListSource::Unset),
+            from_etcd: self
+                .list
+                .is_some_and(|list| list.source == ListSource::Exact),
+            first: at,
+            last: at,
+        }
+    }
+}
+
+fn place_hash(asked: Asked) -> u64 {
+    let verb = asked.verb as u32;
+    [asked.user, asked.agent, asked.resource, verb]
+        .into_iter()
+        .fold(0, |hash: u64, word| {
+            (hash.rotate_left(5) ^ u64::from(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        })
+}
+
+/// Which line of a request a record is.
+fn line_kind(stage: Stage) -> LineKind {
+    match stage {
+        Stage::RequestReceived => LineKind::Apply,
+        Stage::ResponseStarted => LineKind::Trace,
+        Stage::ResponseComplete | Stage::Panic | Stage::Unknown => LineKind::Stats,
+    }
+}
+
+/// The hash of user agent and user.
+fn client_hash(record: &AuditRecord<'_>) -> u64 {
+    let agent = record.user_agent.as_deref().unwrap_or("");
+    let user = record.user.as_deref().unwrap_or("");
+    stable_hash(stable_hash(1, agent.as_bytes()), user.as_bytes())
+}
+
+impl Audit {
+    /// Adds a line, if it is an audit record; gives back how long the request took.
+    pub fn add_line(&mut self, line: &[u8]) -> Option<u64> {
+        if let Some(record) = self.recent.known.read(line) {
+            return self.add_known(&record);
+        }
+        let record = audit::parse(line)?;
+        self.add(&record);
+        record.latency_ns()
+    }
+
+    /// Adds a record.
+    pub fn add(&mut self, record: &AuditRecord<'_>) {
+        let request = Request::of(record);
+        let client = client_hash(record);
+        let row = self.row(record, client);
+        if request.answered() {
+            self.pace(record, client);
+            if let Some((from, to, cell)) = request.seconds() {
+                let name = |key: &mut String| second_name(key, record);
+                self.tables
+                    .seconds
+                    .add_span(from.0, to.0, u64::from(row), &cell, &name);
+            }
+        }
+        self.join(record.audit_id.as_bytes(), &request, row);
+    }
+
+    /// Adds a record of which the texts are known.
+    fn add_known(&mut self, record: &KnownRecord<'_>) -> Option<u64> {
+        let request = Request::of_known(record);
+        let at = self.place(record);
+        let row = self.recent.places.get(at).map_or(NONE, |place| place.row);
+        if request.answered() {
+            if let Some((from, to, cell)) = request.seconds()
+                && let Some(place) = self.recent.places.get(at)
+            {
+                let name = |key: &mut String| key.push_str(&place.second);
+                self.tables
+                    .seconds
+                    .add_span(from.0, to.0, u64::from(row), &cell, &name);
+            }
+            self.pace_known(at, record);
+        }
+        self.join(record.audit_id, &request, row);
+        request.took_ns
+    }
+
+    /// Where the rows of what was asked are remembered.
+    fn place(&mut self, record: &KnownRecord<'_>) -> usize {
+        let asked = record.asked;
+        let hash = place_hash(asked);
+        let places = &self.recent.places;
+        let is = |at: &u32| {
+            places
+                .get(*at as usize)
+                .is_some_and(|place| place.asked == asked)
+        };
+        if let Some(at) = self.recent.place_index.find(hash, is) {
+            return *at as usize;
+        }
+        if places.len() >= PLACES {
+            self.recent.places.clear();
+            self.recent.place_index.clear();
+        }
+        let at = self.recent.places.len();
+        let texts = self.recent.known.texts(record);
+        let (tables, key) = (&mut self.tables, &mut self.key);
+        write_key(
+            key,
+            &[texts.agent, texts.user, asked.verb.word(), texts.resource],
+        );
+        let row = tables.callers.id(key);
+        let class = Class::of_verb(asked.verb.word()).filter(|class| *class != Class::Read);
+        let second = class.map_or_else(Box::default, |class| {
+            write_key(
+                key,
+                &[texts.resource, class.word(), texts.agent, texts.user],
+            );
+            key.as_str().into()
+        });
+        self.recent.places.push(Place {
+            asked,
+            row,
+            client: NONE,
+            shared: NONE,
+            second,
+        });
+        let places = &self.recent.places;
+        let hash_of = |at: &u32| {
+            places
+                .get(*at as usize)
+                .map_or(0, |place| place_hash(place.asked))
+        };
+        let id = u32::try_from(at).unwrap_or(NONE);
+        self.recent.place_index.insert_unique(hash, id, hash_of);
+        at
+    }
+
+    /// As [`Self::pace`], of a record whose texts are known.
+    fn pace_known(&mut self, at: usize, record: &KnownRecord<'_>) {
+        let Some(time) = record.stage_time.or(record.received) else {
+            return;
+        };
+        let Some(place) = self.recent.places.get_mut(at) else {
+            return;
+        };
+        let code = record.code.unwrap_or(0);
+        let (tables, key) = (&mut self.tables, &mut self.key);
+        let known = &self.recent.known;
+        if place.client == NONE {
+            let texts = known.texts(record);
+            write_key(key, &[texts.agent, texts.user]);
+            place.client = tables.clients.id(key);
+        }
+        if record.name.is_some() && place.shared == NONE {
+            let texts = known.texts(record);
+            let verb = record.asked.verb.word();
+            write_key(key, &[texts.agent, texts.user, verb, texts.resource, ""]);
+            place.shared = tables.objects.shared(key);
+        }
+        let (client, shared) = (place.client, place.shared);
+        if let Some(row) = tables.clients.row_mut(client) {
+            row.add_request(time, code);
+        }
+        if tables.clients.is_over() {
+            tables.clients.prune(&[]);
+            self.recent.forget_rows();
+        }
+        let Some(name) = record.name else {
+            return;
+        };
+        let id = tables
+            .objects
+            .id_in(shared, record.namespace.unwrap_or_default(), name);
+        if let Some(row) = tables.objects.row_mut(id) {
+            row.add_request(record.received.unwrap_or(time), code);
+        }
+        self.bound_objects();
+    }
+
+    fn bound_objects(&mut self) {
+        if self.tables.objects.is_over() {
+            if self.tables.objects.prune() {
+                self.recent.places.clear();
+                self.recent.place_index.clear();
+            }
+            self.recent.objects = Numbers::default();
+        }
+    }
+
+    /// Joins the record with the others of its request.
+    fn join(&mut self, audit_id: &[u8], request: &Request, row: u32) {
+        let kind = line_kind(request.stage);
+        let key = stable_hash(0, audit_id);
+        let share = request.share(row);
+        let tables = &mut self.tables;
+        let sink = &mut |share: AuditShare| tables.add(&share);
+        if kind == LineKind::Stats {
+            self.joiner.add_last(key, share, sink);
+            return;
+        }
         let item = Item {
             kind,
-            key: Some(stable_hash(0, record.audit_id.as_bytes())),
+            key: Some(key),
             txn: false,
             time_us: None,
             took_us: 0,
         };
-        let tables = &mut self.tables;
-        self.joiner
-            .add(item, share, &mut |share: AuditShare| tables.add(&share));
+        self.joiner.add(item, share, sink);
     }
 
     /// How steadily the client asks, and asks for this object. `client` is its hash.
@@ -378,81 +714,25 @@ impl Audit {
         }
         if tables.clients.is_over() {
             tables.clients.prune(&[]);
-            self.recent.clients = Numbers::default();
+            self.recent.forget_rows();
         }
         let Some(name) = record.parts.name.as_deref() else {
             return;
         };
-        let [resource, dot, group] = resource_parts(&record.parts);
+        let [resource, _, group] = resource_parts(&record.parts);
         let namespace = record.parts.namespace.as_deref().unwrap_or("");
         let hash = [record.verb.as_ref(), resource, group, namespace, name]
             .iter()
             .fold(client, |hash, part| stable_hash(hash, part.as_bytes()));
         let id = self.recent.objects.get(hash, || {
-            write_key(key, &[agent, user, &record.verb, resource]);
-            key.push_str(dot);
-            key.push_str(group);
-            key.push(SEPARATOR);
-            if !namespace.is_empty() {
-                key.push_str(namespace);
-                key.push('/');
-            }
-            key.push_str(name);
+            object_key(key, record);
             tables.objects.id(key)
         });
         let received = record.received.unwrap_or(at);
         if let Some(row) = tables.objects.row_mut(id) {
             row.add_request(received, code);
         }
-        if tables.objects.is_over() {
-            tables.objects.prune(&[]);
-            self.recent.objects = Numbers::default();
-        }
-    }
-
-    /// Marks the seconds in which etcd may have worked for the request.
-    fn second(&mut self, record: &AuditRecord<'_>, row: u32, took_ns: Option<u64>) {
-        let (Some(class), Some(from), Some(to)) = (
-            Class::of_verb(&record.verb),
-            record.received,
-            record.stage_time,
-        ) else {
-            return;
-        };
-        // Answered from memory, or turned away: etcd had no part in it.
-        let cached = record
-            .list
-            .is_some_and(|list| matches!(list.source, ListSource::Cache | ListSource::NotOlder));
-        let turned_away = matches!(record.code, Some(401 | 403 | 429));
-        // Reads of one object are many and cheap; they are in the other tables.
-        if cached || turned_away || class == Class::Read {
-            return;
-        }
-        let cell = Cell {
-            requests: 1,
-            ns: took_ns.unwrap_or(0),
-            unlimited: u64::from(
-                record
-                    .list
-                    .is_some_and(|list| list.limit.is_none() && !list.continued),
-            ),
-        };
-        let name = |key: &mut String| {
-            for part in resource_parts(&record.parts) {
-                key.push_str(part);
-            }
-            for part in [
-                class.word(),
-                record.user_agent.as_deref().unwrap_or(""),
-                record.user.as_deref().unwrap_or(""),
-            ] {
-                key.push(SEPARATOR);
-                key.push_str(part);
-            }
-        };
-        self.tables
-            .seconds
-            .add_span(from.0, to.0, u64::from(row), &cell, &name);
+        self.bound_objects();
     }
 
     /// The caller's row. `client` is the hash of user agent and user.
@@ -486,19 +766,19 @@ impl Audit {
 
     /// Adds the piece that came right after this one.
     pub fn absorb(&mut self, mut later: Audit) {
-        let map = self.tables.callers.merge(&later.tables.callers);
-        self.tables.total.add(&later.tables.total);
-        let (mine, theirs) = (&mut self.tables, &later.tables);
-        mine.clients.merge(&theirs.clients);
+        let (mine, theirs) = (&mut self.tables, later.tables);
+        let map = mine.callers.take(theirs.callers);
+        mine.total.add(&theirs.total);
+        mine.clients.take(theirs.clients);
         mine.objects.merge(&theirs.objects);
-        mine.seconds.merge(&theirs.seconds);
+        mine.seconds.take(theirs.seconds);
         if mine.clients.is_over() {
             mine.clients.prune(&[]);
         }
         if mine.objects.is_over() {
-            mine.objects.prune(&[]);
+            mine.objects.prune();
         }
-        self.recent = Recent::default();
+        self.recent.forget_rows();
         for share in later.joiner.open_mut() {
             share.row = map.get(share.row as usize).copied().unwrap_or(NONE);
         }
@@ -525,7 +805,6 @@ impl Audit {
         self.joiner.restore();
         self.tables.callers.restore();
         self.tables.clients.restore();
-        self.tables.objects.restore();
         self.tables.seconds.restore();
     }
 
@@ -546,7 +825,14 @@ impl Audit {
 
     /// What it all comes to when nothing follows.
     pub fn view(&self) -> AuditTables {
-        let mut tables = self.tables.clone();
+        let mine = &self.tables;
+        let mut tables = AuditTables {
+            callers: mine.callers.clone(),
+            total: mine.total.clone(),
+            clients: mine.clients.clone(),
+            objects: mine.objects.table(),
+            seconds: mine.seconds.clone(),
+        };
         self.joiner
             .clone()
             .finish(&mut |share: AuditShare| tables.add(&share));

@@ -258,6 +258,48 @@ impl<P: Payload> Joiner<P> {
         links
     }
 
+    /// As [`Self::add`], of a line that no later one takes: request stats of no transaction. What
+    /// becomes of it is clear at once, and it does not wait until it leaves the window.
+    pub fn add_last(&mut self, key: u64, payload: P, sink: &mut impl FnMut(P)) {
+        let item = Item {
+            kind: LineKind::Stats,
+            key: Some(key),
+            txn: false,
+            time_us: None,
+            took_us: 0,
+        };
+        let mut slot = Slot {
+            item,
+            payload: None,
+            root: None,
+            open: false,
+            open_txn: false,
+        };
+        if let Some(at) = self.find_previous(&item, 0) {
+            slot.payload = Some(payload);
+            self.take_previous(at, &mut slot);
+            if let Some(payload) = slot.payload.take() {
+                self.close(payload, slot.root.take(), sink);
+            }
+        } else if self.total < self.reach {
+            self.head.push(Head {
+                index: self.total,
+                item,
+                previous: true,
+                trace: false,
+                apply: false,
+                payload: Some(payload),
+            });
+        } else {
+            sink(payload);
+        }
+        self.push(slot);
+        self.total += 1;
+        while self.window.len() as u64 > self.reach {
+            self.evict(sink);
+        }
+    }
+
     /// How many lines were added.
     pub fn total(&self) -> u64 {
         self.total

@@ -183,6 +183,12 @@ impl Seconds {
         self.bound();
     }
 
+    /// As [`Self::merge`], of cells that are no longer wanted apart.
+    pub fn take(&mut self, other: Self) {
+        self.table.take(other.table);
+        self.bound();
+    }
+
     /// Rebuilds what is not saved.
     pub fn restore(&mut self) {
         self.table.restore();

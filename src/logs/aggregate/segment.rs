@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::logs::audit;
 use crate::logs::event::{Component, Event};
 use crate::logs::record::{Encoding, Fields, Level, Record};
 use crate::logs::signature::{classify_http, classify_plain, plain_fields};
@@ -194,16 +193,12 @@ impl Segment {
 
     /// Adds an audit record, which is read here and not by the catalogue.
     pub fn add_audit(&mut self, record: &Record<'_>) {
-        let parsed = match record.fields {
-            Fields::Json(text) => audit::parse(text),
+        let took_ns = match record.fields {
+            Fields::Json(text) => self.audit.add_line(text),
             _ => None,
         };
-        let took_ns = parsed.as_ref().and_then(audit::AuditRecord::latency_ns);
         self.note(record);
         self.kinds.add(AUDIT, record.time, record.repeats, took_ns);
-        if let Some(parsed) = parsed {
-            self.audit.add(&parsed);
-        }
     }
 
     /// Adds a record of which nothing but time and duration count, if it is one, with the result of

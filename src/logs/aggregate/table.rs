@@ -41,7 +41,52 @@ pub struct Bounded<R> {
     index: HashTable<u32>,
 }
 
+/// What of a table is saved.
+#[derive(Clone, Debug)]
+pub struct Saved<R> {
+    /// How many rows are kept exactly.
+    pub bound: usize,
+    /// Keys, each once.
+    pub keys: Vec<Box<str>>,
+    /// Their rows.
+    pub rows: Vec<R>,
+    /// Sum of the rows that were dropped.
+    pub other: R,
+    /// How many times a row was dropped.
+    pub dropped: u64,
+    /// What a row can lack at most.
+    pub error: R,
+}
+
 impl<R: RowValue> Bounded<R> {
+    /// A table of such rows.
+    pub fn of(saved: Saved<R>) -> Self {
+        let mut table = Bounded {
+            bound: saved.bound,
+            keys: saved.keys,
+            rows: saved.rows,
+            other: saved.other,
+            dropped: saved.dropped,
+            error: saved.error,
+            hashes: Vec::new(),
+            index: HashTable::new(),
+        };
+        table.restore();
+        table
+    }
+
+    /// What of it is saved.
+    pub fn into_saved(self) -> Saved<R> {
+        Saved {
+            bound: self.bound,
+            keys: self.keys,
+            rows: self.rows,
+            other: self.other,
+            dropped: self.dropped,
+            error: self.error,
+        }
+    }
+
     /// An empty table that keeps `bound` rows exactly.
     pub fn new(bound: usize) -> Self {
         Bounded {
@@ -78,6 +123,10 @@ impl<R: RowValue> Bounded<R> {
         } else {
             format!("{name}.{group}").into_boxed_str()
         };
+        self.push(key, hash)
+    }
+
+    fn push(&mut self, key: Box<str>, hash: u64) -> u32 {
         let id = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
         self.keys.push(key);
         self.rows.push(R::default());
@@ -123,17 +172,60 @@ impl<R: RowValue> Bounded<R> {
     /// Adds all rows of `other`; the numbers of its rows are given back as numbers here.
     pub fn merge(&mut self, other: &Self) -> Vec<u32> {
         let mut map = Vec::with_capacity(other.keys.len());
-        for (key, row) in other.keys.iter().zip(&other.rows) {
-            let id = self.id(key);
-            if let Some(slot) = self.rows.get_mut(id as usize) {
-                slot.add(row);
-            }
+        for (at, (key, row)) in other.keys.iter().zip(&other.rows).enumerate() {
+            let hash = other.hash(at, key);
+            let id = match self.find(key, hash) {
+                Some(id) => id,
+                None => self.push(key.clone(), hash),
+            };
+            self.add_row(id, row);
             map.push(id);
         }
+        self.add_rest(other);
+        map
+    }
+
+    /// As [`Self::merge`], of a table that is no longer wanted.
+    pub fn take(&mut self, mut other: Self) -> Vec<u32> {
+        let mut map = Vec::with_capacity(other.keys.len());
+        let keys = std::mem::take(&mut other.keys);
+        for (at, (key, row)) in keys.into_iter().zip(&other.rows).enumerate() {
+            let hash = other.hash(at, &key);
+            let id = match self.find(&key, hash) {
+                Some(id) => id,
+                None => self.push(key, hash),
+            };
+            self.add_row(id, row);
+            map.push(id);
+        }
+        self.add_rest(&other);
+        map
+    }
+
+    /// The hash of a key of its own.
+    fn hash(&self, at: usize, key: &str) -> u64 {
+        let known = self.hashes.get(at).copied();
+        known.unwrap_or_else(|| hash_key(key))
+    }
+
+    fn find(&self, key: &str, hash: u64) -> Option<u32> {
+        let is = |id: &u32| {
+            let known = self.keys.get(*id as usize);
+            known.is_some_and(|known| **known == *key)
+        };
+        self.index.find(hash, is).copied()
+    }
+
+    fn add_row(&mut self, id: u32, row: &R) {
+        if let Some(slot) = self.rows.get_mut(id as usize) {
+            slot.add(row);
+        }
+    }
+
+    fn add_rest(&mut self, other: &Self) {
         self.other.add(&other.other);
         self.error.add(&other.error);
         self.dropped += other.dropped;
-        map
     }
 
     /// Whether [`Self::prune`] is due.

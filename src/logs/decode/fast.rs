@@ -113,7 +113,7 @@ impl Decoder {
                 .filter(|parsed| parsed.level < Level::Fatal);
         }
         if object::is_audit(text) {
-            let parsed = object::audit(text, &mut self.cache);
+            let parsed = object::usual_audit(text, &mut self.cache, &mut self.tails);
             return (parsed.encoding == Encoding::Audit && parsed.time.is_some()).then_some(parsed);
         }
         None

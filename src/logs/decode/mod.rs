@@ -18,6 +18,7 @@ use memchr::memchr;
 
 use crate::clock::Timestamp;
 
+use super::audit::Tails;
 use super::format::Parsed;
 use super::record::{Encoding, Level, Outer, Record, TimeSource};
 use super::timestamp::{TimeCache, YearFrom};
@@ -79,6 +80,8 @@ pub type Sink<'s> = dyn FnMut(&Record<'_>) + 's;
 pub struct Decoder {
     context: DecodeContext,
     cache: TimeCache,
+    /// How audit lines end.
+    tails: Tails,
     counts: LineCounts,
     /// Parts of lines that a container runtime split, for each output stream.
     parts: [Option<Part>; 2],
