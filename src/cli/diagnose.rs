@@ -182,7 +182,7 @@ pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Ve
     // A guest on a node that may be sick, also where its etcd is down just now.
     let guest = match (args.threads, live) {
         (Some(threads), _) => Guest::with_threads(threads),
-        (None, true) => Guest::polite(),
+        (None, true) => Guest::polite(&HostRoot::new(&args.root)),
         (None, false) => Guest::with_threads(all()),
     };
     let how = How {
@@ -235,7 +235,9 @@ pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Ve
 /// What to gather here, and says how.
 fn this_node(args: &Args, session: &Session<'_>, guest: Guest) -> Result<Live, Error> {
     let manners = match guest.polite {
-        true => " (one thread, nice 19, idle I/O; --threads says otherwise)",
+        true => {
+            " (one thread, nice 19, idle I/O, with rests while etcd works; --threads says otherwise)"
+        }
         false => "",
     };
     session.note(&format!(

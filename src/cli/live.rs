@@ -17,6 +17,8 @@ use super::collect::{Gathered, How, host_hints, log_options};
 use super::metrics::AccessArgs;
 use super::side_by_side::{End, Job, Show, Why, run};
 
+/// Part of the deadline in which a guest wants to have read the logs, rests and all.
+const LOGS_SHARE: f64 = 0.5;
 /// How far back logs are read when nobody says otherwise.
 pub(super) const DEFAULT_HOURS: i64 = 6;
 /// Time for settings: files of the node and of `/proc`.
@@ -198,9 +200,13 @@ impl Gathered {
             since: Some(since),
             ..*how
         });
-        let root = live.root.clone();
-        jobs.push(Job::new("logs", live.deadline, move |stop: &AtomicBool| {
+        let (root, deadline) = (live.root.clone(), live.deadline);
+        jobs.push(Job::new("logs", deadline, move |stop: &AtomicBool| {
             let plan = logs::input::plan(&[], &root, Some(since));
+            if let Some(pace) = options.read.guest {
+                let files = plan.streams.iter().flat_map(|stream| &stream.files);
+                pace.plan(files.map(|file| file.size).sum(), deadline.mul_f64(LOGS_SHARE));
+            }
             let summary = logs::scan::scan(&plan, &options, stop);
             let mut own = Gathered::default();
             own.add_summary(&summary, "this node's logs");

@@ -2,7 +2,7 @@
 //! sound.
 #![expect(
     unsafe_code,
-    reason = "ioprio, the scheduler, adjtimex, getrusage, sigaction and the admin commands of NVMe have no safe wrapper in rustix"
+    reason = "ioprio, the scheduler, clocks of processes, sizes of pipes, adjtimex, getrusage, sigaction and the admin commands of NVMe have no safe wrapper in rustix"
 )]
 
 pub mod nvme;
@@ -62,6 +62,36 @@ pub fn own_cpu() -> Option<(f64, f64)> {
     (done == 0).then(|| (secs(usage.ru_utime), secs(usage.ru_stime)))
 }
 
+/// Processor time that a process has used, if there is one of this number in our name space.
+pub fn process_cpu(pid: u32) -> Option<std::time::Duration> {
+    let pid = libc::pid_t::try_from(pid).ok()?;
+    let mut clock: libc::clockid_t = 0;
+    // SAFETY: the pointer is to a live, writable clock id of ours for the whole call.
+    let known = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+    if known != 0 {
+        return None;
+    }
+    // SAFETY: `timespec` is plain integers, for which all zeroes is a value.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live, writable `timespec` of ours for the whole call; a clock
+    // whose process is gone is an error.
+    let done = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    let secs = u64::try_from(time.tv_sec).ok()?;
+    let nanos = u32::try_from(time.tv_nsec).ok()?;
+    (done == 0).then(|| std::time::Duration::new(secs, nanos))
+}
+
+/// Sets how many bytes a pipe holds; the kernel rounds up to pages.
+pub fn set_pipe_size(pipe: &impl std::os::fd::AsRawFd, bytes: u32) -> std::io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // SAFETY: three integers by value; what is no pipe is an error.
+    let done = unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };
+    match done {
+        0.. => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +103,17 @@ mod tests {
         while begin.elapsed() < std::time::Duration::from_millis(30) {}
         let (user_after, system_after) = own_cpu().unwrap();
         assert!(user_after + system_after > user + system);
+    }
+
+    #[test]
+    fn a_process_has_a_clock_as_long_as_it_lives() {
+        let (user, system) = own_cpu().unwrap();
+        let time = process_cpu(std::process::id()).unwrap();
+        assert!(time.as_secs_f64() >= user + system - 0.05);
+        assert_eq!(process_cpu(u32::MAX), None);
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert_eq!(process_cpu(child.id()), None);
     }
 
     #[test]

@@ -46,6 +46,11 @@ pub(super) fn bounds(file: &File, chunk: Chunk, size: u64) -> io::Result<(u64, O
     Ok((start, None))
 }
 
+/// What is read to find a safe place.
+pub(super) fn searched(nominal: u64, found: u64) -> (u64, u64) {
+    (nominal.saturating_sub(BACK), found + STEP as u64)
+}
+
 /// The safe place for a nominal one.
 pub(super) fn safe_cut(file: &File, nominal: u64) -> io::Result<Option<u64>> {
     let from = nominal.saturating_sub(BACK);

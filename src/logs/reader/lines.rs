@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memrchr};
 
+use super::pace::{Breath, GuestFile, Pace};
 use super::{Block, ReadOptions, ReadStats, read_at};
 
 /// The buffer and what is in it.
@@ -165,41 +166,48 @@ impl Lines {
 /// A part of a file, read with `pread`.
 #[derive(Debug)]
 pub(super) struct Range {
-    file: File,
+    file: Handle,
     at: u64,
     /// Where it ends; `None` is the end of the file as it is by then.
     end: Option<u64>,
-    given_back: Option<u64>,
     truncated: bool,
 }
 
-/// How often the page cache is given back.
-pub(super) const GIVE_BACK: u64 = 4 << 20;
+#[derive(Debug)]
+enum Handle {
+    Plain(File),
+    Guest(GuestFile, Breath),
+}
 
 impl Range {
-    pub(super) fn new(file: File, start: u64, end: Option<u64>, give_back: bool) -> Self {
+    pub(super) fn new(file: File, start: u64, end: Option<u64>) -> Self {
         // Only a hint: an error here (a pipe, a strange filesystem) changes nothing.
         rustix::fs::fadvise(&file, start, None, rustix::fs::Advice::Sequential).ok();
+        Range::of(Handle::Plain(file), start, end)
+    }
+
+    /// As a guest; `fresh` as in [`GuestFile::new`].
+    pub(super) fn guest(
+        file: File,
+        (start, end): (u64, Option<u64>),
+        fresh: Option<(u64, u64)>,
+        pace: &'static Pace,
+    ) -> Self {
+        let file = GuestFile::new(file, fresh, pace);
+        Range::of(Handle::Guest(file, Breath::new(pace)), start, end)
+    }
+
+    fn of(file: Handle, at: u64, end: Option<u64>) -> Self {
         Range {
             file,
-            at: start,
+            at,
             end,
-            given_back: give_back.then_some(start),
             truncated: false,
         }
     }
 
     pub(super) fn truncated(&self) -> bool {
         self.truncated
-    }
-
-    fn give_back(&mut self, up_to: u64) {
-        if let Some(from) = self.given_back
-            && let Some(len) = std::num::NonZeroU64::new(up_to.saturating_sub(from))
-        {
-            rustix::fs::fadvise(&self.file, from, Some(len), rustix::fs::Advice::DontNeed).ok();
-            self.given_back = Some(up_to);
-        }
     }
 }
 
@@ -211,23 +219,19 @@ impl Read for Range {
         if room.is_empty() {
             return Ok(0);
         }
-        let len = read_at(&self.file, room, self.at)?;
+        let len = match &mut self.file {
+            Handle::Plain(file) => read_at(file, room, self.at)?,
+            Handle::Guest(file, breath) => {
+                let begun = std::time::Instant::now();
+                let len = file.read_at(room, self.at)?;
+                breath.take(len as u64, begun.elapsed());
+                len
+            }
+        };
         self.at += len as u64;
         if len == 0 {
             self.truncated = self.end.is_some();
-            self.give_back(self.at);
-        } else if self
-            .given_back
-            .is_some_and(|from| self.at - from >= GIVE_BACK)
-        {
-            self.give_back(self.at);
         }
         Ok(len)
-    }
-}
-
-impl Drop for Range {
-    fn drop(&mut self) {
-        self.give_back(self.at);
     }
 }

@@ -8,6 +8,7 @@
 mod cut;
 pub mod follow;
 mod lines;
+mod pace;
 mod pipe;
 
 use std::fs::File;
@@ -19,6 +20,8 @@ use crate::formats::inflate::Limits;
 use super::input::{FileId, LogFile, Source};
 
 use lines::{Lines, Range};
+use pace::GuestFile;
+pub use pace::Pace;
 use pipe::Pipe;
 
 /// Nominal length of a chunk.
@@ -33,8 +36,9 @@ pub struct ReadOptions {
     pub max_line: usize,
     /// What is kept of a longer one.
     pub cut_line: usize,
-    /// Give the page cache back behind the reader, as a guest on a sick node does.
-    pub give_back: bool,
+    /// Read as a guest on a sick node does: in small pieces with rests, leaving the page cache as it
+    /// was.
+    pub guest: Option<&'static Pace>,
     /// Limits on what comes out of compressed files.
     pub limits: Limits,
 }
@@ -46,7 +50,7 @@ impl Default for ReadOptions {
             // Audit records hold whole request bodies, of which etcd takes 1.5 MiB by default.
             max_line: 16 << 20,
             cut_line: 1 << 20,
-            give_back: false,
+            guest: None,
             limits: Limits::default(),
         }
     }
@@ -153,6 +157,13 @@ pub fn open(
     options: &ReadOptions,
     buffer: Vec<u8>,
 ) -> io::Result<BlockReader> {
+    let options = &match options.guest {
+        None => *options,
+        Some(_) => ReadOptions {
+            buffer: options.buffer.min(pace::PIECE),
+            ..*options
+        },
+    };
     let lines = |offset| Lines::new(buffer, offset, options);
     match &file.source {
         Source::File { path, id } => {
@@ -165,8 +176,19 @@ pub fn open(
                 });
             }
             let size = file.size;
+            let cold = options.guest.is_some() && {
+                GuestFile::no_read_ahead(&opened);
+                !pace::is_cached(&opened, chunk.start)
+            };
             let (start, end) = cut::bounds(&opened, chunk, size)?;
-            let range = Range::new(opened, start, end, options.give_back);
+            let range = match options.guest {
+                None => Range::new(opened, start, end),
+                Some(pace) => {
+                    // The search for the bounds brought in what is around them.
+                    let fresh = cold.then(|| cut::searched(chunk.start, start));
+                    Range::guest(opened, (start, end), fresh, pace)
+                }
+            };
             Ok(BlockReader {
                 lines: lines(start),
                 source: Input::Range(range),

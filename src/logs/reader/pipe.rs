@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use crate::formats::inflate::Inflate;
 use crate::logs::input::Source;
 
 use super::ReadOptions;
+use super::pace::{Breath, GuestFile, PIECE, Pace};
 
 /// Bytes of a buffer that goes from the inflating thread to the parsing one.
 const BUFFER: usize = 1 << 20;
@@ -19,6 +21,8 @@ const BUFFER: usize = 1 << 20;
 const AHEAD: usize = 2;
 /// Most that is kept of what a command says on its standard error.
 const STDERR_MAX: u64 = 4096;
+/// Bytes that a command may be ahead of a guest.
+const PIPE_OF_GUEST: u32 = 16 << 10;
 
 type Message = io::Result<Vec<u8>>;
 
@@ -32,12 +36,16 @@ pub(super) struct Pipe {
     current: Vec<u8>,
     at: usize,
     bytes_read: Arc<AtomicU64>,
+    breath: Option<Breath>,
 }
 
 impl Pipe {
     /// A compressed file.
     pub(super) fn inflate(file: File, options: &ReadOptions) -> io::Result<Self> {
-        Pipe::spawn(GivesBack::new(file, options.give_back), None, options)
+        match options.guest {
+            None => Pipe::spawn(file, None, options),
+            Some(pace) => Pipe::spawn(Guest::new(file, pace), None, options),
+        }
     }
 
     /// A pipe, standard input, or a command.
@@ -61,6 +69,10 @@ impl Pipe {
                     .stdout
                     .take()
                     .ok_or_else(|| io::Error::other("no output of the command"))?;
+                if options.guest.is_some() {
+                    // A full pipe stops the command soon.
+                    crate::sys::set_pipe_size(&out, PIPE_OF_GUEST).ok();
+                }
                 Pipe::spawn(out, Some(Running(child)), options)
             }
         }
@@ -75,6 +87,7 @@ impl Pipe {
         let (back, empty) = sync_channel(AHEAD + 2);
         let bytes_read = Arc::new(AtomicU64::new(0));
         let limits = options.limits;
+        let pace = options.guest;
         let count = Arc::clone(&bytes_read);
         thread::Builder::new()
             .name("inflate".to_owned())
@@ -82,7 +95,8 @@ impl Pipe {
                 let mut child = child;
                 match Inflate::new(source, limits) {
                     Ok(mut inflate) => {
-                        let over = pump(&mut inflate, &send, &empty, &count);
+                        let rests = pace.map(|pace| Rests::new(pace, child.as_ref()));
+                        let over = pump(&mut inflate, &send, &empty, &count, rests);
                         // Nobody listens any more, or the command is over.
                         if !over && let Some(child) = &mut child {
                             child.0.kill().ok();
@@ -102,6 +116,7 @@ impl Pipe {
             current: Vec::new(),
             at: 0,
             bytes_read,
+            breath: pace.map(Breath::new),
         })
     }
 
@@ -116,18 +131,24 @@ fn pump<R: Read>(
     send: &SyncSender<Message>,
     empty: &Receiver<Vec<u8>>,
     count: &AtomicU64,
+    mut rests: Option<Rests>,
 ) -> bool {
+    let most = if rests.is_some() { PIECE } else { BUFFER };
     loop {
         let mut buf = empty.try_recv().unwrap_or_default();
         buf.resize(BUFFER, 0);
         let mut len = 0;
         // A slow pipe gives little at a time, and what it gives must not wait.
         let err = loop {
-            let room = buf.get_mut(len..).unwrap_or_default();
+            let end = (len + most).min(BUFFER);
+            let room = buf.get_mut(len..end).unwrap_or_default();
             match inflate.read(room) {
                 Ok(0) => break None,
                 Ok(more) => len += more,
                 Err(err) => break Some(err),
+            }
+            if let Some(rests) = &mut rests {
+                rests.take(inflate.bytes_in());
             }
             if len == BUFFER || inflate.compression().is_none() {
                 break None;
@@ -173,6 +194,9 @@ impl Read for Pipe {
                 }
             }
         }
+        if let Some(breath) = &mut self.breath {
+            breath.take(0, Duration::ZERO);
+        }
         let ready = self.current.get(self.at..).unwrap_or_default();
         let len = ready.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..len), ready.get(..len)) {
@@ -183,56 +207,60 @@ impl Read for Pipe {
     }
 }
 
-/// A file whose page cache is given back behind the reader, where that is asked for.
-struct GivesBack {
-    file: File,
-    on: bool,
+/// A file that is read as a guest.
+struct Guest {
+    file: GuestFile,
     at: u64,
-    given: u64,
 }
 
-impl GivesBack {
-    fn new(file: File, on: bool) -> Self {
-        let (at, given) = (0, 0);
-        GivesBack {
-            file,
-            on,
-            at,
-            given,
-        }
-    }
-
-    fn give(&mut self) {
-        if let Some(len) = std::num::NonZeroU64::new(self.at - self.given) {
-            // Only a hint.
-            rustix::fs::fadvise(
-                &self.file,
-                self.given,
-                Some(len),
-                rustix::fs::Advice::DontNeed,
-            )
-            .ok();
-            self.given = self.at;
+impl Guest {
+    fn new(file: File, pace: &'static Pace) -> Self {
+        GuestFile::no_read_ahead(&file);
+        Guest {
+            file: GuestFile::new(file, None, pace),
+            at: 0,
         }
     }
 }
 
-impl Read for GivesBack {
+impl Read for Guest {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = self.file.read(buf)?;
+        let len = self.file.read_at(buf, self.at)?;
         self.at += len as u64;
-        if self.on && self.at - self.given >= super::lines::GIVE_BACK {
-            self.give();
-        }
         Ok(len)
     }
 }
 
-impl Drop for GivesBack {
-    fn drop(&mut self) {
-        if self.on {
-            self.give();
+/// The rests of the inflating thread, and of the command that it reads from: that one stops when
+/// its pipe is full.
+struct Rests {
+    breath: Breath,
+    /// The command, and the processor time that it had used.
+    command: Option<(u32, Duration)>,
+    bytes: u64,
+}
+
+impl Rests {
+    fn new(pace: &'static Pace, child: Option<&Running>) -> Self {
+        Rests {
+            breath: Breath::new(pace),
+            command: child.map(|child| (child.0.id(), Duration::ZERO)),
+            bytes: 0,
         }
+    }
+
+    fn take(&mut self, bytes_in: u64) {
+        let (mut bytes, mut others) = (bytes_in.saturating_sub(self.bytes), Duration::ZERO);
+        self.bytes = bytes_in;
+        if let Some((pid, before)) = &mut self.command {
+            // How much a command will say is not known, so it is not part of the plan.
+            bytes = 0;
+            if let Some(now) = crate::sys::process_cpu(*pid) {
+                others = now.saturating_sub(*before);
+                *before = now;
+            }
+        }
+        self.breath.take(bytes, others);
     }
 }
 
