@@ -8,7 +8,8 @@ use yaml_serde::{Mapping, Value};
 
 use crate::catalog::releases::Version;
 
-use super::yaml::{Refusal, documents, first_that_gives, indent_of, line_end, lines, quoted};
+use super::edit::rewrite;
+use super::yaml::{Refusal, documents, quoted};
 
 /// The two shapes of `extraArgs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,16 +210,13 @@ impl ClusterConfiguration {
             ));
         }
         let wanted = self.wanted(path, arg)?;
-        let text =
-            first_that_gives(&wanted, self.candidates(path, arg).into_iter()).ok_or_else(|| {
-                Refusal {
-                    why: format!("extraArgs of {} cannot be changed alone", path.join(".")),
-                    place: self
-                        .text
-                        .find(&format!("{}:", path.first().copied().unwrap_or_default()))
-                        .map(|at| super::yaml::place(&self.text, at)),
-                }
-            })?;
+        let text = rewrite(&self.text, &wanted).ok_or_else(|| Refusal {
+            why: format!("extraArgs of {} cannot be changed alone", path.join(".")),
+            place: self
+                .text
+                .find(&format!("{}:", path.first().copied().unwrap_or_default()))
+                .map(|at| super::yaml::place(&self.text, at)),
+        })?;
         self.text = text;
         self.documents = wanted;
         Ok(())
@@ -236,38 +234,16 @@ impl ClusterConfiguration {
                 .chain(&["extraArgs"])
                 .try_fold(document, |value, key| value.get_mut(*key))
         });
-        let mut empty = false;
-        if let Some(args) = args {
-            match args {
-                Value::Mapping(map) => {
-                    map.remove(name);
-                    empty = map.is_empty();
-                }
-                Value::Sequence(list) => {
-                    list.retain(|one| one.get("name").and_then(Value::as_str) != Some(name));
-                    empty = list.is_empty();
-                }
-                _ => {}
+        match args {
+            Some(Value::Mapping(map)) => {
+                map.remove(name);
             }
-            if empty {
-                // What a key without anything below it reads as.
-                *args = Value::Null;
+            Some(Value::Sequence(list)) => {
+                list.retain(|one| one.get("name").and_then(Value::as_str) != Some(name));
             }
+            _ => {}
         }
-        let all: Vec<(usize, &str)> = lines(&self.text).collect();
-        let count = if self.api == Api::List { 2 } else { 1 };
-        let candidates = all
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, line))| line.contains(name))
-            .flat_map(|(n, _)| n.saturating_sub(count - 1)..=n)
-            .filter_map(|n| {
-                let (start, _) = all.get(n)?;
-                let (last, line) = all.get(n + count - 1)?;
-                let before = self.text.get(..*start)?;
-                Some(format!("{before}{}", self.text.get(last + line.len()..)?))
-            });
-        self.text = first_that_gives(&wanted, candidates).ok_or_else(|| Refusal {
+        self.text = rewrite(&self.text, &wanted).ok_or_else(|| Refusal {
             why: format!("{name} cannot be taken out of extraArgs alone"),
             place: self
                 .text
@@ -325,183 +301,6 @@ impl ClusterConfiguration {
         }
         Ok(wanted)
     }
-
-    /// Texts that may be the wanted one.
-    fn candidates(&self, path: &[&str], arg: &Arg) -> Vec<String> {
-        let mut all = Vec::new();
-        let end = line_end(&self.text);
-        if let Some(old) = self.get(&arg.component, &arg.name) {
-            for (old, new) in [
-                (quoted(&old), quoted(&arg.value)),
-                (format!("'{old}'"), quoted(&arg.value)),
-                (old.clone(), quoted(&arg.value)),
-            ] {
-                all.extend(super::yaml::replaced(&self.text, &old, &new));
-            }
-            return all;
-        }
-        let keys: Vec<&str> = path.iter().copied().chain(["extraArgs"]).collect();
-        // From the deepest key that is there: what lacks goes below it, at the end of its block
-        // or right after its line.
-        for depth in (0..=keys.len()).rev() {
-            let (have, lack) = keys.split_at(depth);
-            for block in self.blocks(have) {
-                for indent in block.indents() {
-                    let mut new = String::new();
-                    let mut lead = " ".repeat(indent);
-                    for key in lack {
-                        new = format!("{new}{lead}{key}:{end}");
-                        lead.push_str("  ");
-                    }
-                    new.push_str(&entry(self.api, &lead, arg, end));
-                    for at in [block.end, block.start] {
-                        all.extend(self.inserted(at, &new, end));
-                    }
-                    // `extraArgs: {}` and `extraArgs: []`: the empty flow goes away.
-                    if let Some((before, rest)) = self.text.split_at_checked(block.start) {
-                        for empty in [" {}", " []"] {
-                            let trimmed = before.trim_end_matches(['\r', '\n']);
-                            if let Some(head) = trimmed.strip_suffix(empty) {
-                                all.push(format!("{head}{end}{new}{rest}"));
-                            }
-                        }
-                    }
-                }
-            }
-            if !all.is_empty() && depth < keys.len() {
-                // Flow maps hold their entries on one line.
-                break;
-            }
-        }
-        all.extend(self.flow(arg));
-        all
-    }
-
-    /// One more entry in each flow map or list after an `extraArgs:`.
-    fn flow(&self, arg: &Arg) -> Vec<String> {
-        let (open, new) = match self.api {
-            Api::Map(_) => ('{', format!("{}: {}", arg.name, quoted(&arg.value))),
-            Api::List => (
-                '[',
-                format!("{{name: {}, value: {}}}", arg.name, quoted(&arg.value)),
-            ),
-        };
-        self.text
-            .match_indices("extraArgs:")
-            .filter_map(|(at, key)| {
-                let from = at + key.len();
-                let gap = self.text.get(from..)?.find(open)?;
-                let (before, after) = self.text.split_at_checked(from + gap + 1)?;
-                Some(format!("{before}{new}, {after}"))
-            })
-            .collect()
-    }
-
-    fn inserted(&self, at: usize, new: &str, end: &str) -> Option<String> {
-        let (before, after) = self.text.split_at_checked(at)?;
-        let join = if before.is_empty() || before.ends_with('\n') {
-            ""
-        } else {
-            end
-        };
-        Some(format!("{before}{join}{new}{after}"))
-    }
-
-    /// The blocks below a path of keys: where each begins and ends, and how deep its children are.
-    fn blocks(&self, path: &[&str]) -> Vec<Block> {
-        let all: Vec<(usize, &str)> = lines(&self.text).collect();
-        let mut blocks: Vec<Block> = document_blocks(&all, self.text.len());
-        for key in path {
-            blocks = blocks
-                .iter()
-                .flat_map(|block| block.below(&all, key))
-                .collect();
-        }
-        blocks
-    }
-}
-
-/// A run of lines, in bytes, and the indentation of what is in it.
-#[derive(Clone, Debug)]
-struct Block {
-    start: usize,
-    end: usize,
-    /// Indentation of its first line; of its key plus two where it is empty.
-    indent: usize,
-    /// A list may stand at its key's own indentation.
-    key_indent: usize,
-}
-
-impl Block {
-    fn indents(&self) -> Vec<usize> {
-        let mut all = vec![self.indent];
-        if self.key_indent != self.indent {
-            all.push(self.key_indent);
-        }
-        all
-    }
-
-    fn below(&self, lines: &[(usize, &str)], key: &str) -> Vec<Block> {
-        let mut found = Vec::new();
-        let inside: Vec<&(usize, &str)> = lines
-            .iter()
-            .filter(|(at, _)| (self.start..self.end).contains(at))
-            .collect();
-        for (n, (at, line)) in inside.iter().enumerate() {
-            let is_key = indent_of(line) == self.indent
-                && line
-                    .trim_start()
-                    .strip_prefix(key)
-                    .is_some_and(|rest| rest.trim_start().starts_with(':'));
-            if !is_key {
-                continue;
-            }
-            let start = at + line.len();
-            let mut end = start;
-            let mut indent = None;
-            for (at, line) in inside.iter().skip(n + 1) {
-                let blank = line.trim().is_empty() || line.trim_start().starts_with('#');
-                let item = line.trim_start().starts_with('-') && indent_of(line) == self.indent;
-                if !blank && indent_of(line) <= self.indent && !item {
-                    break;
-                }
-                if !blank {
-                    indent.get_or_insert(indent_of(line));
-                    end = at + line.len();
-                }
-            }
-            found.push(Block {
-                start,
-                end,
-                indent: indent.unwrap_or(self.indent + 2),
-                key_indent: self.indent,
-            });
-        }
-        found
-    }
-}
-
-/// The documents of a text as blocks.
-fn document_blocks(lines: &[(usize, &str)], len: usize) -> Vec<Block> {
-    let mut starts = vec![0];
-    let mut ends = Vec::new();
-    for (at, line) in lines {
-        if line.trim_end() == "---" || line.starts_with("--- ") {
-            ends.push(*at);
-            starts.push(at + line.len());
-        }
-    }
-    ends.push(len);
-    starts
-        .into_iter()
-        .zip(ends)
-        .map(|(start, end)| Block {
-            start,
-            end,
-            indent: 0,
-            key_indent: 0,
-        })
-        .collect()
 }
 
 fn pair(arg: &Arg) -> Mapping {
@@ -641,7 +440,7 @@ etcd:
         let mut config = ClusterConfiguration::parse(text).unwrap();
         config.set(&arg("kube-apiserver", "b", "2")).unwrap();
         assert!(
-            config.text().contains("{b: \"2\", a: \"1\"}} # x\r\n"),
+            config.text().contains("{a: \"1\", b: \"2\"}} # x\r\n"),
             "{}",
             config.text()
         );

@@ -8,10 +8,11 @@ use crate::advise::{Advice, Disposition};
 use crate::catalog::settings::{Component, setting};
 
 use super::change::component_of;
+use super::edit::rewrite;
 use super::kubeadm::{safe_name, unified};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
-use super::yaml::{Refusal, documents, first_that_gives, indent_of, line_end, lines, replaced};
+use super::yaml::{Refusal, documents};
 
 /// The emitter for one kind of file.
 #[derive(Clone, Copy, Debug)]
@@ -103,91 +104,7 @@ pub(super) fn edited(text: &str, index: usize, path: &str, new: &Value) -> Resul
     if let Some(slot) = wanted.get_mut(index) {
         *slot = with(document, path, new)?;
     }
-    let end = line_end(text);
-    let scalar = yaml_serde::to_string(new)
-        .unwrap_or_default()
-        .trim_end()
-        .to_owned();
-    let keys: Vec<&str> = path.split('.').collect();
-    let leaf = keys.last().copied().unwrap_or_default();
-    let mut candidates: Vec<String> = Vec::new();
-    // A value that is there: each line of that key.
-    if get(document, path).is_some() {
-        for (_, line) in lines(text) {
-            let body = line.trim_start_matches([' ', '-']);
-            let Some(rest) = body
-                .strip_prefix(leaf)
-                .and_then(|rest| rest.strip_prefix(':'))
-            else {
-                continue;
-            };
-            let old = rest.split(" #").next().unwrap_or(rest).trim();
-            let lead = rest.len() - rest.trim_start_matches(' ').len();
-            let Some(tail) = rest.get(lead + old.len()..) else {
-                continue;
-            };
-            let head = line.len() - rest.len();
-            let new_line = format!(
-                "{}{} {scalar}{tail}",
-                line.get(..head - 1).unwrap_or_default(),
-                ":",
-            );
-            let new_line = new_line.replacen(" : ", ": ", 1);
-            candidates.extend(replaced(text, line, &new_line));
-        }
-    }
-    // A key to add: below the deepest map that is there, or at the end of the document.
-    let present = (1..keys.len()).rev().find(|n| {
-        get(
-            document,
-            &keys.iter().take(*n).copied().collect::<Vec<_>>().join("."),
-        )
-        .is_some()
-    });
-    let nested = |from: usize, indent: usize| {
-        let mut added = String::new();
-        for (depth, key) in keys.iter().enumerate().skip(from) {
-            let blanks = " ".repeat(indent + 2 * (depth - from));
-            if depth + 1 == keys.len() {
-                added = format!("{added}{blanks}{key}: {scalar}{end}");
-            } else {
-                added = format!("{added}{blanks}{key}:{end}");
-            }
-        }
-        added
-    };
-    match present {
-        Some(depth) => {
-            let parent = keys.get(depth - 1).copied().unwrap_or_default();
-            for (at, line) in lines(text) {
-                let body = line.trim_start_matches([' ', '-']);
-                if body.trim_end().trim_end_matches(':') != parent {
-                    continue;
-                }
-                for indent in [indent_of(line) + 2, indent_of(line) + 4] {
-                    let (head, tail) = text.split_at(at + line.len());
-                    candidates.push(format!("{head}{}{tail}", nested(depth, indent)));
-                }
-            }
-        }
-        None => {
-            let ends = lines(text)
-                .filter(|(at, line)| *at > 0 && line.starts_with("---"))
-                .map(|(at, _)| at)
-                .chain([text.len()]);
-            for at in ends {
-                let (head, tail) = text.split_at(at);
-                let gap = if head.is_empty() || head.ends_with('\n') {
-                    ""
-                } else {
-                    end
-                };
-                candidates.push(format!("{head}{gap}{}{tail}", nested(0, 0)));
-            }
-        }
-    }
-    first_that_gives(&wanted, candidates.into_iter())
-        .ok_or_else(|| Refusal::new(format!("`{path}` cannot be set alone")))
+    rewrite(text, &wanted).ok_or_else(|| Refusal::new(format!("`{path}` cannot be set alone")))
 }
 
 impl Emitter for ComponentFile {
@@ -335,7 +252,7 @@ mod tests {
         );
         assert_eq!(
             set_in(text, "clientConnection.burst", "200"),
-            text.replace("clientConnection:\n", "clientConnection:\n  burst: 200\n")
+            text.replace("# half\n", "# half\n  burst: 200\n")
         );
         assert_eq!(
             set_in(text, "parallelism", "32"),
@@ -356,8 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn flow_maps_that_cannot_be_edited_are_refused() {
-        let text = "kind: K\nclientConnection: {qps: 50}\n";
+    fn flow_maps_take_a_key_and_what_is_no_map_does_not() {
+        let text = "kind: K\nclientConnection: {qps: 50} # ours\n";
+        assert_eq!(
+            set_in(text, "clientConnection.burst", "1"),
+            text.replace("50}", "50, burst: 1}")
+        );
+        let text = "kind: K\nclientConnection: none\n";
         assert!(edited(text, 0, "clientConnection.burst", &value("1")).is_err());
     }
 

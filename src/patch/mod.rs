@@ -9,6 +9,7 @@ mod argv;
 mod change;
 mod cluster_config;
 mod component_file;
+mod edit;
 #[cfg(test)]
 mod emitter_props;
 mod events_etcd;

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use yaml_serde::Value;
 
 use super::argv::{self, Found};
-use super::yaml::{
-    Refusal, documents, first_that_gives, indent_of, line_end, lines, quoted, replaced, scalar,
-};
+use super::edit::rewrite;
+use super::yaml::{Refusal, documents};
 
 /// A static pod manifest with the container of one component.
 #[derive(Clone, Debug)]
@@ -224,14 +223,9 @@ impl Pod {
         self.found(name).len()
     }
 
-    /// Takes the first candidate that gives the wanted documents.
-    pub(super) fn take(
-        &mut self,
-        wanted: Vec<Value>,
-        candidates: Vec<String>,
-        why: &str,
-    ) -> Result<(), Refusal> {
-        match first_that_gives(&wanted, candidates.into_iter()) {
+    /// Brings the text to the wanted documents.
+    pub(super) fn take(&mut self, wanted: Vec<Value>, why: &str) -> Result<(), Refusal> {
+        match rewrite(&self.text, &wanted) {
             Some(text) => {
                 self.text = text;
                 self.documents = wanted;
@@ -292,20 +286,8 @@ impl Pod {
         if let Some(slot) = list_mut(&mut wanted, self.place, key).and_then(|l| l.get_mut(index)) {
             *slot = Value::String(new.clone());
         }
-        // In the quotes it has; else the old quotes go and new ones come.
-        let forms = [
-            (old.clone(), new.clone()),
-            (quoted(&old), quoted(&new)),
-            (format!("'{old}'"), quoted(&new)),
-            (old.clone(), quoted(&new)),
-        ];
-        let candidates: Vec<String> = forms
-            .iter()
-            .flat_map(|(old, new)| replaced(&self.text, old, new).collect::<Vec<_>>())
-            .collect();
         self.take(
             wanted,
-            candidates,
             &format!("the element `{old}` cannot be changed alone"),
         )
     }
@@ -340,57 +322,12 @@ impl Pod {
         let previous = argv.get(at - 1).cloned().unwrap_or_default();
         let mut wanted = self.documents.clone();
         if let Some(list) = list_mut(&mut wanted, self.place, key) {
-            list.insert(index + 1, Value::String(element.clone()));
+            list.insert(index + 1, Value::String(element));
         }
-        let mut candidates = self.after_line(&previous, &element);
-        candidates.extend(self.after_flow(&previous, &element));
         self.take(
             wanted,
-            candidates,
             &format!("no place after `{previous}` takes one more element"),
         )
-    }
-
-    /// New line after each line that holds just the previous element.
-    fn after_line(&self, previous: &str, element: &str) -> Vec<String> {
-        let end = line_end(&self.text);
-        lines(&self.text)
-            .filter_map(|(start, line)| {
-                let item = item_of(line)?;
-                if item != previous {
-                    return None;
-                }
-                let dash = line.find('-')?;
-                let blanks = line.get(dash + 1..)?.len()
-                    - line.get(dash + 1..)?.trim_start_matches(' ').len();
-                // A line such as `- command: …` cannot come here: its item is no string.
-                let lead = " ".repeat(indent_of(line));
-                let new = format!(
-                    "{lead}-{}{}{end}",
-                    " ".repeat(blanks.max(1)),
-                    scalar(element)
-                );
-                let cut = start + line.len();
-                let (before, after) = self.text.split_at_checked(cut)?;
-                let join = if before.ends_with('\n') { "" } else { end };
-                Some(format!("{before}{join}{new}{after}"))
-            })
-            .collect()
-    }
-
-    /// New element after each occurrence of the previous one in a flow list.
-    fn after_flow(&self, previous: &str, element: &str) -> Vec<String> {
-        [
-            previous.to_owned(),
-            quoted(previous),
-            format!("'{previous}'"),
-        ]
-        .iter()
-        .flat_map(|old| {
-            let new = format!("{old}, {}", quoted(element));
-            replaced(&self.text, old, &new).collect::<Vec<_>>()
-        })
-        .collect()
     }
 
     /// Takes one flag's element or elements out.
@@ -410,23 +347,8 @@ impl Pod {
                 }
                 list.remove(index);
             }
-            let mut candidates: Vec<String> = lines(&self.text)
-                .filter_map(|(start, line)| {
-                    if item_of(line)? != old {
-                        return None;
-                    }
-                    let before = self.text.get(..start)?;
-                    let after = self.text.get(start + line.len()..)?;
-                    Some(format!("{before}{after}"))
-                })
-                .collect();
-            for raw in [old.clone(), quoted(&old), format!("'{old}'")] {
-                candidates.extend(replaced(&self.text, &format!(", {raw}"), ""));
-                candidates.extend(replaced(&self.text, &format!("{raw}, "), ""));
-            }
             self.take(
                 wanted,
-                candidates,
                 &format!("the element `{old}` cannot be taken out alone"),
             )?;
         }
@@ -451,33 +373,7 @@ impl Pod {
             Some(slot) => *slot = Value::String(value.to_owned()),
             None => return Err(Refusal::new(format!("{name} has no plain value"))),
         }
-        let forms = [
-            (quoted(&old), quoted(value)),
-            (format!("'{old}'"), quoted(value)),
-            (old.clone(), quoted(value)),
-        ];
-        let candidates: Vec<String> = forms
-            .iter()
-            .flat_map(|(old, new)| replaced(&self.text, old, new).collect::<Vec<_>>())
-            .collect();
-        self.take(
-            wanted,
-            candidates,
-            &format!("{name} cannot be changed alone"),
-        )
-    }
-}
-
-/// The string that a line holds as one list item, comments left out.
-fn item_of(line: &str) -> Option<String> {
-    let line = line.trim();
-    if !line.starts_with('-') {
-        return None;
-    }
-    let value: Value = yaml_serde::from_str(line).ok()?;
-    match value.as_sequence()?.as_slice() {
-        [Value::String(text)] => Some(text.clone()),
-        _ => None,
+        self.take(wanted, &format!("{name} cannot be changed alone"))
     }
 }
 
@@ -639,7 +535,7 @@ spec:
         let mut pod = Pod::parse(flow, "kube-controller-manager").unwrap();
         pod.set_flag("kube-api-qps", "100").unwrap();
         assert!(
-            pod.text().contains("\"--a=1\", \"--kube-api-qps=100\"]"),
+            pod.text().contains("\"--a=1\", --kube-api-qps=100]"),
             "{}",
             pod.text()
         );

@@ -3,28 +3,10 @@
 use yaml_serde::Value;
 
 use super::pod::{Pod, container_mut};
-use super::yaml::{Refusal, indent_of, line_end, lines, quoted, replaced, scalar};
+use super::yaml::Refusal;
 
 /// What one key of the container is to be; `None` takes it out.
 pub(super) type Wish = (&'static [&'static str], Option<Value>);
-
-/// A value as YAML text.
-pub(super) fn inline(value: &Value) -> String {
-    match value {
-        Value::String(text) => scalar(text),
-        other => yaml_serde::to_string(other)
-            .unwrap_or_default()
-            .trim_end()
-            .to_owned(),
-    }
-}
-
-/// Whether a line is `key: …`, in a list or not.
-fn is_key(line: &str, key: &str) -> bool {
-    line.trim_start_matches([' ', '-'])
-        .strip_prefix(key)
-        .is_some_and(|rest| rest.trim_start().starts_with(':'))
-}
 
 impl Pod {
     /// Whether every key already is as wished.
@@ -59,54 +41,13 @@ impl Pod {
             return Err(Refusal::new("no key to set"));
         };
         let mut wanted = self.documents.clone();
-        let parent = container_mut(&mut wanted, self.place)
+        container_mut(&mut wanted, self.place)
             .and_then(|at| parents.iter().try_fold(at, |at, key| at.get_mut(*key)))
             .and_then(Value::as_mapping_mut)
-            .ok_or_else(|| Refusal::new(format!("no {} to set {leaf} in", parents.join("."))))?;
-        let old = parent.insert(Value::from(*leaf), value.clone());
-        let new = inline(value);
-        let mut candidates = Vec::new();
-        match old {
-            Some(old) => {
-                let plain = inline(&old);
-                let text = old.as_str().map_or_else(|| plain.clone(), str::to_owned);
-                for old in [plain, text.clone(), quoted(&text), format!("'{text}'")] {
-                    for (start, line) in lines(&self.text).filter(|(_, line)| is_key(line, leaf)) {
-                        for line in replaced(line, &old, &new) {
-                            candidates.extend(self.with_line(start, &line));
-                        }
-                    }
-                    // A flow map holds its keys on one line.
-                    candidates.extend(replaced(
-                        &self.text,
-                        &format!("{leaf}: {old}"),
-                        &format!("{leaf}: {new}"),
-                    ));
-                }
-            }
-            None => {
-                let end = line_end(&self.text);
-                let parent = parents.last().copied().unwrap_or_default();
-                for (start, line) in lines(&self.text).filter(|(_, line)| is_key(line, parent)) {
-                    let base = line.len() - line.trim_start_matches([' ', '-']).len();
-                    for indent in [base + 2, base + 4, indent_of(line) + 2] {
-                        let at = start + line.len();
-                        if let Some((before, after)) = self.text.split_at_checked(at) {
-                            let new = format!("{}{leaf}: {new}{end}", " ".repeat(indent));
-                            candidates.push(format!("{before}{new}{after}"));
-                        }
-                    }
-                }
-                candidates.extend(replaced(
-                    &self.text,
-                    &format!("{parent}: {{"),
-                    &format!("{parent}: {{{leaf}: {new}, "),
-                ));
-            }
-        }
+            .ok_or_else(|| Refusal::new(format!("no {} to set {leaf} in", parents.join("."))))?
+            .insert(Value::from(*leaf), value.clone());
         self.take(
             wanted,
-            candidates,
             &format!("{} cannot be changed alone", path.join(".")),
         )
     }
@@ -135,32 +76,10 @@ impl Pod {
             .and_then(Value::as_mapping_mut)
             .ok_or_else(|| Refusal::new(format!("no {} to take {leaf} out of", parents.join("."))))?
             .remove(*leaf);
-        let count = path.len() - depth + 1;
-        let all: Vec<(usize, &str)> = lines(&self.text).collect();
-        let candidates = all
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, line))| is_key(line, leaf))
-            .filter_map(|(n, (start, _))| {
-                let (last, line) = all.get(n + count - 1)?;
-                let before = self.text.get(..*start)?;
-                let after = self.text.get(last + line.len()..)?;
-                Some(format!("{before}{after}"))
-            })
-            .collect();
         self.take(
             wanted,
-            candidates,
             &format!("{} cannot be taken out alone", path.join(".")),
         )
-    }
-
-    /// The text with another line at the byte where one begins.
-    fn with_line(&self, start: usize, line: &str) -> Option<String> {
-        let before = self.text.get(..start)?;
-        let rest = self.text.get(start..)?;
-        let old = rest.split_inclusive('\n').next()?;
-        Some(format!("{before}{line}{}", rest.get(old.len()..)?))
     }
 }
 
@@ -225,8 +144,8 @@ spec:
         assert_eq!(
             pod.text(),
             POD.replace(
-                "startupProbe:\n",
-                "startupProbe:\n      timeoutSeconds: 15\n"
+                "        path: /health\n    resources",
+                "        path: /health\n      timeoutSeconds: 15\n    resources"
             )
         );
         assert!(
@@ -269,7 +188,7 @@ spec:
         .unwrap();
         assert!(
             pod.text()
-                .contains("{timeoutSeconds: 15, failureThreshold: 24, httpGet")
+                .contains("{failureThreshold: 24, httpGet: {path: /health}, timeoutSeconds: 15}")
         );
         let before = pod.text().to_owned();
         let done = pod.set_values(&[

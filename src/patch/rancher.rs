@@ -13,11 +13,12 @@ use crate::catalog::settings::{Component, setting};
 use crate::manifest::{Settled, effective_of_files};
 
 use super::apf;
+use super::edit::rewrite;
 use super::kubeadm::{safe_name, unified};
 use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::wanted::{Wanted, flags};
-use super::yaml::{Refusal, documents, first_that_gives, quoted, replaced};
+use super::yaml::{Refusal, documents, quoted};
 
 /// The emitter for k3s or RKE2, which differ in folder and service only.
 #[derive(Clone, Copy, Debug)]
@@ -112,29 +113,19 @@ impl File {
         match wanted.get_mut(name.as_str()) {
             Some(Value::Sequence(list)) => {
                 if let Some(slot) = list.get_mut(at) {
-                    *slot = Value::String(new.clone());
+                    *slot = Value::String(new);
                 }
             }
-            Some(slot) => *slot = Value::String(new.clone()),
+            Some(slot) => *slot = Value::String(new),
             None => {}
         }
-        let forms = [
-            (old.clone(), new.clone()),
-            (quoted(&old), quoted(&new)),
-            (format!("'{old}'"), quoted(&new)),
-            (old.clone(), quoted(&new)),
-        ];
-        let candidates = forms
-            .iter()
-            .flat_map(|(old, new)| replaced(&self.text, old, new));
-        let text =
-            first_that_gives(std::slice::from_ref(&wanted), candidates).ok_or_else(|| Refusal {
-                why: format!("`{old}` cannot be changed alone"),
-                place: self
-                    .text
-                    .find(&old)
-                    .map(|at| super::yaml::place(&self.text, at)),
-            })?;
+        let text = rewrite(&self.text, std::slice::from_ref(&wanted)).ok_or_else(|| Refusal {
+            why: format!("`{old}` cannot be changed alone"),
+            place: self
+                .text
+                .find(&old)
+                .map(|at| super::yaml::place(&self.text, at)),
+        })?;
         self.text = text;
         self.value = wanted;
         self.advice.insert(one.advice.clone());

@@ -1,9 +1,4 @@
-//! YAML as text that must stay as it is: reading with places, and edits that prove themselves.
-//!
-//! An edit is a change of the text that was found by trying: each place where the old text occurs
-//! is changed, the result is parsed again, and it counts only when it equals the same edit made on
-//! the plain value. So comments, order, quotes and line ends stay, and an anchor or a second
-//! document can never be changed by mistake.
+//! YAML that is read with places, and texts as its scalars. `edit` changes it.
 
 use std::fmt;
 
@@ -12,8 +7,6 @@ use yaml_serde::Value;
 
 /// Larger files are no manifests.
 const MAX_BYTES: usize = 1 << 20;
-/// More places than this are not tried.
-const MAX_TRIES: usize = 64;
 
 /// Why a text is not edited, with its place where it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,29 +126,6 @@ fn plain(text: &str) -> String {
     text.split(" at line ").next().unwrap_or(text).to_owned()
 }
 
-/// The text after the first candidate edit that gives exactly the wanted documents.
-pub(super) fn first_that_gives(
-    wanted: &[Value],
-    candidates: impl Iterator<Item = String>,
-) -> Option<String> {
-    candidates
-        .take(MAX_TRIES)
-        .find(|text| documents(text).is_ok_and(|have| have == wanted))
-}
-
-/// Every text that comes from replacing one occurrence of `old`.
-pub(super) fn replaced<'a>(
-    text: &'a str,
-    old: &'a str,
-    new: &'a str,
-) -> impl Iterator<Item = String> + 'a {
-    text.match_indices(old).filter_map(move |(at, _)| {
-        let (before, rest) = text.split_at_checked(at)?;
-        let after = rest.get(old.len()..)?;
-        Some(format!("{before}{new}{after}"))
-    })
-}
-
 /// A text as a YAML scalar: plain where that reads back as the same string, else in double quotes.
 pub(super) fn scalar(text: &str) -> String {
     let safe = !text.is_empty()
@@ -203,11 +173,6 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// The line end in use.
 pub(super) fn line_end(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
-}
-
-/// The blanks a line begins with.
-pub(super) fn indent_of(line: &str) -> usize {
-    line.len() - line.trim_start_matches(' ').len()
 }
 
 #[cfg(test)]
