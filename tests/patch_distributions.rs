@@ -358,12 +358,106 @@ fn talos_reads_the_machine_configuration_before_it_writes() {
     case.put("flow.yaml", &out["apf/limit-x.yaml"]);
     let (again, _) = case.run("talos", "again", &[]);
     assert_eq!(again["files"], json!([]), "{again}");
+    // And back: all of the configuration is as it was, but for maps that are empty now.
+    case.put("controlplane.yaml", MACHINE);
+    let mut back = merged.clone();
+    merge_talos(
+        &mut back,
+        &yaml_serde::from_str(&out["talos-undo.yaml"]).unwrap(),
+    );
+    drop_empty(&mut back);
+    assert_eq!(back, yaml_serde::from_str::<Value>(MACHINE).unwrap());
     let steps = &out["STEPS.md"];
-    for part in [
-        "controlplane.yaml: kube-apiserver max-requests-inflight was 1000",
-        "controlplane.yaml: etcd quota-backend-bytes was not set: take the key out",
+    assert!(steps.contains("--patch @talos-undo.yaml"), "{steps}");
+    assert!(!steps.contains("to be done by hand"), "{steps}");
+}
+
+/// Merges as Talos does: maps by key, lists appended, `$patch: delete` takes a key out, and one that
+/// is not there is an error.
+fn merge_talos(have: &mut Value, new: &Value) {
+    match (have, new) {
+        (Value::Object(have), Value::Object(new)) => {
+            for (key, value) in new {
+                if value.get("$patch").is_some_and(|what| what == "delete") {
+                    assert!(have.remove(key).is_some(), "{key} is not there");
+                } else {
+                    merge_talos(have.entry(key.clone()).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (Value::Array(have), Value::Array(new)) => have.extend(new.iter().cloned()),
+        (have, new) => *have = new.clone(),
+    }
+}
+
+fn drop_empty(value: &mut Value) {
+    if let Value::Object(map) = value {
+        map.values_mut().for_each(drop_empty);
+        map.retain(|_, value| *value != json!({}));
+    }
+}
+
+#[test]
+fn the_way_back_of_talos_by_machine_and_by_version() {
+    let other = MACHINE
+        .replace("talos-a", "talos-b")
+        .replace("\"1000\"", "\"700\"");
+    let case = Case::new(
+        &settings(),
+        &[
+            ("a/controlplane.yaml", MACHINE),
+            ("b/controlplane.yaml", &other),
+        ],
+    );
+    let (_, out) = case.run("talos", "out", &[]);
+    let undo: Vec<&String> = out.keys().filter(|name| name.contains("undo")).collect();
+    assert_eq!(undo.len(), 2, "{undo:?}");
+    for (text, machine) in undo.iter().map(|name| &out[*name]).zip([MACHINE, &other]) {
+        let mut merged: Value = yaml_serde::from_str(machine).unwrap();
+        let old = merged.clone();
+        merge_talos(
+            &mut merged,
+            &yaml_serde::from_str(&out["talos-patch.yaml"]).unwrap(),
+        );
+        assert_ne!(merged, old);
+        merge_talos(&mut merged, &yaml_serde::from_str(text).unwrap());
+        drop_empty(&mut merged);
+        assert_eq!(merged, old);
+    }
+    // A Talos that cannot take a key out: the values come back, the rest is named.
+    for (machine, deletes) in [
+        (MACHINE.replace("v1.33.1", "v1.28.2"), false),
+        (
+            MACHINE.replace(
+                "machine:\n",
+                "machine:\n  install: {image: \"ghcr.io/siderolabs/installer:v1.7.6\"}\n",
+            ),
+            false,
+        ),
+        (
+            MACHINE.replace("v1.33.1", "v1.28.2").replace(
+                "machine:\n",
+                "machine:\n  install: {image: \"ghcr.io/siderolabs/installer:v1.8.0\"}\n",
+            ),
+            true,
+        ),
     ] {
-        assert!(steps.contains(part), "no `{part}` in\n{steps}");
+        let case = Case::new(&settings(), &[("controlplane.yaml", &machine)]);
+        let (_, out) = case.run("talos", "out", &[]);
+        let (undo, steps) = (&out["talos-undo.yaml"], &out["STEPS.md"]);
+        assert!(undo.contains("max-requests-inflight: \"1000\""), "{undo}");
+        assert_eq!(undo.contains("$patch: delete"), deletes, "{undo}");
+        assert_eq!(
+            steps.contains(
+                "- cluster.etcd.extraArgs.quota-backend-bytes of controlplane.yaml: was not set"
+            ),
+            !deletes,
+            "{steps}"
+        );
+        assert!(
+            !steps.contains("extraArgs.max-requests-inflight of"),
+            "{steps}"
+        );
     }
 }
 

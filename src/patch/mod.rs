@@ -26,6 +26,7 @@ mod rancher;
 mod steps;
 mod systemd;
 mod talos;
+mod talos_undo;
 mod wanted;
 mod yaml;
 

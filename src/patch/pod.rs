@@ -284,7 +284,7 @@ impl Pod {
         let (key, index) = self.element(at);
         let mut wanted = self.documents.clone();
         if let Some(slot) = list_mut(&mut wanted, self.place, key).and_then(|l| l.get_mut(index)) {
-            *slot = Value::String(new.clone());
+            *slot = Value::String(new);
         }
         self.take(
             wanted,

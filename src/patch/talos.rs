@@ -14,6 +14,7 @@ use crate::manifest::{Provenance, effective_of_text};
 use super::apf;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
+use super::talos_undo::Undo;
 use super::wanted::{Wanted, flags};
 use super::yaml::{documents, quoted};
 
@@ -48,7 +49,8 @@ const DENIED: &[&str] = &[
     "trusted-ca-file",
 ];
 
-fn section(component: Component) -> Option<&'static str> {
+/// Where the arguments of a component are.
+pub(super) fn section(component: Component) -> Option<&'static str> {
     match component {
         Component::ApiServer => Some("apiServer"),
         Component::ControllerManager => Some("controllerManager"),
@@ -145,29 +147,14 @@ impl Emitter for Talos {
             !denied
         });
         // One patch for all: what every machine already has is left out.
-        let mut was = String::new();
         wanted.retain(|one| {
-            let have: Vec<Option<String>> =
-                machines.iter().map(|(_, text)| given(text, one)).collect();
-            let so = !have.is_empty()
-                && have
+            let so = !machines.is_empty()
+                && machines
                     .iter()
-                    .all(|have| have.as_deref() == Some(one.value.as_str()));
+                    .all(|(_, text)| given(text, one).as_deref() == Some(one.value.as_str()));
             if so {
                 set.already
                     .push(format!("{}: {}", one.component.program(), one.flag));
-            } else {
-                for ((machine, _), have) in machines.iter().zip(&have) {
-                    was = format!(
-                        "{was}- {machine}: {} {} {}\n",
-                        one.component.program(),
-                        one.flag,
-                        match have {
-                            Some(have) => format!("was {have}"),
-                            None => "was not set: take the key out".to_owned(),
-                        }
-                    );
-                }
             }
             !so
         });
@@ -180,6 +167,10 @@ impl Emitter for Talos {
                 what: "patch for `talosctl patch mc`".to_owned(),
                 advice: done.iter().cloned().collect(),
             });
+        }
+        let way = Undo::new(&machines, &wanted, input.kubernetes);
+        if !done.is_empty() {
+            set.files.extend(way.files(&done));
         }
         let levels = apf::add(input, input.kubernetes, &mut set);
         let mut how = String::new();
@@ -199,14 +190,12 @@ impl Emitter for Talos {
                 apf::HOW
             );
         }
+        let levels_only = done.is_empty();
         done.extend(levels);
         if done.is_empty() {
             return set;
         }
-        let back = format!(
-            "`talosctl -n NODE edit mc` and put the arguments back as they were (before-NODE.yaml), \
-             one node at a time; `kubectl delete -f apf/` for priority levels.\n\n{was}"
-        );
+        let back = way.words(!levels_only);
         let content = steps::short(input, &set, &done, &how, back.trim_end());
         set.files.insert(
             0,
