@@ -110,7 +110,6 @@ needles! {
     TAB = b"#011";
     ESCAPE = b"#033[";
     DOTS = b" ...";
-    RUNTIME_STREAM = b" std";
     STAGE_TIME = b"\"stageTimestamp\":";
     RECEIVED_TIME = b"\"requestReceivedTimestamp\":";
     LATENCY = b"latency.k8s.io";

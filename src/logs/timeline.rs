@@ -72,18 +72,20 @@ pub fn rule(kind: &str) -> Option<Rule> {
     })
 }
 
-/// Whether a sign of a kind may have a detail: see `detail`.
-pub fn has_detail(kind: &str) -> bool {
+/// Whether a sign of a kind may have a detail: see `detail`. `extras` says whether its own fields
+/// are read.
+pub fn has_detail(kind: &str, extras: bool) -> bool {
     let Some(signature) = signature(kind) else {
         return true;
     };
     signature.extractor != Extractor::Fields
         || signature.fields.iter().any(|field| {
             field.role == Role::Error
-                || matches!(
-                    field.role.extra(),
-                    Some("term" | "version" | "process" | "peer")
-                )
+                || extras
+                    && matches!(
+                        field.role.extra(),
+                        Some("term" | "version" | "process" | "peer")
+                    )
         })
 }
 

@@ -22,11 +22,14 @@ pub struct Stamp {
     pub digits: u8,
 }
 
-/// Remembers the last minute that was read.
+/// Remembers the last second that was read.
 #[derive(Clone, Debug, Default)]
 pub struct TimeCache {
+    /// The last date and time without its seconds, and with them.
     key: [u8; 16],
     minute_us: i64,
+    second: [u8; 19],
+    second_us: Option<i64>,
     /// Day and month of the last completed klog time, and what was made of it.
     klog: Option<(KlogKey, i64)>,
 }
@@ -38,20 +41,15 @@ impl TimeCache {
     /// the point, and a zone as `Z`, `+05:30`, `+0530` or `+05`.
     #[inline]
     pub fn iso(&mut self, text: &[u8]) -> Option<Stamp> {
-        let head: &[u8; 16] = text.first_chunk()?;
-        if *head != self.key {
-            self.minute_us = minute(head)?;
-            self.key = *head;
-        }
-        let rest = text.get(16..)?;
-        let (&[b':', tens, ones], rest) = rest.split_first_chunk()? else {
-            return None;
+        let (second, rest) = text.split_first_chunk::<19>()?;
+        let mut us = match self.second_us {
+            Some(us) if *second == self.second => us,
+            _ => {
+                let us = self.until_second(second)?;
+                (self.second, self.second_us) = (*second, Some(us));
+                us
+            }
         };
-        let secs = two(tens, ones)?;
-        if secs > 60 {
-            return None;
-        }
-        let mut us = self.minute_us + i64::from(secs) * 1_000_000;
         let (fraction, taken) = fraction_us(rest);
         us += i64::from(fraction);
         let digits = u8::try_from(taken.saturating_sub(1)).unwrap_or(u8::MAX);
@@ -70,6 +68,20 @@ impl TimeCache {
             zoned: zone_len > 0,
             digits,
         })
+    }
+
+    /// `YYYY-MM-DDThh:mm:ss` in microseconds since the epoch.
+    fn until_second(&mut self, text: &[u8; 19]) -> Option<i64> {
+        let (head, rest) = text.split_first_chunk::<16>()?;
+        if *head != self.key {
+            self.minute_us = minute(head)?;
+            self.key = *head;
+        }
+        let &[b':', tens, ones] = rest else {
+            return None;
+        };
+        let secs = two(tens, ones)?;
+        (secs <= 60).then(|| self.minute_us + i64::from(secs) * 1_000_000)
     }
 
     /// Completes a klog date (`mmdd`) and a time of day with the year that lies nearest to

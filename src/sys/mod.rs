@@ -2,13 +2,15 @@
 //! sound.
 #![expect(
     unsafe_code,
-    reason = "ioprio, the scheduler, clocks of processes, sizes of pipes, adjtimex, getrusage, sigaction and the admin commands of NVMe have no safe wrapper in rustix"
+    reason = "ioprio, the scheduler, clocks of processes, sizes of pipes, adjtimex, getrusage, sigaction and the admin commands of NVMe have no safe wrapper in rustix; vector instructions have none in std"
 )]
 
+mod bytes;
 pub mod nvme;
 mod sched;
 mod signal;
 
+pub use bytes::{Look, find, look};
 pub use sched::{real_time, set_ioprio};
 pub use signal::is_ignored;
 

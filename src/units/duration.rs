@@ -11,8 +11,8 @@ pub fn parse_go_duration(text: &[u8]) -> Option<u64> {
 /// else, good or bad.
 #[inline]
 fn single_unit(text: &[u8]) -> Option<u64> {
-    // Nine digits on each side of the point fit into 64 bits with every unit.
-    const MAX_DIGITS: usize = 9;
+    // So many digits fit into 64 bits.
+    const MAX_DIGITS: usize = 18;
     const POWERS: [u64; 10] = [
         1,
         10,
@@ -25,44 +25,38 @@ fn single_unit(text: &[u8]) -> Option<u64> {
         100_000_000,
         1_000_000_000,
     ];
-    let digits = |from: usize| {
-        let mut value: u64 = 0;
-        let mut at = from;
-        while let Some(digit) = text.get(at).map(|b| b.wrapping_sub(b'0')) {
-            if digit > 9 || at - from > MAX_DIGITS {
-                break;
-            }
-            value = value * 10 + u64::from(digit);
-            at += 1;
+    // All digits as one number; the point only says where the unit stands.
+    let mut value: u64 = 0;
+    let mut point = None;
+    let mut len = 0;
+    for byte in text {
+        match byte.wrapping_sub(b'0') {
+            digit @ 0..=9 => value = value.wrapping_mul(10).wrapping_add(u64::from(digit)),
+            _ if *byte == b'.' && point.is_none() && len > 0 => point = Some(len),
+            _ => break,
         }
-        (value, at - from)
+        len += 1;
+    }
+    let (digits, places) = match point {
+        Some(at) => (len - 1, len - 1 - at),
+        None => (len, 0),
     };
-    let (value, len) = digits(0);
-    if len == 0 || len > MAX_DIGITS {
+    if digits == 0 || digits > MAX_DIGITS {
         return None;
     }
-    let (mut fraction, mut places, mut at) = (0, 0, len);
-    if text.get(at) == Some(&b'.') {
-        (fraction, places) = digits(at + 1);
-        if places > MAX_DIGITS {
-            return None;
-        }
-        at += 1 + places;
-    }
     // The number of decimal places that a unit leaves to nanoseconds.
-    let unit = match text.get(at..)? {
+    let unit = match text.get(len..)? {
         b"ns" => 0,
         b"us" | b"\xc2\xb5s" => 3,
         b"ms" => 6,
         b"s" => 9,
         _ => return None,
     };
-    let fraction = if places <= unit {
-        fraction * POWERS.get(unit - places)?
+    if places <= unit {
+        value.checked_mul(*POWERS.get(unit - places)?)
     } else {
-        fraction / POWERS.get(places - unit)?
-    };
-    value.checked_mul(*POWERS.get(unit)?)?.checked_add(fraction)
+        Some(value / POWERS.get(places - unit)?)
+    }
 }
 
 fn any_units(text: &[u8]) -> Option<u64> {

@@ -65,7 +65,7 @@ fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// A key: ends at `\" `.
 fn key(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let len = memchr(b'\\', text)?;
+    let len = near(b'\\', text)?;
     let (value, rest) = text.split_at(len);
     Some((value, rest.strip_prefix(br#"\" "#)?))
 }
@@ -147,11 +147,11 @@ pub struct HotTrace<'a> {
 pub fn traced_range<'a>(record: &Record<'a>) -> Option<HotTrace<'a>> {
     let text = own_fields(record)?;
     let name = record.msg.strip_prefix(b"trace[")?;
-    let close = memchr(b']', name)?;
+    let close = near(b']', name)?;
     if name.get(close..) != Some(b"] range") || memchr(b'\\', text).is_some() {
         return None;
     }
-    let until = |text: &'a [u8]| memchr(b';', text).and_then(|end| text.split_at_checked(end));
+    let until = |text: &'a [u8]| near(b';', text).and_then(|end| text.split_at_checked(end));
     let (detail, rest) = quoted(text.strip_prefix(br#","detail":""#)?)?;
     let (key, detail) = until(detail.strip_prefix(b"{range_begin:")?)?;
     let (range_end, detail) = until(detail.strip_prefix(b"; range_end:")?)?;
@@ -302,17 +302,17 @@ pub struct Meaning {
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     names: Vec<Box<str>>,
-    numbers: HashMap<Box<str>, u32, FixedState>,
+    numbers: HashMap<Box<str>, u16, FixedState>,
     /// In which piece the row was looked up, and which it is there.
     rows: Vec<(u32, u32)>,
 }
 
 impl Names {
-    fn number(&mut self, name: &str) -> u32 {
+    fn number(&mut self, name: &str) -> u16 {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
-        let number = u32::try_from(self.names.len()).unwrap_or(NOTHING);
+        let number = u16::try_from(self.names.len()).unwrap_or(NO_NAME);
         self.names.push(name.into());
         self.rows.push((0, 0));
         self.numbers.insert(name.into(), number);
@@ -321,8 +321,8 @@ impl Names {
 
     /// The row of a name in the piece `epoch`.
     #[inline]
-    fn row(&mut self, number: u32, epoch: u32, find: impl FnOnce(&str) -> u32) -> u32 {
-        let at = number as usize;
+    fn row(&mut self, number: u16, epoch: u32, find: impl FnOnce(&str) -> u32) -> u32 {
+        let at = usize::from(number);
         let Some(known) = self.rows.get_mut(at) else {
             return NOTHING;
         };
@@ -337,27 +337,30 @@ impl Names {
 }
 
 /// No name, and no row.
+const NO_NAME: u16 = u16::MAX;
 const NOTHING: u32 = u32::MAX;
 
+/// Small, so that many stand in the processor's cache.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     hash: u64,
     /// Whether the names are known: see [`Meanings::set`].
     named: bool,
     shape: u8,
-    resource: u32,
-    namespace: u32,
-    prefix: u32,
+    resource: u16,
+    namespace: u16,
+    prefix: u16,
 }
 
-/// How many meanings are remembered.
-const PLACES: usize = 8 * 1024;
+/// How many meanings are remembered, and in how many places each may stand.
+const PLACES: usize = 16 * 1024;
+const WAYS: usize = 4;
 /// How many names are; with more, all is forgotten.
 const NAMES: usize = 4 * 1024;
 /// Longest name that is remembered, so that strange keys take no room.
 const NAME_MAX: usize = 256;
 
-/// Remembered meanings, by hash, each in one of two places. A thread takes them along from piece
+/// Remembered meanings, by hash, each in one of few places. A thread takes them along from piece
 /// to piece ([`Self::renumber`]): a new piece has the same names and only other numbers for them.
 #[derive(Clone, Debug)]
 pub struct Meanings {
@@ -416,13 +419,10 @@ impl Meanings {
 
     #[inline]
     fn find(&self, hash: u64) -> Option<usize> {
-        let at = place(hash);
-        let is = |at: usize| self.places.get(at).is_some_and(|known| known.hash == hash);
-        if is(at) {
-            Some(at)
-        } else {
-            is(at ^ 1).then_some(at ^ 1)
-        }
+        let first = place(hash);
+        let ways = self.places.get(first..first + WAYS)?;
+        let way = ways.iter().position(|known| known.hash == hash)?;
+        Some(first + way)
     }
 
     /// Remembers a meaning. At first only that it was met: in a log of a million names most are
@@ -440,14 +440,11 @@ impl Meanings {
         }
         let known = self.find(hash);
         let at = known.unwrap_or_else(|| {
-            // The other place if this one is taken, so that two can stand side by side.
-            let at = place(hash);
-            let taken = |at: usize| self.places.get(at).is_none_or(|known| known.hash != 0);
-            if taken(at) && !taken(at ^ 1) {
-                at ^ 1
-            } else {
-                at
-            }
+            // A place that is free, else one that its hash picks.
+            let first = place(hash);
+            let ways = self.places.get(first..first + WAYS).unwrap_or_default();
+            let free = ways.iter().position(|known| known.hash == 0);
+            first + free.unwrap_or((hash >> 60) as usize % WAYS)
         });
         let mut new = Place {
             hash,
@@ -471,7 +468,7 @@ impl Meanings {
                 self.places.resize(PLACES, Place::default());
             }
             let number = |names: &mut Names, name: Option<&str>| {
-                name.map_or(NOTHING, |name| names.number(name))
+                name.map_or(NO_NAME, |name| names.number(name))
             };
             new = Place {
                 hash,
@@ -496,8 +493,10 @@ impl Meanings {
     }
 }
 
+/// The first of the places that a hash may stand in.
+#[inline]
 fn place(hash: u64) -> usize {
-    usize::try_from(hash % PLACES as u64).unwrap_or(0)
+    usize::try_from(hash % (PLACES / WAYS) as u64).unwrap_or(0) * WAYS
 }
 
 /// What a thread remembers from line to line, whatever piece they are of.
@@ -507,4 +506,46 @@ pub struct Memory {
     pub meanings: Meanings,
     /// The last `expected-duration` text and its value: lines hardly ever differ in it.
     pub expected: (Vec<u8>, Option<u64>),
+    /// Rows of clients in the present piece.
+    pub clients: Clients,
+}
+
+/// How many clients are remembered.
+const CLIENTS: usize = 64;
+
+/// Rows of the clients that were met lately, by their address as it stands in the line.
+#[derive(Clone, Debug, Default)]
+pub struct Clients {
+    recent: Vec<(Box<str>, u32)>,
+}
+
+impl Clients {
+    /// The row of a client, which `find` finds.
+    #[inline]
+    pub fn row(&mut self, remote: &str, find: impl FnOnce(&str) -> u32) -> u32 {
+        let hash = remote.bytes().rev().take(8).fold(remote.len(), |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(usize::from(byte))
+        });
+        let at = hash % CLIENTS;
+        if let Some((known, row)) = self.recent.get(at)
+            && **known == *remote
+        {
+            return *row;
+        }
+        let row = find(remote);
+        if self.recent.is_empty() {
+            self.recent.resize(CLIENTS, ("".into(), NOTHING));
+        }
+        if let Some(slot) = self.recent.get_mut(at)
+            && remote.len() <= NAME_MAX
+        {
+            *slot = (remote.into(), row);
+        }
+        row
+    }
+
+    /// The rows have got new numbers, or the tables are new.
+    pub fn forget(&mut self) {
+        self.recent.clear();
+    }
 }

@@ -9,6 +9,13 @@ use super::table::{Bounded, RowValue};
 /// Most kinds: more than the catalogue holds.
 const KINDS: usize = 1024;
 
+/// Kinds whose rows are remembered.
+const RECENT: usize = 64;
+
+fn none_recent() -> [(usize, u32); RECENT] {
+    [(0, 0); RECENT]
+}
+
 /// All records of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,15 +69,15 @@ pub fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp>
 pub struct Kinds {
     table: Bounded<KindRow>,
     /// Where the rows of the latest kinds are, by the address of the kind's text.
-    #[serde(skip)]
-    recent: [(usize, u32); 8],
+    #[serde(skip, default = "none_recent")]
+    recent: [(usize, u32); RECENT],
 }
 
 impl Default for Kinds {
     fn default() -> Self {
         Kinds {
             table: Bounded::new(KINDS),
-            recent: [(0, 0); 8],
+            recent: none_recent(),
         }
     }
 }
@@ -85,7 +92,7 @@ impl Kinds {
         took_ns: Option<u64>,
     ) {
         let address = kind.as_ptr() as usize;
-        let slot = (address >> 4) & 7;
+        let slot = (address >> 4 ^ address >> 10) % RECENT;
         let id = match self.recent.get(slot) {
             Some((known, id)) if *known == address => *id,
             _ => {

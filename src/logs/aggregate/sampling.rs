@@ -25,6 +25,8 @@ const MOST_LINES: u64 = 300;
 const MAX_HEAD: usize = 512;
 /// Lines after which other outcomes are followed no more.
 const MAX_FOLLOWED: u64 = 4096;
+/// Room for lines that are not laid yet.
+const ROOM: usize = 8192;
 
 /// How many records there were: a range and the best single number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +174,9 @@ pub struct Sampled {
 impl Sampled {
     /// Adds the next line.
     pub fn add(&mut self, time_us: i64) {
+        if self.raw.capacity() == 0 {
+            self.raw.reserve(ROOM);
+        }
         self.raw.push(time_us);
         if self.raw.len() as u64 > 16 * MAX_FOLLOWED {
             self.lay();

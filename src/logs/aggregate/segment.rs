@@ -50,7 +50,7 @@ pub struct Segment {
 }
 
 /// How many ways are remembered.
-const WAYS: usize = 64;
+const WAYS: usize = 128;
 
 /// What a kind's records need, remembered by the place of the kind's text.
 #[derive(Clone, Copy, Debug, Default)]
@@ -285,7 +285,8 @@ impl Segment {
 
     /// What a kind's records need.
     fn way(&mut self, kind: &'static str) -> Way {
-        let slot = (kind.as_ptr() as usize >> 2) % WAYS;
+        let address = kind.as_ptr() as usize;
+        let slot = (address >> 2 ^ address >> 7 ^ address >> 13) % WAYS;
         if let Some(way) = self.ways.get(slot)
             && std::ptr::eq(way.kind, kind)
         {
@@ -297,7 +298,7 @@ impl Segment {
             needs_fields: needs_fields(kind),
             tells_facts: tells_facts(kind),
             suppressed: kind == "journald-suppressed",
-            has_detail: timeline::has_detail(kind),
+            has_detail: timeline::has_detail(kind, needs_fields(kind)),
         };
         if let Some(slot) = self.ways.get_mut(slot) {
             *slot = way;

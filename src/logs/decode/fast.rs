@@ -4,6 +4,7 @@ use crate::logs::fields::unescape_into;
 use crate::logs::format::{Parsed, Reference, capnslog, klog, object, zap};
 use crate::logs::record::{Encoding, Fields, Level, Outer, Record};
 use crate::logs::wrapper::cri;
+use crate::sys::find;
 
 use super::Decoder;
 use super::bare::is_free_text;
@@ -90,7 +91,7 @@ impl Decoder {
             b'{' => self.quick_object(text),
             b'I' | b'W' | b'E' => {
                 let parsed = klog::parse(text, &reference, &mut self.cache)?;
-                (!klog::goes_on(text)).then_some(parsed)
+                (!klog::line_goes_on(text)).then_some(parsed)
             }
             b'0'..=b'9' => {
                 let parsed = capnslog::parse(text, &reference, &mut self.cache)?;
@@ -125,17 +126,20 @@ impl Decoder {
         if !text.starts_with(zap::HEAD) || text.last() != Some(&b'}') {
             return None;
         }
-        let parsed = zap::parse(text, &mut self.cache)?;
+        let parsed = zap::parse(text, &mut self.cache, &mut self.sites)?;
         let Fields::Json(rest) = parsed.fields else {
             return None;
         };
         // Another record inside this one is rare, and so is any other object.
-        let mut braces = memchr::memchr_iter(b'{', rest);
-        (!braces.any(|at| {
-            rest.get(at..)
-                .is_some_and(|rest| rest.starts_with(zap::HEAD))
-        }))
-        .then_some(parsed)
+        let mut inner = rest;
+        while let Some(at) = find(b'{', inner) {
+            let object = inner.get(at..)?;
+            if object.starts_with(zap::HEAD) {
+                return None;
+            }
+            inner = object.get(1..)?;
+        }
+        Some(parsed)
     }
 
     /// A line in Docker's own form that holds a whole record.

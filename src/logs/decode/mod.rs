@@ -20,9 +20,11 @@ use crate::clock::Timestamp;
 
 use super::audit::Tails;
 use super::format::Parsed;
+use super::format::site::Sites;
 use super::record::{Encoding, Level, Outer, Record, TimeSource};
 use super::timestamp::{TimeCache, YearFrom};
 use super::wrapper::syslog::complete_time;
+use crate::sys::find;
 
 use entry::Entry;
 use open::{Open, Part};
@@ -82,6 +84,7 @@ pub struct Decoder {
     cache: TimeCache,
     /// How audit lines end.
     tails: Tails,
+    sites: Sites,
     counts: LineCounts,
     /// Parts of lines that a container runtime split, for each output stream.
     parts: [Option<Part>; 2],
@@ -152,7 +155,7 @@ impl Decoder {
         // Colours are rare: one look at the whole block spares one at each line.
         let coloured = memchr(0x1b, block).is_some();
         while !rest.is_empty() {
-            let (line, next) = match memchr(b'\n', rest) {
+            let (line, next) = match find(b'\n', rest) {
                 Some(end) => (
                     rest.get(..end).unwrap_or_default(),
                     rest.get(end + 1..).unwrap_or_default(),

@@ -300,6 +300,13 @@ fn value_line(text: &[u8]) -> bool {
 
 /// Whether a panic or a goroutine dump starts here.
 pub(super) fn starts_dump(text: &[u8]) -> bool {
+    // Most lines are told by their first byte.
+    if !matches!(
+        text.first(),
+        Some(b'p' | b'f' | b'r' | b'g' | b'S' | b'u' | b'[' | b'P')
+    ) {
+        return false;
+    }
     const STARTS: [&[u8]; 9] = [
         b"panic: ",
         b"fatal error: ",

@@ -52,6 +52,10 @@ impl<'a> Iterator for JsonFields<'a> {
         if self.end.is_some() {
             return None;
         }
+        if let Some((name, value, next)) = plain_field(self.text, self.at) {
+            self.at = next;
+            return Some((name, value));
+        }
         loop {
             match self.peek()? {
                 b',' | b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
@@ -81,6 +85,25 @@ impl<'a> Iterator for JsonFields<'a> {
             }
         }
     }
+}
+
+/// The field `,"name":"value"` or `,"name":123` at `at`, which is what nearly all are, with what
+/// follows it.
+#[inline]
+fn plain_field(text: &[u8], at: usize) -> Option<(&[u8], Value<'_>, usize)> {
+    let rest = text.get(at..)?.strip_prefix(b",\"")?;
+    let len = near(b'"', rest)?;
+    let (name, rest) = rest.split_at(len);
+    let rest = rest.strip_prefix(b"\":")?;
+    let from = text.len() - rest.len();
+    if rest.first() == Some(&b'"') {
+        let end = string_end(text, from + 1)?;
+        return Some((name, make(text, from + 1, end, ValueKind::String), end + 1));
+    }
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let ends = digits > 0 && matches!(rest.get(digits), Some(b',' | b'}'));
+    let end = from + digits;
+    ends.then(|| (name, make(text, from, end, ValueKind::Number), end))
 }
 
 /// The value at `at`, and where it ends.

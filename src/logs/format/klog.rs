@@ -9,8 +9,10 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr2};
 
 use crate::logs::fields::unescape;
+use crate::logs::needle::near2;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource, Value, ValueKind};
 use crate::logs::timestamp::{TimeCache, clock};
+use crate::sys::look;
 
 use super::{Parsed, Reference};
 
@@ -67,9 +69,15 @@ pub fn is_trace(text: &[u8]) -> bool {
 #[inline]
 pub fn goes_on(text: &[u8]) -> bool {
     if memchr(b'\n', text).is_none() {
-        return text.ends_with(b"=<") || text.ends_with(b" {") || odd_quotes(text);
+        return line_goes_on(text);
     }
     open_struct(text) || open_value(text) || odd_quotes(text)
+}
+
+/// As [`goes_on`], for a text without newlines.
+#[inline]
+pub fn line_goes_on(text: &[u8]) -> bool {
+    text.ends_with(b"=<") || text.ends_with(b" {") || odd_quotes(text)
 }
 
 /// grpc prints its address over several lines: `failed to connect to {`, `"Addr": …`, `}. Err: …`.
@@ -98,8 +106,9 @@ fn open_value(text: &[u8]) -> bool {
 }
 
 fn odd_quotes(text: &[u8]) -> bool {
-    if memchr(b'\\', text).is_none() {
-        return memchr::memchr_iter(b'"', text).count() % 2 == 1;
+    let look = look(text);
+    if !look.has_backslash() {
+        return look.quotes() % 2 == 1;
     }
     let mut count = 0_usize;
     let mut at = 0;
@@ -159,12 +168,11 @@ fn header(text: &[u8]) -> Option<Header<'_>> {
     at += digits;
     let rest = text.get(at..)?.strip_prefix(b" ")?;
     at += 1;
-    let end = memchr(b']', rest.get(..rest.len().min(160))?)?;
-    let caller = rest.get(..end)?;
     // `file.go:123`: no spaces, a line number at the end.
-    let colon = caller.iter().rposition(|b| *b == b':')?;
-    let number = caller.get(colon + 1..)?;
-    if number.is_empty() || !number.iter().all(u8::is_ascii_digit) || caller.contains(&b' ') {
+    let end = near2(b']', b' ', rest.get(..rest.len().min(160))?)?;
+    let caller = rest.get(..end).filter(|_| rest.get(end) == Some(&b']'))?;
+    let digits = caller.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    if digits == 0 || caller.iter().rev().nth(digits) != Some(&b':') {
         return None;
     }
     at += end + 1;
@@ -202,7 +210,7 @@ fn split(text: &[u8]) -> (Cow<'_, [u8]>, Fields<'_>) {
 fn quote_end(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        at += near2(b'"', b'\\', text.get(at..)?)?;
         if text.get(at) == Some(&b'"') {
             return Some(at);
         }

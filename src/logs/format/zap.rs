@@ -11,18 +11,19 @@ use crate::logs::record::{Encoding, Fields, Level, TimeSource};
 use crate::logs::timestamp::{TimeCache, epoch};
 
 use super::Parsed;
+use super::site::{Parts, Sites};
 
 /// How every genuine line starts.
 pub const HEAD: &[u8; 10] = b"{\"level\":\"";
 
 /// Reads `{"level":"…","ts":…,["logger":"…",]["caller":"…",]"msg":"…"…}`. The caller has seen
-/// that the text ends with `}`.
+/// that the text ends with `}`. `sites` remembers what comes again.
 #[inline]
-pub fn parse<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Parsed<'a>> {
+pub fn parse<'a>(text: &'a [u8], cache: &mut TimeCache, sites: &mut Sites) -> Option<Parsed<'a>> {
     let rest = text.strip_prefix(HEAD)?;
     let (level, rest) = level(rest)?;
     let rest = rest.strip_prefix(b"\",\"ts\":")?;
-    let (time, mut rest) = match rest.split_first()? {
+    let (time, rest) = match rest.split_first()? {
         (b'"', inner) => {
             let stamp = cache.iso(inner)?;
             let rest = inner.get(stamp.len..)?;
@@ -34,6 +35,64 @@ pub fn parse<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Parsed<'a>> {
             (epoch(number)?, rest.strip_prefix(b",\"")?)
         }
     };
+    let site = site(rest, sites)?;
+    Some(Parsed {
+        encoding: Encoding::ZapJson,
+        level,
+        time: Some(time),
+        time_source: TimeSource::Inner,
+        logger: site.logger,
+        caller: site.caller,
+        msg: site.msg,
+        fields: Fields::Json(site.rest),
+        repeats: 1,
+    })
+}
+
+/// What stands between the time and the fields.
+struct Site<'a> {
+    logger: &'a [u8],
+    caller: &'a [u8],
+    msg: Cow<'a, [u8]>,
+    rest: &'a [u8],
+}
+
+#[inline]
+fn site<'a>(text: &'a [u8], sites: &mut Sites) -> Option<Site<'a>> {
+    let Some(parts) = sites.find(text) else {
+        return new_site(text, sites);
+    };
+    let part = |(from, to): (u8, u8)| text.get(usize::from(from)..usize::from(to));
+    let (msg, rest) = if parts.end == 0 {
+        message(text.get(usize::from(parts.msg)..)?)?
+    } else {
+        let rest = text.get(usize::from(parts.end) + 1..)?;
+        if !matches!(rest, [b',', b'"', ..] | [b'}', ..]) {
+            return None;
+        }
+        (Cow::Borrowed(part((parts.msg, parts.end))?), rest)
+    };
+    Some(Site {
+        logger: part(parts.logger)?,
+        caller: part(parts.caller)?,
+        msg,
+        rest,
+    })
+}
+
+/// Where a part of a text is in it.
+fn place(text: &[u8], part: &[u8]) -> Option<(u8, u8)> {
+    if part.is_empty() {
+        return Some((0, 0));
+    }
+    let from = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+    let to = u8::try_from(from + part.len()).ok()?;
+    Some((u8::try_from(from).ok()?, to))
+}
+
+/// Reads a site that is not known, and remembers it.
+fn new_site<'a>(text: &'a [u8], sites: &mut Sites) -> Option<Site<'a>> {
+    let mut rest = text;
     let mut logger: &[u8] = b"";
     let mut caller: &[u8] = b"";
     if let Some(inner) = rest.strip_prefix(b"logger\":\"") {
@@ -44,16 +103,27 @@ pub fn parse<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Parsed<'a>> {
     }
     let inner = rest.strip_prefix(b"msg\":\"")?;
     let (msg, rest) = message(inner)?;
-    Some(Parsed {
-        encoding: Encoding::ZapJson,
-        level,
-        time: Some(time),
-        time_source: TimeSource::Inner,
+    if let Cow::Borrowed(raw) = msg
+        && let (Some(logger), Some(caller), Some((msg, end))) = (
+            place(text, logger),
+            place(text, caller),
+            place(text, raw),
+        )
+        && end > 0
+    {
+        let parts = Parts {
+            logger,
+            caller,
+            msg,
+            end,
+        };
+        sites.keep(text, parts);
+    }
+    Some(Site {
         logger,
         caller,
         msg,
-        fields: Fields::Json(rest),
-        repeats: 1,
+        rest,
     })
 }
 
@@ -108,7 +178,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Parsed<'_>> {
-        parse(text.as_bytes(), &mut TimeCache::default())
+        parse(text.as_bytes(), &mut TimeCache::default(), &mut Sites::default())
     }
 
     #[test]
@@ -135,6 +205,33 @@ mod tests {
         assert_eq!(&*parsed.msg, b"a \"b\"");
         assert_eq!(parsed.time.map(|time| time.0), Some(1_526_587_299_073_894));
         assert_eq!(parsed.fields.iter().count(), 0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn remembered_sites_change_nothing(
+            picks in proptest::collection::vec((0..5_usize, 0..6_usize, 0..4_usize, 0..3_usize), 1..40),
+        ) {
+            let callers = [
+                "",
+                r#""logger":"raft","caller":"raft/node.go:312","#,
+                r#""caller":"etcdserver/server.go:2240","#,
+                r#""caller":"etcdserver/server.go:2241","#,
+                r#""caller":"","#,
+            ];
+            let msgs = ["apply request took too long", "a", "", r#"a \"b\""#, "trace[1] range", r#"a" b"#];
+            let rests = ["}", r#","took":"1s"}"#, "", r#" ,"x":1}"#];
+            let times = [r#""2026-11-21T19:32:28.496Z""#, "1526587299.07", r#""2026-11-21T19:32:29Z""#];
+            let mut sites = Sites::default();
+            let mut cache = TimeCache::default();
+            for (caller, msg, rest, time) in picks {
+                let (caller, msg, rest, time) = (callers[caller], msgs[msg], rests[rest], times[time]);
+                let line = format!(r#"{{"level":"info","ts":{time},{caller}"msg":"{msg}"{rest}"#);
+                let told = parse(line.as_bytes(), &mut cache, &mut sites);
+                let alone = parse(line.as_bytes(), &mut TimeCache::default(), &mut Sites::default());
+                proptest::prop_assert_eq!(format!("{told:?}"), format!("{alone:?}"));
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr3};
 
 use super::unescape::unescape;
+use crate::logs::needle::near2;
 
 /// One token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,7 +245,7 @@ impl<'a> Iterator for Tokens<'a> {
 pub(crate) fn closing_quote(body: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        let found = at + memchr3(b'"', b'\\', b'\\', body.get(at..)?)?;
+        let found = at + near2(b'"', b'\\', body.get(at..)?)?;
         if body.get(found) == Some(&b'"') {
             return Some(found);
         }

@@ -5,7 +5,7 @@
 
 use memchr::memmem;
 
-use crate::logs::needle;
+use crate::logs::needle::{self, near};
 use crate::units::parse_go_duration;
 
 /// What a trace's `detail` said.
@@ -95,9 +95,9 @@ pub struct Step<'a> {
 /// Reads one step: `trace[1] 'NAME' {k:v; } (duration: 1.2ms)`, in 3.7 without `trace[1] `.
 pub fn parse_step(text: &[u8]) -> Option<Step<'_>> {
     const DURATION: &[u8] = b"(duration: ";
-    let open = memchr::memchr(b'\'', text)?;
+    let open = near(b'\'', text)?;
     // The last bracket is the duration's, unless something follows it.
-    let at = memchr::memrchr(b'(', text)
+    let at = last_bracket(text)
         .filter(|at| {
             text.get(*at..)
                 .is_some_and(|text| text.starts_with(DURATION))
@@ -106,13 +106,27 @@ pub fn parse_step(text: &[u8]) -> Option<Step<'_>> {
     let head = text.get(open + 1..at)?;
     // A name may hold an apostrophe (`get key's previous created_revision`): the quote that
     // closes it is followed by its detail or two spaces.
-    let close = memchr::memchr_iter(b'\'', head).find(|at| head.get(at + 1) == Some(&b' '))?;
+    let mut close = near(b'\'', head)?;
+    while head.get(close + 1) != Some(&b' ') {
+        close += 1 + near(b'\'', head.get(close + 1..)?)?;
+    }
     let body = text.get(at + DURATION.len()..)?;
-    let end = memchr::memchr(b')', body)?;
+    let end = near(b')', body)?;
     Some(Step {
         name: head.get(..close)?,
         took_ns: parse_go_duration(body.get(..end)?)?,
     })
+}
+
+/// The last bracket, which is mostly near the end.
+fn last_bracket(text: &[u8]) -> Option<usize> {
+    const NEAR_END: usize = 32;
+    let from = text.len().saturating_sub(NEAR_END);
+    let (head, tail) = text.split_at(from);
+    match tail.iter().rposition(|byte| *byte == b'(') {
+        Some(at) => Some(from + at),
+        None => memchr::memrchr(b'(', head),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::logs::event::{ApiCall, Event, Extra};
 use crate::logs::fields::{text, unescape};
-use crate::logs::record::{Record, Value, ValueKind};
+use crate::logs::needle::near;
+use crate::logs::record::{Fields, Record, Value, ValueKind};
 use crate::logs::request::{parse_request, parse_response};
 use crate::units::parse_go_duration;
 
@@ -61,16 +62,44 @@ pub(super) fn plain(record: &Record<'_>, signature: &Signature) -> PlainFields {
         Role::Int(name) => matches!(name, DB_SIZE | DB_IN_USE),
         _ => false,
     };
-    if signature.fields.iter().any(wanted) {
-        each(record, signature.fields, |role, value| match role {
-            Role::Took => out.took_ns = duration(&value).or(out.took_ns),
-            // Of an event's own fields the first of a name counts.
-            Role::Int(DB_SIZE) => out.db_size = out.db_size.or_else(|| whole(&value)),
-            Role::Int(DB_IN_USE) => out.db_in_use = out.db_in_use.or_else(|| whole(&value)),
-            _ => {}
-        });
+    if !signature.fields.iter().any(wanted) {
+        return out;
     }
+    if let Fields::Json(text) = record.fields
+        && let Some(took_ns) = first_took(text, signature)
+    {
+        out.took_ns = Some(took_ns);
+        return out;
+    }
+    each(record, signature.fields, |role, value| match role {
+        Role::Took => out.took_ns = duration(&value).or(out.took_ns),
+        // Of an event's own fields the first of a name counts.
+        Role::Int(DB_SIZE) => out.db_size = out.db_size.or_else(|| whole(&value)),
+        Role::Int(DB_IN_USE) => out.db_in_use = out.db_in_use.or_else(|| whole(&value)),
+        _ => {}
+    });
     out
+}
+
+/// The duration of a record that has it first and nothing else to count. `None` where that is not
+/// sure.
+fn first_took(text: &[u8], signature: &Signature) -> Option<u64> {
+    let fields = signature.fields;
+    if fields.iter().any(|field| matches!(field.role, Role::Int(_))) {
+        return None;
+    }
+    let mut took = fields.iter().filter(|field| field.role == Role::Took);
+    let name = match (took.next(), took.next()) {
+        (Some(field), None) => field.name.as_bytes(),
+        _ => return None,
+    };
+    let rest = text.strip_prefix(b",\"")?.strip_prefix(name)?;
+    let rest = rest.strip_prefix(b"\":\"")?;
+    let (value, rest) = rest.split_at(near(b'"', rest)?);
+    let took_ns = parse_go_duration(value)?;
+    // A second one would count instead.
+    let alone = memchr::memmem::find(rest, name).is_none();
+    (alone && matches!(rest, [b'"', b',' | b'}', ..])).then_some(took_ns)
 }
 
 fn whole(value: &Value<'_>) -> Option<u64> {

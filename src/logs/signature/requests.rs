@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
+use crate::logs::needle::near;
+
 use crate::catalog::resources::{KeyParts, Scope, parse_key};
 use crate::logs::event::{Event, Extra, Operation, Request, Response, Shape};
 use crate::logs::record::{Encoding, Record, Value, ValueKind};
@@ -305,12 +307,41 @@ pub fn trace_steps(raw: &[u8]) -> (Option<u64>, bool, bool) {
     (steps.agreement_ns, steps.counted, steps.from_disk)
 }
 
+fn longest<'a>(steps: &mut Steps<'a>, step: Step<'a>) {
+    if steps
+        .longest
+        .is_none_or(|longest| longest.took_ns < step.took_ns)
+    {
+        steps.longest = Some(step);
+    }
+}
+
+/// The commonest step as it is written, up to its closing quote: how long it took, and what
+/// follows. As [`parse_step`] would read it.
+fn agreement_step(body: &[u8]) -> Option<(u64, &[u8])> {
+    let open = near(b'\'', body.get(..body.len().min(24))?)?;
+    let rest = body.get(open + 1..)?.strip_prefix(AGREEMENT)?;
+    let rest = rest.strip_prefix(b"'  (duration: ")?;
+    let (took, rest) = rest.split_at(near(b')', rest)?);
+    let head = body.get(..open)?;
+    if head.iter().any(|byte| matches!(byte, b'"' | b'\\')) {
+        return None;
+    }
+    Some((parse_go_duration(took)?, rest.strip_prefix(b")\"")?))
+}
+
 /// The steps: a JSON array of texts. Only names and durations matter, so escapes stay.
 fn read_steps(raw: &[u8]) -> Steps<'_> {
     let mut out = Steps::default();
     let mut rest = raw;
-    while let Some(open) = memchr::memchr(b'"', rest) {
+    while let Some(open) = near(b'"', rest) {
         let body = rest.get(open + 1..).unwrap_or_default();
+        if let Some((took_ns, after)) = agreement_step(body) {
+            out.agreement_ns = Some(took_ns);
+            longest(&mut out, Step { name: AGREEMENT, took_ns });
+            rest = after;
+            continue;
+        }
         let end = closing_quote(body).unwrap_or(body.len());
         if let Some(step) = body.get(..end).and_then(parse_step) {
             match step.name {
@@ -319,12 +350,7 @@ fn read_steps(raw: &[u8]) -> Steps<'_> {
                 FROM_DISK => out.from_disk = true,
                 _ => {}
             }
-            if out
-                .longest
-                .is_none_or(|longest| longest.took_ns < step.took_ns)
-            {
-                out.longest = Some(step);
-            }
+            longest(&mut out, step);
         }
         rest = body.get(end + 1..).unwrap_or_default();
     }

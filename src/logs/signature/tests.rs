@@ -7,6 +7,7 @@ use super::types::{Extractor, How, Role};
 use super::{Detail, catalogue, classify, signature};
 use crate::logs::event::{Event, Extra};
 use crate::logs::format::object::{self, Object};
+use crate::logs::format::site::Sites;
 use crate::logs::format::{Parsed, Reference, parse_text, zap};
 use crate::logs::record::{Encoding, Outer, Record};
 use crate::logs::timestamp::TimeCache;
@@ -15,7 +16,7 @@ use crate::logs::timestamp::TimeCache;
 fn decode(text: &[u8]) -> Record<'_> {
     let mut cache = TimeCache::default();
     let parsed = match text.first() {
-        Some(b'{') => match zap::parse(text, &mut cache) {
+        Some(b'{') => match zap::parse(text, &mut cache, &mut Sites::default()) {
             Some(parsed) => Some(parsed),
             None => match object::classify(text, &mut cache) {
                 Object::Record(parsed) => Some(parsed),
