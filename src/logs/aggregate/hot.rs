@@ -8,6 +8,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use memchr::memchr;
 
+use crate::catalog::resources::{builtin_by_segment, parse_key};
 use crate::logs::needle::near;
 use crate::logs::record::{Encoding, Fields, Record};
 use crate::units::parse_go_duration;
@@ -285,6 +286,47 @@ pub fn meaning<'a>(key: &'a [u8], range_end: &[u8]) -> (&'a [u8], bool) {
     (key, false)
 }
 
+/// The folder of a key's namespace and the namespace, if it is surely one wherever that folder
+/// holds one: see [`is_free`].
+pub fn in_namespace<'a>(key: &'a [u8], range_end: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    if !range_end.is_empty() || !key.starts_with(b"/registry/") {
+        return None;
+    }
+    let name = key.iter().rposition(|byte| *byte == b'/')?;
+    let begin = key.get(..name)?.iter().rposition(|byte| *byte == b'/')? + 1;
+    let (folder, rest) = key.split_at(begin);
+    let namespace = rest.get(..name - begin)?;
+    let slashes = folder.iter().filter(|byte| **byte == b'/').count();
+    (slashes >= 3 && name + 1 < key.len()).then_some((folder, namespace))
+}
+
+/// Whether a namespace has a name that means nothing else in a key.
+pub fn is_plain(namespace: &[u8]) -> bool {
+    (1..=63).contains(&namespace.len())
+        && builtin_by_segment(namespace).is_none()
+        && namespace
+            .iter()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+/// Whether what a key in this folder means does not depend on its namespace's name, of which this
+/// key is an example.
+pub fn is_free(key: &[u8], folder: &[u8], namespace: &[u8]) -> bool {
+    /// Nobody's namespace, and no word that keys have.
+    const OTHER: &str = "q0-other";
+    let Some(name) = key.get(folder.len() + namespace.len()..) else {
+        return false;
+    };
+    let other = [folder, OTHER.as_bytes(), name].concat();
+    let (here, there) = (parse_key(key), parse_key(&other));
+    here.namespace.as_deref().map(str::as_bytes) == Some(namespace)
+        && there.namespace.as_deref() == Some(OTHER)
+        && here.prefix == there.prefix
+        && here.row_key() == there.row_key()
+        && here.scope == there.scope
+        && here.name == there.name
+}
+
 /// What a key was found to mean, in the numbers of one piece's tables.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Meaning {
@@ -506,46 +548,62 @@ pub struct Memory {
     pub meanings: Meanings,
     /// The last `expected-duration` text and its value: lines hardly ever differ in it.
     pub expected: (Vec<u8>, Option<u64>),
-    /// Rows of clients in the present piece.
-    pub clients: Clients,
+    /// Rows of clients in the present piece, by address and port.
+    pub clients: Recent,
+    /// Rows of namespaces in the present piece.
+    pub namespaces: Recent,
 }
 
-/// How many clients are remembered.
-const CLIENTS: usize = 64;
+impl Memory {
+    /// The tables' rows have got new numbers, or the tables are new.
+    pub fn renumber(&mut self) {
+        self.meanings.renumber();
+        self.clients.forget();
+        self.namespaces.forget();
+    }
+}
 
-/// Rows of the clients that were met lately, by their address as it stands in the line.
+/// How many texts are remembered.
+const TEXTS: usize = 128;
+
+/// Rows of the texts that were met lately, as they stand in the line.
 #[derive(Clone, Debug, Default)]
-pub struct Clients {
-    recent: Vec<(Box<str>, u32)>,
+pub struct Recent {
+    rows: Vec<(Box<[u8]>, u32)>,
 }
 
-impl Clients {
-    /// The row of a client, which `find` finds.
+impl Recent {
+    /// The row of a text, if it is remembered.
     #[inline]
-    pub fn row(&mut self, remote: &str, find: impl FnOnce(&str) -> u32) -> u32 {
-        let hash = remote.bytes().rev().take(8).fold(remote.len(), |hash, byte| {
-            hash.wrapping_mul(31).wrapping_add(usize::from(byte))
-        });
-        let at = hash % CLIENTS;
-        if let Some((known, row)) = self.recent.get(at)
-            && **known == *remote
+    pub fn get(&self, text: &[u8]) -> Option<u32> {
+        let (known, row) = self.rows.get(slot(text))?;
+        (**known == *text).then_some(*row)
+    }
+
+    /// Remembers a row.
+    pub fn put(&mut self, text: &[u8], row: u32) {
+        if self.rows.is_empty() {
+            self.rows.resize(TEXTS, (Box::default(), NOTHING));
+        }
+        if let Some(place) = self.rows.get_mut(slot(text))
+            && text.len() <= NAME_MAX
         {
-            return *row;
+            *place = (text.into(), row);
         }
-        let row = find(remote);
-        if self.recent.is_empty() {
-            self.recent.resize(CLIENTS, ("".into(), NOTHING));
-        }
-        if let Some(slot) = self.recent.get_mut(at)
-            && remote.len() <= NAME_MAX
-        {
-            *slot = (remote.into(), row);
-        }
-        row
     }
 
     /// The rows have got new numbers, or the tables are new.
     pub fn forget(&mut self) {
-        self.recent.clear();
+        self.rows.clear();
     }
+}
+
+/// Texts differ most in their last bytes.
+#[inline]
+fn slot(text: &[u8]) -> usize {
+    let last = text.iter().rev().take(8);
+    let hash = last.fold(text.len(), |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(usize::from(*byte))
+    });
+    hash % TEXTS
 }

@@ -12,7 +12,9 @@ use crate::units::{Bucket, parse_go_duration};
 
 use super::audit::SEPARATOR;
 use super::hash::stable_hash;
-use super::hot::{HotCall, HotRange, HotTrace, Meaning, Memory, Rows, meaning};
+use super::hot::{
+    HotCall, HotRange, HotTrace, Meaning, Memory, Rows, in_namespace, is_free, is_plain, meaning,
+};
 use super::join::{Item, Joiner, LineKind, Payload};
 use super::pages::{PageLine, Pages};
 use super::row::LoadRow;
@@ -385,6 +387,14 @@ pub struct Load {
     memory: Memory,
 }
 
+/// By what a meaning is remembered.
+#[derive(Clone, Copy, Debug)]
+struct Label {
+    hash: u64,
+    /// Whether it says nothing of the namespace.
+    free: bool,
+}
+
 /// What a stream's requests come to, with nothing open.
 #[derive(Clone, Debug, Default)]
 pub struct LoadView {
@@ -450,15 +460,12 @@ impl Load {
         self.sample(LineKind::Apply, record.time, sampler);
         let operation = u64::from(Operation::Range as u8);
         let hash = stable_hash(stable_hash(operation, range.key), range.range_end);
-        let (text, by_folder) = meaning(range.key, range.range_end);
         // A limit of 1 makes a probe or a get by another client, so it belongs to the meaning.
-        let variant = u64::from(range.options) << 1
-            | u64::from(by_folder)
-            | u64::from(range.limit == Some(1)) << 16;
-        let class = stable_hash(stable_hash(variant, text), range.range_end).max(1);
-        let known = self
-            .remembered(class)
-            .unwrap_or_else(|| self.remember(class, &parse_request(range.request)));
+        let variant = u64::from(range.options) | u64::from(range.limit == Some(1)) << 16;
+        let known = self.recall(variant, range.key, range.range_end);
+        let known = known.unwrap_or_else(|class| {
+            self.remember(class, &parse_request(range.request))
+        });
         let shape = Shape::ALL.get(usize::from(known.shape)).copied();
         let is_page = shape == Some(Shape::Page);
         if (is_page || (shape == Some(Shape::List) && range.limit.is_some()))
@@ -505,14 +512,66 @@ impl Load {
         key: &[u8],
         range_end: &[u8],
     ) -> Option<Meaning> {
-        let (text, by_folder) = meaning(key, range_end);
-        let variant = variant << 1 | u64::from(by_folder);
-        let class = stable_hash(stable_hash(variant, text), range_end).max(1);
-        if let Some(known) = self.remembered(class) {
-            return Some(known);
+        match self.recall(variant, key, range_end) {
+            Ok(known) => Some(known),
+            Err(class) => {
+                let event = classify(record, Detail::Counts)?;
+                Some(self.remember(class, event.request.as_ref()?))
+            }
         }
-        let event = classify(record, Detail::Counts)?;
-        Some(self.remember(class, event.request.as_ref()?))
+    }
+
+    /// What a key meant when it was met before, or what to remember it by.
+    #[inline]
+    fn recall(&mut self, variant: u64, key: &[u8], range_end: &[u8]) -> Result<Meaning, Label> {
+        let mut free = None;
+        if let Some((folder, namespace)) = in_namespace(key, range_end) {
+            let class = stable_hash(variant << 2 | 2, folder).max(1);
+            free = Some((class, folder, namespace));
+            if let Some(known) = self.remembered(class)
+                && let Some(row) = self.plain_namespace(namespace)
+            {
+                return Ok(Meaning {
+                    namespace: row,
+                    ..known
+                });
+            }
+        }
+        let (text, by_folder) = meaning(key, range_end);
+        let variant = variant << 2 | u64::from(by_folder);
+        let own = stable_hash(stable_hash(variant, text), range_end).max(1);
+        self.remembered(own).ok_or_else(|| {
+            // What does not depend on the namespace is remembered once for all of them.
+            match free {
+                Some((class, folder, namespace))
+                    if is_plain(namespace) && is_free(key, folder, namespace) =>
+                {
+                    Label {
+                        hash: class,
+                        free: true,
+                    }
+                }
+                _ => Label {
+                    hash: own,
+                    free: false,
+                },
+            }
+        })
+    }
+
+    /// The row of a namespace, unless its name may mean something else in a key.
+    #[inline]
+    fn plain_namespace(&mut self, namespace: &[u8]) -> Option<u32> {
+        if let Some(row) = self.memory.namespaces.get(namespace) {
+            return Some(row);
+        }
+        if !is_plain(namespace) {
+            return None;
+        }
+        let name = std::str::from_utf8(namespace).ok()?;
+        let row = self.tables.namespaces.id(name);
+        self.memory.namespaces.put(namespace, row);
+        Some(row)
     }
 
     #[inline]
@@ -526,16 +585,17 @@ impl Load {
         self.memory.meanings.get(class, &mut rows)
     }
 
-    fn remember(&mut self, class: u64, request: &Request<'_>) -> Meaning {
+    fn remember(&mut self, class: Label, request: &Request<'_>) -> Meaning {
         let found = self.meaning_of(request);
+        let namespace = request.parts.namespace.as_deref();
         self.memory.meanings.set(
-            class,
+            class.hash,
             found.shape,
             self.tables
                 .resources
                 .key(found.resource)
                 .unwrap_or_default(),
-            request.parts.namespace.as_deref(),
+            namespace.filter(|_| !class.free),
             Some(&*request.parts.prefix).filter(|prefix| !prefix.is_empty()),
         );
         found
@@ -567,8 +627,7 @@ impl Load {
     /// Takes over what the thread learnt in earlier pieces.
     pub fn lend(&mut self, memory: Memory) {
         self.memory = memory;
-        self.memory.meanings.renumber();
-        self.memory.clients.forget();
+        self.memory.renumber();
     }
 
     /// Gives back what was lent.
@@ -628,8 +687,14 @@ impl Load {
         let items = range
             .limit
             .map_or(range.count, |limit| range.count.min(limit));
-        let clients = &mut self.tables.clients;
-        let client = (self.memory.clients).row(range.remote, |name| clients.id(host_of(name)));
+        let client = match self.memory.clients.get(range.remote.as_bytes()) {
+            Some(row) => row,
+            None => {
+                let row = self.tables.clients.id(host_of(range.remote));
+                self.memory.clients.put(range.remote.as_bytes(), row);
+                row
+            }
+        };
         let share = Share {
             lines: 4,
             took_apply: 0,
@@ -859,8 +924,7 @@ impl Load {
     pub fn prune(&mut self) {
         self.settle();
         self.tables.seconds.forget();
-        self.memory.meanings.renumber();
-        self.memory.clients.forget();
+        self.memory.renumber();
         type Pick = fn(&mut Share) -> &mut u32;
         let tables = &mut self.tables;
         let picks: [(&mut Bounded<LoadRow>, Pick); 4] = [
