@@ -40,6 +40,28 @@ pub(crate) fn near2(one: u8, two: u8, text: &[u8]) -> Option<usize> {
     memchr::memchr2(one, two, text.get(at..)?).map(|found| at + found)
 }
 
+/// Whether two texts are the same. For short ones without a call.
+#[inline]
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    if a.len() <= 16
+        && let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) = (
+            a.first_chunk::<8>(),
+            b.first_chunk::<8>(),
+            a.last_chunk::<8>(),
+            b.last_chunk::<8>(),
+        )
+    {
+        return a_head == b_head && a_tail == b_tail;
+    }
+    if a.len() < 8 {
+        return a.iter().zip(b).all(|(a, b)| a == b);
+    }
+    a == b
+}
+
 const LOW: u64 = 0x0101_0101_0101_0101;
 /// How far a byte is looked for word by word.
 const NEAR: usize = 48;
@@ -138,6 +160,18 @@ mod tests {
                 near2(one, b'!', &text),
                 memchr::memchr2(one, b'!', &text)
             );
+        }
+
+        #[test]
+        fn same_is_equal(a in proptest::collection::vec(0u8..3, 0..20), at: usize) {
+            let mut b = a.clone();
+            proptest::prop_assert!(same(&a, &b));
+            if let Some(byte) = b.get_mut(at % (a.len() + 1)) {
+                *byte ^= 4;
+                proptest::prop_assert!(!same(&a, &b));
+            }
+            b.push(0);
+            proptest::prop_assert!(!same(&a, &b));
         }
 
         #[test]

@@ -288,11 +288,10 @@ fn fraction_us(text: &[u8]) -> (u32, usize) {
         return (0, 0);
     }
     // Six digits and the zone, as etcd, klog and the apiserver write it.
-    if let Some(&[_, a, b, c, d, e, f, next]) = text.first_chunk()
-        && !next.is_ascii_digit()
-        && let (Some(ab), Some(cd), Some(ef)) = (two(a, b), two(c, d), two(e, f))
+    if let Some(word) = text.first_chunk()
+        && let Some(us) = six_digits(u64::from_le_bytes(*word))
     {
-        return (ab * 10_000 + cd * 100 + ef, 7);
+        return (us, 7);
     }
     let mut us = 0;
     let mut at = 1;
@@ -306,6 +305,23 @@ fn fraction_us(text: &[u8]) -> (u32, usize) {
         at += 1;
     }
     if at == 1 { (0, 0) } else { (us, at) }
+}
+
+/// The number in bytes 1 to 6 of a word, if all are digits and byte 7 is none.
+#[inline]
+fn six_digits(word: u64) -> Option<u32> {
+    const DIGITS: u64 = 0x0000_3030_3030_3030;
+    const HIGH: u64 = 0x0000_8080_8080_8080;
+    let next = word.to_le_bytes()[7];
+    let digits = (word >> 8 & 0x0000_FFFF_FFFF_FFFF) ^ DIGITS;
+    // Above nine, adding 118 reaches the high bit.
+    let other = (digits.wrapping_add(0x0000_7676_7676_7676) | digits) & HIGH;
+    if other != 0 || next.is_ascii_digit() {
+        return None;
+    }
+    let pairs = (digits & 0x0000_00FF_00FF_00FF) * 10 + (digits >> 8 & 0x0000_00FF_00FF_00FF);
+    let pair = |at: u64| u32::from((pairs >> at).to_le_bytes()[0]);
+    Some(pair(0) * 10_000 + pair(16) * 100 + pair(32))
 }
 
 /// Offset in microseconds and bytes of `+05:30`, `+0530` or `+05`.
@@ -465,6 +481,20 @@ mod tests {
             let near = Timestamp(near % 4_000_000_000_000_000);
             let _ = cache.klog(date, 0, YearFrom::Near(near));
             let _ = cache.klog(date, 0, YearFrom::NotAfter(near));
+        }
+
+        #[test]
+        fn six_digits_are_read_at_once(word: u64, us in 0_u32..1_000_000, next: u8) {
+            let mut bytes = *b".000000Z";
+            bytes[1..7].copy_from_slice(format!("{us:06}").as_bytes());
+            bytes[7] = next;
+            let whole = (!next.is_ascii_digit()).then_some(us);
+            proptest::prop_assert_eq!(six_digits(u64::from_le_bytes(bytes)), whole);
+            bytes[1 + word as usize % 6] = next | 0x80;
+            proptest::prop_assert_eq!(six_digits(u64::from_le_bytes(bytes)), None);
+            let bytes = word.to_le_bytes();
+            let digits = bytes[1..7].iter().all(u8::is_ascii_digit) && !bytes[7].is_ascii_digit();
+            proptest::prop_assert_eq!(six_digits(word).is_some(), digits);
         }
 
         #[test]

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use memchr::memchr;
 
 use crate::catalog::resources::{builtin_by_segment, parse_key};
-use crate::logs::needle::near;
+use crate::logs::needle::{near, same};
 use crate::logs::record::{Encoding, Fields, Record};
 use crate::units::parse_go_duration;
 
@@ -577,7 +577,7 @@ impl Recent {
     #[inline]
     pub fn get(&self, text: &[u8]) -> Option<u32> {
         let (known, row) = self.rows.get(slot(text))?;
-        (**known == *text).then_some(*row)
+        same(known, text).then_some(*row)
     }
 
     /// Remembers a row.

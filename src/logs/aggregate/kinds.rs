@@ -92,12 +92,18 @@ impl Kinds {
         took_ns: Option<u64>,
     ) {
         let address = kind.as_ptr() as usize;
-        let slot = (address >> 4 ^ address >> 10) % RECENT;
-        let id = match self.recent.get(slot) {
-            Some((known, id)) if *known == address => *id,
-            _ => {
+        let first = (address >> 2 ^ address >> 7 ^ address >> 13) % RECENT;
+        let known = |at: usize| {
+            let (known, id) = self.recent.get(at)?;
+            (*known == address).then_some(*id)
+        };
+        let id = match known(first).or_else(|| known(first ^ 1)) {
+            Some(id) => id,
+            None => {
                 let id = self.table.id(kind);
-                if let Some(recent) = self.recent.get_mut(slot) {
+                let free = |at: &usize| self.recent.get(*at).is_some_and(|slot| slot.0 == 0);
+                let at = [first, first ^ 1].into_iter().find(free).unwrap_or(first);
+                if let Some(recent) = self.recent.get_mut(at) {
                     *recent = (address, id);
                 }
                 id

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::resources::RowKey;
 use crate::clock::Timestamp;
 use crate::logs::event::{Event, Operation, Request, Shape};
+use crate::logs::needle::same;
 use crate::logs::record::{Level, Record};
 use crate::logs::request::parse_request;
 use crate::logs::signature::{Detail, classify, trace_steps};
@@ -449,7 +450,7 @@ impl Load {
     /// same line.
     pub fn add_hot(&mut self, record: &Record<'_>, range: &HotRange<'_>, sampler: bool) {
         let expected = &mut self.memory.expected;
-        if expected.0 != range.expected {
+        if !same(&expected.0, range.expected) {
             *expected = (range.expected.to_vec(), parse_go_duration(range.expected));
         }
         if let Some(ns) = expected.1 {

@@ -286,11 +286,19 @@ impl Segment {
     /// What a kind's records need.
     fn way(&mut self, kind: &'static str) -> Way {
         let address = kind.as_ptr() as usize;
-        let slot = (address >> 2 ^ address >> 7 ^ address >> 13) % WAYS;
-        if let Some(way) = self.ways.get(slot)
-            && std::ptr::eq(way.kind, kind)
-        {
-            return *way;
+        let first = (address >> 2 ^ address >> 7 ^ address >> 13) % WAYS;
+        // Two places, so that two kinds of a log do not drive each other out.
+        let mut slot = first;
+        for at in [first, first ^ 1] {
+            let Some(way) = self.ways.get(at) else {
+                continue;
+            };
+            if std::ptr::eq(way.kind, kind) {
+                return *way;
+            }
+            if way.kind.is_empty() {
+                slot = at;
+            }
         }
         let way = Way {
             kind,

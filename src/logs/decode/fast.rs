@@ -108,10 +108,12 @@ impl Decoder {
             return None;
         }
         if text.starts_with(zap::HEAD) {
+            let parsed = self.zap(text)?;
             // A fatal record may have a dump after it, which the slow way waits for.
-            return self
-                .single_zap(text)
-                .filter(|parsed| parsed.level < Level::Fatal);
+            if parsed.level >= Level::Fatal {
+                return None;
+            }
+            return Some(parsed);
         }
         if object::is_audit(text) {
             let parsed = object::usual_audit(text, &mut self.cache, &mut self.tails);
@@ -126,6 +128,11 @@ impl Decoder {
         if !text.starts_with(zap::HEAD) || text.last() != Some(&b'}') {
             return None;
         }
+        self.zap(text)
+    }
+
+    #[inline]
+    fn zap<'a>(&mut self, text: &'a [u8]) -> Option<Parsed<'a>> {
         let parsed = zap::parse(text, &mut self.cache, &mut self.sites)?;
         let Fields::Json(rest) = parsed.fields else {
             return None;
