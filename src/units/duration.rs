@@ -4,8 +4,84 @@
 /// nanoseconds. Accepts `us`, `µs` (U+00B5) and `μs` (U+03BC, seen after copying).
 #[inline]
 pub fn parse_go_duration(text: &[u8]) -> Option<u64> {
-    single_unit(text).or_else(|| any_units(text))
+    at_once(text)
+        .or_else(|| single_unit(text))
+        .or_else(|| any_units(text))
 }
+
+/// `123.456789ms` and the like in few steps: up to seven digits on each side of a point and one
+/// unit, in 8 to 16 bytes. `None` for anything else, good or bad.
+#[inline]
+fn at_once(text: &[u8]) -> Option<u64> {
+    let (first, last) = (text.first_chunk()?, text.last_chunk()?);
+    let unread = 16_usize.checked_sub(text.len())?;
+    let high = u64::from_le_bytes(*last).checked_shr(u32::try_from(8 * unread).ok()?);
+    let word = u128::from(u64::from_le_bytes(*first)) | u128::from(high.unwrap_or(0)) << 64;
+    let (whole, len) = leading_digits(low(word))?;
+    let rest = word >> (8 * len);
+    if rest.to_le_bytes()[0] != b'.' {
+        return None;
+    }
+    let rest = rest >> 8;
+    let (fraction, places) = leading_digits(low(rest))?;
+    const NS: u64 = u64::from_le_bytes(*b"ns\0\0\0\0\0\0");
+    const US: u64 = u64::from_le_bytes(*b"us\0\0\0\0\0\0");
+    const MICRO: u64 = u64::from_le_bytes(*b"\xc2\xb5s\0\0\0\0\0");
+    const MS: u64 = u64::from_le_bytes(*b"ms\0\0\0\0\0\0");
+    const S: u64 = u64::from_le_bytes(*b"s\0\0\0\0\0\0\0");
+    let unit = match low(rest >> (8 * places)) {
+        NS => 0,
+        US | MICRO => 3,
+        MS => 6,
+        S => 9,
+        _ => return None,
+    };
+    let places = places as usize;
+    let fraction = if places <= unit {
+        fraction * POWERS.get(unit - places)?
+    } else {
+        fraction / POWERS.get(places - unit)?
+    };
+    Some(whole * POWERS.get(unit)? + fraction)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
+fn low(word: u128) -> u64 {
+    word as u64
+}
+
+/// The number that a word of text begins with, and how many digits it has: one to seven.
+#[inline]
+pub(crate) fn leading_digits(word: u64) -> Option<(u64, u32)> {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let digits = word ^ ZEROS;
+    // Above nine, adding 118 reaches the high bit; what that carries on is behind the first one.
+    let other = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & HIGH;
+    let len = other.trailing_zeros() / 8;
+    if len == 0 || other == 0 {
+        return None;
+    }
+    // Zeros in front, then neighbours are put together: digits, pairs, fours.
+    let eight = digits << (8 * (8 - len));
+    let pairs = (eight.wrapping_mul(10) + (eight >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
+    let value = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF;
+    Some((value, len))
+}
+
+const POWERS: [u64; 10] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+];
 
 /// One number and one unit, which is all that most durations are, in 64 bits. `None` for anything
 /// else, good or bad.
@@ -13,18 +89,6 @@ pub fn parse_go_duration(text: &[u8]) -> Option<u64> {
 fn single_unit(text: &[u8]) -> Option<u64> {
     // So many digits fit into 64 bits.
     const MAX_DIGITS: usize = 18;
-    const POWERS: [u64; 10] = [
-        1,
-        10,
-        100,
-        1_000,
-        10_000,
-        100_000,
-        1_000_000,
-        10_000_000,
-        100_000_000,
-        1_000_000_000,
-    ];
     // All digits as one number; the point only says where the unit stands.
     let mut value: u64 = 0;
     let mut point = None;
@@ -187,6 +251,42 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(parse_go_duration(text.as_bytes()), *expected, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_ways_agree(
+            whole in 0_u64..200_000_000,
+            digits in 0_usize..11,
+            fraction in 0_u64..10_000_000_000,
+            unit in 0_usize..8,
+        ) {
+            let unit = ["ns", "us", "\u{b5}s", "\u{3bc}s", "ms", "s", "m", ""][unit];
+            let fraction = format!("{fraction:010}");
+            let text = match digits {
+                0 => format!("{whole}{unit}"),
+                _ => format!("{whole}.{}{unit}", &fraction[..digits - 1]),
+            };
+            let told = any_units(text.as_bytes());
+            proptest::prop_assert_eq!(parse_go_duration(text.as_bytes()), told, "{}", text);
+        }
+
+        #[test]
+        fn digits_are_read_at_once(bytes in proptest::collection::vec(0x28_u8..0x42, 8), any: u64) {
+            for word in [u64::from_le_bytes(bytes.clone().try_into().unwrap()), any] {
+                let text = word.to_le_bytes();
+                let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let told = std::str::from_utf8(&text[..len]).unwrap().parse::<u64>().ok();
+                let wanted = told.filter(|_| len < 8).map(|value| (value, len as u32));
+                proptest::prop_assert_eq!(leading_digits(word), wanted);
+            }
+        }
+
+        #[test]
+        fn never_panics(text in proptest::collection::vec(proptest::sample::select(b"0123456789.nu\xc2\xb5ms ".to_vec()), 0..20), any: Vec<u8>) {
+            proptest::prop_assert_eq!(parse_go_duration(&text), any_units(&text));
+            proptest::prop_assert_eq!(parse_go_duration(&any), any_units(&any));
         }
     }
 

@@ -6,5 +6,6 @@ pub mod growth;
 mod histogram;
 
 pub use bytes::{format_bytes, parse_bytes};
+pub(crate) use duration::leading_digits;
 pub use duration::{format_ms, format_ns, parse_go_duration};
 pub use histogram::{Bucket, LogHistogram};

@@ -11,7 +11,7 @@ use memchr::memchr;
 use crate::catalog::resources::{builtin_by_segment, parse_key};
 use crate::logs::needle::{near, same};
 use crate::logs::record::{Encoding, Fields, Record};
-use crate::units::parse_go_duration;
+use crate::units::{leading_digits, parse_go_duration};
 
 use super::table::{Bounded, RowValue};
 
@@ -42,7 +42,17 @@ const LIMIT: u8 = 1;
 const COUNT_ONLY: u8 = 2;
 const KEYS_ONLY: u8 = 4;
 
+#[inline]
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    if let Some(word) = text.first_chunk()
+        && let Some((value, len)) = leading_digits(u64::from_le_bytes(*word))
+    {
+        return Some((value, text.get(len as usize..)?));
+    }
+    long_number(text)
+}
+
+fn long_number(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut value: u64 = 0;
     let mut len = 0;
     for digit in text {
@@ -292,12 +302,27 @@ pub fn in_namespace<'a>(key: &'a [u8], range_end: &[u8]) -> Option<(&'a [u8], &'
     if !range_end.is_empty() || !key.starts_with(b"/registry/") {
         return None;
     }
-    let name = key.iter().rposition(|byte| *byte == b'/')?;
-    let begin = key.get(..name)?.iter().rposition(|byte| *byte == b'/')? + 1;
-    let (folder, rest) = key.split_at(begin);
-    let namespace = rest.get(..name - begin)?;
-    let slashes = folder.iter().filter(|byte| **byte == b'/').count();
-    (slashes >= 3 && name + 1 < key.len()).then_some((folder, namespace))
+    let name = slash_before(key, key.len())?;
+    let begin = slash_before(key, name)? + 1;
+    // There is a segment between the prefix and the namespace.
+    if begin <= b"/registry/".len() || name + 1 >= key.len() {
+        return None;
+    }
+    Some((key.get(..begin)?, key.get(begin..name)?))
+}
+
+/// Where the last slash before a place is.
+#[inline]
+fn slash_before(key: &[u8], end: usize) -> Option<usize> {
+    let mut at = end;
+    // A name is seldom so long that a call is worth it.
+    while at > 0 {
+        at -= 1;
+        if key.get(at) == Some(&b'/') {
+            return Some(at);
+        }
+    }
+    None
 }
 
 /// Whether a namespace has a name that means nothing else in a key.
@@ -601,9 +626,13 @@ impl Recent {
 /// Texts differ most in their last bytes.
 #[inline]
 fn slot(text: &[u8]) -> usize {
-    let last = text.iter().rev().take(8);
-    let hash = last.fold(text.len(), |hash, byte| {
-        hash.wrapping_mul(31).wrapping_add(usize::from(*byte))
-    });
-    hash % TEXTS
+    let last = match (text.last_chunk(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some(last), ..) => u64::from_le_bytes(*last),
+        (None, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        _ => text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    let hash = last.wrapping_add(text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    usize::try_from(hash >> 32).unwrap_or(0) % TEXTS
 }
