@@ -106,10 +106,10 @@ fn plain(text: &[u8]) -> Look {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256,
-        _mm256_cmpeq_epi8, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_movemask_epi8,
-        _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8,
-        _mm256_srli_epi16, _mm_cvtsi128_si64, _mm_or_si128, _mm_unpackhi_epi64,
+        __m256i, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_or_si128, _mm_unpackhi_epi64,
+        _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_extracti128_si256,
+        _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
     };
 
     use super::{HIGH, LOW, Look};
@@ -165,7 +165,12 @@ mod avx2 {
         let found = match text.last_chunk::<LANES>() {
             // The last bytes as the end of a whole block.
             Some(block) => places(block) >> (LANES - tail.len()),
-            None => return tail.iter().position(|have| *have == byte).map(|at| from + at),
+            None => {
+                return tail
+                    .iter()
+                    .position(|have| *have == byte)
+                    .map(|at| from + at);
+            }
         };
         (found != 0).then(|| from + found.trailing_zeros() as usize)
     }

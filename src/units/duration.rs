@@ -284,7 +284,7 @@ mod tests {
         }
 
         #[test]
-        fn never_panics(text in proptest::collection::vec(proptest::sample::select(b"0123456789.nu\xc2\xb5ms ".to_vec()), 0..20), any: Vec<u8>) {
+        fn bytes_of_durations_are_read_alike(text in proptest::collection::vec(proptest::sample::select(b"0123456789.nu\xc2\xb5ms ".to_vec()), 0..20), any: Vec<u8>) {
             proptest::prop_assert_eq!(parse_go_duration(&text), any_units(&text));
             proptest::prop_assert_eq!(parse_go_duration(&any), any_units(&any));
         }
@@ -319,7 +319,7 @@ mod tests {
             assert!(single_unit(text).is_some());
             assert_eq!(single_unit(text), any_units(text));
         }
-        for text in ["1m15.8s", "", "s", "12", "1.s1", "9999999999s", "now", ".s"] {
+        for text in ["1m15.8s", "", "s", "12", "1.s1", "99999999999s", "now", ".s"] {
             assert_eq!(single_unit(text.as_bytes()), None, "{text}");
         }
     }

@@ -626,13 +626,21 @@ impl Recent {
 /// Texts differ most in their last bytes.
 #[inline]
 fn slot(text: &[u8]) -> usize {
-    let last = match (text.last_chunk(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+    let last = match (
+        text.last_chunk(),
+        text.first_chunk::<4>(),
+        text.last_chunk::<4>(),
+    ) {
         (Some(last), ..) => u64::from_le_bytes(*last),
         (None, Some(first), Some(last)) => {
             u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
         }
-        _ => text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        _ => text
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
     };
-    let hash = last.wrapping_add(text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let hash = last
+        .wrapping_add(text.len() as u64)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     usize::try_from(hash >> 32).unwrap_or(0) % TEXTS
 }

@@ -464,9 +464,8 @@ impl Load {
         // A limit of 1 makes a probe or a get by another client, so it belongs to the meaning.
         let variant = u64::from(range.options) | u64::from(range.limit == Some(1)) << 16;
         let known = self.recall(variant, range.key, range.range_end);
-        let known = known.unwrap_or_else(|class| {
-            self.remember(class, &parse_request(range.request))
-        });
+        let known =
+            known.unwrap_or_else(|class| self.remember(class, &parse_request(range.request)));
         let shape = Shape::ALL.get(usize::from(known.shape)).copied();
         let is_page = shape == Some(Shape::Page);
         if (is_page || (shape == Some(Shape::List) && range.limit.is_some()))

@@ -389,7 +389,8 @@ mod tests {
     fn what_is_saved_is_read_back() {
         let mut seconds = Seconds::default();
         for at in 0..9_000_i64 {
-            let name = |key: &mut String| key.push_str(["pods", "events"][usize::from(at % 3 == 0)]);
+            let name =
+                |key: &mut String| key.push_str(["pods", "events"][usize::from(at % 3 == 0)]);
             seconds.add(at, u64::from(at % 3 == 0), &one(at.unsigned_abs()), name);
         }
         let text = serde_json::to_string(&seconds).unwrap();

@@ -71,7 +71,8 @@ fn streamed(line: &[u8], colon: usize) -> bool {
         .iter()
         .take_while(|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b',' | b'Z' | b'+' | b'-'))
         .count();
-    rest.get(len..).is_some_and(|rest| rest.starts_with(b" std"))
+    rest.get(len..)
+        .is_some_and(|rest| rest.starts_with(b" std"))
 }
 
 /// Whether a time with its zone is around this `T`: it is a wrapper by itself.

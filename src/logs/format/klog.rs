@@ -171,7 +171,11 @@ fn header(text: &[u8]) -> Option<Header<'_>> {
     // `file.go:123`: no spaces, a line number at the end.
     let end = near2(b']', b' ', rest.get(..rest.len().min(160))?)?;
     let caller = rest.get(..end).filter(|_| rest.get(end) == Some(&b']'))?;
-    let digits = caller.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let digits = caller
+        .iter()
+        .rev()
+        .take_while(|b| b.is_ascii_digit())
+        .count();
     if digits == 0 || caller.iter().rev().nth(digits) != Some(&b':') {
         return None;
     }

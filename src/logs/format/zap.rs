@@ -104,11 +104,8 @@ fn new_site<'a>(text: &'a [u8], sites: &mut Sites) -> Option<Site<'a>> {
     let inner = rest.strip_prefix(b"msg\":\"")?;
     let (msg, rest) = message(inner)?;
     if let Cow::Borrowed(raw) = msg
-        && let (Some(logger), Some(caller), Some((msg, end))) = (
-            place(text, logger),
-            place(text, caller),
-            place(text, raw),
-        )
+        && let (Some(logger), Some(caller), Some((msg, end))) =
+            (place(text, logger), place(text, caller), place(text, raw))
         && end > 0
     {
         let parts = Parts {
@@ -178,7 +175,11 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Parsed<'_>> {
-        parse(text.as_bytes(), &mut TimeCache::default(), &mut Sites::default())
+        parse(
+            text.as_bytes(),
+            &mut TimeCache::default(),
+            &mut Sites::default(),
+        )
     }
 
     #[test]

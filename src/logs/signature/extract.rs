@@ -85,7 +85,10 @@ pub(super) fn plain(record: &Record<'_>, signature: &Signature) -> PlainFields {
 /// sure.
 fn first_took(text: &[u8], signature: &Signature) -> Option<u64> {
     let fields = signature.fields;
-    if fields.iter().any(|field| matches!(field.role, Role::Int(_))) {
+    if fields
+        .iter()
+        .any(|field| matches!(field.role, Role::Int(_)))
+    {
         return None;
     }
     let mut took = fields.iter().filter(|field| field.role == Role::Took);

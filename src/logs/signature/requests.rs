@@ -338,7 +338,13 @@ fn read_steps(raw: &[u8]) -> Steps<'_> {
         let body = rest.get(open + 1..).unwrap_or_default();
         if let Some((took_ns, after)) = agreement_step(body) {
             out.agreement_ns = Some(took_ns);
-            longest(&mut out, Step { name: AGREEMENT, took_ns });
+            longest(
+                &mut out,
+                Step {
+                    name: AGREEMENT,
+                    took_ns,
+                },
+            );
             rest = after;
             continue;
         }
