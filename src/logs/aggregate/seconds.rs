@@ -281,8 +281,11 @@ impl Seconds {
 
     /// As [`Self::merge`], of cells that are no longer wanted apart.
     pub fn take(&mut self, other: Self) {
-        self.table.take(other.table);
-        self.bound();
+        match self.keys.is_empty() && self.dropped == 0 {
+            true => *self = other,
+            false => self.merge(&other),
+        }
+        self.forget();
     }
 
     /// Rebuilds what is not saved.
