@@ -319,7 +319,16 @@ mod tests {
             assert!(single_unit(text).is_some());
             assert_eq!(single_unit(text), any_units(text));
         }
-        for text in ["1m15.8s", "", "s", "12", "1.s1", "99999999999s", "now", ".s"] {
+        for text in [
+            "1m15.8s",
+            "",
+            "s",
+            "12",
+            "1.s1",
+            "99999999999s",
+            "now",
+            ".s",
+        ] {
             assert_eq!(single_unit(text.as_bytes()), None, "{text}");
         }
     }
