@@ -266,7 +266,7 @@ mod tests {
             let fraction = format!("{fraction:010}");
             let text = match digits {
                 0 => format!("{whole}{unit}"),
-                _ => format!("{whole}.{}{unit}", &fraction[..digits - 1]),
+                _ => format!("{whole}.{}{unit}", fraction.split_at(digits - 1).0),
             };
             let told = any_units(text.as_bytes());
             proptest::prop_assert_eq!(parse_go_duration(text.as_bytes()), told, "{}", text);
@@ -274,11 +274,11 @@ mod tests {
 
         #[test]
         fn digits_are_read_at_once(bytes in proptest::collection::vec(0x28_u8..0x42, 8), any: u64) {
-            for word in [u64::from_le_bytes(bytes.clone().try_into().unwrap()), any] {
+            for word in [u64::from_le_bytes(bytes.try_into().unwrap()), any] {
                 let text = word.to_le_bytes();
                 let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
                 let told = std::str::from_utf8(&text[..len]).unwrap().parse::<u64>().ok();
-                let wanted = told.filter(|_| len < 8).map(|value| (value, len as u32));
+                let wanted = told.filter(|_| len < 8).map(|value| (value, u32::try_from(len).unwrap()));
                 proptest::prop_assert_eq!(leading_digits(word), wanted);
             }
         }
