@@ -745,3 +745,85 @@ fn priority_levels_in_the_version_of_each_release() {
     let (told, _) = case.run("apf", "out", &["--kubernetes-version", "1.19.3"]);
     assert_eq!(told["files"], json!([]), "1.19 has none by default");
 }
+
+#[test]
+fn the_member_that_leads_goes_last_and_each_target_says_how_to_find_it() {
+    let unit = "[Service]\nExecStart=/usr/bin/etcd --name=a --data-dir=/var/lib/etcd --advertise-client-urls=https://10.0.0.1:2379 --trusted-ca-file=/etc/etcd/ca.crt --cert-file=/etc/etcd/s.crt --key-file=/etc/etcd/s.key\n";
+    let quota = [advice("etcd", "quota-backend-bytes", "8589934592")];
+    for (target, files, ask) in [
+        (
+            "k3s",
+            &[("config.yaml", "token: x\n")][..],
+            "`etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/var/lib/rancher/k3s/server/tls/etcd/server-ca.crt",
+        ),
+        (
+            "rke2",
+            &[("config.yaml", "token: x\n")],
+            "`kubectl -n kube-system exec etcd-NODE -- etcdctl --cacert=/var/lib/rancher/rke2/server/tls/etcd/server-ca.crt",
+        ),
+        (
+            "talos",
+            &[("controlplane.yaml", MACHINE)],
+            "`talosctl -n NODE,NODE,NODE etcd status`",
+        ),
+        (
+            "systemd",
+            &[("etcd.service", unit)],
+            "`etcdctl --endpoints=https://10.0.0.1:2379 --cacert=/etc/etcd/ca.crt --cert=/etc/etcd/s.crt --key=/etc/etcd/s.key endpoint status --cluster -w table`",
+        ),
+    ] {
+        let case = Case::new(&quota, files);
+        let (_, out) = case.run(target, "out", &["--etcd-version", "3.5.21"]);
+        let steps = &out["STEPS.md"];
+        assert!(steps.contains(ask), "{target}: {steps}");
+        assert!(
+            steps.contains("Which member of etcd leads is not known: `"),
+            "{target}: {steps}"
+        );
+        // Who does not touch etcd need not know.
+        let case = Case::new(
+            &[advice("kube-controller-manager", "kube-api-qps", "100")],
+            files,
+        );
+        let (_, out) = case.run(target, "out", &[]);
+        assert!(
+            out.get("STEPS.md")
+                .is_none_or(|steps| !steps.contains("leads")),
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn a_second_etcd_that_is_not_written_is_explained() {
+    for (target, parts) in [
+        (
+            "k3s",
+            &[
+                "--cert-file=/var/lib/rancher/k3s/server/tls/etcd/server-client.crt",
+                "kube-apiserver-arg+: [\"etcd-servers-overrides=/events#",
+                "keeps kube-apiserver from starting",
+            ][..],
+        ),
+        (
+            "rke2",
+            &["/var/lib/rancher/rke2/server/tls/etcd/peer-ca.crt"],
+        ),
+        (
+            "talos",
+            &[
+                "`cluster.etcd.ca`",
+                "cluster.apiServer.extraArgs.etcd-servers-overrides",
+            ],
+        ),
+    ] {
+        let case = Case::new(&[shard()], &[]);
+        let (told, out) = case.run(target, "out", &["--kubernetes-version", "1.31.2"]);
+        let why = shown(&told);
+        assert_eq!(why.len(), 1, "{why:?}");
+        for part in parts {
+            assert!(why[0].1.contains(part), "{target}: {}", why[0].1);
+        }
+        assert!(out.is_empty(), "{out:?}");
+    }
+}

@@ -152,6 +152,7 @@ pub(super) fn report(args: &Args, session: &mut Session<'_>) -> Result<(Report, 
         // The files that a patch is for hold names and addresses.
         gathered.manifests.clear();
     }
+    let members = patch::members(&gathered.evidence);
     let mut report = judge(
         gathered.evidence,
         gathered.problems,
@@ -161,7 +162,7 @@ pub(super) fn report(args: &Args, session: &mut Session<'_>) -> Result<(Report, 
     );
     let notes = args.accepted.apply(&mut report.findings, session)?;
     report.seen.problems.extend(notes);
-    report.patch = kubeadm_patch(&report.advice, gathered.manifests);
+    report.patch = kubeadm_patch(&report.advice, gathered.manifests, members);
     if let Some(path) = &args.save {
         save(path, &report)?;
     }
@@ -269,7 +270,11 @@ fn this_node(args: &Args, session: &Session<'_>, guest: Guest) -> Result<Live, E
 }
 
 /// The recommended advice as kubeadm files, where static pods were found.
-fn kubeadm_patch(advice: &[Advice], nodes: Vec<NodeManifests>) -> Option<PatchSet> {
+fn kubeadm_patch(
+    advice: &[Advice],
+    nodes: Vec<NodeManifests>,
+    members: Vec<patch::Member>,
+) -> Option<PatchSet> {
     if nodes.is_empty() || advice.is_empty() {
         return None;
     }
@@ -277,6 +282,7 @@ fn kubeadm_patch(advice: &[Advice], nodes: Vec<NodeManifests>) -> Option<PatchSe
     Some(emitter.emit(&PatchInput {
         advices: advice,
         nodes,
+        members,
         ..PatchInput::default()
     }))
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::evidence::Missing;
 use crate::exit::Exit;
 use crate::patch::{
-    EMITTERS, NodeManifests, PatchFile, PatchInput, PatchSet, emitter, named_files,
+    EMITTERS, Member, NodeManifests, PatchFile, PatchInput, PatchSet, emitter, members, named_files,
 };
 use crate::render::{self, Paint};
 use crate::target::HostRoot;
@@ -80,19 +80,26 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     if let Some(out) = &args.out {
         refuse_static_pods(out)?;
     }
-    let (advices, found) = match &args.report {
-        Some(report) => (read_report(report)?, Vec::new()),
+    let diagnosed = match &args.report {
+        Some(report) => Diagnosed {
+            advices: read_report(report)?,
+            ..Diagnosed::default()
+        },
         None => diagnosed(args, session)?,
     };
-    write(args, &advices, found, session)
+    write(args, diagnosed, session)
 }
 
-/// The advice of a run over the bundle, or over this node, and the manifests that it found: those
-/// of a tarball are nowhere else.
-fn diagnosed(
-    args: &Args,
-    session: &Session<'_>,
-) -> Result<(Vec<Advice>, Vec<NodeManifests>), Error> {
+/// What a run over the bundle or over this node gave.
+#[derive(Default)]
+struct Diagnosed {
+    advices: Vec<Advice>,
+    /// The manifests that it found: those of a tarball are nowhere else.
+    found: Vec<NodeManifests>,
+    members: Vec<Member>,
+}
+
+fn diagnosed(args: &Args, session: &Session<'_>) -> Result<Diagnosed, Error> {
     let profile = diagnose::profile(&args.profile)?;
     let bundle: Vec<PathBuf> = args.bundle.iter().cloned().collect();
     let (gathered, input) = if bundle.is_empty() {
@@ -100,6 +107,7 @@ fn diagnosed(
     } else {
         diagnose::gather(&diagnose::Args::of_bundle(bundle), session)?
     };
+    let members = members(&gathered.evidence);
     let report = diagnose::judge(
         gathered.evidence,
         gathered.problems,
@@ -107,16 +115,20 @@ fn diagnosed(
         &profile,
         session.clock.now(),
     );
-    Ok((report.advice, gathered.manifests))
+    Ok(Diagnosed {
+        advices: report.advice,
+        found: gathered.manifests,
+        members,
+    })
 }
 
 /// Emits, writes and tells.
-fn write(
-    args: &Args,
-    advices: &[Advice],
-    found: Vec<NodeManifests>,
-    session: &mut Session<'_>,
-) -> Result<Exit, Error> {
+fn write(args: &Args, diagnosed: Diagnosed, session: &mut Session<'_>) -> Result<Exit, Error> {
+    let Diagnosed {
+        advices,
+        found,
+        members,
+    } = diagnosed;
     for id in &args.advice {
         if !advices.iter().any(|advice| advice.id == *id) {
             let ids: Vec<&str> = advices.iter().map(|advice| advice.id.as_str()).collect();
@@ -135,7 +147,7 @@ fn write(
         None => None,
     };
     let input = PatchInput {
-        advices,
+        advices: &advices,
         chosen: args.advice.clone(),
         nodes: if args.manifests.is_none() && args.bundle.is_some() && !found.is_empty() {
             found
@@ -145,6 +157,7 @@ fn write(
         cluster_configuration,
         kubernetes: args.kubernetes_version,
         etcd: args.etcd_version,
+        members,
     };
     let emitter = emitter(&args.target)
         .ok_or_else(|| Error::Usage(format!("there is no target `{}`", args.target)))?;

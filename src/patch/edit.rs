@@ -33,9 +33,10 @@ pub(super) fn rewrite(text: &str, wanted: &[Value]) -> Option<String> {
         }
     }
     let out = file.to_string();
-    documents(&out)
-        .is_ok_and(|have| have == wanted)
-        .then_some(out)
+    let json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    let same = documents(&out).is_ok_and(|have| have == wanted);
+    // A file in JSON stays one.
+    (same && (json(&out) || !json(text))).then_some(out)
 }
 
 /// Where a new text goes, which decides its quotes.
@@ -104,11 +105,22 @@ fn change_map(map: &Mapping, old: &Value, new: &Value) -> Option<()> {
     Some(())
 }
 
+/// Sets a key; in quotes where the others of a flow map have them.
+fn set(map: &Mapping, key: &str, value: impl yaml_edit::AsYaml) {
+    let text = map.to_string();
+    let first = text.trim_start_matches(|c: char| c == '{' || c.is_whitespace());
+    if map.is_flow_style() && first.starts_with('"') {
+        map.set(yaml_edit::ScalarValue::double_quoted(key), value);
+    } else {
+        map.set(key, value);
+    }
+}
+
 /// A key with a value that is new as a whole.
 fn fresh(map: &Mapping, key: &str, value: &Value) -> Option<()> {
     match value {
         Value::Mapping(inner) => {
-            map.set(key, Mapping::new());
+            set(map, key, Mapping::new());
             let YamlNode::Mapping(made) = map.get(key)? else {
                 return None;
             };
@@ -117,7 +129,7 @@ fn fresh(map: &Mapping, key: &str, value: &Value) -> Option<()> {
             }
         }
         Value::Sequence(inner) => {
-            map.set(key, Sequence::new());
+            set(map, key, Sequence::new());
             let YamlNode::Sequence(made) = map.get(key)? else {
                 return None;
             };
@@ -125,9 +137,9 @@ fn fresh(map: &Mapping, key: &str, value: &Value) -> Option<()> {
                 put(&made, at, value)?;
             }
         }
-        Value::Null => map.set(key, yaml_edit::ScalarValue::null()),
+        Value::Null => set(map, key, yaml_edit::ScalarValue::null()),
         _ => {
-            map.set(key, "x");
+            set(map, key, "x");
             map.get(key)?
                 .as_scalar()?
                 .set_value(&form(None, value, In::Map)?);
@@ -170,10 +182,16 @@ fn put(list: &Sequence, at: usize, value: &Value) -> Option<()> {
         }
         return Some(());
     }
+    // A flow list may be JSON.
+    let place = if list.is_flow_style() {
+        In::Map
+    } else {
+        In::List
+    };
     list.insert(at, "x");
     list.get(at)?
         .as_scalar()?
-        .set_value(&form(None, value, In::List)?);
+        .set_value(&form(None, value, place)?);
     Some(())
 }
 
@@ -357,6 +375,15 @@ spec:
                 "a: [x, \"b,c\"] # d\n",
                 |v| v["a"][0] = Value::from("p,q"),
                 "a: [\"p,q\", \"b,c\"] # d\n",
+            ),
+            (
+                "{\n  \"a\": [\n    \"x\",\n    \"y\"\n  ],\n  \"b\": 1\n}\n",
+                |v| {
+                    v["a"].as_sequence_mut().unwrap().push(Value::from("z"));
+                    v["b"] = Value::from(2);
+                    v["c"] = Value::from("d");
+                },
+                "{\n  \"a\": [\n    \"x\",\n    \"y\",\n    \"z\"\n  ],\n  \"b\": 2,\n  \"c\": \"d\"\n}\n",
             ),
             (
                 "a: {} # d\n",

@@ -85,7 +85,7 @@ pub(super) fn add(input: &PatchInput<'_>, set: &mut PatchSet) -> BTreeSet<String
 }
 
 /// Main etcd's given flags on a node, by name.
-fn given(node: &NodeManifests) -> Option<BTreeMap<String, String>> {
+pub(super) fn given(node: &NodeManifests) -> Option<BTreeMap<String, String>> {
     let files = super::systemd::places(node);
     let files: Vec<(&str, &str)> = files
         .iter()

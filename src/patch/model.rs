@@ -3,6 +3,8 @@
 use crate::advise::{Advice, Disposition, Strength};
 use crate::catalog::releases::Version;
 
+use super::members::Member;
+
 /// The manifests of one control-plane node.
 #[derive(Clone, Debug, Default)]
 pub struct NodeManifests {
@@ -53,6 +55,8 @@ pub struct PatchInput<'a> {
     pub kubernetes: Option<Version>,
     /// The etcd version, where known from elsewhere than the manifests.
     pub etcd: Option<Version>,
+    /// etcd's members, where the evidence shows them.
+    pub members: Vec<Member>,
 }
 
 impl PatchInput<'_> {

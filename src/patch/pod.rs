@@ -535,7 +535,7 @@ spec:
         let mut pod = Pod::parse(flow, "kube-controller-manager").unwrap();
         pod.set_flag("kube-api-qps", "100").unwrap();
         assert!(
-            pod.text().contains("\"--a=1\", --kube-api-qps=100]"),
+            pod.text().contains("\"--a=1\", \"--kube-api-qps=100\"]"),
             "{}",
             pod.text()
         );

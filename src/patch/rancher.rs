@@ -15,8 +15,9 @@ use crate::manifest::{Settled, effective_of_files};
 use super::apf;
 use super::edit::rewrite;
 use super::kubeadm::{safe_name, unified};
+use super::members::order;
 use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
-use super::steps;
+use super::steps::{self, sentence};
 use super::wanted::{Wanted, flags};
 use super::yaml::{Refusal, documents, quoted};
 
@@ -304,6 +305,7 @@ impl Emitter for Rancher {
                 Component::Scheduler,
                 Component::Etcd,
             ],
+            &|value| self.shard(value),
         );
         let mut set = PatchSet {
             shown,
@@ -399,6 +401,47 @@ fn read(node: &NodeManifests, set: &mut PatchSet) -> Node {
 }
 
 impl Rancher {
+    /// How to ask which member of its etcd leads (k3s docs, cli/etcd-snapshot; RKE2 docs, etcd).
+    fn ask(&self) -> String {
+        let tls = format!("/var/lib/rancher/{}/server/tls/etcd", self.name);
+        let (exec, cert) = if self.name == "k3s" {
+            ("etcdctl --endpoints=https://127.0.0.1:2379", "client")
+        } else {
+            (
+                "kubectl -n kube-system exec etcd-NODE -- etcdctl",
+                "server-client",
+            )
+        };
+        format!(
+            "`{exec} --cacert={tls}/server-ca.crt --cert={tls}/{cert}.crt --key={tls}/{cert}.key \
+             endpoint status --cluster -w table` (column IS LEADER{})",
+            if self.name == "k3s" {
+                "; k3s brings no etcdctl along"
+            } else {
+                ""
+            }
+        )
+    }
+
+    /// Why no second etcd is written, and how to come to one.
+    fn shard(&self, value: &str) -> String {
+        let name = self.name;
+        let tls = format!("/var/lib/rancher/{name}/server/tls/etcd");
+        format!(
+            "{name} runs one etcd and manages no second one, so no file is written: an override to an \
+             etcd that is not there keeps kube-apiserver from starting. By hand, on each server: a \
+             systemd unit for a second etcd on a disk of its own, client port 2382, peer port 2383, \
+             with `--cert-file={tls}/server-client.crt --key-file={tls}/server-client.key \
+             --trusted-ca-file={tls}/server-ca.crt --client-cert-auth \
+             --peer-cert-file={tls}/peer-server-client.crt --peer-key-file={tls}/peer-server-client.key \
+             --peer-trusted-ca-file={tls}/peer-ca.crt --peer-client-cert-auth`; {name} renews these \
+             when it starts, so restart the unit after it. When every member is healthy, put \
+             `kube-apiserver-arg+: [\"etcd-servers-overrides={value}\"]` into a file of \
+             /etc/rancher/{name}/config.yaml.d with the addresses of all members, and restart one \
+             server after the other"
+        )
+    }
+
     fn write(&self, input: &PatchInput<'_>, mut set: PatchSet, nodes: &[Node]) -> PatchSet {
         let mut done: BTreeSet<String> = BTreeSet::new();
         let drop_in = |node: &Node| {
@@ -459,18 +502,25 @@ impl Rancher {
             return set;
         }
         let dir = format!("/etc/rancher/{}", self.name);
+        let etcd = input
+            .advices
+            .iter()
+            .any(|advice| advice.target == "etcd" && done.contains(&advice.id));
         let mut how = if done.is_empty() {
             String::new()
         } else {
             format!(
                 "Keep a copy first: `cp -a {dir} /root/rancher-before`. On every server node: copy \
                  `config.yaml.d/{DROP_IN}` to {dir}/config.yaml.d/ (and a changed file of `config/` \
-                 over its original), then `systemctl restart {}`. Where etcd's arguments change, the \
-                 node that leads etcd comes last (`etcdctl endpoint status --cluster`). Wait until \
-                 the node is Ready and `kubectl get --raw /readyz` answers before the next.\n\n\
+                 over its original), then `systemctl restart {}`.{} Wait until the node is Ready and `kubectl get --raw /readyz` answers before the next.\n\n\
                  Keys end in `+`: they append to lists of earlier files. A later file that sets the \
                  same key without `+` undoes them.",
-                self.service
+                self.service,
+                if etcd {
+                    format!(" {}.", sentence(&order(&input.members, &self.ask())))
+                } else {
+                    String::new()
+                }
             )
         };
         if !levels.is_empty() {

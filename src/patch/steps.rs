@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::advise::{Advice, Disposition, Strength};
 
 use super::events_etcd::{CLIENT_PORT, DATA_DIR, Member};
+use super::members::order;
 use super::model::{PatchInput, PatchSet};
 
 /// What the steps are made from.
@@ -336,10 +337,16 @@ fn write_roll(plan: &Plan<'_>, rolled: &[&str], out: &mut String) -> std::fmt::R
     };
     writeln!(
         out,
-        "In this order: {}. One node, then look, then the next; etcd's leader last (`etcdctl \
-         endpoint status --cluster`).\n",
+        "In this order: {}. One node, then look, then the next.\n",
         rolled.join(", ")
     )?;
+    if rolled.contains(&"etcd") {
+        writeln!(
+            out,
+            "{}.\n",
+            sentence(&order(&plan.input.members, ASK_KUBEADM))
+        )?;
+    }
     if plan.has("manifests/") {
         writeln!(
             out,
@@ -367,6 +374,19 @@ fn write_roll(plan: &Plan<'_>, rolled: &[&str], out: &mut String) -> std::fmt::R
          this kube-apiserver, `etcdctl endpoint health --cluster`, and no restart count that \
          grows.\n"
     )
+}
+
+/// How to ask a kubeadm control plane which member leads.
+const ASK_KUBEADM: &str = "`kubectl -n kube-system exec etcd-NODE -- etcdctl \
+    --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt \
+    --key=/etc/kubernetes/pki/etcd/server.key endpoint status --cluster -w table` (column IS LEADER)";
+
+/// A text with a capital letter at its beginning.
+pub(super) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
 
 /// What no file was written for, and what was left out on purpose.

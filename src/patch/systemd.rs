@@ -15,8 +15,9 @@ use super::component_file;
 use super::events_unit;
 use super::exec_line::{changed, exec_start, runs};
 use super::kubeadm::{safe_name, unified};
+use super::members::order;
 use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
-use super::steps;
+use super::steps::{self, sentence};
 use super::wanted::{Wanted, flags};
 use super::yaml::{line_end, lines};
 
@@ -385,6 +386,23 @@ impl<'a> Node<'a> {
     }
 }
 
+/// How to ask which member leads, with the addresses and certificates of the unit.
+fn ask(input: &PatchInput<'_>) -> String {
+    let given = input.nodes.iter().find_map(events_unit::given);
+    let mut command = String::from("etcdctl");
+    for (flag, option) in [
+        ("advertise-client-urls", "endpoints"),
+        ("trusted-ca-file", "cacert"),
+        ("cert-file", "cert"),
+        ("key-file", "key"),
+    ] {
+        if let Some(value) = given.as_ref().and_then(|given| given.get(flag)) {
+            write!(command, " --{option}={value}").ok();
+        }
+    }
+    format!("`{command} endpoint status --cluster -w table` (column IS LEADER)")
+}
+
 /// Whether everything but one setting is in force as before.
 fn same_but(before: &Settled, after: &Settled, name: &str) -> bool {
     let values = |settled: &Settled| -> BTreeMap<String, Option<String>> {
@@ -404,7 +422,12 @@ impl Emitter for Systemd {
     }
 
     fn emit(&self, input: &PatchInput<'_>) -> PatchSet {
-        let (wanted, shown) = flags(input, &Component::ALL);
+        let (wanted, shown) = flags(input, &Component::ALL, &|value| {
+            format!(
+                "build the second etcd first, with certificates of the same CA; then give \
+                 kube-apiserver --etcd-servers-overrides={value}"
+            )
+        });
         let mut set = PatchSet {
             shown,
             ..PatchSet::default()
@@ -456,11 +479,16 @@ impl Emitter for Systemd {
         for unit in &units {
             write!(
                 how,
-                "One member after the other, the leader last:\n\n    \
+                "One node after the other.{}\n\n    \
                  install -D -m 0644 {unit}.d/{DROP_IN} /etc/systemd/system/{unit}.d/{DROP_IN}\n    \
                  # and each changed environment file to its place\n    systemctl daemon-reload\n    \
                  systemctl restart {unit}\n    etcdctl endpoint status --cluster -w table\n\nGo on when \
-                 every member answers and none lags. The same files again change nothing.\n\n"
+                 every member answers and none lags. The same files again change nothing.\n\n",
+                if unit.starts_with("etcd") {
+                    format!(" {}.", sentence(&order(&input.members, &ask(input))))
+                } else {
+                    String::new()
+                }
             )
             .ok();
         }

@@ -12,6 +12,7 @@ use crate::catalog::settings::{Component, setting};
 use crate::manifest::{Provenance, effective_of_text};
 
 use super::apf;
+use super::members::order;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::talos_undo::Undo;
@@ -133,7 +134,17 @@ impl Emitter for Talos {
             .or_else(|| components.into_iter().take(3).find_map(oldest));
         input.etcd = input.etcd.or_else(|| oldest(Component::Etcd));
         let input = &input;
-        let (mut wanted, shown) = flags(input, &components);
+        let (mut wanted, shown) = flags(input, &components, &|value| {
+            format!(
+                "Talos runs one etcd by itself and starts no second one, so no file is written: an \
+                 override to an etcd that is not there keeps kube-apiserver from starting. Build it on \
+                 machines of its own, with a server certificate of Talos' etcd CA (`cluster.etcd.ca` of \
+                 the machine configuration) and accepting client certificates of that CA: \
+                 kube-apiserver has one set for all etcds. When every member is healthy, patch \
+                 `cluster.apiServer.extraArgs.etcd-servers-overrides: \"{value}\"` with the addresses of \
+                 all members into one control-plane node after the other"
+            )
+        });
         set.shown.extend(shown);
         wanted.retain(|one| {
             let denied = DENIED.contains(&one.flag.as_str());
@@ -176,12 +187,21 @@ impl Emitter for Talos {
         let mut how = String::new();
         if !done.is_empty() {
             how.push_str(
-                "For each control-plane node: `talosctl -n NODE get mc v1alpha1 -o yaml > \
+                "For each control-plane node, one at a time: `talosctl -n NODE get mc v1alpha1 -o yaml > \
                  before-NODE.yaml`, then `talosctl -n NODE patch mc --patch @talos-patch.yaml`. \
-                 Talos restarts the static pods it concerns, and etcd only at the node's next reboot \
-                 or `talosctl -n NODE service etcd restart`: the leader last. Wait until `talosctl \
-                 -n NODE health` is well before the next. The same patch again changes nothing.",
+                 Talos restarts the static pods it concerns. Wait until `talosctl -n NODE health` is well \
+                 before the next. The same patch again changes nothing.",
             );
+            if wanted.iter().any(|one| one.component == Component::Etcd) {
+                how = format!(
+                    "{how} etcd takes its arguments at the node's next reboot, or by `talosctl -n NODE \
+                     service etcd restart`. {}.",
+                    steps::sentence(&order(
+                        &input.members,
+                        "`talosctl -n NODE,NODE,NODE etcd status` (MEMBER equal to LEADER)"
+                    ))
+                );
+            }
         }
         if !levels.is_empty() {
             how = format!(

@@ -18,7 +18,12 @@ pub(super) struct Wanted {
 }
 
 /// Every flag to set, and what cannot be one.
-pub(super) fn flags(input: &PatchInput<'_>, components: &[Component]) -> (Vec<Wanted>, Vec<Shown>) {
+/// `shard` says what to do about a second etcd, given the value of the override.
+pub(super) fn flags(
+    input: &PatchInput<'_>,
+    components: &[Component],
+    shard: &dyn Fn(&str) -> String,
+) -> (Vec<Wanted>, Vec<Shown>) {
     let mut wanted: Vec<Wanted> = Vec::new();
     let mut shown = Vec::new();
     for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
@@ -36,11 +41,7 @@ pub(super) fn flags(input: &PatchInput<'_>, components: &[Component]) -> (Vec<Wa
         };
         if advice.details.contains_key("resource") {
             // An override to an etcd that is not there keeps kube-apiserver from starting.
-            show(format!(
-                "build the second etcd first, with certificates of the same CA; then give \
-                 kube-apiserver --etcd-servers-overrides={}",
-                advice.proposed
-            ));
+            show(shard(&advice.proposed));
             continue;
         }
         if advice.disposition == Disposition::ShowOnly || advice.details.contains_key("level") {
