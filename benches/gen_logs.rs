@@ -2,9 +2,10 @@
 //!
 //! `zap` is etcd's JSON of ten message kinds, 40 % of them slow-apply lines over 30 resources;
 //! `cri` the same wrapped by a container runtime; `other` the same with 99 % lines of other
-//! programs; `klog` an apiserver's text log; `audit` its audit log; `wide` has a new resource, namespace and client on nearly
-//! every line. The same arguments give the same bytes. `gen_logs inflate FILE…` inflates files and
-//! prints how many bytes came out.
+//! programs; `klog` an apiserver's text log; `audit` its audit log; `audit-bodies` the same with
+//! larger requests and answers in three of ten lines; `wide` has a new resource, namespace and
+//! client on nearly every line. The same arguments give the same bytes. `gen_logs inflate FILE…`
+//! inflates files and prints how many bytes came out.
 #![allow(
     clippy::print_stderr,
     clippy::print_stdout,
@@ -273,8 +274,9 @@ fn other(line: &mut Vec<u8>, numbers: &mut Numbers, clock: &Clock) -> io::Result
     }
 }
 
-/// The apiserver's audit log: metadata alone, and for three of ten whole requests and answers.
-fn audit(line: &mut Vec<u8>, numbers: &mut Numbers, clock: &Clock) -> io::Result<()> {
+/// The apiserver's audit log: metadata alone, and for three of ten changes whole requests and
+/// answers; with `bodies`, larger ones for three of ten lines.
+fn audit(line: &mut Vec<u8>, numbers: &mut Numbers, clock: &Clock, bodies: bool) -> io::Result<()> {
     let ts = clock.stamp();
     let resource = RESOURCES[usize::try_from(numbers.below(12)).unwrap_or(0)];
     let namespace = numbers.below(40);
@@ -297,7 +299,8 @@ fn audit(line: &mut Vec<u8>, numbers: &mut Numbers, clock: &Clock) -> io::Result
     let agent = agents[usize::try_from(program).unwrap_or(0)];
     let user = program * 3 + numbers.below(3);
     let code = if numbers.below(50) == 0 { 404 } else { 200 };
-    let body = numbers.below(10) < 3 && matches!(verb, "update" | "patch" | "create");
+    let change = matches!(verb, "update" | "patch" | "create");
+    let body = numbers.below(10) < 3 && (change || bodies);
     write!(
         line,
         r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"{}","auditID":"b590e7c3-4bff-4518-b04f-{:012x}","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/ns-{namespace}/{resource}/object-{name}{query}","verb":"{verb}","user":{{"username":"system:serviceaccount:kube-system:account-{user}","uid":"33c81a0f-59ce-4ab6-9d28-8a7bb22a4c1a","groups":["system:serviceaccounts","system:serviceaccounts:kube-system","system:authenticated"],"extra":{{"authentication.kubernetes.io/credential-id":["X509SHA256=1f2e3d4c5b6a79880"]}}}},"sourceIPs":["10.0.0.{}"],"userAgent":"{agent}","objectRef":{{"resource":"{resource}","namespace":"ns-{namespace}","name":"object-{name}","apiVersion":"v1"}},"responseStatus":{{"metadata":{{}},"code":{code}}},"#,
@@ -309,9 +312,17 @@ fn audit(line: &mut Vec<u8>, numbers: &mut Numbers, clock: &Clock) -> io::Result
         for part in ["requestObject", "responseObject"] {
             write!(
                 line,
-                r#""{part}":{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"object-{name}","namespace":"ns-{namespace}","labels":{{"app":"web","pod-template-hash":"5d4f8c7b9"}},"managedFields":[{{"manager":"kube-controller-manager","operation":"Update","apiVersion":"v1","time":"{ts}Z","fieldsType":"FieldsV1","fieldsV1":{{"f:metadata":{{"f:labels":{{".":{{}},"f:app":{{}},"f:pod-template-hash":{{}}}}}},"f:spec":{{"f:containers":{{"k:{{\"name\":\"web\"}}":{{".":{{}},"f:image":{{}},"f:name":{{}}}}}}}}}}}}]}},"spec":{{"containers":[{{"name":"web","image":"registry.example.com/web:1.{}","args":["--log=\"json\"","--workers=4"]}}]}},"status":{{}}}},"#,
-                numbers.below(100)
+                r#""{part}":{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"object-{name}","namespace":"ns-{namespace}","labels":{{"app":"web","pod-template-hash":"5d4f8c7b9"}},"managedFields":[{{"manager":"kube-controller-manager","operation":"Update","apiVersion":"v1","time":"{ts}Z","fieldsType":"FieldsV1","fieldsV1":{{"f:metadata":{{"f:labels":{{".":{{}},"f:app":{{}},"f:pod-template-hash":{{}}}}}},"f:spec":{{"f:containers":{{"k:{{\"name\":\"web\"}}":{{".":{{}},"f:image":{{}},"f:name":{{}}}}}}}}}}}}]}},"spec":{{"containers":["#
             )?;
+            for at in 0..if bodies { 16 } else { 1 } {
+                let comma = if at > 0 { "," } else { "" };
+                write!(
+                    line,
+                    r#"{comma}{{"name":"web","image":"registry.example.com/web:1.{}","args":["--log=\"json\"","--workers=4"]}}"#,
+                    numbers.below(100)
+                )?;
+            }
+            line.extend_from_slice(br#"]},"status":{}},"#);
         }
     }
     write!(
@@ -361,7 +372,7 @@ fn main() -> io::Result<()> {
         return inflate(files);
     }
     let [kind, mib] = args.as_slice() else {
-        eprintln!("usage: gen_logs zap|cri|other|klog|wide|audit MIB > FILE");
+        eprintln!("usage: gen_logs zap|cri|other|klog|wide|audit|audit-bodies MIB > FILE");
         return Ok(());
     };
     let goal = mib.parse::<u64>().map_err(io::Error::other)? << 20;
@@ -379,7 +390,9 @@ fn main() -> io::Result<()> {
         }
         match kind.as_str() {
             "klog" => klog(&mut line, &mut numbers, &clock)?,
-            "audit" => audit(&mut line, &mut numbers, &clock)?,
+            "audit" | "audit-bodies" => {
+                audit(&mut line, &mut numbers, &clock, kind == "audit-bodies")?;
+            }
             "other" if numbers.below(100) > 0 => other(&mut line, &mut numbers, &clock)?,
             _ => zap(&mut line, &mut numbers, &clock, kind == "wide")?,
         }

@@ -16,7 +16,7 @@ gen_logs() {
     if [ -n "${GEN:-}" ]; then "$GEN" "$@"; else cargo bench --quiet --bench gen_logs -- "$@"; fi
 }
 gen() { [ -s "$data/$1-$2.log" ] || gen_logs "$1" "$2" > "$data/$1-$2.log"; }
-for kind in zap cri other klog wide audit; do gen "$kind" "$mib"; done
+for kind in zap cri other klog wide audit audit-bodies; do gen "$kind" "$mib"; done
 [ -s "$data/zap-$mib.log.gz" ] || gzip -kc "$data/zap-$mib.log" > "$data/zap-$mib.log.gz"
 # A rotated set: four files of a quarter each.
 if [ ! -s "$data/rotated-$mib/etcd.log.4.gz" ]; then
@@ -99,12 +99,13 @@ cri=$data/cri-$mib.log
 other=$data/other-$mib.log
 klog=$data/klog-$mib.log
 audit=$data/audit-$mib.log
+bodies=$data/audit-bodies-$mib.log
 rotated=$data/rotated-$mib
 # Compiled before anything is timed.
 gen_logs inflate "$zap.gz" > /dev/null
 inflate="gen_logs inflate"
 [ -n "${GEN:-}" ] || inflate=$(cargo bench --quiet --no-run --bench gen_logs --message-format short 2>&1 | sed -n 's/.*(\(.*\)).*/\1/p' | tail -1)" inflate"
-cat "$zap" "$cri" "$other" "$klog" "$audit" > /dev/null
+cat "$zap" "$cri" "$other" "$klog" "$audit" "$bodies" > /dev/null
 
 ratio "zap, against rg -cF -f of 20 signatures" '"$doctor" logs "$zap"' '"$rg" -cF -f "$data/etcd.txt" "$zap"' 0.8
 ratio "zap, against rg -c of one word" '"$doctor" logs "$zap"' '"$rg" -c pods "$zap"' "aim 1.3"
@@ -114,8 +115,14 @@ ratio "99 % other lines, against rg -c of one word" '"$doctor" logs "$other"' '"
 ratio "klog, against rg -cF -f of 20 signatures" '"$doctor" logs "$klog"' '"$rg" -cF -f "$data/klog.txt" "$klog"' 2
 ratio "one .gz, against inflating it" '"$doctor" logs "$zap.gz"' '$inflate "$zap.gz"' 1.2
 ratio "four rotated .gz, against inflating them" '"$doctor" logs "$rotated"' '$inflate "$rotated"/*.gz' 1.2
-pair '"$doctor" logs --threads 1 "$audit"' true
-awk -v us="$first" -v mib="$mib" 'BEGIN { printf "%-48s %7.2f GB/s (bar 1)\n", "audit log, one thread", mib * 1048576 / us / 1000 }'
+# The rate of one thread.
+rate() {
+    pair "$2" true
+    awk -v us="$first" -v mib="$mib" -v what="$1" \
+        'BEGIN { printf "%-48s %7.2f GB/s (bar 1)\n", what, mib * 1048576 / us / 1000 }'
+}
+rate "audit log, one thread" '"$doctor" logs --threads 1 "$audit"'
+rate "audit log with large bodies, one thread" '"$doctor" logs --threads 1 "$bodies"'
 pair '"$doctor" --version' true
 awk -v us="$first" 'BEGIN { printf "%-48s %7.1f ms (bar 10)\n", "--version", us / 1000 }'
 

@@ -253,7 +253,8 @@ impl<O> AuditTables<O> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audit {
-    joiner: Joiner<AuditShare>,
+    /// Most shares wait for nothing, so the joiner's room is not for them.
+    joiner: Joiner<Box<AuditShare>>,
     tables: AuditTables<Objects>,
     /// Reused for the key of a row.
     #[serde(skip)]
@@ -681,9 +682,18 @@ impl Audit {
         let key = stable_hash(0, audit_id);
         let share = request.share(row);
         let tables = &mut self.tables;
-        let sink = &mut |share: AuditShare| tables.add(&share);
         if kind == LineKind::Stats {
-            self.joiner.add_last(key, share, sink);
+            if self
+                .joiner
+                .add_alone(key, &mut |share: Box<AuditShare>| tables.add(&share))
+            {
+                tables.add(&share);
+            } else {
+                self.joiner
+                    .add_last(key, Box::new(share), &mut |share: Box<AuditShare>| {
+                        tables.add(&share)
+                    });
+            }
             return;
         }
         let item = Item {
@@ -693,7 +703,10 @@ impl Audit {
             time_us: None,
             took_us: 0,
         };
-        self.joiner.add(item, share, sink);
+        self.joiner
+            .add(item, Box::new(share), &mut |share: Box<AuditShare>| {
+                tables.add(&share)
+            });
     }
 
     /// How steadily the client asks, and asks for this object. `client` is its hash.
@@ -784,7 +797,9 @@ impl Audit {
         }
         let tables = &mut self.tables;
         self.joiner
-            .absorb(later.joiner, &mut |share: AuditShare| tables.add(&share));
+            .absorb(later.joiner, &mut |share: Box<AuditShare>| {
+                tables.add(&share)
+            });
         if self.tables.callers.is_over() {
             // Rows get new numbers.
             self.tables.seconds.forget();
@@ -835,7 +850,7 @@ impl Audit {
         };
         self.joiner
             .clone()
-            .finish(&mut |share: AuditShare| tables.add(&share));
+            .finish(&mut |share: Box<AuditShare>| tables.add(&share));
         tables
     }
 }

@@ -91,6 +91,12 @@ pub trait Payload: Sized {
     fn join(&mut self, later: Self);
 }
 
+impl<P: Payload> Payload for Box<P> {
+    fn join(&mut self, later: Self) {
+        P::join(self, *later);
+    }
+}
+
 impl Payload for () {
     fn join(&mut self, (): Self) {}
 }
@@ -189,6 +195,28 @@ impl<P> Joiner<P> {
     }
 }
 
+/// The last line of a request, which names no times.
+fn last_item(key: u64) -> Item {
+    Item {
+        kind: LineKind::Stats,
+        key: Some(key),
+        txn: false,
+        time_us: None,
+        took_us: 0,
+    }
+}
+
+/// The slot of a line that no later one takes.
+fn gone<P>(item: Item) -> Slot<P> {
+    Slot {
+        item,
+        payload: None,
+        root: None,
+        open: false,
+        open_txn: false,
+    }
+}
+
 fn place(key: u64) -> usize {
     usize::try_from(key % FILTER as u64).unwrap_or(0)
 }
@@ -261,25 +289,13 @@ impl<P: Payload> Joiner<P> {
     /// As [`Self::add`], of a line that no later one takes: request stats of no transaction. What
     /// becomes of it is clear at once, and it does not wait until it leaves the window.
     pub fn add_last(&mut self, key: u64, payload: P, sink: &mut impl FnMut(P)) {
-        let item = Item {
-            kind: LineKind::Stats,
-            key: Some(key),
-            txn: false,
-            time_us: None,
-            took_us: 0,
-        };
-        let mut slot = Slot {
-            item,
-            payload: None,
-            root: None,
-            open: false,
-            open_txn: false,
-        };
+        let item = last_item(key);
         if let Some(at) = self.find_previous(&item, 0) {
+            let mut slot = gone(item);
             slot.payload = Some(payload);
             self.take_previous(at, &mut slot);
-            if let Some(payload) = slot.payload.take() {
-                self.close(payload, slot.root.take(), sink);
+            if let Some(payload) = slot.payload {
+                self.close(payload, slot.root, sink);
             }
         } else if self.total < self.reach {
             self.head.push(Head {
@@ -293,11 +309,38 @@ impl<P: Payload> Joiner<P> {
         } else {
             sink(payload);
         }
-        self.push(slot);
-        self.total += 1;
-        while self.window.len() as u64 > self.reach {
-            self.evict(sink);
+        self.push_gone(item, sink);
+    }
+
+    /// As [`Self::add_last`], where the line is a request of its own whatever comes before or
+    /// after it: its payload goes to the sink, which is left to the caller. `false` means that
+    /// nothing was done.
+    #[inline]
+    pub fn add_alone(&mut self, key: u64, sink: &mut impl FnMut(P)) -> bool {
+        let taken = self.filter.get(place(key)).is_some_and(|open| *open > 0);
+        if taken || self.total < self.reach {
+            return false;
         }
+        self.push_gone(last_item(key), sink);
+        true
+    }
+
+    /// Adds a line whose payload is gone already.
+    #[inline]
+    fn push_gone(&mut self, item: Item, sink: &mut impl FnMut(P)) {
+        // First of all, so that the window never takes more room than it needs.
+        while self.window.len() as u64 >= self.reach.max(1) {
+            let first = self.window.front();
+            if first.is_some_and(|slot| slot.payload.is_none() && !slot.open && !slot.open_txn) {
+                self.window.pop_front();
+                self.keys.pop_front();
+            } else {
+                self.evict(sink);
+            }
+        }
+        self.window.push_back(gone(item));
+        self.keys.push_back(0);
+        self.total += 1;
     }
 
     /// How many lines were added.

@@ -176,11 +176,7 @@ impl Known {
         rest = rest.strip_prefix(b"]")?;
         let (mut agent, mut agent_at) = (0, NOWHERE);
         if let Some(after) = rest.strip_prefix(br#","userAgent":""#) {
-            let (text, after) = closed(after)?;
-            (agent, agent_at) = self.agents.number(text, b"", || {
-                Some((unescaped(text).into_owned().into_boxed_str(), false))
-            })?;
-            rest = after;
+            ((agent, agent_at), rest) = self.agent(after, user_at)?;
         }
         let (object, rest) = Object::read(rest.strip_prefix(br#","objectRef":{"resource":""#)?)?;
         let (resource, resource_at) = self.resource(&object)?;
@@ -222,6 +218,33 @@ impl Known {
             agent: self.agents.value(agent),
             resource: self.resources.value(resource),
         }
+    }
+
+    /// The number of a program and where it is remembered; and what follows its quote. Most users
+    /// have one program.
+    #[inline]
+    fn agent<'a>(&mut self, text: &'a [u8], user_at: usize) -> Option<((u32, usize), &'a [u8])> {
+        let at = self
+            .users
+            .slots
+            .get(user_at)
+            .map_or(NOWHERE, |user| user.agent);
+        if let Some(known) = self.agents.slots.get(at)
+            && let Some(rest) = text.strip_prefix(&*known.text)
+            && let Some(rest) = rest.strip_prefix(b"\"")
+            && rest.starts_with(b",")
+        {
+            // No text of a program holds a quote, so it ends at this one.
+            return Some(((known.number, at), rest));
+        }
+        let (agent, rest) = closed(text)?;
+        let known = self.agents.number(agent, b"", || {
+            Some((unescaped(agent).into_owned().into_boxed_str(), false))
+        })?;
+        if let Some(user) = self.users.slots.get_mut(user_at) {
+            user.agent = known.1;
+        }
+        Some((known, rest))
     }
 
     /// The number of a resource and where it is remembered, with whether its objects may have a
@@ -371,23 +394,20 @@ struct Object<'a> {
 impl<'a> Object<'a> {
     /// From behind the quote of the resource, in the order of its fields; and what follows it.
     fn read(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (resource, mut rest) = plain(text)?;
-        let mut field = |name: &[u8]| -> Option<Option<&'a [u8]>> {
-            let Some(after) = rest.strip_prefix(name) else {
-                return Some(None);
-            };
-            let (value, after) = plain(after)?;
-            rest = after;
-            Some(Some(value))
+        let (resource, rest) = plain(text)?;
+        let (namespace, rest) = field(rest, br#","namespace":""#)?;
+        let (name, rest) = field(rest, br#","name":""#)?;
+        let (_, rest) = field(rest, br#","uid":""#)?;
+        let (group, rest) = field(rest, br#","apiGroup":""#)?;
+        let rest = match rest.strip_prefix(br#","apiVersion":"v1"}"#) {
+            Some(rest) => rest,
+            None => {
+                let (_, rest) = field(rest, br#","apiVersion":""#)?;
+                let (_, rest) = field(rest, br#","resourceVersion":""#)?;
+                let (_, rest) = field(rest, br#","subresource":""#)?;
+                rest.strip_prefix(b"}")?
+            }
         };
-        let namespace = field(br#","namespace":""#)?;
-        let name = field(br#","name":""#)?;
-        field(br#","uid":""#)?;
-        let group = field(br#","apiGroup":""#)?.unwrap_or_default();
-        field(br#","apiVersion":""#)?;
-        field(br#","resourceVersion":""#)?;
-        field(br#","subresource":""#)?;
-        let rest = rest.strip_prefix(b"}")?;
         if ![namespace, name]
             .into_iter()
             .flatten()
@@ -397,11 +417,26 @@ impl<'a> Object<'a> {
         }
         let object = Object {
             resource,
-            group,
+            group: group.unwrap_or_default(),
             namespace,
             name,
         };
         Some((object, rest))
+    }
+}
+
+/// A field of an object, if it is there, and what follows it.
+#[inline(always)]
+fn field<'a, const N: usize>(
+    text: &'a [u8],
+    name: &[u8; N],
+) -> Option<(Option<&'a [u8]>, &'a [u8])> {
+    match text.strip_prefix(name) {
+        Some(text) => {
+            let (value, rest) = plain(text)?;
+            Some((Some(value), rest))
+        }
+        None => Some((None, text)),
     }
 }
 
@@ -424,6 +459,8 @@ struct Text {
     value: Box<str>,
     /// Of a resource, whether its objects may have a namespace.
     flag: bool,
+    /// Of a user, where its last program is remembered.
+    agent: usize,
 }
 
 impl Texts {
@@ -498,6 +535,7 @@ impl Texts {
             number: self.last,
             value,
             flag,
+            agent: NOWHERE,
         };
         if let Ok([here, beside]) = self.slots.get_disjoint_mut([place, place ^ 1]) {
             if here.number > 0 {

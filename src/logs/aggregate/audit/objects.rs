@@ -33,6 +33,8 @@ pub(super) struct Objects {
     rows: Vec<ObjectRow>,
     /// How many rows were made so far.
     turns: u64,
+    /// The rows from here on are in turn.
+    moved: usize,
     /// The rest of all keys, and of some that are gone.
     names: Vec<u8>,
     /// How much of the names is in use.
@@ -73,6 +75,7 @@ impl Objects {
             keys: Vec::new(),
             rows: Vec::new(),
             turns: 0,
+            moved: 0,
             names: Vec::new(),
             used: 0,
             index: HashTable::new(),
@@ -205,14 +208,23 @@ impl Objects {
             order.select_nth_unstable_by(self.bound, |a, b| {
                 a.0.cmp(&b.0).then_with(|| name(a.1).cmp(&name(b.1)))
             });
-            let mut dropped: Vec<(u64, u32)> = Vec::with_capacity(order.len() - self.bound);
+            let mut gone = vec![false; order.len()];
+            let mut dropped: Vec<(u64, u32)> = Vec::new();
             for (_, at) in order.iter().skip(self.bound) {
-                if let Some(key) = self.keys.get(*at as usize) {
-                    dropped.push((key.turn, *at));
+                if let (Some(gone), Some(key)) =
+                    (gone.get_mut(*at as usize), self.keys.get(*at as usize))
+                {
+                    *gone = true;
+                    if (*at as usize) < self.moved {
+                        dropped.push((key.turn, *at));
+                    }
                 }
             }
-            dropped.sort_unstable_by_key(|(turn, _)| *turn);
-            self.drop_rows(&dropped);
+            dropped.sort_unstable();
+            let mut dropped: Vec<u32> = dropped.into_iter().map(|(_, at)| at).collect();
+            let later = (0..).zip(&gone).skip(self.moved).filter(|(_, gone)| **gone);
+            dropped.extend(later.map(|(at, _)| at));
+            self.drop_rows(&dropped, &gone);
         }
         if self.names.len() > 4 * self.used + NAMES {
             self.forget_names();
@@ -224,13 +236,12 @@ impl Objects {
         renumbered
     }
 
-    /// Drops rows, given in turn.
-    fn drop_rows(&mut self, dropped: &[(u64, u32)]) {
+    /// Drops rows, given in turn and by number.
+    fn drop_rows(&mut self, dropped: &[u32], gone: &[bool]) {
         let mut most = ObjectRow::default();
-        for (_, at) in dropped {
-            if let (Some(row), Some(key)) =
-                (self.rows.get(*at as usize), self.keys.get(*at as usize))
-            {
+        for at in dropped {
+            let place = *at as usize;
+            if let (Some(row), Some(key)) = (self.rows.get(place), self.keys.get(place)) {
                 most.raise(row);
                 self.other.add(row);
                 self.dropped += 1;
@@ -243,30 +254,22 @@ impl Objects {
         self.error.add(&most);
         // The last rows go to the places of those that went.
         let left = self.keys.len() - dropped.len();
-        let mut gone = vec![false; dropped.len()];
-        for (_, at) in dropped {
-            if let Some(gone) = (*at as usize)
-                .checked_sub(left)
-                .and_then(|at| gone.get_mut(at))
-            {
-                *gone = true;
-            }
-        }
-        let mut last = (left..).zip(gone).filter(|(_, gone)| !gone);
-        for (_, to) in dropped.iter().filter(|(_, at)| (*at as usize) < left) {
+        let mut last = (0..).zip(gone).skip(left).filter(|(_, gone)| !**gone);
+        for to in dropped.iter().filter(|at| (**at as usize) < left) {
             let Some((from, _)) = last.next() else {
                 break;
             };
-            self.keys.swap(*to as usize, from);
-            self.rows.swap(*to as usize, from);
+            self.keys.swap(*to as usize, from as usize);
+            self.rows.swap(*to as usize, from as usize);
             if let Some(key) = self.keys.get(*to as usize)
-                && let Some(id) = self.index.find_mut(key.hash, |id| *id as usize == from)
+                && let Some(id) = self.index.find_mut(key.hash, |id| *id == from)
             {
                 *id = *to;
             }
         }
         self.keys.truncate(left);
         self.rows.truncate(left);
+        self.moved = left;
     }
 
     /// Drops names of rows that are gone.
