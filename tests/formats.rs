@@ -193,6 +193,59 @@ fn an_accepted_risk_is_shown_and_does_not_fail_until_its_day_is_over() {
     assert!(shown.contains("which is over"), "{shown}");
 }
 
+/// In `diagnose` as in `check`: what is accepted stays in sight, and speaks up when its day is over.
+#[test]
+fn a_diagnosis_knows_accepted_risks() {
+    let diagnose = |now: &str| {
+        let run = doctor(&["diagnose", "--fail-on", "warn", "--now", now]);
+        let file = "[[accept]]\nrule = \"client-qps-low\"\nsubject = \".*kube-controller-manager.*\"\n\
+                    reason = \"by design\"\nuntil = 2026-12-31\n\
+                    [[accept]]\nrule = \"swap-in-use\"\nreason = \"old\"\nuntil = 2026-12-31\n";
+        std::fs::write(run.home().join("risks.toml"), file).unwrap();
+        run.args(&["--accept", "risks.toml", "--bundle"])
+            .path(recording())
+    };
+    let before = text(&mut diagnose("2026-12-31T23:59:59Z"));
+    assert!(before.contains("client-qps-low"), "{before}");
+    assert!(
+        before.contains("accepted until 2026-12-31: by design"),
+        "{before}"
+    );
+    assert!(!before.contains("which is over"), "{before}");
+    let nothing = "accepted risk `swap-in-use` (until 2026-12-31) matches no finding";
+    assert!(before.contains(nothing), "{before}");
+    let after = text(&mut diagnose("2027-01-01T00:00:00Z"));
+    assert!(after.contains("which is over"), "{after}");
+    let counted = |now: &str| {
+        let report = diagnose(now).args(&["--format", "json"]).json();
+        let findings = report["findings"].as_array().unwrap().clone();
+        let mut expired: Vec<_> = findings
+            .iter()
+            .filter(|f| f["rule"] == "client-qps-low" && f["status"] == "fail")
+            .map(|f| f["accepted"]["expired"].as_bool().unwrap())
+            .collect();
+        expired.dedup();
+        expired
+    };
+    assert_eq!(counted("2026-12-31T23:59:59Z"), [false]);
+    assert_eq!(counted("2027-01-01T00:00:00Z"), [true]);
+}
+
+#[test]
+fn a_bad_day_is_an_error_with_its_line() {
+    let run = accept(
+        "# known\n[[accept]]\nrule = \"quota-default\"\nreason = \"x\"\nuntil = 2026-12-31\n\n\
+         [[accept]]\nrule = \"swap-in-use\"\nreason = \"x\"\nuntil = \"next year\"\n",
+        "2026-12-01T00:00:00Z",
+    );
+    insta::assert_snapshot!(run.text(), @"
+    exit 70
+    --- stdout
+    --- stderr
+    error: cannot use `risks.toml`: line 10 (`swap-in-use`): `until` is `next year`, not a day such as 2027-01-31
+    ");
+}
+
 #[test]
 fn an_acceptance_of_an_unknown_rule_is_refused() {
     let run = accept(

@@ -52,6 +52,9 @@ pub struct Args {
     /// Hide node names, namespaces, object names, users and addresses, in the report and in --save; the same name is the same hash within one run
     #[arg(long)]
     pub redact: bool,
+    /// As --redact, with hashes that runs with this file share (16 random bytes or more, kept secret), so that what several nodes saved can be put together
+    #[arg(long, value_name = "FILE")]
+    pub redact_key: Option<PathBuf>,
     /// Look at log records from this time on
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub since: Option<Timestamp>,
@@ -141,9 +144,12 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
 pub(super) fn report(args: &Args, session: &mut Session<'_>) -> Result<(Report, Exit), Error> {
     session.catch_signals()?;
     let profile = profile(&args.profile)?;
+    let redactor = match &args.redact_key {
+        Some(path) => Redactor::shared(path)?,
+        None => Redactor::new(args.redact),
+    };
     let (mut gathered, mut input) = gather(args, session)?;
-    if args.redact {
-        let redactor = Redactor::new(true);
+    if redactor.is_on() {
         // Paths that the user gave may hold the names of nodes.
         let given = gathered.problems.len();
         gathered.problems.append(&mut input);

@@ -62,7 +62,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Say what is wrong with a control plane, why, and what to change: the main job
-    Diagnose(diagnose::Args),
+    Diagnose(Box<diagnose::Args>),
     /// Say what to set, from evidence: shards, limits, workers, quota, timeouts, controllers
     Advise(Box<advise::Args>),
     /// Read control-plane logs: load by resource, stalls, clients

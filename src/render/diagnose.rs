@@ -105,7 +105,15 @@ struct Page {
 
 impl Page {
     fn head(&self, out: &mut dyn Write, text: &str) -> io::Result<()> {
-        writeln!(out, "\n{}", self.terminal.paint(Paint::Strong, text))
+        if text.chars().count() <= self.width {
+            return writeln!(out, "\n{}", self.terminal.paint(Paint::Strong, text));
+        }
+        // The title stays strong and whole; what explains it goes on below.
+        writeln!(out)?;
+        for line in wrap(text, self.width, 2).lines() {
+            writeln!(out, "{}", self.terminal.paint(Paint::Strong, line))?;
+        }
+        Ok(())
     }
 
     fn para(&self, out: &mut dyn Write, first: &str, text: &str) -> io::Result<()> {
@@ -173,12 +181,16 @@ impl Page {
         };
         let word = verdict.cause.word();
         let headline = format!("{word}: {}", verdict.cause.headline());
-        writeln!(
-            out,
-            "VERDICT  {}{sure}",
-            self.terminal.paint(paint, headline)
-        )?;
-        self.first_lines(out, "         ", &verdict.summary, SUMMARY_LINES)?;
+        let fits = 9 + headline.chars().count() + sure.chars().count() <= self.width;
+        let headline = self.terminal.paint(paint, headline);
+        if fits {
+            writeln!(out, "VERDICT  {headline}{sure}")?;
+            self.first_lines(out, "         ", &verdict.summary, SUMMARY_LINES)?;
+        } else {
+            writeln!(out, "VERDICT  {headline}")?;
+            let text = format!("{} {}", sure.trim(), verdict.summary);
+            self.first_lines(out, "         ", &text, SUMMARY_LINES)?;
+        }
         for (words, lines) in self.readings(report) {
             self.first_lines(out, "  - ", &words, lines)?;
         }
@@ -613,8 +625,15 @@ impl Page {
             Paint::Faint
         };
         let word = format!("{:<8}", finding.severity.word());
-        let head = format!("{} [{}]", finding.rule, safe(&finding.subject.to_string()));
-        writeln!(out, "  {} {head}", self.terminal.paint(paint, word))?;
+        let subject = format!("[{}]", safe(&finding.subject.to_string()));
+        let rule = &finding.rule;
+        write!(out, "  {} {rule}", self.terminal.paint(paint, word))?;
+        if 12 + rule.chars().count() + subject.chars().count() <= self.width {
+            writeln!(out, " {subject}")?;
+        } else {
+            writeln!(out)?;
+            self.para(out, "           ", &subject)?;
+        }
         self.para(out, "           ", &finding.message)?;
         if let Some(accepted) = &finding.accepted {
             let words = if accepted.expired {

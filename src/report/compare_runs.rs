@@ -191,17 +191,61 @@ pub fn compare_runs(
     findings(a, b, out);
 }
 
-fn findings(a: &Run, b: &Run, out: &mut Comparison) {
-    let by = |run: &Run| -> BTreeMap<(String, String), Said> {
-        run.findings
-            .iter()
-            .map(|said| ((said.rule.clone(), said.subject.clone()), said.clone()))
-            .collect()
+/// What one rule says of one subject, and there may be several of it, on both sides.
+type Pair<'r> = (Option<&'r Said>, Option<&'r Said>);
+
+/// Findings of one rule on one subject that belong together: those that say the same but for the
+/// numbers; and what is left, if it is one on each side.
+fn paired<'r>(before: &[&'r Said], after: &[&'r Said]) -> Vec<Pair<'r>> {
+    let masked = |said: &Said| -> String {
+        let mut text = String::new();
+        for c in said.message.chars().filter(|c| *c != '.') {
+            let c = if c.is_ascii_digit() { '#' } else { c };
+            if !(c == '#' && text.ends_with('#')) {
+                text.push(c);
+            }
+        }
+        text
     };
+    let mut left: Vec<&Said> = after.to_vec();
+    let mut alone: Vec<&Said> = Vec::new();
+    let mut pairs = Vec::new();
+    for was in before {
+        match left.iter().position(|is| masked(is) == masked(was)) {
+            Some(at) => pairs.push((Some(*was), Some(left.remove(at)))),
+            None => alone.push(was),
+        }
+    }
+    if let ([was], [is]) = (alone.as_slice(), left.as_slice()) {
+        pairs.push((Some(*was), Some(*is)));
+        return pairs;
+    }
+    pairs.extend(alone.into_iter().map(|was| (Some(was), None)));
+    pairs.extend(left.into_iter().map(|is| (None, Some(is))));
+    pairs
+}
+
+fn findings(a: &Run, b: &Run, out: &mut Comparison) {
+    type Place = (String, String);
+    fn by(run: &Run) -> BTreeMap<Place, Vec<&Said>> {
+        let mut places: BTreeMap<Place, Vec<&Said>> = BTreeMap::new();
+        for said in &run.findings {
+            let place = (said.rule.clone(), said.subject.clone());
+            places.entry(place).or_default().push(said);
+        }
+        places
+    }
     let (before, after) = (by(a), by(b));
-    let places: BTreeSet<&(String, String)> = before.keys().chain(after.keys()).collect();
-    for place in places {
-        let (was, is) = (before.get(place), after.get(place));
+    let all: BTreeSet<&Place> = before.keys().chain(after.keys()).collect();
+    let pairs = all.into_iter().flat_map(|place| {
+        let none = Vec::new();
+        let pairs = paired(
+            before.get(place).unwrap_or(&none),
+            after.get(place).unwrap_or(&none),
+        );
+        pairs.into_iter().map(move |pair| (place, pair))
+    });
+    for (place, (was, is)) in pairs {
         let fails = |said: Option<&Said>| said.is_some_and(|said| said.status == "fail");
         if !fails(was) && !fails(is) {
             continue;
@@ -407,6 +451,40 @@ mod tests {
                 })
                 .collect(),
         }
+    }
+
+    #[test]
+    fn two_findings_of_one_rule_on_one_subject_are_kept_apart() {
+        let run = |said: &[(&str, &str)]| Run {
+            findings: said
+                .iter()
+                .map(|(severity, message)| Said {
+                    rule: "low".to_owned(),
+                    subject: "component:c".to_owned(),
+                    status: "fail".to_owned(),
+                    severity: (*severity).to_owned(),
+                    message: (*message).to_owned(),
+                    ..Said::default()
+                })
+                .collect(),
+            ..Run::default()
+        };
+        let changes = |a: &[(&str, &str)], b: &[(&str, &str)]| {
+            let mut out = Comparison::default();
+            compare_runs(&run(a), &run(b), None, &mut out);
+            let said = out.findings.into_iter();
+            said.map(|f| (f.message, f.change)).collect::<Vec<_>>()
+        };
+        let (qps, burst) = (("warn", "qps is 5 of 20"), ("warn", "burst is 5 of 30"));
+        assert_eq!(changes(&[qps, burst], &[burst, qps]), []);
+        let gone = changes(&[qps, burst], &[("warn", "burst is 10.5 of 30")]);
+        assert_eq!(gone, [(qps.1.to_owned(), Change::Better)]);
+        let new = changes(&[burst], &[qps, burst]);
+        assert_eq!(new, [(qps.1.to_owned(), Change::Worse)]);
+        let worse = changes(&[qps, burst], &[("critical", "qps is 1 of 20"), burst]);
+        assert_eq!(worse, [("qps is 1 of 20".to_owned(), Change::Worse)]);
+        // One on each side is the same finding, whatever its words.
+        assert_eq!(changes(&[qps], &[("warn", "it is low")]), []);
     }
 
     #[test]

@@ -50,11 +50,11 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    rule: String,
+    rule: toml::Spanned<String>,
     #[serde(default)]
-    subject: Option<String>,
-    reason: String,
-    until: toml::Value,
+    subject: Option<toml::Spanned<String>>,
+    reason: toml::Spanned<String>,
+    until: toml::Spanned<toml::Value>,
 }
 
 impl AcceptedRisks {
@@ -63,38 +63,51 @@ impl AcceptedRisks {
     pub fn parse(text: &str, known: impl Fn(&str) -> bool) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|err| err.to_string())?;
         let mut risks = Vec::new();
-        for (at, entry) in file.accept.into_iter().enumerate() {
-            let wrong = |why: String| format!("entry {} (`{}`): {why}", at + 1, entry.rule);
-            if !known(&entry.rule) {
+        for entry in file.accept {
+            let rule = entry.rule.get_ref();
+            let wrong = |place: std::ops::Range<usize>, why: String| {
+                let before = text.as_bytes().get(..place.start).unwrap_or_default();
+                let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+                format!("line {line} (`{rule}`): {why}")
+            };
+            if !known(rule) {
                 return Err(wrong(
+                    entry.rule.span(),
                     "there is no such rule; `etcd-doctor rules` lists them".to_owned(),
                 ));
             }
-            if entry.reason.trim().is_empty() {
-                return Err(wrong("the reason is empty".to_owned()));
+            let reason = entry.reason.get_ref().trim();
+            if reason.is_empty() {
+                return Err(wrong(entry.reason.span(), "the reason is empty".to_owned()));
             }
-            let until = match &entry.until {
+            let place = entry.until.span();
+            let until = match entry.until.get_ref() {
                 toml::Value::String(text) => text.clone(),
                 toml::Value::Datetime(day) => day.to_string(),
-                other => return Err(wrong(format!("`until` is {}, not a day", other.type_str()))),
+                other => {
+                    let why = format!("`until` is {}, not a day", other.type_str());
+                    return Err(wrong(place, why));
+                }
             };
-            let starts = Timestamp::parse(&format!("{until}T00:00:00Z")).ok_or_else(|| {
-                wrong(format!(
-                    "`until` is `{until}`, not a day such as 2027-01-31"
-                ))
-            })?;
-            let subject = entry
-                .subject
-                .as_deref()
-                .map(|text| Regex::new(&format!("^(?:{text})$")))
-                .transpose()
-                .map_err(|err| wrong(format!("`subject` is no regular expression: {err}")))?;
+            let Some(starts) = Timestamp::parse(&format!("{until}T00:00:00Z")) else {
+                let why = format!("`until` is `{until}`, not a day such as 2027-01-31");
+                return Err(wrong(place, why));
+            };
+            let subject = match &entry.subject {
+                None => None,
+                Some(text) => Some(Regex::new(&format!("^(?:{})$", text.get_ref())).map_err(
+                    |err| {
+                        let why = format!("`subject` is no regular expression: {err}");
+                        wrong(text.span(), why)
+                    },
+                )?),
+            };
             risks.push(Risk {
                 subject,
-                reason: entry.reason.trim().to_owned(),
+                reason: reason.to_owned(),
                 ends: starts.add_us(24 * 3600 * 1_000_000),
                 until,
-                rule: entry.rule,
+                rule: rule.clone(),
             });
         }
         Ok(AcceptedRisks { risks })
