@@ -110,7 +110,10 @@ impl Page {
         }
         // The title stays strong and whole; what explains it goes on below.
         writeln!(out)?;
-        for line in wrap(text, self.width, 2).lines() {
+        let (title, rest) = text.split_once("  ").unwrap_or((text, ""));
+        let lines = wrap(&format!("{title} {rest}"), self.width - 1, 2);
+        let lines = lines.replacen(&format!("{title} "), &format!("{title}  "), 1);
+        for line in lines.lines() {
             writeln!(out, "{}", self.terminal.paint(Paint::Strong, line))?;
         }
         Ok(())
