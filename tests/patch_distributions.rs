@@ -827,3 +827,51 @@ fn a_second_etcd_that_is_not_written_is_explained() {
         assert!(out.is_empty(), "{out:?}");
     }
 }
+
+#[test]
+fn units_and_lists_that_give_a_setting_twice() {
+    let quota = [advice("etcd", "quota-backend-bytes", "8589934592")];
+    let unit = "[Service]\nExecStart=/usr/bin/etcd --quota-backend-bytes=1 --name=a -quota-backend-bytes 2 --data-dir=/x\n";
+    let case = Case::new(&quota, &[("etcd.service", unit)]);
+    let (_, out) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
+    assert!(
+        out["etcd.service.d/90-etcd-doctor.conf"].ends_with(
+            "ExecStart=/usr/bin/etcd --name=a --quota-backend-bytes=8589934592 --data-dir=/x\n"
+        ),
+        "{out:?}"
+    );
+    let both = "[Service]\nEnvironment=\"ETCD_QUOTA_BACKEND_BYTES=1\" ETCD_NAME=a\nExecStart=/usr/bin/etcd --quota-backend-bytes=2\n";
+    let case = Case::new(&quota, &[("etcd.service", both)]);
+    let (told, out) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
+    assert!(shown(&told)[0].1.contains("take one out first"), "{told}");
+    assert!(out.is_empty(), "{out:?}");
+    let list = "etcd-arg:\n- quota-backend-bytes=1\n- quota-backend-bytes=2\n";
+    let case = Case::new(&quota, &[("config.yaml", list)]);
+    let (told, _) = case.run("rke2", "out", &["--etcd-version", "3.5.16"]);
+    assert!(
+        shown(&told)[0]
+            .1
+            .contains("line 3, column 3: quota-backend-bytes is there more than once"),
+        "{told}"
+    );
+    // A key without a value takes one; a map that others share does not.
+    let qps = [advice("kube-scheduler", "kube-api-qps", "100")];
+    let kind = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
+    let case = Case::new(
+        &qps,
+        &[("s.yaml", &format!("{kind}clientConnection: # none\n"))],
+    );
+    let (_, out) = case.run("scheduler-config", "out", &[]);
+    assert_eq!(
+        out["s.yaml"],
+        format!("{kind}clientConnection: # none\n  qps: 100\n")
+    );
+    let shared = format!("{kind}x: &c {{qps: 5}}\nclientConnection: *c\n");
+    let case = Case::new(&qps, &[("s.yaml", &shared)]);
+    let (told, out) = case.run("scheduler-config", "out", &[]);
+    assert!(
+        shown(&told)[0].1.starts_with("line 4, column 1: "),
+        "{told}"
+    );
+    assert!(out.is_empty(), "{out:?}");
+}

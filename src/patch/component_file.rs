@@ -77,6 +77,10 @@ fn with(document: &Value, path: &str, new: &Value) -> Result<Value, Refusal> {
     let mut at = &mut document;
     let mut keys = path.split('.').peekable();
     while let Some(key) = keys.next() {
+        // A key without anything below it.
+        if at.is_null() {
+            *at = Value::Mapping(Mapping::new());
+        }
         let Value::Mapping(map) = at else {
             return Err(Refusal::new(format!(
                 "`{key}` lies below a value that is no map"
@@ -104,7 +108,14 @@ pub(super) fn edited(text: &str, index: usize, path: &str, new: &Value) -> Resul
     if let Some(slot) = wanted.get_mut(index) {
         *slot = with(document, path, new)?;
     }
-    rewrite(text, &wanted).ok_or_else(|| Refusal::new(format!("`{path}` cannot be set alone")))
+    rewrite(text, &wanted).ok_or_else(|| Refusal {
+        why: format!("`{path}` cannot be set alone"),
+        place: path
+            .split('.')
+            .next()
+            .and_then(|key| text.find(&format!("{key}:")))
+            .map(|at| super::yaml::place(text, at)),
+    })
 }
 
 impl Emitter for ComponentFile {

@@ -140,9 +140,15 @@ fn fresh(map: &Mapping, key: &str, value: &Value) -> Option<()> {
         Value::Null => set(map, key, yaml_edit::ScalarValue::null()),
         _ => {
             set(map, key, "x");
+            // The name of a flag is plain, as kubeadm writes it; in JSON nothing is.
+            let place = if key == "name" && !map.is_flow_style() {
+                In::List
+            } else {
+                In::Map
+            };
             map.get(key)?
                 .as_scalar()?
-                .set_value(&form(None, value, In::Map)?);
+                .set_value(&form(None, value, place)?);
         }
     }
     Some(())

@@ -58,6 +58,39 @@ fn spans(exec: &str) -> Vec<(usize, usize)> {
     spans
 }
 
+/// The command line with a flag once only: of several the last one counts, and it stays.
+pub(super) fn once(exec: &str, spelled: &str) -> String {
+    let mut exec = exec.to_owned();
+    loop {
+        let spans = spans(&exec);
+        let found: Vec<(usize, usize)> = spans
+            .iter()
+            .enumerate()
+            .filter_map(|(n, (from, to))| {
+                // One in quotes is a word of a shell, and cannot go alone.
+                let name = exec
+                    .get(*from..*to)?
+                    .strip_prefix('-')?
+                    .trim_start_matches('-');
+                if name == spelled {
+                    Some((
+                        *from,
+                        spans.get(n + 2).map_or(exec.len(), |(from, _)| *from),
+                    ))
+                } else {
+                    let rest = name.strip_prefix(spelled)?;
+                    let next = spans.get(n + 1).map_or(exec.len(), |(from, _)| *from);
+                    rest.starts_with('=').then_some((*from, next))
+                }
+            })
+            .collect();
+        let [(from, to), _, ..] = found.as_slice() else {
+            return exec;
+        };
+        exec.replace_range(*from..*to, "");
+    }
+}
+
 /// Command lines in which one spelling of a flag has the new value; the rest stays as it is.
 pub(super) fn changed(exec: &str, spelled: &str, flag: &str, value: &str) -> Vec<String> {
     let value = value.replace('%', "%%");
@@ -93,4 +126,24 @@ pub(super) fn changed(exec: &str, spelled: &str, flag: &str, value: &str) -> Vec
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::once;
+
+    #[test]
+    fn the_last_of_a_flag_given_twice_stays() {
+        for (exec, after) in [
+            (
+                "/usr/bin/etcd --q=1 --name=a -q 2 --d=/x",
+                "/usr/bin/etcd --name=a -q 2 --d=/x",
+            ),
+            ("etcd --q 1 --q=2 --q=3", "etcd --q=3"),
+            ("etcd --q=1 --quota=2", "etcd --q=1 --quota=2"),
+            ("etcd -q 1 -q 2", "etcd -q 2"),
+        ] {
+            assert_eq!(once(exec, "q"), after);
+        }
+    }
 }

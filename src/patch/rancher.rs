@@ -99,10 +99,13 @@ impl File {
             [] => return Ok(false),
             [only] => only.clone(),
             _ => {
-                return Err(Refusal::new(format!(
-                    "{} is there more than once",
-                    one.flag
-                )));
+                let last = found
+                    .last()
+                    .and_then(|(_, _, text)| self.text.rfind(text.as_str()));
+                return Err(Refusal {
+                    why: format!("{} is there more than once", one.flag),
+                    place: last.map(|at| super::yaml::place(&self.text, at)),
+                });
             }
         };
         let dashes = old.len() - old.trim_start_matches('-').len();

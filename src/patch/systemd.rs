@@ -13,7 +13,7 @@ use crate::manifest::{Means, Provenance, Settled, effective_of_files};
 use super::apf;
 use super::component_file;
 use super::events_unit;
-use super::exec_line::{changed, exec_start, runs};
+use super::exec_line::{changed, exec_start, once, runs};
 use super::kubeadm::{safe_name, unified};
 use super::members::order;
 use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
@@ -242,7 +242,15 @@ impl<'a> Node<'a> {
         let mut tries: Vec<(String, String)> = Vec::new();
         match given {
             Some((Means::Flag, now)) => {
+                if component == Component::Etcd && self.sets(&variable) {
+                    return Err(format!(
+                        "--{} and {variable} are both set, and etcd does not start with both: take \
+                         one out first",
+                        one.flag
+                    ));
+                }
                 let spelled = now.spelled.as_deref().unwrap_or(&one.flag);
+                let exec = once(&exec, spelled);
                 for exec in changed(&exec, spelled, &one.flag, &one.value) {
                     own.exec = Some(exec);
                     tries.push((drop_in.clone(), own.text()));
@@ -307,6 +315,25 @@ impl<'a> Node<'a> {
             }
         }
         self.first_proven(tries, one, name, &before)
+    }
+
+    /// Whether any file gives a variable.
+    fn sets(&self, variable: &str) -> bool {
+        self.files.iter().any(|(_, text)| {
+            text.lines()
+                .map(|line| line.trim_start().trim_start_matches("export "))
+                .filter(|line| !line.starts_with(['#', ';']))
+                .any(|line| {
+                    let plain = line.strip_prefix("Environment=").unwrap_or(line);
+                    plain
+                        .split_whitespace()
+                        .map(|word| word.trim_start_matches(['"', '\'']))
+                        .any(|word| {
+                            word.strip_prefix(variable)
+                                .is_some_and(|r| r.starts_with('='))
+                        })
+                })
+        })
     }
 
     /// Takes the first edit after which the setting has the value and nothing else changed.

@@ -373,6 +373,7 @@ fn liveness(facts: &Facts<'_>) -> Option<Advice> {
         .to_owned();
     advice.undo = "set the former probe again".to_owned();
     advice.verify = "`kubectl -n kube-system get pods` shows no new restart of etcd".to_owned();
+    advice.disposition = Disposition::Disruptive;
     advice.finding_ids = vec!["liveness-probe-kills".to_owned()];
     advice.source = format!("{source}; kubernetes #96886");
     Some(advice)
