@@ -26,7 +26,7 @@ pub struct HotRange<'a> {
     pub key: &'a [u8],
     /// The end of the range; empty when absent.
     pub range_end: &'a [u8],
-    /// `limit:`.
+    /// `limit:`, which is never 0.
     pub limit: Option<u64>,
     /// What stands in the text besides key and range end, in order, as bits.
     pub options: u8,
@@ -123,7 +123,7 @@ pub fn slow_range<'a>(record: &Record<'a>) -> Option<HotRange<'a>> {
     let rest = rest.strip_prefix(br#"","response":"range_response_count:"#)?;
     let (count, rest) = number(rest)?;
     let (size, rest) = number(rest.strip_prefix(b" size:")?)?;
-    if rest != br#""}"# || key_text.is_empty() {
+    if rest != br#""}"# || key_text.is_empty() || limit == Some(0) {
         return None;
     }
     Some(HotRange {

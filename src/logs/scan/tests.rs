@@ -77,6 +77,20 @@ fn every_line_counts_alike_by_position_and_by_the_catalogue() {
     }
 }
 
+/// A limit of nothing is none: what such a key means says nothing of the same key with a limit.
+#[test]
+fn a_limit_of_zero_counts_alike() {
+    let page = LINES[1];
+    for zero in ["limit:0 ", "limit:00 "] {
+        let none = page.replace("limit:500 ", zero);
+        let text = [&*none, &*none, page, &*none].join("\n");
+        assert_eq!(
+            counted(text.as_bytes(), true),
+            counted(text.as_bytes(), false)
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
