@@ -370,6 +370,11 @@ fn the_client_is_named_from_the_audit_log_and_never_guessed_without_it() {
                 ),
                 "{name}"
             );
+            // What was read already is not asked for.
+            for other in report["alternatives"].as_array().into_iter().flatten() {
+                let settle = other["settle"].as_str().unwrap_or_default();
+                assert!(!settle.contains("audit log"), "{name}: {other}");
+            }
             assert!(
                 client["confidence"].as_f64().unwrap() >= 0.7,
                 "{name}: {client}"

@@ -1,7 +1,7 @@
 //! Manners of a guest: beside a running etcd, which may be sick, reading is slow on purpose.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::logs::reader::{Pace, ReadOptions};
 use crate::sys;
@@ -69,8 +69,11 @@ impl Guest {
 const LOOK: Duration = Duration::from_millis(100);
 /// So many looks in a row must find it at rest, before it counts as at rest.
 const LOOKS: usize = 5;
-/// Ticks of processor time (10 ms) in that time that are still rest. An idle etcd uses about 1 %.
-const TICKS_AT_REST: u64 = 2;
+/// Share of a processor's time, in percent, that is still rest. An idle etcd uses about 1 %. On a
+/// busy node the looks come late, so it is a share of the time that has passed.
+const PERCENT_AT_REST: u128 = 4;
+/// What `/proc/PID/stat` counts processor time in.
+const TICK: Duration = Duration::from_millis(10);
 /// Looks for new processes after so many looks.
 const LOOKS_PER_SEARCH: usize = 10;
 
@@ -78,6 +81,7 @@ const LOOKS_PER_SEARCH: usize = 10;
 /// or the root of a host as a container without its processes sees it) does not tell.
 fn watch(hosts: &[HostRoot], pace: &Pace) {
     let mut last: VecDeque<Option<Work>> = VecDeque::new();
+    let mut times: VecDeque<Instant> = VecDeque::new();
     let mut servers = Vec::new();
     for look in 0_usize.. {
         if look % LOOKS_PER_SEARCH == 0 {
@@ -91,10 +95,13 @@ fn watch(hosts: &[HostRoot], pace: &Pace) {
         }
         let told = hosts.iter().all(|host| host.exists("/proc/1")) || !servers.is_empty();
         last.push_back(told.then(|| work_of(&servers)).flatten());
+        times.push_back(Instant::now());
         while last.len() > LOOKS + 1 {
             last.pop_front();
+            times.pop_front();
         }
-        pace.set_free(at_rest(&last));
+        let passed = times.front().map_or(Duration::ZERO, Instant::elapsed);
+        pace.set_free(at_rest(&last, passed));
         std::thread::sleep(LOOK);
     }
 }
@@ -110,9 +117,9 @@ struct Work {
     waits: bool,
 }
 
-/// Whether all looks found etcd at rest. It writes to the disk with each change of a key; a sick
+/// Whether all looks in the time that has passed found etcd at rest. It writes to the disk with each change of a key; a sick
 /// one may write nothing because it waits.
-fn at_rest(last: &VecDeque<Option<Work>>) -> bool {
+fn at_rest(last: &VecDeque<Option<Work>>, passed: Duration) -> bool {
     let (Some(Some(first)), Some(Some(now))) = (last.front(), last.back()) else {
         return false;
     };
@@ -122,7 +129,8 @@ fn at_rest(last: &VecDeque<Option<Work>>) -> bool {
                 !work.waits && work.pids == now.pids && work.bytes_written == first.bytes_written
             })
         })
-        && now.ticks.saturating_sub(first.ticks) <= TICKS_AT_REST
+        && u128::from(now.ticks.saturating_sub(first.ticks)) * TICK.as_micros() * 100
+            <= passed.as_micros() * PERCENT_AT_REST
 }
 
 /// The work of these processes; `None` where one of them cannot be looked at.
@@ -245,7 +253,7 @@ mod tests {
                 waits,
             })
         };
-        let rest = at_rest;
+        let rest = |looks: &VecDeque<_>| at_rest(looks, LOOK * 5);
         let looks = |list: &[Option<Work>]| list.iter().cloned().collect::<VecDeque<_>>();
         let still = vec![work(100, 5, false); LOOKS + 1];
         assert!(rest(&looks(&still)));
@@ -257,6 +265,10 @@ mod tests {
         };
         assert!(rest(&with(LOOKS, work(100, 7, false))), "its own clockwork");
         assert!(!rest(&with(LOOKS, work(100, 8, false))), "it reads");
+        assert!(
+            at_rest(&with(LOOKS, work(100, 8, false)), LOOK * 9),
+            "little for the time that the looks took"
+        );
         assert!(!rest(&with(LOOKS, work(101, 5, false))), "it writes");
         assert!(
             !rest(&with(2, work(100, 5, true))),

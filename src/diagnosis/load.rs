@@ -4,8 +4,19 @@ use super::assess::{Assessment, Case};
 use super::cause::Cause;
 use crate::rules::Severity;
 
-const SETTLE: &str = "the apiserver's metrics (etcd requests by resource) and its audit log (requests by \
-                      client)";
+/// What would settle it, as far as it was not read yet.
+fn settle(metrics: bool, audit: bool) -> &'static str {
+    match (metrics, audit) {
+        (false, false) => {
+            "the apiserver's metrics (etcd requests by resource) and its audit log (requests by client)"
+        }
+        (false, true) => "the apiserver's metrics (etcd requests by resource)",
+        (true, false) => "the apiserver's audit log (requests by client)",
+        (true, true) => {
+            "whether it gets faster while that client is paused: what it asks for is known already"
+        }
+    }
+}
 
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let lists = !case.failed("expensive-lists").is_empty();
@@ -68,5 +79,10 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     {
         summary = format!("{summary}; {}", second.message);
     }
-    Assessment::of(Cause::QueryLoad, confidence, summary, &carry, SETTLE)
+    let audit = carry
+        .iter()
+        .flat_map(|finding| &finding.evidence)
+        .any(|cited| cited.key.starts_with("logs.audit"));
+    let settle = settle(case.facts.metrics, audit);
+    Assessment::of(Cause::QueryLoad, confidence, summary, &carry, settle)
 }

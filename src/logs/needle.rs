@@ -136,7 +136,6 @@ needles! {
     RECEIVED_TIME = b"\"requestReceivedTimestamp\":";
     LATENCY = b"latency.k8s.io";
     KLOG_LATENCY = b" latency=";
-    KLOG_URI = b" URI=";
     ELLIPSIS = b"\xe2\x80\xa6";
 }
 

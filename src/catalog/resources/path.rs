@@ -45,7 +45,25 @@ pub fn parse_path(url: &str) -> ApiPath<'_> {
 
 /// Whether [`parse_path`] finds a resource.
 pub fn names_resource(url: &str) -> bool {
-    walk(url, |_, _, _| {}).parts.scope != Scope::Unknown
+    is_plain_core(url.as_bytes()) || walk(url, |_, _, _| {}).parts.scope != Scope::Unknown
+}
+
+/// Whether this is the path of a core resource at its plainest, which most are:
+/// `/api/v1/pods?limit=500`.
+fn is_plain_core(url: &[u8]) -> bool {
+    let Some(rest) = url.strip_prefix(b"/api/v1/") else {
+        return false;
+    };
+    let len = rest
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric())
+        .count();
+    let (resource, rest) = rest.split_at(len);
+    len > 0
+        && matches!(rest.first(), None | Some(b'/' | b'?'))
+        && !matches!(resource, b"watch" | b"namespaces")
+        // A second `://` would make all before it a host.
+        && memchr(b':', rest).is_none()
 }
 
 fn walk<'a>(
@@ -152,6 +170,19 @@ fn set_resource<'a>(parts: &mut KeyParts<'a>, resource: &'a str, group: &'a str)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_resource_is_named_as_the_path_says(
+            url in "(/api/v1/|/apis/|/)(pods|watch|namespaces|x9)?(/|[?]|:)?(a|://b/api/v1/c)?(/[a-z]{0,3}|[?]x=y)?",
+        ) {
+            let told = parse_path(&url).parts.scope != Scope::Unknown;
+            proptest::prop_assert_eq!(names_resource(&url), told);
+            if is_plain_core(url.as_bytes()) {
+                proptest::prop_assert!(told, "{}", url);
+            }
+        }
+    }
 
     #[test]
     fn urls_of_every_form() {

@@ -12,6 +12,7 @@ use crate::logs::event::{Component, Event, Extra};
 use crate::logs::fields::text;
 use crate::logs::needle::{self, Needle, near, near2};
 use crate::logs::record::{Fields, Record};
+use crate::sys::find;
 use crate::units::parse_go_duration;
 
 use super::classify::Detail;
@@ -435,10 +436,23 @@ pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
     let took_ns = parse_go_duration(rest.get(..end)?);
     let rest = rest.get(after..)?;
     // The last of a name counts.
-    if took_ns.is_none() || needle::KLOG_LATENCY.is_in(rest) || needle::KLOG_URI.is_in(rest) {
+    if took_ns.is_none() || holds_uri(rest) || needle::KLOG_LATENCY.is_in(rest) {
         return None;
     }
     Some((took_ns, names_resource(uri)))
+}
+
+/// Whether ` URI=` stands there. Its first letter is seldom met.
+fn holds_uri(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(at) = find(b'U', rest) {
+        let (before, from) = rest.split_at(at);
+        if before.last() == Some(&b' ') && from.starts_with(b"URI=") {
+            return true;
+        }
+        rest = from.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 fn http_text<'a>(event: &mut Event<'a>, msg: &'a [u8], found: &Found<'a>, detail: Detail) {
