@@ -19,6 +19,8 @@ use super::signature::Nature;
 use super::summary::Summary;
 use super::view::{Place, View};
 
+pub use who::tells_clients;
+
 /// Most clients of the audit log that evidence keeps apart.
 const MAX_CLIENTS: usize = 500;
 /// Most resources, clients or delays that evidence keeps apart.

@@ -110,6 +110,14 @@ impl<'a> Value<'a> {
 
     /// A whole number; also one that stands in quotes.
     pub fn as_i64(&self) -> Option<i64> {
+        // So many digits fit.
+        if matches!(self.kind, ValueKind::Number | ValueKind::Plain)
+            && (1..=18).contains(&self.raw.len())
+            && self.raw.iter().all(u8::is_ascii_digit)
+        {
+            let add = |value, digit: &u8| value * 10 + i64::from(digit - b'0');
+            return Some(self.raw.iter().fold(0, add));
+        }
         self.number()?.parse().ok()
     }
 

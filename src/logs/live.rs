@@ -177,8 +177,7 @@ impl Feed {
         self.bytes += lines.len() as u64;
         let counter = &mut self.counter;
         let next = self.decoder.next_line().max(1);
-        self.decoder
-            .block(lines, next, &mut |record: &Record<'_>| counter.add(record));
+        self.decoder.block(lines, next, counter);
         if self.bytes >= 8 << 20 {
             self.settle(stream);
         }

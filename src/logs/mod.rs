@@ -15,6 +15,7 @@ pub mod emit;
 pub mod event;
 pub mod fields;
 pub mod format;
+pub mod head;
 pub mod input;
 pub mod live;
 mod needle;
@@ -31,4 +32,4 @@ pub mod timestamp;
 pub mod view;
 pub mod wrapper;
 
-pub use collect::collect;
+pub use collect::{collect, tells_clients};

@@ -4,20 +4,21 @@ use std::sync::LazyLock;
 
 use memchr::memmem::{Finder, FinderRev};
 
+use crate::sys::{BLOCK, places_of};
+
 /// Where a byte is that most likely stands within the first few words: [`memchr::memchr`] has to
 /// find out what the processor can do, which for so short a way costs more than the way.
 #[inline]
 pub(crate) fn near(byte: u8, text: &[u8]) -> Option<usize> {
-    let wanted = LOW * u64::from(byte);
     let mut at = 0;
     while at < NEAR
-        && let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk())
+        && let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk())
     {
-        let found = zeros(u64::from_le_bytes(*word) ^ wanted);
+        let found = places_of([byte], block);
         if found != 0 {
-            return Some(at + (found.trailing_zeros() / 8) as usize);
+            return Some(at + found.trailing_zeros() as usize);
         }
-        at += 8;
+        at += BLOCK;
     }
     memchr::memchr(byte, text.get(at..)?).map(|found| at + found)
 }
@@ -25,17 +26,15 @@ pub(crate) fn near(byte: u8, text: &[u8]) -> Option<usize> {
 /// As [`near`], for either of two bytes.
 #[inline]
 pub(crate) fn near2(one: u8, two: u8, text: &[u8]) -> Option<usize> {
-    let (first, second) = (LOW * u64::from(one), LOW * u64::from(two));
     let mut at = 0;
     while at < NEAR
-        && let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk())
+        && let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk())
     {
-        let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ first) | zeros(word ^ second);
+        let found = places_of([one, two], block);
         if found != 0 {
-            return Some(at + (found.trailing_zeros() / 8) as usize);
+            return Some(at + found.trailing_zeros() as usize);
         }
-        at += 8;
+        at += BLOCK;
     }
     memchr::memchr2(one, two, text.get(at..)?).map(|found| at + found)
 }
@@ -62,15 +61,8 @@ pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     a == b
 }
 
-const LOW: u64 = 0x0101_0101_0101_0101;
-/// How far a byte is looked for word by word.
-const NEAR: usize = 48;
-
-/// The high bit of the first zero byte, and perhaps of bytes after it.
-#[inline]
-fn zeros(word: u64) -> u64 {
-    word.wrapping_sub(LOW) & !word & (LOW << 7)
-}
+/// How far a byte is looked for block by block.
+const NEAR: usize = 64;
 
 macro_rules! needles {
     ($($name:ident = $text:literal;)*) => {

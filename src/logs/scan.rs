@@ -16,18 +16,19 @@ use memchr::memchr;
 use crate::clock::Timestamp;
 
 use super::aggregate::hot::Memory;
-use super::aggregate::segment::Traits;
+use super::aggregate::segment::{Hot, Traits};
 use super::decode::{DecodeContext, Decoder, Ends, join};
 use super::event::Component;
+use super::head::{Head, Taker};
 use super::input::{LogFile, Plan, Stream};
-use super::reader::{Chunk, ReadOptions, chunks_of, open};
+use super::reader::{Chunk, ReadOptions, chunks, chunks_of, open};
 use super::record::{Encoding, Record};
 use super::signature::{Detail, classify, classify_as};
 use super::stitch;
 use super::summary::{FileReport, GrepCount, StreamSummary, Summary};
 
 /// How to scan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ScanOptions {
     /// Threads; 0 stands for as many as there are processors.
     pub threads: usize,
@@ -41,22 +42,8 @@ pub struct ScanOptions {
     pub grep: Vec<String>,
     /// How to read.
     pub read: ReadOptions,
-    /// Nominal length of a chunk.
-    pub chunk: u64,
-}
-
-impl Default for ScanOptions {
-    fn default() -> Self {
-        ScanOptions {
-            threads: 0,
-            since: None,
-            until: None,
-            now: None,
-            grep: Vec::new(),
-            read: ReadOptions::default(),
-            chunk: super::reader::CHUNK,
-        }
-    }
+    /// Nominal length of a chunk; `None` goes by the file's.
+    pub chunk: Option<u64>,
 }
 
 /// One piece of work.
@@ -102,7 +89,7 @@ pub fn scan_open(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summa
     }
     .min(items.len().max(1));
     let fold = Mutex::new(Fold {
-        summary: Summary::of(plan),
+        summary: Summary::default(),
         grep: vec![0; options.grep.len()],
         next: vec![0; plan.streams.len()],
         waiting: BTreeMap::new(),
@@ -138,16 +125,16 @@ pub fn scan_open(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summa
             room.notify_all();
         }
     };
-    if threads <= 1 {
+    std::thread::scope(|scope| {
+        // Nobody absorbs before the streams are named, which others need not wait for.
+        let mut guard = lock(&fold);
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        guard.summary = Summary::of(plan);
+        drop(guard);
         work();
-    } else {
-        std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(work);
-            }
-            work();
-        });
-    }
+    });
     let mut fold = fold.into_inner().unwrap_or_else(PoisonError::into_inner);
     // After an early stop pieces may wait for ones that were never read.
     let waiting = std::mem::take(&mut fold.waiting);
@@ -178,7 +165,11 @@ fn items(plan: &Plan, options: &ScanOptions) -> Vec<Item> {
     for (stream_at, stream) in plan.streams.iter().enumerate() {
         let mut order = 0;
         for (file_at, file) in stream.files.iter().enumerate() {
-            for chunk in chunks_of(file, options.chunk) {
+            let chunks = match options.chunk {
+                Some(length) => chunks_of(file, length),
+                None => chunks(file),
+            };
+            for chunk in chunks {
                 items.push(Item {
                     stream: stream_at,
                     file: file_at,
@@ -304,9 +295,7 @@ impl<'p> Worker<'p> {
                 count_words(words, block.bytes, &mut piece.grep);
             }
             let before = decoder.counts().lines;
-            decoder.block(block.bytes, line, &mut |record: &Record<'_>| {
-                counter.add(record)
-            });
+            decoder.block(block.bytes, line, &mut counter);
             line += decoder.counts().lines - before;
             since_absorbed += block.bytes.len() as u64;
             since_looked += block.bytes.len() as u64;
@@ -433,6 +422,33 @@ pub(super) struct Counter {
     /// Records that only an etcd server writes, besides those in `components`.
     etcd: u64,
     components: [u64; COMPONENTS],
+    /// The next record was offered by its beginning, in vain.
+    refused: bool,
+}
+
+impl Taker for Counter {
+    #[inline]
+    fn take(&mut self, record: &Record<'_>) {
+        self.add(record);
+    }
+
+    #[inline]
+    fn take_head(&mut self, head: &Head<'_>) -> bool {
+        if !self.filter.inside(head.time) {
+            return false;
+        }
+        if head.message.is_none() {
+            let component = self.current.segment.add_plain_head(head);
+            if let Some(component) = component {
+                self.count(component);
+            }
+            return component.is_some();
+        }
+        let hot = self.current.segment.add_hot(head, None, self.traits);
+        self.refused = hot == Hot::Other;
+        self.etcd += u64::from(hot == Hot::Added);
+        hot == Hot::Added
+    }
 }
 
 impl Counter {
@@ -445,6 +461,7 @@ impl Counter {
             outside: 0,
             etcd: 0,
             components: [0; COMPONENTS],
+            refused: false,
         }
     }
 
@@ -454,7 +471,10 @@ impl Counter {
             return;
         }
         let segment = &mut self.current.segment;
-        if segment.add_hot(record, self.traits) {
+        if !std::mem::take(&mut self.refused)
+            && let Some(head) = Head::of(record)
+            && segment.add_hot(&head, Some(record), self.traits) == Hot::Added
+        {
             self.etcd += 1;
             return;
         }

@@ -4,6 +4,7 @@
 //! 16 bytes and adds the seconds. Nothing here guesses: a text that is not a time is `None`.
 
 use crate::clock::Timestamp;
+use crate::units::eight_digits;
 
 const MINUTE_US: i64 = 60_000_000;
 /// One day in microseconds.
@@ -68,6 +69,34 @@ impl TimeCache {
             zoned: zone_len > 0,
             digits,
         })
+    }
+
+    /// `YYYY-MM-DDThh:mm:ss.ffffffZ` and `.fffZ`, with the bytes taken, in the second of the last
+    /// time that was read. `None` for anything else, good or bad.
+    #[inline]
+    pub fn again(&self, text: &[u8]) -> Option<(Timestamp, usize)> {
+        let (second, rest) = text.split_first_chunk::<19>()?;
+        let word = u64::from_le_bytes(*rest.first_chunk()?);
+        let us = self.second_us.filter(|_| *second == self.second)?;
+        let (point, end) = (u64::from(b'.'), u64::from(b'Z'));
+        if word & 0xFF != point {
+            return None;
+        }
+        // As six digits behind two zeros.
+        let (digits, len) = if word >> 56 == end {
+            (word << 8 & !0xFFFF, 27)
+        } else if word >> 32 & 0xFF == end {
+            (
+                word << 8 & 0x0000_00FF_FFFF_0000 | 0x3030_3000_0000_0000,
+                24,
+            )
+        } else {
+            return None;
+        };
+        Some((
+            Timestamp(us + i64::from(eight_digits(digits | 0x3030)?)),
+            len,
+        ))
     }
 
     /// `YYYY-MM-DDThh:mm:ss` in microseconds since the epoch.
@@ -310,18 +339,11 @@ fn fraction_us(text: &[u8]) -> (u32, usize) {
 /// The number in bytes 1 to 6 of a word, if all are digits and byte 7 is none.
 #[inline]
 fn six_digits(word: u64) -> Option<u32> {
-    const DIGITS: u64 = 0x0000_3030_3030_3030;
-    const HIGH: u64 = 0x0000_8080_8080_8080;
-    let next = word.to_le_bytes()[7];
-    let digits = (word >> 8 & 0x0000_FFFF_FFFF_FFFF) ^ DIGITS;
-    // Above nine, adding 118 reaches the high bit.
-    let other = (digits.wrapping_add(0x0000_7676_7676_7676) | digits) & HIGH;
-    if other != 0 || next.is_ascii_digit() {
+    if word.to_le_bytes()[7].is_ascii_digit() {
         return None;
     }
-    let pairs = (digits & 0x0000_00FF_00FF_00FF) * 10 + (digits >> 8 & 0x0000_00FF_00FF_00FF);
-    let pair = |at: u64| u32::from((pairs >> at).to_le_bytes()[0]);
-    Some(pair(0) * 10_000 + pair(16) * 100 + pair(32))
+    // Two zeros in front make eight.
+    eight_digits(word << 8 & !0xFFFF | 0x3030)
 }
 
 /// Offset in microseconds and bytes of `+05:30`, `+0530` or `+05`.
@@ -352,6 +374,30 @@ mod tests {
         TimeCache::default()
             .iso(text.as_bytes())
             .map(|stamp| (stamp.time.to_string(), stamp.len, stamp.zoned))
+    }
+
+    #[test]
+    fn the_second_that_was_read_is_read_again() {
+        let mut cache = TimeCache::default();
+        assert!(cache.again(b"2026-11-21T19:32:28.496Z and more").is_none());
+        for text in ["2026-11-21T19:32:28.496Z", "2026-11-21T19:32:28.496007Z"] {
+            let text = format!("{text}\",\"caller");
+            let told = cache.iso(text.as_bytes()).unwrap();
+            assert_eq!(cache.again(text.as_bytes()), Some((told.time, told.len)));
+        }
+        for text in [
+            "2026-11-21T19:32:29.496Z",
+            "2026-11-21T19:32:28.49Z",
+            "2026-11-21T19:32:28.49x6Z",
+            "2026-11-21T19:32:28.496+01:00",
+            "2026-11-21T19:32:28,496Z",
+        ] {
+            assert_eq!(
+                cache.again(format!("{text}     ").as_bytes()),
+                None,
+                "{text}"
+            );
+        }
     }
 
     #[test]

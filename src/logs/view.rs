@@ -220,14 +220,14 @@ impl View {
                 .or_default()
                 .add(row);
         }
-        for (kind, runs) in &segment.episodes {
+        for (kind, runs) in segment.episodes.iter() {
             for run in runs.iter() {
                 // Lines that repeat while a stall goes on name no duration: its length is theirs.
                 let length = u64::try_from(run.to.since_us(run.from)).unwrap_or(0) * 1000;
-                let repeats = matches!(kind.as_str(), "readindex-retry" | "readindex-timeout");
+                let repeats = matches!(kind, "readindex-retry" | "readindex-timeout");
                 self.episodes.push(EpisodeView {
                     place: place.clone(),
-                    kind: kind.clone(),
+                    kind: kind.to_owned(),
                     nature: nature(kind),
                     from: run.from,
                     to: run.to,

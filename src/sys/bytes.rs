@@ -93,6 +93,39 @@ pub fn find(byte: u8, text: &[u8]) -> Option<usize> {
     memchr::memchr(byte, text)
 }
 
+/// Bytes that [`places_of`] looks at.
+pub const BLOCK: usize = 16;
+
+/// Where any of a few bytes are in a block, as bits. Needs nothing that not every processor has.
+#[inline]
+pub fn places_of<const N: usize>(wanted: [u8; N], block: &[u8; BLOCK]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{
+            _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+            _mm_setzero_si128,
+        };
+        // SAFETY: 16 bytes are there to be read, and no alignment is asked for; every x86-64
+        // processor has SSE2.
+        unsafe {
+            let bytes = _mm_loadu_si128(block.as_ptr().cast());
+            let mut found = _mm_setzero_si128();
+            for byte in wanted {
+                let wanted = _mm_set1_epi8(byte.cast_signed());
+                found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes, wanted));
+            }
+            _mm_movemask_epi8(found).cast_unsigned()
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let bits = block.iter().zip(0..);
+        bits.fold(0, |found, (byte, at)| {
+            found | u32::from(wanted.contains(byte)) << at
+        })
+    }
+}
+
 fn plain(text: &[u8]) -> Look {
     let mut look = Look::default();
     for byte in text {

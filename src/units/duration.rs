@@ -10,26 +10,25 @@ pub fn parse_go_duration(text: &[u8]) -> Option<u64> {
 }
 
 /// `123.456789ms` and the like in few steps: up to seven digits on each side of a point and one
-/// unit, in 8 to 16 bytes. `None` for anything else, good or bad.
+/// unit, the fraction and it in up to eight bytes. `None` for anything else, good or bad.
 #[inline]
 fn at_once(text: &[u8]) -> Option<u64> {
-    let (first, last) = (text.first_chunk()?, text.last_chunk()?);
-    let unread = 16_usize.checked_sub(text.len())?;
-    let high = u64::from_le_bytes(*last).checked_shr(u32::try_from(8 * unread).ok()?);
-    let word = u128::from(u64::from_le_bytes(*first)) | u128::from(high.unwrap_or(0)) << 64;
-    let (whole, len) = leading_digits(low(word))?;
-    let rest = word >> (8 * len);
-    if rest.to_le_bytes()[0] != b'.' {
+    let first = u64::from_le_bytes(*text.first_chunk()?);
+    let last = u64::from_le_bytes(*text.last_chunk()?);
+    let (whole, len) = leading_digits(first)?;
+    if first >> (8 * len) & 0xFF != u64::from(b'.') {
         return None;
     }
-    let rest = rest >> 8;
-    let (fraction, places) = leading_digits(low(rest))?;
+    let behind = text.len().checked_sub(len as usize + 1)?;
+    let unread = 8_usize.checked_sub(behind).filter(|unread| *unread < 8)?;
+    let rest = last >> (8 * unread);
+    let (fraction, places) = leading_digits(rest)?;
     const NS: u64 = u64::from_le_bytes(*b"ns\0\0\0\0\0\0");
     const US: u64 = u64::from_le_bytes(*b"us\0\0\0\0\0\0");
     const MICRO: u64 = u64::from_le_bytes(*b"\xc2\xb5s\0\0\0\0\0");
     const MS: u64 = u64::from_le_bytes(*b"ms\0\0\0\0\0\0");
     const S: u64 = u64::from_le_bytes(*b"s\0\0\0\0\0\0\0");
-    let unit = match low(rest >> (8 * places)) {
+    let unit = match rest >> (8 * places) {
         NS => 0,
         US | MICRO => 3,
         MS => 6,
@@ -45,16 +44,12 @@ fn at_once(text: &[u8]) -> Option<u64> {
     Some(whole * POWERS.get(unit)? + fraction)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
-fn low(word: u128) -> u64 {
-    word as u64
-}
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// The number that a word of text begins with, and how many digits it has: one to seven.
-#[inline]
+#[inline(always)]
 pub(crate) fn leading_digits(word: u64) -> Option<(u64, u32)> {
-    const ZEROS: u64 = 0x3030_3030_3030_3030;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     let digits = word ^ ZEROS;
     // Above nine, adding 118 reaches the high bit; what that carries on is behind the first one.
     let other = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & HIGH;
@@ -62,12 +57,32 @@ pub(crate) fn leading_digits(word: u64) -> Option<(u64, u32)> {
     if len == 0 || other == 0 {
         return None;
     }
-    // Zeros in front, then neighbours are put together: digits, pairs, fours.
-    let eight = digits << (8 * (8 - len));
+    // Zeros in front.
+    Some((together(digits << (8 * (8 - len))), len))
+}
+
+/// How many digits a word of text begins with.
+#[inline]
+pub(crate) fn digit_run(word: u64) -> u32 {
+    let digits = word ^ ZEROS;
+    // As in `leading_digits`; without another byte all eight are digits.
+    ((digits.wrapping_add(0x7676_7676_7676_7676) | digits) & HIGH).trailing_zeros() / 8
+}
+
+/// The number that eight bytes of text are, if all of them are digits.
+#[inline]
+pub(crate) fn eight_digits(word: u64) -> Option<u32> {
+    let digits = word ^ ZEROS;
+    let other = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & HIGH;
+    (other == 0).then(|| u32::try_from(together(digits)).unwrap_or(0))
+}
+
+/// Puts neighbours together: digits, pairs, fours.
+#[inline]
+fn together(eight: u64) -> u64 {
     let pairs = (eight.wrapping_mul(10) + (eight >> 8)) & 0x00FF_00FF_00FF_00FF;
     let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
-    let value = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF;
-    Some((value, len))
+    (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF
 }
 
 const POWERS: [u64; 10] = [
@@ -280,6 +295,9 @@ mod tests {
                 let told = std::str::from_utf8(&text[..len]).unwrap().parse::<u64>().ok();
                 let wanted = told.filter(|_| len < 8).map(|value| (value, u32::try_from(len).unwrap()));
                 proptest::prop_assert_eq!(leading_digits(word), wanted);
+                proptest::prop_assert_eq!(digit_run(word) as usize, len);
+                let eight = told.filter(|_| len == 8).and_then(|value| u32::try_from(value).ok());
+                proptest::prop_assert_eq!(eight_digits(word), eight);
             }
         }
 

@@ -1,6 +1,6 @@
 //! Which controller a workload, a component or an image is.
 
-use super::{Controller, controllers};
+use super::{Controller, controllers, is_mentioned};
 
 /// Generated ends of pod names: `-7d4b9c6f5d-x2x9z`, `-0`, `-x2x9z`.
 fn without_generated(name: &str) -> &str {
@@ -58,6 +58,9 @@ fn part_of(pattern: &str, text: &str) -> bool {
 fn by_name(name: &str) -> Option<&'static Controller> {
     let (workload, container) = name.split_once('/').unwrap_or((name, ""));
     let exact = |wanted: &str| {
+        if !is_mentioned(wanted) {
+            return None;
+        }
         controllers().iter().find(|controller| {
             controller.names.iter().any(|have| have == wanted)
                 && (container.is_empty()
@@ -142,6 +145,13 @@ mod tests {
 
     fn id(found: Option<&'static Controller>) -> &'static str {
         found.map_or("", |c| c.id.as_str())
+    }
+
+    #[test]
+    fn every_name_is_mentioned() {
+        for name in controllers().iter().flat_map(|one| &one.names) {
+            assert!(is_mentioned(name), "{name}");
+        }
     }
 
     #[test]

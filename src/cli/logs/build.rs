@@ -113,7 +113,7 @@ pub(super) fn report(summary: &Summary, args: &Args, redactor: &Redactor) -> v1:
         server_waits: view.server_waits.iter().map(delay).collect(),
         traces: view.traces.iter().map(delay).collect(),
         audit: audit(&view, redactor),
-        slow_clients: slow_clients(summary, redactor),
+        slow_clients: slow_clients(summary, &view, redactor),
         starts: starts(&view),
         clock_drift: view
             .drift
@@ -354,7 +354,15 @@ fn object(text: &str, redactor: &Redactor) -> String {
 }
 
 /// Slow requests of etcd by client, as the diagnosis joins them.
-fn slow_clients(summary: &Summary, redactor: &Redactor) -> Option<v1::SlowClientsReport> {
+fn slow_clients(
+    summary: &Summary,
+    view: &View,
+    redactor: &Redactor,
+) -> Option<v1::SlowClientsReport> {
+    // Most logs have no such side, and evidence of all of them takes its time.
+    if !crate::logs::tells_clients(view) {
+        return None;
+    }
     let joined = crate::diagnosis::who::joined(&crate::logs::collect(summary, ""))?;
     Some(v1::SlowClientsReport {
         slow_secs: joined.slow_secs,

@@ -35,6 +35,12 @@ pub fn stable_hash(state: u64, bytes: &[u8]) -> u64 {
     fold(hash ^ last, MULTIPLIER ^ len.rotate_left(32))
 }
 
+/// Makes another hash of one.
+#[inline]
+pub fn mixed(hash: u64, state: u64) -> u64 {
+    fold(hash ^ SEED, MULTIPLIER ^ state)
+}
+
 /// Fewer than eight bytes as the low ones of a word.
 fn short(bytes: &[u8]) -> u64 {
     if let (Some(head), Some(tail)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {

@@ -6,12 +6,13 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use crate::catalog::resources::{builtin_by_segment, parse_key};
-use crate::logs::needle::{near, same};
-use crate::logs::record::{Encoding, Fields, Record};
-use crate::units::{leading_digits, parse_go_duration};
+use crate::logs::head::Head;
+use crate::logs::needle::{near, near2, same};
+use crate::sys::{BLOCK, places_of};
+use crate::units::{eight_digits, leading_digits, parse_go_duration};
 
 use super::table::{Bounded, RowValue};
 
@@ -42,7 +43,7 @@ const LIMIT: u8 = 1;
 const COUNT_ONLY: u8 = 2;
 const KEYS_ONLY: u8 = 4;
 
-#[inline]
+#[inline(always)]
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     if let Some(word) = text.first_chunk()
         && let Some((value, len)) = leading_digits(u64::from_le_bytes(*word))
@@ -52,7 +53,16 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     long_number(text)
 }
 
+/// As [`number`], of more digits, or at the end of the text.
 fn long_number(text: &[u8]) -> Option<(u64, &[u8])> {
+    if let Some((first, rest)) = text.split_first_chunk()
+        && let Some(high) = eight_digits(u64::from_le_bytes(*first))
+        && let Some(word) = rest.first_chunk()
+        && let Some((low, len)) = leading_digits(u64::from_le_bytes(*word))
+    {
+        let value = u64::from(high) * 10_u64.pow(len) + low;
+        return Some((value, rest.get(len as usize..)?));
+    }
     let mut value: u64 = 0;
     let mut len = 0;
     for digit in text {
@@ -68,32 +78,32 @@ fn long_number(text: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// A text up to the quote that ends it, which must come before any escape.
+#[inline(always)]
 fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = near(b'"', text)?;
     let (value, rest) = text.split_at(len);
     Some((value, rest.get(1..)?))
 }
 
-/// A key: ends at `\" `.
+/// As [`quoted`], of a text that holds no escapes.
+#[inline(always)]
+fn plain_text(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = near2(b'"', b'\\', text)?;
+    let (value, rest) = text.split_at(len);
+    Some((value, rest.strip_prefix(b"\"")?))
+}
+
+/// A key: ends at `\" `, and no other record's quotes are in it.
+#[inline(always)]
 fn key(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let len = near(b'\\', text)?;
+    let len = near2(b'\\', b'"', text)?;
     let (value, rest) = text.split_at(len);
     Some((value, rest.strip_prefix(br#"\" "#)?))
 }
 
-/// Reads a record as a slow range, if it is one in exactly the usual form.
-pub fn slow_range<'a>(record: &Record<'a>) -> Option<HotRange<'a>> {
-    if record.encoding != Encoding::ZapJson
-        || record.repeats != 1
-        || record.msg.as_ref() != b"apply request took too long"
-        || !record.logger.is_empty()
-    {
-        return None;
-    }
-    let Fields::Json(text) = record.fields else {
-        return None;
-    };
-    let rest = text.strip_prefix(br#","took":""#)?;
+/// Reads a line as a slow range, if it is one in exactly the usual form.
+pub fn slow_range<'a>(head: &Head<'a>) -> Option<HotRange<'a>> {
+    let rest = head.fields.strip_prefix(br#","took":""#)?;
     let (took, rest) = quoted(rest)?;
     let rest = rest.strip_prefix(br#","expected-duration":""#)?;
     let (expected, rest) = quoted(rest)?;
@@ -154,16 +164,20 @@ pub struct HotTrace<'a> {
     pub steps: &'a [u8],
 }
 
-/// Reads a record as the trace of a range up to 3.6, if it is one in exactly the usual form.
-pub fn traced_range<'a>(record: &Record<'a>) -> Option<HotTrace<'a>> {
-    let text = own_fields(record)?;
-    let name = record.msg.strip_prefix(b"trace[")?;
+/// Reads a line as the trace of a range up to 3.6, if it is one in exactly the usual form.
+pub fn traced_range<'a>(head: &Head<'a>) -> Option<HotTrace<'a>> {
+    let text = head.fields;
+    let name = head.msg.strip_prefix(b"trace[")?;
     let close = near(b']', name)?;
-    if name.get(close..) != Some(b"] range") || memchr(b'\\', text).is_some() {
+    if name.get(close..) != Some(b"] range") {
         return None;
     }
     let until = |text: &'a [u8]| near(b';', text).and_then(|end| text.split_at_checked(end));
     let (detail, rest) = quoted(text.strip_prefix(br#","detail":""#)?)?;
+    // Times and durations with escapes are none, and steps are read as they stand.
+    if memchr(b'\\', detail).is_some() {
+        return None;
+    }
     let (key, detail) = until(detail.strip_prefix(b"{range_begin:")?)?;
     let (range_end, detail) = until(detail.strip_prefix(b"; range_end:")?)?;
     let (count, detail) = number(detail.strip_prefix(b"; response_count:")?)?;
@@ -204,7 +218,7 @@ pub struct HotCall<'a> {
     /// `time spent`.
     pub took_ns: u64,
     /// `remote`.
-    pub remote: &'a str,
+    pub remote: &'a [u8],
     /// `response count`.
     pub count: u64,
     /// `response size`.
@@ -219,16 +233,12 @@ pub struct HotCall<'a> {
     pub options: u8,
 }
 
-/// Reads a record as the request stats of a range, if it is one in exactly the usual form.
-pub fn called_range<'a>(record: &Record<'a>) -> Option<HotCall<'a>> {
-    let text = own_fields(record)?;
-    if record.msg.as_ref() != b"request stats" {
-        return None;
-    }
-    let plain = |text: &'a [u8]| quoted(text).filter(|(text, _)| memchr(b'\\', text).is_none());
-    let (_, rest) = plain(text.strip_prefix(br#","start time":""#)?)?;
-    let (took, rest) = plain(rest.strip_prefix(br#","time spent":""#)?)?;
-    let (remote, rest) = plain(rest.strip_prefix(br#","remote":""#)?)?;
+/// Reads a line as the request stats of a range, if it is one in exactly the usual form.
+pub fn called_range<'a>(head: &Head<'a>) -> Option<HotCall<'a>> {
+    let text = head.fields;
+    let (_, rest) = plain_text(text.strip_prefix(br#","start time":""#)?)?;
+    let (took, rest) = plain_text(rest.strip_prefix(br#","time spent":""#)?)?;
+    let (remote, rest) = plain_text(rest.strip_prefix(br#","remote":""#)?)?;
     let rest =
         rest.strip_prefix(br#","response type":"/etcdserverpb.KV/Range","request count":"#)?;
     let (_, rest) = number(rest)?;
@@ -257,7 +267,7 @@ pub fn called_range<'a>(record: &Record<'a>) -> Option<HotCall<'a>> {
     }
     Some(HotCall {
         took_ns: parse_go_duration(took)?,
-        remote: std::str::from_utf8(remote).ok()?,
+        remote: Some(remote).filter(|remote| remote.is_ascii())?,
         count,
         size,
         key: key_text,
@@ -267,33 +277,16 @@ pub fn called_range<'a>(record: &Record<'a>) -> Option<HotCall<'a>> {
     })
 }
 
-/// The fields of a record that an etcd server wrote as zap JSON.
-fn own_fields<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
-    match record.fields {
-        Fields::Json(text)
-            if record.encoding == Encoding::ZapJson
-                && record.repeats == 1
-                && record.logger.is_empty()
-                && !record.caller.starts_with(b"clientv3/") =>
-        {
-            Some(text)
-        }
-        _ => None,
+/// The folder of a key, where that alone decides what the key means: the name of an object says
+/// nothing once prefix, resource and namespace stand before it.
+pub fn folder_of<'a>(key: &'a [u8], range_end: &[u8]) -> Option<&'a [u8]> {
+    if !range_end.is_empty() {
+        return None;
     }
-}
-
-/// The part of a key that decides what it means, and whether that is its folder: the name of an
-/// object says nothing once prefix, resource and namespace stand before it.
-pub fn meaning<'a>(key: &'a [u8], range_end: &[u8]) -> (&'a [u8], bool) {
-    if range_end.is_empty()
-        && let Some(end) = memchr::memrchr(b'/', key)
-        && let Some(folder) = key.get(..=end)
-        && end + 1 < key.len()
-        && folder.iter().filter(|b| **b == b'/').count() >= 4
-    {
-        return (folder, true);
-    }
-    (key, false)
+    let end = memrchr(b'/', key)?;
+    let folder = key.get(..=end)?;
+    let slashes = || folder.iter().filter(|b| **b == b'/').count();
+    (end + 1 < key.len() && slashes() >= 4).then_some(folder)
 }
 
 /// The folder of a key's namespace and the namespace, if it is surely one wherever that folder
@@ -302,8 +295,8 @@ pub fn in_namespace<'a>(key: &'a [u8], range_end: &[u8]) -> Option<(&'a [u8], &'
     if !range_end.is_empty() || !key.starts_with(b"/registry/") {
         return None;
     }
-    let name = slash_before(key, key.len())?;
-    let begin = slash_before(key, name)? + 1;
+    let (begin, name) = last_slashes(key)?;
+    let begin = begin + 1;
     // There is a segment between the prefix and the namespace.
     if begin <= b"/registry/".len() || name + 1 >= key.len() {
         return None;
@@ -311,18 +304,27 @@ pub fn in_namespace<'a>(key: &'a [u8], range_end: &[u8]) -> Option<(&'a [u8], &'
     Some((key.get(..begin)?, key.get(begin..name)?))
 }
 
-/// Where the last slash before a place is.
+/// Where the last slash but one is, and where the last one.
 #[inline]
-fn slash_before(key: &[u8], end: usize) -> Option<usize> {
-    let mut at = end;
-    // A name is seldom so long that a call is worth it.
-    while at > 0 {
-        at -= 1;
-        if key.get(at) == Some(&b'/') {
-            return Some(at);
-        }
+fn last_slashes(key: &[u8]) -> Option<(usize, usize)> {
+    let places = |block| u64::from(places_of([b'/'], block));
+    // Names are seldom so long that the last blocks do not hold both.
+    let end = key.last_chunk().map_or(0, places);
+    let (from, found) = match key.get(..key.len() - BLOCK.min(key.len())) {
+        Some(rest) => match (rest.last_chunk(), key.first_chunk()) {
+            (Some(before), _) => (rest.len() - BLOCK, places(before) | end << BLOCK),
+            (None, Some(first)) => (0, places(first) | end << rest.len()),
+            _ => (0, 0),
+        },
+        None => (0, 0),
+    };
+    if let Some(last) = found.checked_ilog2()
+        && let Some(before) = (found ^ 1 << last).checked_ilog2()
+    {
+        return Some((from + before as usize, from + last as usize));
     }
-    None
+    let last = memrchr(b'/', key)?;
+    Some((memrchr(b'/', key.get(..last)?)?, last))
 }
 
 /// Whether a namespace has a name that means nothing else in a key.
@@ -643,4 +645,27 @@ fn slot(text: &[u8]) -> usize {
         .wrapping_add(text.len() as u64)
         .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     usize::try_from(hash >> 32).unwrap_or(0) % TEXTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn slashes_are_found_wherever_they_are(key in proptest::collection::vec(proptest::sample::select(b"/abcdefgh".to_vec()), 0..80)) {
+            let last = memrchr(b'/', &key);
+            let both = last.and_then(|last| Some((memrchr(b'/', &key[..last])?, last)));
+            proptest::prop_assert_eq!(last_slashes(&key), both);
+        }
+
+        #[test]
+        fn numbers_of_any_length_are_read(text in "[0-9]{0,24}[^0-9]{0,9}") {
+            let len = text.bytes().take_while(u8::is_ascii_digit).count();
+            let (digits, rest) = text.split_at(len);
+            let told = digits.parse::<u64>().ok();
+            let rest = rest.as_bytes();
+            proptest::prop_assert_eq!(number(text.as_bytes()), told.map(|value| (value, rest)));
+        }
+    }
 }

@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 pub const WINDOW: u64 = 512;
 /// How many request lines back the transaction of a keyless trace is looked for.
 const TXN_WINDOW: u64 = 64;
+/// How many keys are compared at once.
+const KEYS: usize = 16;
 /// Size of the filter over open keys.
 const FILTER: usize = 4096;
 /// Lines of one request are not further apart than this in time, in microseconds.
@@ -492,16 +494,18 @@ impl<P: Payload> Joiner<P> {
     }
 
     fn evict(&mut self, sink: &mut impl FnMut(P)) {
-        let Some(slot) = self.window.pop_front() else {
+        // Only what is wanted is moved out: a slot is large.
+        let Some(slot) = self.window.front_mut() else {
             return;
         };
+        let (payload, root) = (slot.payload.take(), slot.root);
+        let (key, open_txn) = (slot.item.key.filter(|_| slot.open), slot.open_txn);
+        self.window.pop_front();
         self.keys.pop_front();
-        if slot.open {
-            self.unfilter(slot.item.key);
-        }
-        self.open_txns -= usize::from(slot.open_txn);
-        if let Some(payload) = slot.payload {
-            self.close(payload, slot.root, sink);
+        self.unfilter(key);
+        self.open_txns -= usize::from(open_txn);
+        if let Some(payload) = payload {
+            self.close(payload, root, sink);
         }
     }
 
@@ -533,8 +537,19 @@ impl<P: Payload> Joiner<P> {
         }
         let mut at = self.keys.len();
         let (front, back) = self.keys.as_slices();
-        for part in [back, front] {
-            for found in part.iter().rev() {
+        for keys in [back, front]
+            .into_iter()
+            .flat_map(|part| part.rchunks(KEYS))
+        {
+            if at <= from {
+                return None;
+            }
+            // All at once, without a branch for each.
+            if !keys.iter().fold(false, |any, found| any | (*found == key)) {
+                at -= keys.len();
+                continue;
+            }
+            for found in keys.iter().rev() {
                 if at <= from {
                     return None;
                 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::resources::RowKey;
 use crate::clock::Timestamp;
 use crate::logs::event::{Event, Operation, Request, Shape};
+use crate::logs::head::Head;
 use crate::logs::needle::same;
 use crate::logs::record::{Level, Record};
 use crate::logs::request::parse_request;
@@ -12,9 +13,9 @@ use crate::logs::signature::{Detail, classify, trace_steps};
 use crate::units::{Bucket, parse_go_duration};
 
 use super::audit::SEPARATOR;
-use super::hash::stable_hash;
+use super::hash::{mixed, stable_hash};
 use super::hot::{
-    HotCall, HotRange, HotTrace, Meaning, Memory, Rows, in_namespace, is_free, is_plain, meaning,
+    HotCall, HotRange, HotTrace, Meaning, Memory, Rows, folder_of, in_namespace, is_free, is_plain,
 };
 use super::join::{Item, Joiner, LineKind, Payload};
 use super::pages::{PageLine, Pages};
@@ -363,6 +364,15 @@ impl Renumbering {
     }
 }
 
+/// What the lines about one range have in common.
+#[inline]
+fn range_hash(key: &[u8], range_end: &[u8]) -> u64 {
+    stable_hash(
+        stable_hash(u64::from(Operation::Range as u8), key),
+        range_end,
+    )
+}
+
 fn new_id(map: &[u32], id: u32) -> u32 {
     map.get(id as usize).copied().unwrap_or(NONE)
 }
@@ -448,7 +458,7 @@ impl Load {
 
     /// Adds a slow range that was read by position. The result is that of [`Self::add`] for the
     /// same line.
-    pub fn add_hot(&mut self, record: &Record<'_>, range: &HotRange<'_>, sampler: bool) {
+    pub fn add_hot(&mut self, head: &Head<'_>, range: &HotRange<'_>, sampler: bool) {
         let expected = &mut self.memory.expected;
         if !same(&expected.0, range.expected) {
             *expected = (range.expected.to_vec(), parse_go_duration(range.expected));
@@ -457,19 +467,18 @@ impl Load {
             let (low, high) = self.threshold_ns.unwrap_or((ns, ns));
             self.threshold_ns = Some((low.min(ns), high.max(ns)));
         }
-        self.debug_lines += u64::from(record.level == Level::Debug);
-        self.sample(LineKind::Apply, record.time, sampler);
-        let operation = u64::from(Operation::Range as u8);
-        let hash = stable_hash(stable_hash(operation, range.key), range.range_end);
+        self.debug_lines += u64::from(head.level == Level::Debug);
+        self.sample(LineKind::Apply, head.time, sampler);
+        let hash = range_hash(range.key, range.range_end);
         // A limit of 1 makes a probe or a get by another client, so it belongs to the meaning.
         let variant = u64::from(range.options) | u64::from(range.limit == Some(1)) << 16;
-        let known = self.recall(variant, range.key, range.range_end);
+        let known = self.recall(variant, hash, (range.key, range.range_end));
         let known =
             known.unwrap_or_else(|class| self.remember(class, &parse_request(range.request)));
         let shape = Shape::ALL.get(usize::from(known.shape)).copied();
         let is_page = shape == Some(Shape::Page);
         if (is_page || (shape == Some(Shape::List) && range.limit.is_some()))
-            && let Some(at) = record.time
+            && let Some(at) = head.time
             && !range.range_end.is_empty()
         {
             self.page(range.range_end, is_page, at.0, known.resource);
@@ -490,7 +499,7 @@ impl Load {
             items_rank: 3,
             items: range.count,
             bytes: range.size,
-            time_us: record.time.map(|at| at.0),
+            time_us: head.time.map(|at| at.0),
         };
         let item = Item {
             kind: LineKind::Apply,
@@ -504,26 +513,32 @@ impl Load {
             .add(item, share, &mut |share: Share| tables.add(&share));
     }
 
-    /// What a key means, remembered by all that decides it.
+    /// What a key means, remembered by all that decides it; without a record, only if it was met.
     fn known(
         &mut self,
-        record: &Record<'_>,
+        record: Option<&Record<'_>>,
         variant: u64,
-        key: &[u8],
-        range_end: &[u8],
+        hash: u64,
+        range: (&[u8], &[u8]),
     ) -> Option<Meaning> {
-        match self.recall(variant, key, range_end) {
+        match self.recall(variant, hash, range) {
             Ok(known) => Some(known),
             Err(class) => {
-                let event = classify(record, Detail::Counts)?;
+                let event = classify(record?, Detail::Counts)?;
                 Some(self.remember(class, event.request.as_ref()?))
             }
         }
     }
 
-    /// What a key meant when it was met before, or what to remember it by.
+    /// What a key meant when it was met before, or what to remember it by. `hash` is that of key
+    /// and range end.
     #[inline]
-    fn recall(&mut self, variant: u64, key: &[u8], range_end: &[u8]) -> Result<Meaning, Label> {
+    fn recall(
+        &mut self,
+        variant: u64,
+        hash: u64,
+        (key, range_end): (&[u8], &[u8]),
+    ) -> Result<Meaning, Label> {
         let mut free = None;
         if let Some((folder, namespace)) = in_namespace(key, range_end) {
             let class = stable_hash(variant << 2 | 2, folder).max(1);
@@ -537,9 +552,11 @@ impl Load {
                 });
             }
         }
-        let (text, by_folder) = meaning(key, range_end);
-        let variant = variant << 2 | u64::from(by_folder);
-        let own = stable_hash(stable_hash(variant, text), range_end).max(1);
+        let own = match folder_of(key, range_end) {
+            Some(folder) => stable_hash(variant << 2 | 1, folder),
+            None => mixed(hash, variant << 2),
+        };
+        let own = own.max(1);
         self.remembered(own).ok_or_else(|| {
             // What does not depend on the namespace is remembered once for all of them.
             match free {
@@ -636,17 +653,24 @@ impl Load {
     }
 
     /// Adds a traced range that was read by position. The result is that of [`Self::add`] for
-    /// the same line. `false` means that nothing was done.
-    pub fn add_hot_trace(&mut self, record: &Record<'_>, range: &HotTrace<'_>) -> bool {
+    /// the same line. `false` means that nothing was done; a key that was not met before needs
+    /// the record.
+    pub fn add_hot_trace(
+        &mut self,
+        head: &Head<'_>,
+        range: &HotTrace<'_>,
+        record: Option<&Record<'_>>,
+    ) -> bool {
         let (agreement_ns, counted, from_disk) = trace_steps(range.steps);
         let variant = 1 << 40
             | u64::from(counted)
             | u64::from(from_disk) << 1
             | u64::from(range.count == 0) << 2;
-        let Some(known) = self.known(record, variant, range.key, range.range_end) else {
+        let hash = range_hash(range.key, range.range_end);
+        let Some(known) = self.known(record, variant, hash, (range.key, range.range_end)) else {
             return false;
         };
-        self.debug_lines += u64::from(record.level == Level::Debug);
+        self.debug_lines += u64::from(head.level == Level::Debug);
         let share = Share {
             lines: 2,
             took_apply: 0,
@@ -663,35 +687,38 @@ impl Load {
             items_rank: 2,
             items: range.count,
             bytes: 0,
-            time_us: record.time.map(|at| at.0),
+            time_us: head.time.map(|at| at.0),
         };
-        self.join_range(LineKind::Trace, share, range.key, range.range_end, None);
+        self.join_range(LineKind::Trace, share, hash, range.range_end, None);
         true
     }
 
     /// Adds a range's call that was read by position. The result is that of [`Self::add`] for
-    /// the same line. `false` means that nothing was done.
+    /// the same line. `false` as of [`Self::add_hot_trace`].
     pub fn add_hot_call(
         &mut self,
-        record: &Record<'_>,
+        head: &Head<'_>,
         range: &HotCall<'_>,
         sampler: bool,
+        record: Option<&Record<'_>>,
     ) -> bool {
         let variant = 1 << 41 | u64::from(range.options) | u64::from(range.limit == Some(1)) << 16;
-        let Some(known) = self.known(record, variant, range.key, range.range_end) else {
+        let hash = range_hash(range.key, range.range_end);
+        let Some(known) = self.known(record, variant, hash, (range.key, range.range_end)) else {
             return false;
         };
-        self.debug_lines += u64::from(record.level == Level::Debug);
-        self.sample(LineKind::Stats, record.time, sampler);
+        self.debug_lines += u64::from(head.level == Level::Debug);
+        self.sample(LineKind::Stats, head.time, sampler);
         let is_count = is_shape(known, Shape::Count);
         let items = range
             .limit
             .map_or(range.count, |limit| range.count.min(limit));
-        let client = match self.memory.clients.get(range.remote.as_bytes()) {
+        let client = match self.memory.clients.get(range.remote) {
             Some(row) => row,
             None => {
-                let row = self.tables.clients.id(host_of(range.remote));
-                self.memory.clients.put(range.remote.as_bytes(), row);
+                let remote = std::str::from_utf8(range.remote).unwrap_or_default();
+                let row = self.tables.clients.id(host_of(remote));
+                self.memory.clients.put(range.remote, row);
                 row
             }
         };
@@ -711,15 +738,9 @@ impl Load {
             items_rank: u8::from(!is_count),
             items: if is_count { 0 } else { items },
             bytes: range.size,
-            time_us: record.time.map(|at| at.0),
+            time_us: head.time.map(|at| at.0),
         };
-        self.join_range(
-            LineKind::Stats,
-            share,
-            range.key,
-            range.range_end,
-            range.limit,
-        );
+        self.join_range(LineKind::Stats, share, hash, range.range_end, range.limit);
         true
     }
 
@@ -727,7 +748,7 @@ impl Load {
         &mut self,
         kind: LineKind,
         share: Share,
-        key: &[u8],
+        hash: u64,
         range_end: &[u8],
         limit: Option<u64>,
     ) {
@@ -739,10 +760,9 @@ impl Load {
         {
             self.page(range_end, is_page, us, share.resource);
         }
-        let operation = u64::from(Operation::Range as u8);
         let item = Item {
             kind,
-            key: Some(stable_hash(stable_hash(operation, key), range_end)),
+            key: Some(hash),
             txn: false,
             time_us: share.time_us,
             took_us: i64::try_from(share.took_other / 1000).unwrap_or(i64::MAX),

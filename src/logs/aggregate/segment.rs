@@ -1,21 +1,22 @@
 //! One piece of one stream: everything that was learnt from it, with open edges.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::logs::event::{Component, Event};
+use crate::logs::head::{Head, Message};
 use crate::logs::record::{Encoding, Fields, Level, Record};
-use crate::logs::signature::{classify_http, classify_plain, plain_fields};
+use crate::logs::signature::{Signature, classify_http, classify_plain, plain_fields};
 use crate::logs::timeline;
 
 use super::audit::Audit;
 use super::coverage::Coverage;
+use super::episodes::Episodes;
 use super::facts::{Facts, int};
-use super::hot::{self, Memory};
+use super::hot::{self, HotRange, Memory};
 use super::kinds::Kinds;
 use super::load::Load;
-use super::runs::{Run, Runs};
+use super::runs::Run;
 
 /// What is known about a stream before its first record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,14 +40,28 @@ pub struct Segment {
     /// Single facts.
     pub facts: Facts,
     /// Episodes by kind.
-    pub episodes: BTreeMap<String, Runs>,
+    pub episodes: Episodes,
     /// Records by level: unknown, trace, debug, info, notice, warn, error, fatal.
     pub levels: [u64; 8],
     #[serde(skip, default = "no_ways")]
     ways: [Way; WAYS],
+    /// Whether the records of a call site are plain, by its number.
+    #[serde(skip, default = "no_sites")]
+    sites: [(u64, Option<&'static Signature>); SITES],
     /// Slow ranges in a row that are not among the episodes yet: see [`Segment::settle`].
     #[serde(skip)]
-    slow: Option<Run>,
+    slow: Option<(Run, timeline::Rule)>,
+}
+
+/// What became of a line that was offered by its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hot {
+    /// It was added.
+    Added,
+    /// Nothing was done; its record is needed to learn what its key means.
+    New,
+    /// Nothing was done; it is a line in another form.
+    Other,
 }
 
 /// How many ways are remembered.
@@ -61,6 +76,15 @@ struct Way {
     tells_facts: bool,
     suppressed: bool,
     has_detail: bool,
+    /// The kind's number among the episodes, once it has some.
+    episodes: Option<u32>,
+}
+
+/// How many call sites are.
+const SITES: usize = 64;
+
+fn no_sites() -> [(u64, Option<&'static Signature>); SITES] {
+    [(0, None); SITES]
 }
 
 fn no_ways() -> [Way; WAYS] {
@@ -75,9 +99,10 @@ impl Default for Segment {
             load: Load::default(),
             audit: Audit::default(),
             facts: Facts::default(),
-            episodes: BTreeMap::new(),
+            episodes: Episodes::default(),
             levels: [0; 8],
             ways: no_ways(),
+            sites: no_sites(),
             slow: None,
         }
     }
@@ -85,6 +110,10 @@ impl Default for Segment {
 
 /// The id of the main line about a slow request.
 const SLOW_APPLY: &str = "slow-apply";
+/// The id of a request's trace.
+const TRACE: &str = "trace";
+/// The id of a call's line.
+const STATS: &str = "request-stats";
 
 /// The id of a finished compaction, whose fields are a history of the database's size.
 const COMPACTION: &str = "compaction-finished";
@@ -94,91 +123,90 @@ const AUDIT: &str = "audit-request";
 impl Segment {
     /// Adds a record whose message the catalogue does not know.
     pub fn add_unknown(&mut self, record: &Record<'_>) {
-        self.note(record);
+        self.note(record.level, record.time);
         self.coverage.unknown(&record.msg);
     }
 
     /// Adds a record of free text that nobody knows; its lines are counted as unparsed.
     pub fn add_bare(&mut self, record: &Record<'_>) {
-        self.note(record);
+        self.note(record.level, record.time);
         self.coverage.example(&record.msg);
     }
 
-    /// Adds a record if it is a line about a range in the usual form, the commonest of a big log.
-    pub fn add_hot(&mut self, record: &Record<'_>, traits: Traits) -> bool {
-        match record.msg.as_ref() {
-            [b'a', b'p', b'p', b'l', ..] => self.add_slow_range(record, traits),
-            [b't', b'r', b'a', b'c', ..] => {
-                let Some(range) = hot::traced_range(record) else {
-                    return false;
+    /// Adds a line if it is about a range in the usual form, the commonest of a big log.
+    pub fn add_hot(&mut self, head: &Head<'_>, record: Option<&Record<'_>>, traits: Traits) -> Hot {
+        let sampler = !traits.journald_writer;
+        let Some(message) = head.message else {
+            return Hot::Other;
+        };
+        let (kind, took_ns) = match message {
+            Message::SlowApply => {
+                let Some(range) = hot::slow_range(head) else {
+                    return Hot::Other;
                 };
-                if !self.load.add_hot_trace(record, &range) {
-                    return false;
-                }
-                self.note(record);
-                self.kinds.add("trace", record.time, 1, Some(range.took_ns));
-                true
+                self.add_slow_range(head, &range, sampler);
+                (SLOW_APPLY, range.took_ns)
             }
-            [b'r', b'e', b'q', b'u', ..] => {
-                let Some(range) = hot::called_range(record) else {
-                    return false;
+            Message::Trace => {
+                let Some(range) = hot::traced_range(head) else {
+                    return Hot::Other;
                 };
-                if !self
-                    .load
-                    .add_hot_call(record, &range, !traits.journald_writer)
-                {
-                    return false;
+                if !self.load.add_hot_trace(head, &range, record) {
+                    return Hot::New;
                 }
-                self.note(record);
-                self.kinds
-                    .add("request-stats", record.time, 1, Some(range.took_ns));
-                true
+                (TRACE, range.took_ns)
             }
-            _ => false,
-        }
+            Message::Stats => {
+                let Some(range) = hot::called_range(head) else {
+                    return Hot::Other;
+                };
+                if !self.load.add_hot_call(head, &range, sampler, record) {
+                    return Hot::New;
+                }
+                (STATS, range.took_ns)
+            }
+        };
+        self.note(head.level, head.time);
+        self.kinds.add(kind, head.time, 1, Some(took_ns));
+        Hot::Added
     }
 
-    fn add_slow_range(&mut self, record: &Record<'_>, traits: Traits) -> bool {
-        let Some(range) = hot::slow_range(record) else {
-            return false;
+    fn add_slow_range(&mut self, head: &Head<'_>, range: &HotRange<'_>, sampler: bool) {
+        self.load.add_hot(head, range, sampler);
+        let Some(at) = head.time else {
+            return;
         };
-        self.note(record);
-        self.kinds
-            .add(SLOW_APPLY, record.time, 1, Some(range.took_ns));
-        self.load.add_hot(record, &range, !traits.journald_writer);
-        if let (Some(at), Some(rule)) = (record.time, self.way(SLOW_APPLY).rule) {
-            let took_us = i64::try_from(range.took_ns / 1000).unwrap_or(i64::MAX);
-            let from = at.add_us(took_us.saturating_neg());
-            match &mut self.slow {
-                // As episodes continue, which do not depend on how their signs are grouped.
-                Some(run) if from >= run.from && from.since_us(run.to) <= rule.gap_us => {
-                    run.to = run.to.max(at);
-                    run.count += 1;
-                    run.max_ns = run.max_ns.max(range.took_ns);
-                }
-                slow => {
-                    let before = slow.replace(Run {
-                        from,
-                        to: at,
-                        count: 1,
-                        max_ns: range.took_ns,
-                        detail: String::new(),
-                    });
-                    if let Some(before) = before {
-                        self.sign(SLOW_APPLY, rule, &before);
-                    }
-                }
-            }
+        let took_us = i64::try_from(range.took_ns / 1000).unwrap_or(i64::MAX);
+        let from = at.add_us(took_us.saturating_neg());
+        // As episodes continue, which do not depend on how their signs are grouped.
+        if let Some((run, rule)) = &mut self.slow
+            && from >= run.from
+            && from.since_us(run.to) <= rule.gap_us
+        {
+            run.to = run.to.max(at);
+            run.count += 1;
+            run.max_ns = run.max_ns.max(range.took_ns);
+            return;
         }
-        true
+        let Some(rule) = self.way(SLOW_APPLY).rule else {
+            return;
+        };
+        let run = Run {
+            from,
+            to: at,
+            count: 1,
+            max_ns: range.took_ns,
+            detail: String::new(),
+        };
+        if let Some((before, rule)) = self.slow.replace((run, rule)) {
+            self.sign(SLOW_APPLY, rule, &before);
+        }
     }
 
     /// Puts into its place what was added up apart to be fast. Due before the piece is read,
     /// saved or absorbed.
     pub fn settle(&mut self) {
-        if let Some(run) = self.slow.take()
-            && let Some(rule) = self.way(SLOW_APPLY).rule
-        {
+        if let Some((run, rule)) = self.slow.take() {
             self.sign(SLOW_APPLY, rule, &run);
         }
         self.load.settle();
@@ -197,7 +225,7 @@ impl Segment {
             Fields::Json(text) => self.audit.add_line(text),
             _ => None,
         };
-        self.note(record);
+        self.note(record.level, record.time);
         self.kinds.add(AUDIT, record.time, record.repeats, took_ns);
     }
 
@@ -210,51 +238,74 @@ impl Segment {
             if way.rule.is_some() || way.needs_fields || way.tells_facts {
                 return None;
             }
-            self.note(record);
+            self.note(record.level, record.time);
             self.kinds
                 .add(signature.id, record.time, record.repeats, took_ns);
             return Some(component);
         }
-        let signature = classify_plain(record)?;
-        let way = self.way(signature.id);
+        if record.encoding != Encoding::ZapJson {
+            return None;
+        }
+        let signature = classify_plain(record.logger, record.caller, &record.msg)?;
+        let Record { level, time, .. } = *record;
+        self.add_plain_of(signature, level, time, record.repeats, &record.fields)
+    }
+
+    /// As [`Self::add_plain`], of a line by its beginning.
+    #[inline]
+    pub fn add_plain_head(&mut self, head: &Head<'_>) -> Option<Component> {
+        let slot = self
+            .sites
+            .get_mut(usize::try_from(head.site).ok()? % SITES)?;
+        if slot.0 != head.site {
+            let found = classify_plain(head.logger, head.caller, head.msg);
+            *slot = (head.site, found);
+        }
+        let signature = slot.1?;
+        let fields = Fields::Json(head.fields);
+        self.add_plain_of(signature, head.level, head.time, 1, &fields)
+    }
+
+    fn add_plain_of(
+        &mut self,
+        signature: &'static Signature,
+        level: Level,
+        time: Option<Timestamp>,
+        repeats: u64,
+        fields: &Fields<'_>,
+    ) -> Option<Component> {
+        let way = way_in(&mut self.ways, signature.id);
         let compaction = signature.id == COMPACTION;
         if !compaction && (way.needs_fields || way.tells_facts || way.suppressed) {
             return None;
         }
-        let fields = plain_fields(record, signature);
+        let fields = plain_fields(fields, signature);
         let took_ns = fields.took_ns;
-        if let (Some(rule), Some(at)) = (way.rule, record.time) {
+        if let (Some(rule), Some(at)) = (way.rule, time) {
             // The first sign of an episode, and its longest one, show a detail.
-            let runs = self.episodes.get_mut(signature.id)?;
+            way.episodes = way.episodes.or_else(|| self.episodes.number(signature.id));
+            let runs = self.episodes.get_mut(way.episodes?)?;
             if way.has_detail && runs.shows(at, took_ns.unwrap_or(0)) {
                 return None;
             }
-            runs.add(&timeline::plain_sign(took_ns, record.repeats, at, rule));
+            runs.add(&timeline::plain_sign(took_ns, repeats, at, rule));
         }
-        self.note(record);
-        self.kinds
-            .add(signature.id, record.time, record.repeats, took_ns);
+        self.note(level, time);
+        self.kinds.add(signature.id, time, repeats, took_ns);
         if compaction {
-            self.facts.compacted(record.time, record.repeats, &fields);
+            self.facts.compacted(time, repeats, &fields);
         }
         Some(signature.component)
     }
 
     fn sign(&mut self, kind: &'static str, rule: timeline::Rule, run: &Run) {
-        match self.episodes.get_mut(kind) {
-            Some(runs) => runs.add(run),
-            None => {
-                let mut runs = Runs::new(rule.gap_us);
-                runs.add(run);
-                self.episodes.insert(kind.to_owned(), runs);
-            }
-        }
+        self.episodes.add(kind, rule.gap_us, run);
     }
 
     /// Adds a recognised record. Unless it is a plain request line, the event must have its own
     /// fields ([`Segment::wants_fields`]).
     pub fn add(&mut self, record: &Record<'_>, event: &Event<'_>, traits: Traits) {
-        self.note(record);
+        self.note(record.level, record.time);
         self.kinds
             .add(event.kind, event.time, event.repeats, event.took_ns);
         let zap = matches!(record.encoding, Encoding::ZapJson | Encoding::ZapConsole);
@@ -267,7 +318,8 @@ impl Segment {
             && let Some(at) = event.time
         {
             // The last episode keeps its detail when this sign is no longer than its longest.
-            match self.episodes.get_mut(event.kind) {
+            let known = self.episodes.number(event.kind);
+            match known.and_then(|number| self.episodes.get_mut(number)) {
                 Some(runs) => {
                     let shown = runs.shows(at, event.took_ns.unwrap_or(0));
                     runs.add(&timeline::sign(event, at, rule, shown));
@@ -285,33 +337,7 @@ impl Segment {
 
     /// What a kind's records need.
     fn way(&mut self, kind: &'static str) -> Way {
-        let address = kind.as_ptr() as usize;
-        let first = (address >> 2 ^ address >> 7 ^ address >> 13) % WAYS;
-        // Two places, so that two kinds of a log do not drive each other out.
-        let mut slot = first;
-        for at in [first, first ^ 1] {
-            let Some(way) = self.ways.get(at) else {
-                continue;
-            };
-            if std::ptr::eq(way.kind, kind) {
-                return *way;
-            }
-            if way.kind.is_empty() {
-                slot = at;
-            }
-        }
-        let way = Way {
-            kind,
-            rule: timeline::rule(kind),
-            needs_fields: needs_fields(kind),
-            tells_facts: tells_facts(kind),
-            suppressed: kind == "journald-suppressed",
-            has_detail: timeline::has_detail(kind, needs_fields(kind)),
-        };
-        if let Some(slot) = self.ways.get_mut(slot) {
-            *slot = way;
-        }
-        way
+        *way_in(&mut self.ways, kind)
     }
 
     /// Whether [`Segment::add`] wants the signature's own fields of an event of this kind.
@@ -319,10 +345,10 @@ impl Segment {
         self.way(kind).needs_fields
     }
 
-    fn note(&mut self, record: &Record<'_>) {
+    fn note(&mut self, level: Level, time: Option<Timestamp>) {
         self.coverage.records += 1;
-        self.coverage.time(record.time);
-        let level = match record.level {
+        self.coverage.time(time);
+        let level = match level {
             Level::Unknown => 0,
             Level::Trace => 1,
             Level::Debug => 2,
@@ -368,14 +394,7 @@ impl Segment {
         self.load.absorb(later.load);
         self.audit.absorb(later.audit);
         self.facts.merge(&later.facts);
-        for (kind, runs) in later.episodes {
-            match self.episodes.get_mut(&kind) {
-                Some(known) => known.merge(&runs),
-                None => {
-                    self.episodes.insert(kind, runs);
-                }
-            }
-        }
+        self.episodes.merge(later.episodes);
         for (mine, theirs) in self.levels.iter_mut().zip(later.levels) {
             *mine += theirs;
         }
@@ -389,6 +408,33 @@ impl Segment {
         self.audit.restore();
         self.facts.restore();
     }
+}
+
+/// What a kind's records need, found out once.
+#[inline]
+fn way_in<'w>(ways: &'w mut [Way; WAYS], kind: &'static str) -> &'w mut Way {
+    let address = kind.as_ptr() as usize;
+    let first = (address >> 2 ^ address >> 7 ^ address >> 13) % WAYS;
+    // Two places, so that two kinds of a log do not drive each other out.
+    let slot = match [first, first ^ 1].map(|at| ways[at].kind) {
+        [known, _] if std::ptr::eq(known, kind) => first,
+        [_, known] if std::ptr::eq(known, kind) => return &mut ways[first ^ 1],
+        [_, ""] => first ^ 1,
+        _ => first,
+    };
+    let way = &mut ways[slot];
+    if !std::ptr::eq(way.kind, kind) {
+        *way = Way {
+            kind,
+            rule: timeline::rule(kind),
+            needs_fields: needs_fields(kind),
+            tells_facts: tells_facts(kind),
+            suppressed: kind == "journald-suppressed",
+            has_detail: timeline::has_detail(kind, needs_fields(kind)),
+            episodes: None,
+        };
+    }
+    way
 }
 
 /// The kinds whose own fields are read.

@@ -5,7 +5,7 @@ use crate::evidence::{EvidenceSet, Row, Subject, Table, keys};
 
 use super::super::aggregate::audit::SEPARATOR;
 use super::super::aggregate::seconds::Seconds;
-use super::super::view::View;
+use super::super::view::{Place, View};
 use super::{Out, num, secs, subject};
 
 /// Most seconds of one reading that evidence keeps, the heaviest first.
@@ -14,6 +14,21 @@ const MAX_SECONDS: usize = 3_000;
 const MAX_PACED: usize = 200;
 /// Fewer requests than this for one object are no loop.
 const MIN_REPEATS: u64 = 10;
+
+/// Whether anything was read that tells who asked kube-apiserver.
+pub fn tells_clients(view: &View) -> bool {
+    let from_apiserver = |place: &Place| place.component == "kube-apiserver";
+    view.audit_records > 0
+        || view.audit.seconds.iter().next().is_some()
+        || view
+            .facts
+            .iter()
+            .any(|(_, facts)| facts.trace_seconds.iter().next().is_some())
+        || view
+            .coverage
+            .iter()
+            .any(|(place, ..)| from_apiserver(place))
+}
 
 pub(super) fn who(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     for (place, load) in &view.loads {
@@ -33,11 +48,7 @@ pub(super) fn who(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     for (_, facts) in &view.facts {
         rows.extend(cells(&facts.trace_seconds, Some("trace")));
     }
-    let has_apiserver = view
-        .coverage
-        .iter()
-        .any(|(place, ..)| place.component == "kube-apiserver");
-    if !rows.is_empty() || view.audit_records > 0 || has_apiserver {
+    if tells_clients(view) {
         set.put(
             &keys::LOGS_CLIENT_SECONDS,
             Subject::cluster(),

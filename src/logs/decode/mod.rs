@@ -21,6 +21,7 @@ use crate::clock::Timestamp;
 use super::audit::Tails;
 use super::format::Parsed;
 use super::format::site::Sites;
+use super::head::Taker;
 use super::record::{Encoding, Level, Outer, Record, TimeSource};
 use super::timestamp::{TimeCache, YearFrom};
 use super::wrapper::syslog::complete_time;
@@ -146,11 +147,11 @@ impl Decoder {
 
     /// Reads a block of whole lines; its last line may lack its newline. `first_line` is the
     /// number of its first line, from 1, in whatever count the caller keeps.
-    pub fn block(&mut self, block: &[u8], first_line: u64, sink: &mut impl FnMut(&Record<'_>)) {
+    pub fn block(&mut self, block: &[u8], first_line: u64, taker: &mut impl Taker) {
         let mut number = first_line;
         let mut rest = block;
         if self.torn.is_some() && !block.is_empty() {
-            rest = self.settle_torn(block, &mut number, sink);
+            rest = self.settle_torn(block, &mut number, &mut |record| taker.take(record));
         }
         // Colours are rare: one look at the whole block spares one at each line.
         let coloured = memchr(0x1b, block).is_some();
@@ -170,9 +171,9 @@ impl Decoder {
             };
             self.counts.lines += 1;
             let special = self.busy || coloured && memchr(0x1b, line).is_some();
-            if special || !self.fast(line, number, sink) {
+            if special || !self.fast(line, number, taker) {
                 self.counts.slow += 1;
-                self.slow(line, number, sink);
+                self.slow(line, number, &mut |record| taker.take(record));
             }
             number += 1;
             rest = next;

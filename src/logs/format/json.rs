@@ -9,6 +9,7 @@ use memchr::memchr;
 
 use crate::logs::needle::{near, near2};
 use crate::logs::record::{Value, ValueKind};
+use crate::units::digit_run;
 
 /// The fields of an object at depth one. Starts at `{`, or at the comma before a field.
 #[derive(Clone, Debug)]
@@ -100,10 +101,24 @@ fn plain_field(text: &[u8], at: usize) -> Option<(&[u8], Value<'_>, usize)> {
         let end = string_end(text, from + 1)?;
         return Some((name, make(text, from + 1, end, ValueKind::String), end + 1));
     }
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = digits(rest);
     let ends = digits > 0 && matches!(rest.get(digits), Some(b',' | b'}'));
     let end = from + digits;
     ends.then(|| (name, make(text, from, end, ValueKind::Number), end))
+}
+
+/// How many digits a text begins with.
+pub fn digits(text: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some(block) = text.get(len..).and_then(|rest| rest.first_chunk()) {
+        let run = digit_run(u64::from_le_bytes(*block)) as usize;
+        len += run;
+        if run < block.len() {
+            return len;
+        }
+    }
+    let rest = text.get(len..).unwrap_or_default();
+    len + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 /// The value at `at`, and where it ends.

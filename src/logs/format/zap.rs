@@ -5,7 +5,9 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use crate::clock::Timestamp;
 use crate::logs::fields::unescape;
+use crate::logs::head::{Head, Message};
 use crate::logs::needle::near2;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource};
 use crate::logs::timestamp::{TimeCache, epoch};
@@ -18,8 +20,105 @@ pub const HEAD: &[u8; 10] = b"{\"level\":\"";
 
 /// Reads `{"level":"…","ts":…,["logger":"…",]["caller":"…",]"msg":"…"…}`. The caller has seen
 /// that the text ends with `}`. `sites` remembers what comes again.
-#[inline]
 pub fn parse<'a>(text: &'a [u8], cache: &mut TimeCache, sites: &mut Sites) -> Option<Parsed<'a>> {
+    begin(text, cache, sites).map(Beginning::parsed)
+}
+
+/// What stands before a record's fields.
+pub struct Beginning<'a> {
+    level: Level,
+    time: Timestamp,
+    site: Site<'a>,
+}
+
+impl<'a> Beginning<'a> {
+    /// The same, where the message holds no escapes.
+    #[inline]
+    pub fn head(&self) -> Option<Head<'a>> {
+        let site = &self.site;
+        let Cow::Borrowed(msg) = site.msg else {
+            return None;
+        };
+        Some(Head {
+            message: site.message,
+            site: site.number,
+            level: self.level,
+            time: Some(self.time),
+            logger: site.logger,
+            caller: site.caller,
+            msg,
+            fields: site.rest,
+        })
+    }
+
+    /// The object from the comma after the message on.
+    #[inline]
+    pub fn fields(&self) -> &'a [u8] {
+        self.site.rest
+    }
+
+    /// The record.
+    #[inline]
+    pub fn parsed(self) -> Parsed<'a> {
+        let site = self.site;
+        Parsed {
+            encoding: Encoding::ZapJson,
+            level: self.level,
+            time: Some(self.time),
+            time_source: TimeSource::Inner,
+            logger: site.logger,
+            caller: site.caller,
+            msg: site.msg,
+            fields: Fields::Json(site.rest),
+            repeats: 1,
+        }
+    }
+}
+
+/// Reads a record up to its fields, as [`parse`] does.
+#[inline(always)]
+pub fn begin<'a>(
+    text: &'a [u8],
+    cache: &mut TimeCache,
+    sites: &mut Sites,
+) -> Option<Beginning<'a>> {
+    let (level, time, rest) = match usual(text, cache) {
+        Some(usual) => usual,
+        None => level_and_time(text, cache)?,
+    };
+    let site = site(rest, sites)?;
+    Some(Beginning { level, time, site })
+}
+
+/// Level, time, and the rest from the next key's letters on, of `warn` and `info` within the second
+/// of the record before: fixed places of a text that is long enough.
+#[inline]
+fn usual<'a>(text: &'a [u8], cache: &TimeCache) -> Option<(Level, Timestamp, &'a [u8])> {
+    const BEGIN: u64 = u64::from_le_bytes(*b"{\"level\"");
+    const WARN: u64 = u64::from_le_bytes(*b":\"warn\",");
+    const INFO: u64 = u64::from_le_bytes(*b":\"info\",");
+    /// `"ts":"`, and what comes after it.
+    const TS: u64 = u64::from_le_bytes(*b"\"ts\":\"\0\0");
+    let (head, rest) = text.split_first_chunk::<22>()?;
+    let (begin, level, ts) = (head.first_chunk()?, head.get(8..16)?, head.last_chunk()?);
+    let level = match u64::from_le_bytes(level.try_into().ok()?) {
+        WARN => Level::Warn,
+        INFO => Level::Info,
+        _ => return None,
+    };
+    // The last eight bytes begin with two of the level.
+    if u64::from_le_bytes(*begin) != BEGIN || u64::from_le_bytes(*ts) >> 16 != TS {
+        return None;
+    }
+    let (time, len) = cache.again(rest)?;
+    let rest = rest.get(len..)?.strip_prefix(b"\",\"")?;
+    Some((level, time, rest))
+}
+
+fn level_and_time<'a>(
+    text: &'a [u8],
+    cache: &mut TimeCache,
+) -> Option<(Level, Timestamp, &'a [u8])> {
     let rest = text.strip_prefix(HEAD)?;
     let (level, rest) = level(rest)?;
     let rest = rest.strip_prefix(b"\",\"ts\":")?;
@@ -35,18 +134,7 @@ pub fn parse<'a>(text: &'a [u8], cache: &mut TimeCache, sites: &mut Sites) -> Op
             (epoch(number)?, rest.strip_prefix(b",\"")?)
         }
     };
-    let site = site(rest, sites)?;
-    Some(Parsed {
-        encoding: Encoding::ZapJson,
-        level,
-        time: Some(time),
-        time_source: TimeSource::Inner,
-        logger: site.logger,
-        caller: site.caller,
-        msg: site.msg,
-        fields: Fields::Json(site.rest),
-        repeats: 1,
-    })
+    Some((level, time, rest))
 }
 
 /// What stands between the time and the fields.
@@ -54,28 +142,39 @@ struct Site<'a> {
     logger: &'a [u8],
     caller: &'a [u8],
     msg: Cow<'a, [u8]>,
+    message: Option<Message>,
+    number: u64,
     rest: &'a [u8],
 }
 
-#[inline]
+#[inline(always)]
 fn site<'a>(text: &'a [u8], sites: &mut Sites) -> Option<Site<'a>> {
     let Some(parts) = sites.find(text) else {
         return new_site(text, sites);
     };
     let part = |(from, to): (u8, u8)| text.get(usize::from(from)..usize::from(to));
-    let (msg, rest) = if parts.end == 0 {
-        message(text.get(usize::from(parts.msg)..)?)?
-    } else {
-        let rest = text.get(usize::from(parts.end) + 1..)?;
-        if !matches!(rest, [b',', b'"', ..] | [b'}', ..]) {
-            return None;
-        }
-        (Cow::Borrowed(part((parts.msg, parts.end))?), rest)
-    };
+    let (logger, caller) = (part(parts.logger)?, part(parts.caller)?);
+    if parts.end == 0 {
+        let (msg, rest) = message(text.get(usize::from(parts.msg)..)?)?;
+        return Some(Site {
+            logger,
+            caller,
+            message: Message::of(logger, caller, &msg),
+            msg,
+            number: 0,
+            rest,
+        });
+    }
+    let rest = text.get(usize::from(parts.end) + 1..)?;
+    if !matches!(rest, [b',', b'"', ..] | [b'}', ..]) {
+        return None;
+    }
     Some(Site {
-        logger: part(parts.logger)?,
-        caller: part(parts.caller)?,
-        msg,
+        logger,
+        caller,
+        msg: Cow::Borrowed(part((parts.msg, parts.end))?),
+        message: parts.message,
+        number: parts.number,
         rest,
     })
 }
@@ -103,6 +202,7 @@ fn new_site<'a>(text: &'a [u8], sites: &mut Sites) -> Option<Site<'a>> {
     }
     let inner = rest.strip_prefix(b"msg\":\"")?;
     let (msg, rest) = message(inner)?;
+    let known = Message::of(logger, caller, &msg);
     if let Cow::Borrowed(raw) = msg
         && let (Some(logger), Some(caller), Some((msg, end))) =
             (place(text, logger), place(text, caller), place(text, raw))
@@ -113,6 +213,8 @@ fn new_site<'a>(text: &'a [u8], sites: &mut Sites) -> Option<Site<'a>> {
             caller,
             msg,
             end,
+            message: known,
+            number: 0,
         };
         sites.keep(text, parts);
     }
@@ -120,6 +222,8 @@ fn new_site<'a>(text: &'a [u8], sites: &mut Sites) -> Option<Site<'a>> {
         logger,
         caller,
         msg,
+        message: known,
+        number: 0,
         rest,
     })
 }

@@ -26,7 +26,7 @@ const STEP: usize = 64 << 10;
 pub(super) fn bounds(file: &File, chunk: Chunk, size: u64) -> io::Result<(u64, Option<u64>)> {
     let start = match chunk.start {
         0 => Some(0),
-        nominal => safe_cut(file, nominal)?,
+        nominal => first_cut(file, nominal, chunk.end, chunk.step, size)?,
     };
     let Some(start) = start else {
         return Ok((chunk.start, Some(chunk.start)));
@@ -34,16 +34,22 @@ pub(super) fn bounds(file: &File, chunk: Chunk, size: u64) -> io::Result<(u64, O
     if chunk.end == u64::MAX {
         return Ok((start, None));
     }
-    let length = (chunk.end - chunk.start).max(1);
-    let mut nominal = chunk.end;
-    // The last chunk has no nominal end, and may be longer than the others: see `chunks_of`.
-    while nominal + length.div_ceil(2) <= size {
-        if let Some(end) = safe_cut(file, nominal)? {
-            return Ok((start, Some(end)));
+    let end = first_cut(file, chunk.end, u64::MAX, chunk.step, size)?;
+    Ok((start, end))
+}
+
+/// The first safe place among the nominal ones from `from` on and before `until`, which whoever
+/// reads up to there finds as well as who reads from there.
+fn first_cut(file: &File, from: u64, until: u64, step: u64, size: u64) -> io::Result<Option<u64>> {
+    let mut nominal = from;
+    // The last chunk may be longer than its steps say: see `chunks_by`.
+    while nominal < until && nominal.saturating_add(step.div_ceil(2)) <= size {
+        if let Some(cut) = safe_cut(file, nominal)? {
+            return Ok(Some(cut));
         }
-        nominal += length;
+        nominal = nominal.saturating_add(step.max(1));
     }
-    Ok((start, None))
+    Ok(None)
 }
 
 /// What is read to find a safe place.

@@ -24,7 +24,7 @@ use pace::GuestFile;
 pub use pace::Pace;
 use pipe::Pipe;
 
-/// Nominal length of a chunk.
+/// Least nominal length of a chunk, and what all of them are multiples of.
 pub const CHUNK: u64 = 8 << 20;
 
 /// How to read.
@@ -65,6 +65,8 @@ pub struct Chunk {
     pub start: u64,
     /// Nominal end. `u64::MAX` is the end of the file, wherever it is by then.
     pub end: u64,
+    /// Where one of these is no safe place, the next one is so many bytes further on.
+    pub step: u64,
 }
 
 impl Chunk {
@@ -73,34 +75,47 @@ impl Chunk {
         index: 0,
         start: 0,
         end: u64::MAX,
+        step: u64::MAX,
     };
 }
 
-/// The chunks of a file: one for what can only be read in sequence.
+/// The chunks of a file: one for what can only be read in sequence. Others are long at first,
+/// because each begins with empty tables that are then absorbed, and short in the end, so that all
+/// threads are done at about the same time.
 pub fn chunks(file: &LogFile) -> Vec<Chunk> {
-    chunks_of(file, CHUNK)
+    /// Most steps of a chunk.
+    const LONGEST: u64 = 4;
+    /// A chunk is no longer than this part of what is left, so that so many threads have work.
+    const PARTS: u64 = 8;
+    chunks_by(file, CHUNK, |left| (left / PARTS).clamp(1, LONGEST))
 }
 
-/// Like [`chunks`], of another nominal length.
+/// Like [`chunks`], all of the same nominal length.
 pub fn chunks_of(file: &LogFile, length: u64) -> Vec<Chunk> {
+    chunks_by(file, length, |_| 1)
+}
+
+/// Chunks of as many steps each as `steps` says of those that are left.
+fn chunks_by(file: &LogFile, step: u64, steps: impl Fn(u64) -> u64) -> Vec<Chunk> {
     if file.compression.is_some() || !matches!(file.source, Source::File { .. }) {
         return vec![Chunk::WHOLE];
     }
-    // A last chunk of less than half its length is not worth a search for its beginning.
-    let length = length.max(1);
-    let count = ((file.size + length / 2) / length).max(1);
-    let last = count - 1;
-    (0..count)
-        .map(|index| Chunk {
-            index: u32::try_from(index).unwrap_or(u32::MAX),
-            start: index * length,
-            end: if index == last {
-                u64::MAX
-            } else {
-                (index + 1) * length
-            },
-        })
-        .collect()
+    let step = step.max(1);
+    // A last step of less than half its length is not worth a search for its beginning.
+    let count = ((file.size + step / 2) / step).max(1);
+    let mut chunks = Vec::new();
+    let mut at = 0;
+    while at < count {
+        let next = at + steps(count - at).max(1);
+        chunks.push(Chunk {
+            index: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
+            start: at * step,
+            end: if next < count { next * step } else { u64::MAX },
+            step,
+        });
+        at = next;
+    }
+    chunks
 }
 
 /// Whole lines, as they stand in the file.

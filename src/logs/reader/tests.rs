@@ -136,6 +136,45 @@ fn chunks_of_any_length_give_the_same_records() {
 }
 
 #[test]
+fn chunks_of_several_steps_give_the_same_records() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // In the middle there is no safe place for longer than one is looked for.
+    let text = format!(
+        "{}{}{}",
+        mixed(3000),
+        "no record at all\n".repeat(150_000),
+        mixed(3000)
+    );
+    let file = file(dir.path(), "0.log", text.as_bytes());
+    let options = ReadOptions::default();
+    let whole = decode(&file, &[Chunk::WHOLE], &options);
+    for step in [65_536, 300_000] {
+        for most in [1, 4] {
+            let chunks = chunks_by(&file, step, |left| (left / 8).clamp(1, most));
+            assert_eq!(decode(&file, &chunks, &options), whole, "{step} {most}");
+        }
+    }
+}
+
+#[test]
+fn chunks_are_long_at_first_and_short_in_the_end() {
+    let file = LogFile {
+        size: 1 << 30,
+        ..file(tempfile::tempdir().expect("a folder").path(), "0.log", b"x")
+    };
+    let chunks = chunks(&file);
+    let steps: Vec<u64> = chunks
+        .iter()
+        .filter(|chunk| chunk.end < u64::MAX)
+        .map(|chunk| (chunk.end - chunk.start) / CHUNK)
+        .collect();
+    assert_eq!((steps.first(), steps.last()), (Some(&4), Some(&1)));
+    assert!(steps.is_sorted_by(|a, b| a >= b));
+    assert_eq!(steps.iter().sum::<u64>() + 1, 128);
+    assert!(chunks.windows(2).all(|pair| pair[0].end == pair[1].start));
+}
+
+#[test]
 fn a_file_without_a_safe_place_is_one_chunk() {
     let dir = tempfile::tempdir().expect("a folder");
     let text = "no record at all\n".repeat(5000);

@@ -1,7 +1,7 @@
 //! From a record to an event.
 
 use crate::logs::event::{Component, Event, Response};
-use crate::logs::record::{Encoding, Record};
+use crate::logs::record::{Encoding, Fields, Record};
 
 use super::extract::PlainFields;
 use super::types::{Extractor, Signature};
@@ -33,10 +33,10 @@ pub fn classify_as<'a>(
     extracted(record, found, detail)
 }
 
-/// The signature of a record, for those messages of etcd of which [`classify`] would tell the time,
-/// the duration, a client and an error, when no more than [`Detail::Counts`] is asked for.
-pub fn classify_plain(record: &Record<'_>) -> Option<&'static Signature> {
-    dispatch::plain(record)
+/// The signature of a zap record, for those messages of etcd of which [`classify`] would tell the
+/// time, the duration, a client and an error, when no more than [`Detail::Counts`] is asked for.
+pub fn classify_plain(logger: &[u8], caller: &[u8], msg: &[u8]) -> Option<&'static Signature> {
+    dispatch::plain(logger, caller, msg)
 }
 
 /// The signature of a structured line of the HTTP log, its duration and whose log it is, where
@@ -56,8 +56,8 @@ pub fn classify_http(record: &Record<'_>) -> Option<(&'static Signature, Option<
 }
 
 /// The fields of a record of [`classify_plain`].
-pub fn plain_fields(record: &Record<'_>, signature: &Signature) -> PlainFields {
-    extract::plain(record, signature)
+pub fn plain_fields(fields: &Fields<'_>, signature: &Signature) -> PlainFields {
+    extract::plain(fields, signature)
 }
 
 fn extracted<'a>(

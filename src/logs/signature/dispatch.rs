@@ -142,13 +142,13 @@ fn add_literal(list: &mut Vec<&'static [u8]>, head: &'static [u8]) {
     list.push(head);
 }
 
-/// The signature of a record, if a message of etcd alone names it and all that counting it takes
+/// The signature of a zap record, if a message of etcd alone names it and all that counting it takes
 /// is its duration.
-pub(super) fn plain(record: &Record<'_>) -> Option<&'static Signature> {
-    if record.encoding != Encoding::ZapJson || is_client(record) {
+pub(super) fn plain(logger: &[u8], caller: &[u8], msg: &[u8]) -> Option<&'static Signature> {
+    if is_client(logger, caller) {
         return None;
     }
-    TABLES.plain.get(record.msg.as_ref()).copied()
+    TABLES.plain.get(msg).copied()
 }
 
 /// The signature of `"HTTP"`.
@@ -191,7 +191,7 @@ pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     let msg: &[u8] = &record.msg;
     match record.encoding {
         Encoding::ZapJson | Encoding::ZapConsole => {
-            if is_client(record) {
+            if is_client(record.logger, record.caller) {
                 return TABLES
                     .client
                     .get(msg)
@@ -254,9 +254,9 @@ fn raw_fields<'a>(record: &Record<'a>) -> &'a [u8] {
 
 /// Lines of an etcd client inside another program look like a server's, but for their logger.
 /// `v3@` in `caller` proves nothing: the server's raft module has it too.
-pub(super) fn is_client(record: &Record<'_>) -> bool {
-    match record.logger {
-        b"" => record.caller.starts_with(b"clientv3/"),
+pub(super) fn is_client(logger: &[u8], caller: &[u8]) -> bool {
+    match logger {
+        b"" => caller.starts_with(b"clientv3/"),
         logger => matches!(logger, b"client" | b"etcd-client"),
     }
 }

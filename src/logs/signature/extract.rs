@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::logs::event::{ApiCall, Event, Extra};
 use crate::logs::fields::{text, unescape};
-use crate::logs::needle::near;
+use crate::logs::format::json::digits;
+use crate::logs::needle::{near, near2};
 use crate::logs::record::{Fields, Record, Value, ValueKind};
 use crate::logs::request::{parse_request, parse_response};
 use crate::units::parse_go_duration;
@@ -37,7 +38,7 @@ pub(super) fn fields<'a>(
     // A count needs no signature's own fields, and most lines have no others.
     let wanted = |field: &Field| detail == Detail::Full || field.role.extra().is_none();
     if declared.iter().any(wanted) {
-        each(record, declared, |role, value| {
+        each(&record.fields, declared, |role, value| {
             apply(event, role, value, detail);
         });
     }
@@ -55,7 +56,7 @@ pub struct PlainFields {
 }
 
 /// Reads them.
-pub(super) fn plain(record: &Record<'_>, signature: &Signature) -> PlainFields {
+pub(super) fn plain(fields: &Fields<'_>, signature: &Signature) -> PlainFields {
     let mut out = PlainFields::default();
     let wanted = |field: &Field| match field.role {
         Role::Took => true,
@@ -65,20 +66,73 @@ pub(super) fn plain(record: &Record<'_>, signature: &Signature) -> PlainFields {
     if !signature.fields.iter().any(wanted) {
         return out;
     }
-    if let Fields::Json(text) = record.fields
-        && let Some(took_ns) = first_took(text, signature)
-    {
-        out.took_ns = Some(took_ns);
-        return out;
+    if let Fields::Json(text) = fields {
+        if let Some(took_ns) = first_took(text, signature) {
+            out.took_ns = Some(took_ns);
+            return out;
+        }
+        let mut quick = out;
+        let add = &mut |role, value| quick.add(role, value);
+        if each_plain(text, signature.fields, add).is_some() {
+            return quick;
+        }
     }
-    each(record, signature.fields, |role, value| match role {
-        Role::Took => out.took_ns = duration(&value).or(out.took_ns),
-        // Of an event's own fields the first of a name counts.
-        Role::Int(DB_SIZE) => out.db_size = out.db_size.or_else(|| whole(&value)),
-        Role::Int(DB_IN_USE) => out.db_in_use = out.db_in_use.or_else(|| whole(&value)),
-        _ => {}
-    });
+    each(fields, signature.fields, |role, value| out.add(role, value));
     out
+}
+
+impl PlainFields {
+    #[inline]
+    fn add(&mut self, role: Role, value: Value<'_>) {
+        match role {
+            Role::Took => self.took_ns = duration(&value).or(self.took_ns),
+            // Of an event's own fields the first of a name counts.
+            Role::Int(DB_SIZE) => self.db_size = self.db_size.or_else(|| whole(&value)),
+            Role::Int(DB_IN_USE) => self.db_in_use = self.db_in_use.or_else(|| whole(&value)),
+            _ => {}
+        }
+    }
+}
+
+/// As [`each`], of an object whose fields are whole numbers and texts without escapes; none after
+/// the last one that is declared, as there. `None` where it is not such an object.
+#[inline]
+fn each_plain<'a>(
+    text: &'a [u8],
+    declared: &[Field],
+    take: &mut impl FnMut(Role, Value<'a>),
+) -> Option<()> {
+    let mut rest = text;
+    let mut open = declared.len();
+    while rest != b"}" {
+        let named = rest.strip_prefix(b",\"")?;
+        let (name, after) = named.split_at(near(b'"', named)?);
+        let after = after.strip_prefix(b"\":")?;
+        let (kind, raw, next) = match after.strip_prefix(b"\"") {
+            Some(inner) => {
+                let (raw, end) = inner.split_at(near2(b'"', b'\\', inner)?);
+                (ValueKind::String, raw, end.strip_prefix(b"\"")?)
+            }
+            None => {
+                let (raw, end) = after.split_at(digits(after));
+                (ValueKind::Number, raw, end)
+            }
+        };
+        if !matches!(next.first(), Some(b',' | b'}')) || raw.is_empty() && kind == ValueKind::Number
+        {
+            return None;
+        }
+        rest = next;
+        let is = |field: &&Field| field.name.len() == name.len() && field.name.as_bytes() == name;
+        if let Some(field) = declared.iter().find(is) {
+            take(field.role, Value { raw, kind });
+            open = open.saturating_sub(1);
+            if open == 0 && declared.len() > 2 {
+                break;
+            }
+        }
+    }
+    Some(())
 }
 
 /// The duration of a record that has it first and nothing else to count. `None` where that is not
@@ -116,9 +170,9 @@ const DB_SIZE: &str = "db_size_bytes";
 const DB_IN_USE: &str = "db_in_use_bytes";
 
 /// Gives out the declared fields of a record.
-fn each<'a>(record: &Record<'a>, declared: &[Field], mut take: impl FnMut(Role, Value<'a>)) {
+fn each<'a>(fields: &Fields<'a>, declared: &[Field], mut take: impl FnMut(Role, Value<'a>)) {
     let mut open = declared.len();
-    for (name, value) in record.fields.iter() {
+    for (name, value) in fields.iter() {
         if let Some(field) = declared.iter().find(|field| {
             // Comparing lengths first spares a call for nearly every name.
             field.name.len() == name.len() && field.name.as_bytes() == name
