@@ -55,6 +55,16 @@ pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     {
         return a_head == b_head && a_tail == b_tail;
     }
+    if a.len() <= 32
+        && let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) = (
+            a.first_chunk::<16>(),
+            b.first_chunk::<16>(),
+            a.last_chunk::<16>(),
+            b.last_chunk::<16>(),
+        )
+    {
+        return a_head == b_head && a_tail == b_tail;
+    }
     if a.len() < 8 {
         return a.iter().zip(b).all(|(a, b)| a == b);
     }
@@ -154,7 +164,7 @@ mod tests {
         }
 
         #[test]
-        fn same_is_equal(a in proptest::collection::vec(0u8..3, 0..20), at: usize) {
+        fn same_is_equal(a in proptest::collection::vec(0u8..3, 0..40), at: usize) {
             let mut b = a.clone();
             proptest::prop_assert!(same(&a, &b));
             if let Some(byte) = b.get_mut(at % (a.len() + 1)) {

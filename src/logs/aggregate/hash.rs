@@ -42,7 +42,7 @@ pub fn mixed(hash: u64, state: u64) -> u64 {
 }
 
 /// Fewer than eight bytes as the low ones of a word.
-fn short(bytes: &[u8]) -> u64 {
+pub(super) fn short(bytes: &[u8]) -> u64 {
     if let (Some(head), Some(tail)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let shift = 8 * (bytes.len() - 4);
         return u64::from(u32::from_le_bytes(*head))

@@ -14,6 +14,7 @@ use crate::logs::needle::{near, near2, same};
 use crate::sys::{BLOCK, places_of};
 use crate::units::{eight_digits, leading_digits, parse_go_duration};
 
+use super::hash::short;
 use super::table::{Bounded, RowValue};
 
 /// A slow range, as its line says it.
@@ -55,6 +56,11 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
 
 /// As [`number`], of more digits, or at the end of the text.
 fn long_number(text: &[u8]) -> Option<(u64, &[u8])> {
+    if text.len() < 8
+        && let Some((value, len)) = leading_digits(short(text))
+    {
+        return Some((value, text.get(len as usize..)?));
+    }
     if let Some((first, rest)) = text.split_first_chunk()
         && let Some(high) = eight_digits(u64::from_le_bytes(*first))
         && let Some(word) = rest.first_chunk()
@@ -85,6 +91,16 @@ fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((value, rest.get(1..)?))
 }
 
+/// What follows a text that is too long for comparing it without a call.
+#[inline(always)]
+fn after<'a, const N: usize>(text: &'a [u8], wanted: &[u8; N]) -> Option<&'a [u8]> {
+    let (head, rest) = text.split_first_chunk::<N>()?;
+    let (blocks, end) = head.as_chunks::<16>();
+    let (wanted_blocks, wanted_end) = wanted.as_chunks::<16>();
+    let alike = blocks.iter().zip(wanted_blocks).all(|(a, b)| a == b);
+    (alike && end == wanted_end).then_some(rest)
+}
+
 /// As [`quoted`], of a text that holds no escapes.
 #[inline(always)]
 fn plain_text(text: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -107,7 +123,7 @@ pub fn slow_range<'a>(head: &Head<'a>) -> Option<HotRange<'a>> {
     let (took, rest) = quoted(rest)?;
     let rest = rest.strip_prefix(br#","expected-duration":""#)?;
     let (expected, rest) = quoted(rest)?;
-    let start = rest.strip_prefix(br#","prefix":"read-only range ","request":""#)?;
+    let start = after(rest, br#","prefix":"read-only range ","request":""#)?;
     let rest = start.strip_prefix(br#"key:\""#)?;
     let (key_text, mut rest) = key(rest)?;
     let mut range_end: &[u8] = b"";
@@ -130,7 +146,7 @@ pub fn slow_range<'a>(head: &Head<'a>) -> Option<HotRange<'a>> {
         options |= COUNT_ONLY;
     }
     let request = start.get(..start.len() - rest.len())?;
-    let rest = rest.strip_prefix(br#"","response":"range_response_count:"#)?;
+    let rest = after(rest, br#"","response":"range_response_count:"#)?;
     let (count, rest) = number(rest)?;
     let (size, rest) = number(rest.strip_prefix(b" size:")?)?;
     if rest != br#""}"# || key_text.is_empty() || limit == Some(0) {
@@ -239,8 +255,10 @@ pub fn called_range<'a>(head: &Head<'a>) -> Option<HotCall<'a>> {
     let (_, rest) = plain_text(text.strip_prefix(br#","start time":""#)?)?;
     let (took, rest) = plain_text(rest.strip_prefix(br#","time spent":""#)?)?;
     let (remote, rest) = plain_text(rest.strip_prefix(br#","remote":""#)?)?;
-    let rest =
-        rest.strip_prefix(br#","response type":"/etcdserverpb.KV/Range","request count":"#)?;
+    let rest = after(
+        rest,
+        br#","response type":"/etcdserverpb.KV/Range","request count":"#,
+    )?;
     let (_, rest) = number(rest)?;
     let (_, rest) = number(rest.strip_prefix(br#","request size":"#)?)?;
     let (count, rest) = number(rest.strip_prefix(br#","response count":"#)?)?;
@@ -421,9 +439,14 @@ struct Place {
     prefix: u16,
 }
 
-/// How many meanings are remembered, and in how many places each may stand.
-const PLACES: usize = 16 * 1024;
+/// In how many places a meaning may stand.
 const WAYS: usize = 4;
+/// Those places together, which are one line of the processor's cache.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Set([Place; WAYS]);
+/// How many sets there are.
+const SETS: usize = 4 * 1024;
 /// How many names are; with more, all is forgotten.
 const NAMES: usize = 4 * 1024;
 /// Longest name that is remembered, so that strange keys take no room.
@@ -434,7 +457,7 @@ const NAME_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Meanings {
     epoch: u32,
-    places: Vec<Place>,
+    sets: Vec<Set>,
     resources: Names,
     namespaces: Names,
     prefixes: Names,
@@ -444,7 +467,7 @@ impl Default for Meanings {
     fn default() -> Self {
         Meanings {
             epoch: 1,
-            places: Vec::new(),
+            sets: Vec::new(),
             resources: Names::default(),
             namespaces: Names::default(),
             prefixes: Names::default(),
@@ -466,7 +489,8 @@ impl Meanings {
     /// The meaning remembered for a hash, which is never 0.
     #[inline]
     pub fn get<R: RowValue>(&mut self, hash: u64, rows: &mut Rows<'_, R>) -> Option<Meaning> {
-        let place = *self.places.get(self.find(hash)?)?;
+        let set = self.sets.get(set_of(hash))?;
+        let place = *set.0.iter().find(|known| known.hash == hash)?;
         if !place.named {
             return None;
         }
@@ -486,14 +510,6 @@ impl Meanings {
         })
     }
 
-    #[inline]
-    fn find(&self, hash: u64) -> Option<usize> {
-        let first = place(hash);
-        let ways = self.places.get(first..first + WAYS)?;
-        let way = ways.iter().position(|known| known.hash == hash)?;
-        Some(first + way)
-    }
-
     /// Remembers a meaning. At first only that it was met: in a log of a million names most are
     /// never met again, and their texts would be kept for nothing.
     pub fn set(
@@ -504,17 +520,14 @@ impl Meanings {
         namespace: Option<&str>,
         prefix: Option<&str>,
     ) {
-        if self.places.is_empty() {
-            self.places.resize(PLACES, Place::default());
+        if self.sets.is_empty() {
+            self.sets.resize(SETS, Set::default());
         }
-        let known = self.find(hash);
-        let at = known.unwrap_or_else(|| {
-            // A place that is free, else one that its hash picks.
-            let first = place(hash);
-            let ways = self.places.get(first..first + WAYS).unwrap_or_default();
-            let free = ways.iter().position(|known| known.hash == 0);
-            first + free.unwrap_or((hash >> 60) as usize % WAYS)
-        });
+        let set = self.sets.get(set_of(hash)).copied().unwrap_or_default();
+        let known = set.0.iter().position(|known| known.hash == hash);
+        // A place that is free, else one that its hash picks.
+        let free = set.0.iter().position(|known| known.hash == 0);
+        let way = known.or(free).unwrap_or((hash >> 60) as usize % WAYS);
         let mut new = Place {
             hash,
             ..Place::default()
@@ -534,7 +547,7 @@ impl Meanings {
                     epoch: self.epoch,
                     ..Meanings::default()
                 };
-                self.places.resize(PLACES, Place::default());
+                self.sets.resize(SETS, Set::default());
             }
             let number = |names: &mut Names, name: Option<&str>| {
                 name.map_or(NO_NAME, |name| names.number(name))
@@ -548,7 +561,9 @@ impl Meanings {
                 prefix: number(&mut self.prefixes, prefix),
             };
         }
-        if let Some(place) = self.places.get_mut(at) {
+        if let Some(set) = self.sets.get_mut(set_of(hash))
+            && let Some(place) = set.0.get_mut(way)
+        {
             *place = new;
         }
     }
@@ -562,10 +577,10 @@ impl Meanings {
     }
 }
 
-/// The first of the places that a hash may stand in.
+/// The set that a hash may stand in.
 #[inline]
-fn place(hash: u64) -> usize {
-    usize::try_from(hash % (PLACES / WAYS) as u64).unwrap_or(0) * WAYS
+fn set_of(hash: u64) -> usize {
+    usize::try_from(hash % SETS as u64).unwrap_or(0)
 }
 
 /// What a thread remembers from line to line, whatever piece they are of.
@@ -592,30 +607,48 @@ impl Memory {
 
 /// How many texts are remembered.
 const TEXTS: usize = 128;
+/// Longest text that is: all of a namespace's names but the longest, and of addresses with a port.
+const TEXT_MAX: usize = 59;
+
+/// One line of the processor's cache.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Text {
+    text: [u8; TEXT_MAX],
+    len: u8,
+    row: u32,
+}
 
 /// Rows of the texts that were met lately, as they stand in the line.
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
-    rows: Vec<(Box<[u8]>, u32)>,
+    rows: Vec<Text>,
 }
 
 impl Recent {
     /// The row of a text, if it is remembered.
     #[inline]
     pub fn get(&self, text: &[u8]) -> Option<u32> {
-        let (known, row) = self.rows.get(slot(text))?;
-        same(known, text).then_some(*row)
+        let known = self.rows.get(slot(text))?;
+        let have = known.text.get(..usize::from(known.len))?;
+        (known.row != NOTHING && same(have, text)).then_some(known.row)
     }
 
     /// Remembers a row.
     pub fn put(&mut self, text: &[u8], row: u32) {
         if self.rows.is_empty() {
-            self.rows.resize(TEXTS, (Box::default(), NOTHING));
+            let nothing = Text {
+                text: [0; TEXT_MAX],
+                len: 0,
+                row: NOTHING,
+            };
+            self.rows.resize(TEXTS, nothing);
         }
-        if let Some(place) = self.rows.get_mut(slot(text))
-            && text.len() <= NAME_MAX
+        if let Some(known) = self.rows.get_mut(slot(text))
+            && let Some(room) = known.text.get_mut(..text.len())
         {
-            *place = (text.into(), row);
+            room.copy_from_slice(text);
+            (known.len, known.row) = (u8::try_from(text.len()).unwrap_or(0), row);
         }
     }
 

@@ -17,6 +17,8 @@ use super::table::RowValue;
 
 /// Cells kept exactly.
 const CELLS: usize = 4096;
+/// Few cells, for which no room is kept.
+const SOME: usize = 256;
 /// Tags whose names are remembered.
 const TAGS: usize = 256;
 /// Most seconds that one request marks: a longer one marks its begin and its end.
@@ -164,10 +166,23 @@ impl Seconds {
             }
             return;
         }
+        if self.keys.len() == SOME {
+            // It will be many: all of the room at once, rather than by doubling.
+            let more = CELLS + CELLS / 2 + 1 - SOME;
+            self.keys.reserve_exact(more);
+            self.cells.reserve_exact(more);
+            self.reserve(more);
+        }
         let at = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
         self.keys.push(key);
         self.cells.push(cell.clone());
         self.insert(hash, at);
+    }
+
+    fn reserve(&mut self, more: usize) {
+        let keys = &self.keys;
+        let again = |at: &u32| keys.get(*at as usize).map_or(0, |key| hash(*key));
+        self.index.reserve(more, again);
     }
 
     fn insert(&mut self, hash_of: u64, at: u32) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::logs::event::{ApiCall, Event, Extra};
 use crate::logs::fields::{text, unescape};
 use crate::logs::format::json::digits;
-use crate::logs::needle::{near, near2};
+use crate::logs::needle::{near, near2, same};
 use crate::logs::record::{Fields, Record, Value, ValueKind};
 use crate::logs::request::{parse_request, parse_response};
 use crate::units::parse_go_duration;
@@ -123,7 +123,7 @@ fn each_plain<'a>(
             return None;
         }
         rest = next;
-        let is = |field: &&Field| field.name.len() == name.len() && field.name.as_bytes() == name;
+        let is = |field: &&Field| same(field.name.as_bytes(), name);
         if let Some(field) = declared.iter().find(is) {
             take(field.role, Value { raw, kind });
             open = open.saturating_sub(1);
