@@ -254,6 +254,9 @@ impl Segment {
     /// As [`Self::add_plain`], of a line by its beginning.
     #[inline]
     pub fn add_plain_head(&mut self, head: &Head<'_>) -> Option<Component> {
+        if head.site == 0 {
+            return None;
+        }
         let slot = self
             .sites
             .get_mut(usize::try_from(head.site).ok()? % SITES)?;

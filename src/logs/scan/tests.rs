@@ -44,17 +44,18 @@ const LINES: [&str; 22] = [
 fn counted(text: &[u8], by_position: bool) -> String {
     let mut counter = Counter::new(Component::Unknown, TimeFilter::of(None, None));
     let mut decoder = Decoder::new(DecodeContext::default());
-    let mut take = |record: &Record<'_>| {
-        if by_position {
-            counter.add(record);
-        } else {
-            // Past the two that look at fixed places.
+    if by_position {
+        decoder.block(text, 1, &mut counter);
+        decoder.finish(&mut |record: &Record<'_>| counter.add(record));
+    } else {
+        // Past all that looks at fixed places.
+        let mut take = |record: &Record<'_>| {
             counter.filter.inside(record.time);
             counter.add_any(record);
-        }
-    };
-    decoder.block(text, 1, &mut take);
-    decoder.finish(&mut take);
+        };
+        decoder.block(text, 1, &mut take);
+        decoder.finish(&mut take);
+    }
     let mut summary = counter.finish();
     summary.segment.settle();
     serde_json::to_string(&summary).unwrap()
@@ -75,6 +76,36 @@ fn every_line_counts_alike_by_position_and_by_the_catalogue() {
         );
         assert_eq!(fast, slow, "{line}");
     }
+}
+
+/// What is remembered of a call site says nothing of others, and nothing of one with many messages.
+#[test]
+fn call_sites_are_not_taken_for_each_other() {
+    let line = |caller: &str, msg: &str| {
+        format!(
+            r#"{{"level":"warn","ts":"2026-11-01T00:00:05.001Z","caller":"{caller}","msg":"{msg}","took":"1.002s","to":"a"}}"#
+        )
+    };
+    let plain = ["slow fdatasync", "compacted Raft logs", "lost leader"];
+    let mut text = String::new();
+    for round in 0..400 {
+        let caller = format!("etcdserver/server.go:{round}");
+        for _ in 0..2 {
+            text += &line(&caller, plain[round % plain.len()]);
+            text.push('\n');
+        }
+        // One writer with a message of its own for each line.
+        let msg = format!("{} {}", plain[round % plain.len()], round % 7);
+        for msg in ["slow fdatasync", &msg, "nobody knows this"] {
+            text += &line("etcdserver/zap_raft.go:77", msg);
+            text.push('\n');
+        }
+    }
+    let (fast, slow) = (
+        counted(text.as_bytes(), true),
+        counted(text.as_bytes(), false),
+    );
+    assert_eq!(fast, slow);
 }
 
 /// A limit of nothing is none: what such a key means says nothing of the same key with a limit.
