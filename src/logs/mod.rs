@@ -6,6 +6,9 @@
 //! journal, syslog, …) → format (zap, capnslog, klog, …) → Record → signature → Event
 //! → aggregate (join, sampling, bounded tables; merge) → Summary → collect → evidence
 //! ```
+//!
+//! etcd's commonest lines take a shorter way, with the same result: from format to aggregate by
+//! their beginning ([`head::Head`]), without a record.
 
 pub mod aggregate;
 pub mod audit;

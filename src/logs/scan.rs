@@ -15,7 +15,7 @@ use memchr::memchr;
 
 use crate::clock::Timestamp;
 
-use super::aggregate::hot::Memory;
+use super::aggregate::memory::Memory;
 use super::aggregate::segment::{Hot, Traits};
 use super::decode::{DecodeContext, Decoder, Ends, join};
 use super::event::Component;

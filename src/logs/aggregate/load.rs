@@ -14,10 +14,9 @@ use crate::units::{Bucket, parse_go_duration};
 
 use super::audit::SEPARATOR;
 use super::hash::{mixed, stable_hash};
-use super::hot::{
-    HotCall, HotRange, HotTrace, Meaning, Memory, Rows, folder_of, in_namespace, is_free, is_plain,
-};
+use super::hot::{HotCall, HotRange, HotTrace, folder_of, in_namespace, is_free, is_plain};
 use super::join::{Item, Joiner, LineKind, Payload};
+use super::memory::{Meaning, Memory, Rows};
 use super::pages::{PageLine, Pages};
 use super::row::LoadRow;
 use super::sampling::{Estimate, Sampled};

@@ -14,6 +14,7 @@ pub mod hot;
 pub mod join;
 pub mod kinds;
 pub mod load;
+pub mod memory;
 pub mod pace;
 pub mod pages;
 pub mod row;

@@ -13,9 +13,10 @@ use super::audit::Audit;
 use super::coverage::Coverage;
 use super::episodes::Episodes;
 use super::facts::{Facts, int};
-use super::hot::{self, HotRange, Memory};
+use super::hot::{self, HotRange};
 use super::kinds::Kinds;
 use super::load::Load;
+use super::memory::Memory;
 use super::runs::Run;
 
 /// What is known about a stream before its first record.
