@@ -45,30 +45,18 @@ pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    if a.len() <= 16
-        && let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) = (
-            a.first_chunk::<8>(),
-            b.first_chunk::<8>(),
-            a.last_chunk::<8>(),
-            b.last_chunk::<8>(),
-        )
-    {
-        return a_head == b_head && a_tail == b_tail;
+    match a.len() {
+        8..=16 => same_ends::<8>(a, b),
+        17..=32 => same_ends::<16>(a, b),
+        0..8 => a.iter().zip(b).all(|(a, b)| a == b),
+        _ => a == b,
     }
-    if a.len() <= 32
-        && let (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) = (
-            a.first_chunk::<16>(),
-            b.first_chunk::<16>(),
-            a.last_chunk::<16>(),
-            b.last_chunk::<16>(),
-        )
-    {
-        return a_head == b_head && a_tail == b_tail;
-    }
-    if a.len() < 8 {
-        return a.iter().zip(b).all(|(a, b)| a == b);
-    }
-    a == b
+}
+
+/// Whether the first `N` bytes are the same, and the last ones.
+#[inline]
+fn same_ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+    a.first_chunk::<N>() == b.first_chunk() && a.last_chunk::<N>() == b.last_chunk()
 }
 
 /// How far a byte is looked for block by block.

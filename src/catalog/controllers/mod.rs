@@ -171,8 +171,7 @@ pub fn controllers() -> &'static [Controller] {
     &BUILT_IN
 }
 
-/// Whether the table may hold a name: most names are no controller's, and to search its text takes a
-/// hundredth of what reading it does.
+/// Whether the table may hold a name. Most names are no controller's, and for them it need not be read.
 fn is_mentioned(name: &str) -> bool {
     TEXT.contains(name)
 }

@@ -81,7 +81,7 @@ struct Way {
     episodes: Option<u32>,
 }
 
-/// How many call sites are.
+/// How many call sites are remembered.
 const SITES: usize = 64;
 
 fn no_sites() -> [(u64, Option<&'static Signature>); SITES] {
@@ -422,7 +422,7 @@ fn way_in<'w>(ways: &'w mut [Way; WAYS], kind: &'static str) -> &'w mut Way {
     // Two places, so that two kinds of a log do not drive each other out.
     let slot = match [first, first ^ 1].map(|at| ways[at].kind) {
         [known, _] if std::ptr::eq(known, kind) => first,
-        [_, known] if std::ptr::eq(known, kind) => return &mut ways[first ^ 1],
+        [_, known] if std::ptr::eq(known, kind) => first ^ 1,
         [_, ""] => first ^ 1,
         _ => first,
     };

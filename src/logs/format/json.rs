@@ -90,15 +90,20 @@ impl<'a> Iterator for JsonFields<'a> {
 
 /// The field `,"name":"value"` or `,"name":123` at `at`, which is what nearly all are, with what
 /// follows it.
-#[inline]
-fn plain_field(text: &[u8], at: usize) -> Option<(&[u8], Value<'_>, usize)> {
+#[inline(always)]
+pub fn plain_field(text: &[u8], at: usize) -> Option<(&[u8], Value<'_>, usize)> {
     let rest = text.get(at..)?.strip_prefix(b",\"")?;
     let len = near(b'"', rest)?;
     let (name, rest) = rest.split_at(len);
     let rest = rest.strip_prefix(b"\":")?;
     let from = text.len() - rest.len();
-    if rest.first() == Some(&b'"') {
-        let end = string_end(text, from + 1)?;
+    if let Some((b'"', inner)) = rest.split_first() {
+        let end = match near2(b'"', b'\\', inner) {
+            Some(len) if matches!(inner.get(len..len + 2), Some([b'"', b',' | b'}'])) => {
+                from + 1 + len
+            }
+            _ => string_end(text, from + 1)?,
+        };
         return Some((name, make(text, from + 1, end, ValueKind::String), end + 1));
     }
     let digits = digits(rest);
@@ -108,7 +113,7 @@ fn plain_field(text: &[u8], at: usize) -> Option<(&[u8], Value<'_>, usize)> {
 }
 
 /// How many digits a text begins with.
-pub fn digits(text: &[u8]) -> usize {
+fn digits(text: &[u8]) -> usize {
     let mut len = 0;
     while let Some(block) = text.get(len..).and_then(|rest| rest.first_chunk()) {
         let run = digit_run(u64::from_le_bytes(*block)) as usize;

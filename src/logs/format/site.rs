@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn more_sites_than_there_is_room_for_replace_the_oldest() {
+    fn no_more_sites_are_kept_than_there_is_room_for() {
         let mut sites = Sites::default();
         for line in 0..1000 {
             let text = format!(r#"caller":"etcdserver/server.go:{line:04}","msg":"applied","#);

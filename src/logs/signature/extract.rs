@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::logs::event::{ApiCall, Event, Extra};
 use crate::logs::fields::{text, unescape};
-use crate::logs::format::json::digits;
-use crate::logs::needle::{near, near2, same};
+use crate::logs::format::json::plain_field;
+use crate::logs::needle::{near, same};
 use crate::logs::record::{Fields, Record, Value, ValueKind};
 use crate::logs::request::{parse_request, parse_response};
 use crate::units::parse_go_duration;
@@ -94,38 +94,21 @@ impl PlainFields {
     }
 }
 
-/// As [`each`], of an object whose fields are whole numbers and texts without escapes; none after
-/// the last one that is declared, as there. `None` where it is not such an object.
+/// As [`each`], of an object whose fields are all plain ones. `None` where it is not such an object.
 #[inline]
 fn each_plain<'a>(
     text: &'a [u8],
     declared: &[Field],
     take: &mut impl FnMut(Role, Value<'a>),
 ) -> Option<()> {
-    let mut rest = text;
+    let mut at = 0;
     let mut open = declared.len();
-    while rest != b"}" {
-        let named = rest.strip_prefix(b",\"")?;
-        let (name, after) = named.split_at(near(b'"', named)?);
-        let after = after.strip_prefix(b"\":")?;
-        let (kind, raw, next) = match after.strip_prefix(b"\"") {
-            Some(inner) => {
-                let (raw, end) = inner.split_at(near2(b'"', b'\\', inner)?);
-                (ValueKind::String, raw, end.strip_prefix(b"\"")?)
-            }
-            None => {
-                let (raw, end) = after.split_at(digits(after));
-                (ValueKind::Number, raw, end)
-            }
-        };
-        if !matches!(next.first(), Some(b',' | b'}')) || raw.is_empty() && kind == ValueKind::Number
-        {
-            return None;
-        }
-        rest = next;
+    while text.get(at..) != Some(b"}") {
+        let (name, value, next) = plain_field(text, at)?;
+        at = next;
         let is = |field: &&Field| same(field.name.as_bytes(), name);
         if let Some(field) = declared.iter().find(is) {
-            take(field.role, Value { raw, kind });
+            take(field.role, value);
             open = open.saturating_sub(1);
             if open == 0 && declared.len() > 2 {
                 break;
