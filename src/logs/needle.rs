@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use memchr::memmem::{Finder, FinderRev};
 
 use crate::sys::{BLOCK, places_of};
+use crate::units::digit_run;
 
 /// Where a byte is that most likely stands within the first few words: [`memchr::memchr`] has to
 /// find out what the processor can do, which for so short a way costs more than the way.
@@ -57,6 +58,34 @@ pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
 #[inline]
 fn same_ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
     a.first_chunk::<N>() == b.first_chunk() && a.last_chunk::<N>() == b.last_chunk()
+}
+
+/// What follows a text that is too long for comparing it without a call.
+#[inline(always)]
+pub(crate) fn after<'a, const N: usize>(text: &'a [u8], wanted: &[u8; N]) -> Option<&'a [u8]> {
+    let (head, rest) = text.split_first_chunk::<N>()?;
+    let (blocks, end) = head.as_chunks::<16>();
+    let (wanted_blocks, wanted_end) = wanted.as_chunks::<16>();
+    let alike = blocks.iter().zip(wanted_blocks).all(|(a, b)| a == b);
+    (alike && end == wanted_end).then_some(rest)
+}
+
+/// What follows a number of which only that it is one matters. With more digits than any number
+/// surely may have it is none.
+#[inline(always)]
+pub(crate) fn after_digits(text: &[u8]) -> Option<&[u8]> {
+    const MOST: usize = 19;
+    let mut len = 0;
+    while let Some(word) = text.get(len..).and_then(|rest| rest.first_chunk()) {
+        let run = digit_run(u64::from_le_bytes(*word)) as usize;
+        len += run;
+        if run < word.len() {
+            return text.get(len..).filter(|_| (1..=MOST).contains(&len));
+        }
+    }
+    let rest = text.get(len..).unwrap_or_default();
+    len += rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    text.get(len..).filter(|_| (1..=MOST).contains(&len))
 }
 
 /// How far a byte is looked for block by block.
@@ -149,6 +178,13 @@ mod tests {
                 near2(one, b'!', &text),
                 memchr::memchr2(one, b'!', &text)
             );
+        }
+
+        #[test]
+        fn digits_are_passed(text in "[0-9]{0,24}[^0-9]{0,9}") {
+            let len = text.bytes().take_while(u8::is_ascii_digit).count();
+            let rest = (1..20).contains(&len).then(|| &text.as_bytes()[len..]);
+            proptest::prop_assert_eq!(after_digits(text.as_bytes()), rest);
         }
 
         #[test]

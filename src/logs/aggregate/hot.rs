@@ -4,11 +4,12 @@
 //! other records, with the same result. The meaning of a key is looked up by its folder and
 //! remembered ([`super::memory`]), so that most lines need no look at the catalogue.
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 use crate::catalog::resources::{builtin_by_segment, parse_key};
 use crate::logs::head::Head;
-use crate::logs::needle::{near, near2};
+use crate::logs::needle::{after, after_digits, near, near2};
+use crate::logs::signature::{TraceSteps, agreement_step};
 use crate::sys::{BLOCK, places_of};
 use crate::units::{eight_digits, leading_digits, parse_go_duration};
 
@@ -80,22 +81,29 @@ fn long_number(text: &[u8]) -> Option<(u64, &[u8])> {
     (len > 0).then_some((value, text.get(len..)?))
 }
 
+/// A part of a trace's detail: ends at the next semicolon, which must come before any quote or
+/// escape.
+#[inline(always)]
+fn detail(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut at = 0;
+    loop {
+        let block = text.get(at..)?.first_chunk()?;
+        let found = places_of([b';', b'"', b'\\'], block);
+        if found != 0 {
+            at += found.trailing_zeros() as usize;
+            let (value, rest) = text.split_at_checked(at)?;
+            return (rest.first() == Some(&b';')).then_some((value, rest));
+        }
+        at += BLOCK;
+    }
+}
+
 /// A text up to the quote that ends it, which must come before any escape.
 #[inline(always)]
 fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = near(b'"', text)?;
     let (value, rest) = text.split_at(len);
     Some((value, rest.get(1..)?))
-}
-
-/// What follows a text that is too long for comparing it without a call.
-#[inline(always)]
-fn after<'a, const N: usize>(text: &'a [u8], wanted: &[u8; N]) -> Option<&'a [u8]> {
-    let (head, rest) = text.split_first_chunk::<N>()?;
-    let (blocks, end) = head.as_chunks::<16>();
-    let (wanted_blocks, wanted_end) = wanted.as_chunks::<16>();
-    let alike = blocks.iter().zip(wanted_blocks).all(|(a, b)| a == b);
-    (alike && end == wanted_end).then_some(rest)
 }
 
 /// As [`quoted`], of a text that holds no escapes.
@@ -173,8 +181,8 @@ pub struct HotTrace<'a> {
     pub range_end: &'a [u8],
     /// `response_count`.
     pub count: u64,
-    /// `steps`, with its brackets.
-    pub steps: &'a [u8],
+    /// What its `steps` tell.
+    pub steps: TraceSteps,
 }
 
 /// Reads a line as the trace of a range up to 3.6, if it is one in exactly the usual form.
@@ -185,36 +193,40 @@ pub fn traced_range<'a>(head: &Head<'a>) -> Option<HotTrace<'a>> {
     if name.get(close..) != Some(b"] range") {
         return None;
     }
-    let until = |text: &'a [u8]| near(b';', text).and_then(|end| text.split_at_checked(end));
-    let (detail, rest) = quoted(text.strip_prefix(br#","detail":""#)?)?;
-    // Times and durations with escapes are none, and steps are read as they stand.
-    if memchr(b'\\', detail).is_some() {
-        return None;
-    }
-    let (key, detail) = until(detail.strip_prefix(b"{range_begin:")?)?;
-    let (range_end, detail) = until(detail.strip_prefix(b"; range_end:")?)?;
-    let (count, detail) = number(detail.strip_prefix(b"; response_count:")?)?;
-    let (_, detail) = number(detail.strip_prefix(b"; response_revision:")?)?;
-    if detail != b"; }" || key.is_empty() {
+    let rest = text.strip_prefix(br#","detail":"{range_begin:"#)?;
+    let (key, rest) = detail(rest)?;
+    let (range_end, rest) = detail(rest.strip_prefix(b"; range_end:")?)?;
+    let (count, rest) = number(rest.strip_prefix(b"; response_count:")?)?;
+    let rest = after_digits(rest.strip_prefix(b"; response_revision:")?)?;
+    let rest = rest.strip_prefix(br#"; }""#)?;
+    if key.is_empty() {
         return None;
     }
     let (took, rest) = quoted(rest.strip_prefix(br#","duration":""#)?)?;
     let (_, rest) = quoted(rest.strip_prefix(br#","start":""#)?)?;
     let (_, rest) = quoted(rest.strip_prefix(br#","end":""#)?)?;
-    let steps = rest.strip_prefix(br#","steps":"#)?;
-    let mut rest = steps.strip_prefix(b"[")?;
-    loop {
-        let (_, after) = quoted(rest.strip_prefix(b"\"")?)?;
-        match after.strip_prefix(b",") {
-            Some(next) => rest = next,
-            None => {
-                rest = after.strip_prefix(b"]")?;
-                break;
+    let mut rest = rest.strip_prefix(br#","steps":["#)?;
+    let mut steps = TraceSteps::default();
+    let rest = loop {
+        let step = rest.strip_prefix(b"\"")?;
+        let after = match agreement_step(step) {
+            Some((ns, after)) => {
+                steps.agreement_ns = Some(ns);
+                after
             }
+            None => {
+                let (step, after) = plain_text(step)?;
+                steps.add(step);
+                after
+            }
+        };
+        match after.split_first()? {
+            (b',', next) => rest = next,
+            (b']', after) => break after,
+            _ => return None,
         }
-    }
-    let steps = steps.get(..steps.len() - rest.len())?;
-    let (_, rest) = number(rest.strip_prefix(br#","step_count":"#)?)?;
+    };
+    let rest = after_digits(rest.strip_prefix(br#","step_count":"#)?)?;
     (rest == b"}").then_some(())?;
     Some(HotTrace {
         took_ns: parse_go_duration(took)?,
@@ -256,8 +268,8 @@ pub fn called_range<'a>(head: &Head<'a>) -> Option<HotCall<'a>> {
         rest,
         br#","response type":"/etcdserverpb.KV/Range","request count":"#,
     )?;
-    let (_, rest) = number(rest)?;
-    let (_, rest) = number(rest.strip_prefix(br#","request size":"#)?)?;
+    let rest = after_digits(rest)?;
+    let rest = after_digits(rest.strip_prefix(br#","request size":"#)?)?;
     let (count, rest) = number(rest.strip_prefix(br#","response count":"#)?)?;
     let (size, rest) = number(rest.strip_prefix(br#","response size":"#)?)?;
     let rest = rest.strip_prefix(br#","request content":"key:\""#)?;

@@ -9,7 +9,7 @@ use crate::logs::head::Head;
 use crate::logs::needle::same;
 use crate::logs::record::{Level, Record};
 use crate::logs::request::parse_request;
-use crate::logs::signature::{Detail, classify, trace_steps};
+use crate::logs::signature::{Detail, TraceSteps, classify};
 use crate::units::{Bucket, parse_go_duration};
 
 use super::audit::SEPARATOR;
@@ -660,7 +660,11 @@ impl Load {
         range: &HotTrace<'_>,
         record: Option<&Record<'_>>,
     ) -> bool {
-        let (agreement_ns, counted, from_disk) = trace_steps(range.steps);
+        let TraceSteps {
+            agreement_ns,
+            counted,
+            from_disk,
+        } = range.steps;
         let variant = 1 << 40
             | u64::from(counted)
             | u64::from(from_disk) << 1

@@ -420,25 +420,25 @@ fn way_in<'w>(ways: &'w mut [Way; WAYS], kind: &'static str) -> &'w mut Way {
     let address = kind.as_ptr() as usize;
     let first = (address >> 2 ^ address >> 7 ^ address >> 13) % WAYS;
     // Two places, so that two kinds of a log do not drive each other out.
-    let slot = match [first, first ^ 1].map(|at| ways[at].kind) {
-        [known, _] if std::ptr::eq(known, kind) => first,
-        [_, known] if std::ptr::eq(known, kind) => first ^ 1,
-        [_, ""] => first ^ 1,
+    for at in [first, first ^ 1] {
+        if std::ptr::eq(ways[at].kind, kind) {
+            return &mut ways[at];
+        }
+    }
+    let slot = match ways[first ^ 1].kind {
+        "" => first ^ 1,
         _ => first,
     };
-    let way = &mut ways[slot];
-    if !std::ptr::eq(way.kind, kind) {
-        *way = Way {
-            kind,
-            rule: timeline::rule(kind),
-            needs_fields: needs_fields(kind),
-            tells_facts: tells_facts(kind),
-            suppressed: kind == "journald-suppressed",
-            has_detail: timeline::has_detail(kind, needs_fields(kind)),
-            episodes: None,
-        };
-    }
-    way
+    ways[slot] = Way {
+        kind,
+        rule: timeline::rule(kind),
+        needs_fields: needs_fields(kind),
+        tells_facts: tells_facts(kind),
+        suppressed: kind == "journald-suppressed",
+        has_detail: timeline::has_detail(kind, needs_fields(kind)),
+        episodes: None,
+    };
+    &mut ways[slot]
 }
 
 /// The kinds whose own fields are read.

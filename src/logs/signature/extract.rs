@@ -137,9 +137,19 @@ fn first_took(text: &[u8], signature: &Signature) -> Option<u64> {
     let rest = rest.strip_prefix(b"\":\"")?;
     let (value, rest) = rest.split_at(near(b'"', rest)?);
     let took_ns = parse_go_duration(value)?;
-    // A second one would count instead.
-    let alone = memchr::memmem::find(rest, name).is_none();
-    (alone && matches!(rest, [b'"', b',' | b'}', ..])).then_some(took_ns)
+    (is_without(rest, name) && matches!(rest, [b'"', b',' | b'}', ..])).then_some(took_ns)
+}
+
+/// Whether no other field of this name, which would count instead, can be in the rest of a record.
+fn is_without(rest: &[u8], name: &[u8]) -> bool {
+    let mut rest = rest;
+    while let Some(at) = near(b'"', rest) {
+        rest = rest.get(at + 1..).unwrap_or_default();
+        if rest.starts_with(name) {
+            return false;
+        }
+    }
+    true
 }
 
 fn whole(value: &Value<'_>) -> Option<u64> {

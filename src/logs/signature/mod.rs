@@ -29,7 +29,7 @@ pub use classify::{
     Detail, classify, classify_as, classify_http, classify_plain, plain_fields, warm_up,
 };
 pub use extract::PlainFields;
-pub use requests::trace_steps;
+pub use requests::{TraceSteps, agreement_step};
 pub use types::{Extractor, Field, Form, How, Nature, Role, Signature};
 
 /// The family tables. Earlier tables win where free text could mean two things.

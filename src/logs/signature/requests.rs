@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use crate::logs::needle::near;
+use crate::logs::needle::{after, after_digits, near};
 
 use crate::catalog::resources::{KeyParts, Scope, parse_key};
 use crate::logs::event::{Event, Extra, Operation, Request, Response, Shape};
@@ -237,11 +237,38 @@ const AGREEMENT: &[u8] = b"agreement among raft nodes before linearized reading"
 const COUNTED: &[u8] = b"count revisions from in-memory index tree";
 const FROM_DISK: &[u8] = b"range keys from bolt db";
 
+/// What a trace's steps tell of its request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceSteps {
+    /// The wait for the read index.
+    pub agreement_ns: Option<u64>,
+    /// Keys were counted.
+    pub counted: bool,
+    /// Keys were read from disk.
+    pub from_disk: bool,
+}
+
+impl TraceSteps {
+    /// Adds a step: its text without the quotes around it. Escapes stay.
+    pub fn add(&mut self, text: &[u8]) {
+        if let Some(step) = parse_step(text) {
+            self.add_step(&step);
+        }
+    }
+
+    fn add_step(&mut self, step: &Step<'_>) {
+        match step.name {
+            AGREEMENT => self.agreement_ns = Some(step.took_ns),
+            COUNTED => self.counted = true,
+            FROM_DISK => self.from_disk = true,
+            _ => {}
+        }
+    }
+}
+
 #[derive(Default)]
 struct Steps<'a> {
-    agreement_ns: Option<u64>,
-    counted: bool,
-    from_disk: bool,
+    told: TraceSteps,
     longest: Option<Step<'a>>,
 }
 
@@ -262,7 +289,7 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
             _ => {}
         }
     }
-    event.agreement_ns = steps.agreement_ns;
+    event.agreement_ns = steps.told.agreement_ns;
     let name = operation;
     let operation = match operation {
         b"range" => Operation::Range,
@@ -300,13 +327,6 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
     }
 }
 
-/// Of a trace's steps, verbatim: the wait for the read index, whether keys were counted, and
-/// whether they were read from disk.
-pub fn trace_steps(raw: &[u8]) -> (Option<u64>, bool, bool) {
-    let steps = read_steps(raw);
-    (steps.agreement_ns, steps.counted, steps.from_disk)
-}
-
 fn longest<'a>(steps: &mut Steps<'a>, step: Step<'a>) {
     if steps
         .longest
@@ -318,15 +338,13 @@ fn longest<'a>(steps: &mut Steps<'a>, step: Step<'a>) {
 
 /// The commonest step as it is written, up to its closing quote: how long it took, and what
 /// follows. As [`parse_step`] would read it.
-fn agreement_step(body: &[u8]) -> Option<(u64, &[u8])> {
-    let open = near(b'\'', body.get(..body.len().min(24))?)?;
-    let rest = body.get(open + 1..)?.strip_prefix(AGREEMENT)?;
-    let rest = rest.strip_prefix(b"'  (duration: ")?;
+pub fn agreement_step(body: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = after_digits(body.strip_prefix(b"trace[")?)?;
+    let rest = after(
+        rest,
+        b"] 'agreement among raft nodes before linearized reading'  (duration: ",
+    )?;
     let (took, rest) = rest.split_at(near(b')', rest)?);
-    let head = body.get(..open)?;
-    if head.iter().any(|byte| matches!(byte, b'"' | b'\\')) {
-        return None;
-    }
     Some((parse_go_duration(took)?, rest.strip_prefix(b")\"")?))
 }
 
@@ -337,7 +355,7 @@ fn read_steps(raw: &[u8]) -> Steps<'_> {
     while let Some(open) = near(b'"', rest) {
         let body = rest.get(open + 1..).unwrap_or_default();
         if let Some((took_ns, after)) = agreement_step(body) {
-            out.agreement_ns = Some(took_ns);
+            out.told.agreement_ns = Some(took_ns);
             longest(
                 &mut out,
                 Step {
@@ -350,12 +368,7 @@ fn read_steps(raw: &[u8]) -> Steps<'_> {
         }
         let end = closing_quote(body).unwrap_or(body.len());
         if let Some(step) = body.get(..end).and_then(parse_step) {
-            match step.name {
-                AGREEMENT => out.agreement_ns = Some(step.took_ns),
-                COUNTED => out.counted = true,
-                FROM_DISK => out.from_disk = true,
-                _ => {}
-            }
+            out.told.add_step(&step);
             longest(&mut out, step);
         }
         rest = body.get(end + 1..).unwrap_or_default();
@@ -369,7 +382,7 @@ fn traced<'a>(
     steps: &Steps<'_>,
 ) -> (Request<'a>, Response) {
     let facts = Facts {
-        count_only: steps.counted,
+        count_only: steps.told.counted,
         operations: 1,
         ..Facts::default()
     };
@@ -377,7 +390,7 @@ fn traced<'a>(
     let mut shape = shape_of(operation, &facts, detail.key, detail.range_end, parts.scope);
     // A trace does not say `count_only`. Where nothing was read and nothing was counted, an
     // empty list and a count poll look alike.
-    if shape == Shape::List && !steps.from_disk && detail.response_count.unwrap_or(0) == 0 {
+    if shape == Shape::List && !steps.told.from_disk && detail.response_count.unwrap_or(0) == 0 {
         shape = Shape::Other;
     }
     if operation == Operation::Txn || (operation == Operation::Range && detail.key.is_none()) {
