@@ -275,6 +275,12 @@ impl<'a> Facts<'a> {
             .filter(move |finding| finding.rule == rule && finding.failed())
     }
 
+    /// That the database is full, unless it was only full some time ago.
+    pub(super) fn full_database(&self) -> Option<&'a Finding> {
+        self.failed("nospace-alarm")
+            .find(|finding| finding.severity == Severity::Critical)
+    }
+
     /// The worst failed finding of a rule that is more than a note; of equals the first.
     pub(super) fn ails(&self, rule: &str) -> Option<&'a Finding> {
         self.failed(rule)
@@ -314,6 +320,27 @@ impl<'a> Facts<'a> {
                     .map(|found| found.cause),
             )
             .find(|cause| cause.blocks_scaling_advice())
+    }
+
+    /// What says that etcd itself is ill, where no cause is shown that explains it.
+    pub(super) fn etcd_ill(&self) -> Option<&'a Finding> {
+        if self.input.diagnosis.verdict.cause != Cause::Unknown {
+            return None;
+        }
+        [
+            "device-flush-slow",
+            "wal-sync-stalled",
+            "wal-fsync-slow",
+            "backend-commit-slow",
+            "leader-unstable",
+            "leader-missing",
+            "heartbeat-late",
+            "read-index-slow",
+            "proposals-failing",
+            "slow-requests",
+        ]
+        .into_iter()
+        .find_map(|rule| self.ails(rule))
     }
 
     /// What says that etcd answers slowly, as rule ids or the verdict's word.

@@ -8,7 +8,9 @@ const SETTLE: &str =
     "etcdctl endpoint status and alarm list, or the metrics of database size and quota";
 
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
-    let alarm = case.failed("nospace-alarm");
+    let mut alarm = case.failed("nospace-alarm");
+    let told = !alarm.is_empty();
+    alarm.retain(|finding| finding.severity == Severity::Critical);
     let near = case.has_at("quota-near-limit", Severity::Critical);
     let disk = case.has_at("disk-space-low", Severity::Critical);
     let carry = case.all(&[
@@ -23,8 +25,13 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         if alarm.len() > 1 { 0.97 } else { 0.9 }
     } else if disk {
         0.7
+    } else if case.facts.full_soon && case.has_at("database-growing-fast", Severity::Critical) {
+        0.65
     } else if near {
         0.6
+    } else if told {
+        // The database was full, and is not any more.
+        0.45
     } else {
         return Assessment::default();
     };

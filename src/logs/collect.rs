@@ -44,6 +44,7 @@ pub fn collect(summary: &Summary, source: &str) -> EvidenceSet {
     kinds(&view, &out, &mut set);
     episodes(&view, &out, &mut set);
     facts(&view, &out, &mut set);
+    alarms(&view, &out, &mut set);
     clients::delays(&view, &out, &mut set);
     clients::audit(&view, &out, &mut set);
     who::who(&view, &out, &mut set);
@@ -212,7 +213,7 @@ fn add(into: &mut Row, from: &Row) {
             continue;
         };
         let have = into.get(column).unwrap_or(0.0);
-        let sum = if column.starts_with("max_") {
+        let sum = if column.starts_with("max_") || column.starts_with("last_") {
             have.max(*value)
         } else {
             have + value
@@ -260,6 +261,60 @@ fn kinds(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         );
     }
 }
+
+/// Alarms, and what clients were told because of one.
+fn alarms(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
+    /// Kinds of messages that a full database brings about.
+    const FULL: [&str; 2] = ["etcd-error-no-space", "quota-exceeded"];
+    let mut tables: Vec<(Subject, Vec<Row>)> = Vec::new();
+    let mut put = |place: &Place, kind: &str, raised: Seen, disarmed: Seen| {
+        let mut row = Row::new(kind)
+            .num("raised", num(raised.0))
+            .num("disarmed", num(disarmed.0));
+        for (name, (_, last)) in [
+            ("last_raised_secs", raised),
+            ("last_disarmed_secs", disarmed),
+        ] {
+            if let Some(at) = last {
+                row = row.num(name, at.0 as f64 / 1e6);
+            }
+        }
+        let about = subject(place);
+        let at = match tables.iter().position(|(have, _)| *have == about) {
+            Some(at) => at,
+            None => {
+                tables.push((about, Vec::new()));
+                tables.len() - 1
+            }
+        };
+        let Some((_, rows)) = tables.get_mut(at) else {
+            return;
+        };
+        match rows.iter_mut().find(|have| have.key == row.key) {
+            Some(have) => add(have, &row),
+            None => rows.push(row),
+        }
+    };
+    for (place, facts) in &view.facts {
+        for (kind, alarm) in &facts.alarms {
+            let raised = (alarm.raised, alarm.last_raised);
+            put(place, kind, raised, (alarm.disarmed, alarm.last_disarmed));
+        }
+    }
+    for kind in &view.kinds {
+        if FULL.contains(&kind.kind.as_str()) {
+            let raised = (kind.row.count, kind.row.last);
+            put(&kind.place, "NOSPACE", raised, (0, None));
+        }
+    }
+    for (about, rows) in tables {
+        let rows = table(rows, MAX_ROWS);
+        set.put(&keys::LOGS_ALARMS, about, out.window, out.origin(), rows);
+    }
+}
+
+/// How often something was said, and when last.
+type Seen = (u64, Option<Timestamp>);
 
 fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     let mut lists: Vec<(Subject, Vec<Episode>)> = Vec::new();

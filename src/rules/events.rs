@@ -1,5 +1,6 @@
 //! What several rules ask of log events.
 
+use crate::clock::Timestamp;
 use crate::evidence::{Missing, Subject, SubjectKind, keys};
 
 use super::Context;
@@ -59,6 +60,52 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
     Ok(seen)
 }
 
+/// What logs say of one type of alarm that was not disarmed since.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Raised {
+    /// Who said how often that it is raised.
+    pub(super) seen: Vec<Seen>,
+    /// When somebody said so last.
+    pub(super) last: Option<Timestamp>,
+}
+
+/// What logs say of an alarm. Empty where its disarming is the last that was said: an alarm is the
+/// whole cluster's, and every member logs both. `Err` when no log was read.
+pub(super) fn raised(cx: &Context<'_>, alarm: &str) -> Result<Raised, Missing> {
+    if let Err(why) = cx.evidence.any(&keys::LOGS_EVENTS) {
+        return Err(why);
+    }
+    let mut raised = Raised::default();
+    let (mut last, mut disarmed) = (None::<f64>, None::<f64>);
+    let later = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    };
+    for (subject, table) in cx.evidence.all(&keys::LOGS_ALARMS) {
+        let Some(row) = table.row(alarm) else {
+            continue;
+        };
+        last = later(last, row.get("last_raised_secs"));
+        disarmed = later(disarmed, row.get("last_disarmed_secs"));
+        let count = row.get("raised").unwrap_or(0.0);
+        if count > 0.0 {
+            raised.seen.push(Seen {
+                subject,
+                count,
+                max_ms: None,
+            });
+        }
+    }
+    cx.evidence.take_citations();
+    if last.is_some() && disarmed >= last {
+        return Ok(Raised::default());
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "microseconds since 1970")]
+    let at = last.map(|secs| Timestamp((secs * 1e6) as i64));
+    raised.last = at;
+    Ok(raised)
+}
+
 /// The words for one of them: their plurals are all regular.
 fn singular(what: &str) -> String {
     what.split(' ')
@@ -81,4 +128,14 @@ pub(super) fn cite(cx: &Context<'_>, seen: &Seen, what: &str) {
     }
     cx.evidence
         .cite_as(&keys::LOGS_EVENTS, &seen.subject, words);
+}
+
+/// As [`cite`], of lines about an alarm.
+pub(super) fn cite_alarm(cx: &Context<'_>, seen: &Seen, what: &str) {
+    let words = match seen.count {
+        1.0 => format!("1 {}", singular(what)),
+        n => format!("{n:.0} {what}"),
+    };
+    cx.evidence
+        .cite_as(&keys::LOGS_ALARMS, &seen.subject, words);
 }

@@ -31,7 +31,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
 
 fn pressing(facts: &Facts<'_>) -> bool {
     facts.has_cause(Cause::Space)
-        || facts.failed("nospace-alarm").next().is_some()
+        || facts.full_database().is_some()
         || facts.ails("quota-near-limit").is_some()
 }
 
@@ -120,7 +120,7 @@ fn saw_tooth(facts: &Facts<'_>) -> Option<Advice> {
 }
 
 fn recovery(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.failed("nospace-alarm").next()?;
+    let finding = facts.full_database()?;
     let mut advice = Advice::new("nospace-recovery", Remedy::Space, "etcd", "NOSPACE alarm");
     advice.now = Some("raised: etcd takes no writes".to_owned());
     let revision = facts
@@ -258,7 +258,8 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
     };
     advice.proposed = proposed.to_string();
     let message = facts
-        .failed("nospace-alarm")
+        .full_database()
+        .into_iter()
         .chain(facts.failed("quota-near-limit"))
         .next()
         .map_or_else(
@@ -412,9 +413,7 @@ fn defragment(facts: &Facts<'_>) -> Option<Advice> {
     let finding = facts.failed("database-fragmented").next()?;
     // The alarm's own recovery has the step in its order; and free pages are no fault by
     // themselves while the quota is far.
-    if facts.failed("nospace-alarm").next().is_some()
-        || (finding.severity < Severity::Warn && !pressing(facts))
-    {
+    if facts.full_database().is_some() || (finding.severity < Severity::Warn && !pressing(facts)) {
         return None;
     }
     let mut advice = Advice::new("etcd-defrag", Remedy::Space, "etcd", "defragmentation");

@@ -7,6 +7,9 @@
 use super::super::{Episodes, Histogram, Series, Table};
 
 keys! { LOGS;
+    /// Alarms that lines tell of, by type (`NOSPACE`, `CORRUPT`): columns `raised` and `disarmed` (lines), `last_raised_secs` and
+    /// `last_disarmed_secs` (seconds since 1970). What clients are told of a full database counts as raised.
+    LOGS_ALARMS: Table = "logs.alarms", None, Sum;
     /// Records of the audit log by client: one row per user agent, user, verb and resource. Columns `requests`,
     /// `not_found` (404), `throttled` (429), `errors` (5xx), `unlimited` (lists without limit and resource version),
     /// `total_secs`, `max_ms`, `etcd_secs`, `max_per_sec` (between its own first and last request); texts `user_agent`, `user`, `verb`, `resource`.
@@ -62,7 +65,8 @@ keys! { LOGS;
     LOGS_SLOW_THRESHOLD: f64 = "logs.slow.threshold", Ms, Min;
     /// Time between the first and the last record.
     LOGS_SPAN: f64 = "logs.span", Secs, Max;
-    /// Client-side throttling as the client logged it, by client and request: columns `lines` (a floor), `max_delay_ms`; texts `component`, `verb`, `resource`.
+    /// Client-side throttling as the client logged it, by client and request: columns `lines` (a floor), `max_delay_ms`,
+    /// `startup` (of `lines`: within two minutes after the client's start), `last_secs` (of the last line, since 1970); texts `component`, `verb`, `resource`.
     LOGS_THROTTLING: Table = "logs.throttling", None, Sum;
     /// Slow requests that kube-apiserver traced, by user agent and resource: columns `count`, `max_ms`, `total_ms`; texts `user_agent`, `verb`, `resource`.
     LOGS_TRACES: Table = "logs.traces", None, Sum;

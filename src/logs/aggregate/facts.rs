@@ -162,6 +162,23 @@ impl Compactions {
     }
 }
 
+/// What was said of one type of alarm.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alarm {
+    /// Lines that say that it is raised.
+    pub raised: u64,
+    /// The last of them.
+    pub last_raised: Option<Timestamp>,
+    /// Lines that say that it was disarmed.
+    pub disarmed: u64,
+    /// The last of them.
+    pub last_disarmed: Option<Timestamp>,
+}
+
+/// Types of alarms that etcd has; what a line names besides is none.
+const ALARMS: [&str; 2] = ["NOSPACE", "CORRUPT"];
+
 /// The facts of one stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,6 +196,9 @@ pub struct Facts {
     pub handovers: BTreeSet<Timestamp>,
     /// Clean shutdowns.
     pub shutdowns: u64,
+    /// Alarms by type.
+    #[serde(default)]
+    pub alarms: BTreeMap<String, Alarm>,
     /// Clock differences by peer.
     pub drift: BTreeMap<String, Drift>,
     /// Size of the database on disk, in bytes.
@@ -208,6 +228,7 @@ impl Default for Facts {
             elections: BTreeMap::new(),
             handovers: BTreeSet::new(),
             shutdowns: 0,
+            alarms: BTreeMap::new(),
             drift: BTreeMap::new(),
             db_size: Grid::default(),
             db_in_use: Grid::default(),
@@ -258,6 +279,7 @@ impl Facts {
             }
             "compaction-finished" => self.compaction(event),
             "clock-drift" => self.clock(event),
+            "alarm-raised" | "health-alarm" | "alarm-disarmed" => self.alarm(event),
             "etcd-start"
             | "apiserver-start"
             | "controller-manager-start"
@@ -305,6 +327,19 @@ impl Facts {
         if let Some(bytes) = fields.db_in_use {
             self.db_in_use.add(at, &Peak(bytes));
         }
+    }
+
+    fn alarm(&mut self, event: &Event<'_>) {
+        let Some(kind) = text(event, "alarm").filter(|kind| ALARMS.contains(kind)) else {
+            return;
+        };
+        let alarm = self.alarms.entry(kind.to_owned()).or_default();
+        let (count, last) = match event.kind {
+            "alarm-disarmed" => (&mut alarm.disarmed, &mut alarm.last_disarmed),
+            _ => (&mut alarm.raised, &mut alarm.last_raised),
+        };
+        *count += event.repeats;
+        *last = (*last).max(event.time);
     }
 
     fn clock(&mut self, event: &Event<'_>) {
@@ -415,6 +450,13 @@ impl Facts {
             self.dropped += 1;
         }
         self.shutdowns += other.shutdowns;
+        for (kind, theirs) in &other.alarms {
+            let mine = self.alarms.entry(kind.clone()).or_default();
+            mine.raised += theirs.raised;
+            mine.last_raised = mine.last_raised.max(theirs.last_raised);
+            mine.disarmed += theirs.disarmed;
+            mine.last_disarmed = mine.last_disarmed.max(theirs.last_disarmed);
+        }
         for (peer, drift) in &other.drift {
             let known = self.drift.entry(peer.clone()).or_default();
             known.checks.merge(&drift.checks);

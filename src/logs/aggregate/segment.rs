@@ -461,6 +461,7 @@ fn needs_fields(kind: &str) -> bool {
             | "journald-suppressed"
             | "kernel-oom-kill"
             | "alarm-raised"
+            | "alarm-disarmed"
             | "health-alarm"
     )
 }

@@ -46,6 +46,26 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
+    let told = events::raised(cx, "CORRUPT").unwrap_or_default();
+    for seen in told.seen {
+        if drafts
+            .iter()
+            .any(|draft: &Draft| draft.is_about(&seen.subject))
+        {
+            continue;
+        }
+        events::cite_alarm(cx, &seen, "messages about the CORRUPT alarm");
+        drafts.push(
+            Draft::new(
+                seen.subject.clone(),
+                Severity::Critical,
+                "it logged the CORRUPT alarm: data of members differ",
+            )
+            .confidence(Confidence::High)
+            .threshold("etcd raises CORRUPT when hashes of members differ")
+            .cites(cx.evidence.take_citations()),
+        );
+    }
     let logs = match events::seen(cx, KINDS) {
         Ok(logs) => logs,
         Err(why) if drafts.is_empty() && !hashed && alarms.is_err() => return Err(why),

@@ -1,6 +1,7 @@
 //! The database has reached its quota: etcd refuses writes until space is made and the alarm is
 //! disarmed.
 
+use crate::clock::Timestamp;
 use crate::evidence::{Missing, Subject, SubjectKind, Unit, keys, number};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
@@ -15,11 +16,33 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-/// `alarm-raised` up to etcd 3.5; later versions tell only through health checks and clients.
-const KINDS: &[&str] = &["alarm-raised", "health-alarm", "etcd-error-no-space"];
+/// What etcd calls the alarm.
+const ALARM: &str = "NOSPACE";
+/// A sign that is older than the newest size by so much is history.
+const HISTORY_US: i64 = 3_600_000_000;
+
+/// How long after the last sign in the logs every member's database was measured well below its
+/// quota. `None` where that is not known.
+fn calm_since_us(cx: &Context<'_>, last: Option<Timestamp>) -> Option<i64> {
+    let last = last?;
+    let below = cx.profile.get("quota-used-warn");
+    let mut calm: Option<i64> = None;
+    for (subject, series) in cx.evidence.all(&keys::DB_SIZE) {
+        let point = series.points.last()?;
+        let quota = cx.evidence.peek(&keys::DB_QUOTA, &subject)?;
+        let after = point.at.since_us(last);
+        if after <= 0 || quota <= 0.0 || point.value >= quota * below {
+            return None;
+        }
+        calm = Some(calm.map_or(after, |known| known.min(after)));
+    }
+    calm
+}
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let logs = events::seen(cx, KINDS);
+    let logs = events::raised(cx, ALARM);
+    let last = logs.as_ref().ok().and_then(|logs| logs.last);
+    let calm = calm_since_us(cx, last);
     let sizes = cx.evidence.some(&keys::DB_SIZE);
     let alarms = cx.evidence.any(&keys::ETCD_ALARMS);
     cx.evidence.take_citations();
@@ -28,7 +51,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         for row in alarms
             .rows
             .iter()
-            .filter(|row| row.get_text("alarm") == Some("NOSPACE"))
+            .filter(|row| row.get_text("alarm") == Some(ALARM))
         {
             let member = row.get_text("member").unwrap_or_default();
             cx.evidence.cite(&keys::ETCD_ALARMS, cluster);
@@ -50,19 +73,27 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .iter()
         .map(|draft: &Draft| draft.subject.clone())
         .collect();
-    if let Ok(logs) = &logs {
-        for seen in logs {
-            events::cite(cx, seen, "messages about a full database");
+    if let Ok(logs) = &logs
+        && calm.is_none_or(|us| us < HISTORY_US)
+    {
+        for seen in &logs.seen {
+            events::cite_alarm(cx, seen, "messages about a full database");
+            let times = match seen.count {
+                1.0 => String::new(),
+                n => format!(" {n:.0} times"),
+            };
+            let (severity, since) = match calm {
+                None => (Severity::Critical, ""),
+                // Whether the alarm was disarmed is not known: etcd 3.6 and later do not log it.
+                Some(_) => (
+                    Severity::Warn,
+                    "; its size came down since, and whether the alarm was disarmed is not known",
+                ),
+            };
+            let words = format!("it logged{times} that the database is full ({ALARM}){since}");
             drafts.push(
-                Draft::new(
-                    seen.subject.clone(),
-                    Severity::Critical,
-                    match seen.count {
-                        1.0 => "it logged that the database is full (NOSPACE)".to_owned(),
-                        n => format!("it logged {n:.0} times that the database is full (NOSPACE)"),
-                    },
-                )
-                .cites(cx.evidence.take_citations()),
+                Draft::new(seen.subject.clone(), severity, words)
+                    .cites(cx.evidence.take_citations()),
             );
         }
     }
@@ -122,6 +153,56 @@ mod tests {
             .put(&keys::DB_QUOTA, member(), quota)
     }
 
+    /// Logs that tell of the alarm at second 1000, and of what else the columns say.
+    fn logged(columns: &[(&str, f64)]) -> Set {
+        let mut row = vec![("last_raised_secs", 1_000.0)];
+        row.extend(columns);
+        Set::new()
+            .put(&keys::LOGS_EVENTS, member(), table(&[]))
+            .put(&keys::LOGS_ALARMS, member(), table(&[("NOSPACE", &row)]))
+    }
+
+    #[test]
+    fn an_alarm_that_is_over_is_none() {
+        let raised = ("raised", 2.0);
+        let disarmed = |secs: f64| logged(&[raised, ("last_disarmed_secs", secs)]);
+        assert_eq!(disarmed(1_001.0).status(&RULE).0, Status::Pass);
+        assert_eq!(
+            disarmed(999.0).status(&RULE),
+            (Status::Fail, Severity::Critical)
+        );
+        // Another alarm of the same name's kind is another matter.
+        let corrupt = Set::new()
+            .put(&keys::LOGS_EVENTS, member(), table(&[]))
+            .put(
+                &keys::LOGS_ALARMS,
+                member(),
+                table(&[("CORRUPT", &[raised])]),
+            );
+        assert_eq!(corrupt.status(&RULE).0, Status::Pass);
+        // A size measured later, well below the quota or not.
+        let below = crate::profile::Profile::default().get("quota-used-warn");
+        let later = |secs: i64, size: f64| {
+            let point = Point {
+                at: Timestamp::from_secs(secs),
+                value: size,
+            };
+            let series = Series {
+                points: vec![point],
+            };
+            logged(&[raised]).put(&keys::DB_SIZE, member(), series).put(
+                &keys::DB_QUOTA,
+                member(),
+                1.0,
+            )
+        };
+        let fails = |severity| (Status::Fail, severity);
+        assert_eq!(later(1_010, below).status(&RULE), fails(Severity::Critical));
+        assert_eq!(later(990, 0.1).status(&RULE), fails(Severity::Critical));
+        assert_eq!(later(1_010, 0.1).status(&RULE), fails(Severity::Warn));
+        assert_eq!(later(4_700, 0.1).status(&RULE).0, Status::Pass);
+    }
+
     #[test]
     fn a_full_database_or_its_messages_are_critical() {
         assert_eq!(sized(98.0, 100.0).status(&RULE).0, Status::Pass);
@@ -131,11 +212,7 @@ mod tests {
         );
         // A negative quota means none.
         assert_eq!(sized(99.0, -1.0).status(&RULE).0, Status::Pass);
-        let logs = Set::new().put(
-            &keys::LOGS_EVENTS,
-            member(),
-            table(&[("alarm-raised", &[("count", 1.0)])]),
-        );
+        let logs = logged(&[("raised", 1.0)]);
         assert_eq!(logs.status(&RULE), (Status::Fail, Severity::Critical));
         let row = crate::evidence::Row::new("NOSPACE a")
             .text("alarm", "NOSPACE")
