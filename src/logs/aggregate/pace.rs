@@ -17,7 +17,7 @@ const PINNED: f64 = 0.8;
 /// Fewer active seconds than this make no pace.
 const MIN_SECONDS: u64 = 30;
 /// A gap is steady when its spread is at most this share of it.
-const STEADY: f64 = 0.5;
+const STEADY: f64 = 0.35;
 
 /// Requests of one client over time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -10,12 +10,18 @@ pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     let mut tables: Vec<(Subject, Vec<Row>)> = Vec::new();
     for delay in &view.throttling {
         let [verb, resource] = parts(delay);
-        let row = Row::new(format!("{verb} {resource}"))
+        let mut row = Row::new(format!("{verb} {resource}"))
             .num("lines", num(delay.row.lines))
             .num("max_delay_ms", ms(delay.row.max_ns))
             .text("component", &delay.place.component)
             .text("verb", verb)
             .text("resource", resource);
+        if is_startup(view, delay) {
+            row = row.num("startup", num(delay.row.lines));
+        }
+        if let Some(last) = delay.row.last {
+            row = row.num("last_secs", last.0 as f64 / 1e6);
+        }
         let about = subject(&delay.place);
         match tables.iter_mut().find(|(have, _)| *have == about) {
             Some((_, rows)) => rows.push(row),
@@ -69,6 +75,23 @@ pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         out.origin().with(Completeness::AtLeast),
         table(rows, MAX_ROWS),
     );
+}
+
+/// Whether all of a client's delays are of the time right after its start, when it lists all that
+/// it watches.
+fn is_startup(view: &View, delay: &DelayView) -> bool {
+    const STARTING_US: i64 = 120_000_000;
+    let (Some(first), Some(last)) = (delay.row.first, delay.row.last) else {
+        return false;
+    };
+    let starts = view
+        .facts
+        .iter()
+        .filter(|(place, _)| *place == delay.place)
+        .flat_map(|(_, facts)| &facts.starts);
+    starts
+        .filter_map(|start| start.at)
+        .any(|at| first.since_us(at) >= 0 && last.since_us(at) <= STARTING_US)
 }
 
 fn parts<const N: usize>(delay: &DelayView) -> [&str; N] {

@@ -1,6 +1,6 @@
 //! A client holds its own requests back: its QPS and burst are too low for its work.
 
-use crate::evidence::{Missing, Unit, keys, number};
+use crate::evidence::{Completeness, Missing, Subject, Table, Unit, keys, number};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::units::format_ms;
 
@@ -21,12 +21,21 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     cx.evidence.take_citations();
     let mut drafts: Vec<Draft> = Vec::new();
     let wait = cx.profile.limit("limiter-wait-p99");
+    let life = cx.profile.get("limiter-life");
     if let Ok(metrics) = &metrics {
         for (subject, histogram) in metrics {
             let (Some((low, high)), Some(mean)) = (histogram.bracket(0.99), histogram.mean())
             else {
                 continue;
             };
+            let record = cx.evidence.record(&keys::CLIENT_LIMITER_WAIT, subject);
+            // What was counted since a start a moment ago is the start.
+            if record.is_some_and(|record| {
+                record.origin.completeness == Completeness::Estimate
+                    && record.window.secs().is_some_and(|secs| secs * 1e3 < life)
+            }) {
+                continue;
+            }
             // The bracket must lie above the limit, or the mean, which needs no bracket.
             if low < wait.value && mean < wait.value / 2.0 {
                 continue;
@@ -53,8 +62,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     if let Ok(logs) = &logs {
         let least = cx.profile.limit("throttled-lines");
         for (subject, table) in logs {
-            let lines = table.total("lines");
-            if lines < least.value {
+            let lines = table.total("lines") - table.total("startup");
+            if lines < least.value || measured_since(cx, subject, table, least.value) {
                 continue;
             }
             let longest = table
@@ -100,6 +109,38 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
 }
 
+/// A clean measurement this much later than the last line makes the lines history.
+const HISTORY_SECS: f64 = 3_600.0;
+
+/// Whether the limiter's own histogram says that these lines tell of nothing, or of nothing any more:
+/// it was measured at their time, or an hour later, and fewer than `least` requests waited.
+fn measured_since(cx: &Context<'_>, subject: &Subject, table: &Table, least: f64) -> bool {
+    let last = table
+        .rows
+        .iter()
+        .filter_map(|row| row.get("last_secs"))
+        .fold(f64::NEG_INFINITY, f64::max);
+    let limit = cx.profile.get("limiter-wait-p99");
+    let measured = cx.evidence.all(&keys::CLIENT_LIMITER_WAIT);
+    let mut of_it = measured
+        .iter()
+        .filter(|(other, _)| other.name == subject.name)
+        .peekable();
+    let known = of_it.peek().is_some();
+    known
+        && of_it.all(|(other, waits)| {
+            let record = cx.evidence.record(&keys::CLIENT_LIMITER_WAIT, other);
+            let window = record.map(|record| record.window);
+            let (Some(from), Some(to)) = (window.and_then(|w| w.from), window.and_then(|w| w.to))
+            else {
+                return false;
+            };
+            let (from, to) = (from.0 as f64 / 1e6, to.0 as f64 / 1e6);
+            let then = from <= last && last <= to || from - last > HISTORY_SECS;
+            then && waits.above(limit).0 < least
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +160,36 @@ mod tests {
         assert_eq!(with(least).status(&RULE), (Status::Fail, Severity::Warn));
         assert_eq!(with(least - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn lines_of_a_start_and_lines_that_the_limiter_denies_are_nothing() {
+        let name = "kube-controller-manager";
+        let lines = |columns: &[(&str, f64)]| {
+            let mut row = vec![("lines", 100.0), ("max_delay_ms", 2_000.0)];
+            row.extend(columns);
+            Set::new().put(
+                &keys::LOGS_THROTTLING,
+                component(name),
+                table(&[("POST pods", &row)]),
+            )
+        };
+        assert_eq!(lines(&[("startup", 99.0)]).status(&RULE).0, Status::Pass);
+        assert_eq!(lines(&[("startup", 90.0)]).status(&RULE).0, Status::Fail);
+        // The window of these tests is 0 to 100 s.
+        let limiter = |last: f64, slow: f64| {
+            lines(&[("last_secs", last)]).put(
+                &keys::CLIENT_LIMITER_WAIT,
+                component(name),
+                histogram(&[(5.0, 9_990.0), (1000.0, 0.0), (4000.0, slow)]),
+            )
+        };
+        assert_eq!(limiter(50.0, 0.0).status(&RULE).0, Status::Pass);
+        assert_eq!(limiter(50.0, 50.0).status(&RULE).0, Status::Fail);
+        assert_eq!(limiter(-3_000.0, 0.0).status(&RULE).0, Status::Fail);
+        assert_eq!(limiter(-4_000.0, 0.0).status(&RULE).0, Status::Pass);
+        // What came after the measurement is not denied by it.
+        assert_eq!(limiter(200.0, 0.0).status(&RULE).0, Status::Fail);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! A client asks at a high, steady rate, and much of it for objects that are gone or for the same
 //! object again and again: it does not wait for changes, it spins.
 
-use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use std::collections::BTreeMap;
+
+use crate::evidence::{Completeness, Missing, Subject, SubjectKind, keys};
 use crate::rules::audit;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -18,8 +20,15 @@ pub static RULE: Rule = Rule {
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let rate_limit = cx.profile.limit("hot-loop-rate");
     let share_limit = cx.profile.limit("hot-loop-404-share");
-    let (subject, secs, clients) = audit::clients(cx)?;
     let mut drafts = Vec::new();
+    let (subject, secs, clients) = match audit::clients(cx) {
+        Ok(audit) => audit,
+        // The apiserver's counts do not say who, but they say that somebody does.
+        Err(why) => {
+            from_metrics(cx, &mut drafts).ok_or(why)?;
+            return Ok(Verdict::Fail(drafts));
+        }
+    };
     for client in clients.iter().filter(|client| !client.is_core()) {
         // By the rows' own times, where a client did not ask all the time.
         let own: f64 = client
@@ -74,12 +83,66 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     }
                 ),
             )
-            .confidence(Confidence::High)
+            // Equal gaps alone may be the pace at which answers come.
+            .confidence(if gone < share_limit.value {
+                Confidence::Medium
+            } else {
+                Confidence::High
+            })
             .threshold(format!("{}/s; {}", rate_limit.words(), share_limit.words()))
             .cites(cx.evidence.take_citations()),
         );
     }
     Ok(Verdict::Fail(drafts))
+}
+
+/// Resources that somebody asks for at a high rate although they are gone. `None` without counts.
+fn from_metrics(cx: &Context<'_>, drafts: &mut Vec<Draft>) -> Option<()> {
+    let rate_limit = cx.profile.limit("gone-rate");
+    let share_limit = cx.profile.limit("hot-loop-404-share");
+    let tables = cx.evidence.some(&keys::APISERVER_REQUESTS).ok()?;
+    cx.evidence.take_citations();
+    for (subject, table) in tables {
+        let record = cx.evidence.record(&keys::APISERVER_REQUESTS, &subject);
+        // A start asks for much that is not there yet: what was counted since is no rate.
+        let record = record.filter(|r| r.origin.completeness != Completeness::Estimate);
+        let Some(secs) = record.and_then(|r| r.window.secs()).filter(|n| *n > 0.0) else {
+            continue;
+        };
+        let mut by: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        for row in &table.rows {
+            let Some((_, resource)) = row.key.split_once(' ') else {
+                continue;
+            };
+            let resource = resource.split('/').next().unwrap_or(resource);
+            let (requests, gone) = by.entry(resource).or_default();
+            *requests += row.get("requests").unwrap_or(0.0);
+            *gone += row.get("not_found").unwrap_or(0.0);
+        }
+        for (resource, (requests, gone)) in by {
+            if gone / secs < rate_limit.value || gone / requests.max(1.0) < share_limit.value {
+                continue;
+            }
+            let words = format!(
+                "{gone:.0} of {requests:.0} requests for {resource} in {secs:.0} s ({:.1}/s) are for \
+                 objects that are gone: some client spins, and the audit log would name it",
+                gone / secs
+            );
+            cx.evidence
+                .cite_as(&keys::APISERVER_REQUESTS, &subject, words.clone());
+            drafts.push(
+                Draft::new(
+                    Subject::new(SubjectKind::Resource, resource),
+                    Severity::Warn,
+                    words,
+                )
+                .confidence(Confidence::Medium)
+                .threshold(format!("{}/s; {}", rate_limit.words(), share_limit.words()))
+                .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+    Some(())
 }
 
 /// The object that the client asks for most, where that is a steady loop by itself.
@@ -174,6 +237,30 @@ mod tests {
         );
         assert_eq!(set(0.0, 5.0).status(&RULE).0, Status::Pass);
         assert_eq!(set(1.0, 4.9).status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
+    fn without_an_audit_log_the_apiserver_counts_what_is_gone() {
+        let with = |gone: f64, requests: f64| {
+            Set::new().put(
+                &keys::APISERVER_REQUESTS,
+                crate::rules::testing::component("kube-apiserver"),
+                crate::rules::testing::table(&[
+                    (
+                        "GET configmaps",
+                        &[("requests", requests), ("not_found", gone)],
+                    ),
+                    ("LIST pods", &[("requests", 900.0)]),
+                ]),
+            )
+        };
+        // 2/s in 100 s, and 20 %.
+        assert_eq!(
+            with(200.0, 1_000.0).status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        assert_eq!(with(199.0, 900.0).status(&RULE).0, Status::Pass);
+        assert_eq!(with(200.0, 1_001.0).status(&RULE).0, Status::Pass);
     }
 
     #[test]

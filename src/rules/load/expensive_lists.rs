@@ -85,6 +85,9 @@ fn objects_per_list(cx: &Context<'_>, subject: &Subject, resource: &str) -> Opti
     Some(row.get("fetched")? / lists)
 }
 
+/// From this share of a list's time on, a read of one object is as slow.
+const AS_SLOW: f64 = 0.8;
+
 /// Slow requests only: large answers that take a large share of all slow-seconds.
 fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
     let share_limit = cx.profile.limit("list-share");
@@ -106,6 +109,26 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
         .unwrap_or(0.0);
     // Where most of the time went into waiting for the leader, the keys asked for are an accident.
     if total <= 0.0 || bound / total > 0.5 {
+        return;
+    }
+    // Where reads of one object take as long as lists of thousands do, neither is the reason.
+    let gets = table.total("gets");
+    let lists = table.total("lists");
+    let get_secs = table
+        .rows
+        .iter()
+        .filter(|row| row.get("gets").is_some_and(|n| n > 0.0))
+        .map(|row| {
+            let of = |column| row.get(column).unwrap_or(0.0);
+            // Other reads than lists and gets are not told apart: an upper bound.
+            (of("slow_secs") - of("list_slow_secs") - of("write_slow_secs")).max(0.0)
+        })
+        .sum::<f64>();
+    let list_secs = table.total("list_slow_secs");
+    if gets >= lists
+        && gets >= least
+        && get_secs / gets.max(1.0) >= AS_SLOW * list_secs / lists.max(1.0)
+    {
         return;
     }
     let mean =
@@ -194,6 +217,32 @@ mod tests {
         // A stalled leader makes any key slow.
         assert_eq!(logs(least, page, 51.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn lists_that_are_no_slower_than_reads_of_one_object_are_no_cause() {
+        let with = |gets: f64, get_secs: f64| {
+            Set::new().put(
+                &keys::LOGS_REQUESTS,
+                Subject::cluster(),
+                table(&[
+                    (
+                        "configmaps",
+                        &[
+                            ("lists", 60.0),
+                            ("list_slow_secs", 60.0),
+                            ("slow_secs", 60.0),
+                            ("items", 60.0 * 2500.0),
+                            ("bytes", 60.0 * 4.4e6),
+                        ],
+                    ),
+                    ("pods", &[("gets", gets), ("slow_secs", gets * get_secs)]),
+                ]),
+            )
+        };
+        assert_eq!(with(60.0, 0.5).status(&RULE).0, Status::Fail);
+        assert_eq!(with(60.0, 0.9).status(&RULE).0, Status::Pass);
+        assert_eq!(with(59.0, 0.9).status(&RULE).0, Status::Fail);
     }
 
     #[test]
