@@ -125,6 +125,23 @@ impl<'a> Case<'a> {
             .collect()
     }
 
+    /// Whether etcd itself is ill, whatever its cause: no client that holds itself back does that.
+    pub(super) fn etcd_is_ill(&self) -> bool {
+        [
+            "device-flush-slow",
+            "wal-fsync-slow",
+            "wal-sync-stalled",
+            "backend-commit-slow",
+            "heartbeat-late",
+            "read-index-slow",
+            "leader-unstable",
+            "leader-missing",
+            "proposals-failing",
+        ]
+        .iter()
+        .any(|rule| self.has_at(rule, Severity::Warn))
+    }
+
     /// Whether etcd or its clients show slowness, whatever its cause.
     pub(super) fn etcd_is_slow(&self) -> bool {
         [

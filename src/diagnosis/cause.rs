@@ -57,7 +57,7 @@ impl Cause {
             Cause::Disk => "the disk under etcd is too slow",
             Cause::Cpu => "etcd does not get enough CPU",
             Cause::Network => "the network between etcd members is too slow",
-            Cause::QueryLoad => "requests overload etcd",
+            Cause::QueryLoad => "requests are too many or too expensive",
             Cause::Space => "etcd is out of space",
             Cause::Config => "a setting is dangerous or wrong",
             Cause::ClientThrottling => "a client throttles itself",

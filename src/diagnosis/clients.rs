@@ -13,13 +13,24 @@ pub(super) fn throttling(case: &Case<'_>) -> Assessment {
     let from_metrics = throttled
         .iter()
         .any(|f| f.evidence.iter().any(|c| c.key == "client.limiter.wait"));
+    // Slow requests with a load that explains them are one thing, and clients that wait another.
+    let loaded = ["expensive-lists", "events-dominate", "client-heavy-lists"]
+        .iter()
+        .any(|rule| case.has(rule));
     let confidence: f64 = match (from_metrics, backlog, fast) {
+        // A client that holds itself back leaves etcd idle. Something else ails this one, and
+        // faster clients would make it worse.
+        _ if case.etcd_is_ill() => 0.4,
         (true, true, _) => 0.9,
         (true, false, true) => 0.85,
         (true, false, false) => 0.75,
-        // A client that only throttles itself leaves etcd idle. Here etcd is slow as well, however
-        // fast its disk.
-        (false, ..) if case.has("slow-requests") => 0.5,
+        (false, ..) if case.has("slow-requests") => {
+            if loaded {
+                0.5
+            } else {
+                0.45
+            }
+        }
         (false, _, true) => 0.8,
         // Lines alone: the client waits by itself, and whether the server is slow is not known.
         (false, ..) => 0.65,

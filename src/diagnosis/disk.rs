@@ -102,6 +102,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             "p99 of the WAL fsync is within the limit on every member",
             fast.clone(),
         );
+    } else if case.has_at("backend-commit-slow", Severity::Warn) && facts.device_fast.is_none() {
+        // Commits sync as the WAL does; what its syncs took at that time is not known.
+        0.4
     } else {
         return Assessment::default();
     };

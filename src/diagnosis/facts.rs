@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::evidence::{
-    Citation, Collector, EvidenceSet, Reader, Reading, Subject, SubjectKind, keys,
+    Citation, Collector, EvidenceSet, Reader, Reading, Subject, SubjectKind, Window, keys,
 };
 use crate::profile::Profile;
 use crate::rules::phases;
@@ -36,13 +36,26 @@ pub(super) fn node_of(subject: &Subject) -> String {
     name.split('/').next().unwrap_or_default().to_owned()
 }
 
+/// Seconds around a window that still belong to it: scrapes and lines have clocks of their own.
+const EDGE_US: i64 = 5_000_000;
+/// A quota that is reached within so many seconds is as good as reached: nobody comes in time.
+const FULL_SOON_SECS: f64 = 600.0;
+
 /// What is known besides the findings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
-    /// Logs were read.
-    pub(super) logs: bool,
+    /// Whose logs were read.
+    logs: Seen,
+    /// Whose metrics were read.
+    seen_metrics: Seen,
     /// Metrics over a window were read.
     pub(super) metrics: bool,
+    /// etcd itself was looked at: its log or its metrics.
+    pub(super) etcd_seen: bool,
+    /// The quota is reached within minutes, as the growth goes.
+    pub(super) full_soon: bool,
+    /// The audit log was read.
+    pub(super) audit: bool,
     /// Settings were read.
     pub(super) settings: bool,
     /// The mounts under etcd were read.
@@ -85,8 +98,17 @@ impl Facts {
                 record.origin.collector == collector && matches!(record.value, Reading::Known(_))
             })
         };
+        let logs = Seen::in_logs(&reader, has(Collector::Logs));
+        let seen_metrics = Seen::in_metrics(&reader);
         let mut facts = Facts {
-            logs: has(Collector::Logs),
+            etcd_seen: logs.etcd || seen_metrics.etcd,
+            logs,
+            seen_metrics,
+            full_soon: reader
+                .all(&keys::DB_TIME_TO_FULL)
+                .iter()
+                .any(|(_, secs)| *secs < FULL_SOON_SECS),
+            audit: !reader.all(&keys::LOGS_AUDIT_CLIENTS).is_empty(),
             metrics: !reader.all(&keys::WAL_FSYNC).is_empty()
                 || !reader.all(&keys::APISERVER_ETCD_TOOK).is_empty(),
             settings: !reader.all(&keys::SETTINGS).is_empty(),
@@ -146,17 +168,111 @@ impl Facts {
         (known && self.free_cpu(node)) || self.on(&self.answering, node).is_some_and(|m| m.good)
     }
 
-    /// Which kinds of evidence are lacking for an all-clear, in words.
+    /// What is lacking for an all-clear, in words: kinds of evidence, or whose.
     pub(super) fn missing(&self) -> Vec<String> {
+        let mut missing = self.logs.missing("logs");
+        let mut metrics = self.seen_metrics;
+        // What holds a controller manager back is in its log as well.
+        metrics.controllers |= self.logs.controllers;
+        missing.extend(metrics.missing("metrics"));
+        for (there, name) in [(self.settings, "settings"), (self.mounts, "mounts")] {
+            if !there {
+                missing.push(name.to_owned());
+            }
+        }
+        missing
+    }
+
+    /// What would tell one cause of slowness from another and was not read, in words.
+    pub(super) fn would_tell(&self) -> Vec<String> {
         [
-            (self.logs, "logs"),
-            (self.metrics, "metrics"),
-            (self.settings, "settings"),
-            (self.mounts, "mounts"),
+            (
+                self.device_fast.is_none() && self.devices.is_empty(),
+                "flush times of the device under etcd (host evidence)",
+            ),
+            (
+                self.cpu_free.is_none() && self.cpus.is_empty(),
+                "CPU throttling and run delay of etcd (host evidence)",
+            ),
+            (
+                self.network_fast.is_none() && !self.single_member,
+                "round trips between members (etcd's metrics, two scrapes)",
+            ),
+            (!self.audit, "the apiserver's audit log"),
+        ]
+        .into_iter()
+        .filter(|(lacks, _)| *lacks)
+        .map(|(_, words)| words.to_owned())
+        .collect()
+    }
+}
+
+/// Of which programs of a control plane there is evidence of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    any: bool,
+    etcd: bool,
+    apiserver: bool,
+    controllers: bool,
+}
+
+impl Seen {
+    /// In logs: by the programs whose lines were read.
+    fn in_logs(reader: &Reader<'_>, any: bool) -> Self {
+        let mut seen = Seen {
+            any,
+            ..Seen::default()
+        };
+        for (_, table) in reader.all(&keys::LOGS_COVERAGE) {
+            for row in &table.rows {
+                let name = row.key.split(" on ").next().unwrap_or_default();
+                // One program that holds all of them writes one log.
+                let all = ["k3s", "k0s", "rke2"]
+                    .iter()
+                    .any(|one| name.starts_with(one));
+                seen.etcd |= all || name == "etcd" || name.starts_with("etcd-");
+                seen.apiserver |= all || name == "kube-apiserver";
+                seen.controllers |= all || name == "kube-controller-manager";
+            }
+        }
+        seen
+    }
+
+    fn in_metrics(reader: &Reader<'_>) -> Self {
+        let controllers = reader
+            .all(&keys::CLIENT_LIMITER_WAIT)
+            .iter()
+            .map(|(subject, _)| subject)
+            .chain(
+                reader
+                    .all(&keys::WORKQUEUES)
+                    .iter()
+                    .map(|(subject, _)| subject),
+            )
+            .any(|subject| subject.name == "kube-controller-manager");
+        let etcd = !reader.all(&keys::WAL_FSYNC).is_empty();
+        let apiserver = !reader.all(&keys::APISERVER_ETCD_TOOK).is_empty();
+        Seen {
+            any: etcd || apiserver,
+            etcd,
+            apiserver,
+            controllers,
+        }
+    }
+
+    /// Whose evidence of this kind is lacking.
+    fn missing(self, what: &str) -> Vec<String> {
+        if !self.any {
+            return vec![what.to_owned()];
+        }
+        [
+            (self.etcd, "etcd"),
+            (self.apiserver, "kube-apiserver"),
+            (self.controllers, "kube-controller-manager"),
         ]
         .iter()
         .filter(|(there, _)| !there)
-        .map(|(_, name)| (*name).to_owned())
+        .map(|(_, name)| format!("{what} of {name}"))
         .collect()
     }
 }
@@ -207,6 +323,12 @@ fn devices(reader: &Reader<'_>, profile: &Profile) -> ByNode {
     ] {
         for (device, mean_ms) in reader.all(time) {
             if reader.peek(count, &device).is_none_or(|n| n < MIN_REQUESTS) {
+                continue;
+            }
+            let record = reader.record(time, &device);
+            if mean_ms <= limit
+                && record.is_some_and(|record| !covers_trouble(reader, record.window))
+            {
                 continue;
             }
             reader.cite(time, &device);
@@ -260,6 +382,32 @@ fn steadily_slow(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {
         .collect()
 }
 
+/// Whether the slow requests that logs tell of were, for the most part, at a time in which `window`
+/// was measured. A measurement clears nothing for any other time.
+fn covers_trouble(reader: &Reader<'_>, window: Window) -> bool {
+    let (Some(from), Some(to)) = (window.from, window.to) else {
+        return true;
+    };
+    let (from, to) = (from.add_us(-EDGE_US), to.add_us(EDGE_US));
+    let (mut inside, mut outside) = (0, 0);
+    for (_, list) in reader.all(&keys::LOGS_EPISODES) {
+        for episode in list.episodes.iter().filter(|e| e.kind == "slow-apply") {
+            let span = episode.to.since_us(episode.from).max(0);
+            let shared = episode.to.min(to).since_us(episode.from.max(from));
+            // Requests of an episode are taken to be spread evenly over it.
+            let share = match (shared, span) {
+                (shared, _) if shared < 0 => 0.0,
+                (_, 0) => 1.0,
+                (shared, span) => shared as f64 / span as f64,
+            };
+            let within = (episode.count as f64 * share).round() as u64;
+            inside += within.min(episode.count);
+            outside += episode.count.saturating_sub(within);
+        }
+    }
+    inside >= outside
+}
+
 fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
     let limit = profile.get("wal-fsync-p99");
     let all = reader.all(&keys::WAL_FSYNC);
@@ -267,6 +415,10 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
     for (subject, histogram) in &all {
         if histogram.count() < MIN_SYNCS {
             continue;
+        }
+        let record = reader.record(&keys::WAL_FSYNC, subject);
+        if record.is_some_and(|record| !covers_trouble(reader, record.window)) {
+            return None;
         }
         enough += 1;
         // A good window may hold a bad phase.
@@ -296,6 +448,11 @@ fn cpus(reader: &Reader<'_>, profile: &Profile) -> ByNode {
         (&keys::RUN_DELAY, profile.get("run-delay")),
     ] {
         for (subject, value) in reader.all(key) {
+            let record = reader.record(key, &subject);
+            if value <= limit && record.is_some_and(|record| !covers_trouble(reader, record.window))
+            {
+                continue;
+            }
             if is_etcd(&subject) {
                 reader.cite(key, &subject);
                 note(&mut all, reader, node_of(&subject), value <= limit);
@@ -313,7 +470,9 @@ fn network_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>>
             continue;
         };
         measured += 1;
-        if low >= limit || unanswered(reader, &subject) {
+        let record = reader.record(&keys::PEER_RTT, &subject);
+        let covers = record.is_none_or(|record| covers_trouble(reader, record.window));
+        if low >= limit || unanswered(reader, &subject) || !covers {
             return None;
         }
         reader.cite(&keys::PEER_RTT, &subject);
@@ -354,7 +513,9 @@ fn etcd_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
             continue;
         };
         measured += 1;
-        if mean > fast || p99 >= profile.get("etcd-request-p99") {
+        let record = reader.record(&keys::APISERVER_ETCD_TOOK, &subject);
+        let covers = record.is_none_or(|record| covers_trouble(reader, record.window));
+        if mean > fast || p99 >= profile.get("etcd-request-p99") || !covers {
             return None;
         }
         reader.cite(&keys::APISERVER_ETCD_TOOK, &subject);

@@ -23,18 +23,29 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let lister = case.has_at("client-heavy-lists", Severity::Warn);
     let events = case.has("events-dominate");
     let loops = case.has("client-hot-loop");
+    // A writer that waits for each answer asks at equal gaps as well, and at those that a slow etcd
+    // makes; one that asks for what is gone spins whatever etcd does.
+    let spins = case.measured("client-hot-loop");
+    let etcd_well = case.facts.etcd_seen
+        && case.facts.fsync_fast.is_some()
+        && !case.etcd_is_ill()
+        && !case.etcd_is_slow();
     let confidence = if lists && lister {
         if case.measured("expensive-lists") {
             0.9
         } else {
             0.8
         }
-    } else if events || loops {
+    } else if events || spins {
         0.8
+    } else if loops && etcd_well {
+        0.7
     } else if case.measured("expensive-lists") {
         0.75
     } else if lists {
         0.6
+    } else if loops {
+        0.45
     } else if lister {
         // Somebody lists a lot; that this is what slows etcd down is not shown.
         0.4
@@ -43,8 +54,14 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     };
     // While etcd's own syncs are slow, and neither its disk nor its CPU is cleared, slow lists may
     // be the effect.
-    let ill =
-        case.has("wal-fsync-slow") || case.has("wal-sync-stalled") || case.has("heartbeat-late");
+    let ill = [
+        "wal-fsync-slow",
+        "wal-sync-stalled",
+        "heartbeat-late",
+        "read-index-slow",
+    ]
+    .iter()
+    .any(|rule| case.has(rule));
     let cleared = case.facts.device_fast.is_some() && case.facts.cpu_free.is_some();
     let confidence = if ill && !cleared && lists {
         f64::min(confidence, 0.45)

@@ -180,7 +180,7 @@ fn verdict(
     findings: &[Finding],
     facts: &Facts,
 ) -> Verdict {
-    let missing = facts.missing();
+    let mut missing = facts.missing();
     let no_fault_seen = !findings
         .iter()
         .any(|f| f.failed() && f.severity >= Severity::Warn);
@@ -202,6 +202,9 @@ fn verdict(
             summary: "logs, metrics, settings and mounts were read, and nothing is wrong"
                 .to_owned(),
         };
+    }
+    if !no_fault_seen && missing.is_empty() {
+        missing = facts.would_tell();
     }
     let summary = if no_fault_seen {
         format!(

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::catalog::controllers::{Buckets, Controller, Knob, Known, Role};
 use crate::diagnosis::Cause;
-use crate::rules::Confidence;
+use crate::rules::{Confidence, Finding};
 use crate::units::format_ms;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
@@ -57,10 +57,28 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
             // Faster clients on a sick etcd make it sicker: its remedy comes first.
             Some(cause) if throttled && process.throttled => vec![not_now(process, cause)],
             Some(_) => Vec::new(),
-            None if throttled && process.throttled => raise(facts, process),
+            None if throttled && process.throttled => {
+                let mut all = raise(facts, process);
+                if let Some(ill) = facts.etcd_ill() {
+                    for advice in &mut all {
+                        only_then(advice, ill);
+                    }
+                }
+                all
+            }
+            None if facts.etcd_ill().is_some() => Vec::new(),
             None => headroom(facts, process),
         })
         .collect()
+}
+
+/// While etcd itself is ill for a reason that is not known, faster clients are no first remedy.
+fn only_then(advice: &mut Advice, ill: &Finding) {
+    advice.strength = Strength::Candidate;
+    advice.why = format!(
+        "{}; first find out why etcd itself is ill ({})",
+        advice.why, ill.message
+    );
 }
 
 /// A pair to propose.
