@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use super::channel::CallError;
+use super::grpc::CallError;
 
 /// After a log-in that failed, the next one waits this long: a hundred clients must not have a
 /// hundred passwords hashed.

@@ -8,11 +8,12 @@ use rustls::ClientConfig;
 use crate::formats::bench::etcd as saved;
 use crate::target::etcd::Endpoint;
 
+use super::address::Address;
 use super::auth::Auth;
-use super::channel::{Address, CallError};
 use super::check_perf;
 use super::check_run::check;
 use super::cluster::{Cluster, Target};
+use super::grpc::CallError;
 use super::guard::{self, Refusal};
 use super::keyspace::{Keyspace, ValueSize};
 use super::outcome::told;

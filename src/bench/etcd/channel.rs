@@ -9,19 +9,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use super::address::Address;
 use super::auth::Auth;
 use super::coalesce::{Coalesce, Driver};
+use super::grpc::{CallError, code, collect, message, ok, split, status, strip};
 use super::wire;
-use crate::target::etcd::{Endpoint, Scheme};
 
 /// Room for answers before the server must wait for us: more than any answer of a load.
 const STREAM_WINDOW: u32 = 16 << 20;
@@ -29,104 +29,6 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// Longest wait for a log-in: etcd hashes the password, on purpose slowly.
 const LOG_IN: Duration = Duration::from_secs(5);
-
-/// Longest answer that is kept: a range of a load never comes near.
-const ANSWER_LIMIT: usize = 64 << 20;
-
-/// How to reach one member.
-#[derive(Clone, Debug)]
-pub struct Address {
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// TLS, and with which trust and certificate; without it, plain.
-    pub tls: Option<Arc<ClientConfig>>,
-}
-
-impl Address {
-    /// Of an endpoint; `tls` is for those that speak it.
-    pub fn of(endpoint: &Endpoint, tls: Option<&Arc<ClientConfig>>) -> Result<Self, String> {
-        let tls = if endpoint.is_tls() {
-            Some(Arc::clone(tls.ok_or_else(|| {
-                "it speaks TLS, and no authority is known".to_owned()
-            })?))
-        } else {
-            None
-        };
-        Ok(Address {
-            endpoint: endpoint.clone(),
-            tls,
-        })
-    }
-
-    /// What requests name as their server: a socket has no name, and gRPC calls it localhost.
-    fn origin(&self) -> String {
-        match self.endpoint.scheme {
-            Scheme::Unix => "http://localhost".to_owned(),
-            Scheme::Http | Scheme::Https => self.endpoint.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.endpoint.fmt(f)
-    }
-}
-
-/// Why a call failed. The kinds are what errors are counted by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallError {
-    /// The server answered with a gRPC status.
-    Status {
-        /// The gRPC code.
-        code: u16,
-        /// The server's words.
-        message: String,
-    },
-    /// The connection could not be made, or broke.
-    Transport(String),
-    /// No answer within the limit.
-    Timeout,
-}
-
-impl CallError {
-    /// What it is counted as: the server's own words, or how the connection failed.
-    pub fn kind(&self) -> String {
-        match self {
-            CallError::Status { code, message } if message.is_empty() => {
-                format!("gRPC code {code}")
-            }
-            CallError::Status { message, .. } => message.clone(),
-            CallError::Transport(why) => format!("connection: {why}"),
-            CallError::Timeout => "no answer in time".to_owned(),
-        }
-    }
-
-    /// Whether etcd does not know the token (any more), or its users have changed since it was given.
-    ///
-    /// etcd: `ErrGRPCInvalidAuthToken` is Unauthenticated, `ErrGRPCAuthOldRevision` InvalidArgument.
-    pub fn is_stale_token(&self) -> bool {
-        match self {
-            CallError::Status { code: 16, .. } => true,
-            CallError::Status { code: 3, message } => {
-                message.contains("revision of auth store is old")
-            }
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.kind())
-    }
-}
-
-impl From<h2::Error> for CallError {
-    fn from(err: h2::Error) -> Self {
-        CallError::Transport(err.to_string())
-    }
-}
 
 /// A connection. Cloning shares it.
 #[derive(Clone)]
@@ -437,167 +339,7 @@ impl Stream {
     }
 }
 
-/// Takes one message off the front of what has come.
-fn split(buffer: &mut BytesMut) -> Result<Option<Bytes>, CallError> {
-    let Some(prefix) = buffer.first_chunk::<{ wire::PREFIX }>() else {
-        return Ok(None);
-    };
-    let [flags, length @ ..] = *prefix;
-    let length = u32::from_be_bytes(length) as usize;
-    if flags != 0 || length > ANSWER_LIMIT {
-        return Err(CallError::Transport(
-            "a message is compressed or too long".to_owned(),
-        ));
-    }
-    if buffer.len() < wire::PREFIX + length {
-        return Ok(None);
-    }
-    buffer.advance(wire::PREFIX);
-    Ok(Some(buffer.split_to(length).freeze()))
-}
-
-/// A whole body. Mostly one chunk, which is then not copied.
-async fn collect(answer: &mut RecvStream) -> Result<Bytes, CallError> {
-    let Some(first) = answer.data().await else {
-        return Ok(Bytes::new());
-    };
-    let first = first?;
-    answer.flow_control().release_capacity(first.len())?;
-    if complete(&first) {
-        return Ok(first);
-    }
-    let mut all = BytesMut::from(first);
-    while let Some(chunk) = answer.data().await {
-        let chunk = chunk?;
-        answer.flow_control().release_capacity(chunk.len())?;
-        all.extend_from_slice(&chunk);
-        if all.len() > ANSWER_LIMIT {
-            return Err(CallError::Transport("the answer is too long".to_owned()));
-        }
-    }
-    Ok(all.freeze())
-}
-
-fn complete(body: &[u8]) -> bool {
-    body.first_chunk::<{ wire::PREFIX }>()
-        .is_some_and(|[_, length @ ..]| {
-            body.len() >= wire::PREFIX + u32::from_be_bytes(*length) as usize
-        })
-}
-
-fn strip(mut body: Bytes) -> Result<Bytes, CallError> {
-    if body.first() != Some(&0) || !complete(&body) {
-        return Err(CallError::Transport("a torn answer".to_owned()));
-    }
-    body.advance(wire::PREFIX);
-    Ok(body)
-}
-
-fn ok(headers: &HeaderMap) -> bool {
-    headers
-        .get("grpc-status")
-        .is_some_and(|value| value.as_bytes() == b"0")
-}
-
-fn code(headers: &HeaderMap) -> u16 {
-    headers
-        .get("grpc-status")
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .unwrap_or(2)
-}
-
-fn message(headers: &HeaderMap) -> String {
-    headers
-        .get("grpc-message")
-        .map_or_else(String::new, |value| unescape(value.as_bytes()))
-}
-
-fn status(headers: &HeaderMap, head: &http::response::Parts) -> CallError {
-    if headers.contains_key("grpc-status") {
-        return CallError::Status {
-            code: code(headers),
-            message: message(headers),
-        };
-    }
-    // Not gRPC: a proxy, or another server on this port.
-    CallError::Transport(format!("HTTP status {} and no gRPC status", head.status))
-}
-
-/// gRPC writes bytes outside of printable ASCII as `%XX`.
-fn unescape(text: &[u8]) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.first_chunk::<2>().filter(|_| byte == b'%');
-        let value = hex
-            .and_then(|pair| std::str::from_utf8(pair).ok())
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        match value {
-            Some(value) => {
-                out.push(value);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 /// An I/O error with its cause, without the system's number.
 fn words(err: &std::io::Error) -> String {
     err.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_of_servers_are_unescaped() {
-        assert_eq!(unescape(b"a%20b%"), "a b%");
-        assert_eq!(unescape(b"%zz"), "%zz");
-        assert_eq!(
-            unescape("etcdserver: too many requests".as_bytes()),
-            "etcdserver: too many requests"
-        );
-    }
-
-    #[test]
-    fn a_stream_is_cut_into_messages() {
-        let mut buffer = BytesMut::from(&[0, 0, 0, 0, 2, 7, 8, 0, 0, 0, 0, 0, 0][..]);
-        assert_eq!(split(&mut buffer).unwrap().unwrap(), &[7, 8][..]);
-        assert_eq!(split(&mut buffer).unwrap().unwrap(), &[][..]);
-        assert_eq!(split(&mut buffer).unwrap(), None);
-        let mut compressed = BytesMut::from(&[1, 0, 0, 0, 0][..]);
-        assert!(split(&mut compressed).is_err());
-    }
-
-    #[test]
-    fn addresses_print_as_urls_and_a_socket_has_a_server_name_too() {
-        let of = |text: &str| Address::of(&Endpoint::parse(text, false).unwrap(), None).unwrap();
-        let six = of("[::1]:2379");
-        assert_eq!(six.to_string(), "http://[::1]:2379");
-        assert_eq!(six.origin(), "http://[::1]:2379");
-        let socket = of("unix:///run/etcd.sock");
-        assert_eq!(socket.to_string(), "unix:///run/etcd.sock");
-        assert_eq!(socket.origin(), "http://localhost");
-        let tls = Address::of(&Endpoint::parse("https://a:1", true).unwrap(), None);
-        assert!(tls.unwrap_err().contains("no authority"));
-    }
-
-    #[test]
-    fn what_a_stale_token_looks_like() {
-        let status = |code, message: &str| CallError::Status {
-            code,
-            message: message.to_owned(),
-        };
-        assert!(status(16, "etcdserver: invalid auth token").is_stale_token());
-        assert!(status(3, "etcdserver: revision of auth store is old").is_stale_token());
-        assert!(!status(3, "etcdserver: authentication failed").is_stale_token());
-        assert!(!status(7, "etcdserver: permission denied").is_stale_token());
-        assert!(!CallError::Timeout.is_stale_token());
-    }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::formats::bench::etcd as saved;
 
-use super::channel::CallError;
 use super::check_perf::{self, Class};
+use super::grpc::CallError;
 use super::outcome::told;
 use super::plan::{CheckPerf, Plan};
 use super::record::{Recorder, together};

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use super::address::Address;
 use super::auth::Auth;
-use super::channel::{Address, CallError, Channel};
+use super::channel::Channel;
+use super::grpc::CallError;
 use super::wire::{self, Status, path};
 
 /// Longest wait for a connection and for each question about the cluster.

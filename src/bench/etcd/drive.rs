@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::address::Address;
 use super::arrivals::Arrivals;
 use super::auth::Auth;
-use super::channel::{Address, CallError, Channel, Prepared};
+use super::channel::{Channel, Prepared};
+use super::grpc::CallError;
 use super::record::{Op, Recorder};
 use super::wire::{self, path};
 use super::workload::{Answer, Call, Client, Planned, Workload};

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use super::channel::{CallError, Channel};
+use super::channel::Channel;
 use super::cluster::{ASK, Cluster, ask};
 use super::drive::Run;
+use super::grpc::CallError;
 use super::plan::{Plan, QUOTA_SHARE, ROOT};
 use super::record::Recorder;
 use super::wire::{self, Range, path};

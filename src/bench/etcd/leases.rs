@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::channel::{CallError, Channel};
+use super::channel::Channel;
 use super::cluster::ASK;
+use super::grpc::CallError;
 use super::keyspace::Keyspace;
 use super::wire::{self, path};
 

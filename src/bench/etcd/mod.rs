@@ -1,5 +1,6 @@
 //! The load bench: what an etcd cluster can do, asked as its clients ask.
 
+pub mod address;
 pub mod arrivals;
 pub mod auth;
 pub mod bench;
@@ -10,6 +11,7 @@ pub mod cluster;
 pub mod coalesce;
 pub mod collect;
 pub mod drive;
+pub mod grpc;
 pub mod guard;
 pub mod keyspace;
 pub mod leases;

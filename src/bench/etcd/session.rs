@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::address::Address;
 use super::arrivals::Arrivals;
 use super::auth::Auth;
-use super::channel::{Address, CallError, Channel};
+use super::channel::Channel;
 use super::cluster::{self, Cluster, Member};
 use super::drive::{self, Link, Run};
+use super::grpc::CallError;
 use super::guard::{self, Early, Reason, Watchdog, Watched};
 use super::keyspace::{KEYS_AT_ONCE, Keyspace};
 use super::leases;

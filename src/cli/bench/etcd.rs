@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 
+use crate::bench::etcd::address::Address;
 use crate::bench::etcd::bench::{self, Access, Failure};
-use crate::bench::etcd::channel::Address;
 use crate::bench::etcd::check_perf;
 use crate::bench::etcd::cluster::Target;
 use crate::bench::etcd::collect;
