@@ -10,10 +10,11 @@ use super::address::Address;
 use super::arrivals::Arrivals;
 use super::auth::Auth;
 use super::channel::{Channel, Prepared};
+use super::client::{Answer, Call, Client, Planned};
 use super::grpc::CallError;
 use super::record::{Op, Recorder};
 use super::wire::{self, path};
-use super::workload::{Answer, Call, Client, Planned, Workload};
+use super::workload::Workload;
 
 /// A connection that clients share, made anew when it breaks.
 #[derive(Debug)]

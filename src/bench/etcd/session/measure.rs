@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::super::arrivals::Arrivals;
 use super::super::channel::Channel;
+use super::super::client::{Client, Common};
 use super::super::drive::{self, Link, Run};
 use super::super::grpc::CallError;
 use super::super::guard::{self, Early, Watchdog, Watched};
 use super::super::record::{Op, Recorder};
 use super::super::server::{Counters, between};
 use super::super::shape::{Schedule, Shape};
-use super::super::workload::{Client, Common, Workload};
+use super::super::workload::Workload;
 use super::{Measured, Session, Spec, Surroundings};
 
 impl Session<'_> {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use super::super::client::Client;
 use super::super::drive::Link;
 use super::super::grpc::CallError;
 use super::super::leases;
 use super::super::wire;
-use super::super::workload::{Client, Preload, Workload};
+use super::super::workload::{Preload, Workload};
 use super::{Session, Spec, Surroundings};
 
 impl Session<'_> {
