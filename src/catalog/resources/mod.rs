@@ -4,10 +4,12 @@
 //! group, and custom resources under `PREFIX/GROUP/PLURAL[/NAMESPACE]/NAME`. [`BUILTINS`] gives
 //! the group back; [`parse_key`] reads keys, [`parse_path`] reads request URIs.
 
+mod detect;
 mod key;
 mod parts;
 mod path;
 mod table;
+mod under_prefix;
 
 pub use key::{KNOWN_PREFIXES, is_health_key, parse_bare_key, parse_key, parse_key_with};
 pub use parts::{KeyParts, RowKey, Scope};

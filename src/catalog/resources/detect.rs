@@ -1,0 +1,83 @@
+//! Finds the prefix of a key that has none of the known ones, by the resource under it.
+
+use memchr::memchr;
+
+use super::parts::KeyParts;
+use super::table::builtin_by_segment;
+use super::under_prefix::{of_builtin, split, text, two_segments, under_prefix};
+
+/// First segments of programs that keep their own data in an etcd and whose keys hold words that
+/// are Kubernetes resources too (Sensu's and APISIX's `events`, `services`, `pods`).
+const FOREIGN: [&[u8]; 12] = [
+    b"sensu.io",
+    b"apisix",
+    b"calico",
+    b"coreos.com",
+    b"cilium",
+    b"skydns",
+    b"traefik",
+    b"patroni",
+    b"service",
+    b"vitess",
+    b"rook",
+    b"m3",
+];
+
+/// How many segments of an unknown key are looked at to find a resource in it.
+const MAX_PREFIX_SEGMENTS: usize = 6;
+
+/// Finds the resource in a key under an unknown prefix: the first segment that is a built-in
+/// resource, or a group followed by a plural.
+pub(super) fn detect(key: &[u8]) -> KeyParts<'_> {
+    let none = KeyParts::default();
+    let Some(body) = key.strip_prefix(b"/") else {
+        return none;
+    };
+    if FOREIGN.contains(&split(body).0) {
+        return none;
+    }
+    let mut at = 0;
+    for number in 0..MAX_PREFIX_SEGMENTS {
+        let Some(rest) = key.get(at..) else {
+            return none;
+        };
+        let Some(segments) = rest.strip_prefix(b"/") else {
+            return none;
+        };
+        let (first, tail) = split(segments);
+        let prefix = key.get(..at).unwrap_or_default();
+        let two = two_segments(segments);
+        if let Some((two, tail)) = two
+            && let Some(builtin) = builtin_by_segment(two)
+        {
+            return of_builtin(text(prefix), builtin, tail);
+        }
+        // OpenShift's own plurals (`users`, `images`) are too common as words for a guess.
+        if let Some(builtin) = builtin_by_segment(first)
+            && !builtin.group.ends_with("openshift.io")
+        {
+            return of_builtin(text(prefix), builtin, tail);
+        }
+        let known = at > 0 && matches!(first, b"kubernetes.io" | b"openshift.io" | b"registry");
+        if known {
+            let Some(prefix) = key.get(..at + 1 + first.len()) else {
+                return none;
+            };
+            return under_prefix(text(prefix), tail);
+        }
+        if number > 0 && is_group(first) && two.is_some_and(|(_, more)| more.starts_with(b"/")) {
+            return under_prefix(text(prefix), rest);
+        }
+        at += 1 + first.len();
+    }
+    none
+}
+
+/// A DNS subdomain with at least one dot and a letter at its end, as API groups are.
+fn is_group(segment: &[u8]) -> bool {
+    memchr(b'.', segment).is_some_and(|dot| dot > 0)
+        && segment.last().is_some_and(u8::is_ascii_lowercase)
+        && segment
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
+}
