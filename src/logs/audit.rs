@@ -6,7 +6,11 @@
 //! come in another order (rewritten by a shipper) are walked as a whole.
 
 mod known;
+mod pieces;
 mod tails;
+mod texts;
+mod times;
+mod verb;
 
 use std::borrow::Cow;
 
@@ -19,8 +23,9 @@ use super::format::json::{nested_end, string_end};
 use super::needle::{self, near, near2};
 use super::record::{Fields, Value, ValueKind};
 
-pub use known::{Asked, AskedTexts, Known, KnownRecord, Verb};
+pub use known::{Asked, AskedTexts, Known, KnownRecord};
 pub use tails::Tails;
+pub use verb::Verb;
 
 /// Where in its life the request was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
