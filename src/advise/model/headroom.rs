@@ -6,7 +6,7 @@ use crate::rules::Confidence;
 use super::super::advice::{Advice, Remedy, Strength};
 use super::super::facts::Facts;
 use super::super::process::Process;
-use super::limits::{disposition, place, undo};
+use super::knob::{disposition, place, undo};
 use super::pace::{number, resync};
 
 /// Share of a limit that looking at unchanged objects may take before changes run short of it.

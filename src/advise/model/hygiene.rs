@@ -13,7 +13,7 @@ use crate::units::format_ms;
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
 use super::super::process::Process;
-use super::limits::place;
+use super::knob::place;
 use super::pace::number;
 use super::relief::percent;
 

@@ -119,7 +119,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
             None => "; the number of nodes, which decides how far to go, is not known".to_owned(),
         },
         if answered {
-            format!("; {}", super::limits::ANSWERED)
+            format!("; {}", super::ask::ANSWERED)
         } else {
             String::new()
         }

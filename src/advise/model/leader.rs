@@ -8,7 +8,7 @@ use crate::units::format_ms;
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
 use super::super::process::Process;
-use super::limits::place;
+use super::knob::place;
 
 /// Published durations in seconds: lease, renew deadline, retry period, source.
 const STEPS: &[(u32, u32, u32, &str)] = &[
@@ -164,7 +164,7 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
         why.push(format!("the longest stall seen: {what}"));
     }
     if answered {
-        why.push(super::limits::ANSWERED.to_owned());
+        why.push(super::ask::ANSWERED.to_owned());
     }
     if let Some(cause) = first_cause {
         why.push(format!(

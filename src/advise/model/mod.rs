@@ -1,6 +1,7 @@
 //! The models, one file a knob family. Each gets the facts and gives any number of advices.
 
 mod apf;
+mod ask;
 mod client;
 mod config;
 mod cpu;
@@ -10,12 +11,14 @@ mod endless;
 mod headroom;
 mod hygiene;
 mod inflight;
+mod knob;
 mod kubelet;
 mod leader;
 mod limits;
 mod network;
 mod noise;
 mod pace;
+mod pairs;
 mod pinned;
 mod relief;
 mod shard;

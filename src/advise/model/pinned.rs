@@ -10,7 +10,7 @@ use super::super::advice::{Advice, Disposition, Remedy};
 use super::super::facts::Facts;
 use super::super::process::{Loop, Process};
 use super::client::slug;
-use super::limits::place;
+use super::knob::place;
 use super::pace::number;
 
 /// client-go's bucket for retries.

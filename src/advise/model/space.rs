@@ -284,7 +284,7 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
             String::new()
         },
         if answered {
-            format!("; {}", super::limits::ANSWERED)
+            format!("; {}", super::ask::ANSWERED)
         } else {
             String::new()
         }

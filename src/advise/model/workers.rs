@@ -7,7 +7,7 @@ use crate::units::format_ms;
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
 use super::super::process::{Loop, Process, Set};
-use super::limits::{disposition, place, remove_if_default};
+use super::knob::{disposition, place, remove_if_default};
 use super::pace::number;
 
 /// Workers are raised at most this many times over at once.
@@ -200,7 +200,7 @@ fn need(facts: &Facts<'_>, process: &Process, one: &Loop, have: f64) -> Option<N
     if process.throttled {
         // While the limiter binds, a reconcile's time is mostly waiting for it. What binds after
         // a raise: as many workers as requests are under way at the new rate.
-        let qps = super::limits::proposed_qps(facts, process)?;
+        let qps = super::ask::proposed_qps(facts, process)?;
         let latency = process.latency(facts)? / 1e3;
         let (under_way, words, measured) = match (process.requests_each(), process.work_secs(one)) {
             (Some(each), Some(secs)) if process.known?.buckets == Buckets::Kind => {
@@ -441,7 +441,7 @@ fn raise(
     };
     let answered = set.set && one.workers.is_none() && answer;
     if answered {
-        advice.why = format!("{}; {}", advice.why, super::limits::ANSWERED);
+        advice.why = format!("{}; {}", advice.why, super::ask::ANSWERED);
     }
     advice.strength = if unsure || answered {
         Strength::Candidate
