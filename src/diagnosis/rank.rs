@@ -160,14 +160,17 @@ fn follow(
         return;
     }
     for mut cause in weak {
-        if cause.cause != Cause::ApiserverSaturation {
-            continue;
-        }
-        // Limits far below the default turn requests away whatever etcd does.
-        cause.role = if cause.rules.iter().any(|rule| rule == "inflight-unbalanced") {
-            Role::Contributing
-        } else {
-            Role::Consequence
+        cause.role = match cause.cause {
+            // Limits far below the default turn requests away whatever etcd does.
+            Cause::ApiserverSaturation
+                if cause.rules.iter().any(|rule| rule == "inflight-unbalanced") =>
+            {
+                Role::Contributing
+            }
+            Cause::ApiserverSaturation => Role::Consequence,
+            // What ails etcd is known, so a client that holds itself back is a matter of its own.
+            Cause::ClientThrottling => Role::Contributing,
+            _ => continue,
         };
         alternatives.retain(|alternative| alternative.cause != cause.cause);
         causes.push(cause);

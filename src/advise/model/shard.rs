@@ -31,6 +31,9 @@ const PRESSED: &[&str] = &[
     "slow-requests",
 ];
 
+/// Failed findings that say what is asked too much or too dearly.
+const LOADED: &[&str] = &["client-heavy-lists", "events-dominate", "expensive-lists"];
+
 /// From here on lists with `resourceVersion=""` come from the watch cache, if every etcd
 /// endpoint can report progress (k8s.io/apiserver `feature_support_checker.go`).
 const CONSISTENT_READS: Version = Version::minor(1, 31);
@@ -122,7 +125,10 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         verdict,
         Cause::ApiserverSaturation | Cause::ClientThrottling | Cause::None
     );
-    if !facts.has_cause(Cause::QueryLoad) && (elsewhere || !felt) {
+    // Slow requests alone say nothing about whose they are.
+    let asked = LOADED.iter().any(|rule| facts.ails(rule).is_some());
+    let unknown = verdict == Cause::Unknown && !asked;
+    if !facts.has_cause(Cause::QueryLoad) && (elsewhere || !felt || unknown) {
         return Vec::new();
     }
     if facts
