@@ -143,6 +143,8 @@ pub struct Outer<'a> {
     pub ident: Option<&'a [u8]>,
     /// Host name.
     pub host: Option<&'a [u8]>,
+    /// It came through etcd's own journald writer, which does not sample.
+    pub unsampled: bool,
     /// Message was cut by its wrapper (systemctl status, syslog limits): its tail is not to be trusted.
     pub cut: bool,
 }

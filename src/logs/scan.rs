@@ -16,7 +16,7 @@ use memchr::memchr;
 use crate::clock::Timestamp;
 
 use super::aggregate::memory::Memory;
-use super::aggregate::segment::{Hot, Traits};
+use super::aggregate::segment::Hot;
 use super::decode::{DecodeContext, Decoder, Ends, join};
 use super::event::Component;
 use super::head::{Head, Taker};
@@ -413,7 +413,6 @@ pub(super) fn component_of(word: &str) -> Component {
 
 /// Takes records into a segment.
 pub(super) struct Counter {
-    traits: Traits,
     filter: TimeFilter,
     named: Component,
     pub(super) current: StreamSummary,
@@ -444,7 +443,7 @@ impl Taker for Counter {
             }
             return component.is_some();
         }
-        let hot = self.current.segment.add_hot(head, None, self.traits);
+        let hot = self.current.segment.add_hot(head, None);
         self.refused = hot == Hot::Other;
         self.etcd += u64::from(hot == Hot::Added);
         hot == Hot::Added
@@ -454,7 +453,6 @@ impl Taker for Counter {
 impl Counter {
     pub(super) fn new(named: Component, filter: TimeFilter) -> Self {
         Counter {
-            traits: Traits::default(),
             filter,
             named,
             current: StreamSummary::default(),
@@ -473,7 +471,7 @@ impl Counter {
         let segment = &mut self.current.segment;
         if !std::mem::take(&mut self.refused)
             && let Some(head) = Head::of(record)
-            && segment.add_hot(&head, Some(record), self.traits) == Hot::Added
+            && segment.add_hot(&head, Some(record)) == Hot::Added
         {
             self.etcd += 1;
             return;
@@ -523,7 +521,7 @@ impl Counter {
                 event = other;
             }
         }
-        segment.add(record, &event, self.traits);
+        segment.add(record, &event);
         self.count(event.component);
     }
 

@@ -19,13 +19,6 @@ use super::load::Load;
 use super::memory::Memory;
 use super::runs::Run;
 
-/// What is known about a stream before its first record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traits {
-    /// Records came through etcd's journald writer, which does not sample.
-    pub journald_writer: bool,
-}
-
 /// One piece of one stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,9 +127,10 @@ impl Segment {
         self.coverage.example(&record.msg);
     }
 
-    /// Adds a line if it is about a range in the usual form, the commonest of a big log.
-    pub fn add_hot(&mut self, head: &Head<'_>, record: Option<&Record<'_>>, traits: Traits) -> Hot {
-        let sampler = !traits.journald_writer;
+    /// Adds a line if it is about a range in the usual form, the commonest of a big log. One
+    /// without a record has no wrapper that tells anything of its writer.
+    pub fn add_hot(&mut self, head: &Head<'_>, record: Option<&Record<'_>>) -> Hot {
+        let sampler = record.is_none_or(|record| !record.outer.unsampled);
         let Some(message) = head.message else {
             return Hot::Other;
         };
@@ -308,7 +302,7 @@ impl Segment {
 
     /// Adds a recognised record. Unless it is a plain request line, the event must have its own
     /// fields ([`Segment::wants_fields`]).
-    pub fn add(&mut self, record: &Record<'_>, event: &Event<'_>, traits: Traits) {
+    pub fn add(&mut self, record: &Record<'_>, event: &Event<'_>) {
         self.note(record.level, record.time);
         self.kinds
             .add(event.kind, event.time, event.repeats, event.took_ns);
@@ -316,7 +310,7 @@ impl Segment {
         // Up to 3.6 a trace's message holds a random number, so no two are the same message.
         let one_message = record.msg.as_ref() == b"trace";
         self.load
-            .add(event, zap && !traits.journald_writer, one_message);
+            .add(event, zap && !record.outer.unsampled, one_message);
         let way = self.way(event.kind);
         if let Some(rule) = way.rule
             && let Some(at) = event.time

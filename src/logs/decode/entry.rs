@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::logs::format::level_priority;
+use crate::logs::format::object::Origin;
 use crate::logs::record::Level;
 use crate::logs::timestamp::TimeCache;
 
@@ -33,6 +34,7 @@ pub(super) struct Entry {
     comm: Vec<u8>,
     #[serde(with = "saved")]
     host: Vec<u8>,
+    origin: Origin,
     time: Option<Timestamp>,
     source_time: Option<Timestamp>,
 }
@@ -147,7 +149,7 @@ impl Entry {
             b"_HOSTNAME" => self.host = value.to_vec(),
             b"__REALTIME_TIMESTAMP" => self.time = number().map(Timestamp),
             b"_SOURCE_REALTIME_TIMESTAMP" => self.source_time = number().map(Timestamp),
-            _ => {}
+            _ => self.origin.note(name, value),
         }
     }
 
@@ -165,6 +167,10 @@ impl Entry {
 
     pub(super) fn package(&self) -> &[u8] {
         &self.package
+    }
+
+    pub(super) fn is_unsampled(&self) -> bool {
+        self.origin.is_unsampled(&self.package)
     }
 
     pub(super) fn ident(&self) -> Option<&[u8]> {

@@ -31,6 +31,7 @@ struct Owned {
     ident: Option<Vec<u8>>,
     #[serde(with = "saved::option")]
     host: Option<Vec<u8>>,
+    unsampled: bool,
     cut: bool,
     level: Level,
     #[serde(with = "saved")]
@@ -50,6 +51,7 @@ impl Owned {
             yearless: piece.yearless,
             ident: piece.outer.ident.map(<[u8]>::to_vec),
             host: piece.outer.host.map(<[u8]>::to_vec),
+            unsampled: piece.outer.unsampled,
             cut: piece.outer.cut,
             level: piece.level,
             package: piece.package.to_vec(),
@@ -67,6 +69,7 @@ impl Owned {
                 time: self.time,
                 ident: self.ident.as_deref(),
                 host: self.host.as_deref(),
+                unsampled: self.unsampled,
                 cut: self.cut,
             },
             zoned: self.zoned,

@@ -102,6 +102,7 @@ impl Decoder {
                 piece.level = peeled.level;
             }
             piece.syslog |= peeled.syslog;
+            piece.outer.unsampled = false;
             text = peeled.text;
             if let Some((stream, more)) = peeled.part {
                 let lane = usize::from(stream == Stream::Stderr);
@@ -226,6 +227,7 @@ impl Decoder {
             piece.package = wrapped.package;
         }
         piece.syslog |= wrapped.journal;
+        piece.outer.unsampled = wrapped.unsampled;
         let line = object::line_of(wrapped.text);
         let mut text: &[u8] = &line;
         let ended = text.ends_with(b"\n");
@@ -395,6 +397,7 @@ impl Decoder {
         piece.syslog = true;
         piece.level = entry.level();
         piece.package = entry.package();
+        piece.outer.unsampled = entry.is_unsampled();
         piece.time(entry.time(), true);
         piece.ident(entry.ident(), entry.host());
         self.lines(entry.message(), piece, 0, sink);

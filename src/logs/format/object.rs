@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::logs::audit::Tails;
 use crate::logs::needle;
@@ -42,6 +44,33 @@ pub struct Wrapped<'a> {
     pub docker: Option<Stream>,
     /// Whether it is a journal entry, whose text needs no header to be a record.
     pub journal: bool,
+    /// Whether etcd's own journald writer made it.
+    pub unsampled: bool,
+}
+
+/// How an entry came into the journal. etcd's own writer talks to the journal itself and names its
+/// package; what a unit prints comes through its standard output, and what a container prints
+/// through a log driver, which names the container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Origin {
+    /// A program talked to the journal itself.
+    native: bool,
+    /// A container's log driver did.
+    container: bool,
+}
+
+impl Origin {
+    /// Takes a field of the entry.
+    pub fn note(&mut self, name: &[u8], value: &[u8]) {
+        self.native |= name == b"_TRANSPORT" && value == b"journal";
+        self.container |= name.starts_with(b"CONTAINER_");
+    }
+
+    /// Whether etcd's own writer made the entry, going by its `PACKAGE` too.
+    pub fn is_unsampled(self, package: &[u8]) -> bool {
+        (self.native || !package.is_empty()) && !self.container
+    }
 }
 
 /// Which output of a container.
@@ -136,6 +165,7 @@ struct Seen<'a> {
     unit: Option<Value<'a>>,
     host: Option<Value<'a>>,
     priority: Option<Value<'a>>,
+    origin: Origin,
     journal: bool,
     /// Names beyond Docker's four.
     others: usize,
@@ -193,7 +223,10 @@ impl<'a> Seen<'a> {
                 self.v = true;
                 return;
             }
-            _ => return,
+            _ => {
+                self.origin.note(name, value.raw);
+                return;
+            }
         };
         // The first of a name counts, as it does for etcd's own keys.
         slot.get_or_insert(value);
@@ -242,6 +275,7 @@ pub fn classify<'a>(text: &'a [u8], cache: &mut TimeCache) -> Object<'a> {
                 package: b"",
                 docker: stream.filter(|_| seen.others == 0),
                 journal: false,
+                unsampled: false,
             })
         }
         None => Object::Unknown,
@@ -328,6 +362,7 @@ fn journal<'a>(seen: &Seen<'a>, text: &'a [u8]) -> Wrapped<'a> {
         raw: text.get(..0).unwrap_or_default(),
         kind: ValueKind::String,
     };
+    let package = seen.package.map(|value| value.raw).unwrap_or_default();
     let priority = number(seen.priority).and_then(|level| u32::try_from(level).ok());
     Wrapped {
         text: seen.message.unwrap_or(null),
@@ -341,9 +376,10 @@ fn journal<'a>(seen: &Seen<'a>, text: &'a [u8]) -> Wrapped<'a> {
             .map(|value| value.raw),
         host: seen.host.map(|value| value.raw),
         level: priority.map(level_priority).unwrap_or_default(),
-        package: seen.package.map(|value| value.raw).unwrap_or_default(),
+        package,
         docker: None,
         journal: true,
+        unsampled: seen.origin.is_unsampled(package),
     }
 }
 

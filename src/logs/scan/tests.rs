@@ -147,3 +147,89 @@ proptest! {
         prop_assert_eq!(counted(&text, true), counted(&text, false));
     }
 }
+
+/// A slow line of zap, number `n` of 60 a second, about a key of its own.
+fn slow_line(n: u64) -> String {
+    let us = n * 1_000_000 / 60;
+    format!(
+        r#"{{"level":"warn","ts":"2026-11-01T00:{:02}:{:02}.{:06}Z","caller":"etcdserver/util.go:170","msg":"apply request took too long","took":"110ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/a/p{n}\" ","response":"range_response_count:1 size:615"}}"#,
+        us / 60_000_000,
+        us / 1_000_000 % 60,
+        us % 1_000_000
+    )
+}
+
+/// What a text comes to, cut before each of some lines.
+fn load_of(text: &str, cuts: &[usize]) -> crate::logs::aggregate::load::LoadView {
+    let mut all = crate::logs::aggregate::segment::Segment::default();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut at = 0;
+    for cut in cuts.iter().copied().chain([lines.len()]) {
+        let mut counter = Counter::new(Component::Etcd, TimeFilter::of(None, None));
+        let mut decoder = Decoder::new(DecodeContext::default());
+        decoder.block(lines[at..cut].concat().as_bytes(), 1, &mut counter);
+        decoder.finish(&mut |record: &Record<'_>| counter.add(record));
+        let mut piece = counter.finish().segment;
+        // As a piece that is saved and loaded.
+        piece.settle_all();
+        let saved = serde_json::to_string(&piece).unwrap();
+        let mut piece: crate::logs::aggregate::segment::Segment =
+            serde_json::from_str(&saved).unwrap();
+        piece.restore();
+        all.absorb(piece);
+        at = cut;
+    }
+    all.settle();
+    all.load.view()
+}
+
+/// The estimate's three numbers.
+fn estimate_of(text: &str, cuts: &[usize]) -> (u64, u64, u64) {
+    let estimate = load_of(text, cuts).estimate;
+    (estimate.low, estimate.value, estimate.high)
+}
+
+#[test]
+fn etcds_own_journald_writer_does_not_sample() {
+    let object = |n: u64, more: &str| {
+        let message = serde_json::to_string(&slow_line(n)).unwrap();
+        format!(
+            r#"{{"__REALTIME_TIMESTAMP":"1793491200000000","PRIORITY":"4","SYSLOG_IDENTIFIER":"etcd",{more}"MESSAGE":{message}}}"#
+        ) + "\n"
+    };
+    let export = |n: u64, more: &str| {
+        format!(
+            "__CURSOR=s={n}\n__REALTIME_TIMESTAMP=1793491200000000\nPRIORITY=4\nSYSLOG_IDENTIFIER=etcd\n{more}MESSAGE={}\n\n",
+            slow_line(n)
+        )
+    };
+    let text = |line: &dyn Fn(u64) -> String| (0..1200).map(|n| line(n / 2)).collect::<String>();
+    let exact = (1200, 1200, 1200);
+    for more in [r#""PACKAGE":"etcdserver","#, r#""_TRANSPORT":"journal","#] {
+        let text = text(&|n| object(n, more));
+        assert_eq!(estimate_of(&text, &[]), exact, "{more}");
+        assert_eq!(estimate_of(&text, &[1, 150, 700]), exact, "{more}");
+    }
+    for more in ["PACKAGE=etcdserver\n", "_TRANSPORT=journal\n"] {
+        assert_eq!(
+            estimate_of(&text(&|n| export(n, more)), &[]),
+            exact,
+            "{more}"
+        );
+    }
+    // What a unit or a container prints went through zap's sampler, also beside the other.
+    for more in [
+        "",
+        r#""_TRANSPORT":"stdout","#,
+        r#""_TRANSPORT":"journal","CONTAINER_NAME":"etcd","#,
+    ] {
+        let printed = text(&|n| object(n, more));
+        let (low, ..) = estimate_of(&printed, &[]);
+        assert!(low > 20_000, "{more} {low}");
+        let other = object(9_000, r#""PACKAGE":"etcdserver","#);
+        let (low, ..) = estimate_of(&(other + &printed), &[]);
+        assert!(low > 20_000, "{more} {low}");
+    }
+    let (low, ..) = estimate_of(&text(&|n| export(n, "_TRANSPORT=stdout\n")), &[]);
+    assert!(low > 20_000, "{low}");
+}
