@@ -315,7 +315,7 @@ impl<'p> Lines<'p> {
             primary: false,
             open: false,
         };
-        if let Some((item, kind)) = load::item_of(&event) {
+        if let Some((item, kind)) = load::item_of(&event, &record.outer) {
             let index = self.joiner.total();
             let links = self.joiner.add(item, (), &mut |()| {});
             waiting.index = Some(index);

@@ -143,6 +143,9 @@ pub struct Outer<'a> {
     pub ident: Option<&'a [u8]>,
     /// Host name.
     pub host: Option<&'a [u8]>,
+    /// Which writer of several in one stream it is, by all names that wrappers give it: hosts,
+    /// programs, pods, files; 0 where none has a name.
+    pub writer: u64,
     /// It came through etcd's own journald writer, which does not sample.
     pub unsampled: bool,
     /// Message was cut by its wrapper (systemctl status, syslog limits): its tail is not to be trusted.

@@ -700,6 +700,7 @@ impl Audit {
             kind,
             key: Some(key),
             txn: false,
+            writer: 0,
             time_us: None,
             took_us: 0,
         };

@@ -55,10 +55,17 @@ pub struct Item {
     pub key: Option<u64>,
     /// Whether the request is a transaction.
     pub txn: bool,
+    /// Whose line it is: lines of two writers are never one request.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub writer: u32,
     /// When the line was written, in microseconds; `None` joins by key alone.
     pub time_us: Option<i64>,
     /// How long the request took by this line, in microseconds.
     pub took_us: i64,
+}
+
+fn is_zero(writer: &u32) -> bool {
+    *writer == 0
 }
 
 impl Item {
@@ -203,6 +210,7 @@ fn last_item(key: u64) -> Item {
         kind: LineKind::Stats,
         key: Some(key),
         txn: false,
+        writer: 0,
         time_us: None,
         took_us: 0,
     }
@@ -557,6 +565,7 @@ impl<P: Payload> Joiner<P> {
                 if *found == key
                     && let Some(slot) = self.window.get(at)
                     && slot.item.kind < item.kind
+                    && slot.item.writer == item.writer
                     && slot.item.overlaps(item)
                 {
                     return Some(at);
@@ -567,12 +576,16 @@ impl<P: Payload> Joiner<P> {
     }
 
     fn find_trace(&self, item: &Item, from: usize) -> Option<usize> {
-        self.find_txn(from, |slot| slot.item.is_wild() && slot.item.within(item))
+        self.find_txn(from, |slot| {
+            slot.item.is_wild() && slot.item.writer == item.writer && slot.item.within(item)
+        })
     }
 
     fn find_apply(&self, item: &Item, from: usize) -> Option<usize> {
         self.find_txn(from, |slot| {
-            slot.item.kind == LineKind::Apply && slot.item.overlaps(item)
+            slot.item.kind == LineKind::Apply
+                && slot.item.writer == item.writer
+                && slot.item.overlaps(item)
         })
     }
 
@@ -636,6 +649,7 @@ mod tests {
             kind,
             key,
             txn: key.is_none_or(|key| key % 2 == 0),
+            writer: 0,
             time_us: Some(end_ms * 1000),
             took_us: took_ms * 1000,
         }
@@ -700,6 +714,25 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_two_writers_are_two_requests() {
+        use LineKind::{Apply, Stats, Trace};
+        let by = |writer, item: Item| Item { writer, ..item };
+        let lines = [
+            item(Apply, Some(1), 1000, 350),
+            by(1, item(Trace, Some(1), 1001, 351)),
+            by(2, item(Stats, Some(1), 1002, 352)),
+        ];
+        assert_eq!(joined(&lines, &[], WINDOW).len(), 3);
+        // Also where the trace names no key.
+        let lines = [
+            by(1, item(Apply, Some(2), 1000, 120)),
+            by(2, item(Trace, None, 1001, 140)),
+            by(1, item(Stats, Some(4), 1002, 141)),
+        ];
+        assert_eq!(joined(&lines, &[], WINDOW).len(), 3);
+    }
+
+    #[test]
     fn different_durations_of_one_request_still_join() {
         use LineKind::{Apply, Trace};
         // 113 ms in one line and 180 ms in the other, as starved hosts print.
@@ -749,9 +782,12 @@ mod tests {
             Just(LineKind::Trace),
             Just(LineKind::Stats)
         ];
-        (kind, 0..4u64, 0..400i64, 0..60i64).prop_map(|(kind, key, end, took)| {
+        (kind, 0..4u64, 0..400i64, 0..60i64, 0..3u32).prop_map(|(kind, key, end, took, writer)| {
             let key = (key > 0 || kind != LineKind::Trace).then_some(key + 1);
-            item(kind, key, end, took)
+            Item {
+                writer,
+                ..item(kind, key, end, took)
+            }
         })
     }
 

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::logs::event::{Event, Operation, Request, Shape};
 use crate::logs::head::Head;
 use crate::logs::needle::same;
-use crate::logs::record::{Level, Record};
+use crate::logs::record::{Level, Outer, Record};
 use crate::logs::request::parse_request;
 use crate::logs::signature::{Detail, TraceSteps, classify};
 use crate::units::{Bucket, parse_go_duration};
@@ -19,7 +19,7 @@ use super::join::{Item, Joiner, LineKind, Payload};
 use super::memory::{Meaning, Memory, Rows};
 use super::pages::{PageLine, Pages};
 use super::row::LoadRow;
-use super::sampling::{Estimate, Sampled};
+use super::sampling::{Estimate, Sampled, Writers};
 use super::seconds::{Cell, Class, Seconds};
 use super::spark::minute_of;
 use super::table::{Bounded, RowValue};
@@ -383,8 +383,12 @@ pub struct Load {
     joiner: Joiner<Share>,
     tables: Tables,
     pages: Pages,
-    /// Lines by kind that go through zap's sampler: apply, trace (3.7), stats.
+    /// Lines by kind that go through zap's sampler: apply, trace (3.7), stats. Those of a writer
+    /// without a name.
     sampled: [Sampled; 3],
+    /// The same of each writer that has one: every process has a sampler of its own.
+    #[serde(default, skip_serializing_if = "Writers::is_empty")]
+    writers: Writers,
     /// Apply lines that do not: capnslog and the journald writer.
     unsampled_apply: u64,
     /// Smallest and largest threshold that a line named, in nanoseconds.
@@ -395,6 +399,36 @@ pub struct Load {
     debug_lines: u64,
     #[serde(skip)]
     memory: Memory,
+}
+
+/// Who wrote a line, as far as it matters for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// Which of the stream's writers; 0 where no wrapper names it.
+    pub id: u32,
+    /// Whether it samples.
+    pub samples: bool,
+}
+
+impl Writer {
+    /// The writer of zap's lines without a wrapper that says anything of it.
+    pub const BARE: Writer = Writer {
+        id: 0,
+        samples: true,
+    };
+
+    /// The writer of a zap line.
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one too")]
+    pub fn of(outer: &Outer<'_>) -> Self {
+        let id = match outer.writer {
+            0 => 0,
+            hash => ((hash ^ hash >> 32) as u32).max(1),
+        };
+        Writer {
+            id,
+            samples: !outer.unsampled,
+        }
+    }
 }
 
 /// By what a meaning is remembered.
@@ -421,10 +455,9 @@ pub struct LoadView {
 }
 
 impl Load {
-    /// Adds a line about a request. `sampler` says whether its writer samples, `one_message`
-    /// whether a trace has no number in its message (3.7), so that traces are sampled too.
-    /// Returns whether it was one.
-    pub fn add(&mut self, event: &Event<'_>, sampler: bool, one_message: bool) -> bool {
+    /// Adds a line about a request. `one_message` says whether a trace has no number in its
+    /// message (3.7), so that traces are sampled too. Returns whether it was one.
+    pub fn add(&mut self, event: &Event<'_>, writer: Writer, one_message: bool) -> bool {
         let Some(kind) = kind_of(event) else {
             return false;
         };
@@ -441,13 +474,13 @@ impl Load {
         if request.operation == Operation::ReadIndex {
             return false;
         }
-        self.note(event, kind, sampler, one_message);
+        self.note(event, kind, writer, one_message);
         if matches!(request.operation, Operation::V2 | Operation::Cluster) {
             // etcd's own bookkeeping at a start, which nobody asked for.
             self.own_lines += 1;
             return false;
         }
-        let item = item(event, request, kind);
+        let item = item(event, request, kind, writer.id);
         let share = self.share(event, request, kind);
         let tables = &mut self.tables;
         self.joiner
@@ -457,7 +490,7 @@ impl Load {
 
     /// Adds a slow range that was read by position. The result is that of [`Self::add`] for the
     /// same line.
-    pub fn add_hot(&mut self, head: &Head<'_>, range: &HotRange<'_>, sampler: bool) {
+    pub fn add_hot(&mut self, head: &Head<'_>, range: &HotRange<'_>, writer: Writer) {
         let expected = &mut self.memory.expected;
         if !same(&expected.0, range.expected) {
             *expected = (range.expected.to_vec(), parse_go_duration(range.expected));
@@ -467,7 +500,7 @@ impl Load {
             self.threshold_ns = Some((low.min(ns), high.max(ns)));
         }
         self.debug_lines += u64::from(head.level == Level::Debug);
-        self.sample(LineKind::Apply, head.time, sampler);
+        self.sample(LineKind::Apply, head.time, writer);
         let hash = range_hash(range.key, range.range_end);
         // A limit of 1 makes a probe or a get by another client, so it belongs to the meaning.
         let variant = u64::from(range.options) | u64::from(range.limit == Some(1)) << 16;
@@ -504,6 +537,7 @@ impl Load {
             kind: LineKind::Apply,
             key: Some(hash),
             txn: false,
+            writer: writer.id,
             time_us: share.time_us,
             took_us: i64::try_from(range.took_ns / 1000).unwrap_or(i64::MAX),
         };
@@ -638,6 +672,7 @@ impl Load {
     /// Lays the lines of sampled messages into windows.
     pub fn lay(&mut self) {
         self.sampled.iter_mut().for_each(Sampled::lay);
+        self.writers.lay();
     }
 
     /// Takes over what the thread learnt in earlier pieces.
@@ -658,6 +693,7 @@ impl Load {
         &mut self,
         head: &Head<'_>,
         range: &HotTrace<'_>,
+        writer: Writer,
         record: Option<&Record<'_>>,
     ) -> bool {
         let TraceSteps {
@@ -692,7 +728,8 @@ impl Load {
             bytes: 0,
             time_us: head.time.map(|at| at.0),
         };
-        self.join_range(LineKind::Trace, share, hash, range.range_end, None);
+        let line = (LineKind::Trace, writer.id);
+        self.join_range(line, share, hash, range.range_end, None);
         true
     }
 
@@ -702,7 +739,7 @@ impl Load {
         &mut self,
         head: &Head<'_>,
         range: &HotCall<'_>,
-        sampler: bool,
+        writer: Writer,
         record: Option<&Record<'_>>,
     ) -> bool {
         let variant = 1 << 41 | u64::from(range.options) | u64::from(range.limit == Some(1)) << 16;
@@ -711,7 +748,7 @@ impl Load {
             return false;
         };
         self.debug_lines += u64::from(head.level == Level::Debug);
-        self.sample(LineKind::Stats, head.time, sampler);
+        self.sample(LineKind::Stats, head.time, writer);
         let is_count = is_shape(known, Shape::Count);
         let items = range
             .limit
@@ -743,13 +780,14 @@ impl Load {
             bytes: range.size,
             time_us: head.time.map(|at| at.0),
         };
-        self.join_range(LineKind::Stats, share, hash, range.range_end, range.limit);
+        let line = (LineKind::Stats, writer.id);
+        self.join_range(line, share, hash, range.range_end, range.limit);
         true
     }
 
     fn join_range(
         &mut self,
-        kind: LineKind,
+        (kind, writer): (LineKind, u32),
         share: Share,
         hash: u64,
         range_end: &[u8],
@@ -767,6 +805,7 @@ impl Load {
             kind,
             key: Some(hash),
             txn: false,
+            writer,
             time_us: share.time_us,
             took_us: i64::try_from(share.took_other / 1000).unwrap_or(i64::MAX),
         };
@@ -809,7 +848,7 @@ impl Load {
     }
 
     /// Threshold, level and sampling.
-    fn note(&mut self, event: &Event<'_>, kind: LineKind, sampler: bool, one_message: bool) {
+    fn note(&mut self, event: &Event<'_>, kind: LineKind, writer: Writer, one_message: bool) {
         if kind == LineKind::Apply
             && let Some(ns) = event.expected_ns
         {
@@ -819,21 +858,20 @@ impl Load {
         if event.level == Level::Debug {
             self.debug_lines += 1;
         }
-        self.sample(
-            kind,
-            event.time,
-            sampler && (one_message || kind != LineKind::Trace),
-        );
+        let samples = writer.samples && (one_message || kind != LineKind::Trace);
+        self.sample(kind, event.time, Writer { samples, ..writer });
     }
 
-    fn sample(&mut self, kind: LineKind, time: Option<Timestamp>, sampler: bool) {
+    #[inline]
+    fn sample(&mut self, kind: LineKind, time: Option<Timestamp>, writer: Writer) {
         let slot = match kind {
             LineKind::Apply => 0,
             LineKind::Trace => 1,
             LineKind::Stats => 2,
         };
         match (time, self.sampled.get_mut(slot)) {
-            (Some(at), Some(sampled)) if sampler => sampled.add(at.0),
+            (Some(at), Some(sampled)) if writer.samples && writer.id == 0 => sampled.add(at.0),
+            (Some(at), _) if writer.samples && self.writers.add(writer.id, slot, at.0) => {}
             _ if kind == LineKind::Apply => self.unsampled_apply += 1,
             _ => {}
         }
@@ -933,6 +971,7 @@ impl Load {
         for (sampled, add) in self.sampled.iter_mut().zip(later.sampled) {
             sampled.absorb(add);
         }
+        self.writers.absorb(later.writers);
         self.unsampled_apply += later.unsampled_apply;
         self.own_lines += later.own_lines;
         self.threshold_ns = match (self.threshold_ns, later.threshold_ns) {
@@ -1009,11 +1048,10 @@ impl Load {
     /// line. A request without an apply line in a sampled second is one whose apply line was left
     /// out, so those do not add to the lower bound.
     fn estimate(&self, tables: &Tables) -> Estimate {
-        let apply = self
-            .sampled
-            .first()
-            .map(Sampled::estimate)
-            .unwrap_or_default();
+        let mut apply = self.writers.estimate(0);
+        if let Some(unnamed) = self.sampled.first() {
+            apply.add(&unnamed.estimate());
+        }
         let joined = tables.total.requests;
         let missing = |n: u64| n.saturating_sub(apply.lines);
         let seen_otherwise = tables.without_apply;
@@ -1060,22 +1098,23 @@ fn kind_of(event: &Event<'_>) -> Option<LineKind> {
 }
 
 /// What the joiner needs to know of an event, for those that are lines about one request.
-pub fn item_of(event: &Event<'_>) -> Option<(Item, LineKind)> {
+pub fn item_of(event: &Event<'_>, outer: &Outer<'_>) -> Option<(Item, LineKind)> {
+    let writer = Writer::of(outer).id;
     let kind = kind_of(event)?;
     match &event.request {
         Some(request) => match request.operation {
             Operation::ReadIndex | Operation::V2 | Operation::Cluster => None,
-            _ => Some((item(event, request, kind), kind)),
+            _ => Some((item(event, request, kind, writer), kind)),
         },
         None if kind == LineKind::Apply => {
             let lost = Request::of(Operation::Unknown, Shape::Other);
-            Some((item(event, &lost, kind), kind))
+            Some((item(event, &lost, kind, writer), kind))
         }
         None => None,
     }
 }
 
-fn item(event: &Event<'_>, request: &Request<'_>, kind: LineKind) -> Item {
+fn item(event: &Event<'_>, request: &Request<'_>, kind: LineKind, writer: u32) -> Item {
     let operation = u64::from(request.operation as u8);
     let key = match request.key.as_deref() {
         Some(key) => {
@@ -1089,6 +1128,7 @@ fn item(event: &Event<'_>, request: &Request<'_>, kind: LineKind) -> Item {
         kind,
         key,
         txn: request.operation == Operation::Txn,
+        writer,
         time_us: event.time.map(|at| at.0),
         took_us: i64::try_from(event.took_ns.unwrap_or(0) / 1000).unwrap_or(i64::MAX),
     }

@@ -10,6 +10,9 @@
 //! two pieces picks the course that fits. Courses become one at the first quiet second. In a steady
 //! flood they need not; after `MAX_FOLLOWED` lines they are taken as one.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use serde::{Deserialize, Serialize};
 
 /// Length of zap's window (etcd: zap.SamplingConfig, tick of one second).
@@ -177,6 +180,11 @@ impl Sampled {
         if self.raw.capacity() == 0 {
             self.raw.reserve(ROOM);
         }
+        self.push(time_us);
+    }
+
+    /// As [`Self::add`], without room made beforehand.
+    fn push(&mut self, time_us: i64) {
         self.raw.push(time_us);
         if self.raw.len() as u64 > 16 * MAX_FOLLOWED {
             self.lay();
@@ -326,6 +334,89 @@ impl Sampled {
     }
 }
 
+/// Most writers of one stream whose windows are laid.
+const MAX_WRITERS: usize = 64;
+
+/// Lines of several writers in one stream: every process has a sampler of its own.
+///
+/// Where there are too many, those with the highest numbers are given up, and their lines count as
+/// they are. So it does not matter in which piece a writer was met first: whoever is among the
+/// lowest of all is among the lowest of each piece.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Writers {
+    by_id: BTreeMap<u32, [Sampled; KINDS]>,
+}
+
+/// Kinds of lines.
+const KINDS: usize = 3;
+
+impl Writers {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Adds the next line of a writer and kind; `false` where the writer was given up.
+    pub fn add(&mut self, id: u32, kind: usize, time_us: i64) -> bool {
+        if let Some(sampled) = self.by_id.get_mut(&id).and_then(|of| of.get_mut(kind)) {
+            sampled.push(time_us);
+            return true;
+        }
+        let full = self.by_id.len() >= MAX_WRITERS;
+        if full
+            && self
+                .by_id
+                .last_key_value()
+                .is_none_or(|(last, _)| *last < id)
+        {
+            return false;
+        }
+        if let Some(sampled) = self.by_id.entry(id).or_default().get_mut(kind) {
+            sampled.push(time_us);
+        }
+        self.bound();
+        true
+    }
+
+    fn bound(&mut self) {
+        while self.by_id.len() > MAX_WRITERS {
+            self.by_id.pop_last();
+        }
+    }
+
+    /// See [`Sampled::lay`].
+    pub fn lay(&mut self) {
+        self.by_id.values_mut().flatten().for_each(Sampled::lay);
+    }
+
+    /// Adds the piece that came right after this one.
+    pub fn absorb(&mut self, later: Writers) {
+        for (id, kinds) in later.by_id {
+            match self.by_id.entry(id) {
+                Entry::Vacant(none) => {
+                    none.insert(kinds);
+                }
+                Entry::Occupied(mut known) => {
+                    for (sampled, add) in known.get_mut().iter_mut().zip(kinds) {
+                        sampled.absorb(add);
+                    }
+                }
+            }
+        }
+        self.bound();
+    }
+
+    /// The estimate of all lines of a kind.
+    pub fn estimate(&self, kind: usize) -> Estimate {
+        let mut all = Estimate::default();
+        for sampled in self.by_id.values().filter_map(|kinds| kinds.get(kind)) {
+            all.add(&sampled.estimate());
+        }
+        all
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -394,6 +485,39 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn writers_are_cut_anywhere_and_folded_either_way(
+            lines in prop::collection::vec((0u32..100, 0i64..9_000), 0..3000),
+            cuts in prop::collection::vec(0usize..3000, 0..4),
+        ) {
+            let mut now = 0;
+            let piece = |lines: &[(u32, i64)]| {
+                let mut piece = Writers::default();
+                lines.iter().for_each(|(id, at)| { piece.add(id.wrapping_mul(0x9E37_79B9), 0, *at); });
+                piece
+            };
+            let lines: Vec<(u32, i64)> = lines.into_iter().map(|(id, gap)| { now += gap; (id, now) }).collect();
+            let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= lines.len()).collect();
+            cuts.sort_unstable();
+            let whole = piece(&lines).estimate(0);
+            let mut pieces = Vec::new();
+            let mut at = 0;
+            for cut in cuts.iter().chain([&lines.len()]) {
+                pieces.push(piece(&lines[at..*cut]));
+                at = *cut;
+            }
+            let mut left = Writers::default();
+            pieces.iter().for_each(|piece| left.absorb(piece.clone()));
+            prop_assert_eq!(left.estimate(0), whole);
+            let mut right = Writers::default();
+            for mut piece in pieces.into_iter().rev() {
+                piece.absorb(right);
+                right = piece;
+            }
+            prop_assert_eq!(right.estimate(0), whole);
+            prop_assert!(right.by_id.len() <= MAX_WRITERS);
+        }
+
         #[test]
         fn the_interval_holds_the_truth(
             gaps in prop::collection::vec(prop_oneof![1i64..2_000, 1i64..300_000], 1..2000),

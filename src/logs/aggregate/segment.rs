@@ -15,7 +15,7 @@ use super::episodes::Episodes;
 use super::facts::{Facts, int};
 use super::hot::{self, HotRange};
 use super::kinds::Kinds;
-use super::load::Load;
+use super::load::{Load, Writer};
 use super::memory::Memory;
 use super::runs::Run;
 
@@ -130,7 +130,7 @@ impl Segment {
     /// Adds a line if it is about a range in the usual form, the commonest of a big log. One
     /// without a record has no wrapper that tells anything of its writer.
     pub fn add_hot(&mut self, head: &Head<'_>, record: Option<&Record<'_>>) -> Hot {
-        let sampler = record.is_none_or(|record| !record.outer.unsampled);
+        let writer = record.map_or(Writer::BARE, |record| Writer::of(&record.outer));
         let Some(message) = head.message else {
             return Hot::Other;
         };
@@ -139,14 +139,14 @@ impl Segment {
                 let Some(range) = hot::slow_range(head) else {
                     return Hot::Other;
                 };
-                self.add_slow_range(head, &range, sampler);
+                self.add_slow_range(head, &range, writer);
                 (SLOW_APPLY, range.took_ns)
             }
             Message::Trace => {
                 let Some(range) = hot::traced_range(head) else {
                     return Hot::Other;
                 };
-                if !self.load.add_hot_trace(head, &range, record) {
+                if !self.load.add_hot_trace(head, &range, writer, record) {
                     return Hot::New;
                 }
                 (TRACE, range.took_ns)
@@ -155,7 +155,7 @@ impl Segment {
                 let Some(range) = hot::called_range(head) else {
                     return Hot::Other;
                 };
-                if !self.load.add_hot_call(head, &range, sampler, record) {
+                if !self.load.add_hot_call(head, &range, writer, record) {
                     return Hot::New;
                 }
                 (STATS, range.took_ns)
@@ -166,8 +166,8 @@ impl Segment {
         Hot::Added
     }
 
-    fn add_slow_range(&mut self, head: &Head<'_>, range: &HotRange<'_>, sampler: bool) {
-        self.load.add_hot(head, range, sampler);
+    fn add_slow_range(&mut self, head: &Head<'_>, range: &HotRange<'_>, writer: Writer) {
+        self.load.add_hot(head, range, writer);
         let Some(at) = head.time else {
             return;
         };
@@ -309,8 +309,9 @@ impl Segment {
         let zap = matches!(record.encoding, Encoding::ZapJson | Encoding::ZapConsole);
         // Up to 3.6 a trace's message holds a random number, so no two are the same message.
         let one_message = record.msg.as_ref() == b"trace";
-        self.load
-            .add(event, zap && !record.outer.unsampled, one_message);
+        let mut writer = Writer::of(&record.outer);
+        writer.samples &= zap;
+        self.load.add(event, writer, one_message);
         let way = self.way(event.kind);
         if let Some(rule) = way.rule
             && let Some(at) = event.time

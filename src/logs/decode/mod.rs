@@ -18,6 +18,7 @@ use memchr::memchr;
 
 use crate::clock::Timestamp;
 
+use super::aggregate::hash::stable_hash;
 use super::audit::Tails;
 use super::format::Parsed;
 use super::format::site::Sites;
@@ -292,7 +293,11 @@ impl<'a> Piece<'a> {
         }
     }
 
-    fn ident(&mut self, ident: Option<&'a [u8]>, host: Option<&'a [u8]>) {
+    /// What a wrapper calls the writer. `name` is any further name that it has.
+    fn ident(&mut self, ident: Option<&'a [u8]>, host: Option<&'a [u8]>, name: Option<&'a [u8]>) {
+        for part in [ident, host, name].into_iter().flatten() {
+            self.outer.writer = stable_hash(self.outer.writer, part);
+        }
         self.outer.ident = self.outer.ident.or(ident.filter(|name| !name.is_empty()));
         self.outer.host = self.outer.host.or(host.filter(|name| !name.is_empty()));
     }

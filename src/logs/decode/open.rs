@@ -31,6 +31,7 @@ struct Owned {
     ident: Option<Vec<u8>>,
     #[serde(with = "saved::option")]
     host: Option<Vec<u8>>,
+    writer: u64,
     unsampled: bool,
     cut: bool,
     level: Level,
@@ -51,6 +52,7 @@ impl Owned {
             yearless: piece.yearless,
             ident: piece.outer.ident.map(<[u8]>::to_vec),
             host: piece.outer.host.map(<[u8]>::to_vec),
+            writer: piece.outer.writer,
             unsampled: piece.outer.unsampled,
             cut: piece.outer.cut,
             level: piece.level,
@@ -69,6 +71,7 @@ impl Owned {
                 time: self.time,
                 ident: self.ident.as_deref(),
                 host: self.host.as_deref(),
+                writer: self.writer,
                 unsampled: self.unsampled,
                 cut: self.cut,
             },

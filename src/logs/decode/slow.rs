@@ -97,7 +97,7 @@ impl Decoder {
             if peeled.time != time && piece.outer.time == time {
                 piece.yearless = peeled.time;
             }
-            piece.ident(peeled.ident, peeled.host);
+            piece.ident(peeled.ident, peeled.host, peeled.name);
             if peeled.level != Level::Unknown {
                 piece.level = peeled.level;
             }
@@ -219,7 +219,7 @@ impl Decoder {
         sink: &mut Sink<'_>,
     ) {
         piece.time(wrapped.time, true);
-        piece.ident(wrapped.ident, wrapped.host);
+        piece.ident(wrapped.ident, wrapped.host, wrapped.name);
         if wrapped.level != Level::Unknown {
             piece.level = wrapped.level;
         }
@@ -399,7 +399,7 @@ impl Decoder {
         piece.package = entry.package();
         piece.outer.unsampled = entry.is_unsampled();
         piece.time(entry.time(), true);
-        piece.ident(entry.ident(), entry.host());
+        piece.ident(entry.ident(), entry.host(), None);
         self.lines(entry.message(), piece, 0, sink);
     }
 }

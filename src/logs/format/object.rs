@@ -36,6 +36,8 @@ pub struct Wrapped<'a> {
     pub ident: Option<&'a [u8]>,
     /// Where.
     pub host: Option<&'a [u8]>,
+    /// The pod, where a shipper adds it.
+    pub name: Option<&'a [u8]>,
     /// Severity as the wrapper knows it.
     pub level: Level,
     /// capnslog's package, in the journal's field.
@@ -164,6 +166,7 @@ struct Seen<'a> {
     comm: Option<Value<'a>>,
     unit: Option<Value<'a>>,
     host: Option<Value<'a>>,
+    kubernetes: Option<Value<'a>>,
     priority: Option<Value<'a>>,
     origin: Origin,
     journal: bool,
@@ -202,6 +205,7 @@ impl<'a> Seen<'a> {
             b"_COMM" => &mut self.comm,
             b"_SYSTEMD_UNIT" | b"UNIT" => &mut self.unit,
             b"_HOSTNAME" | b"host" | b"hostname" => &mut self.host,
+            b"kubernetes" => &mut self.kubernetes,
             b"PRIORITY" => &mut self.priority,
             b"kind" => {
                 self.audit += u8::from(value.raw == b"Event");
@@ -271,6 +275,7 @@ pub fn classify<'a>(text: &'a [u8], cache: &mut TimeCache) -> Object<'a> {
                 time,
                 ident: seen.ident.map(|value| value.raw),
                 host: seen.host.filter(is_text).map(|value| value.raw),
+                name: seen.kubernetes.and_then(pod_of),
                 level: seen.level(),
                 package: b"",
                 docker: stream.filter(|_| seen.others == 0),
@@ -279,6 +284,21 @@ pub fn classify<'a>(text: &'a [u8], cache: &mut TimeCache) -> Object<'a> {
             })
         }
         None => Object::Unknown,
+    }
+}
+
+/// The pod in what Fluent Bit (`{"pod_name":"etcd-a",…}`) or filebeat (`{"pod":{"name":"etcd-a"},…}`)
+/// adds.
+fn pod_of(kubernetes: Value<'_>) -> Option<&[u8]> {
+    let found = JsonFields::new(kubernetes.raw)
+        .find(|(name, _)| matches!(*name, b"pod_name" | b"pod"))?
+        .1;
+    match found.kind {
+        ValueKind::String => Some(found.raw),
+        ValueKind::Nested => JsonFields::new(found.raw)
+            .find(|(name, value)| *name == b"name" && is_text(value))
+            .map(|(_, value)| value.raw),
+        _ => None,
     }
 }
 
@@ -375,6 +395,7 @@ fn journal<'a>(seen: &Seen<'a>, text: &'a [u8]) -> Wrapped<'a> {
             .or(seen.unit)
             .map(|value| value.raw),
         host: seen.host.map(|value| value.raw),
+        name: seen.kubernetes.and_then(pod_of),
         level: priority.map(level_priority).unwrap_or_default(),
         package,
         docker: None,

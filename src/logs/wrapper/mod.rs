@@ -28,6 +28,8 @@ pub struct Peeled<'a> {
     pub ident: Option<&'a [u8]>,
     /// Host name.
     pub host: Option<&'a [u8]>,
+    /// What else tells writers of one stream apart: pod, file, node.
+    pub name: Option<&'a [u8]>,
     /// Severity, where the wrapper has one.
     pub level: Level,
     /// A container runtime's output stream, and whether the line goes on in its next record.
@@ -45,6 +47,7 @@ impl<'a> Peeled<'a> {
             zoned: false,
             ident: None,
             host: None,
+            name: None,
             level: Level::Unknown,
             part: None,
             syslog: false,

@@ -3,6 +3,7 @@
 
 use memchr::memchr;
 
+use crate::logs::format::level_word;
 use crate::logs::needle;
 use crate::logs::timestamp::TimeCache;
 
@@ -62,7 +63,8 @@ fn bracketed<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     }
     let container = name.rsplit(|b| *b == b'/').next();
     Some(Peeled {
-        ident: container.filter(|name| !name.is_empty()),
+        ident: container.filter(|name| names_writer(name)),
+        name: names_writer(name).then_some(name),
         ..Peeled::text(rest)
     })
 }
@@ -71,16 +73,21 @@ fn bracketed<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
 fn columns<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let head = text.get(..text.len().min(PREFIX_MAX))?;
     let mut name: Option<&[u8]> = None;
+    // The first one is the service or the pod.
+    let mut writer: Option<&[u8]> = None;
     for bar in needle::BAR_END.find_iter(head).take(6) {
         let column = head.get(..bar)?.rsplit(|b| *b == b'|').next()?.trim_ascii();
         let rest = text.get(bar + 2..)?;
         let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
         if !column.is_empty() && column.iter().all(plain) {
             name = Some(column);
+            writer = writer.or(Some(column).filter(|column| names_writer(column)));
         }
         if plausible(rest, cache) {
             return Some(Peeled {
-                ident: name,
+                // A column of words would be another writer at each line.
+                ident: name.filter(|name| names_writer(name)),
+                name: writer,
                 ..Peeled::text(rest)
             });
         }
@@ -106,7 +113,10 @@ fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
                 && rest.first() == Some(&b'{')
                 && plausible(rest, cache)
             {
-                return Some(Peeled::text(rest));
+                return Some(Peeled {
+                    name: head.get(..at).and_then(without_number).and_then(file_of),
+                    ..Peeled::text(rest)
+                });
             }
             continue;
         };
@@ -118,7 +128,12 @@ fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
         let spaced = rest.strip_prefix(b" ");
         let rest = spaced.unwrap_or(rest);
         if plausible(rest, cache) {
-            return Some(Peeled::text(rest));
+            let before = head.get(..at)?;
+            let node = spaced.and_then(|_| address(before));
+            return Some(Peeled {
+                name: node.or_else(|| file_of(before)),
+                ..Peeled::text(rest)
+            });
         }
     }
     None
@@ -134,15 +149,66 @@ fn worded<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
         let (word, rest) = text.split_at(end);
         (end > 1 && word.iter().all(name)).then_some((word, rest.get(1..)?))
     };
-    let (_, rest) = word(text)?;
+    let (pod, rest) = word(text)?;
+    let name = names_writer(pod).then_some(pod);
     if plausible(rest, cache) {
-        return Some(Peeled::text(rest));
+        return Some(Peeled {
+            name,
+            ..Peeled::text(rest)
+        });
     }
     let (container, rest) = word(rest)?;
     plausible(rest, cache).then_some(Peeled {
-        ident: Some(container),
+        ident: names_writer(container).then_some(container),
+        name,
         ..Peeled::text(rest)
     })
+}
+
+/// Whether a word before a line is its writer's name. Numbers, dates, levels and output streams
+/// change from line to line of one writer.
+fn names_writer(word: &[u8]) -> bool {
+    let plain = |b: &u8| {
+        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'/' | b'>' | b'+' | b'<')
+    };
+    word.iter().any(u8::is_ascii_lowercase)
+        && word.iter().all(plain)
+        && level_word(word).is_none()
+        && !matches!(word, b"stdout" | b"stderr")
+}
+
+/// A name without the number behind a dash that follows it.
+fn without_number(prefix: &[u8]) -> Option<&[u8]> {
+    let at = prefix.iter().rposition(|b| !b.is_ascii_digit())?;
+    prefix.get(..at)
+}
+
+/// The file that grep names before a line, without numbers of line and column.
+fn file_of(prefix: &[u8]) -> Option<&[u8]> {
+    let mut file = prefix;
+    while let Some(at) = file.iter().rposition(|b| !b.is_ascii_digit())
+        && at + 1 < file.len()
+        && file.get(at) == Some(&b':')
+    {
+        file = file.get(..at)?;
+    }
+    if let Some(node) = address(file) {
+        return Some(node);
+    }
+    // A time of day and a level are no names.
+    let clock =
+        |part: &[u8]| matches!(part, [a, b':', b] if a.is_ascii_digit() && b.is_ascii_digit());
+    let named = file.iter().any(u8::is_ascii_alphabetic)
+        && !file.windows(3).any(clock)
+        && level_word(file).is_none()
+        && !matches!(file, b"stdout" | b"stderr");
+    named.then_some(file)
+}
+
+/// A node's address, as talosctl puts it before a line.
+fn address(text: &[u8]) -> Option<&[u8]> {
+    let address: std::net::IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (!address.is_unspecified()).then_some(text)
 }
 
 #[cfg(test)]
@@ -178,6 +244,45 @@ mod tests {
                 while left != line.as_bytes() {
                     left = peel(left, &mut cache).expect(&text).text;
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn prefixes_that_name_the_writer_say_so() {
+        let mut cache = TimeCache::default();
+        for (prefix, name) in [
+            ("[pod/etcd-x/etcd] ", "pod/etcd-x/etcd"),
+            ("[etcd-x] ", "etcd-x"),
+            ("etcd2   | ", "etcd2"),
+            (" etcd-cp0 | etcd      | 2025-05-02 | ", "etcd-cp0"),
+            ("etcd.log:", "etcd.log"),
+            ("etcd-0: ", "etcd-0"),
+            ("var/log/0.log:221:", "var/log/0.log"),
+            ("var/log/0.log:221:7:", "var/log/0.log"),
+            ("var/log/0.log-221-", "var/log/0.log"),
+            ("10.0.0.1: ", "10.0.0.1"),
+            ("fd00:1::2: ", "fd00:1::2"),
+            ("etcd-cp0 etcd ", "etcd-cp0"),
+            ("etcd-cp0 ", "etcd-cp0"),
+            // These change from line to line of one writer.
+            ("221:", ""),
+            ("221-", ""),
+            ("[WARN] ", ""),
+            ("[12] ", ""),
+            ("warn: ", ""),
+            ("12:34:56: ", ""),
+            ("12:34:56:", ""),
+            ("1646644110.080202 ", ""),
+            ("stderr ", ""),
+            ("INFO ", ""),
+        ] {
+            let text = format!("{prefix}{ZAP}");
+            let peeled = peel(text.as_bytes(), &mut cache).expect(&text);
+            assert_eq!(peeled.text, ZAP.as_bytes(), "{text}");
+            assert_eq!(peeled.name.unwrap_or_default(), name.as_bytes(), "{text}");
+            if name.is_empty() {
+                assert_eq!(peeled.ident, None, "{text}");
             }
         }
     }
