@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::parts::KeyParts;
 use super::table::builtin_by_segment;
-use super::under_prefix::{of_builtin, split, text, two_segments, under_prefix};
+use super::under_prefix::{SPECIAL, of_builtin, split, text, two_segments, under_prefix};
 
 /// First segments of programs that keep their own data in an etcd and whose keys hold words that
 /// are Kubernetes resources too (Sensu's and APISIX's `events`, `services`, `pods`).
@@ -25,6 +25,8 @@ const FOREIGN: [&[u8]; 12] = [
 
 /// How many segments of an unknown key are looked at to find a resource in it.
 const MAX_PREFIX_SEGMENTS: usize = 6;
+/// Of how many segments an unknown prefix is believed by its health key alone.
+const MAX_HEALTH_PREFIX: usize = 2;
 
 /// Finds the resource in a key under an unknown prefix: the first segment that is a built-in
 /// resource, or a group followed by a plural.
@@ -35,6 +37,11 @@ pub(super) fn detect(key: &[u8]) -> KeyParts<'_> {
     };
     if FOREIGN.contains(&split(body).0) {
         return none;
+    }
+    if let Some(prefix) = key.strip_suffix(b"/health")
+        && may_be_prefix(prefix)
+    {
+        return under_prefix(text(prefix), b"/health");
     }
     let mut at = 0;
     for number in 0..MAX_PREFIX_SEGMENTS {
@@ -71,6 +78,36 @@ pub(super) fn detect(key: &[u8]) -> KeyParts<'_> {
         at += 1 + first.len();
     }
     none
+}
+
+/// Whether `prefix` may be one that an apiserver was given (`--etcd-prefix`), so that its health
+/// check reads `health` under it: a word or two that mean nothing else in a key. `/k8s/health` is
+/// one then, and not an object of that name as `/k8s/namespaces/health` or
+/// `/k8s/example.com/widgets/health` are.
+fn may_be_prefix(prefix: &[u8]) -> bool {
+    let Some(segments) = prefix.strip_prefix(b"/") else {
+        return prefix.is_empty();
+    };
+    let mut rest = segments;
+    for _ in 0..MAX_HEALTH_PREFIX {
+        let (segment, tail) = split(rest);
+        let means_something = segment.is_empty()
+            || segment == b"services"
+            || builtin_by_segment(segment).is_some()
+            || SPECIAL.iter().any(|(special, _)| *special == segment);
+        if means_something {
+            return false;
+        }
+        let Some(more) = tail.strip_prefix(b"/") else {
+            return tail.is_empty();
+        };
+        // A group's plural would follow.
+        if is_group(segment) {
+            return false;
+        }
+        rest = more;
+    }
+    false
 }
 
 /// A DNS subdomain with at least one dot and a letter at its end, as API groups are.

@@ -53,7 +53,13 @@ pub fn parse_bare_key(key: &[u8]) -> KeyParts<'_> {
 
 /// Whether a key is only read to see that etcd answers.
 pub fn is_health_key(key: &[u8]) -> bool {
-    matches!(key, b"health" | b"foo" | b"/registry/health") || key.ends_with(b"io/health")
+    if key != b"foo" && !key.ends_with(b"health") {
+        return false;
+    }
+    let parts = parse_key(key);
+    parts.scope == Scope::Object
+        && parts.name.is_none()
+        && matches!(&*parts.resource, "(health)" | "(foo)")
 }
 
 #[cfg(test)]
@@ -287,6 +293,50 @@ mod tests {
         ] {
             check(foreign, "", "", "-", "-", Unknown);
         }
+    }
+
+    #[test]
+    fn a_health_check_is_one_under_any_prefix() {
+        for key in [
+            "health",
+            "foo",
+            "/health",
+            "/registry/health",
+            "/kubernetes.io/health",
+            "/k8s/health",
+            "/acme.io/health",
+            "/my-cluster/registry/health",
+            "/tenants/a/b/registry/health",
+            "/clusters/c-1/health",
+        ] {
+            assert!(is_health_key(key.as_bytes()), "{key}");
+        }
+        for key in [
+            // Objects of that name.
+            "/registry/configmaps/ns/health",
+            "/registry/namespaces/health",
+            "/registry/widgets/health",
+            "/registry/health/x",
+            "/registry/services/specs/io/health",
+            "/registry/kubernetes.io/health",
+            "/k8s/namespaces/health",
+            "/k8s/minions/health",
+            "/k8s/configmaps/ns/health",
+            "/k8s/services/specs/ns/health",
+            "/k8s/example.com/widgets/health",
+            "/example.com/widgets/health",
+            "/k8s/masterleases/health",
+            // Other programs' keys.
+            "/calico/health",
+            "/apisix/routes/health",
+            "/a/b/c/health",
+            "//health",
+            "/k8s/unhealth",
+            "/k8s/health/",
+        ] {
+            assert!(!is_health_key(key.as_bytes()), "{key}");
+        }
+        check("/k8s/health", "/k8s", "(health)", "-", "-", Scope::Object);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::parts::{KeyParts, Scope};
 use super::table::{Builtin, builtin_by_segment};
 
 /// What stands directly under a prefix and is no API object.
-const SPECIAL: [(&[u8], &str); 6] = [
+pub(super) const SPECIAL: [(&[u8], &str); 6] = [
     (b"masterleases", "(masterleases)"),
     (b"health", "(health)"),
     (b"ranges", "(ranges)"),

@@ -312,6 +312,10 @@ pub fn folder_of<'a>(key: &'a [u8], range_end: &[u8]) -> Option<&'a [u8]> {
     }
     let end = memrchr(b'/', key)?;
     let folder = key.get(..=end)?;
+    // Under a prefix of many words it is no object.
+    if key.get(end..) == Some(b"/health") {
+        return None;
+    }
     let slashes = || folder.iter().filter(|b| **b == b'/').count();
     (end + 1 < key.len() && slashes() >= 4).then_some(folder)
 }

@@ -5,6 +5,8 @@ use super::*;
 
 use proptest::prelude::*;
 
+use crate::logs::event::Shape;
+
 #[test]
 fn words_are_counted_once_a_line_in_any_case() {
     let list = ["pod", "pods", "Events"].map(str::to_owned);
@@ -106,6 +108,30 @@ fn call_sites_are_not_taken_for_each_other() {
         counted(text.as_bytes(), false),
     );
     assert_eq!(fast, slow);
+}
+
+/// What an object in a folder means says nothing of the health check in it.
+#[test]
+fn a_health_check_under_a_prefix_of_its_own_counts_alike() {
+    let of = |key: &str| LINES[3].replace("/registry/cert-manager.io/certificates/ns/x", key);
+    for (object, check) in [
+        (
+            "/tenants/a/b/registry/widgets",
+            "/tenants/a/b/registry/health",
+        ),
+        ("/k8s/configmaps/ns/health", "/k8s/health"),
+    ] {
+        let (object, check) = (of(object), of(check));
+        for lines in [[&*object, &*check], [&*check, &*object]] {
+            let text = (lines.join("\n") + "\n").repeat(2);
+            let fast = counted(text.as_bytes(), true);
+            assert_eq!(fast, counted(text.as_bytes(), false), "{text}");
+        }
+        let view = load_of(&format!("{object}\n{check}\n{object}\n"), &[]);
+        let health = Shape::ALL.iter().position(|shape| *shape == Shape::Health);
+        assert_eq!(view.tables.shapes[health.unwrap()].requests, 1);
+        assert_eq!(view.tables.total.requests, 3);
+    }
 }
 
 /// A limit of nothing is none: what such a key means says nothing of the same key with a limit.
