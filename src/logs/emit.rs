@@ -429,6 +429,8 @@ impl Serialize for Object<'_> {
             _ => None,
         };
         let key = request
+            // The beginning of a key is another one.
+            .filter(|request| !request.torn)
             .and_then(|request| request.key.as_deref())
             .map(|key| {
                 self.redact

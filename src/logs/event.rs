@@ -164,7 +164,7 @@ pub struct Request<'a> {
     pub operations: u32,
     /// `value_size:` of the put, in bytes.
     pub value_size: Option<u64>,
-    /// The text was cut inside a key.
+    /// The text was cut inside the key, of which `key` is the beginning.
     pub torn: bool,
 }
 

@@ -13,9 +13,10 @@ mod token;
 mod trace;
 mod unescape;
 
-pub use parse::{parse_request, parse_request_as};
+pub(crate) use parse::parse_torn;
+pub use parse::{parse_cut_request, parse_request, parse_request_as};
 pub use response::{parse_response, response_error};
-pub use shape::{Facts, shape_of};
+pub use shape::{Facts, cut_shape, shape_of};
 pub(crate) use token::closing_quote;
 pub use token::{Token, Tokens};
 pub use trace::{Step, TraceDetail, parse_detail, parse_step};

@@ -47,8 +47,8 @@ pub struct Facts {
     pub deletes: u32,
     /// A v2 request's method is QGET.
     pub v2_qget: bool,
-    /// A text lacked its closing quote.
-    pub torn: bool,
+    /// The text breaks off: more may have followed.
+    pub cut: bool,
 }
 
 /// The shape of a request. `scope` is what the key names.
@@ -75,9 +75,24 @@ pub fn shape_of(
     }
 }
 
+/// The shape of a request whose text breaks off: what is missing may say something else. `shape` is
+/// what the text so far would be.
+pub fn cut_shape(operation: Operation, facts: &Facts, shape: Shape) -> Shape {
+    match (operation, shape) {
+        // All that decides about a count stands before its last word.
+        (Operation::Range, Shape::Count) => Shape::Count,
+        (Operation::Range, _) => Shape::Other,
+        // What is compared stands before what is put.
+        (Operation::Txn, Shape::Create | Shape::Update | Shape::Compaction) => shape,
+        (Operation::Txn, _) if facts.puts == 0 => Shape::Other,
+        _ => shape,
+    }
+}
+
 fn range_shape(facts: &Facts, key: Option<&[u8]>, range_end: Option<&[u8]>, scope: Scope) -> Shape {
     let Some(key) = key else {
-        // etcd's own /health reads nothing in particular (3.5+: limit:1 keys_only:true).
+        // A whole text without a key: etcd's own /health reads nothing in particular (3.5+:
+        // limit:1 keys_only:true).
         return Shape::Health;
     };
     match range_end {

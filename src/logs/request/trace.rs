@@ -25,6 +25,10 @@ pub struct TraceDetail<'a> {
     pub number_of_response: Option<u64>,
     /// `read_only` of a transaction.
     pub read_only: Option<bool>,
+    /// The text breaks off: more may have followed.
+    pub cut: bool,
+    /// It does so inside the key.
+    pub key_torn: bool,
 }
 
 const NAMES: [&[u8]; 13] = [
@@ -45,7 +49,10 @@ const NAMES: [&[u8]; 13] = [
 
 /// Reads `{range_begin:/registry/pods/; range_end:/registry/pods0; response_count:3; }`.
 pub fn parse_detail(text: &[u8]) -> TraceDetail<'_> {
-    let mut out = TraceDetail::default();
+    let mut out = TraceDetail {
+        cut: !text.is_empty() && !text.ends_with(b"}"),
+        ..TraceDetail::default()
+    };
     let mut rest = text.strip_prefix(b"{").unwrap_or(text);
     while let Some(name) = NAMES.iter().find(|name| rest.starts_with(name)) {
         let body = rest.get(name.len()..).unwrap_or_default();
@@ -60,8 +67,8 @@ pub fn parse_detail(text: &[u8]) -> TraceDetail<'_> {
                 .flatten()
         };
         match *name {
-            b"range_begin:" | b"key:" => out.key = Some(value),
-            b"range_end:" => out.range_end = Some(value).filter(|end| !end.is_empty()),
+            b"range_begin:" | b"key:" => (out.key, out.key_torn) = (Some(value), !whole),
+            b"range_end:" => out.range_end = Some(value).filter(|end| whole && !end.is_empty()),
             b"response_count:" => out.response_count = number(),
             b"req_size:" => out.req_size = number(),
             b"revision:" => out.revision = number(),
@@ -153,6 +160,11 @@ mod tests {
         let detail = parse_detail(b"{range_begin:/registry/pods/; range_end:; response_count:3");
         assert_eq!(detail.key, Some(&b"/registry/pods/"[..]));
         assert_eq!(detail.response_count, None);
+        assert!(detail.cut && !detail.key_torn);
+        let detail = parse_detail(b"{range_begin:/registry/masterle");
+        assert!(detail.cut && detail.key_torn);
+        let detail = parse_detail(b"{range_begin:/registry/pods/; range_end:/registry/po");
+        assert_eq!((detail.range_end, detail.cut), (None, true));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use crate::catalog::resources::{KeyParts, Scope, parse_key};
 use crate::logs::event::{Event, Extra, Operation, Request, Response, Shape};
 use crate::logs::record::{Encoding, Record, Value, ValueKind};
 use crate::logs::request::{
-    Facts, Step, TraceDetail, closing_quote, parse_detail, parse_request, parse_request_as,
-    parse_response, parse_step, response_error, shape_of,
+    Facts, Step, TraceDetail, closing_quote, cut_shape, parse_cut_request, parse_detail,
+    parse_request, parse_request_as, parse_response, parse_step, parse_torn, response_error,
+    shape_of,
 };
 use crate::units::parse_go_duration;
 
@@ -55,7 +56,10 @@ fn request_of<'a>(value: &Value<'a>) -> Option<Request<'a>> {
     if value.raw.is_empty() {
         return None;
     }
-    Some(parse_request(value.raw))
+    Some(match value.is_torn() {
+        true => parse_cut_request(value.raw, Operation::Unknown),
+        false => parse_request(value.raw),
+    })
 }
 
 /// `PREFIXrequest "REQ" with result "RES" took too long (D) to execute`.
@@ -72,7 +76,7 @@ fn apply_text<'a>(event: &mut Event<'a>, msg: &'a [u8]) -> bool {
     let body = msg.get(at + 9..).unwrap_or_default();
     let Some(end) = closing_quote(body) else {
         // Cut inside the request.
-        event.request = Some(parse_request(body));
+        event.request = Some(parse_cut_request(body, Operation::Unknown));
         return is_known(event);
     };
     let (request, mut rest) = body.split_at(end);
@@ -146,14 +150,18 @@ fn failed_unquoted<'a>(event: &mut Event<'a>, rest: &'a [u8]) {
     let between = |from: &[u8], to: &[u8]| {
         let at = memmem::find(rest, from)? + from.len();
         let body = rest.get(at..)?;
-        Some(until(body, to).unwrap_or(body))
+        let whole = until(body, to);
+        Some((whole.unwrap_or(body), whole.is_some()))
     };
-    event.request = between(b",request ", b",resp ").map(parse_request);
-    if let Some(response) = between(b",resp ", b",err is ") {
+    event.request = between(b",request ", b",resp ").map(|(request, whole)| match whole {
+        true => parse_request(request),
+        false => parse_cut_request(request, Operation::Unknown),
+    });
+    if let Some((response, true)) = between(b",resp ", b",err is ") {
         event.response = parse_response(response);
     }
     event.error =
-        between(b",err is ", b"\n").map(|error| extract::clip(String::from_utf8_lossy(error)));
+        between(b",err is ", b"\n").map(|(error, _)| extract::clip(String::from_utf8_lossy(error)));
 }
 
 fn until<'a>(text: &'a [u8], end: &[u8]) -> Option<&'a [u8]> {
@@ -180,13 +188,13 @@ pub(super) fn stats<'a>(
     for (name, value) in captured.chain(record.fields.iter()) {
         match name {
             b"time spent" => event.took_ns = value.duration_ns(),
-            b"remote" => {
+            b"remote" if !value.is_torn() => {
                 event.client = Some(value.text_lossy()).filter(|client| !client.is_empty());
             }
-            b"response type" => method = value.raw,
+            b"response type" if !value.is_torn() => method = value.raw,
             b"response count" => event.response.range_response_count = value.as_u64(),
             b"response size" => event.response.size = value.as_u64(),
-            b"request content" => content = Some(value.raw),
+            b"request content" => content = Some(value),
             b"request size" if detail == Detail::Full => {
                 if let Some(size) = value.as_i64().filter(|size| *size >= 0) {
                     event.extra.push(("request_size", Extra::Int(size)));
@@ -200,8 +208,14 @@ pub(super) fn stats<'a>(
         event.response.range_response_count = None;
     }
     event.request = match content {
-        Some(content) if !content.is_empty() => Some(parse_request_as(content, operation)),
+        Some(content) if content.is_torn() => Some(parse_cut_request(content.raw, operation)),
+        Some(content) if !content.raw.is_empty() => Some(parse_request_as(content.raw, operation)),
         _ if operation == Operation::Unknown => None,
+        // The line breaks off before its text.
+        None => Some(Request::of(operation, {
+            let shape = shape_without_text(operation);
+            cut_shape(operation, &Facts::default(), shape)
+        })),
         // etcd's own /health and empty ranges have no text; leases are never printed.
         _ => Some(Request::of(operation, shape_without_text(operation))),
     };
@@ -386,7 +400,11 @@ fn traced<'a>(
         operations: 1,
         ..Facts::default()
     };
-    let parts = detail.key.map(parse_key).unwrap_or_default();
+    let mut parts = match detail.key {
+        Some(key) if detail.key_torn => parse_torn(key),
+        Some(key) => parse_key(key),
+        None => KeyParts::default(),
+    };
     let mut shape = shape_of(operation, &facts, detail.key, detail.range_end, parts.scope);
     // A trace does not say `count_only`. Where nothing was read and nothing was counted, an
     // empty list and a count poll look alike.
@@ -401,7 +419,15 @@ fn traced<'a>(
             Shape::Other
         };
     }
+    if detail.cut {
+        shape = cut_shape(operation, &facts, shape);
+        if detail.range_end.is_none() && operation == Operation::Range {
+            // The end that follows may make a position of what looks like a name.
+            parts.name = None;
+        }
+    }
     let mut request = Request::of(operation, shape);
+    request.torn = detail.key_torn;
     request.parts = list_parts(parts, detail.range_end);
     request.key = detail.key.map(Cow::Borrowed);
     request.range_end = detail.range_end.map(Cow::Borrowed);

@@ -170,6 +170,63 @@ fn lines_of_a_client_are_not_the_servers() {
 }
 
 #[test]
+fn a_line_that_breaks_off_tells_only_what_is_surely_there() {
+    const APPLY: &str = r#"{"level":"warn","ts":"2026-11-21T19:32:33.123456Z","caller":"etcdserver/util.go:170","msg":"apply request took too long","took":"1.2s","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"#;
+    const STATS: &str = r#"{"level":"warn","ts":"2026-11-21T19:32:33.123456Z","caller":"v3rpc/interceptor.go:197","msg":"request stats","start time":"2026-11-21T19:32:32.123456Z","time spent":"1.0s","remote":"127.0.0.1:2"#;
+    const TRACE: &str = r#"{"level":"info","ts":"2022-12-23T05:46:45.510Z","caller":"traceutil/trace.go:171","msg":"trace[1289777367] range","detail":"{range_begin:/registry/"#;
+    const TYPE: &str = r#"8932","response type":"/etcdserverpb.KV/"#;
+    let one = |text: &str| {
+        let record = decode(text.as_bytes());
+        let event = classify(&record, Detail::Full).expect(text);
+        let request = event.request.as_ref();
+        format!(
+            "{} {} {} {} {}",
+            request.map_or("-", |request| request.operation.word()),
+            request.map_or("-", |request| request.shape.word()),
+            request.map_or("-".into(), |request| request.parts.resource_group()),
+            request
+                .and_then(|request| request.parts.name.as_deref())
+                .unwrap_or("-"),
+            event.client.as_deref().unwrap_or("-"),
+        )
+    };
+    let client = "127.0.0.1:28932";
+    for (text, expected) in [
+        (format!(r#"{APPLY}"/registry/pods/\" range_e"#), "range other pods - -".to_owned()),
+        (format!(r#"{APPLY}"/registry/pods"#), "range other  - -".to_owned()),
+        (format!(r#"{APPLY}"/registry/pods/a/p-"#), "range other pods - -".to_owned()),
+        (
+            r#"2021-05-14 16:47:40.512613 W | etcdserver: read-only range request "key:\"/registry/pods/\" range_en"#.to_owned(),
+            "range other pods - -".to_owned(),
+        ),
+        (format!("{TRACE}masterle"), "range other  - -".to_owned()),
+        (format!("{TRACE}pods/a/b; range_e"), "range other pods - -".to_owned()),
+        (format!("{TRACE}pods/; range_end:/registry/pods0; resp"), "range other pods - -".to_owned()),
+        (STATS.to_owned(), "- - - - -".to_owned()),
+        (format!(r#"{STATS}{TYPE}Ra"#), format!("- - - - {client}")),
+        (format!(r#"{STATS}{TYPE}Range","request count":0,"respo"#), format!("range other  - {client}")),
+        (format!(r#"{STATS}{TYPE}Txn","request count":1,"respo"#), format!("txn other  - {client}")),
+        (format!(r#"{STATS}{TYPE}Put","request count":1,"respo"#), format!("put update  - {client}")),
+        (
+            format!(r#"{STATS}{TYPE}Range","request content":"key:\"/registry/pods/\" "#),
+            format!("range other pods - {client}"),
+        ),
+        // Whole lines still say what they are.
+        (
+            format!(r#"{STATS}{TYPE}Range","request content":"limit:1 keys_only:true "}}"#),
+            format!("range health  - {client}"),
+        ),
+        (
+            format!(r#"{STATS}{TYPE}Range","request content":""}}"#),
+            format!("range health  - {client}"),
+        ),
+        (format!(r#"{APPLY}"/registry/pods/a/b\" "}}"#), "range get pods b -".to_owned()),
+    ] {
+        assert_eq!(one(&text), expected, "{text}");
+    }
+}
+
+#[test]
 fn other_programs_texts_are_not_slow_requests() {
     for text in [
         "request \"GET /healthz\"",
