@@ -306,7 +306,12 @@ impl Segment {
         self.note(record.level, record.time);
         self.kinds
             .add(event.kind, event.time, event.repeats, event.took_ns);
-        let zap = matches!(record.encoding, Encoding::ZapJson | Encoding::ZapConsole);
+        // What stands in logrus' form came past zap's sampler, unless it is zap's under other names.
+        let zap = match record.encoding {
+            Encoding::ZapJson | Encoding::ZapConsole => true,
+            Encoding::Logrus => !record.caller.is_empty(),
+            _ => false,
+        };
         // Up to 3.6 a trace's message holds a random number, so no two are the same message.
         let one_message = record.msg.as_ref() == b"trace";
         let mut writer = Writer::of(&record.outer);

@@ -355,3 +355,38 @@ fn lines_of_two_members_are_not_one_request() {
         }
     }
 }
+
+#[test]
+fn etcds_messages_count_under_another_name_of_their_time() {
+    let fields = r#""took":"1.2s","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/\" range_end:\"/registry/pods0\" ","response":"range_response_count:3 size:615""#;
+    let stamp = "2026-11-01T00:00:01.000Z";
+    for (line, samples) in [
+        (
+            format!(
+                r#"{{"level":"warning","msg":"apply request took too long",{fields},"time":"{stamp}"}}"#
+            ),
+            false,
+        ),
+        (
+            format!(
+                r#"{{"level":"warn","@timestamp":"{stamp}","caller":"etcdserver/util.go:170","msg":"apply request took too long",{fields}}}"#
+            ),
+            true,
+        ),
+    ] {
+        let view = load_of(&format!("{line}\n"), &[]);
+        let total = &view.tables.total;
+        assert_eq!((total.requests, total.lists), (1, 1), "{line}");
+        assert_eq!(total.slow_ns, 1_200_000_000, "{line}");
+        let view = load_of(&format!("{line}\n").repeat(150), &[]);
+        assert_eq!(view.estimate.sampled_lines > 0, samples, "{line}");
+    }
+    // A client's message is not the server's, and another program's is none.
+    for line in [
+        r#"{"level":"warning","logger":"etcd-client","msg":"apply request took too long","took":"1.2s","time":"2026-11-01T00:00:01.000Z"}"#,
+        r#"{"level":"warning","msg":"request \"x\" failed","took":"1.2s","time":"2026-11-01T00:00:01.000Z"}"#,
+    ] {
+        let view = load_of(&format!("{line}\n"), &[]);
+        assert_eq!(view.tables.total.requests, 0, "{line}");
+    }
+}

@@ -217,9 +217,14 @@ pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
             text(msg).or_else(|| free_text(msg, b""))
         }
         Encoding::Capnslog | Encoding::RaftText => text(msg),
-        Encoding::Bare | Encoding::Logrus | Encoding::GrpcText => {
-            text(msg).or_else(|| free_text(msg, b""))
-        }
+        Encoding::Bare | Encoding::GrpcText => text(msg).or_else(|| free_text(msg, b"")),
+        // A program that has etcd inside it may hand on its messages with their fields.
+        Encoding::Logrus => text(msg)
+            .or_else(|| {
+                let found = TABLES.msg.get(msg)?;
+                (!is_client(record.logger, record.caller)).then(|| Found::plain(found))
+            })
+            .or_else(|| free_text(msg, b"")),
         Encoding::Klog | Encoding::KlogJson => {
             let fields = raw_fields(record);
             match TABLES.klog.get(msg) {

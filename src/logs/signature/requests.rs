@@ -28,7 +28,15 @@ pub(super) fn apply<'a>(event: &mut Event<'a>, record: &'a Record<'a>) -> bool {
         apply_fields(event, record);
         return true;
     }
-    apply_text(event, &record.msg)
+    if apply_text(event, &record.msg) {
+        return true;
+    }
+    // zap's message and fields in logrus' form; a text that has quotes is a frame of its own.
+    if record.encoding != Encoding::Logrus || record.msg.contains(&b'"') {
+        return false;
+    }
+    apply_fields(event, record);
+    event.took_ns.is_some() || event.request.is_some()
 }
 
 fn apply_fields<'a>(event: &mut Event<'a>, record: &'a Record<'a>) {
