@@ -1031,7 +1031,7 @@ impl Load {
         tables.settle();
         let estimate = self.estimate(&tables);
         let complete = self.debug_lines > 0
-            || (estimate.sampled_lines == 0
+            || (estimate.sampled_lines + estimate.full_lines == 0
                 && self
                     .threshold_ns
                     .is_some_and(|(_, high)| high <= COMPLETE_NS));
@@ -1058,7 +1058,7 @@ impl Load {
         let share = if apply.lines == 0 {
             0.0
         } else {
-            apply.sampled_lines as f64 / apply.lines as f64
+            (apply.sampled_lines + apply.full_lines) as f64 / apply.lines as f64
         };
         #[expect(
             clippy::cast_possible_truncation,
@@ -1075,6 +1075,7 @@ impl Load {
             value: value.clamp(low, high),
             high,
             sampled_lines: apply.sampled_lines,
+            full_lines: apply.full_lines,
         }
     }
 }

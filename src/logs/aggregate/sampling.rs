@@ -45,25 +45,29 @@ pub struct Estimate {
     pub high: u64,
     /// Lines in windows in which records were left out.
     pub sampled_lines: u64,
+    /// Lines in windows that are just full: whether records were left out, they do not tell.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub full_lines: u64,
+}
+
+fn is_zero(lines: &u64) -> bool {
+    *lines == 0
 }
 
 impl Estimate {
     /// What a window with so many lines stands for. Stamps cut to milliseconds leave open to which
     /// of two windows the line at their border belongs, and one line is up to 100 records.
     fn of_window(lines: u64, rough: bool) -> Self {
-        if lines <= INITIAL {
-            // Exactly 100 lines may hide up to 99 records more.
-            let high = if lines == INITIAL {
-                INITIAL + THEREAFTER - 1
-            } else {
-                lines
-            };
+        if lines < INITIAL {
+            return Estimate::exact(lines);
+        }
+        if lines == INITIAL {
+            // It may hide up to 99 records more.
             return Estimate {
-                lines,
-                low: lines,
-                value: lines,
-                high,
-                sampled_lines: 0,
+                value: lines + THEREAFTER / 2,
+                high: lines + THEREAFTER - 1,
+                full_lines: lines,
+                ..Estimate::exact(lines)
             };
         }
         let low = INITIAL + (lines - INITIAL) * THEREAFTER;
@@ -74,6 +78,7 @@ impl Estimate {
             value: low + THEREAFTER / 2,
             high: low + THEREAFTER - 1 + doubt,
             sampled_lines: lines,
+            full_lines: 0,
         }
     }
 
@@ -85,6 +90,7 @@ impl Estimate {
             value: lines,
             high: lines,
             sampled_lines: 0,
+            full_lines: 0,
         }
     }
 
@@ -96,6 +102,7 @@ impl Estimate {
             value: self.value + now.value - then.value,
             high: self.high + now.high - then.high,
             sampled_lines: self.sampled_lines + now.sampled_lines - then.sampled_lines,
+            full_lines: self.full_lines + now.full_lines - then.full_lines,
         }
     }
 
@@ -106,6 +113,7 @@ impl Estimate {
         self.value += other.value;
         self.high += other.high;
         self.sampled_lines += other.sampled_lines;
+        self.full_lines += other.full_lines;
     }
 }
 
@@ -476,6 +484,17 @@ mod tests {
         let lines: Vec<i64> = (0..500).map(|n| n * 20_000).collect();
         let estimate = of(&lines, &[]).estimate();
         assert_eq!(estimate, Estimate::exact(500));
+    }
+
+    #[test]
+    fn windows_that_are_just_full_are_taken_at_the_middle_of_what_they_hide() {
+        // 150 a second, of which 100 are written.
+        let times: Vec<i64> = (0..3000).map(|n| 7 + n * 6_667).collect();
+        let lines = sample(&times);
+        assert!(lines.len() <= 2000, "{}", lines.len());
+        let estimate = of(&lines, &[]).estimate();
+        assert_eq!((estimate.low, estimate.sampled_lines), (2000, 0));
+        assert!(estimate.value.abs_diff(3000) <= 20, "{estimate:?}");
     }
 
     #[test]
