@@ -389,7 +389,7 @@ fn covers_trouble(reader: &Reader<'_>, window: Window) -> bool {
         return true;
     };
     let (from, to) = (from.add_us(-EDGE_US), to.add_us(EDGE_US));
-    let (mut inside, mut outside) = (0, 0);
+    let (mut inside, mut outside) = (0.0, 0.0);
     for (_, list) in reader.all(&keys::LOGS_EPISODES) {
         for episode in list.episodes.iter().filter(|e| e.kind == "slow-apply") {
             let span = episode.to.since_us(episode.from).max(0);
@@ -398,11 +398,11 @@ fn covers_trouble(reader: &Reader<'_>, window: Window) -> bool {
             let share = match (shared, span) {
                 (shared, _) if shared < 0 => 0.0,
                 (_, 0) => 1.0,
-                (shared, span) => shared as f64 / span as f64,
+                (shared, span) => (shared as f64 / span as f64).min(1.0),
             };
-            let within = (episode.count as f64 * share).round() as u64;
-            inside += within.min(episode.count);
-            outside += episode.count.saturating_sub(within);
+            let count = episode.count as f64;
+            inside += count * share;
+            outside += count * (1.0 - share);
         }
     }
     inside >= outside

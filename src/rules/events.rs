@@ -72,9 +72,7 @@ pub(super) struct Raised {
 /// What logs say of an alarm. Empty where its disarming is the last that was said: an alarm is the
 /// whole cluster's, and every member logs both. `Err` when no log was read.
 pub(super) fn raised(cx: &Context<'_>, alarm: &str) -> Result<Raised, Missing> {
-    if let Err(why) = cx.evidence.any(&keys::LOGS_EVENTS) {
-        return Err(why);
-    }
+    cx.evidence.any(&keys::LOGS_EVENTS)?;
     let mut raised = Raised::default();
     let (mut last, mut disarmed) = (None::<f64>, None::<f64>);
     let later = |a: Option<f64>, b: Option<f64>| match (a, b) {
