@@ -220,6 +220,12 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
         ),
         (
             format!(
+                r#"{{"@timestamp":"2026-11-20T19:06:42.323Z","log":{{"offset":22,"file":{{"path":"/x"}}}},"message":"{json}"}}"#
+            ),
+            None,
+        ),
+        (
+            format!(
                 r#"{{"line":"{json}","timestamp":"1795201602223456000","labels":{{"app":"etcd"}}}},"#
             ),
             None,

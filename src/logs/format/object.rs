@@ -153,6 +153,8 @@ struct Seen<'a> {
     msg: Option<Value<'a>>,
     /// The line of a shipper: `log`, `message`, ….
     line: Option<Value<'a>>,
+    /// What has such a name without being a line.
+    no_line: Option<Value<'a>>,
     stream: Option<Value<'a>>,
     audit: u8,
     err: bool,
@@ -187,7 +189,12 @@ impl<'a> Seen<'a> {
             b"caller" | b"source" => &mut self.caller,
             b"msg" => &mut self.msg,
             b"log" | b"message" | b"line" | b"textPayload" | b"@message" | b"body" | b"_raw" => {
-                &mut self.line
+                // filebeat has the file and the offset in an object `log`, the line in `message`.
+                if is_line(&value) {
+                    &mut self.line
+                } else {
+                    &mut self.no_line
+                }
             }
             b"stream" => &mut self.stream,
             b"pkg" | b"PACKAGE" => &mut self.package,
@@ -263,7 +270,7 @@ pub fn classify<'a>(text: &'a [u8], cache: &mut TimeCache) -> Object<'a> {
     if let (Some(msg), false) = (seen.msg, seen.line.is_some() && seen.stream.is_some()) {
         return Object::Record(record(&seen, msg, time, text));
     }
-    match seen.line {
+    match seen.line.or(seen.no_line) {
         Some(line) => {
             let stream = seen.stream.and_then(|stream| match stream.raw {
                 b"stdout" => Some(Stream::Stdout),
@@ -299,6 +306,18 @@ fn pod_of(kubernetes: Value<'_>) -> Option<&[u8]> {
             .find(|(name, value)| *name == b"name" && is_text(value))
             .map(|(_, value)| value.raw),
         _ => None,
+    }
+}
+
+/// Whether a value is a line, or a record that the shipper parsed already.
+fn is_line(value: &Value<'_>) -> bool {
+    match value.kind {
+        ValueKind::String | ValueKind::Plain | ValueKind::Torn => true,
+        ValueKind::Number | ValueKind::Word => false,
+        ValueKind::Nested => {
+            value.raw.first() == Some(&b'[')
+                || JsonFields::new(value.raw).any(|(name, _)| name == b"msg")
+        }
     }
 }
 
@@ -539,6 +558,24 @@ mod tests {
         assert_eq!(&*line_of(wrapped.text), b"a\nb\"c");
         let wrapped = wrapper_of(r#"{"MESSAGE":null,"__REALTIME_TIMESTAMP":"1"}"#);
         assert_eq!(&*line_of(wrapped.text), b"");
+    }
+
+    #[test]
+    fn of_names_for_a_line_the_one_with_a_text_has_it() {
+        let cases = [
+            (r#"{"log":{"offset":22,"file":{"path":"/x"}},"message":"a"}"#, "a"),
+            (r#"{"message":"a","log":{"offset":22}}"#, "a"),
+            (r#"{"line":7,"message":"a"}"#, "a"),
+            (r#"{"log":{"msg":"a"},"message":"b"}"#, r#"{"msg":"a"}"#),
+            (r#"{"log":"a","message":"b"}"#, "a"),
+            (r#"{"log":{"log":"a"}}"#, r#"{"log":"a"}"#),
+        ];
+        for (text, line) in cases {
+            assert_eq!(&*line_of(wrapper_of(text).text), line.as_bytes(), "{text}");
+        }
+        // A record beside filebeat's own object is one still.
+        let text = r#"{"log":{"offset":22},"stream":"stderr","level":"warn","msg":"m"}"#;
+        assert_eq!(&*record_of(text).msg, b"m");
     }
 
     #[test]
