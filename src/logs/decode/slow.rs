@@ -192,16 +192,7 @@ impl Decoder {
             return;
         }
         match object::classify(text, &mut self.cache) {
-            Object::Record(parsed) => {
-                if layer < LAYERS && starts_record(&parsed.msg) {
-                    let msg = parsed.msg.into_owned();
-                    let mut inner = piece;
-                    inner.time(parsed.time, true);
-                    self.unwrap(&msg, inner, layer + 1, sink);
-                } else {
-                    self.emit(parsed, &piece, true, sink);
-                }
-            }
+            Object::Record(parsed) => self.record(parsed, piece, layer, sink),
             Object::Wrapper(wrapped) if layer < LAYERS => self.wrapped(wrapped, piece, layer, sink),
             Object::Wrapper(_) | Object::Unknown => {
                 let mut parsed = Parsed::bare(Encoding::Bare, text);
@@ -348,7 +339,24 @@ impl Decoder {
                 }
                 None => self.emit(parsed, &piece, true, sink),
             },
+            Encoding::Logrus => self.record(parsed, piece, layer, sink),
             _ => self.emit(parsed, &piece, true, sink),
+        }
+    }
+
+    /// A record whose message may be another program's whole line: logrus around etcd.
+    fn record<'a>(
+        &mut self,
+        parsed: Parsed<'a>,
+        mut piece: Piece<'a>,
+        layer: u8,
+        sink: &mut Sink<'_>,
+    ) {
+        if layer < LAYERS && starts_record(&parsed.msg) {
+            piece.time(parsed.time, true);
+            self.unwrap(&parsed.msg, piece, layer + 1, sink);
+        } else {
+            self.emit(parsed, &piece, true, sink);
         }
     }
 

@@ -243,6 +243,14 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             ),
             Some("dockerd"),
         ),
+        (
+            format!(r#"time="2026-11-20T19:06:43Z" level=info msg="{json}""#),
+            None,
+        ),
+        (
+            format!(r#"{{"level":"info","msg":"{json}","time":"2026-11-20T19:06:43Z"}}"#),
+            None,
+        ),
         (format!("stderr of the task was: {line}"), None),
     ]
 }
