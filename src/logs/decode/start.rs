@@ -38,7 +38,7 @@ impl LineStart {
         if depth >= LAYERS {
             return;
         }
-        if bare.first() == Some(&b'{') {
+        if object::starts(bare) {
             self.object(bare, cache, depth);
             return;
         }
@@ -54,7 +54,7 @@ impl LineStart {
     }
 
     fn object(&mut self, text: &[u8], cache: &mut TimeCache, depth: u8) {
-        self.sure = object::starts(text);
+        self.sure = true;
         if text.starts_with(zap::HEAD) || object::is_audit(text) {
             return;
         }

@@ -200,6 +200,11 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             format!("[pod/etcd-cp0/etcd] 2026-11-20T19:06:42.223456789Z {line}"),
             Some("etcd"),
         ),
+        (
+            format!(r#"2026-11-20T19:06:43Z {{container="etcd", pod="etcd-cp0"}} {line}"#),
+            Some("etcd"),
+        ),
+        (format!(r#"{{pod="etcd-cp0"}} {line}"#), None),
         (format!("10.0.0.1: {line}"), None),
         (format!("etcd-1  | {line}"), Some("etcd-1")),
         (format!("etcd-cp0 etcd {line}"), Some("etcd")),
@@ -294,6 +299,18 @@ fn every_wrapper_around_every_encoding() {
                 );
             }
         }
+    }
+}
+
+/// What a request's own quotes are worth: one level of escapes too much undone, and its keys are
+/// gone.
+#[test]
+fn no_wrapper_takes_a_requests_escapes() {
+    let line = r#"2021-05-14 16:47:40.512613 W | etcdserver: read-only range request "key:\"/registry/pods/\" range_end:\"/registry/pods0\" " with result "range_response_count:3 size:615" took too long (123.4ms) to execute"#;
+    for (text, _) in wrappers(line) {
+        let record = one(&text);
+        assert_eq!(Some(&*record.msg), line.split_once(": ").map(|(_, msg)| msg), "{text}");
+        assert_eq!(record.level, Level::Warn, "{text}");
     }
 }
 

@@ -211,7 +211,7 @@ fn split(text: &[u8]) -> (Cow<'_, [u8]>, Fields<'_>) {
 }
 
 /// Where the Go string that begins at `from` ends.
-fn quote_end(text: &[u8], from: usize) -> Option<usize> {
+pub fn quote_end(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
         at += near2(b'"', b'\\', text.get(at..)?)?;

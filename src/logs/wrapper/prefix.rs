@@ -3,6 +3,7 @@
 
 use memchr::memchr;
 
+use crate::logs::format::klog::quote_end;
 use crate::logs::format::level_word;
 use crate::logs::needle;
 use crate::logs::timestamp::TimeCache;
@@ -12,9 +13,12 @@ use super::{Peeled, may_hold, plausible};
 /// Longest prefix that is believed.
 const PREFIX_MAX: usize = 512;
 
+/// Most labels, with their values, that are believed.
+const LABELS_MAX: usize = 4096;
+
 /// Takes one prefix off.
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
-    if let Some(peeled) = stamped(text, cache) {
+    if let Some(peeled) = stamped(text, cache).or_else(|| labelled(text)) {
         return Some(peeled);
     }
     if !may_hold(text) {
@@ -40,13 +44,44 @@ pub(super) fn stamped<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peele
     let barred = rest.strip_prefix(b"| ");
     let rest = barred.unwrap_or(rest);
     // Nanoseconds with a zone are a shape of their own; fewer digits need a record after them.
-    if stamp.digits < 7 && !plausible(rest, cache) {
+    if stamp.digits < 7 && labelled(rest).is_none() && !plausible(rest, cache) {
         return None;
     }
     Some(Peeled {
         time: Some(stamp.time),
         zoned: true,
         ..Peeled::text(rest)
+    })
+}
+
+/// `{container="etcd", pod="etcd-x"} text` of logcli, which leaves out the labels that all lines
+/// share: `{} text`.
+fn labelled(text: &[u8]) -> Option<Peeled<'_>> {
+    let head = text.get(..text.len().min(LABELS_MAX))?;
+    let mut rest = head.strip_prefix(b"{")?;
+    let (mut container, mut pod) = (None, None);
+    let name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/' | b':');
+    while rest.first() != Some(&b'}') {
+        let len = rest.iter().position(|b| !name(b)).filter(|len| *len > 0)?;
+        let (label, after) = rest.split_at(len);
+        let value = after.strip_prefix(b"=\"")?;
+        let end = quote_end(value, 0)?;
+        match label {
+            b"container" => container = value.get(..end),
+            b"pod" => pod = value.get(..end),
+            _ => {}
+        }
+        rest = value.get(end + 1..)?;
+        if let Some(after) = rest.strip_prefix(b",") {
+            rest = after.trim_ascii_start();
+        }
+    }
+    rest.strip_prefix(b"} ")?;
+    let inner = text.get(head.len() - rest.len() + 2..)?;
+    Some(Peeled {
+        ident: container.filter(|name| names_writer(name)),
+        name: pod.filter(|name| names_writer(name)),
+        ..Peeled::text(inner.trim_ascii_start())
     })
 }
 
@@ -224,6 +259,10 @@ mod tests {
         for prefix in [
             "2025-12-08T07:31:53.675701835Z ",
             "2023-05-15T05:20:07.955Z | ",
+            "2026-11-21T19:32:33Z {container=\"etcd\", pod=\"etcd-\\\"x}\"} ",
+            "2026-11-21T19:32:33+01:00 {app_kubernetes_io_name=\"etcd\"}   ",
+            "2026-11-21T19:32:33Z {} ",
+            "{container=\"etcd\"} ",
             "[pod/etcd-x/etcd] ",
             "etcd2   | ",
             " etcd-kind-control-plane | etcd      | 2025-05-02 18:16:50.971678050 UTC | ",
@@ -265,6 +304,7 @@ mod tests {
             ("fd00:1::2: ", "fd00:1::2"),
             ("etcd-cp0 etcd ", "etcd-cp0"),
             ("etcd-cp0 ", "etcd-cp0"),
+            ("{container=\"etcd\", pod=\"etcd-cp0\"} ", "etcd-cp0"),
             // These change from line to line of one writer.
             ("221:", ""),
             ("221-", ""),
@@ -297,6 +337,9 @@ mod tests {
             "two words and more",
             "2025-12-08T07:31:53.675Z no record here",
             "[x/y] z",
+            "{a=1} b",
+            "{a=\"b\" b",
+            "2026-11-21T19:32:33Z {container} no labels",
         ] {
             assert!(peel(text.as_bytes(), &mut cache).is_none(), "{text}");
         }

@@ -47,15 +47,24 @@ fn klog_before(text: &[u8], at: usize) -> Option<usize> {
 
 /// Whether what was found is inside a JSON string: quotes in it are escaped.
 fn quoting<'a>(text: &'a [u8], rest: &'a [u8]) -> Found<'a> {
-    let before = text.len() - rest.len();
-    let opened = text
-        .get(..before)
-        .is_some_and(|head| memchr::memchr(b'"', head).is_some());
-    if opened && memmem::find(rest, b"\\\"").is_some() {
+    let head = text.get(..text.len() - rest.len()).unwrap_or_default();
+    if opened(head) && memmem::find(rest, b"\\\"").is_some() {
         Found::Escaped(rest)
     } else {
         Found::Plain(rest)
     }
+}
+
+/// Whether the last quote of a text opens a string. The ones before it do not tell: the text may
+/// have lost its beginning.
+fn opened(head: &[u8]) -> bool {
+    let own = |at: &usize| at.checked_sub(1).and_then(|at| head.get(at)) != Some(&b'\\');
+    let quote = memchr::memrchr_iter(b'"', head).find(own);
+    let before = quote.and_then(|at| head.get(..at));
+    before.is_some_and(|before| {
+        let last = before.trim_ascii_end().last();
+        last.is_none_or(|last| matches!(last, b':' | b'=' | b',' | b'[' | b'{' | b'('))
+    })
 }
 
 #[cfg(test)]
@@ -71,6 +80,16 @@ mod tests {
         assert_eq!(find(text), Some(Found::Plain(&text[6..])));
         let text = br#"["{\"level\":\"warn\",\"msg\":\"x\"}"]"#;
         assert_eq!(find(text), Some(Found::Escaped(&text[2..])));
+        // A string before it is closed, so its own quotes are as their writer put them.
+        let request = r#"2021-05-14 16:47:40.512613 W | etcdserver: range request "key:\"/a\" ""#;
+        for head in [r#"{container="etcd", pod="x"} "#, r#"pod "etcd-0" said: "#] {
+            let text = format!("{head}{request}");
+            assert_eq!(find(text.as_bytes()), Some(Found::Plain(request.as_bytes())));
+        }
+        for head in [r#"lost", "stderr": ""#, r#"args=["\"x\": "#] {
+            let text = format!("{head}{request}");
+            assert_eq!(find(text.as_bytes()), Some(Found::Escaped(request.as_bytes())));
+        }
         let text = b"--> 2020-09-25 20:20:54.061610 W | etcdserver: x";
         assert_eq!(find(text), Some(Found::Plain(&text[4..])));
         assert_eq!(find(b"see request.go:601 for this"), None);
