@@ -347,7 +347,7 @@ fn six_digits(word: u64) -> Option<u32> {
 }
 
 /// Offset in microseconds and bytes of `+05:30`, `+0530` or `+05`.
-fn zone(text: &[u8]) -> Option<(i64, usize)> {
+pub fn zone(text: &[u8]) -> Option<(i64, usize)> {
     let sign = match text.first()? {
         b'+' => 1,
         b'-' => -1,

@@ -205,6 +205,16 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             Some("etcd"),
         ),
         (format!(r#"{{pod="etcd-cp0"}} {line}"#), None),
+        (
+            format!(r#"2026-11-20 19:06:43 +0000 kube.etcd: {{"log":"{json}","stream":"stderr"}}"#),
+            None,
+        ),
+        (
+            format!(
+                "2026-11-20T19:06:43+00:00\tkube.etcd\t{{\"log\":\"{json}\\n\",\"stream\":\"stderr\"}}"
+            ),
+            None,
+        ),
         (format!("10.0.0.1: {line}"), None),
         (format!("etcd-1  | {line}"), Some("etcd-1")),
         (format!("etcd-cp0 etcd {line}"), Some("etcd")),

@@ -285,7 +285,8 @@ pub fn classify<'a>(text: &'a [u8], cache: &mut TimeCache) -> Object<'a> {
                 name: seen.kubernetes.and_then(pod_of),
                 level: seen.level(),
                 package: b"",
-                docker: stream.filter(|_| seen.others == 0),
+                // Docker gives every part its time; what has none is whole.
+                docker: stream.filter(|_| seen.others == 0 && seen.time.is_some()),
                 journal: false,
                 unsampled: false,
             })

@@ -5,8 +5,9 @@ use memchr::memchr;
 
 use crate::logs::format::klog::quote_end;
 use crate::logs::format::level_word;
+use crate::logs::format::object;
 use crate::logs::needle;
-use crate::logs::timestamp::TimeCache;
+use crate::logs::timestamp::{TimeCache, zone};
 
 use super::{Peeled, may_hold, plausible};
 
@@ -18,8 +19,11 @@ const LABELS_MAX: usize = 4096;
 
 /// Takes one prefix off.
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
-    if let Some(peeled) = stamped(text, cache).or_else(|| labelled(text)) {
-        return Some(peeled);
+    let strict = stamped(text, cache)
+        .or_else(|| labelled(text))
+        .or_else(|| tagged(text, cache));
+    if strict.is_some() {
+        return strict;
     }
     if !may_hold(text) {
         return None;
@@ -51,6 +55,41 @@ pub(super) fn stamped<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peele
         time: Some(stamp.time),
         zoned: true,
         ..Peeled::text(rest)
+    })
+}
+
+/// `2026-11-21 19:32:33 +0000 tag: {…}` and, with tabs, `2026-11-21T19:32:33+00:00 tag {…}` of
+/// fluentd's outputs.
+fn tagged<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    if !text.first()?.is_ascii_digit() {
+        return None;
+    }
+    let stamp = cache.iso(text)?;
+    let mut rest = text.get(stamp.len..)?;
+    let mut time = stamp.time;
+    let mut zoned = stamp.zoned;
+    if let (false, Some(after)) = (zoned, rest.strip_prefix(b" "))
+        && let Some((offset_us, len)) = zone(after)
+    {
+        time = time.add_us(-offset_us);
+        zoned = true;
+        rest = after.get(len..)?;
+    }
+    let (end, inner) = match rest.split_first()? {
+        (b' ', rest) => (&b": "[..], rest),
+        (b'\t', rest) => (&b"\t"[..], rest),
+        _ => return None,
+    };
+    let space = |b: &u8| b.is_ascii_whitespace();
+    let first = inner.get(..inner.len().min(PREFIX_MAX))?;
+    let len = (first.iter().position(space)? + 1).checked_sub(end.len())?;
+    let (tag, inner) = inner.split_at_checked(len)?;
+    let inner = inner.strip_prefix(end)?;
+    (len > 0 && object::starts(inner)).then_some(Peeled {
+        time: Some(time),
+        zoned,
+        name: names_writer(tag).then_some(tag),
+        ..Peeled::text(inner)
     })
 }
 
@@ -249,6 +288,7 @@ fn address(text: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
 
     const ZAP: &str = r#"{"level":"info","ts":"2025-04-14T07:23:25.134294Z","msg":"x"}"#;
     const CAPNSLOG: &str = "2020-09-25 20:20:54.061610 W | etcdserver: x";
@@ -324,6 +364,32 @@ mod tests {
             if name.is_empty() {
                 assert_eq!(peeled.ident, None, "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn fluentds_time_and_tag_come_off_an_object() {
+        let mut cache = TimeCache::default();
+        for head in [
+            "2026-11-21 21:32:33 +0200 kubernetes.etcd: ",
+            "2026-11-21 19:32:33.000000000 +0000 kubernetes.etcd: ",
+            "2026-11-21T19:32:33+00:00\tkubernetes.etcd\t",
+            "2026-11-21 19:32:33 +0000\tkubernetes.etcd\t",
+        ] {
+            let text = format!("{head}{ZAP}");
+            let peeled = peel(text.as_bytes(), &mut cache).expect(head);
+            assert_eq!(peeled.text, ZAP.as_bytes(), "{head}");
+            assert_eq!(peeled.time, Timestamp::parse("2026-11-21T19:32:33Z"));
+            assert!(peeled.zoned, "{head}");
+        }
+        for text in [
+            "2026-11-21 19:32:33 +0000 two tags: {\"log\":\"x\"}",
+            "2026-11-21 19:32:33 +0000 : {\"log\":\"x\"}",
+            "2026-11-21 19:32:33 +0000 tag: text",
+            "2026-11-21 19:32:33",
+            "2026-11-21 19:32:33 ",
+        ] {
+            assert!(tagged(text.as_bytes(), &mut cache).is_none(), "{text}");
         }
     }
 
