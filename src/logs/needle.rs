@@ -139,6 +139,8 @@ needles! {
     ZAP = b"{\"level\":\"";
     ZAP_ESCAPED = b"{\\\"level\\\":\\\"";
     GO_LINE = b".go:";
+    RAFT = b"raft20";
+    AUDIT = b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/";
     BAR_END = b"| ";
     BAR = b" | ";
     PID_END = b"]: ";

@@ -266,6 +266,12 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             format!(r#"{{"level":"info","msg":"{json}","time":"2026-11-20T19:06:43Z"}}"#),
             None,
         ),
+        (
+            format!("2026-11-20T19:06:43.223456+00:00 stream-1a {line}"),
+            None,
+        ),
+        (format!("kube-system etcd-cp0 etcd {line}"), Some("etcd")),
+        (format!("* {line}"), None),
         (format!("stderr of the task was: {line}"), None),
     ]
 }

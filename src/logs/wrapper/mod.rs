@@ -86,8 +86,12 @@ pub(crate) fn may_hold(text: &[u8]) -> bool {
 /// Whether what follows a loose prefix is worth taking the prefix off: a record, or a wrapper of
 /// a strict shape. Other loose prefixes are none, so that a line of colons costs no search tree.
 pub(super) fn plausible(text: &[u8], cache: &mut TimeCache) -> bool {
+    is_strict(text, cache) || prefix::stamped(text, cache).is_some()
+}
+
+/// Whether a record stands here, or a wrapper that cannot be taken for anything else.
+fn is_strict(text: &[u8], cache: &mut TimeCache) -> bool {
     starts_record(text)
         || cri::peel(text, cache).is_some()
         || syslog::peel(text, cache).is_some()
-        || prefix::stamped(text, cache).is_some()
 }

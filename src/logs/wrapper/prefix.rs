@@ -7,9 +7,9 @@ use crate::logs::format::klog::quote_end;
 use crate::logs::format::level_word;
 use crate::logs::format::object;
 use crate::logs::needle;
-use crate::logs::timestamp::{TimeCache, zone};
+use crate::logs::timestamp::{Stamp, TimeCache, zone};
 
-use super::{Peeled, may_hold, plausible};
+use super::{Peeled, is_strict, may_hold, plausible};
 
 /// Longest prefix that is believed.
 const PREFIX_MAX: usize = 512;
@@ -31,12 +31,27 @@ pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     bracketed(text, cache)
         .or_else(|| columns(text, cache))
         .or_else(|| coloned(text, cache))
+        .or_else(|| bulleted(text, cache))
         .or_else(|| worded(text, cache))
 }
 
 /// `2022-07-04T06:35:26.512448489Z text` of `kubectl logs --timestamps` and must-gather, and
 /// `2023-05-15T05:20:07.955Z | text` of log viewers.
 pub(super) fn stamped<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    let (stamp, rest) = stamp(text, cache)?;
+    // Nanoseconds with a zone are a shape of their own; fewer digits need a record after them.
+    if stamp.digits < 7 && !stands_behind_times(rest, cache) {
+        return None;
+    }
+    Some(Peeled {
+        time: Some(stamp.time),
+        zoned: true,
+        ..Peeled::text(rest)
+    })
+}
+
+/// A time with its zone, and what follows it.
+fn stamp<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<(Stamp, &'a [u8])> {
     if !text.first()?.is_ascii_digit() || text.get(10) != Some(&b'T') {
         return None;
     }
@@ -45,17 +60,26 @@ pub(super) fn stamped<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peele
         return None;
     }
     let rest = text.get(stamp.len..)?.strip_prefix(b" ")?;
-    let barred = rest.strip_prefix(b"| ");
-    let rest = barred.unwrap_or(rest);
-    // Nanoseconds with a zone are a shape of their own; fewer digits need a record after them.
-    if stamp.digits < 7 && labelled(rest).is_none() && !plausible(rest, cache) {
-        return None;
+    Some((stamp, rest.strip_prefix(b"| ").unwrap_or(rest)))
+}
+
+/// Whether a record or a strict wrapper stands here, or behind a few times more.
+fn stands_behind_times(text: &[u8], cache: &mut TimeCache) -> bool {
+    /// More of them are no line's wrappers.
+    const TIMES: usize = 4;
+    let mut rest = text;
+    for _ in 0..TIMES {
+        if is_strict(rest, cache) || labelled(rest).is_some() {
+            return true;
+        }
+        match stamp(rest, cache) {
+            Some((stamp, inner)) if stamp.digits < 7 => rest = inner,
+            Some(_) => return true,
+            // `aws logs tail` has the stream's name behind the time.
+            None => return word(rest).is_some_and(|(_, rest)| is_strict(rest, cache)),
+        }
     }
-    Some(Peeled {
-        time: Some(stamp.time),
-        zoned: true,
-        ..Peeled::text(rest)
-    })
+    false
 }
 
 /// `2026-11-21 19:32:33 +0000 tag: {…}` and, with tabs, `2026-11-21T19:32:33+00:00 tag {…}` of
@@ -213,28 +237,42 @@ fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     None
 }
 
-/// `pod container text` of stern.
+/// `* text` of `minikube logs`, `> text` of a quotation, `- text` of a list.
+fn bulleted<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    let mut rest = text;
+    while let [b'*' | b'>' | b'-', b' ', inner @ ..] = rest {
+        rest = inner.trim_ascii_start();
+    }
+    (rest.len() < text.len() && plausible(rest, cache)).then_some(Peeled::text(rest))
+}
+
+/// `pod container text` of stern, and `namespace pod container text`.
 fn worded<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
-    let name = |b: &u8| {
-        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'/' | b'>' | b'+' | b'<')
-    };
-    let word = |text: &'a [u8]| -> Option<(&'a [u8], &'a [u8])> {
-        let end = memchr(b' ', text.get(..text.len().min(PREFIX_MAX))?)?;
-        let (word, rest) = text.split_at(end);
-        (end > 1 && word.iter().all(name)).then_some((word, rest.get(1..)?))
-    };
-    let (pod, rest) = word(text)?;
-    let name = names_writer(pod).then_some(pod);
+    let named = |word: &'a [u8]| names_writer(word).then_some(word);
+    let (first, rest) = word(text)?;
     if plausible(rest, cache) {
         return Some(Peeled {
-            name,
+            name: named(first),
             ..Peeled::text(rest)
         });
     }
-    let (container, rest) = word(rest)?;
-    plausible(rest, cache).then_some(Peeled {
-        ident: names_writer(container).then_some(container),
-        name,
+    let (second, rest) = word(rest)?;
+    if plausible(rest, cache) {
+        return Some(Peeled {
+            ident: named(second),
+            name: named(first),
+            ..Peeled::text(rest)
+        });
+    }
+    let (third, rest) = word(rest)?;
+    // Three words are soon found in a sentence; a control plane's pods have a dash in their names.
+    let objects = [first, second, third]
+        .iter()
+        .all(|name| is_object_name(name))
+        && second.contains(&b'-');
+    (objects && plausible(rest, cache)).then_some(Peeled {
+        ident: named(third),
+        name: named(second),
         ..Peeled::text(rest)
     })
 }
@@ -285,6 +323,23 @@ fn address(text: &[u8]) -> Option<&[u8]> {
     (!address.is_unspecified()).then_some(text)
 }
 
+/// The next word, if it could be a name, and what follows it.
+fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let name = |b: &u8| {
+        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'/' | b'>' | b'+' | b'<')
+    };
+    let end = memchr(b' ', text.get(..text.len().min(PREFIX_MAX))?)?;
+    let (word, rest) = text.split_at(end);
+    (end > 1 && word.iter().all(name)).then_some((word, rest.get(1..)?))
+}
+
+/// Whether Kubernetes would take a word for a name.
+fn is_object_name(word: &[u8]) -> bool {
+    let allowed =
+        |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    word.iter().all(allowed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,6 +347,7 @@ mod tests {
 
     const ZAP: &str = r#"{"level":"info","ts":"2025-04-14T07:23:25.134294Z","msg":"x"}"#;
     const CAPNSLOG: &str = "2020-09-25 20:20:54.061610 W | etcdserver: x";
+    const RAFT: &str = "raft2020/09/25 20:20:54 INFO: x";
 
     #[test]
     fn each_prefix_comes_off() {
@@ -313,9 +369,13 @@ mod tests {
             "10.0.0.1: ",
             "<node-ip>: ",
             "etcd-cp0 etcd ",
+            "kube-system etcd-cp0 etcd ",
+            "* ",
+            "> > ",
+            "2026-11-21T19:32:33.123456+00:00 kube-apiserver-audit-0a1b ",
         ] {
-            for line in [ZAP, CAPNSLOG] {
-                if prefix.ends_with('-') && line == CAPNSLOG {
+            for line in [ZAP, CAPNSLOG, RAFT] {
+                if prefix.ends_with('-') && line != ZAP {
                     continue;
                 }
                 let text = format!("{prefix}{line}");
@@ -344,6 +404,8 @@ mod tests {
             ("fd00:1::2: ", "fd00:1::2"),
             ("etcd-cp0 etcd ", "etcd-cp0"),
             ("etcd-cp0 ", "etcd-cp0"),
+            ("kube-system etcd-cp0 etcd ", "etcd-cp0"),
+            ("* ", ""),
             ("{container=\"etcd\", pod=\"etcd-cp0\"} ", "etcd-cp0"),
             // These change from line to line of one writer.
             ("221:", ""),
@@ -406,9 +468,17 @@ mod tests {
             "{a=1} b",
             "{a=\"b\" b",
             "2026-11-21T19:32:33Z {container} no labels",
+            "this was at 2020/09/25 20:20:54 by the clock",
+            "*2020/09/25 20:20:54 x",
         ] {
             assert!(peel(text.as_bytes(), &mut cache).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_of_nothing_but_times_is_soon_given_up() {
+        let text = "2026-11-21T19:32:33Z ".repeat(400_000);
+        assert!(peel(text.as_bytes(), &mut TimeCache::default()).is_none());
     }
 
     proptest::proptest! {

@@ -3,7 +3,7 @@
 
 use memchr::memmem;
 
-use crate::logs::format::{capnslog, klog};
+use crate::logs::format::{capnslog, klog, plain};
 use crate::logs::needle;
 
 /// A record inside a text.
@@ -18,6 +18,10 @@ pub enum Found<'a> {
 /// Looks for one; what stands before it is no part of it.
 pub fn find(text: &[u8]) -> Option<Found<'_>> {
     let after = |at: usize| text.get(at..).filter(|_| at > 0);
+    // Objects of any kind stand inside an audit record, so it goes first.
+    if let Some(rest) = needle::AUDIT.find(text).and_then(after) {
+        return Some(Found::Plain(rest));
+    }
     if let Some(rest) = needle::ZAP.find(text).and_then(after) {
         return Some(Found::Plain(rest));
     }
@@ -27,12 +31,22 @@ pub fn find(text: &[u8]) -> Option<Found<'_>> {
     if let Some(rest) = capnslog::glued(text).and_then(after) {
         return Some(quoting(text, rest));
     }
+    if let Some(rest) = needle::RAFT.find_iter(text).find_map(|at| raft(text, at)) {
+        return Some(quoting(text, rest));
+    }
     let rest = needle::GO_LINE
         .find_iter(text)
         .take(4)
         .find_map(|at| klog_before(text, at))
         .and_then(after)?;
     Some(quoting(text, rest))
+}
+
+/// The line of etcd 3.4's raft package that starts at `at`, which is no part of a word.
+fn raft(text: &[u8], at: usize) -> Option<&[u8]> {
+    let before = text.get(at.checked_sub(1)?)?;
+    let rest = text.get(at..)?;
+    (!before.is_ascii_alphanumeric() && plain::starts(rest)).then_some(rest)
 }
 
 /// Where a klog header starts whose source position holds `at`.
@@ -92,6 +106,11 @@ mod tests {
         }
         let text = b"--> 2020-09-25 20:20:54.061610 W | etcdserver: x";
         assert_eq!(find(text), Some(Found::Plain(&text[4..])));
+        let text = b"stdout: raft2022/03/19 02:50:20 INFO: 6cb8 became follower at term 35";
+        assert_eq!(find(text), Some(Found::Plain(&text[8..])));
+        assert_eq!(find(b"a draft2022/03/19 02:50:20 INFO: x"), None);
+        let text = br#"a b c d {"kind":"Event","apiVersion":"audit.k8s.io/v1","o":{"level":"x"}}"#;
+        assert_eq!(find(text), Some(Found::Plain(&text[8..])));
         assert_eq!(find(b"see request.go:601 for this"), None);
     }
 }
