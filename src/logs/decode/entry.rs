@@ -69,7 +69,8 @@ impl Entry {
             return false;
         }
         if let Some((name, data)) = self.binary.take() {
-            // A length that lies must not swallow the file: a record's beginning ends it.
+            // A length that lies, or whose data a cut took away, must not swallow the file: a
+            // record's beginning ends it. The reader cuts there too, so no length is believed more.
             if LineStart::of(line, cache).sure {
                 let value = data.get(8..).unwrap_or_default();
                 let value = value.strip_suffix(b"\n").unwrap_or(value).to_vec();
@@ -193,6 +194,13 @@ impl Entry {
     pub(super) fn message(&self) -> &[u8] {
         &self.message
     }
+}
+
+/// Whether a line begins with the length of a binary field, or with the rest of one that holds a
+/// newline itself: eight bytes, of which the upper ones are zeros.
+pub(super) fn is_length(line: &[u8]) -> bool {
+    let head = line.get(..line.len().min(8)).unwrap_or_default();
+    head.contains(&0)
 }
 
 fn is_name(text: &[u8]) -> bool {

@@ -21,6 +21,10 @@ pub struct LineStart {
 impl LineStart {
     /// Looks at one line, without its newline.
     pub fn of(line: &[u8], cache: &mut TimeCache) -> Self {
+        // A binary field of a journal's export: its text begins behind its length, and belongs to it.
+        if entry::is_length(line) {
+            return LineStart::default();
+        }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.starts_with(b"__CURSOR=") || entry::Entry::start(line, 1, cache).is_some() {
             return LineStart {

@@ -377,6 +377,17 @@ fn binary_fields_of_an_export_hold_any_bytes() {
     let slow = "apply request took too long";
     assert_eq!(messages, ["0123456", "89", slow, slow]);
     assert_eq!(counts.unparsed, 0);
+    // Nothing that a text begins with ends its field, at any length: an object, a name and a colon.
+    for padding in ["", " ", "       "].into_iter().chain([&*" ".repeat(2400)]) {
+        let json = escaped(ZAP);
+        let line = format!(
+            r#"{{"file":"/x","kubernetes":{{"container_name":"etcd"}},{padding}"message":"{json}"}}"#
+        );
+        let (records, counts) = decode([entry(line.as_bytes()), entry(line.as_bytes())].concat());
+        let messages: Vec<_> = records.iter().map(|record| &*record.msg).collect();
+        assert_eq!((messages, counts.unparsed), (vec![slow, slow], 0), "{}", padding.len());
+        assert_eq!(records[0].ident.as_deref(), Some("etcd"));
+    }
     // A length that lies does not swallow the records after it.
     let mut text = b"__CURSOR=s=1\nMESSAGE\n\xff\0\x10\0\0\0\0\0lost\n".to_vec();
     text.extend_from_slice(ZAP.as_bytes());
