@@ -128,44 +128,52 @@ impl Decoder {
         self.inner(text, piece, depth, sink);
     }
 
-    /// A JSON object: a record, a wrapper, or the beginning of one.
+    /// A JSON object: a record, a wrapper, or the beginning of one. More may follow it, glued or as
+    /// the next ones of a list.
     fn object_line<'a>(
         &mut self,
         text: &'a [u8],
-        piece: Piece<'a>,
+        mut piece: Piece<'a>,
         layer: u8,
         sink: &mut Sink<'_>,
     ) {
-        self.flush_open(sink);
-        let text = text.trim_ascii_end();
-        // etcd's own form inside some wrapper: its fields then start after the head, as always.
-        if let Some(parsed) = self.single_zap(text) {
-            self.emit(parsed, &piece, true, sink);
-            return;
-        }
-        let end = if object::is_audit(text) && text.ends_with(b"}") {
-            Some(text.len())
-        } else {
-            match completeness(text) {
-                Completeness::Closed(end) => Some(end),
-                _ => None,
+        let mut text = text.trim_ascii_end();
+        loop {
+            self.flush_open(sink);
+            // etcd's own form inside some wrapper: its fields then start after the head, as always.
+            if let Some(parsed) = self.single_zap(text) {
+                self.emit(parsed, &piece, true, sink);
+                return;
             }
-        };
-        let Some(end) = end else {
-            // A tail that its terminal cut off never comes.
-            if piece.last || piece.outer.cut {
-                self.object(text, piece, layer, sink);
+            let end = if object::is_audit(text) && text.ends_with(b"}") {
+                Some(text.len())
             } else {
-                self.keep(text, &piece, OpenKind::Json, sink);
+                match completeness(text) {
+                    Completeness::Closed(end) => Some(end),
+                    _ => None,
+                }
+            };
+            let Some(end) = end else {
+                // A tail that its terminal cut off never comes.
+                if piece.last || piece.outer.cut {
+                    self.object(text, piece, layer, sink);
+                } else {
+                    self.keep(text, &piece, OpenKind::Json, sink);
+                }
+                return;
+            };
+            let (object, rest) = text.split_at(end);
+            self.object(object, piece, layer, sink);
+            piece.lines = 0;
+            let rest = rest.trim_ascii_start();
+            let next = rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start();
+            if !object::starts(next) {
+                if starts_record(rest) && layer < LAYERS {
+                    self.unwrap(rest, piece, layer + 1, sink);
+                }
+                return;
             }
-            return;
-        };
-        let (object, rest) = text.split_at(end);
-        let glued = rest.trim_ascii_start();
-        self.object(object, piece, layer, sink);
-        if starts_record(glued) && layer < LAYERS {
-            let piece = Piece { lines: 0, ..piece };
-            self.unwrap(glued, piece, layer + 1, sink);
+            text = next;
         }
     }
 
@@ -173,6 +181,7 @@ impl Decoder {
         // A record that was torn by another one that starts inside it.
         if let Some(at) = memchr::memmem::rfind(text, zap::HEAD).filter(|at| *at > 0)
             && layer < LAYERS
+            && !self.is_whole_around(text, at)
         {
             let (torn, rest) = text.split_at(at);
             self.object(
@@ -202,6 +211,13 @@ impl Decoder {
         }
     }
 
+    /// Whether an object that says what it is holds what stands at a place of it: Fluent Bit adds
+    /// the line's fields to the line.
+    fn is_whole_around(&mut self, text: &[u8], at: usize) -> bool {
+        object::holds(text, at)
+            && !matches!(object::classify(text, &mut self.cache), Object::Unknown)
+    }
+
     fn wrapped<'a>(
         &mut self,
         wrapped: Wrapped<'a>,
@@ -221,6 +237,10 @@ impl Decoder {
         piece.outer.unsampled = wrapped.unsampled;
         let line = object::line_of(wrapped.text);
         let mut text: &[u8] = &line;
+        if object::has_objects(&wrapped.text) {
+            self.unwrap(text, piece, layer + 1, sink);
+            return;
+        }
         let ended = text.ends_with(b"\n");
         text = text.strip_suffix(b"\n").unwrap_or(text);
         text = text.strip_suffix(b"\r").unwrap_or(text);

@@ -71,7 +71,11 @@ impl LineStart {
             self.part = Some((usize::from(stream == Stream::Stderr), more));
         }
         self.sure = false;
-        let first = line.split(|b| *b == b'\n').next().unwrap_or_default();
+        let first = if object::has_objects(&wrapped.text) {
+            &line
+        } else {
+            line.split(|b| *b == b'\n').next().unwrap_or_default()
+        };
         self.look(first, cache, depth + 1, wrapped.journal);
     }
 }

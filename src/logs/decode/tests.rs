@@ -318,6 +318,63 @@ fn every_wrapper_around_every_encoding() {
     }
 }
 
+/// Exports in which a line stands twice, or several lines stand in one.
+#[test]
+fn exports_of_several_records_on_one_line() {
+    let json = escaped(ZAP);
+    let twice = [
+        format!("[{ZAP},{ZAP}]"),
+        format!("[ {ZAP}, {ZAP} ]"),
+        format!(r#"[{{"log":"{json}"}},{{"log":"{json}"}}]"#),
+        format!(
+            r#"{{"hits":{{"total":2,"hits":[{{"_id":"a","_source":{{"message":"{json}"}}}},{{"_id":"b","_source":{{"message":"{json}"}}}}]}}}}"#
+        ),
+        format!(r#"{{"_source":{{"log":{{"offset":1}},"message":"{json}\n{json}"}}}}"#),
+        format!(
+            r#"{{"events":[{{"timestamp":1,"message":"{json}","ingestionTime":2}},{{"timestamp":1,"message":"{json}"}}],"searchedLogStreams":[]}}"#
+        ),
+        format!(
+            r#"{{"resourceLogs":[{{"resource":{{"attributes":[]}},"scopeLogs":[{{"scope":{{}},"logRecords":[{{"timeUnixNano":"1795201602223456000","body":{{"stringValue":"{json}"}}}},{{"body":{{"stringValue":"{json}"}},"attributes":[]}}]}}]}}]}}"#
+        ),
+        format!(
+            r#"[{{"id":"a","attributes":{{"message":"{json}"}}}},{{"attributes":{{"message":"{json}"}}}}]"#
+        ),
+        format!(
+            r#"{{"streams":[{{"stream":{{"container":"etcd"}},"values":[["1795201602223456000","{json}"],["1795201602223456000","{json}\n"]]}}]}}"#
+        ),
+        format!(
+            r#"{{"status":"success","data":{{"resultType":"streams","result":[{{"stream":{{}},"values":[["1","{json}",{{}}],["2","{json}",{{}}]]}}]}}}}"#
+        ),
+    ];
+    for text in twice {
+        let (records, counts) = decode(&text);
+        let slow = records.iter().filter(|record| {
+            record.msg == "apply request took too long" && record.fields.len() == 1
+        });
+        assert_eq!(
+            (slow.count(), records.len(), counts.unparsed),
+            (2, 2, 0),
+            "{text}"
+        );
+    }
+    // More of them than there may be wrappers.
+    let (records, _) = decode(format!("[{}]", [ZAP; 100].join(",")));
+    assert_eq!(records.len(), 100);
+    // Fluent Bit's line, and what it read in it.
+    for text in [
+        format!(
+            r#"{{"@timestamp":1795201602.3,"log":"{json}","log_processed":{ZAP},"stream":"stderr"}}"#
+        ),
+        format!(r#"{{"log_processed":{ZAP},"log":"{json}"}}"#),
+        format!(r#"{{"message":{ZAP}}}"#),
+    ] {
+        assert_eq!(one(&text).msg, "apply request took too long", "{text}");
+    }
+    // Of a list that is cut, what is there.
+    let (records, counts) = decode(format!("[{ZAP},{}", &ZAP[..120]));
+    assert_eq!((records.len(), counts.parsed), (2, 1));
+}
+
 /// What a request's own quotes are worth: one level of escapes too much undone, and its keys are
 /// gone.
 #[test]
@@ -325,7 +382,11 @@ fn no_wrapper_takes_a_requests_escapes() {
     let line = r#"2021-05-14 16:47:40.512613 W | etcdserver: read-only range request "key:\"/registry/pods/\" range_end:\"/registry/pods0\" " with result "range_response_count:3 size:615" took too long (123.4ms) to execute"#;
     for (text, _) in wrappers(line) {
         let record = one(&text);
-        assert_eq!(Some(&*record.msg), line.split_once(": ").map(|(_, msg)| msg), "{text}");
+        assert_eq!(
+            Some(&*record.msg),
+            line.split_once(": ").map(|(_, msg)| msg),
+            "{text}"
+        );
         assert_eq!(record.level, Level::Warn, "{text}");
     }
 }
@@ -385,7 +446,12 @@ fn binary_fields_of_an_export_hold_any_bytes() {
         );
         let (records, counts) = decode([entry(line.as_bytes()), entry(line.as_bytes())].concat());
         let messages: Vec<_> = records.iter().map(|record| &*record.msg).collect();
-        assert_eq!((messages, counts.unparsed), (vec![slow, slow], 0), "{}", padding.len());
+        assert_eq!(
+            (messages, counts.unparsed),
+            (vec![slow, slow], 0),
+            "{}",
+            padding.len()
+        );
         assert_eq!(records[0].ident.as_deref(), Some("etcd"));
     }
     // A length that lies does not swallow the records after it.
@@ -597,6 +663,13 @@ fn pool() -> Vec<String> {
         ]
         .map(str::to_owned),
     );
+    let json = escaped(ZAP);
+    pool.extend([
+        format!("[{ZAP},{ZAP}]"),
+        format!("[{ZAP},{}", &ZAP[..100]),
+        format!(r#"{{"_source":{{"log":"{json}"}}}}"#),
+        format!(r#"{{"values":[["1","{json}"],["2","{}"]]}}"#, &json[..60]),
+    ]);
     pool
 }
 

@@ -40,6 +40,11 @@ impl<'a> JsonFields<'a> {
         self.end
     }
 
+    /// Just after the last value.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }

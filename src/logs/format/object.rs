@@ -11,7 +11,7 @@ use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource, Value, ValueKind};
 use crate::logs::timestamp::{TimeCache, epoch};
 
-use super::json::{Completeness, JsonFields, completeness};
+use super::json::{Completeness, JsonFields, completeness, nested_end, string_end};
 use super::{Parsed, level_priority, level_word};
 
 /// What an object turned out to be.
@@ -87,6 +87,9 @@ pub enum Stream {
 /// How an audit record starts.
 const AUDIT: &[u8] = b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/";
 
+/// How deep an export has its lines: OpenTelemetry's are in the third list.
+const INSIDE_MAX: u8 = 4;
+
 /// How a line of Docker's json-file starts.
 pub const DOCKER: &[u8] = b"{\"log\":\"";
 
@@ -133,6 +136,29 @@ pub fn is_audit(text: &[u8]) -> bool {
     text.starts_with(AUDIT)
 }
 
+/// Whether the object is whole and what stands at a place of it is inside a value of its own, not
+/// another record that tore it.
+pub fn holds(text: &[u8], at: usize) -> bool {
+    let mut fields = JsonFields::new(text);
+    let mut held = false;
+    while let Some((_, value)) = fields.next() {
+        held |= value.kind == ValueKind::Nested
+            && (fields.at() - value.raw.len()..fields.at()).contains(&at);
+    }
+    held && fields.end().is_some()
+}
+
+/// Whether a value is an object, or a list of them.
+pub fn has_objects(value: &Value<'_>) -> bool {
+    value.kind == ValueKind::Nested && (value.raw.first() == Some(&b'{') || starts_list(value.raw))
+}
+
+/// Whether a list of objects starts here.
+pub fn starts_list(text: &[u8]) -> bool {
+    text.strip_prefix(b"[")
+        .is_some_and(|rest| starts(rest.trim_ascii_start()))
+}
+
 /// Whether the object is closed. Of an audit record only the end is looked at: its body may have
 /// megabytes.
 pub fn closed(text: &[u8]) -> bool {
@@ -155,6 +181,8 @@ struct Seen<'a> {
     line: Option<Value<'a>>,
     /// What has such a name without being a line.
     no_line: Option<Value<'a>>,
+    /// What an export has its objects in.
+    inside: Option<Value<'a>>,
     stream: Option<Value<'a>>,
     audit: u8,
     err: bool,
@@ -184,17 +212,27 @@ impl<'a> Seen<'a> {
             b"level" | b"lvl" => &mut self.level,
             b"severity" => &mut self.severity,
             b"ts" => &mut self.ts,
-            b"time" | b"@timestamp" | b"timestamp" | b"_time" | b"date" => &mut self.time,
+            b"time" | b"@timestamp" | b"timestamp" | b"_time" | b"date" | b"timeUnixNano" => {
+                &mut self.time
+            }
             b"logger" => &mut self.logger,
             b"caller" | b"source" => &mut self.caller,
             b"msg" => &mut self.msg,
-            b"log" | b"message" | b"line" | b"textPayload" | b"@message" | b"body" | b"_raw" => {
+            b"log" | b"message" | b"line" | b"textPayload" | b"@message" | b"body" | b"_raw"
+            | b"stringValue" => {
                 // filebeat has the file and the offset in an object `log`, the line in `message`.
                 if is_line(&value) {
                     &mut self.line
                 } else {
                     &mut self.no_line
                 }
+            }
+            // Elasticsearch, Datadog, CloudWatch, OpenTelemetry, Loki.
+            b"_source" | b"hits" | b"attributes" | b"events" | b"resourceLogs" | b"scopeLogs"
+            | b"logRecords" | b"logEvents" | b"data" | b"result" | b"streams" | b"values"
+                if value.kind == ValueKind::Nested =>
+            {
+                &mut self.inside
             }
             b"stream" => &mut self.stream,
             b"pkg" | b"PACKAGE" => &mut self.package,
@@ -252,6 +290,11 @@ impl<'a> Seen<'a> {
 
 /// Tells what an object is. It may be torn: what is there is used.
 pub fn classify<'a>(text: &'a [u8], cache: &mut TimeCache) -> Object<'a> {
+    classify_inside(text, cache, 0)
+}
+
+/// As [`classify`], of an object so deep inside an export.
+fn classify_inside<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Object<'a> {
     if text.starts_with(AUDIT) {
         return Object::Record(audit(text, cache));
     }
@@ -270,7 +313,13 @@ pub fn classify<'a>(text: &'a [u8], cache: &mut TimeCache) -> Object<'a> {
     if let (Some(msg), false) = (seen.msg, seen.line.is_some() && seen.stream.is_some()) {
         return Object::Record(record(&seen, msg, time, text));
     }
-    match seen.line.or(seen.no_line) {
+    let mut line = seen.line.or(seen.no_line);
+    if line.is_none() {
+        line = seen
+            .inside
+            .filter(|value| holds_lines(value, cache, depth + 1));
+    }
+    match line {
         Some(line) => {
             let stream = seen.stream.and_then(|stream| match stream.raw {
                 b"stdout" => Some(Stream::Stdout),
@@ -282,11 +331,13 @@ pub fn classify<'a>(text: &'a [u8], cache: &mut TimeCache) -> Object<'a> {
                 time,
                 ident: seen.ident.map(|value| value.raw),
                 host: seen.host.filter(is_text).map(|value| value.raw),
-                name: seen.kubernetes.and_then(pod_of),
+                // Loki's labels are an object `stream`.
+                name: seen.kubernetes.or(seen.stream).and_then(pod_of),
                 level: seen.level(),
                 package: b"",
                 // Docker gives every part its time; what has none is whole.
-                docker: stream.filter(|_| seen.others == 0 && seen.time.is_some()),
+                docker: stream
+                    .filter(|_| seen.others == 0 && seen.time.is_some() && seen.line.is_some()),
                 journal: false,
                 unsampled: false,
             })
@@ -307,6 +358,23 @@ fn pod_of(kubernetes: Value<'_>) -> Option<&[u8]> {
             .find(|(name, value)| *name == b"name" && is_text(value))
             .map(|(_, value)| value.raw),
         _ => None,
+    }
+}
+
+/// Whether the first of what an export has inside is a record or a wrapper. Other documents have
+/// such names too.
+fn holds_lines(value: &Value<'_>, cache: &mut TimeCache, depth: u8) -> bool {
+    let list = value.raw.strip_prefix(b"[");
+    let inner = list.map_or(value.raw, <[u8]>::trim_ascii_start);
+    match inner.first() {
+        Some(b'{') if depth <= INSIDE_MAX => {
+            !matches!(classify_inside(inner, cache, depth), Object::Unknown)
+        }
+        Some(b'[') => nested_end(inner, 0)
+            .ok()
+            .and_then(|end| inner.get(..end))
+            .is_some_and(|pair| strings(pair).nth(1).is_some()),
+        _ => false,
     }
 }
 
@@ -437,28 +505,25 @@ fn time_of(value: Value<'_>, cache: &mut TimeCache) -> Option<Timestamp> {
 }
 
 /// The text of a journal's MESSAGE or a shipper's field: a string, an array of byte values (what
-/// is not UTF-8), or an array of strings (a field given more than once).
+/// is not UTF-8), or an array of strings (a field given more than once). Objects stay as they are.
 pub fn line_of<'a>(value: Value<'a>) -> Cow<'a, [u8]> {
     match (value.kind, value.raw.first()) {
+        (ValueKind::Nested, _) if has_objects(&value) => return Cow::Borrowed(value.raw),
         (ValueKind::Nested | ValueKind::Torn, Some(b'[')) => {}
         (ValueKind::Word, _) => return Cow::Borrowed(b""),
         _ => return value.bytes(),
     }
     let inner = value.raw.get(1..).unwrap_or_default();
+    if inner.trim_ascii_start().first() == Some(&b'[') {
+        return Cow::Owned(second_strings(inner));
+    }
     let mut out = Vec::with_capacity(inner.len() / 3);
     if inner.trim_ascii_start().first() == Some(&b'"') {
-        let mut at = 0;
-        while let Some(quote) = inner.get(at..).and_then(|rest| memchr::memchr(b'"', rest)) {
-            let from = at + quote + 1;
-            let Some(end) = super::json::string_end(inner, from) else {
-                break;
-            };
+        for raw in strings(inner) {
             if !out.is_empty() {
                 out.push(b'\n');
             }
-            let raw = inner.get(from..end).unwrap_or_default();
             crate::logs::fields::unescape_into(raw, &mut out);
-            at = end + 1;
         }
         return Cow::Owned(out);
     }
@@ -472,6 +537,34 @@ pub fn line_of<'a>(value: Value<'a>) -> Cow<'a, [u8]> {
         }
     }
     Cow::Owned(out)
+}
+
+/// The lines of Loki's `["1795201602223456000","line"],…`.
+fn second_strings(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(open) = text.get(at..).and_then(|rest| memchr::memchr(b'[', rest)) {
+        let from = at + open;
+        at = nested_end(text, from).unwrap_or(text.len());
+        if let Some(line) = strings(text.get(from..at).unwrap_or_default()).nth(1) {
+            if !out.is_empty() {
+                out.push(b'\n');
+            }
+            crate::logs::fields::unescape_into(line, &mut out);
+        }
+    }
+    out
+}
+
+/// The strings of an array, still escaped.
+fn strings(array: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let from = at + memchr::memchr(b'"', array.get(at..)?)? + 1;
+        let end = string_end(array, from)?;
+        at = end + 1;
+        array.get(from..end)
+    })
 }
 
 #[cfg(test)]
@@ -564,7 +657,10 @@ mod tests {
     #[test]
     fn of_names_for_a_line_the_one_with_a_text_has_it() {
         let cases = [
-            (r#"{"log":{"offset":22,"file":{"path":"/x"}},"message":"a"}"#, "a"),
+            (
+                r#"{"log":{"offset":22,"file":{"path":"/x"}},"message":"a"}"#,
+                "a",
+            ),
             (r#"{"message":"a","log":{"offset":22}}"#, "a"),
             (r#"{"line":7,"message":"a"}"#, "a"),
             (r#"{"log":{"msg":"a"},"message":"b"}"#, r#"{"msg":"a"}"#),

@@ -98,7 +98,7 @@ fn judge(head: &[u8]) -> Kind {
     let first = head
         .strip_prefix(b"[")
         .map_or(head, <[u8]>::trim_ascii_start);
-    if first.first() == Some(&b'{') {
+    if object::starts(first) {
         return judge_objects(first);
     }
     let mut cache = TimeCache::default();
@@ -108,7 +108,7 @@ fn judge(head: &[u8]) -> Kind {
         .take(LINES)
         .any(|line| {
             // A document's inner objects are no records.
-            let object = line.trim_ascii_start().first() == Some(&b'{');
+            let object = object::starts(line.trim_ascii_start());
             !(object && unknown(line)) && LineStart::of(line, &mut cache).sure
         });
     if known { Kind::Log } else { Kind::Text }
@@ -206,6 +206,9 @@ mod tests {
             br#"{"log":"I1008 04:37:11.770951       1 a.go:1] x\n","stream":"stderr","time":"2026-11-21T19:32:28.496Z"}"#,
             b"{\n  \"level\": \"warn\",\n  \"msg\": \"x\"\n}\n",
             b"__CURSOR=s=1\n__REALTIME_TIMESTAMP=1\n",
+            b"{container=\"etcd\"} 2026-11-21 19:33:30.483562 I | etcdmain: x\n",
+            br#"{"data":{"result":[{"stream":{},"values":[["1","I1008 04:37:11.770951       1 a.go:1] x"]]}]}}"#,
+            br#"{"hits":{"hits":[{"_source":{"log":"x"}}]}}"#,
         ] {
             assert_eq!(kind(text), Kind::Log, "{}", String::from_utf8_lossy(text));
         }
@@ -214,6 +217,8 @@ mod tests {
             b"# HELP etcd_x\n# TYPE etcd_x counter\netcd_x 1\n",
             b"{\n  \"cause\": \"disk\"\n}\n",
             br#"{"root_cause":"disk","n":1}"#,
+            br#"{"status":"success","data":{"result":[{"metric":{},"values":[[1,"2"]]}]}}"#,
+            br#"{"events":[{"kind":"disk"}],"data":["a"]}"#,
             b"apiVersion: v1\nkind: Pod\n",
         ] {
             assert_eq!(kind(text), Kind::Text, "{}", String::from_utf8_lossy(text));

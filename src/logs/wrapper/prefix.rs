@@ -21,7 +21,8 @@ const LABELS_MAX: usize = 4096;
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let strict = stamped(text, cache)
         .or_else(|| labelled(text))
-        .or_else(|| tagged(text, cache));
+        .or_else(|| tagged(text, cache))
+        .or_else(|| listed(text));
     if strict.is_some() {
         return strict;
     }
@@ -146,6 +147,12 @@ fn labelled(text: &[u8]) -> Option<Peeled<'_>> {
         name: pod.filter(|name| names_writer(name)),
         ..Peeled::text(inner.trim_ascii_start())
     })
+}
+
+/// `[{…},{…}]` of exports: the objects come one after the other.
+fn listed(text: &[u8]) -> Option<Peeled<'_>> {
+    let inner = text.get(1..).filter(|_| object::starts_list(text))?;
+    Some(Peeled::text(inner))
 }
 
 /// `[pod/etcd-x/etcd] text` of `kubectl logs --prefix`.
@@ -335,8 +342,7 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Whether Kubernetes would take a word for a name.
 fn is_object_name(word: &[u8]) -> bool {
-    let allowed =
-        |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
     word.iter().all(allowed)
 }
 

@@ -98,11 +98,17 @@ mod tests {
         let request = r#"2021-05-14 16:47:40.512613 W | etcdserver: range request "key:\"/a\" ""#;
         for head in [r#"{container="etcd", pod="x"} "#, r#"pod "etcd-0" said: "#] {
             let text = format!("{head}{request}");
-            assert_eq!(find(text.as_bytes()), Some(Found::Plain(request.as_bytes())));
+            assert_eq!(
+                find(text.as_bytes()),
+                Some(Found::Plain(request.as_bytes()))
+            );
         }
         for head in [r#"lost", "stderr": ""#, r#"args=["\"x\": "#] {
             let text = format!("{head}{request}");
-            assert_eq!(find(text.as_bytes()), Some(Found::Escaped(request.as_bytes())));
+            assert_eq!(
+                find(text.as_bytes()),
+                Some(Found::Escaped(request.as_bytes()))
+            );
         }
         let text = b"--> 2020-09-25 20:20:54.061610 W | etcdserver: x";
         assert_eq!(find(text), Some(Found::Plain(&text[4..])));
