@@ -357,6 +357,12 @@ fn exports_of_several_records_on_one_line() {
             "{text}"
         );
     }
+    // Printed over several lines, with objects inside.
+    let json = escaped(&ZAP.replace("\":\"", "\": \""));
+    let text = format!(
+        "{{\n  \"stream\": {{\n    \"pod\": \"a\"\n  }},\n  \"values\": [\n    [\n      \"1\",\n      \"{json}\"\n    ]\n  ]\n}}"
+    );
+    assert_eq!(one(&text).msg, "apply request took too long");
     // More of them than there may be wrappers.
     let (records, _) = decode(format!("[{}]", [ZAP; 100].join(",")));
     assert_eq!(records.len(), 100);

@@ -203,7 +203,11 @@ fn columns<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
 /// `path:text`, `221:text`, `path:221:text`, `path-221-text` of grep and rg, and talosctl's
 /// `10.0.0.1: text`.
 fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    // `"name": {` goes on with an object that is printed over several lines.
     let head = text.get(..text.len().min(PREFIX_MAX))?;
+    if head.first() == Some(&b'"') {
+        return None;
+    }
     // A path holds no spaces; at most three colons stand before the line.
     let space = memchr(b' ', head).unwrap_or(head.len());
     let limit = head.len().min(space + 2);
@@ -472,6 +476,7 @@ mod tests {
             "2025-12-08T07:31:53.675Z no record here",
             "[x/y] z",
             "{a=1} b",
+            "\"stream\": {",
             "{a=\"b\" b",
             "2026-11-21T19:32:33Z {container} no labels",
             "this was at 2020/09/25 20:20:54 by the clock",
