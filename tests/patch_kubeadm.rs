@@ -447,6 +447,25 @@ fn nothing_is_written_where_the_kubelet_would_start_it() {
 }
 
 #[test]
+fn a_file_that_cannot_be_put_in_place_leaves_nothing_behind() {
+    let case = Case::new(&all());
+    // A folder stands where a file is to go.
+    let taken = case.path("out/manifests/kube-controller-manager.yaml");
+    fs::create_dir_all(&taken).unwrap();
+    let text = doctor(&["patch", "--target", "kubeadm"])
+        .arg("--report")
+        .path(case.path("report.json"))
+        .arg("--manifests")
+        .path(fixtures().join("paypal/manifests"))
+        .arg("--out")
+        .path(case.path("out"))
+        .text();
+    assert!(text.starts_with("exit 70"), "{text}");
+    let left: Vec<String> = tree(&case.path("out")).into_keys().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn bad_reports_say_what_is_wrong() {
     let case = Case::new(&[]);
     for (text, part) in [

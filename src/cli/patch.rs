@@ -536,19 +536,35 @@ fn is_static_pods(path: &Path) -> bool {
 fn write_files(out: &Path, files: &[PatchFile]) -> Result<(), Error> {
     let mut staged: Vec<(PathBuf, PathBuf)> = Vec::new();
     let result = stage(out, files, &mut staged);
-    if result.is_ok() {
-        for (temp, path) in &staged {
-            fs::rename(temp, path).map_err(|source| Error::Write {
-                path: path.clone(),
-                source,
-            })?;
-        }
-    } else {
+    let result = result.and_then(|()| put_in_place(&staged));
+    if result.is_err() {
+        // What was moved is gone from here; the rest goes now.
         for (temp, _) in &staged {
             fs::remove_file(temp).ok();
         }
     }
     result
+}
+
+/// Moves what was staged to its place; on failure what came new goes again.
+fn put_in_place(staged: &[(PathBuf, PathBuf)]) -> Result<(), Error> {
+    let mut new: Vec<&Path> = Vec::new();
+    for (temp, path) in staged {
+        let fresh = fs::symlink_metadata(path).is_err();
+        if let Err(source) = fs::rename(temp, path) {
+            for path in new {
+                fs::remove_file(path).ok();
+            }
+            return Err(Error::Write {
+                path: path.clone(),
+                source,
+            });
+        }
+        if fresh {
+            new.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn stage(
@@ -572,6 +588,11 @@ fn stage(
                 "`{}` leads out of `{}`",
                 dir.display(),
                 out.display()
+            )));
+        }
+        if staged.iter().any(|(_, have)| *have == path) {
+            return Err(fail(std::io::Error::other(
+                "two files of this name were to be written",
             )));
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
