@@ -446,6 +446,169 @@ fn nothing_is_written_where_the_kubelet_would_start_it() {
     assert!(left.is_empty(), "all or none: {left:?}");
 }
 
+const LEASES: &str = "coordination.k8s.io/leases#https://10.10.0.11:2385";
+
+/// The shard as advised where the evidence showed an override of leases.
+fn shard_beside_leases() -> Value {
+    let mut shard = shard();
+    let events = shard["proposed"].as_str().unwrap().to_owned();
+    shard["now"] = json!(LEASES);
+    shard["proposed"] = json!(format!("{LEASES},{events}"));
+    shard
+}
+
+/// The overrides of kube-apiserver in a folder of manifests.
+fn overrides(dir: &Path) -> String {
+    let of = (
+        "kube-apiserver".to_owned(),
+        "etcd-servers-overrides".to_owned(),
+    );
+    effective(dir).remove(&of).unwrap_or_default()
+}
+
+#[test]
+fn every_file_keeps_the_overrides_that_the_advice_is_not_about() {
+    let events = shard()["proposed"].as_str().unwrap().to_owned();
+    let manifests = fixtures().join("paypal/manifests");
+    // The evidence showed none, and the configuration has one: it stays.
+    let mut fresh = shard();
+    fresh["now"] = json!("not set: events live in main etcd");
+    let case = Case::new(&[fresh]);
+    fs::write(
+        case.path("cc.yaml"),
+        format!(
+            "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\nkubernetesVersion: v1.29.3\n\
+             apiServer:\n  extraArgs:\n    etcd-servers-overrides: {LEASES}\n"
+        ),
+    )
+    .unwrap();
+    let cc = case.path("cc.yaml");
+    case.run(
+        &manifests,
+        "out",
+        &["--cluster-configuration", cc.to_str().unwrap()],
+    );
+    let out = tree(&case.path("out"));
+    let config = &out["kubeadm/ClusterConfiguration.yaml"];
+    assert!(config.contains(&format!("{LEASES},{events}")), "{config}");
+    assert_eq!(overrides(&case.path("out/manifests")), events);
+    let steps = &out["STEPS.md"];
+    let said = "kube-apiserver in ClusterConfiguration: etcd-servers-overrides is";
+    assert!(steps.contains(said), "{steps}");
+    // The evidence showed leases, and one manifest has pods in their place.
+    let case = Case::new(&[shard_beside_leases()]);
+    let pods = "/pods#https://10.10.0.9:2390";
+    let text = fs::read_to_string(manifests.join("kube-apiserver.yaml")).unwrap();
+    fs::create_dir_all(case.path("m")).unwrap();
+    fs::write(
+        case.path("m/kube-apiserver.yaml"),
+        text.replacen(
+            "    - --secure-port",
+            &format!("    - --etcd-servers-overrides={pods}\n    - --secure-port"),
+            1,
+        ),
+    )
+    .unwrap();
+    case.run(&case.path("m"), "out", &[]);
+    assert_eq!(
+        overrides(&case.path("out/manifests")),
+        format!("{pods},{events}")
+    );
+    let out = tree(&case.path("out"));
+    assert!(out["STEPS.md"].contains("goes to the entries that are there"));
+    assert!(out["STEPS.md"].contains("Not as the evidence showed it"));
+    // The same resource at other servers is for nobody to guess.
+    let mut other = shard();
+    other["now"] = json!(null);
+    let case = Case::new(&[other]);
+    fs::create_dir_all(case.path("m")).unwrap();
+    fs::write(
+        case.path("m/kube-apiserver.yaml"),
+        text.replacen(
+            "    - --secure-port",
+            "    - --etcd-servers-overrides=/events#https://10.10.0.9:2390\n    - --secure-port",
+            1,
+        ),
+    )
+    .unwrap();
+    let told = case.run(&case.path("m"), "out", &[]);
+    let why = told["shown"][0]["why"].as_str().unwrap();
+    assert!(why.contains("https://10.10.0.9:2390"), "{why}");
+    assert!(!case.path("out/manifests").exists());
+}
+
+#[test]
+fn repeated_overrides_are_one_list() {
+    let events = shard()["proposed"].as_str().unwrap().to_owned();
+    let case = Case::new(&[shard_beside_leases()]);
+    let pods = "/pods#https://10.10.0.9:2390";
+    let from = fixtures().join("paypal/manifests/kube-apiserver.yaml");
+    let text = fs::read_to_string(from).unwrap();
+    fs::create_dir_all(case.path("m")).unwrap();
+    fs::write(
+        case.path("m/kube-apiserver.yaml"),
+        text.replacen(
+            "    - --secure-port",
+            &format!(
+                "    - --etcd-servers-overrides={LEASES}\n    - --etcd-servers-overrides={pods}\n    \
+                 - --secure-port"
+            ),
+            1,
+        ),
+    )
+    .unwrap();
+    case.run(&case.path("m"), "out", &[]);
+    assert_eq!(
+        overrides(&case.path("out/manifests")),
+        format!("{LEASES},{pods},{events}")
+    );
+}
+
+#[test]
+fn components_of_one_file_are_edited_into_one_file() {
+    let from = fixtures().join("paypal/manifests");
+    let case = Case::new(&all());
+    let apart = case.run(&from, "apart", &[]);
+    let parts: Vec<String> = ["etcd", "kube-apiserver", "kube-controller-manager"]
+        .iter()
+        .map(|name| fs::read_to_string(from.join(format!("{name}.yaml"))).unwrap())
+        .collect();
+    fs::create_dir_all(case.path("m")).unwrap();
+    fs::write(case.path("m/all.yaml"), parts.join("---\n")).unwrap();
+    let told = case.run(&case.path("m"), "out", &[]);
+    assert_eq!(told["shown"], apart["shown"]);
+    let out = tree(&case.path("out"));
+    let manifests: Vec<&String> = out.keys().filter(|n| n.starts_with("manifests/")).collect();
+    assert_eq!(manifests, ["manifests/all.yaml"]);
+    assert!(out["diffs/all.yaml.diff"].contains("+    - --kube-api-qps=200"));
+    assert!(out["STEPS.md"].contains("the manifest's own name"));
+    assert!(!out.keys().any(|name| name.contains(".new")));
+    for flag in [
+        "--etcd-servers-overrides=/events#",
+        "--kube-api-qps=200",
+        "--kube-api-burst=200",
+        "--quota-backend-bytes=8589934592",
+    ] {
+        assert_eq!(out["manifests/all.yaml"].matches(flag).count(), 1, "{flag}");
+    }
+    // With the second etcd in the same file the run is the same, and it is left alone.
+    let second = tree(&case.path("out"))
+        .into_iter()
+        .find(|(name, _)| name.starts_with("events-etcd/"))
+        .unwrap()
+        .1;
+    fs::write(
+        case.path("m/all.yaml"),
+        format!("{second}---\n{}", parts.join("---\n")),
+    )
+    .unwrap();
+    case.run(&case.path("m"), "two", &[]);
+    let text = tree(&case.path("two"))
+        .remove("manifests/all.yaml")
+        .unwrap();
+    assert_eq!(text, format!("{second}---\n{}", out["manifests/all.yaml"]));
+}
+
 #[test]
 fn a_file_that_cannot_be_put_in_place_leaves_nothing_behind() {
     let case = Case::new(&all());

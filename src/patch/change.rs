@@ -1,5 +1,7 @@
 //! From an advice to a change of flags, spelled as the version in use spells it.
 
+use std::collections::BTreeSet;
+
 use crate::advise::Advice;
 use crate::catalog::releases::Version;
 use crate::catalog::settings::{
@@ -90,6 +92,163 @@ pub(super) fn change_of(
         flag: flag.to_owned(),
         value: proposed.to_owned(),
     })
+}
+
+/// A list of a command line: the entries that may stand there each on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    /// `group/resource#server;server`: one resource, one set of servers.
+    Overrides,
+    /// `Name=true`.
+    Gates,
+    /// Bare words.
+    Words,
+}
+
+impl List {
+    fn of(advice: &Advice, component: Component) -> Option<List> {
+        let found = setting(component, &advice.setting)?.setting;
+        match found.kind {
+            Kind::List if found.name == "etcd-servers-overrides" => Some(List::Overrides),
+            Kind::List => Some(List::Words),
+            Kind::Gates => Some(List::Gates),
+            _ => None,
+        }
+    }
+
+    /// What tells one entry from the others.
+    fn key(self, entry: &str) -> &str {
+        let mark = match self {
+            List::Overrides => '#',
+            List::Gates => '=',
+            List::Words => return entry,
+        };
+        entry.split_once(mark).map_or(entry, |(key, _)| key)
+    }
+
+    /// Whether two entries say the same: the order of an override's servers says nothing.
+    fn same(self, a: &str, b: &str) -> bool {
+        let servers = |entry: &str| -> BTreeSet<String> {
+            let rest = entry.split_once('#').map_or("", |(_, rest)| rest);
+            rest.split(';').map(str::to_owned).collect()
+        };
+        a == b
+            || (self == List::Overrides && self.key(a) == self.key(b) && servers(a) == servers(b))
+    }
+
+    /// The entries of a value, or of the words that evidence has for one: `a#b (cp0), not set`.
+    fn entries(self, value: Option<&str>) -> Vec<String> {
+        let value = value.filter(|value| !value.starts_with("not set"));
+        let mut all: Vec<String> = Vec::new();
+        for part in value.into_iter().flat_map(|value| value.split(',')) {
+            let Some(entry) = part.split_whitespace().next() else {
+                continue;
+            };
+            let whole = match self {
+                List::Overrides => entry.contains('#'),
+                List::Gates => entry.contains('='),
+                List::Words => true,
+            };
+            if whole && !all.iter().any(|have| have == entry) {
+                all.push(entry.to_owned());
+            }
+        }
+        all
+    }
+}
+
+/// Whether an advice's setting holds a list, to which a repeated flag adds.
+pub(super) fn is_list(advice: &Advice, component: Component) -> bool {
+    List::of(advice, component).is_some()
+}
+
+/// What a file's value becomes by an advice: of a list only the entries change that differ between
+/// the advice's `now` and `proposed`, since the file may hold others than the evidence showed.
+pub(super) fn value_for(
+    advice: &Advice,
+    component: Component,
+    proposed: &str,
+    have: Option<&str>,
+) -> Result<String, String> {
+    let Some(list) = List::of(advice, component) else {
+        return Ok(proposed.to_owned());
+    };
+    let now = list.entries(advice.now.as_deref());
+    let proposed = list.entries(Some(proposed));
+    let mut value = list.entries(have);
+    let of = |entries: &[String], key: &str| -> Option<String> {
+        entries.iter().find(|one| list.key(one) == key).cloned()
+    };
+    for gone in now
+        .iter()
+        .filter(|one| of(&proposed, list.key(one)).is_none())
+    {
+        value.retain(|have| !list.same(have, gone));
+    }
+    for new in &proposed {
+        let key = list.key(new);
+        let before = of(&now, key);
+        if before.as_deref().is_some_and(|old| list.same(old, new)) {
+            // Not what the advice is about.
+            continue;
+        }
+        let mut placed = false;
+        for have in value.iter_mut().filter(|have| list.key(have) == key) {
+            let known = list.same(have, new)
+                || list == List::Gates
+                || before.as_deref().is_some_and(|old| list.same(old, have));
+            if !known {
+                return Err(format!(
+                    "it has `{have}`, and the advice is `{new}`: which servers are right is not for \
+                     a file to decide"
+                ));
+            }
+            if !list.same(have, new) {
+                have.clone_from(new);
+            }
+            placed = true;
+        }
+        if !placed {
+            value.push(new.clone());
+        }
+    }
+    Ok(value.join(","))
+}
+
+/// Two values of one setting as one: of a list all entries, else the later value.
+pub(super) fn union(advice: &Advice, component: Component, one: &str, two: &str) -> String {
+    let Some(list) = List::of(advice, component) else {
+        return two.to_owned();
+    };
+    let mut all = list.entries(Some(one));
+    for new in list.entries(Some(two)) {
+        match all.iter_mut().find(|have| list.key(have) == list.key(&new)) {
+            Some(have) => *have = new,
+            None => all.push(new),
+        }
+    }
+    all.join(",")
+}
+
+/// Whether a file has another value than the advice was made from.
+pub(super) fn differs(advice: &Advice, component: Component, have: Option<&str>) -> bool {
+    let Some(now) = advice.now.as_deref() else {
+        return false;
+    };
+    match (List::of(advice, component), have) {
+        (Some(list), have) => {
+            let (have, now) = (list.entries(have), list.entries(Some(now)));
+            let lacks = |a: &[String], b: &[String]| {
+                a.iter().any(|one| !b.iter().any(|two| list.same(one, two)))
+            };
+            lacks(&have, &now) || lacks(&now, &have)
+        }
+        // Most flags stand in no file; their default is no other value.
+        (None, None) => false,
+        (None, Some(have)) => !now
+            .split(',')
+            .any(|one| one.split_whitespace().next() == Some(have)),
+    }
 }
 
 /// Whether a text is a value of that kind.
@@ -184,6 +343,114 @@ mod tests {
             flag(change("etcd", "quota-backend-bytes", "8589934592", None)),
             "quota-backend-bytes"
         );
+    }
+
+    #[test]
+    fn a_file_keeps_the_entries_that_the_advice_says_nothing_about() {
+        const LEASES: &str = "coordination.k8s.io/leases#https://a:2385";
+        const EVENTS: &str = "/events#https://a:2382;https://b:2382";
+        let into = |now: Option<&str>, proposed: &str, have: Option<&str>| {
+            let mut advice = advice("kube-apiserver", "etcd-servers-overrides", proposed);
+            advice.now = now.map(str::to_owned);
+            value_for(&advice, Component::ApiServer, proposed, have)
+        };
+        let both = format!("{LEASES},{EVENTS}");
+        let reversed = "/events#https://b:2382;https://a:2382";
+        let old = "/events#https://old:2382";
+        for (now, proposed, have, after) in [
+            (None, EVENTS, Some(LEASES), both.as_str()),
+            (
+                Some("not set: events live in main etcd"),
+                EVENTS,
+                None,
+                EVENTS,
+            ),
+            (Some(LEASES), both.as_str(), None, EVENTS),
+            (Some(LEASES), both.as_str(), Some(LEASES), both.as_str()),
+            (Some(LEASES), both.as_str(), Some("/pods#https://c:1"), {
+                "/pods#https://c:1,/events#https://a:2382;https://b:2382"
+            }),
+            (None, EVENTS, Some(reversed), reversed),
+            (Some(old), EVENTS, Some(old), EVENTS),
+            (Some(old), LEASES, Some(old), LEASES),
+            (
+                Some("/pods#https://c:1 (cp0), /jobs#https://d:1 (cp1)"),
+                "/pods#https://c:1,/jobs#https://d:1,/events#https://a:2382;https://b:2382",
+                Some("/jobs#https://d:1"),
+                "/jobs#https://d:1,/events#https://a:2382;https://b:2382",
+            ),
+        ] {
+            let got = into(now, proposed, have);
+            assert_eq!(got.as_deref(), Ok(after), "{now:?} {proposed} {have:?}");
+            assert_eq!(
+                into(now, proposed, Some(after)).as_deref(),
+                Ok(after),
+                "twice"
+            );
+        }
+        let refused = into(None, EVENTS, Some(old)).unwrap_err();
+        assert!(refused.contains("https://old:2382"), "{refused}");
+    }
+
+    #[test]
+    fn gates_and_words_are_lists_too_and_numbers_are_not() {
+        let into = |target: &str, setting: &str, proposed: &str, have: &str| {
+            let advice = advice(target, setting, proposed);
+            value_for(
+                &advice,
+                component_of(&advice).unwrap(),
+                proposed,
+                Some(have),
+            )
+            .unwrap()
+        };
+        assert_eq!(
+            into("etcd", "feature-gates", "A=true", "B=true,A=false"),
+            "B=true,A=true"
+        );
+        assert_eq!(
+            into(
+                "kube-apiserver",
+                "enable-admission-plugins",
+                "EventRateLimit",
+                "NodeRestriction"
+            ),
+            "NodeRestriction,EventRateLimit"
+        );
+        assert_eq!(into("etcd", "quota-backend-bytes", "8", "4"), "8");
+    }
+
+    #[test]
+    fn a_file_that_is_as_the_evidence_says_is_no_difference() {
+        let differ = |setting: &str, now: &str, have: Option<&str>| {
+            let mut advice = advice("kube-apiserver", setting, "1");
+            advice.now = Some(now.to_owned());
+            differs(&advice, Component::ApiServer, have)
+        };
+        let overrides = "etcd-servers-overrides";
+        assert!(!differ(
+            overrides,
+            "not set: events live in main etcd",
+            None
+        ));
+        assert!(differ(overrides, "not set", Some("/pods#https://c:1")));
+        assert!(differ(overrides, "/pods#https://c:1", None));
+        assert!(!differ(
+            overrides,
+            "/pods#https://c:1;https://d:1",
+            Some("/pods#https://d:1;https://c:1")
+        ));
+        assert!(!differ("max-requests-inflight", "400 (default)", None));
+        assert!(!differ(
+            "max-requests-inflight",
+            "400 (a), 500 (b)",
+            Some("500")
+        ));
+        assert!(differ(
+            "max-requests-inflight",
+            "400 (default)",
+            Some("800")
+        ));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::advise::{Advice, Disposition};
 use crate::catalog::releases::{Version, of_image};
 use crate::catalog::settings::Component;
 
-use super::change::{Change, change_of, component_of};
+use super::change::{Change, change_of, component_of, differs, is_list, union, value_for};
 use super::cluster_config::{Api, Arg, ClusterConfiguration, fragment};
 use super::events_etcd;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
@@ -55,12 +55,23 @@ impl Edited {
     }
 }
 
+/// A flag for ClusterConfiguration, and the advice that asks for it.
+struct Noted {
+    arg: Arg,
+    advice: Advice,
+    component: Component,
+    /// What it became in the static pods, all lists together; the advice's value without pods.
+    in_pods: String,
+}
+
 /// What the emitter has so far.
 struct Work<'a> {
     input: &'a PatchInput<'a>,
     pods: Vec<Edited>,
-    args: Vec<Arg>,
+    args: Vec<Noted>,
     removed: Vec<(String, String)>,
+    /// Values of files that are not those of the evidence, and what becomes of them.
+    differ: Vec<String>,
     events_members: Vec<events_etcd::Member>,
     has_events_etcd: bool,
     set: PatchSet,
@@ -93,10 +104,8 @@ impl<'a> Work<'a> {
         let mut unreadable = BTreeSet::new();
         for node in &input.nodes {
             for (file, text) in &node.files {
-                if Pod::parse(text, "etcd-events").is_ok() {
-                    has_events_etcd = true;
-                    continue;
-                }
+                let events = Pod::parse(text, "etcd-events").ok();
+                has_events_etcd |= events.is_some();
                 for component in [
                     Component::ApiServer,
                     Component::ControllerManager,
@@ -105,6 +114,10 @@ impl<'a> Work<'a> {
                 ] {
                     let program = component.program();
                     match Pod::parse(text, program) {
+                        Ok(pod)
+                            if events
+                                .as_ref()
+                                .is_some_and(|events| events.place == pod.place) => {}
                         Ok(pod) => pods.push(Edited {
                             node: node.node.clone(),
                             file: file.clone(),
@@ -135,6 +148,7 @@ impl<'a> Work<'a> {
             pods,
             args: Vec::new(),
             removed: Vec::new(),
+            differ: Vec::new(),
             events_members: Vec::new(),
             has_events_etcd,
             set,
@@ -205,6 +219,29 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Takes an edited pod in. The others of the same file are read again from its new text.
+    fn commit(&mut self, at: usize, pod: Pod, advice: &Advice) {
+        let Some(one) = self.pods.get_mut(at) else {
+            return;
+        };
+        one.pod = pod;
+        if !one.advice.contains(&advice.id) {
+            one.advice.push(advice.id.clone());
+        }
+        let one = one.clone();
+        for (_, other) in self
+            .pods
+            .iter_mut()
+            .enumerate()
+            .filter(|(n, other)| *n != at && other.node == one.node && other.file == one.file)
+        {
+            // One container's edit leaves the others as they are, so they read as before.
+            if let Ok(pod) = Pod::parse(one.pod.text(), other.component.program()) {
+                other.pod = pod;
+            }
+        }
+    }
+
     /// Sets values of etcd's container on every node, or on none; kubeadm gets a patch, so that the
     /// next upgrade keeps them.
     fn values(&mut self, advice: &Advice, wishes: &[Wish]) {
@@ -244,13 +281,12 @@ impl<'a> Work<'a> {
             }
         }
         for (at, pod) in edited {
-            if let Some(one) = self
+            if self
                 .pods
-                .get_mut(at)
-                .filter(|one| one.pod.text() != pod.text())
+                .get(at)
+                .is_some_and(|one| one.pod.text() != pod.text())
             {
-                one.pod = pod;
-                one.advice.push(advice.id.clone());
+                self.commit(at, pod, advice);
             }
         }
         match probes::patch_of(advice) {
@@ -286,6 +322,7 @@ impl<'a> Work<'a> {
         }
         let mut edited = Vec::new();
         let mut trouble = Vec::new();
+        let mut differ = Vec::new();
         for at in mine {
             let Some(one) = self.pods.get(at) else {
                 continue;
@@ -293,6 +330,16 @@ impl<'a> Work<'a> {
             let version = one.version(self.input);
             let mut pod = one.pod.clone();
             let result = change_of(advice, component, proposed, version).and_then(|change| {
+                let have = have(&pod, advice, component, &change);
+                let change = fitted(change, advice, component, have.as_deref())?;
+                if differs(advice, component, have.as_deref()) {
+                    differ.push(difference(
+                        &format!("{} ({})", one.words(), one.file),
+                        advice,
+                        have.as_deref(),
+                        &change,
+                    ));
+                }
                 apply(&mut pod, &change).map_err(|refusal| refusal.to_string())?;
                 Ok(change)
             });
@@ -308,24 +355,25 @@ impl<'a> Work<'a> {
             }
             return;
         }
+        self.differ.append(&mut differ);
         let mut changed = false;
         let mut already = Vec::new();
         for (at, pod, change) in edited {
-            if let Some(one) = self.pods.get_mut(at) {
-                if one.pod.text() == pod.text() {
-                    already.push(format!("{}: {}", one.words(), advice.setting));
-                    // The next upgrade writes the pod anew from the configuration.
-                    if self.input.cluster_configuration.is_some() {
-                        self.note(component, &change);
-                        self.noted.insert(advice.id.clone());
-                    }
-                    continue;
+            let Some(one) = self.pods.get(at) else {
+                continue;
+            };
+            if one.pod.text() == pod.text() {
+                already.push(format!("{}: {}", one.words(), advice.setting));
+                // The next upgrade writes the pod anew from the configuration.
+                if self.input.cluster_configuration.is_some() {
+                    self.note(advice, component, proposed, &change);
+                    self.noted.insert(advice.id.clone());
                 }
-                changed = true;
-                one.pod = pod;
-                one.advice.push(advice.id.clone());
-                self.note(component, &change);
+                continue;
             }
+            changed = true;
+            self.commit(at, pod, advice);
+            self.note(advice, component, proposed, &change);
         }
         self.set.already.extend(already);
         if changed {
@@ -339,8 +387,8 @@ impl<'a> Work<'a> {
             _ => self.kubernetes(),
         };
         match change_of(advice, component, proposed, version) {
-            Ok(Change::Set { flag, value }) => {
-                self.note(component, &Change::Set { flag, value });
+            Ok(change @ Change::Set { .. }) => {
+                self.note(advice, component, proposed, &change);
                 self.done.insert(advice.id.clone());
             }
             Ok(Change::Remove { .. }) => {
@@ -355,16 +403,28 @@ impl<'a> Work<'a> {
     }
 
     /// Remembers a change for ClusterConfiguration.
-    fn note(&mut self, component: Component, change: &Change) {
+    fn note(&mut self, advice: &Advice, component: Component, proposed: &str, change: &Change) {
         match change {
             Change::Set { flag, value } => {
                 let arg = Arg {
                     component: component.program().to_owned(),
                     name: flag.clone(),
-                    value: value.clone(),
+                    value: proposed.to_owned(),
                 };
-                if !self.args.contains(&arg) {
-                    self.args.push(arg);
+                match self
+                    .args
+                    .iter_mut()
+                    .find(|have| have.arg == arg && have.advice.id == advice.id)
+                {
+                    Some(have) => {
+                        have.in_pods = union(advice, component, &have.in_pods, value);
+                    }
+                    None => self.args.push(Noted {
+                        arg,
+                        advice: advice.clone(),
+                        component,
+                        in_pods: value.clone(),
+                    }),
                 }
             }
             Change::Remove { flags } => {
@@ -410,7 +470,8 @@ impl<'a> Work<'a> {
         };
         if let Some(text) = &self.input.cluster_configuration {
             match edited_configuration(text, &self.args, &self.removed) {
-                Ok((before, after)) => {
+                Ok((before, after, mut differ)) => {
+                    self.differ.append(&mut differ);
                     if before != after {
                         let path = "kubeadm/ClusterConfiguration.yaml";
                         self.set.files.push(file(
@@ -440,12 +501,26 @@ impl<'a> Work<'a> {
         if self.args.is_empty() {
             return;
         }
+        // Of two advices about one list the fragment holds both.
+        let mut args: Vec<Arg> = Vec::new();
+        for one in &self.args {
+            let same =
+                |arg: &&mut Arg| (&arg.component, &arg.name) == (&one.arg.component, &one.arg.name);
+            match args.iter_mut().find(same) {
+                Some(arg) => {
+                    arg.value = union(&one.advice, one.component, &arg.value, &one.in_pods);
+                }
+                None => args.push(Arg {
+                    value: one.in_pods.clone(),
+                    ..one.arg.clone()
+                }),
+            }
+        }
         for api in Api::for_kubernetes(self.kubernetes()) {
-            let text = fragment(api, &self.args);
+            let text = fragment(api, &args);
             let version = api.version().rsplit('/').next().unwrap_or_default();
             let proven = ClusterConfiguration::parse(&text).is_ok_and(|config| {
-                self.args
-                    .iter()
+                args.iter()
                     .all(|arg| config.get(&arg.component, &arg.name).as_deref() == Some(&arg.value))
             });
             if proven {
@@ -461,9 +536,10 @@ impl<'a> Work<'a> {
     fn finish(mut self) -> PatchSet {
         let many: BTreeSet<&str> = self.pods.iter().map(|pod| pod.node.as_str()).collect();
         let many = many.len() > 1;
-        let mut files = Vec::new();
+        let mut files: Vec<PatchFile> = Vec::new();
+        let mut written: BTreeSet<(&str, &str)> = BTreeSet::new();
         for one in &self.pods {
-            if one.pod.text() == one.before {
+            if one.pod.text() == one.before || !written.insert((&one.node, &one.file)) {
                 continue;
             }
             let dir = if many {
@@ -471,20 +547,50 @@ impl<'a> Work<'a> {
             } else {
                 String::new()
             };
-            let name = safe_name(&one.file);
+            // Names that differ may be one when they are made safe.
+            let safe = safe_name(&one.file);
+            let name = (1..)
+                .map(|n| match n {
+                    1 => safe.clone(),
+                    n => format!("{n}-{safe}"),
+                })
+                .find(|name| {
+                    let path = format!("manifests/{dir}{name}");
+                    files.iter().all(|file| file.path != path)
+                })
+                .unwrap_or(safe.clone());
+            let mut advice: Vec<String> = Vec::new();
+            let mut words: Vec<String> = Vec::new();
+            for part in self.pods.iter().filter(|part| {
+                (&part.node, &part.file) == (&one.node, &one.file) && !part.advice.is_empty()
+            }) {
+                words.push(part.words());
+                for id in &part.advice {
+                    if !advice.contains(id) {
+                        advice.push(id.clone());
+                    }
+                }
+            }
             files.push(PatchFile {
                 path: format!("manifests/{dir}{name}"),
                 content: one.pod.text().to_owned(),
-                what: format!("static pod of {}", one.words()),
-                advice: one.advice.clone(),
+                what: format!(
+                    "static pod{} of {}",
+                    if words.len() > 1 { "s" } else { "" },
+                    words.join(", ")
+                ),
+                advice: advice.clone(),
             });
             files.push(PatchFile {
                 path: format!("diffs/{dir}{name}.diff"),
                 content: unified(&one.before, one.pod.text(), &name),
                 what: "what changed".to_owned(),
-                advice: one.advice.clone(),
+                advice,
             });
         }
+        let one_file = self.pods.iter().any(|pod| {
+            !pod.advice.is_empty() && pod.file != format!("{}.yaml", pod.component.program())
+        });
         self.set.files.splice(0..0, files);
         self.cluster_configuration();
         self.set.files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -509,6 +615,8 @@ impl<'a> Work<'a> {
             removed: &self.removed,
             members: &self.events_members,
             many_nodes: many,
+            differ: &self.differ,
+            own_names: one_file,
         });
         let advice = self.done.iter().cloned().collect();
         self.set.files.insert(
@@ -531,23 +639,99 @@ fn apply(pod: &mut Pod, change: &Change) -> Result<(), super::yaml::Refusal> {
     }
 }
 
-/// The configuration as it was and as it will be.
+/// What a pod has for the flag that a change sets.
+fn have(pod: &Pod, advice: &Advice, component: Component, change: &Change) -> Option<String> {
+    let Change::Set { flag, .. } = change else {
+        return None;
+    };
+    let given = if is_list(advice, component) {
+        pod.joined(flag)
+    } else {
+        pod.flag(flag)
+    };
+    given.or_else(|| {
+        let variable = format!("ETCD_{}", flag.to_ascii_uppercase().replace('-', "_"));
+        let set = (component == Component::Etcd).then(|| pod.env(&variable));
+        set.flatten().map(str::to_owned)
+    })
+}
+
+/// The change as it is for a file that has this value.
+fn fitted(
+    change: Change,
+    advice: &Advice,
+    component: Component,
+    have: Option<&str>,
+) -> Result<Change, String> {
+    let Change::Set { flag, value } = change else {
+        return Ok(change);
+    };
+    let value = value_for(advice, component, &value, have)?;
+    Ok(if value.is_empty() {
+        Change::Remove { flags: vec![flag] }
+    } else {
+        Change::Set { flag, value }
+    })
+}
+
+/// A value that is not what the advice was made from, and what becomes of it.
+fn difference(on: &str, advice: &Advice, have: Option<&str>, change: &Change) -> String {
+    let after = match change {
+        Change::Set { value, .. } => format!("becomes `{value}`"),
+        Change::Remove { .. } => "goes".to_owned(),
+    };
+    format!(
+        "{on}: {} is {} there, and the evidence showed `{}`; it {after}",
+        advice.setting,
+        have.map_or_else(|| "not set".to_owned(), |have| format!("`{have}`")),
+        advice.now.as_deref().unwrap_or("nothing"),
+    )
+}
+
+/// The configuration as it was and as it will be, and where it is not as the evidence was.
 fn edited_configuration(
     text: &str,
-    args: &[Arg],
+    args: &[Noted],
     removed: &[(String, String)],
-) -> Result<(String, String), String> {
+) -> Result<(String, String, Vec<String>), String> {
     let mut config = ClusterConfiguration::parse(text).map_err(|refusal| refusal.to_string())?;
     let before = config.text().to_owned();
-    for arg in args {
-        config.set(arg).map_err(|refusal| refusal.to_string())?;
+    let mut differ = Vec::new();
+    for one in args {
+        let (component, flag) = (&one.arg.component, &one.arg.name);
+        let have = config.get(component, flag);
+        let change = Change::Set {
+            flag: flag.clone(),
+            value: one.arg.value.clone(),
+        };
+        let change = fitted(change, &one.advice, one.component, have.as_deref())
+            .map_err(|why| format!("{flag} of {component}: {why}"))?;
+        // What it does not set is no difference: most of a running flag may stand in the pod only.
+        if have.is_some() && differs(&one.advice, one.component, have.as_deref()) {
+            differ.push(difference(
+                &format!("{component} in ClusterConfiguration"),
+                &one.advice,
+                have.as_deref(),
+                &change,
+            ));
+        }
+        match change {
+            Change::Set { value, .. } => config.set(&Arg {
+                value,
+                ..one.arg.clone()
+            }),
+            Change::Remove { flags } => flags
+                .iter()
+                .try_for_each(|flag| config.remove(component, flag)),
+        }
+        .map_err(|refusal| refusal.to_string())?;
     }
     for (component, flag) in removed {
         config
             .remove(component, flag)
             .map_err(|refusal| refusal.to_string())?;
     }
-    Ok((before, config.text().to_owned()))
+    Ok((before, config.text().to_owned(), differ))
 }
 
 fn on(node: &str, file: &str) -> String {

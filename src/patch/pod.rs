@@ -35,7 +35,9 @@ impl Pod {
     /// Reads a manifest and finds the component's container in it.
     pub(super) fn parse(text: &str, component: &str) -> Result<Pod, Refusal> {
         let documents = documents(text)?;
-        let mut place = None;
+        // A container of the name comes before one that only runs the program: a second etcd may
+        // stand in the same file.
+        let (mut named, mut running) = (Vec::new(), Vec::new());
         for (d, document) in documents.iter().enumerate() {
             let containers = document
                 .get("spec")
@@ -44,15 +46,18 @@ impl Pod {
             for (c, container) in containers.into_iter().flatten().enumerate() {
                 let name = container.get("name").and_then(Value::as_str);
                 let first = strings(container.get("command")).and_then(|c| c.first().cloned());
-                if name == Some(component) || first.as_deref().map(base) == Some(component) {
-                    if place.is_some() {
-                        return Err(Refusal::new(format!("two containers of {component}")));
-                    }
-                    place = Some((d, c));
+                if name == Some(component) {
+                    named.push((d, c));
+                } else if first.as_deref().map(base) == Some(component) {
+                    running.push((d, c));
                 }
             }
         }
-        let place = place.ok_or_else(|| Refusal::new(format!("no container of {component}")))?;
+        let place = match (named.as_slice(), running.as_slice()) {
+            ([one], _) | ([], [one]) => *one,
+            ([], []) => return Err(Refusal::new(format!("no container of {component}"))),
+            _ => return Err(Refusal::new(format!("two containers of {component}"))),
+        };
         let pod = Pod {
             text: text.to_owned(),
             component: component.to_owned(),
@@ -141,6 +146,13 @@ impl Pod {
     /// The value of one flag.
     pub(super) fn flag(&self, name: &str) -> Option<String> {
         self.effective().remove(name)
+    }
+
+    /// The values of one flag that is given any number of times, with commas between: a list.
+    pub(super) fn joined(&self, name: &str) -> Option<String> {
+        let found = self.found(name);
+        let values: Vec<&str> = found.iter().map(Found::value).collect();
+        (!values.is_empty()).then(|| values.join(","))
     }
 
     /// The value of an environment variable.

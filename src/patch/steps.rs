@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::advise::{Advice, Disposition, Strength};
 
+use super::change::{component_of, is_list};
 use super::events_etcd::{CLIENT_PORT, DATA_DIR, Member};
 use super::members::order;
 use super::model::{PatchInput, PatchSet};
@@ -23,6 +24,10 @@ pub(super) struct Plan<'a> {
     pub(super) members: &'a [Member],
     /// Whether manifests of several nodes were given.
     pub(super) many_nodes: bool,
+    /// Values that were not as the evidence showed them.
+    pub(super) differ: &'a [String],
+    /// Whether a manifest's name is not its component's.
+    pub(super) own_names: bool,
 }
 
 impl Plan<'_> {
@@ -89,6 +94,17 @@ fn write_all(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
     writeln!(out, "## What changes\n")?;
     for advice in plan.done() {
         write_advice(advice, out)?;
+    }
+    if !plan.differ.is_empty() {
+        writeln!(out, "### Not as the evidence showed it\n")?;
+        writeln!(
+            out,
+            "The files are written from what stands in them, entry by entry where it is a list:\n"
+        )?;
+        for one in plan.differ {
+            writeln!(out, "- {one}")?;
+        }
+        writeln!(out)?;
     }
     let mut n = 0;
     let mut step = |out: &mut String, title: &str| {
@@ -316,6 +332,16 @@ fn write_kubeadm(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
              lost at the next `kubeadm upgrade`. v1beta3 and older hold a map, v1beta4 a list of \
              name and value.\n"
         )?;
+        if plan
+            .done()
+            .any(|advice| component_of(advice).is_some_and(|component| is_list(advice, component)))
+        {
+            writeln!(
+                out,
+                "A value that is a list (`etcd-servers-overrides`, `feature-gates`) goes to the \
+                 entries that are there, not in their place.\n"
+            )?;
+        }
     }
     for (component, flag) in plan.removed {
         writeln!(
@@ -354,6 +380,12 @@ fn write_roll(plan: &Plan<'_>, rolled: &[&str], out: &mut String) -> std::fmt::R
              install -m 600 {dir}/COMPONENT.yaml /etc/kubernetes/COMPONENT.yaml.new\n\
              mv /etc/kubernetes/COMPONENT.yaml.new /etc/kubernetes/manifests/COMPONENT.yaml\n```\n"
         )?;
+        if plan.own_names {
+            writeln!(
+                out,
+                "COMPONENT.yaml stands for the manifest's own name: see `manifests/`.\n"
+            )?;
+        }
         if !plan.many_nodes {
             writeln!(
                 out,

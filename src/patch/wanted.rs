@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::advise::{Disposition, Strength};
 use crate::catalog::settings::Component;
 
-use super::change::{Change, change_of, component_of};
+use super::change::{Change, change_of, component_of, is_list};
 use super::model::{PatchInput, Shown};
 
 /// One flag of one component, and the advice that asks for it.
@@ -39,13 +39,24 @@ pub(super) fn flags(
             show("not a setting of a component that is set here: do it by hand".to_owned());
             continue;
         };
-        if advice.details.contains_key("resource") {
+        let overrides = advice.setting == "etcd-servers-overrides";
+        if advice.details.contains_key("resource")
+            || overrides && advice.disposition != Disposition::ShowOnly
+        {
             // An override to an etcd that is not there keeps kube-apiserver from starting.
             show(shard(&advice.proposed));
             continue;
         }
         if advice.disposition == Disposition::ShowOnly || advice.details.contains_key("level") {
             show("something to do, not a setting".to_owned());
+            continue;
+        }
+        if is_list(advice, component) {
+            // One value for all would drop what a node's own list holds.
+            show(format!(
+                "{} is a list, and each node may have its own: add to it where it is set; {}",
+                advice.setting, advice.proposed
+            ));
             continue;
         }
         let version = match component {

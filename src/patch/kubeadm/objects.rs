@@ -12,6 +12,28 @@ use super::{Work, safe_name};
 /// From here on an override etcd is part of `/livez` (k8s.io/apiserver 1.34).
 const OVERRIDE_HEALTH: Version = Version::minor(1, 34);
 
+/// The flag of the second etcd.
+const OVERRIDES: &str = "etcd-servers-overrides";
+
+/// Which of the distinct sets of servers holds the events, counted from 0 as kube-apiserver does.
+fn place_of(overrides: &str) -> usize {
+    let mut sets: Vec<&str> = Vec::new();
+    let mut place = None;
+    for (resource, set) in overrides.split(',').filter_map(|one| one.split_once('#')) {
+        let at = sets
+            .iter()
+            .position(|have| *have == set)
+            .unwrap_or_else(|| {
+                sets.push(set);
+                sets.len() - 1
+            });
+        if resource == "/events" {
+            place = Some(at);
+        }
+    }
+    place.unwrap_or_else(|| sets.len().saturating_sub(1))
+}
+
 impl Work<'_> {
     fn etcd_pods(&self) -> impl Iterator<Item = &Pod> {
         self.pods
@@ -78,40 +100,49 @@ impl Work<'_> {
         {
             return;
         }
-        let mut sets: Vec<&str> = Vec::new();
-        for set in proposed
-            .split(',')
-            .filter_map(|one| Some(one.split_once('#')?.1))
-        {
-            if !sets.contains(&set) {
-                sets.push(set);
-            }
-        }
-        let number = sets.len().saturating_sub(1);
         let path = ["livenessProbe", "httpGet", "path"];
-        let wanted = format!("/livez?exclude=etcd-override-{number}");
+        let asks =
+            |overrides: &str| format!("/livez?exclude=etcd-override-{}", place_of(overrides));
+        let mut wanted = None;
         let mut shown = Vec::new();
-        for one in self
-            .pods
-            .iter_mut()
-            .filter(|pod| pod.component == Component::ApiServer)
-        {
+        let mut edited = Vec::new();
+        for (at, one) in self.pods.iter().enumerate() {
+            if one.component != Component::ApiServer {
+                continue;
+            }
+            let own = one.pod.joined(OVERRIDES);
+            let asks = asks(own.as_deref().unwrap_or(proposed));
             let now = one.pod.get(&path).and_then(yaml_serde::Value::as_str);
             match now {
                 Some("/livez") => {
-                    let value = yaml_serde::Value::from(wanted.as_str());
-                    if let Err(refusal) = one.pod.set_value(&path, &value) {
-                        shown.push((one.words(), refusal.to_string()));
+                    let value = yaml_serde::Value::from(asks.as_str());
+                    let mut pod = one.pod.clone();
+                    match pod.set_value(&path, &value) {
+                        Ok(()) => edited.push((at, pod)),
+                        Err(refusal) => shown.push((one.words(), refusal.to_string())),
                     }
                 }
-                Some(now) if now == wanted => {}
+                Some(now) if now == asks => {}
                 Some(now) => shown.push((
                     one.words(),
                     format!("its liveness probe asks for {now}: exclude the override by hand"),
                 )),
                 None => {}
             }
+            if wanted.get_or_insert_with(|| asks.clone()) != &asks {
+                shown.push((
+                    one.words(),
+                    format!(
+                        "its overrides are not those of the other nodes, so its patch of the probe \
+                         needs {asks}"
+                    ),
+                ));
+            }
         }
+        for (at, pod) in edited {
+            self.commit(at, pod, advice);
+        }
+        let wanted = wanted.unwrap_or_else(|| asks(proposed));
         for (on, why) in shown {
             self.show(advice, &on, why);
         }
