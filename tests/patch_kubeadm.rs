@@ -629,6 +629,48 @@ fn a_file_that_cannot_be_put_in_place_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_external_etcd_is_not_made_a_local_one() {
+    let mut advice = all();
+    advice.push(json!({
+        "id": "etcd-liveness-probe", "remedy": "etcd", "strength": "recommended", "target": "etcd",
+        "setting": "livenessProbe", "now": null, "proposed": "path /livez", "why": "w",
+        "effect": "e", "confidence": "high", "risk": "r", "undo": "u", "verify": "v",
+        "disposition": "disruptive", "finding_ids": [], "source": "s",
+    }));
+    let case = Case::new(&advice);
+    let before = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n\
+                  kubernetesVersion: v1.31.2 # keep\netcd:\n  external:\n    \
+                  endpoints: [https://10.0.0.5:2379]\n    caFile: /x\n";
+    fs::write(case.path("cc.yaml"), before).unwrap();
+    fs::create_dir_all(case.path("none")).unwrap();
+    let cc = case.path("cc.yaml");
+    let told = case.run(
+        &case.path("none"),
+        "out",
+        &["--cluster-configuration", cc.to_str().unwrap()],
+    );
+    let out = tree(&case.path("out"));
+    let config = &out["kubeadm/ClusterConfiguration.yaml"];
+    for part in [
+        "kubernetesVersion: v1.31.2 # keep",
+        "endpoints: [https://10.0.0.5:2379]",
+        "name: etcd-servers-overrides",
+        "name: kube-api-qps",
+    ] {
+        assert!(config.contains(part), "no {part} in {config}");
+    }
+    assert!(!config.contains("local") && !config.contains("quota-backend-bytes"));
+    assert!(!out.keys().any(|name| name.contains("extra-args")));
+    assert!(!out.keys().any(|name| name.starts_with("patches/etcd")));
+    for id in ["etcd-quota", "etcd-liveness-probe"] {
+        let shown = told["shown"].as_array().unwrap();
+        let one = shown.iter().find(|shown| shown["advice"] == id).unwrap();
+        let why = one["why"].as_str().unwrap();
+        assert!(why.contains("--target systemd"), "{id}: {why}");
+    }
+}
+
+#[test]
 fn bad_reports_say_what_is_wrong() {
     let case = Case::new(&[]);
     for (text, part) in [

@@ -166,6 +166,14 @@ impl ClusterConfiguration {
             .and_then(Version::parse)
     }
 
+    /// Whether etcd is none that kubeadm runs.
+    pub(super) fn is_external(&self) -> bool {
+        self.documents
+            .get(self.at)
+            .and_then(|d| d.get("etcd")?.get("external"))
+            .is_some_and(|external| !external.is_null())
+    }
+
     fn extra_args(&self, component: &str) -> Option<&Value> {
         section(component)?
             .iter()
@@ -199,12 +207,7 @@ impl ClusterConfiguration {
                 arg.component
             )));
         };
-        let external = self
-            .documents
-            .get(self.at)
-            .and_then(|d| d.get("etcd")?.get("external"))
-            .is_some();
-        if arg.component == "etcd" && external {
+        if arg.component == "etcd" && self.is_external() {
             return Err(Refusal::new(
                 "etcd is external: kubeadm does not set its flags",
             ));

@@ -72,6 +72,8 @@ struct Work<'a> {
     removed: Vec<(String, String)>,
     /// Values of files that are not those of the evidence, and what becomes of them.
     differ: Vec<String>,
+    /// ClusterConfiguration says that etcd is none of kubeadm's.
+    external: bool,
     events_members: Vec<events_etcd::Member>,
     has_events_etcd: bool,
     set: PatchSet,
@@ -149,6 +151,10 @@ impl<'a> Work<'a> {
             args: Vec::new(),
             removed: Vec::new(),
             differ: Vec::new(),
+            external: input
+                .cluster_configuration
+                .as_deref()
+                .is_some_and(is_external),
             events_members: Vec::new(),
             has_events_etcd,
             set,
@@ -254,6 +260,10 @@ impl<'a> Work<'a> {
             return;
         }
         let etcd = |pod: &Edited| pod.component == Component::Etcd;
+        if self.external && !self.pods.iter().any(etcd) {
+            self.show(advice, "etcd", EXTERNAL);
+            return;
+        }
         if self.pods.iter().any(etcd)
             && self
                 .pods
@@ -382,6 +392,10 @@ impl<'a> Work<'a> {
     }
 
     fn flags_without_pods(&mut self, advice: &Advice, component: Component, proposed: &str) {
+        if self.external && component == Component::Etcd {
+            self.show(advice, "etcd", EXTERNAL);
+            return;
+        }
         let version = match component {
             Component::Etcd => self.input.etcd,
             _ => self.kubernetes(),
@@ -404,6 +418,9 @@ impl<'a> Work<'a> {
 
     /// Remembers a change for ClusterConfiguration.
     fn note(&mut self, advice: &Advice, component: Component, proposed: &str, change: &Change) {
+        if self.external && component == Component::Etcd {
+            return;
+        }
         match change {
             Change::Set { flag, value } => {
                 let arg = Arg {
@@ -639,6 +656,11 @@ fn apply(pod: &mut Pod, change: &Change) -> Result<(), super::yaml::Refusal> {
     }
 }
 
+/// Where the flags of an etcd belong that kubeadm does not run.
+const EXTERNAL: &str = "etcd is external: kubeadm sets no flag of it, and `etcd.local` beside \
+    `etcd.external` is refused. Set it where the etcd runs: with its unit by `patch --target systemd` on \
+    its machines, else in its own manifest or configuration file";
+
 /// What a pod has for the flag that a change sets.
 fn have(pod: &Pod, advice: &Advice, component: Component, change: &Change) -> Option<String> {
     let Change::Set { flag, .. } = change else {
@@ -686,6 +708,10 @@ fn difference(on: &str, advice: &Advice, have: Option<&str>, change: &Change) ->
         have.map_or_else(|| "not set".to_owned(), |have| format!("`{have}`")),
         advice.now.as_deref().unwrap_or("nothing"),
     )
+}
+
+fn is_external(text: &str) -> bool {
+    ClusterConfiguration::parse(text).is_ok_and(|config| config.is_external())
 }
 
 /// The configuration as it was and as it will be, and where it is not as the evidence was.
