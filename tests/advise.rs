@@ -406,6 +406,53 @@ fn tables_fit_the_terminal_and_hold_both_bounds() {
 }
 
 #[test]
+fn every_advice_cites_the_findings_that_ask_for_it() {
+    let mut bundles: Vec<std::path::PathBuf> = fs::read_dir(fixtures().join("captures"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    for name in [
+        "metal3",
+        "openfaas",
+        "paypal",
+        "paypal-twin-counts",
+        "paypal-twin-disk",
+    ] {
+        bundles.push(fixtures().join(name));
+    }
+    for bundle in bundles {
+        let report = doctor(&["diagnose", "--format", "json", "--bundle"])
+            .path(&bundle)
+            .json();
+        let list = |name: &str| report[name].as_array().unwrap().clone();
+        let failed: BTreeSet<String> = list("findings")
+            .iter()
+            .filter(|finding| finding["status"] == "fail")
+            .map(|finding| finding["rule"].as_str().unwrap().to_owned())
+            .collect();
+        for advice in list("advice").iter().chain(&list("not_advised")) {
+            let id = advice["id"].as_str().unwrap();
+            let cited = advice["finding_ids"].as_array().unwrap();
+            // What a controller does is measured, and no rule judges it.
+            let measured = ["client", "client-limits", "hygiene"]
+                .contains(&advice["remedy"].as_str().unwrap());
+            assert!(
+                measured || !cited.is_empty(),
+                "{}: no finding asks for {id}",
+                bundle.display()
+            );
+            for rule in cited {
+                assert!(
+                    failed.contains(rule.as_str().unwrap()),
+                    "{}: {id} cites {rule}, which did not fail",
+                    bundle.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn the_report_of_advise_is_what_patch_reads() {
     let out = tempfile::tempdir().unwrap();
     let report = out.path().join("advice.json");

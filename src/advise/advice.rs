@@ -123,7 +123,9 @@ pub struct Advice {
     pub verify: String,
     /// What applying it does.
     pub disposition: Disposition,
-    /// Rules whose findings ask for it.
+    /// Rules whose findings ask for it. Empty only where what a controller does asks for it, for
+    /// which there is no rule (models `hygiene`, `headroom`, `endless`, `noise`, `pinned`, `workers`);
+    /// `why` has the rates then.
     pub finding_ids: Vec<String>,
     /// What it takes off main etcd, for shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -297,6 +297,22 @@ impl<'a> Facts<'a> {
             .collect()
     }
 
+    /// What asks for an advice: the ids out of a list whose findings failed, and what the diagnosis
+    /// rests a cause on.
+    pub(super) fn grounds(&self, rules: &[&str], cause: Cause) -> Vec<String> {
+        let mut all = self.failing(rules);
+        let causes = self.input.diagnosis.causes.iter();
+        for rule in causes
+            .filter(|found| found.cause == cause)
+            .flat_map(|found| &found.rules)
+        {
+            if !all.contains(rule) {
+                all.push(rule.clone());
+            }
+        }
+        all
+    }
+
     /// Whether a cause is shown and not a mere consequence of another.
     pub(super) fn has_cause(&self, cause: Cause) -> bool {
         self.input.diagnosis.verdict.cause == cause

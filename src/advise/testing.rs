@@ -9,7 +9,7 @@ use crate::profile::Profile;
 use crate::rules::{Confidence, Finding, Severity, Status};
 
 use super::facts::Facts;
-use super::{Advice, Input, Strength, advise};
+use super::{Advice, Input, Remedy, Strength, advise};
 
 /// What the models are given, built up by a test.
 pub(super) struct Plane {
@@ -69,6 +69,14 @@ impl Plane {
             client: None,
             client_unknown: None,
         });
+        self
+    }
+
+    /// Says what the verdict's cause rests on.
+    pub(super) fn resting_on(mut self, rules: &[&str]) -> Self {
+        if let Some(cause) = self.diagnosis.causes.first_mut() {
+            cause.rules = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        }
         self
     }
 
@@ -190,6 +198,21 @@ impl Plane {
                     advice.id
                 );
             }
+        }
+        // Real causes rest on rules; those of a test only where it says so.
+        let causes = &self.diagnosis.causes;
+        let rested = causes.iter().all(|cause| !cause.rules.is_empty());
+        for advice in all.iter().filter(|_| rested) {
+            // What a controller does is measured, and no rule judges it.
+            let measured = matches!(
+                advice.remedy,
+                Remedy::Client | Remedy::ClientLimits | Remedy::Hygiene
+            );
+            assert!(
+                measured || !advice.finding_ids.is_empty(),
+                "{}: no finding asks for it",
+                advice.id
+            );
         }
         assert!(
             all.is_sorted_by_key(|a| (a.strength == Strength::Refused, a.remedy)),

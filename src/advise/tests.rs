@@ -209,6 +209,21 @@ fn an_existing_events_shard_is_not_proposed_again_and_others_are_kept() {
 }
 
 #[test]
+fn links_are_blamed_by_what_the_cause_rests_on() {
+    let link = Plane::with(Cause::Network)
+        .resting_on(&["read-index-slow"])
+        .fails("read-index-slow", Subject::cluster(), Warn)
+        .find("peer-links")
+        .unwrap();
+    assert_eq!(link.finding_ids, ["read-index-slow"]);
+    assert!(
+        link.why.contains("read-index-slow was found"),
+        "{}",
+        link.why
+    );
+}
+
+#[test]
 fn a_kine_datastore_is_not_sharded() {
     let all = Plane::with(Cause::QueryLoad)
         .fails("slow-requests", Subject::cluster(), Warn)

@@ -155,7 +155,7 @@ fn device(facts: &Facts<'_>) -> Advice {
     advice.verify = "`etcd-doctor bench disk` on the new device before the move, and \
                      `etcd_disk_wal_fsync_duration_seconds` p99 after it"
         .to_owned();
-    advice.finding_ids = facts.failing(SLOW);
+    advice.finding_ids = facts.grounds(SLOW, Cause::Disk);
     advice.source =
         "etcd hardware guide: 50 sequential IOPS at the least, 500 under load, and the \
                      FAQ's 10 ms for a sync"

@@ -147,12 +147,15 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
                  `etcd_request_duration_seconds` stays where it is"
             .to_owned(),
         disposition: Disposition::Disruptive,
-        finding_ids: facts.failing(&[
-            "apf-rejections",
-            "apiserver-timeouts",
-            "object-limits",
-            "inflight-unbalanced",
-        ]),
+        finding_ids: facts.grounds(
+            &[
+                "apf-rejections",
+                "apiserver-timeouts",
+                "object-limits",
+                "inflight-unbalanced",
+            ],
+            Cause::ApiserverSaturation,
+        ),
         source: (*source).to_owned(),
         ..Advice::new(id, Remedy::Inflight, "kube-apiserver", setting)
     };
@@ -409,7 +412,10 @@ pub(super) fn uneven(facts: &Facts<'_>) -> Option<Advice> {
     } else {
         Disposition::Disruptive
     };
-    advice.finding_ids = facts.failing(&["apf-rejections", "apiserver-timeouts"]);
+    advice.finding_ids = facts.grounds(
+        &["apf-rejections", "apiserver-timeouts"],
+        Cause::ApiserverSaturation,
+    );
     advice.source =
         "kube-apiserver reference: goaway-chance, .001 is the recommended starting point"
             .to_owned();
@@ -471,7 +477,7 @@ fn beyond(facts: &Facts<'_>, read: f64, mutating: f64) -> Advice {
     advice.risk = "kube-apiserver's memory, and etcd behind it".to_owned();
     advice.undo = "nothing to undo".to_owned();
     advice.verify = "nothing to verify".to_owned();
-    advice.finding_ids = facts.failing(&["apf-rejections"]);
+    advice.finding_ids = facts.grounds(&["apf-rejections"], Cause::ApiserverSaturation);
     advice.source = "kube-up and Huawei CCE steps by number of nodes".to_owned();
     advice
 }

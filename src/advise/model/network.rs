@@ -45,6 +45,9 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         .map(|finding| finding.message.clone())
         .collect::<Vec<_>>()
         .join("; ");
+    let grounds = facts.grounds(&[], Cause::Network);
+    let shown = grounds.iter().filter_map(|rule| facts.failed(rule).next());
+    let rests: Vec<String> = shown.map(|finding| finding.message.clone()).collect();
     let rtt = turn.rtt;
     let mut link = Advice::new(
         "peer-links",
@@ -56,10 +59,13 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     link.proposed = "find and mend what delays or drops packets between the members (errors, \
                      shaping, an overloaded firewall or VPN), or place the members closer together"
         .to_owned();
-    link.why = if why.is_empty() {
-        "the diagnosis blames the links between members".to_owned()
-    } else {
-        why.clone()
+    link.why = match (why.is_empty(), rests.is_empty()) {
+        (false, _) => why.clone(),
+        (true, false) => format!(
+            "{}; the diagnosis blames the links between members",
+            rests.join("; ")
+        ),
+        (true, true) => "the diagnosis blames the links between members".to_owned(),
     };
     link.effect = "every write needs one round trip to a majority: commits get faster by as much \
                    as the round trip shrinks"
@@ -76,7 +82,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         "`etcd_network_peer_round_trip_time_seconds` p99 below {}, no late heartbeats",
         facts.input.profile.limit("peer-rtt-p99").text
     );
-    link.finding_ids = facts.failing(&rules);
+    link.finding_ids = facts.grounds(&rules, Cause::Network);
     link.source = facts.input.profile.limit("peer-rtt-p99").source.clone();
     let mut all = vec![link];
     if rtt.is_some() {
@@ -203,12 +209,18 @@ fn timers(facts: &Facts<'_>, turn: &Turn, remedy: Remedy, why: &str) -> Vec<Advi
         verify: "`etcd_server_leader_changes_seen_total` stands still and no heartbeat is late"
             .to_owned(),
         disposition: Disposition::Disruptive,
-        finding_ids: facts.failing(&[
-            "peer-rtt-high",
-            "heartbeat-election-mismatch",
-            "heartbeat-late",
-            "leader-unstable",
-        ]),
+        finding_ids: facts.grounds(
+            &[
+                "peer-rtt-high",
+                "heartbeat-election-mismatch",
+                "heartbeat-late",
+                "leader-unstable",
+            ],
+            match remedy {
+                Remedy::Network => Cause::Network,
+                _ => Cause::Disk,
+            },
+        ),
         source: "etcd tuning guide: heartbeat 0.5 to 1.5 round trips, election ten, at most 50 s; \
                  the time of the disks on both sides is part of each"
             .to_owned(),
