@@ -7,7 +7,7 @@ use crate::evidence::{Bucket, Histogram, Row, Subject, SubjectKind, keys};
 use crate::rules::Severity::{Critical, Info, Warn};
 
 use super::testing::{Plane, component, table};
-use super::{Bound, Disposition, Remedy, Strength};
+use super::{Advice, Bound, Disposition, Remedy, Strength};
 
 fn row(resource: &str, lists: f64, counts: f64, secs: f64) -> Row {
     Row::new(resource)
@@ -220,6 +220,47 @@ fn links_are_blamed_by_what_the_cause_rests_on() {
         link.why.contains("read-index-slow was found"),
         "{}",
         link.why
+    );
+}
+
+#[test]
+fn free_pages_are_given_back_before_the_quota_is_raised() {
+    let gib = 1_073_741_824.0;
+    let member = || Subject::new(SubjectKind::Member, "etcd-0");
+    let with = |in_use: f64| {
+        Plane::with(Cause::Space)
+            .fails("quota-near-limit", member(), Warn)
+            .fails("database-fragmented", member(), Warn)
+            .put(&keys::DB_QUOTA, member(), 2.0 * gib)
+            .put(&keys::DB_IN_USE, member(), in_use * gib)
+            .advice()
+    };
+    let order = |all: &[Advice]| -> Vec<(String, Strength)> {
+        all.iter()
+            .filter(|a| a.remedy == Remedy::Space)
+            .map(|a| (a.id.clone(), a.strength))
+            .collect()
+    };
+    let all = with(0.3);
+    let (defrag, quota) = ("etcd-defrag".to_owned(), "etcd-quota".to_owned());
+    assert_eq!(
+        order(&all),
+        [
+            (defrag.clone(), Strength::Recommended),
+            (quota.clone(), Strength::Candidate)
+        ]
+    );
+    assert!(
+        all.iter()
+            .any(|a| a.conflicts.iter().any(|c| c.contains("etcd-defrag")))
+    );
+    // More than half of the quota is in use: free pages alone are not room enough.
+    assert_eq!(
+        order(&with(1.3)),
+        [
+            (defrag, Strength::Recommended),
+            (quota, Strength::Recommended)
+        ]
     );
 }
 

@@ -22,9 +22,10 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all.extend(recovery(facts));
     all.extend(compaction(facts));
     all.extend(saw_tooth(facts));
+    // Free pages are room without a restart for a larger quota.
+    all.extend(defragment(facts));
     all.extend(quota(facts));
     all.extend(over_maximum(facts));
-    all.extend(defragment(facts));
     all.extend(disk_full(facts));
     all
 }
@@ -243,7 +244,18 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
             Ordering::Greater => now >= quota_for(in_use, QUOTA_DEFAULT),
         });
     let mut advice = Advice::new("etcd-quota", Remedy::Space, "etcd", "quota-backend-bytes");
-    advice.strength = if now.is_some() && !answered {
+    // What is in use fits well below the quota: it was the free pages that neared it.
+    let freed = in_use
+        .zip(now)
+        .filter(|(used, now)| *used <= now / 2 && defragment(facts).is_some() && !large(facts));
+    if let Some((used, now)) = freed {
+        advice.conflicts.push(format!(
+            "`etcd-defrag` comes first: it brings the file to {} of {}, and this quota may do",
+            format_bytes(used),
+            format_bytes(now)
+        ));
+    }
+    advice.strength = if now.is_some() && !answered && freed.is_none() {
         Strength::Recommended
     } else {
         Strength::Candidate
