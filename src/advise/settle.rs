@@ -16,9 +16,11 @@ pub(super) fn settle(mut all: Vec<Advice>) -> Vec<Advice> {
         )
     });
     let mut kept: Vec<Advice> = Vec::new();
-    let mut by_setting: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut by_setting: BTreeMap<(String, String, bool), usize> = BTreeMap::new();
     for advice in all {
-        let place = (advice.target.clone(), advice.setting.clone());
+        // Something to do about a setting is no rival of a value for it: both are to be done.
+        let value = advice.details.contains_key("remove") || !advice.proposed.contains(' ');
+        let place = (advice.target.clone(), advice.setting.clone(), value);
         let twin = kept.iter().position(|have| have.id == advice.id);
         let rival = twin.or_else(|| {
             // Refusals argue about resources that share one flag; they set nothing.
@@ -138,6 +140,23 @@ mod tests {
         assert_eq!(settled.len(), 1);
         assert_eq!(settled[0].proposed, "1");
         assert!(settled[0].conflicts[0].contains("proposed 2"));
+    }
+
+    #[test]
+    fn what_is_to_be_mended_does_not_hide_the_value_to_set() {
+        let settled = settle(vec![
+            advice(
+                "invalid",
+                Remedy::Etcd,
+                Strength::Recommended,
+                "a",
+                "take `x` out",
+            ),
+            advice("shard", Remedy::Shard, Strength::Recommended, "a", "y#z"),
+        ]);
+        let ids: Vec<&str> = settled.iter().map(|a| a.id.as_str()).collect();
+        assert_eq!(ids, ["invalid", "shard"]);
+        assert!(settled.iter().all(|a| a.conflicts.is_empty()));
     }
 
     #[test]

@@ -209,6 +209,65 @@ fn an_existing_events_shard_is_not_proposed_again_and_others_are_kept() {
 }
 
 #[test]
+fn an_override_without_effect_goes_and_the_shard_is_still_proposed() {
+    for idle in [
+        "cluster.x-k8s.io/machines#https://10.0.0.1:2390",
+        "events.k8s.io/events#https://10.0.0.1:2390",
+    ] {
+        let leases = "coordination.k8s.io/leases#https://10.0.0.1:2385";
+        let plane = Plane::with(Cause::QueryLoad)
+            .fails("slow-requests", Subject::cluster(), Warn)
+            .nodes(4100.0)
+            .slow_log(seed())
+            .fails("overrides-invalid", component("kube-apiserver"), Warn)
+            .settings(
+                "kube-apiserver",
+                &[
+                    ("etcd-servers-overrides", &format!("{idle},{leases}")),
+                    ("etcd-servers", "https://10.0.0.1:2379"),
+                ],
+            );
+        let invalid = plane.find("overrides-invalid").unwrap();
+        assert!(invalid.proposed.contains(idle), "{}", invalid.proposed);
+        let shard = plane.find("shard-events").unwrap();
+        assert_eq!(
+            shard.proposed,
+            format!("{leases},/events#https://10.0.0.1:2382")
+        );
+        assert!(shard.why.contains(idle), "{}", shard.why);
+    }
+}
+
+#[test]
+fn overrides_that_differ_by_node_are_proposed_together() {
+    let one = |node: &str, value: &str| {
+        let subject = Subject::new(SubjectKind::Component, "kube-apiserver").on(node);
+        let rows = [
+            ("etcd-servers-overrides", value),
+            ("etcd-servers", "https://10.0.0.1:2379"),
+        ]
+        .iter()
+        .map(|(name, value)| Row::new(*name).text("value", *value).text("source", "flag"))
+        .collect();
+        (subject, table(rows))
+    };
+    let (a, on_a) = one("cp0", "/pods#https://10.0.0.1:2390");
+    let (b, on_b) = one("cp1", "/jobs#https://10.0.0.1:2391");
+    let shard = Plane::with(Cause::QueryLoad)
+        .fails("slow-requests", Subject::cluster(), Warn)
+        .nodes(4100.0)
+        .slow_log(seed())
+        .put(&keys::SETTINGS, a, on_a)
+        .put(&keys::SETTINGS, b, on_b)
+        .find("shard-events")
+        .unwrap();
+    assert_eq!(
+        shard.proposed,
+        "/pods#https://10.0.0.1:2390,/jobs#https://10.0.0.1:2391,/events#https://10.0.0.1:2382"
+    );
+}
+
+#[test]
 fn links_are_blamed_by_what_the_cause_rests_on() {
     let link = Plane::with(Cause::Network)
         .resting_on(&["read-index-slow"])

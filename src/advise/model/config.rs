@@ -7,6 +7,7 @@ use crate::rules::{Confidence, Severity};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
+use super::shard::Overrides;
 
 /// What to do about a setting that a rule found wrong.
 struct Fix {
@@ -225,6 +226,9 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
     }
     advice.now = now.as_ref().map(super::super::facts::Current::words);
     advice.proposed = fix.proposed.to_owned();
+    if fix.rule == "overrides-invalid" && finding.severity < Severity::Critical {
+        advice.proposed = Overrides::of(facts).mend().unwrap_or(advice.proposed);
+    }
     advice.why = finding.message.clone();
     advice.effect = fix.effect.to_owned();
     advice.confidence = finding.confidence;

@@ -4,7 +4,10 @@
 //! `pkg/server/storage/storage_factory.go`: only types compiled into kube-apiserver, one set of
 //! credentials and one prefix for all servers, one storage per resource.
 
+use std::collections::BTreeSet;
+
 use crate::catalog::releases::Version;
+use crate::catalog::settings::overrides::{Problem, parse};
 use crate::diagnosis::Cause;
 use crate::rules::Confidence;
 
@@ -118,7 +121,10 @@ fn kind(resource: &str) -> Kind {
 
 /// Shard advice, and the arguments against shards that come to mind.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
-    let pressed = facts.failing(PRESSED);
+    let pressed = match facts.failing(PRESSED) {
+        none if none.is_empty() => facts.grounds(&[], Cause::QueryLoad),
+        pressed => pressed,
+    };
     let felt = PRESSED.iter().any(|rule| facts.ails(rule).is_some());
     let verdict = facts.input.diagnosis.verdict.cause;
     let elsewhere = matches!(
@@ -145,38 +151,87 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let Some(load) = Load::of(facts) else {
         return Vec::new();
     };
-    let overrides = facts.setting("kube-apiserver", SETTING, None);
+    let overrides = Overrides::of(facts);
     let mut all = Vec::new();
-    all.extend(events(
-        facts,
-        &load,
-        &pressed,
-        overrides.as_ref().map(|c| c.words()),
-    ));
+    all.extend(events(facts, &load, &pressed, &overrides));
     if facts.first_cause().is_some() {
         // The rest is talk about load while something else is broken.
         return all;
     }
-    all.extend(leases(
-        facts,
-        &load,
-        &pressed,
-        overrides.as_ref().map(|c| c.words()),
-    ));
+    all.extend(leases(facts, &load, &pressed, &overrides));
     all.extend(others(facts, &load, &pressed));
     all
 }
 
-fn has_override(overrides: Option<&str>, resource: &str) -> bool {
-    overrides.is_some_and(|text| {
-        text.split(',')
-            .filter_map(|one| one.trim().split_once('#'))
+/// The overrides that kube-apiserver has now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Overrides {
+    /// In words, with the nodes where they differ.
+    now: Option<String>,
+    /// Entries that act, and those that kube-apiserver refuses, over all nodes.
+    kept: Vec<String>,
+    /// Entries that kube-apiserver takes and that do nothing, with the name that would work.
+    idle: Vec<(String, Option<&'static str>)>,
+}
+
+impl Overrides {
+    pub(super) fn of(facts: &Facts<'_>) -> Self {
+        let Some(current) = facts.setting("kube-apiserver", SETTING, None) else {
+            return Overrides::default();
+        };
+        let version = facts.kubernetes().map(|span| span.oldest);
+        let mut found = Overrides {
+            now: Some(current.words()),
+            ..Overrides::default()
+        };
+        for entry in current
+            .texts()
+            .flat_map(|text| text.split(','))
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+        {
+            let known = found.kept.iter().any(|have| have == entry)
+                || found.idle.iter().any(|(have, _)| have == entry);
+            if known {
+                continue;
+            }
+            let problems = parse(entry, version, None).problems;
+            let idle = problems.into_iter().find_map(|problem| match problem {
+                Problem::NoEffect { instead, .. } => Some(instead),
+                _ => None,
+            });
+            match idle {
+                Some(instead) => found.idle.push((entry.to_owned(), instead)),
+                None => found.kept.push(entry.to_owned()),
+            }
+        }
+        found
+    }
+
+    fn has(&self, resource: &str) -> bool {
+        self.kept
+            .iter()
+            .filter_map(|one| one.split_once('#'))
             .any(|(left, _)| left == resource)
-    })
+    }
+
+    /// What to do about the entries that do nothing.
+    pub(super) fn mend(&self) -> Option<String> {
+        let parts: Vec<String> = self
+            .idle
+            .iter()
+            .map(|(entry, instead)| {
+                let or = instead.map_or_else(String::new, |name| format!(", or name it `{name}`"));
+                format!("take `{entry}` out: it has no effect{or}")
+            })
+            .collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
 }
 
 /// The flag's value with one more override, for the hosts that are known.
-fn value(facts: &Facts<'_>, overrides: Option<&str>, resource: &str, port: u16) -> (String, bool) {
+/// What has no effect is left out of it.
+fn value(facts: &Facts<'_>, overrides: &Overrides, resource: &str, port: u16) -> (String, bool) {
     let hosts = facts.etcd_hosts();
     let known = !hosts.is_empty();
     let servers: Vec<String> = if known {
@@ -190,20 +245,18 @@ fn value(facts: &Facts<'_>, overrides: Option<&str>, resource: &str, port: u16) 
             .collect()
     };
     let one = format!("{resource}#{}", servers.join(";"));
-    let all = match overrides.filter(|text| !text.is_empty()) {
-        Some(have) => format!("{have},{one}"),
-        None => one,
-    };
-    (all, known)
+    let mut all = overrides.kept.clone();
+    all.push(one);
+    (all.join(","), known)
 }
 
 fn events(
     facts: &Facts<'_>,
     load: &Load,
     pressed: &[String],
-    overrides: Option<String>,
+    overrides: &Overrides,
 ) -> Option<Advice> {
-    if has_override(overrides.as_deref(), "/events") {
+    if overrides.has("/events") {
         return None;
     }
     let relief = load
@@ -220,7 +273,7 @@ fn events(
         let looks = load.counts_share() >= 0.5;
         return looks.then(|| against_events_counts(advice, load, &relief));
     }
-    let (proposed, hosts_known) = value(facts, overrides.as_deref(), "/events", EVENTS_PORT);
+    let (proposed, hosts_known) = value(facts, overrides, "/events", EVENTS_PORT);
     let mut reasons = Vec::new();
     let mut strength = Strength::Recommended;
     let few = facts.limit("shard-min-nodes");
@@ -277,7 +330,18 @@ fn events(
         reasons.push(below.clone());
     }
     advice.strength = strength;
-    advice.now = overrides.or_else(|| {
+    if !overrides.idle.is_empty() {
+        let idle: Vec<String> = overrides
+            .idle
+            .iter()
+            .map(|(e, _)| format!("`{e}`"))
+            .collect();
+        reasons.push(format!(
+            "{} has no effect in the flag and goes out of it",
+            idle.join(" and ")
+        ));
+    }
+    advice.now = overrides.now.clone().or_else(|| {
         facts
             .settings_read("kube-apiserver")
             .then(|| "not set: events live in main etcd".to_owned())
@@ -309,7 +373,7 @@ fn events(
          certificate, since the flag knows one set of credentials and one prefix; an unreachable \
          shard keeps kube-apiserver from starting. {} {}",
         floor.text,
-        livez(facts, advice.now.as_deref())
+        livez(facts, &overrides.kept)
     );
     advice.undo = "Remove the override on one kube-apiserver after the other; events written in \
                    between are lost, nothing else is."
@@ -374,13 +438,13 @@ fn leases(
     facts: &Facts<'_>,
     load: &Load,
     pressed: &[String],
-    overrides: Option<String>,
+    overrides: &Overrides,
 ) -> Option<Advice> {
     let resource = "coordination.k8s.io/leases";
     let nodes = facts.nodes()?;
     let enough = facts.limit("shard-leases-min-nodes");
     let large = nodes.count as f64 >= enough;
-    if !large || has_override(overrides.as_deref(), resource) {
+    if !large || overrides.has(resource) {
         return None;
     }
     let relief = load
@@ -388,11 +452,11 @@ fn leases(
         .or_else(|| load.of_resource("leases"));
     // KEP-589: every kubelet renews its lease each 10 s.
     let per_sec = nodes.count as f64 / 10.0;
-    let after_events = has_override(overrides.as_deref(), "/events");
+    let after_events = overrides.has("/events");
     let share = relief.as_ref().and_then(|r| r.writes).unwrap_or(0.0);
     let measured = relief.as_ref().is_some_and(|r| r.bound == Bound::Exact)
         && share >= facts.limit("events-writes-share");
-    let (proposed, _) = value(facts, overrides.as_deref(), resource, LEASES_PORT);
+    let (proposed, _) = value(facts, overrides, resource, LEASES_PORT);
     let mut advice = Advice::new("shard-leases", Remedy::Shard, "kube-apiserver", SETTING)
         .detail("resource", "leases");
     // One flag carries both overrides: this one is a later step, not a rival of the events shard.
@@ -402,7 +466,7 @@ fn leases(
     } else {
         Strength::Candidate
     };
-    advice.now = overrides;
+    advice.now.clone_from(&overrides.now);
     advice.proposed = proposed;
     advice.why = format!(
         "{} renew their leases {per_sec:.0} times a second (one renewal each 10 s), all of them \
@@ -524,16 +588,12 @@ fn floor(facts: &Facts<'_>) -> Floor {
 }
 
 /// What the health checks of kube-apiserver make of the shard.
-fn livez(facts: &Facts<'_>, overrides: Option<&str>) -> String {
-    let next = overrides.map_or(0, |text| {
-        let mut sets: Vec<&str> = text
-            .split(',')
-            .filter_map(|one| Some(one.split_once('#')?.1))
-            .collect();
-        sets.sort_unstable();
-        sets.dedup();
-        sets.len()
-    });
+fn livez(facts: &Facts<'_>, overrides: &[String]) -> String {
+    let sets: BTreeSet<&str> = overrides
+        .iter()
+        .filter_map(|one| Some(one.split_once('#')?.1))
+        .collect();
+    let next = sets.len();
     let probe = format!(
         "an outage of the shard fails `/livez` and the kubelet restarts kube-apiserver, unless its \
          liveness probe asks for `/livez?exclude=etcd-override-{next}`"
