@@ -34,5 +34,6 @@ pub mod timeline;
 pub mod timestamp;
 pub mod view;
 pub mod wrapper;
+pub mod writer;
 
 pub use collect::{collect, tells_clients};

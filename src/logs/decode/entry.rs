@@ -7,6 +7,7 @@ use crate::logs::format::level_priority;
 use crate::logs::format::object::Origin;
 use crate::logs::record::Level;
 use crate::logs::timestamp::TimeCache;
+use crate::logs::writer;
 
 use super::{LineStart, saved};
 
@@ -32,6 +33,8 @@ pub(super) struct Entry {
     ident: Vec<u8>,
     #[serde(with = "saved")]
     comm: Vec<u8>,
+    #[serde(default, with = "saved")]
+    unit: Vec<u8>,
     #[serde(with = "saved")]
     host: Vec<u8>,
     origin: Origin,
@@ -147,6 +150,7 @@ impl Entry {
             b"PACKAGE" => self.package = value.to_vec(),
             b"SYSLOG_IDENTIFIER" => self.ident = value.to_vec(),
             b"_COMM" => self.comm = value.to_vec(),
+            b"_SYSTEMD_UNIT" | b"UNIT" => self.unit = value.to_vec(),
             b"_HOSTNAME" => self.host = value.to_vec(),
             b"__REALTIME_TIMESTAMP" => self.time = number().map(Timestamp),
             b"_SOURCE_REALTIME_TIMESTAMP" => self.source_time = number().map(Timestamp),
@@ -175,12 +179,7 @@ impl Entry {
     }
 
     pub(super) fn ident(&self) -> Option<&[u8]> {
-        let ident = if self.ident.is_empty() {
-            &self.comm
-        } else {
-            &self.ident
-        };
-        (!ident.is_empty()).then_some(ident)
+        writer::best([&self.ident, &self.comm, &self.unit].map(|name| Some(name.as_slice())))
     }
 
     pub(super) fn host(&self) -> Option<&[u8]> {

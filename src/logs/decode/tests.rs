@@ -195,10 +195,13 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
         (entry, Some("etcd")),
         (verbose, Some("etcd")),
         (format!("2026-11-20T19:06:42.223456789Z {line}"), None),
-        (format!("[pod/etcd-cp0/etcd] {line}"), Some("etcd")),
+        (
+            format!("[pod/etcd-cp0/etcd] {line}"),
+            Some("pod/etcd-cp0/etcd"),
+        ),
         (
             format!("[pod/etcd-cp0/etcd] 2026-11-20T19:06:42.223456789Z {line}"),
-            Some("etcd"),
+            Some("pod/etcd-cp0/etcd"),
         ),
         (
             format!(r#"2026-11-20T19:06:43Z {{container="etcd", pod="etcd-cp0"}} {line}"#),

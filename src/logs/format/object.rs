@@ -10,6 +10,7 @@ use crate::logs::audit::Tails;
 use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource, Value, ValueKind};
 use crate::logs::timestamp::{TimeCache, epoch};
+use crate::logs::writer;
 
 use super::json::{Completeness, JsonFields, completeness, nested_end, string_end};
 use super::{Parsed, level_priority, level_word};
@@ -477,11 +478,7 @@ fn journal<'a>(seen: &Seen<'a>, text: &'a [u8]) -> Wrapped<'a> {
         time: number(seen.source_time)
             .or_else(|| number(seen.realtime))
             .map(Timestamp),
-        ident: seen
-            .ident
-            .or(seen.comm)
-            .or(seen.unit)
-            .map(|value| value.raw),
+        ident: writer::best([seen.ident, seen.comm, seen.unit].map(|v| v.map(|v| v.raw))),
         host: seen.host.map(|value| value.raw),
         name: seen.kubernetes.and_then(pod_of),
         level: priority.map(level_priority).unwrap_or_default(),

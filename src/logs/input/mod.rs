@@ -17,6 +17,8 @@ use crate::target::HostRoot;
 
 use super::event::Component;
 
+pub(super) use name::of_container;
+
 /// Plans what to read: files, folders (recursively) and `-` for standard input; without any, what
 /// the host under `root` keeps. Files that were last changed before `since` are passed over,
 /// except those that were named.

@@ -114,6 +114,12 @@ fn pod_identity(
     }
 }
 
+/// Who writes in a pod's container, and the node that a static pod's name says.
+pub(in crate::logs) fn of_container(pod: &str, container: &str) -> (Component, Option<String>) {
+    let node = node_of(pod, container).filter(|_| static_pod(container));
+    (component(container, pod), node)
+}
+
 /// The node in a static pod's name: `etcd-cp0` with its container `etcd`.
 fn node_of(pod: &str, container: &str) -> Option<String> {
     let rest = pod.strip_prefix(container)?.strip_prefix('-')?;

@@ -166,9 +166,13 @@ fn bracketed<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     if !strict && !plausible(rest, cache) {
         return None;
     }
-    let container = name.rsplit(|b| *b == b'/').next();
+    // A pod's container is named with its pod: many are called `manager`.
+    let ident = match strict {
+        true => Some(name),
+        false => name.rsplit(|b| *b == b'/').next(),
+    };
     Some(Peeled {
-        ident: container.filter(|name| names_writer(name)),
+        ident: ident.filter(|name| names_writer(name)),
         name: names_writer(name).then_some(name),
         ..Peeled::text(rest)
     })
@@ -269,8 +273,9 @@ fn worded<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     }
     let (second, rest) = word(rest)?;
     if plausible(rest, cache) {
+        let names = text.get(..first.len() + 1 + second.len());
         return Some(Peeled {
-            ident: named(second),
+            ident: names.filter(|_| names_writer(second)),
             name: named(first),
             ..Peeled::text(rest)
         });
@@ -281,8 +286,10 @@ fn worded<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
         .iter()
         .all(|name| is_object_name(name))
         && second.contains(&b'-');
+    let from = first.len() + 1;
+    let names = text.get(from..from + second.len() + 1 + third.len());
     (objects && plausible(rest, cache)).then_some(Peeled {
-        ident: named(third),
+        ident: names.filter(|_| names_writer(third)),
         name: named(second),
         ..Peeled::text(rest)
     })

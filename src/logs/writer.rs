@@ -1,0 +1,128 @@
+//! Which program wrote a record, as its wrapper says.
+//!
+//! Programs that use the same client library use the same words, so of a stream of several
+//! programs only the wrapper tells whose a record is: the journal's unit and identifier, syslog's
+//! tag, the pod and container of `kubectl logs --prefix` and stern.
+
+use crate::catalog::controllers::{self, Controller};
+
+use super::aggregate::audit::SEPARATOR;
+use super::event::Component;
+use super::input::of_container;
+
+/// Longest name that is believed: a pod's and a container's.
+const LONGEST: usize = 320;
+/// How `kubectl logs --prefix` names a pod and its container.
+const POD: &str = "pod/";
+
+/// The component of a program or unit of that name; of the control plane only.
+pub fn program(name: &[u8]) -> Option<Component> {
+    let name = name.strip_suffix(b".service").unwrap_or(name);
+    Some(match name {
+        b"etcd" => Component::Etcd,
+        b"kube-apiserver" => Component::Apiserver,
+        b"kube-controller-manager" => Component::ControllerManager,
+        b"kube-scheduler" => Component::Scheduler,
+        b"kubelet" => Component::Kubelet,
+        _ => return None,
+    })
+}
+
+/// Of several names for one writer the one that is a known program's, else the first.
+pub fn best(names: [Option<&[u8]>; 3]) -> Option<&[u8]> {
+    let mut names = names.into_iter().flatten().filter(|name| !name.is_empty());
+    let first = names.next()?;
+    if program(first).is_some() {
+        return Some(first);
+    }
+    names.find(|name| program(name).is_some()).or(Some(first))
+}
+
+/// The writer that a wrapper's name stands for, if it surely is one program. Names of runtimes, of
+/// files and of programs that run a whole control plane (`k3s`) are not a writer's.
+pub fn writer(ident: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(ident).ok()?;
+    if text.len() > LONGEST {
+        return None;
+    }
+    let pod = match text.strip_prefix(POD) {
+        Some(rest) => rest.split_once('/'),
+        None => text.split_once(' '),
+    };
+    if let Some((pod, container)) = pod {
+        return Some(of_pod(pod, container));
+    }
+    if let Some(known) = program(ident) {
+        return Some(known.word().to_owned());
+    }
+    let name = text.strip_suffix(".service").unwrap_or(text);
+    Controller::by_name(name).map(|_| controllers::component_of_pod(name, ""))
+}
+
+fn of_pod(pod: &str, container: &str) -> String {
+    let (component, node) = of_container(pod, container);
+    let name = match component {
+        // Its member says its own name.
+        Component::Etcd => return component.word().to_owned(),
+        Component::Unknown | Component::Controller => controllers::component_of_pod(pod, container),
+        known => known.word().to_owned(),
+    };
+    match node {
+        Some(node) => format!("{name}{SEPARATOR}{node}"),
+        None => name,
+    }
+}
+
+/// A writer's component and its node, where its name says it.
+pub fn parts(writer: &str) -> (&str, Option<&str>) {
+    match writer.split_once(SEPARATOR) {
+        Some((component, node)) => (component, Some(node)),
+        None => (writer, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_programs_are_writers() {
+        for (ident, want) in [
+            ("kube-controller-manager", Some("kube-controller-manager")),
+            ("kube-scheduler.service", Some("kube-scheduler")),
+            ("kubelet", Some("kubelet")),
+            ("etcd", Some("etcd")),
+            ("k3s", None),
+            ("rke2-pods", None),
+            ("dockerd", None),
+            ("postfix/smtpd", None),
+            ("capi-controller-manager", Some("capi-controller-manager")),
+            ("pod/etcd-cp0/etcd", Some("etcd")),
+            (
+                "pod/kube-scheduler-cp0/kube-scheduler",
+                Some("kube-scheduler\u{1f}cp0"),
+            ),
+            (
+                "pod/capi-controller-manager-7d4b9c6f5d-x2x9z/manager",
+                Some("capi-controller-manager"),
+            ),
+            ("web-7d4b9c6f5d-x2x9z proxy", Some("web/proxy")),
+        ] {
+            assert_eq!(writer(ident.as_bytes()).as_deref(), want, "{ident}");
+        }
+    }
+
+    #[test]
+    fn a_known_unit_tells_more_than_an_unknown_identifier() {
+        let names = |ident: &'static str, unit: &'static str| {
+            best([Some(ident.as_bytes()), None, Some(unit.as_bytes())])
+        };
+        assert_eq!(
+            names("start.sh", "kube-apiserver.service"),
+            Some(&b"kube-apiserver.service"[..])
+        );
+        assert_eq!(names("etcd", "kubelet.service"), Some(&b"etcd"[..]));
+        assert_eq!(names("bash", "session-1.scope"), Some(&b"bash"[..]));
+        assert_eq!(names("", ""), None);
+    }
+}
