@@ -108,6 +108,164 @@ fn cutting_a_log_into_rotated_files_changes_nothing() {
     }
 }
 
+/// One line each of what four programs say at their start, and of what one says of its own limit;
+/// as the journal keeps them.
+fn journal() -> Vec<String> {
+    let etcd = r#"{"level":"info","ts":"2026-11-21T20:29:51.513000Z","caller":"embed/etcd.go:311","msg":"starting an etcd server","etcd-version":"3.6.14","name":"cp0"}"#;
+    let waited = |second: u32, who: &str| {
+        format!(
+            "I1121 20:40:{second:02}.660498   21313 request.go:697] Waited for 1.{second:02}s due to client-side \
+             throttling, not priority and fairness, request: POST:https://10.0.0.1:6443/api/v1/namespaces/{who}/pods"
+        )
+    };
+    let mut lines = vec![
+        ("etcd", etcd.to_owned()),
+        (
+            "kube-apiserver",
+            "I1121 20:29:52.100000   21295 server.go:187] Version: v1.36.2".to_owned(),
+        ),
+        (
+            "kube-controller-manager",
+            r#"I1121 20:29:55.665326   21313 controllermanager.go:211] "Starting" version="v1.36.2""#.to_owned(),
+        ),
+        (
+            "kube-scheduler",
+            r#"I1121 20:29:58.230058    1562 server.go:183] "Starting Kubernetes Scheduler" version="v1.36.2""#.to_owned(),
+        ),
+    ];
+    for second in 0..40 {
+        let who = match second % 10 {
+            9 => "kube-scheduler",
+            _ => "kube-controller-manager",
+        };
+        lines.push((who, waited(second, who)));
+    }
+    let entry = |(at, (who, text)): (usize, &(&str, String))| {
+        let entry = serde_json::json!({
+            "__REALTIME_TIMESTAMP": (1_795_292_991_600_000_u64 + at as u64 * 1_000_000).to_string(),
+            "_HOSTNAME": "cp0",
+            "_SYSTEMD_UNIT": format!("{who}.service"),
+            "MESSAGE": text,
+        });
+        format!("{entry}\n")
+    };
+    lines.iter().enumerate().map(entry).collect()
+}
+
+#[test]
+fn a_journal_of_several_units_tells_who_said_what_however_it_is_cut() {
+    let lines = journal();
+    let home = tempfile::tempdir().unwrap();
+    let write = |folder: &str, lines: &[String]| {
+        let folder = home.path().join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("node.log"), lines.concat()).unwrap();
+        folder
+    };
+    let whole = write("whole", &lines);
+    let expected = content(report(&[&whole], &[]));
+    let lines_of = |who: &str| {
+        let rows = expected["throttling"].as_array().unwrap();
+        rows.iter()
+            .filter(|row| row["component"] == who)
+            .map(|row| row["lines"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(lines_of("kube-controller-manager"), 36, "{expected:#}");
+    assert_eq!(lines_of("kube-scheduler"), 4);
+    let starts: Vec<&str> = expected["starts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|start| start["component"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        starts,
+        [
+            "etcd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler"
+        ]
+    );
+    for cut in [1, 2, 3, 5, 20, 43] {
+        let mut merge = doctor(&["logs", "--format", "json", "--merge"]);
+        for (at, part) in [&lines[..cut], &lines[cut..]].into_iter().enumerate() {
+            let folder = write("part", part);
+            let summary = home.path().join(format!("summary-{cut}-{at}"));
+            let output = doctor(&["logs", "--save-summary"])
+                .path(&summary)
+                .path(&folder)
+                .output();
+            assert!(output.status.success(), "{output:?}");
+            merge = merge.path(&summary);
+        }
+        assert_eq!(content(merge.json()), expected, "cut after {cut}");
+    }
+    // Four programs that start once are no program that starts four times, and the advice is for the
+    // program that waits.
+    let run: Value = doctor(&["diagnose", "--format", "json", "--bundle"])
+        .path(&whole)
+        .json();
+    let failed: Vec<(&str, &str)> = run["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["status"] == "fail")
+        .map(|finding| {
+            let text = |name: &str| finding[name].as_str().unwrap();
+            (text("rule"), text("subject"))
+        })
+        .collect();
+    assert_eq!(
+        failed,
+        [
+            ("client-throttled", "component:kube-controller-manager@cp0"),
+            ("client-throttled", "component:kube-scheduler@cp0"),
+        ]
+    );
+    let advised = run["advice"].as_array().unwrap();
+    assert!(!advised.is_empty());
+    assert!(
+        advised.iter().all(|advice| {
+            let target = advice["target"].as_str().unwrap();
+            target == "kube-controller-manager" || target == "kube-scheduler"
+        }),
+        "{advised:#?}"
+    );
+}
+
+#[test]
+fn words_of_an_unknown_program_among_several_are_nobodys() {
+    let home = tempfile::tempdir().unwrap();
+    let log = home.path().join("all.log");
+    let texts: String = journal()
+        .iter()
+        .map(|line| {
+            let entry: Value = serde_json::from_str(line).unwrap();
+            format!("{}\n", entry["MESSAGE"].as_str().unwrap())
+        })
+        .collect();
+    fs::write(&log, texts).unwrap();
+    let run: Value = doctor(&["diagnose", "--format", "json", "--bundle"])
+        .path(home.path())
+        .json();
+    let subjects: Vec<&str> = run["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["status"] == "fail")
+        .map(|finding| finding["subject"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        subjects,
+        ["component:a client whose name the log does not give@cp0"]
+    );
+    assert_eq!(run["advice"], serde_json::json!([]));
+    let table = report(&[&log], &[]);
+    assert_eq!(table["throttling"][0]["component"], "unnamed-client");
+}
+
 #[test]
 fn one_election_is_one_term_however_many_members_tell_of_it() {
     let home = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::controllers::{Controller, Knob, Known};
+use crate::catalog::controllers::{Controller, Knob, Known, UNNAMED_CLIENT};
 use crate::evidence::{Row, SubjectKind, keys};
 
 use super::facts::{Current, Facts, Span};
@@ -359,9 +359,12 @@ impl Gather {
     }
 }
 
-/// Subjects that are no clients of kube-apiserver.
+/// Subjects that are no clients of kube-apiserver, or none that could be told what to change.
 fn is_server(name: &str) -> bool {
-    name.starts_with("etcd") || name == "kube-apiserver" || name.is_empty()
+    name.starts_with("etcd")
+        || name == "kube-apiserver"
+        || name.is_empty()
+        || name == UNNAMED_CLIENT
 }
 
 fn waits(facts: &Facts<'_>, all: &mut Gather) {

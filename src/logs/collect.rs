@@ -8,6 +8,7 @@ mod clients;
 mod load;
 mod who;
 
+use crate::catalog::controllers;
 use crate::clock::Timestamp;
 use crate::evidence::{
     Collector, Episode, Episodes, EvidenceSet, Origin, Point, Row, Series, Subject, SubjectKind,
@@ -17,7 +18,7 @@ use crate::evidence::{
 use super::aggregate::coverage::Coverage;
 use super::signature::Nature;
 use super::summary::Summary;
-use super::view::{Place, View};
+use super::view::{Place, UNNAMED_CLIENT, View};
 
 pub use who::tells_clients;
 
@@ -70,13 +71,21 @@ fn window(coverage: &Coverage) -> Window {
     }
 }
 
+/// The component, in words where it has no name.
+fn component(place: &Place) -> &str {
+    match place.component.as_str() {
+        UNNAMED_CLIENT => controllers::UNNAMED_CLIENT,
+        known => known,
+    }
+}
+
 /// etcd members by node, everything else as a component on its node.
 fn subject(place: &Place) -> Subject {
     let node = place.node.clone().unwrap_or_default();
     if place.component == "etcd" {
         return Subject::new(SubjectKind::Member, node);
     }
-    Subject::new(SubjectKind::Component, &place.component).on(node)
+    Subject::new(SubjectKind::Component, component(place)).on(node)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
@@ -131,10 +140,7 @@ fn coverage(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     }
     let mut rows: Vec<Row> = Vec::new();
     for (place, _, coverage) in &view.coverage {
-        let key = match &place.node {
-            Some(node) => format!("{} on {node}", place.component),
-            None => place.component.clone(),
-        };
+        let key = coverage_key(place);
         let gap = coverage
             .gaps()
             .iter()
@@ -152,6 +158,14 @@ fn coverage(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             None => rows.push(row),
         }
     }
+    // Who shares its log with others is among those who were read; whose lines are how many is not
+    // counted.
+    for place in &view.places {
+        let key = coverage_key(place);
+        if !rows.iter().any(|have| have.key == key) {
+            rows.push(Row::new(&key).num("files", 0.0).num("lines", 0.0));
+        }
+    }
     messages(view, out, set);
     set.put(
         &keys::LOGS_COVERAGE,
@@ -162,11 +176,21 @@ fn coverage(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     );
 }
 
+fn coverage_key(place: &Place) -> String {
+    match &place.node {
+        Some(node) => format!("{} on {node}", place.component),
+        None => place.component.clone(),
+    }
+}
+
 /// Beginnings of the messages that controllers write most and that no signature knows.
 fn messages(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     let mut tables: Vec<(Subject, Vec<Row>)> = Vec::new();
-    for (place, _, coverage) in &view.coverage {
-        if matches!(place.component.as_str(), "etcd" | "kernel" | "unknown") {
+    for (at, (place, _, coverage)) in view.coverage.iter().enumerate() {
+        // Of several programs it is not known whose they are.
+        if matches!(place.component.as_str(), "etcd" | "kernel" | "unknown")
+            || view.mixed.contains(&at)
+        {
             continue;
         }
         let about = subject(place);
@@ -226,7 +250,12 @@ fn add(into: &mut Row, from: &Row) {
 fn kinds(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     let mut tables: Vec<(Subject, Vec<Row>)> = Vec::new();
     // A component that wrote nothing of note was still looked at.
-    for (place, ..) in &view.coverage {
+    for place in view
+        .coverage
+        .iter()
+        .map(|(place, ..)| place)
+        .chain(&view.places)
+    {
         let about = subject(place);
         if !tables.iter().any(|(have, _)| *have == about) {
             tables.push((about, Vec::new()));
@@ -359,11 +388,7 @@ fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         Row::new("start").num("terms", count(&|_, start| start)),
         Row::new("unplanned").num("terms", count(&|planned, start| !planned && !start)),
     ];
-    if view
-        .coverage
-        .iter()
-        .any(|(place, ..)| place.component == "etcd")
-    {
+    if view.has("etcd") {
         set.put(
             &keys::LOGS_ELECTIONS,
             Subject::cluster(),

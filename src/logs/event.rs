@@ -224,7 +224,7 @@ pub enum Component {
 
 impl Component {
     /// The word used in output.
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Component::Unknown => "unknown",
             Component::Etcd => "etcd",

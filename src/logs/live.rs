@@ -142,6 +142,7 @@ impl Feed {
     fn new(stream: &mut StreamSummary, options: &ScanOptions) -> Self {
         let filter = TimeFilter::new(options);
         let component = super::scan::component_of(&stream.named);
+        let of_one = !stream.named.is_empty();
         if stream.ends.only_head {
             super::stitch::close(stream, filter);
         }
@@ -154,7 +155,7 @@ impl Feed {
         }
         Feed {
             decoder,
-            counter: Counter::new(component, filter),
+            counter: Counter::new(component, filter).of_one(of_one),
             file: FileReport::default(),
             settled: (0, 0),
             outside: 0,

@@ -21,6 +21,7 @@ pub mod format;
 pub mod head;
 pub mod input;
 pub mod live;
+mod mix;
 mod needle;
 pub mod reader;
 pub mod record;

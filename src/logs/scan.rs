@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
@@ -25,7 +25,8 @@ use super::reader::{Chunk, ReadOptions, chunks, chunks_of, open};
 use super::record::{Encoding, Record};
 use super::signature::{Detail, classify, classify_as};
 use super::stitch;
-use super::summary::{FileReport, GrepCount, StreamSummary, Summary};
+use super::summary::{FileReport, GrepCount, StreamSummary, Summary, named};
+use super::writer::writer;
 
 /// How to scan.
 #[derive(Clone, Debug, Default)]
@@ -278,7 +279,8 @@ impl<'p> Worker<'p> {
             0 => Decoder::with_head(context),
             _ => Decoder::across(context),
         };
-        let mut counter = Counter::new(stream.component, TimeFilter::new(options));
+        let whole = !named(stream).is_empty();
+        let mut counter = Counter::new(stream.component, TimeFilter::new(options)).of_one(whole);
         counter
             .current
             .segment
@@ -423,7 +425,16 @@ pub(super) struct Counter {
     components: [u64; COMPONENTS],
     /// The next record was offered by its beginning, in vain.
     refused: bool,
+    /// The stream's name says whose all of it is.
+    of_one: bool,
+    /// Whose records are those that wrappers name so.
+    writers: BTreeMap<Vec<u8>, Option<Arc<str>>>,
 }
+
+/// The writer that an etcd server is.
+const ETCD: &str = Component::Etcd.word();
+/// Most of a wrapper's names that are remembered.
+const MAX_NAMES: usize = 256;
 
 impl Taker for Counter {
     #[inline]
@@ -460,12 +471,43 @@ impl Counter {
             etcd: 0,
             components: [0; COMPONENTS],
             refused: false,
+            of_one: false,
+            writers: BTreeMap::new(),
         }
+    }
+
+    /// Of a stream whose name says whose all of it is, wrappers are not asked.
+    pub(super) fn of_one(self, of_one: bool) -> Self {
+        Counter { of_one, ..self }
+    }
+
+    /// Whose record it is, where its wrapper names its writer.
+    fn writer(&mut self, ident: &[u8]) -> Option<Arc<str>> {
+        if self.of_one {
+            return None;
+        }
+        if let Some(known) = self.writers.get(ident) {
+            return known.clone();
+        }
+        if self.writers.len() >= MAX_NAMES {
+            self.writers.clear();
+        }
+        let found: Option<Arc<str>> = writer(ident).map(Arc::from);
+        self.writers.insert(ident.to_vec(), found.clone());
+        found
     }
 
     pub(super) fn add(&mut self, record: &Record<'_>) {
         if !self.filter.inside(record.time) {
             self.outside += 1;
+            return;
+        }
+        let writer = match record.outer.ident {
+            Some(ident) if record.encoding != Encoding::Audit => self.writer(ident),
+            _ => None,
+        };
+        if writer.as_deref().is_some_and(|writer| writer != ETCD) {
+            self.add_of(record, writer.as_deref());
             return;
         }
         let segment = &mut self.current.segment;
@@ -485,11 +527,11 @@ impl Counter {
             self.count(component);
             return;
         }
-        self.add_any(record);
+        self.add_of(record, writer.as_deref());
     }
 
-    /// The way of all records, whatever their form.
-    fn add_any(&mut self, record: &Record<'_>) {
+    /// The way of all records, whatever their form, of the writer that their wrapper names.
+    fn add_of(&mut self, record: &Record<'_>, writer: Option<&str>) {
         let segment = &mut self.current.segment;
         let mut asked = ("", Detail::Counts);
         let found = classify_as(record, |kind| {
@@ -521,8 +563,12 @@ impl Counter {
                 event = other;
             }
         }
-        segment.add(record, &event);
-        self.count(event.component);
+        // What only an etcd server says is the stream's own, as it is where nothing is wrapped.
+        let other = writer.filter(|name| *name != ETCD || event.component == Component::Unknown);
+        segment.add(other, record, &event);
+        if other.is_none() {
+            self.count(event.component);
+        }
     }
 
     fn count(&mut self, component: Component) {

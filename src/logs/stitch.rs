@@ -100,7 +100,8 @@ struct Edge {
 impl Edge {
     fn new(stream: &StreamSummary, filter: TimeFilter) -> Self {
         Edge {
-            counter: Counter::new(component_of(&stream.named), filter),
+            counter: Counter::new(component_of(&stream.named), filter)
+                .of_one(!stream.named.is_empty()),
             counts: LineCounts::default(),
         }
     }

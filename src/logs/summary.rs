@@ -16,6 +16,7 @@ use super::event::Component;
 use super::input::{Plan, Stream};
 use super::scan::TimeFilter;
 use super::stitch;
+use super::writer;
 
 /// Names the format of saved summaries.
 const FORMAT: &str = "etcd-doctor.logs-summary";
@@ -93,7 +94,7 @@ pub struct StreamSummary {
 
 /// Who writes a stream, as far as names tell. Controllers are many: each goes by its workload's
 /// name, so that its settings and metrics can be laid beside its log.
-fn named(stream: &Stream) -> String {
+pub(super) fn named(stream: &Stream) -> String {
     let workload = || {
         let pod = stream.pod.as_deref()?;
         Some(controllers::component_of_pod(
@@ -130,14 +131,24 @@ impl StreamSummary {
         }
     }
 
-    /// The component: by its files' names, else by what most of its records say.
+    /// The component: by its files' names, else by what most of its records say, else the writer
+    /// that most of its wrappers name.
     pub fn component(&self) -> &str {
         if !self.named.is_empty() {
             return &self.named;
         }
-        self.components
+        let most = self
+            .components
             .iter()
-            .max_by_key(|(name, count)| (**count, std::cmp::Reverse(name.as_str())))
+            .max_by_key(|(name, count)| (**count, std::cmp::Reverse(name.as_str())));
+        if let Some((name, _)) = most {
+            return name;
+        }
+        self.segment
+            .writers
+            .iter()
+            .map(|(writer, said)| (writer::parts(writer).0, said.records()))
+            .max_by_key(|(name, count)| (*count, std::cmp::Reverse(*name)))
             .map_or("unknown", |(name, _)| name)
     }
 

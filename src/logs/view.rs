@@ -7,11 +7,14 @@ use crate::clock::Timestamp;
 
 use super::aggregate::audit::AuditTables;
 use super::aggregate::coverage::Coverage;
+use super::aggregate::episodes::Episodes;
 use super::aggregate::facts::{DelayRow, Drift, Election, Facts};
-use super::aggregate::kinds::{KindRow, earliest};
+use super::aggregate::kinds::{KindRow, Kinds, earliest};
 use super::aggregate::load::{LoadView, Tables};
 use super::aggregate::sampling::Estimate;
 use super::aggregate::table::{Bounded, RowValue};
+use super::event::Component;
+use super::mix::Mix;
 use super::signature::{Nature, signature};
 use super::summary::{StreamSummary, Summary};
 
@@ -22,6 +25,10 @@ const PLANNED_US: i64 = 2_000_000;
 const ELECTION_US: u64 = 60_000_000;
 /// Episodes closer than this belong to one incident.
 const INCIDENT_US: i64 = 30_000_000;
+
+/// The component of words of the client library in a stream of several programs that does not say
+/// whose they are.
+pub const UNNAMED_CLIENT: &str = "unnamed-client";
 
 /// Who said something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,6 +140,10 @@ pub struct View {
     pub audit: AuditTables,
     /// Number of audit records.
     pub audit_records: u64,
+    /// Everybody who wrote something, whether alone in a stream or not.
+    pub places: BTreeSet<Place>,
+    /// Streams of several programs, by their place in [`Self::coverage`].
+    pub mixed: BTreeSet<usize>,
     /// What was read of each stream.
     pub coverage: Vec<(Place, String, Coverage)>,
     /// What was read over all streams.
@@ -202,6 +213,8 @@ impl View {
                 .or_else(|| stream.segment.facts.member.clone()),
         };
         let segment = &stream.segment;
+        let mix = Mix::of(stream, place.clone());
+        let etcd = mix.place_of(Component::Etcd.word());
         let load = segment.load.view();
         if load.lines > 0 {
             add_tables(&mut self.tables, &load.tables);
@@ -212,15 +225,69 @@ impl View {
                 (a, b) => a.or(b),
             };
             self.complete &= load.complete;
-            self.loads.push((place.clone(), load));
+            self.loads.push((etcd.clone(), load));
         }
-        for (kind, row) in segment.kinds.iter() {
+        self.add_said(
+            (&segment.kinds, &segment.episodes, &segment.facts),
+            &|kind| mix.place(kind),
+            kinds,
+        );
+        for (peer, drift) in &segment.facts.drift {
+            self.drift.push((etcd.clone(), peer.clone(), drift.clone()));
+        }
+        let mut facts = vec![(etcd, segment.facts.clone())];
+        part_starts(&mut facts, |component| mix.place_of(component));
+        for (writer, said) in segment.writers.iter() {
+            let at = mix.place_of_writer(writer);
+            self.places.insert(at.clone());
+            self.add_said(
+                (&said.kinds, &said.episodes, &said.facts),
+                &|_| at.clone(),
+                kinds,
+            );
+            match facts.iter_mut().find(|(have, _)| *have == at) {
+                Some((_, have)) => have.merge(&said.facts),
+                None => facts.push((at, said.facts.clone())),
+            }
+        }
+        self.places.insert(place.clone());
+        self.places.extend(mix.places());
+        self.facts.extend(facts);
+        if !segment.audit.is_empty() {
+            let audit = segment.audit.view();
+            self.audit.callers.merge(&audit.callers);
+            self.audit.clients.merge(&audit.clients);
+            self.audit.objects.merge(&audit.objects);
+            self.audit.seconds.merge(&audit.seconds);
+            self.audit.total.add(&audit.total);
+            self.audit_records += segment.audit.records();
+        }
+        self.total.merge(&segment.coverage);
+        for (mine, theirs) in self.levels.iter_mut().zip(segment.levels) {
+            *mine += theirs;
+        }
+        if mix.is_mixed(stream) {
+            self.mixed.insert(self.coverage.len());
+        }
+        self.coverage
+            .push((place, stream.id.clone(), segment.coverage.clone()));
+    }
+
+    /// Adds kinds, episodes and delays; `whose` tells a kind's place.
+    fn add_said(
+        &mut self,
+        (said, episodes, facts): (&Kinds, &Episodes, &Facts),
+        whose: &dyn Fn(&str) -> Place,
+        kinds: &mut BTreeMap<(Place, String), KindRow>,
+    ) {
+        for (kind, row) in said.iter() {
             kinds
-                .entry((place.clone(), kind.to_owned()))
+                .entry((whose(kind), kind.to_owned()))
                 .or_default()
                 .add(row);
         }
-        for (kind, runs) in segment.episodes.iter() {
+        for (kind, runs) in episodes.iter() {
+            let place = whose(kind);
             for run in runs.iter() {
                 // Lines that repeat while a stall goes on name no duration: its length is theirs.
                 let length = u64::try_from(run.to.since_us(run.from)).unwrap_or(0) * 1000;
@@ -239,12 +306,12 @@ impl View {
                 });
             }
         }
-        let facts = &segment.facts;
-        for (list, table) in [
-            (&mut self.throttling, &facts.throttling),
-            (&mut self.server_waits, &facts.server_waits),
-            (&mut self.traces, &facts.traces),
+        for (list, table, kind) in [
+            (&mut self.throttling, &facts.throttling, "client-throttled"),
+            (&mut self.server_waits, &facts.server_waits, "server-wait"),
+            (&mut self.traces, &facts.traces, "apiserver-trace"),
         ] {
+            let place = whose(kind);
             for (key, row) in table.iter() {
                 list.push(DelayView {
                     place: place.clone(),
@@ -253,26 +320,11 @@ impl View {
                 });
             }
         }
-        for (peer, drift) in &facts.drift {
-            self.drift
-                .push((place.clone(), peer.clone(), drift.clone()));
-        }
-        self.facts.push((place.clone(), facts.clone()));
-        if !segment.audit.is_empty() {
-            let audit = segment.audit.view();
-            self.audit.callers.merge(&audit.callers);
-            self.audit.clients.merge(&audit.clients);
-            self.audit.objects.merge(&audit.objects);
-            self.audit.seconds.merge(&audit.seconds);
-            self.audit.total.add(&audit.total);
-            self.audit_records += segment.audit.records();
-        }
-        self.total.merge(&segment.coverage);
-        for (mine, theirs) in self.levels.iter_mut().zip(segment.levels) {
-            *mine += theirs;
-        }
-        self.coverage
-            .push((place, stream.id.clone(), segment.coverage.clone()));
+    }
+
+    /// Whether a component wrote something.
+    pub fn has(&self, component: &str) -> bool {
+        self.places.iter().any(|place| place.component == component)
     }
 
     /// Elections of one term at about the same time are one, whoever told of it.
@@ -448,6 +500,32 @@ const SETTLES: &[&str] = &[
 
 fn is_election(kind: &str) -> bool {
     matches!(kind, "leader-elected" | "leader-changed" | "leader-lost")
+}
+
+/// Starts of other programs than the one that the first facts are about, as facts of their own.
+fn part_starts(all: &mut Vec<(Place, Facts)>, whose: impl Fn(&str) -> Place) {
+    let Some((main, facts)) = all.first_mut() else {
+        return;
+    };
+    let main = main.clone();
+    let at = |component: Option<&str>| component.map_or(main.clone(), &whose);
+    let (own, others) = std::mem::take(&mut facts.starts)
+        .into_iter()
+        .partition(|start| at(start.component.as_deref()) == main);
+    facts.starts = own;
+    for start in others {
+        let place = at(start.component.as_deref());
+        match all.iter_mut().find(|(have, _)| *have == place) {
+            Some((_, facts)) => {
+                facts.starts.insert(start);
+            }
+            None => {
+                let mut facts = Facts::default();
+                facts.starts.insert(start);
+                all.push((place, facts));
+            }
+        }
+    }
 }
 
 /// What a kind says about the system.

@@ -11,6 +11,10 @@ use super::releases::Version;
 pub use find::component_of_pod;
 pub use parse::parse;
 
+/// The client that words of the client library are ascribed to where a log of several programs does
+/// not say whose they are. It has no knobs: which program's to turn is not known.
+pub const UNNAMED_CLIENT: &str = "a client whose name the log does not give";
+
 /// What a knob turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {

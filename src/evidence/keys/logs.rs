@@ -29,7 +29,7 @@ keys! { LOGS;
     LOGS_CLOCK_DRIFT: Table = "logs.clock.drift", None, Sum;
     /// Duration of each scheduled compaction.
     LOGS_COMPACTION_TOOK: Series = "logs.compaction.took", Ms, Union;
-    /// Log lines by component: columns `files`, `lines`, `unparsed`, `unknown`, `max_gap_secs`.
+    /// Log lines by component, with zeros for one that shares another's log: columns `files`, `lines`, `unparsed`, `unknown`, `max_gap_secs`.
     LOGS_COVERAGE: Table = "logs.coverage", None, Sum;
     /// Size of the etcd database over time, as compaction lines tell it.
     LOGS_DB_SIZE: Series = "logs.db.size", Bytes, Union;

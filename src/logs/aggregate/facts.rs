@@ -42,6 +42,9 @@ pub struct Start {
     pub at: Option<Timestamp>,
     /// Its version, where the line says.
     pub version: Option<String>,
+    /// The component that started, as the kind of the line says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
 }
 
 /// An election, known by its term: every member and several lines tell of the same one.
@@ -383,6 +386,7 @@ impl Facts {
         self.starts.insert(Start {
             at: event.time,
             version,
+            component: Some(event.component.word().to_owned()),
         });
     }
 

@@ -24,3 +24,4 @@ pub mod seconds;
 pub mod segment;
 pub mod spark;
 pub mod table;
+pub mod writers;

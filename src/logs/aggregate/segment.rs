@@ -18,6 +18,7 @@ use super::kinds::Kinds;
 use super::load::{Load, Writer};
 use super::memory::Memory;
 use super::runs::Run;
+use super::writers::Writers;
 
 /// One piece of one stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub struct Segment {
     pub episodes: Episodes,
     /// Records by level: unknown, trace, debug, info, notice, warn, error, fatal.
     pub levels: [u64; 8],
+    /// Kinds, episodes and facts of other writers than the stream's own, where wrappers name them.
+    #[serde(default, skip_serializing_if = "Writers::is_empty")]
+    pub writers: Writers,
     #[serde(skip, default = "no_ways")]
     ways: [Way; WAYS],
     /// Whether the records of a call site are plain, by its number.
@@ -95,6 +99,7 @@ impl Default for Segment {
             facts: Facts::default(),
             episodes: Episodes::default(),
             levels: [0; 8],
+            writers: Writers::default(),
             ways: no_ways(),
             sites: no_sites(),
             slow: None,
@@ -300,12 +305,11 @@ impl Segment {
         self.episodes.add(kind, rule.gap_us, run);
     }
 
-    /// Adds a recognised record. Unless it is a plain request line, the event must have its own
-    /// fields ([`Segment::wants_fields`]).
-    pub fn add(&mut self, record: &Record<'_>, event: &Event<'_>) {
+    /// Adds a recognised record, of another writer than the stream's own where the wrapper names it.
+    /// Unless it is a plain request line, the event must have its own fields
+    /// ([`Segment::wants_fields`]).
+    pub fn add(&mut self, who: Option<&str>, record: &Record<'_>, event: &Event<'_>) {
         self.note(record.level, record.time);
-        self.kinds
-            .add(event.kind, event.time, event.repeats, event.took_ns);
         // What stands in logrus' form came past zap's sampler, unless it is zap's under other names.
         let zap = match record.encoding {
             Encoding::ZapJson | Encoding::ZapConsole => true,
@@ -318,24 +322,44 @@ impl Segment {
         writer.samples &= zap;
         self.load.add(event, writer, one_message);
         let way = self.way(event.kind);
+        let said = who.and_then(|name| self.writers.of(name));
+        let (kinds, episodes, facts) = match said {
+            Some(said) => (&mut said.kinds, &mut said.episodes, &mut said.facts),
+            None => (&mut self.kinds, &mut self.episodes, &mut self.facts),
+        };
+        kinds.add(event.kind, event.time, event.repeats, event.took_ns);
         if let Some(rule) = way.rule
             && let Some(at) = event.time
         {
             // The last episode keeps its detail when this sign is no longer than its longest.
-            let known = self.episodes.number(event.kind);
-            match known.and_then(|number| self.episodes.get_mut(number)) {
+            let known = episodes.number(event.kind);
+            match known.and_then(|number| episodes.get_mut(number)) {
                 Some(runs) => {
                     let shown = runs.shows(at, event.took_ns.unwrap_or(0));
                     runs.add(&timeline::sign(event, at, rule, shown));
                 }
-                None => self.sign(event.kind, rule, &timeline::sign(event, at, rule, true)),
+                None => episodes.add(
+                    event.kind,
+                    rule.gap_us,
+                    &timeline::sign(event, at, rule, true),
+                ),
             }
         }
         if way.suppressed {
             self.coverage.suppressed += int(event, "count").unwrap_or(0);
         }
         if way.tells_facts || !event.extra.is_empty() || event.api.is_some() {
-            self.facts.add(event);
+            facts.add(event);
+        }
+        self.drop_surplus();
+    }
+
+    /// The words of a writer that is one too many are nobody's.
+    fn drop_surplus(&mut self) {
+        while let Some(said) = self.writers.surplus() {
+            self.kinds.merge(&said.kinds);
+            self.facts.merge(&said.facts);
+            self.episodes.merge(said.episodes);
         }
     }
 
@@ -399,6 +423,8 @@ impl Segment {
         self.audit.absorb(later.audit);
         self.facts.merge(&later.facts);
         self.episodes.merge(later.episodes);
+        self.writers.merge(later.writers);
+        self.drop_surplus();
         for (mine, theirs) in self.levels.iter_mut().zip(later.levels) {
             *mine += theirs;
         }
@@ -411,6 +437,7 @@ impl Segment {
         self.load.restore();
         self.audit.restore();
         self.facts.restore();
+        self.writers.restore();
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::evidence::{Completeness, EvidenceSet, Row, Subject, Table, Window, keys};
 
 use super::super::aggregate::audit::{AuditRow, SEPARATOR};
-use super::super::view::{DelayView, View};
-use super::{MAX_CLIENTS, MAX_ROWS, Out, add, ms, num, secs, subject, table};
+use super::super::view::{DelayView, UNNAMED_CLIENT, View};
+use super::{MAX_CLIENTS, MAX_ROWS, Out, add, component, ms, num, secs, subject, table};
 
 pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     let mut tables: Vec<(Subject, Vec<Row>)> = Vec::new();
@@ -13,7 +13,7 @@ pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         let mut row = Row::new(format!("{verb} {resource}"))
             .num("lines", num(delay.row.lines))
             .num("max_delay_ms", ms(delay.row.max_ns))
-            .text("component", &delay.place.component)
+            .text("component", component(&delay.place))
             .text("verb", verb)
             .text("resource", resource);
         if is_startup(view, delay) {
@@ -47,11 +47,7 @@ pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             Table::default(),
         );
     }
-    let has_apiserver = view
-        .coverage
-        .iter()
-        .any(|(place, ..)| place.component == "kube-apiserver");
-    if view.traces.is_empty() && !has_apiserver {
+    if view.traces.is_empty() && !view.has("kube-apiserver") {
         return;
     }
     let rows = view
@@ -84,10 +80,12 @@ fn is_startup(view: &View, delay: &DelayView) -> bool {
     let (Some(first), Some(last)) = (delay.row.first, delay.row.last) else {
         return false;
     };
+    // Of a client without a name it may be any start.
+    let unnamed = delay.place.component == UNNAMED_CLIENT;
     let starts = view
         .facts
         .iter()
-        .filter(|(place, _)| *place == delay.place)
+        .filter(|(place, _)| *place == delay.place || unnamed && place.node == delay.place.node)
         .flat_map(|(_, facts)| &facts.starts);
     starts
         .filter_map(|start| start.at)

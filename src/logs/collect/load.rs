@@ -74,11 +74,7 @@ pub(super) fn load(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         Completeness::AtLeast
     };
     let origin = || out.origin().with(completeness);
-    let has_etcd = view
-        .coverage
-        .iter()
-        .any(|(place, ..)| place.component == "etcd");
-    if view.lines == 0 && !has_etcd {
+    if view.lines == 0 && !view.has("etcd") {
         // No etcd wrote these logs, so they tell nothing about its load.
         return;
     }

@@ -5,7 +5,7 @@ use crate::evidence::{EvidenceSet, Row, Subject, Table, keys};
 
 use super::super::aggregate::audit::SEPARATOR;
 use super::super::aggregate::seconds::Seconds;
-use super::super::view::{Place, View};
+use super::super::view::View;
 use super::{Out, num, secs, subject};
 
 /// Most seconds of one reading that evidence keeps, the heaviest first.
@@ -17,17 +17,13 @@ const MIN_REPEATS: u64 = 10;
 
 /// Whether anything was read that tells who asked kube-apiserver.
 pub fn tells_clients(view: &View) -> bool {
-    let from_apiserver = |place: &Place| place.component == "kube-apiserver";
     view.audit_records > 0
         || view.audit.seconds.iter().next().is_some()
         || view
             .facts
             .iter()
             .any(|(_, facts)| facts.trace_seconds.iter().next().is_some())
-        || view
-            .coverage
-            .iter()
-            .any(|(place, ..)| from_apiserver(place))
+        || view.has("kube-apiserver")
 }
 
 pub(super) fn who(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {

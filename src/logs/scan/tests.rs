@@ -53,7 +53,7 @@ fn counted(text: &[u8], by_position: bool) -> String {
         // Past all that looks at fixed places.
         let mut take = |record: &Record<'_>| {
             counter.filter.inside(record.time);
-            counter.add_any(record);
+            counter.add_of(record, None);
         };
         decoder.block(text, 1, &mut take);
         decoder.finish(&mut take);
