@@ -352,7 +352,7 @@ fn one_message_that_is_the_log() {
     assert!(!id(&plane(300.0), "log-noise-gateway-operator"));
     assert_eq!(plane(90.0), []);
     // Messages that the program knows count as well, but for those that tell of a fault.
-    let known = |kind: &str| {
+    let known = |kind: &str, log: &str| {
         Plane::with(Cause::None)
             .put(
                 &keys::LOGS_EVENTS,
@@ -362,13 +362,15 @@ fn one_message_that_is_the_log() {
             .put(
                 &keys::LOGS_COVERAGE,
                 Subject::cluster(),
-                table(vec![Row::new("gateway/operator").num("lines", 2000.0)]),
+                table(vec![Row::new(log).num("lines", 2000.0)]),
             )
             .put(&keys::LOGS_SPAN, Subject::cluster(), 100.0)
             .find("log-noise-gateway-operator")
     };
-    assert!(known("reflector-watch-ended").is_some());
-    assert_eq!(known("client-throttled"), None);
+    assert!(known("reflector-watch-ended", "gateway/operator").is_some());
+    assert_eq!(known("client-throttled", "gateway/operator"), None);
+    // What share of a log it is that others write too is not known.
+    assert_eq!(known("reflector-watch-ended", "etcd on cp0"), None);
 }
 
 #[test]
