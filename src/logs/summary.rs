@@ -338,6 +338,7 @@ impl Summary {
         let mut summary = self.clone();
         for stream in &mut summary.streams {
             stream.segment.settle_all();
+            stream.ends.hide_values();
         }
         let saved = Saved {
             format: FORMAT.to_owned(),

@@ -11,7 +11,9 @@ use crate::clock::Timestamp;
 use crate::logs::record::Record;
 
 use super::open::PART_MAX;
-use super::{DecodeContext, Decoder, Entry, LineCounts, LineStart, Open, Part, Sink, saved};
+use super::{
+    DecodeContext, Decoder, Entry, LineCounts, LineStart, Open, Part, Sink, saved, values,
+};
 
 /// Most that is kept of a beginning: lines, and bytes where they are a runtime's parts.
 const HEAD_LINES: u64 = 64;
@@ -33,7 +35,7 @@ fn class(byte: u8) -> u8 {
 #[serde(deny_unknown_fields, default)]
 pub struct OpenHead {
     #[serde(with = "saved")]
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     lines: u64,
     parts: bool,
     /// On which outputs a runtime's part of a line is open.
@@ -51,13 +53,13 @@ impl OpenHead {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OpenTail {
-    parts: [Option<Part>; 2],
-    open: Option<Open>,
-    entry: Option<Entry>,
+    pub(super) parts: [Option<Part>; 2],
+    pub(super) open: Option<Open>,
+    pub(super) entry: Option<Entry>,
     dump: bool,
     /// A last line without its newline.
     #[serde(with = "saved::option")]
-    torn: Option<Vec<u8>>,
+    pub(super) torn: Option<Vec<u8>>,
     lines: u64,
     next_line: u64,
 }
@@ -96,6 +98,13 @@ pub struct Ends {
     pub only_head: bool,
     /// What dates without a year are completed from, in the head and in the tail.
     pub references: [Option<Timestamp>; 2],
+}
+
+impl Ends {
+    /// Fills the object values in it, which nothing is counted from, before it is saved.
+    pub fn hide_values(&mut self) {
+        values::hide_in(self);
+    }
 }
 
 /// In which file a joined record begins; its line numbers are that file's.

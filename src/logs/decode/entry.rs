@@ -190,6 +190,12 @@ impl Entry {
         self.source_time.or(self.time)
     }
 
+    /// The field that is being read, and the message.
+    pub(super) fn texts(&mut self) -> (Option<&mut Vec<u8>>, &mut Vec<u8>) {
+        let data = self.binary.as_mut().map(|(_, data)| data);
+        (data, &mut self.message)
+    }
+
     pub(super) fn message(&self) -> &[u8] {
         &self.message
     }

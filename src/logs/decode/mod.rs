@@ -13,6 +13,7 @@ mod open;
 mod saved;
 mod slow;
 mod start;
+mod values;
 
 use memchr::memchr;
 

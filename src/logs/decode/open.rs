@@ -96,7 +96,7 @@ impl Owned {
 #[serde(deny_unknown_fields)]
 pub(super) struct Part {
     #[serde(with = "saved")]
-    text: Vec<u8>,
+    pub(super) text: Vec<u8>,
     owned: Owned,
 }
 
@@ -105,7 +105,7 @@ pub(super) struct Part {
 #[serde(deny_unknown_fields)]
 pub(super) struct Open {
     #[serde(with = "saved")]
-    text: Vec<u8>,
+    pub(super) text: Vec<u8>,
     owned: Owned,
     kind: OpenKind,
 }
