@@ -387,3 +387,69 @@ fn beside_a_running_etcd_reading_is_slow_on_purpose() {
     );
     assert!(!String::from_utf8_lossy(&output.stderr).contains("etcd runs here"));
 }
+
+/// Whoever waits for a pipe that says nothing is still told to stop, and tells what it knows.
+#[test]
+fn a_signal_ends_a_read_that_waits() {
+    let home = tempfile::tempdir().unwrap();
+    let fifo = home.path().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        // Nobody writes to the one; the other says one line and no more.
+        for path in [fifo.as_path(), Path::new("-")] {
+            for emit in [&[][..], &["--emit", "events"]] {
+                let mut child = Command::new(env!("CARGO_BIN_EXE_etcd-doctor"))
+                    .args(["logs", "--format", "json"])
+                    .args(emit)
+                    .arg(path)
+                    .env_clear()
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .unwrap();
+                let mut stdin = child.stdin.take().unwrap();
+                stdin.write_all(slow(1, "pods").as_bytes()).unwrap();
+                std::thread::sleep(Duration::from_millis(700));
+                Command::new("kill")
+                    .arg(format!("-{signal}"))
+                    .arg(child.id().to_string())
+                    .status()
+                    .unwrap();
+                let begun = Instant::now();
+                let status = loop {
+                    if let Some(status) = child.try_wait().unwrap() {
+                        break status;
+                    }
+                    if begun.elapsed() > Duration::from_secs(10) {
+                        child.kill().unwrap();
+                        panic!("{signal} at {path:?} did nothing");
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                };
+                assert_eq!(status.code(), Some(code), "{signal} at {path:?}");
+                let mut said = String::new();
+                child
+                    .stdout
+                    .take()
+                    .unwrap()
+                    .read_to_string(&mut said)
+                    .unwrap();
+                drop(stdin);
+                if !emit.is_empty() {
+                    assert_eq!(said.lines().count(), usize::from(path != fifo), "{said}");
+                    continue;
+                }
+                let report: Value = serde_json::from_str(&said).unwrap();
+                assert_eq!(report["coverage"]["interrupted"], true);
+                assert_eq!(report["requests"]["seen"], u64::from(path != fifo));
+            }
+        }
+    }
+}

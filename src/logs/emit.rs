@@ -203,7 +203,7 @@ impl<'p> Run<'p> {
         let mut reader =
             open(file, Chunk::WHOLE, &options.read, Vec::new()).map_err(Failure::Input)?;
         loop {
-            match reader.next_block() {
+            match reader.next_block_until(stop) {
                 Ok(Some(block)) => self.block(block.bytes, out).map_err(Failure::Output)?,
                 Ok(None) => return Ok(()),
                 Err(err) => return Err(Failure::Input(err)),

@@ -288,7 +288,7 @@ impl<'p> Worker<'p> {
         let mut line = 1;
         let (mut since_absorbed, mut since_looked) = (0, 0);
         let result = loop {
-            let block = match reader.next_block() {
+            let block = match reader.next_block_until(self.stop) {
                 Ok(Some(block)) => block,
                 Ok(None) => break Ok(()),
                 Err(err) => break Err(err),

@@ -14,6 +14,7 @@ mod pipe;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::sync::atomic::AtomicBool;
 
 use crate::formats::inflate::Limits;
 
@@ -221,6 +222,14 @@ impl BlockReader {
     /// before it was given.
     pub fn next_block(&mut self) -> io::Result<Option<Block<'_>>> {
         self.lines.next(&mut self.source)
+    }
+
+    /// As [`Self::next_block`], but what waits for a pipe ends when `stop` is set.
+    pub fn next_block_until(&mut self, stop: &AtomicBool) -> io::Result<Option<Block<'_>>> {
+        match &mut self.source {
+            Input::Range(range) => self.lines.next(range),
+            Input::Pipe(pipe) => self.lines.next(&mut pipe.until(stop)),
+        }
     }
 
     /// What it met so far.

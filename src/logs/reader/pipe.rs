@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use super::pace::{Breath, GuestFile, PIECE, Pace};
 const BUFFER: usize = 1 << 20;
 /// Buffers on their way.
 const AHEAD: usize = 2;
+/// How often a reader that waits looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(100);
 /// Most that is kept of what a command says on its standard error.
 const STDERR_MAX: u64 = 4096;
 /// Bytes that a command may be ahead of a guest.
@@ -43,8 +45,8 @@ impl Pipe {
     /// A compressed file.
     pub(super) fn inflate(file: File, options: &ReadOptions) -> io::Result<Self> {
         match options.guest {
-            None => Pipe::spawn(file, None, options),
-            Some(pace) => Pipe::spawn(Guest::new(file, pace), None, options),
+            None => Pipe::spawn(|| Ok(file), None, options),
+            Some(pace) => Pipe::spawn(move || Ok(Guest::new(file, pace)), None, options),
         }
     }
 
@@ -52,9 +54,11 @@ impl Pipe {
     pub(super) fn open(source: &Source, options: &ReadOptions) -> io::Result<Self> {
         match source {
             Source::File { path, .. } | Source::Pipe(path) => {
-                Pipe::spawn(crate::logs::input::open(path)?, None, options)
+                // A fifo opens when somebody writes to it, which may be never.
+                let path = path.clone();
+                Pipe::spawn(move || crate::logs::input::open(&path), None, options)
             }
-            Source::Stdin => Pipe::spawn(io::stdin(), None, options),
+            Source::Stdin => Pipe::spawn(|| Ok(io::stdin()), None, options),
             Source::Command(argv) => {
                 let (program, args) = argv
                     .split_first()
@@ -73,13 +77,13 @@ impl Pipe {
                     // A full pipe stops the command soon.
                     crate::sys::set_pipe_size(&out, PIPE_OF_GUEST).ok();
                 }
-                Pipe::spawn(out, Some(Running(child)), options)
+                Pipe::spawn(|| Ok(out), Some(Running(child)), options)
             }
         }
     }
 
-    fn spawn(
-        source: impl Read + Send + 'static,
+    fn spawn<R: Read>(
+        source: impl FnOnce() -> io::Result<R> + Send + 'static,
         child: Option<Running>,
         options: &ReadOptions,
     ) -> io::Result<Self> {
@@ -93,7 +97,7 @@ impl Pipe {
             .name("inflate".to_owned())
             .spawn(move || {
                 let mut child = child;
-                match Inflate::new(source, limits) {
+                match source().and_then(|source| Inflate::new(source, limits)) {
                     Ok(mut inflate) => {
                         let rests = pace.map(|pace| Rests::new(pace, child.as_ref()));
                         let over = pump(&mut inflate, &send, &empty, &count, rests);
@@ -170,25 +174,42 @@ fn pump<R: Read>(
     }
 }
 
-impl Read for Pipe {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+impl Pipe {
+    /// Reads until `stop` is set, which is an end: a pipe may say nothing for ever.
+    pub(super) fn until<'p>(&'p mut self, stop: &'p AtomicBool) -> Until<'p> {
+        Until { pipe: self, stop }
+    }
+
+    fn receive(&mut self, stop: Option<&AtomicBool>) -> Option<Message> {
+        let receive = self.receive.as_ref()?;
+        let Some(stop) = stop else {
+            return receive.recv().ok();
+        };
+        while !stop.load(Ordering::Relaxed) {
+            match receive.recv_timeout(LOOK) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        None
+    }
+
+    fn read_until(&mut self, buf: &mut [u8], stop: Option<&AtomicBool>) -> io::Result<usize> {
         while self.at >= self.current.len() {
-            let Some(receive) = &self.receive else {
-                return Ok(0);
-            };
-            match receive.recv() {
-                Ok(Ok(next)) => {
+            match self.receive(stop) {
+                Some(Ok(next)) => {
                     let used = std::mem::replace(&mut self.current, next);
                     self.at = 0;
                     if used.capacity() > 0 {
                         self.back.try_send(used).ok();
                     }
                 }
-                Ok(Err(err)) => {
+                Some(Err(err)) => {
                     self.receive = None;
                     return Err(err);
                 }
-                Err(_) => {
+                None => {
                     self.receive = None;
                     return Ok(0);
                 }
@@ -204,6 +225,24 @@ impl Read for Pipe {
         }
         self.at += len;
         Ok(len)
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_until(buf, None)
+    }
+}
+
+/// A pipe that ends when it is told to.
+pub(super) struct Until<'p> {
+    pipe: &'p mut Pipe,
+    stop: &'p AtomicBool,
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.pipe.read_until(buf, Some(self.stop))
     }
 }
 
