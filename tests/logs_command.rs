@@ -481,3 +481,12 @@ fn bad_inputs_are_named_and_the_rest_is_read() {
     assert_eq!(output.status.code(), Some(70));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no saved summary"));
 }
+
+#[test]
+fn records_outside_the_window_are_not_without_a_time() {
+    let text = doctor(&["logs", "--since", "2030-01-01T00:00:00Z"])
+        .path(fixture("zap-sampling.log"))
+        .text();
+    assert!(text.contains("no record is in the window"), "{text}");
+    assert!(!text.contains("no record has a time"), "{text}");
+}

@@ -652,6 +652,7 @@ fn coverage(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io:
     heading(out, terminal, "What was read")?;
     let span = match (&coverage.from, &coverage.to) {
         (Some(from), Some(to)) => format!("{from} to {to}"),
+        _ if coverage.outside > 0 => "no record is in the window".to_owned(),
         _ => "no record has a time".to_owned(),
     };
     let width = usize::from(terminal.width);
