@@ -482,6 +482,95 @@ fn bad_inputs_are_named_and_the_rest_is_read() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("no saved summary"));
 }
 
+/// No name of what a cluster holds is in what is written with `--redact`, in any form.
+#[test]
+fn redacted_output_names_nobody() {
+    let text = concat!(
+        r#"{"level":"warn","ts":"2026-11-21T19:32:33.2Z","caller":"etcdserver/util.go:170","msg":"apply request took too long","took":"1.2s","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/zzns/zzname\\000\" range_end:\"/registry/pods0\" limit:500 revision:5 ","response":"range_response_count:3 size:100"}"#,
+        "\n",
+        r#"{"level":"warn","ts":"2026-11-21T19:32:33.4Z","caller":"etcdserver/util.go:170","msg":"apply request took too long","took":"1.2s","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/zzcustom/zzns/zzname/zzmore\" ","response":"range_response_count:0 size:6"}"#,
+        "\n",
+        r#"{"level":"warn","ts":"2026-11-21T19:32:33.5Z","caller":"etcdserver/util.go:170","msg":"apply request took too long","took":"1.2s","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/zzns/zzname/zzextra\" ","response":"range_response_count:0 size:6"}"#,
+        "\n",
+        r#"{"level":"warn","ts":"2026-11-21T19:32:33.8Z","caller":"etcdserver/util.go:170","msg":"failed to apply request","took":"1.2ms","request":"header:<ID:7 > put:<key:\"/registry/pods/zzns/zzname\" value_size:4 > ","response":"","error":"etcdserver: zzns zzname failed"}"#,
+        "\n",
+        r#"{"level":"info","ts":"2026-11-21T19:32:33.9Z","caller":"embed/etcd.go:300","msg":"starting an etcd server","etcd-version":"3.5.9","name":"zznode01.corp","data-dir":"/var/lib/etcd","initial-cluster":"zznode01=https://10.1.1.1:2380"}"#,
+        "\n",
+        r#"{"level":"warn","ts":"2026-11-21T19:32:34.1Z","caller":"embed/config_logging.go:160","msg":"rejected connection","remote-addr":"10.1.2.3:5555","server-name":"zzserver.corp","ip-addresses":[],"dns-names":["zzdns"],"error":"remote error: tls: bad certificate"}"#,
+        "\n",
+        r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"6f268b7f-d717-484a-a4c5-6ca08365a57c","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/zzns/secrets/zzname","verb":"get","user":{"username":"zzalice","groups":["system:masters"]},"impersonatedUser":{"username":"zzbob"},"sourceIPs":["192.168.13.138"],"userAgent":"zzagent/v1 (linux/amd64) kubernetes/abc/zzns","objectRef":{"resource":"secrets","namespace":"zzns","name":"zzname","apiVersion":"v1"},"responseStatus":{"code":403,"message":"secrets \"zzname\" is forbidden: User zzalice cannot get in namespace zzns"},"requestReceivedTimestamp":"2026-11-21T19:32:34.000000Z","stageTimestamp":"2026-11-21T19:32:36.000000Z"}"#,
+        "\n",
+        r#"I1121 19:32:35.844403      10 trace.go:205] Trace[484169232]: "Get" url:/api/v1/namespaces/zzns/pods/zzname,user-agent:zzctl/v1 (linux/amd64) kubernetes/$Format/system:serviceaccount:zzns:zzname,client:10.13.20.49 (21-Nov-2026 19:32:33.575) (total time: 2272ms):"#,
+        "\n",
+        r#"Trace[484169232]: ---"About to write zzname" 2268ms (19:32:35.844)"#,
+        "\n",
+        r#"E1121 19:32:38.383747       1 reflector.go:138] k8s.io/client-go/informers/factory.go:134: Failed to watch *v1.Pod: failed to list *v1.Pod: Get "https://10.0.0.1/api/v1/namespaces/zzns/pods": dial tcp zzhost.corp:6443: connect: connection refused"#,
+        "\n",
+        r#"E1121 19:32:39.483747       1 deployment_controller.go:100] zzwords that nobody of zzcorp knows"#,
+        "\n",
+        "Nov 21 19:32:33 zzhost kernel: Out of memory: Killed process 123 (zzproc) total-vm:1kB\n",
+    );
+    let home = tempfile::tempdir().unwrap();
+    let path = home
+        .path()
+        .join("pods/zzns_etcd-zznode01_0123456789abcdef0123456789abcdef/etcd");
+    fs::create_dir_all(&path).unwrap();
+    fs::write(path.join("0.log"), text).unwrap();
+    let run = |args: &[&str]| {
+        let output = doctor(&["logs", "--redact"])
+            .args(args)
+            .path(home.path())
+            .output();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for args in [
+        &[][..],
+        &["--by", "client"],
+        &["--by", "prefix"],
+        &["--by", "namespace"],
+        &["--format", "json"],
+        &["--emit", "events"],
+    ] {
+        let out = run(args);
+        assert!(!out.contains("zz"), "{args:?}: {out}");
+    }
+    let events = run(&["--emit", "events"]);
+    for kept in [
+        "connection refused",
+        "/registry/pods/x-",
+        "10.1.2.3:5555",
+        "kubernetes/$Format/system:serviceaccount:x-",
+        "tls: bad certificate",
+        "etcdserver: x-",
+    ] {
+        assert!(events.contains(kept), "{kept}: {events}");
+    }
+    // A saved summary keeps names for what is merged to it; they are hidden when it is shown.
+    let saved = home.path().join("a.sum");
+    let refused = doctor(&["logs", "--redact", "--save-summary"])
+        .path(&saved)
+        .path(home.path())
+        .text();
+    assert!(
+        refused.starts_with("exit 64") && refused.contains("--merge FILE --redact"),
+        "{refused}"
+    );
+    assert!(!saved.exists());
+    doctor(&["logs", "--save-summary"])
+        .path(&saved)
+        .path(home.path())
+        .output();
+    let merged = doctor(&["logs", "--redact", "--format", "json", "--merge"])
+        .path(&saved)
+        .output();
+    let merged = String::from_utf8(merged.stdout).unwrap();
+    assert!(
+        !merged.contains("zz") && merged.contains("\"pods\""),
+        "{merged}"
+    );
+}
+
 #[test]
 fn records_outside_the_window_are_not_without_a_time() {
     let text = doctor(&["logs", "--since", "2030-01-01T00:00:00Z"])

@@ -5,7 +5,10 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::Path;
 
+use crate::catalog::resources::{KNOWN_PREFIXES, parse_key};
 use crate::error::Error;
+
+mod words;
 
 /// Fewest bytes of a key that is shared between runs: names are few, and could be guessed with a
 /// shorter one.
@@ -95,69 +98,99 @@ impl Redactor {
         if text.is_empty() || !self.is_on() {
             return text.to_owned();
         }
-        if let Some(rest) = text.strip_prefix("system:serviceaccount:") {
-            // Each part by itself, so that a namespace is the same word wherever it stands.
-            let parts: Vec<String> = rest.split(':').map(|part| self.name(part)).collect();
-            return format!("system:serviceaccount:{}", parts.join(":"));
-        }
-        if let Some(rest) = text.strip_prefix("system:node:") {
-            return format!("system:node:{}", self.name(rest));
-        }
-        if text.starts_with("system:") {
-            return text.to_owned();
-        }
-        self.name(text)
+        let Some(rest) = text.strip_prefix("system:") else {
+            return self.name(text);
+        };
+        // Each part by itself, so that a namespace is the same word wherever it stands.
+        let mut parts = rest.split(':');
+        let kind = parts.next().unwrap_or_default();
+        let names = parts.map(|part| format!(":{}", self.name(part)));
+        format!("system:{kind}{}", names.collect::<String>())
     }
 
-    /// A free text: words that may hold names are hashed, plain words and numbers stay.
+    /// A free text: words of known messages, resources, numbers and addresses stay, all others are
+    /// hashed.
     pub(in crate::cli) fn text(&self, text: &str) -> String {
         if !self.is_on() {
             return text.to_owned();
         }
-        text.split(' ')
-            .map(|word| {
-                let telling = word.contains(['/', '"', '\\', '@', '_'])
-                    || (word.contains('-') && word.len() > 3);
-                if telling {
-                    self.name(word)
-                } else {
-                    word.to_owned()
-                }
-            })
-            .collect::<Vec<_>>()
-            .join(" ")
+        let mut out = String::new();
+        for piece in words::pieces(text) {
+            match words::is_plain(piece) {
+                true => out.push_str(piece),
+                false => out.push_str(&self.name(piece)),
+            }
+        }
+        out
     }
 
-    /// An etcd key: what it is about stays, namespace and name go.
-    pub(in crate::cli) fn key(
-        &self,
-        key: &str,
-        namespace: Option<&str>,
-        name: Option<&str>,
-    ) -> String {
+    /// A user agent: known programs and versions stay, and a service account keeps its kind.
+    pub(in crate::cli) fn agent(&self, text: &str) -> String {
+        if !self.is_on() {
+            return text.to_owned();
+        }
+        let mut out = String::new();
+        for piece in words::pieces(text) {
+            match words::is_plain(piece) || words::is_program(piece) {
+                true => out.push_str(piece),
+                false => out.push_str(&self.name(piece)),
+            }
+        }
+        out
+    }
+
+    /// An etcd key: its prefix and what it is about stay, all behind that goes.
+    pub(in crate::cli) fn key(&self, key: &str) -> String {
         if !self.is_on() {
             return key.to_owned();
         }
-        // Names may hold slashes nowhere, so the last parts are namespace and name.
-        let hidden: Vec<&str> = [namespace, name].into_iter().flatten().collect();
-        if hidden.is_empty() && !key.starts_with('/') {
-            return self.name(key);
-        }
-        key.split('/')
-            .map(|part| {
-                // The end of a range is its begin with the last byte raised.
-                let is_hidden = hidden
-                    .iter()
-                    .any(|text| part == *text || (!text.is_empty() && part.starts_with(*text)));
-                if is_hidden {
-                    self.name(part)
-                } else {
-                    part.to_owned()
-                }
-            })
-            .collect::<Vec<_>>()
-            .join("/")
+        let kept = kept_of_key(key);
+        let (head, rest) = key.split_at_checked(kept).unwrap_or(("", key));
+        // A page begins behind the last key of the one before: that key and a NUL.
+        let (rest, nul) = match rest.strip_suffix('\0') {
+            Some(rest) => (rest, "\0"),
+            None => (rest, ""),
+        };
+        let parts: Vec<String> = rest.split('/').map(|part| self.name(part)).collect();
+        format!("{head}{}{nul}", parts.join("/"))
     }
+
+    /// The prefix of keys: one that distributions use stays.
+    pub(in crate::cli) fn prefix(&self, prefix: &str) -> String {
+        let known = KNOWN_PREFIXES.contains(&prefix) || !prefix.starts_with('/');
+        match known {
+            true => prefix.to_owned(),
+            false => self.key(prefix),
+        }
+    }
+}
+
+/// How much of a key says what it is about: up to the resource. Nothing of a key that is not
+/// Kubernetes's.
+fn kept_of_key(key: &str) -> usize {
+    let parts = parse_key(key.as_bytes());
+    let prefix = parts.prefix.as_ref();
+    let under = KNOWN_PREFIXES.contains(&prefix);
+    if parts.resource.is_empty() || !under && !prefix.is_empty() {
+        return 0;
+    }
+    let whole = key.strip_suffix('\0').unwrap_or(key);
+    let names = match (&parts.namespace, &parts.name) {
+        (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+        (Some(name), None) | (None, Some(name)) => name.to_string(),
+        // A resource has two segments at most: its group, or `services/specs`.
+        (None, None) => {
+            let behind = whole
+                .match_indices('/')
+                .nth(prefix.matches('/').count() + 2);
+            return behind.map_or(whole.len(), |(at, _)| at + 1);
+        }
+    };
+    // They are the end of the key, as they stand there.
+    [names.clone(), names + "/"]
+        .iter()
+        .find_map(|names| whole.strip_suffix(names.as_str()))
+        .map_or(0, str::len)
 }
 
 #[cfg(test)]
@@ -167,11 +200,7 @@ mod tests {
     #[test]
     fn names_are_hidden_and_stay_the_same_within_a_run() {
         let redactor = Redactor::new(true);
-        let key = redactor.key(
-            "/registry/pods/payments/web-1",
-            Some("payments"),
-            Some("web-1"),
-        );
+        let key = redactor.key("/registry/pods/payments/web-1");
         assert!(key.starts_with("/registry/pods/x-"), "{key}");
         assert!(!key.contains("payments") && !key.contains("web-1"));
         assert_eq!(redactor.name("web-1"), redactor.name("web-1"));
@@ -183,10 +212,135 @@ mod tests {
                 .starts_with("system:node:x-")
         );
         assert_eq!(redactor.user("system:apiserver"), "system:apiserver");
-        assert!(
-            !redactor
-                .text("Put \"https://10.0.0.1/api/v1/x\": refused")
-                .contains("https")
+    }
+
+    #[test]
+    fn all_of_a_key_behind_its_resource_is_hidden() {
+        let redactor = Redactor::new(true);
+        let x = |text: &str| redactor.name(text);
+        for (key, hidden) in [
+            ("/registry/pods/", "/registry/pods/".to_owned()),
+            ("/registry/pods", "/registry/pods".to_owned()),
+            (
+                "/registry/pods/pay/",
+                format!("/registry/pods/{}/", x("pay")),
+            ),
+            (
+                "/registry/pods/pay/web\0",
+                format!("/registry/pods/{}/{}\0", x("pay"), x("web")),
+            ),
+            (
+                "/registry/pods/pay/web/more",
+                format!("/registry/pods/{}/{}/{}", x("pay"), x("web"), x("more")),
+            ),
+            (
+                "/registry/services/specs/pay/pay",
+                format!("/registry/services/specs/{}/{}", x("pay"), x("pay")),
+            ),
+            (
+                "/registry/minions/cp-0",
+                format!("/registry/minions/{}", x("cp-0")),
+            ),
+            (
+                "/registry/acme.io/widgets/pay/w",
+                format!("/registry/acme.io/widgets/{}/{}", x("pay"), x("w")),
+            ),
+            (
+                "/custom/pay/web",
+                format!("/{}/{}/{}", x("custom"), x("pay"), x("web")),
+            ),
+            (
+                "/tenant/registry/pods/pay/web",
+                format!(
+                    "/{}/{}/{}/{}/{}",
+                    x("tenant"),
+                    x("registry"),
+                    x("pods"),
+                    x("pay"),
+                    x("web")
+                ),
+            ),
+            ("health", "health".to_owned()),
+            ("lock", x("lock")),
+        ] {
+            assert_eq!(redactor.key(key), hidden, "{key}");
+        }
+        assert_eq!(redactor.prefix("/registry"), "/registry");
+        assert_eq!(redactor.prefix("/custom"), format!("/{}", x("custom")));
+    }
+
+    #[test]
+    fn words_of_known_messages_stay_and_names_do_not() {
+        let redactor = Redactor::new(true);
+        let x = |text: &str| redactor.name(text);
+        for (text, hidden) in [
+            (
+                "etcdserver: request timed out",
+                "etcdserver: request timed out".to_owned(),
+            ),
+            (
+                "context deadline exceeded",
+                "context deadline exceeded".to_owned(),
+            ),
+            (
+                "etcdserver: pay web failed",
+                format!("etcdserver: {} {} failed", x("pay"), x("web")),
+            ),
+            (
+                "dial tcp cp0.acme.corp:6443: connect: connection refused",
+                format!(
+                    "dial tcp {}:6443: connect: connection refused",
+                    x("cp0.acme.corp")
+                ),
+            ),
+            (
+                "Get \"https://10.0.0.1:443/api/v1/namespaces/pay/pods/web-1?timeout=5s\": EOF",
+                format!(
+                    "Get \"https://10.0.0.1:443/api/v1/namespaces/{}/pods/{}?timeout=5s\": EOF",
+                    x("pay"),
+                    x("web-1")
+                ),
+            ),
+            (
+                "rpc error: code = Unavailable desc = transport is closing",
+                "rpc error: code = Unavailable desc = transport is closing".to_owned(),
+            ),
+            (
+                "8e9e05c52164694d took 1.5s",
+                "8e9e05c52164694d took 1.5s".to_owned(),
+            ),
+            (
+                "User system:serviceaccount:pay:bot cannot get",
+                format!(
+                    "User system:serviceaccount:{}:{} cannot get",
+                    x("pay"),
+                    x("bot")
+                ),
+            ),
+        ] {
+            let once = redactor.text(text);
+            assert_eq!(once, hidden);
+            assert_eq!(redactor.text(&once), once);
+        }
+        assert_eq!(
+            redactor.agent(
+                "kubectl/v1.24.3 (linux/amd64) kubernetes/aef86a9/system:serviceaccount:pay:bot"
+            ),
+            format!(
+                "kubectl/v1.24.3 (linux/amd64) kubernetes/aef86a9/system:serviceaccount:{}:{}",
+                x("pay"),
+                x("bot")
+            )
+        );
+        assert_eq!(
+            redactor.agent("acme-tool/v1"),
+            format!("{}/v1", x("acme-tool"))
+        );
+        assert_eq!(
+            redactor.agent(
+                "kube-controller-manager/v1.24.3 (linux/amd64) kubernetes/$Format/leader-election"
+            ),
+            "kube-controller-manager/v1.24.3 (linux/amd64) kubernetes/$Format/leader-election"
         );
     }
 
@@ -213,9 +367,6 @@ mod tests {
     fn without_the_flag_nothing_changes() {
         let redactor = Redactor::new(false);
         assert_eq!(redactor.name("web-1"), "web-1");
-        assert_eq!(
-            redactor.key("/registry/pods/a/b", Some("a"), Some("b")),
-            "/registry/pods/a/b"
-        );
+        assert_eq!(redactor.key("/registry/pods/a/b"), "/registry/pods/a/b");
     }
 }

@@ -37,10 +37,14 @@ const MAX_PLACES: usize = 16;
 pub trait Redact {
     /// A name or namespace.
     fn name(&self, text: &str) -> String;
+    /// A user.
+    fn user(&self, text: &str) -> String;
+    /// A user agent, or an address.
+    fn agent(&self, text: &str) -> String;
     /// A free text.
     fn text(&self, text: &str) -> String;
-    /// A key with its namespace and name.
-    fn key(&self, key: &str, namespace: Option<&str>, name: Option<&str>) -> String;
+    /// A key.
+    fn key(&self, key: &str) -> String;
     /// Whether anything is changed at all.
     fn is_on(&self) -> bool;
 }
@@ -432,12 +436,9 @@ impl Serialize for Object<'_> {
             // The beginning of a key is another one.
             .filter(|request| !request.torn)
             .and_then(|request| request.key.as_deref())
-            .map(|key| {
-                self.redact
-                    .key(&String::from_utf8_lossy(key), namespace, name)
-            });
+            .map(|key| self.redact.key(&String::from_utf8_lossy(key)));
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("file", self.file)?;
+        map.serialize_entry("file", &self.redact.text(self.file))?;
         map.serialize_entry("line", &self.line)?;
         map.serialize_entry("line_end", &self.line_end)?;
         map.serialize_entry("time", &event.time)?;
@@ -462,7 +463,8 @@ impl Serialize for Object<'_> {
         map.serialize_entry("took_ms", &ms(event.took_ns))?;
         map.serialize_entry("range_response_count", &event.response.range_response_count)?;
         map.serialize_entry("response_size", &event.response.size)?;
-        map.serialize_entry("client", &event.client)?;
+        let client = event.client.as_deref();
+        map.serialize_entry("client", &client.map(|text| self.redact.agent(text)))?;
         if let Some(name) = name {
             map.serialize_entry("name", &self.redact.name(name))?;
         }
@@ -486,7 +488,7 @@ impl Serialize for Object<'_> {
                 map.serialize_entry("subresource", subresource)?;
             }
             if let Some(agent) = &call.user_agent {
-                map.serialize_entry("user_agent", agent)?;
+                map.serialize_entry("user_agent", &self.redact.agent(agent))?;
             }
             if let Some(status) = call.status {
                 map.serialize_entry("status", &status)?;
@@ -501,6 +503,9 @@ impl Serialize for Object<'_> {
                 continue;
             }
             match value {
+                Extra::Text(text) if matches!(*name, "user" | "impersonated") => {
+                    map.serialize_entry(name, &self.redact.user(text))?;
+                }
                 Extra::Text(text) => map.serialize_entry(name, &self.redact.text(text))?,
                 Extra::Int(number) => map.serialize_entry(name, number)?,
                 Extra::Num(number) => map.serialize_entry(name, number)?,

@@ -103,30 +103,30 @@ pub(super) fn report(summary: &Summary, args: &Args, redactor: &Redactor) -> v1:
         resources,
         shapes,
         namespaces: load(&tables.namespaces, &|name| redactor.name(name)),
-        clients: load(&tables.clients, &plain),
-        prefixes: load(&tables.prefixes, &plain),
+        clients: load(&tables.clients, &|name| redactor.agent(name)),
+        prefixes: load(&tables.prefixes, &|name| redactor.prefix(name)),
         bounded,
-        events: kinds(&view),
+        events: kinds(&view, redactor),
         episodes: episodes(&view, redactor),
-        elections: elections(&view),
-        throttling: view.throttling.iter().map(delay).collect(),
-        server_waits: view.server_waits.iter().map(delay).collect(),
-        traces: view.traces.iter().map(delay).collect(),
+        elections: elections(&view, redactor),
+        throttling: delays(&view.throttling, redactor),
+        server_waits: delays(&view.server_waits, redactor),
+        traces: delays(&view.traces, redactor),
         audit: audit(&view, redactor),
         slow_clients: slow_clients(summary, &view, redactor),
-        starts: starts(&view),
+        starts: starts(&view, redactor),
         clock_drift: view
             .drift
             .iter()
             .map(|(place, peer, drift)| v1::DriftReport {
-                node: place.node.clone(),
-                peer: peer.clone(),
+                node: node(place.node.as_ref(), redactor),
+                peer: redactor.text(peer),
                 checks: drift.checks.len() as u64,
                 max_ms: ms(drift.max_ns),
             })
             .collect(),
-        storage: storage(&view),
-        coverage: coverage(summary, &view),
+        storage: storage(&view, redactor),
+        coverage: coverage(summary, &view, redactor),
         notes: Vec::new(),
     };
     report.notes = notes(&report);
@@ -213,13 +213,13 @@ fn grep(summary: &Summary, resources: &[v1::LoadReport]) -> Vec<v1::GrepReport> 
         .collect()
 }
 
-fn kinds(view: &View) -> Vec<v1::KindReport> {
+fn kinds(view: &View, redactor: &Redactor) -> Vec<v1::KindReport> {
     let mut rows: Vec<_> = view
         .kinds
         .iter()
         .map(|kind| v1::KindReport {
-            component: kind.place.component.clone(),
-            node: kind.place.node.clone(),
+            component: redactor.agent(&kind.place.component),
+            node: node(kind.place.node.as_ref(), redactor),
             kind: kind.kind.clone(),
             nature: kind.nature.word(),
             count: kind.row.count,
@@ -243,8 +243,8 @@ fn episodes(view: &View, redactor: &Redactor) -> Vec<v1::EpisodeReport> {
     view.episodes
         .iter()
         .map(|episode| v1::EpisodeReport {
-            component: episode.place.component.clone(),
-            node: episode.place.node.clone(),
+            component: redactor.agent(&episode.place.component),
+            node: node(episode.place.node.as_ref(), redactor),
             kind: episode.kind.clone(),
             nature: episode.nature.word(),
             from: episode.from.to_string(),
@@ -258,13 +258,17 @@ fn episodes(view: &View, redactor: &Redactor) -> Vec<v1::EpisodeReport> {
         .collect()
 }
 
-fn elections(view: &View) -> Vec<v1::ElectionReport> {
+fn elections(view: &View, redactor: &Redactor) -> Vec<v1::ElectionReport> {
     view.elections
         .iter()
         .map(|election| v1::ElectionReport {
             term: election.term,
             at: election.election.first.to_string(),
-            leader: election.election.leader.clone(),
+            leader: election
+                .election
+                .leader
+                .as_deref()
+                .map(|leader| redactor.text(leader)),
             members: election.nodes.len() as u64,
             planned: election.planned,
             start: election.start,
@@ -272,16 +276,25 @@ fn elections(view: &View) -> Vec<v1::ElectionReport> {
         .collect()
 }
 
-fn delay(view: &DelayView) -> v1::DelayReport {
+fn delays(views: &[DelayView], redactor: &Redactor) -> Vec<v1::DelayReport> {
+    views.iter().map(|view| delay(view, redactor)).collect()
+}
+
+/// A node's name, where it is known.
+fn node(name: Option<&String>, redactor: &Redactor) -> Option<String> {
+    name.map(|name| redactor.name(name))
+}
+
+fn delay(view: &DelayView, redactor: &Redactor) -> v1::DelayReport {
     let part = |at: usize| view.parts.get(at).cloned().unwrap_or_default();
     let (user_agent, verb, resource) = if view.parts.len() > 2 {
-        (Some(part(0)), part(1), part(2))
+        (Some(redactor.agent(&part(0))), part(1), part(2))
     } else {
         (None, part(0), part(1))
     };
     v1::DelayReport {
-        component: view.place.component.clone(),
-        node: view.place.node.clone(),
+        component: redactor.agent(&view.place.component),
+        node: node(view.place.node.as_ref(), redactor),
         user_agent,
         verb,
         resource,
@@ -309,7 +322,7 @@ fn audit(view: &View, redactor: &Redactor) -> Option<v1::AuditReport> {
                 let mut parts = parts(key).into_iter();
                 let plateau = row.plateau();
                 v1::PaceReport {
-                    user_agent: parts.next().unwrap_or_default(),
+                    user_agent: redactor.agent(&parts.next().unwrap_or_default()),
                     user: redactor.user(&parts.next().unwrap_or_default()),
                     requests: row.requests,
                     not_found: row.not_found,
@@ -328,7 +341,7 @@ fn audit(view: &View, redactor: &Redactor) -> Option<v1::AuditReport> {
                 let mut parts = parts(key).into_iter();
                 let mut part = || parts.next().unwrap_or_default();
                 v1::ObjectReport {
-                    user_agent: part(),
+                    user_agent: redactor.agent(&part()),
                     user: redactor.user(&part()),
                     verb: part(),
                     resource: part(),
@@ -371,7 +384,7 @@ fn slow_clients(
             .clients
             .into_iter()
             .map(|client| v1::SlowClientReport {
-                user_agent: client.user_agent,
+                user_agent: redactor.agent(&client.user_agent),
                 user: redactor.user(&client.user),
                 source: match client.source {
                     crate::diagnosis::who::Source::Audit => "audit",
@@ -389,7 +402,7 @@ fn slow_clients(
             .skews
             .into_iter()
             .map(|skew| v1::SkewReport {
-                member: skew.member,
+                member: redactor.text(&skew.member),
                 secs: skew.secs,
             })
             .collect(),
@@ -402,7 +415,7 @@ fn caller(key: &str, row: &AuditRow, redactor: &Redactor) -> v1::CallerReport {
     let etcd_share =
         (row.etcd_total_ns > 0).then(|| (row.etcd_ns as f64 / row.etcd_total_ns as f64).min(1.0));
     v1::CallerReport {
-        user_agent: part(),
+        user_agent: redactor.agent(&part()),
         user: redactor.user(&part()),
         verb: part(),
         resource: part(),
@@ -422,7 +435,7 @@ fn caller(key: &str, row: &AuditRow, redactor: &Redactor) -> v1::CallerReport {
     }
 }
 
-fn starts(view: &View) -> Vec<v1::StartReport> {
+fn starts(view: &View, redactor: &Redactor) -> Vec<v1::StartReport> {
     let mut starts: Vec<(&Place, _)> = view
         .facts
         .iter()
@@ -432,15 +445,15 @@ fn starts(view: &View) -> Vec<v1::StartReport> {
     starts
         .into_iter()
         .map(|(place, start)| v1::StartReport {
-            component: place.component.clone(),
-            node: place.node.clone(),
+            component: redactor.agent(&place.component),
+            node: node(place.node.as_ref(), redactor),
             at: when(start.at),
             version: start.version.clone(),
         })
         .collect()
 }
 
-fn storage(view: &View) -> Vec<v1::StorageReport> {
+fn storage(view: &View, redactor: &Redactor) -> Vec<v1::StorageReport> {
     view.facts
         .iter()
         .filter(|(_, facts)| facts.compactions.count > 0)
@@ -452,7 +465,7 @@ fn storage(view: &View) -> Vec<v1::StorageReport> {
                 .map(|(at, peak)| (at, peak.0))
                 .collect();
             v1::StorageReport {
-                node: place.node.clone(),
+                node: node(place.node.as_ref(), redactor),
                 compactions: facts.compactions.count,
                 compaction_period_secs: facts.compactions.period_us().map(|us| us as f64 / 1e6),
                 compaction_max_ms: facts
@@ -473,7 +486,7 @@ fn storage(view: &View) -> Vec<v1::StorageReport> {
         .collect()
 }
 
-fn coverage(summary: &Summary, view: &View) -> v1::CoverageReport {
+fn coverage(summary: &Summary, view: &View, redactor: &Redactor) -> v1::CoverageReport {
     let span = view.span();
     let total = &view.total;
     let mut gaps: Vec<v1::GapReport> = view
@@ -485,7 +498,7 @@ fn coverage(summary: &Summary, view: &View) -> v1::CoverageReport {
                 .into_iter()
                 .take(10)
                 .map(move |(from, to)| v1::GapReport {
-                    stream: id.clone(),
+                    stream: redactor.text(id),
                     from: from.to_string(),
                     to: to.to_string(),
                     secs: to.since_us(from) as f64 / 1e6,
@@ -519,9 +532,9 @@ fn coverage(summary: &Summary, view: &View) -> v1::CoverageReport {
                 let coverage = &stream.segment.coverage;
                 let span = coverage.span();
                 v1::StreamReport {
-                    id: stream.id.clone(),
-                    component: stream.component().to_owned(),
-                    node: stream.node.clone(),
+                    id: redactor.text(&stream.id),
+                    component: redactor.agent(stream.component()),
+                    node: node(stream.node.as_ref(), redactor),
                     files: stream.files.len() as u64 + stream.more_files,
                     lines: coverage.lines,
                     parsed: coverage.parsed,
@@ -535,7 +548,7 @@ fn coverage(summary: &Summary, view: &View) -> v1::CoverageReport {
         file_list: summary
             .files()
             .map(|file| v1::FileReport {
-                name: file.name.clone(),
+                name: redactor.text(&file.name),
                 lines: file.lines,
                 parsed: file.parsed,
                 unparsed: file.unparsed,
@@ -543,22 +556,22 @@ fn coverage(summary: &Summary, view: &View) -> v1::CoverageReport {
                 bytes: file.bytes,
                 from: when(file.from),
                 to: when(file.to),
-                error: file.error.clone(),
+                error: file.error.as_deref().map(|why| redactor.text(why)),
             })
             .collect(),
         problems: summary
             .problems
             .iter()
             .map(|problem| v1::ProblemReport {
-                path: problem.path.clone(),
-                why: problem.why.clone(),
+                path: redactor.text(&problem.path),
+                why: redactor.text(&problem.why),
             })
             .collect(),
         skipped: summary.skipped.clone(),
         examples: sorted(&total.examples)
             .into_iter()
             .take(EXAMPLES)
-            .map(|(text, count)| (text.to_owned(), count.0))
+            .map(|(text, count)| (redactor.text(text), count.0))
             .collect(),
         interrupted: summary.interrupted,
     }

@@ -14,11 +14,17 @@ impl Redact for Redactor {
     fn name(&self, text: &str) -> String {
         Redactor::name(self, text)
     }
+    fn user(&self, text: &str) -> String {
+        Redactor::user(self, text)
+    }
+    fn agent(&self, text: &str) -> String {
+        Redactor::agent(self, text)
+    }
     fn text(&self, text: &str) -> String {
         Redactor::text(self, text)
     }
-    fn key(&self, key: &str, namespace: Option<&str>, name: Option<&str>) -> String {
-        Redactor::key(self, key, namespace, name)
+    fn key(&self, key: &str) -> String {
+        Redactor::key(self, key)
     }
     fn is_on(&self) -> bool {
         Redactor::is_on(self)

@@ -122,10 +122,10 @@ pub struct Args {
     /// Also show what `grep -ic WORD` would have said; without words, the usual six
     #[arg(long, num_args = 0.., value_name = "WORD")]
     pub compare_grep: Option<Vec<String>>,
-    /// Hash names and namespaces
+    /// Hash names and namespaces: of objects, users, hosts, nodes, programs that are not well known. The same name is the same hash within a run; resources, addresses, numbers and words of known messages stay, any other word may be a name
     #[arg(long)]
     pub redact: bool,
-    /// Save what was found, for --merge
+    /// Save what was found, for --merge: names stay as they are, so not with --redact, which hides them when the summary is shown (--merge FILE --redact)
     #[arg(long, value_name = "FILE")]
     pub save_summary: Option<PathBuf>,
     /// Merge saved summaries (and what PATH holds, if given)
@@ -138,6 +138,11 @@ pub struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
+    if args.redact && args.save_summary.is_some() {
+        return Err(Error::Usage(
+            "a saved summary keeps names as they are, which `--merge` needs: save it without `--redact`, and hide them when it is shown, with `etcd-doctor logs --merge FILE --redact`".to_owned(),
+        ));
+    }
     let root = match &args.root {
         Some(path) => HostRoot::new(path),
         None => HostRoot::live(),

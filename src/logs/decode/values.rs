@@ -189,7 +189,7 @@ fn content(line: &[u8], cache: &mut TimeCache) -> Range<usize> {
             .unwrap_or(0),
     };
     let end = memmem::rfind(line, STREAM)
-        .filter(|at| *at >= from && (docker || backslashes(line, from, *at) % 2 == 0));
+        .filter(|at| *at >= from && (docker || backslashes(line, from, *at).is_multiple_of(2)));
     from..end.unwrap_or(line.len())
 }
 
