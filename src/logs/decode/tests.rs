@@ -220,7 +220,7 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
         ),
         (format!("10.0.0.1: {line}"), None),
         (format!("etcd-1  | {line}"), Some("etcd-1")),
-        (format!("etcd-cp0 etcd {line}"), Some("etcd")),
+        (format!("etcd-cp0 etcd {line}"), Some("etcd-cp0 etcd")),
         (format!("var/log/etcd.log:{line}"), None),
         (format!("221:{line}"), None),
         (format!("var/log/etcd.log.gz:221:{line}"), None),
@@ -273,7 +273,7 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             format!("2026-11-20T19:06:43.223456+00:00 stream-1a {line}"),
             None,
         ),
-        (format!("kube-system etcd-cp0 etcd {line}"), Some("etcd")),
+        (format!("kube-system etcd-cp0 etcd {line}"), Some("etcd-cp0 etcd")),
         (format!("* {line}"), None),
         (format!("stderr of the task was: {line}"), None),
     ]
