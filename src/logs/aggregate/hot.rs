@@ -101,14 +101,6 @@ fn detail(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// A text up to the quote that ends it, which must come before any escape.
 #[inline(always)]
 fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let len = near(b'"', text)?;
-    let (value, rest) = text.split_at(len);
-    Some((value, rest.get(1..)?))
-}
-
-/// As [`quoted`], of a text that holds no escapes.
-#[inline(always)]
-fn plain_text(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = near2(b'"', b'\\', text)?;
     let (value, rest) = text.split_at(len);
     Some((value, rest.strip_prefix(b"\"")?))
@@ -215,7 +207,7 @@ pub fn traced_range<'a>(head: &Head<'a>) -> Option<HotTrace<'a>> {
                 after
             }
             None => {
-                let (step, after) = plain_text(step)?;
+                let (step, after) = quoted(step)?;
                 steps.add(step);
                 after
             }
@@ -261,9 +253,9 @@ pub struct HotCall<'a> {
 /// Reads a line as the request stats of a range, if it is one in exactly the usual form.
 pub fn called_range<'a>(head: &Head<'a>) -> Option<HotCall<'a>> {
     let text = head.fields;
-    let (_, rest) = plain_text(text.strip_prefix(br#","start time":""#)?)?;
-    let (took, rest) = plain_text(rest.strip_prefix(br#","time spent":""#)?)?;
-    let (remote, rest) = plain_text(rest.strip_prefix(br#","remote":""#)?)?;
+    let (_, rest) = quoted(text.strip_prefix(br#","start time":""#)?)?;
+    let (took, rest) = quoted(rest.strip_prefix(br#","time spent":""#)?)?;
+    let (remote, rest) = quoted(rest.strip_prefix(br#","remote":""#)?)?;
     let rest = after(
         rest,
         br#","response type":"/etcdserverpb.KV/Range","request count":"#,

@@ -148,6 +148,23 @@ fn a_limit_of_zero_counts_alike() {
     }
 }
 
+/// An escaped quote does not end a text, whichever text it is.
+#[test]
+fn escaped_quotes_count_alike() {
+    for line in LINES {
+        let quotes = line.match_indices('"').map(|(at, _)| at);
+        for at in quotes {
+            let (before, after) = line.split_at(at);
+            let text = format!("{before}\\{after}\n{line}\n").repeat(2);
+            assert_eq!(
+                counted(text.as_bytes(), true),
+                counted(text.as_bytes(), false),
+                "{text}"
+            );
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
