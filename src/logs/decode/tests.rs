@@ -273,7 +273,10 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             format!("2026-11-20T19:06:43.223456+00:00 stream-1a {line}"),
             None,
         ),
-        (format!("kube-system etcd-cp0 etcd {line}"), Some("etcd-cp0 etcd")),
+        (
+            format!("kube-system etcd-cp0 etcd {line}"),
+            Some("etcd-cp0 etcd"),
+        ),
         (format!("* {line}"), None),
         (format!("stderr of the task was: {line}"), None),
     ]
