@@ -326,6 +326,19 @@ mod tests {
     }
 
     #[test]
+    fn one_named_line_does_not_name_the_others() {
+        let named = format!("Nov 21 20:31:00 cp0 kube-controller-manager[77]: {THROTTLED}");
+        let found = view("", &plain(&[THROTTLED, &named, THROTTLED]));
+        assert_eq!(
+            throttled(&found),
+            [
+                (UNNAMED_CLIENT.to_owned(), None, 2),
+                ("kube-controller-manager".to_owned(), None, 1),
+            ]
+        );
+    }
+
+    #[test]
     fn the_only_client_of_a_stream_is_meant() {
         let found = view("", &plain(&[ETCD, MANAGER, THROTTLED]));
         assert_eq!(

@@ -132,7 +132,7 @@ impl StreamSummary {
     }
 
     /// The component: by its files' names, else by what most of its records say, else the writer
-    /// that most of its wrappers name.
+    /// that most of its wrappers name, where they name more than they leave open.
     pub fn component(&self) -> &str {
         if !self.named.is_empty() {
             return &self.named;
@@ -144,9 +144,14 @@ impl StreamSummary {
         if let Some((name, _)) = most {
             return name;
         }
-        self.segment
-            .writers
-            .iter()
+        let writers = || self.segment.writers.iter();
+        let named: u64 = writers().map(|(_, said)| said.records()).sum();
+        let others: u64 = self.segment.kinds.iter().map(|(_, row)| row.count).sum();
+        // A name here and there does not say whose all the other lines are.
+        if others >= named {
+            return "unknown";
+        }
+        writers()
             .map(|(writer, said)| (writer::parts(writer).0, said.records()))
             .max_by_key(|(name, count)| (*count, std::cmp::Reverse(*name)))
             .map_or("unknown", |(name, _)| name)
