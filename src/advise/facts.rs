@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::releases::Version;
-use crate::diagnosis::{Cause, Role};
+use crate::diagnosis::{Cause, ILL, Role};
 use crate::evidence::{FromShape, Key, Reader, Row, Subject, SubjectKind, Table, keys};
 use crate::rules::{Finding, Severity};
 
@@ -343,20 +343,9 @@ impl<'a> Facts<'a> {
         if self.input.diagnosis.verdict.cause != Cause::Unknown {
             return None;
         }
-        [
-            "device-flush-slow",
-            "wal-sync-stalled",
-            "wal-fsync-slow",
-            "backend-commit-slow",
-            "leader-unstable",
-            "leader-missing",
-            "heartbeat-late",
-            "read-index-slow",
-            "proposals-failing",
-            "slow-requests",
-        ]
-        .into_iter()
-        .find_map(|rule| self.ails(rule))
+        ILL.iter()
+            .chain(&["slow-requests"])
+            .find_map(|rule| self.ails(rule))
     }
 
     /// What says that etcd answers slowly, as rule ids or the verdict's word.

@@ -9,6 +9,22 @@ use super::facts::Facts;
 /// From this confidence on a cause is claimed; below it is an alternative.
 pub(super) const CLAIM: f64 = 0.5;
 
+/// Rules that fail when etcd itself is ill, whatever its cause; what proves most comes first.
+pub const ILL: &[&str] = &[
+    "device-flush-slow",
+    "wal-sync-stalled",
+    "wal-fsync-slow",
+    "backend-commit-slow",
+    "leader-unstable",
+    "leader-missing",
+    "heartbeat-late",
+    "read-index-slow",
+    "proposals-failing",
+];
+
+/// Rules that fail when too much, or what costs too much, is asked of etcd.
+pub const LOADED: &[&str] = &["client-heavy-lists", "events-dominate", "expensive-lists"];
+
 /// Everything one assessment can say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Assessment {
@@ -127,19 +143,7 @@ impl<'a> Case<'a> {
 
     /// Whether etcd itself is ill, whatever its cause: no client that holds itself back does that.
     pub(super) fn etcd_is_ill(&self) -> bool {
-        [
-            "device-flush-slow",
-            "wal-fsync-slow",
-            "wal-sync-stalled",
-            "backend-commit-slow",
-            "heartbeat-late",
-            "read-index-slow",
-            "leader-unstable",
-            "leader-missing",
-            "proposals-failing",
-        ]
-        .iter()
-        .any(|rule| self.has_at(rule, Severity::Warn))
+        ILL.iter().any(|rule| self.has_at(rule, Severity::Warn))
     }
 
     /// Whether etcd or its clients show slowness, whatever its cause.

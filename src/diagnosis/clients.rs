@@ -1,6 +1,6 @@
 //! Is it in front of etcd: an apiserver that is full, or a client that holds itself back?
 
-use super::assess::{Assessment, Case, names};
+use super::assess::{Assessment, Case, LOADED, names};
 use super::cause::Cause;
 
 pub(super) fn throttling(case: &Case<'_>) -> Assessment {
@@ -14,9 +14,7 @@ pub(super) fn throttling(case: &Case<'_>) -> Assessment {
         .iter()
         .any(|f| f.evidence.iter().any(|c| c.key == "client.limiter.wait"));
     // Slow requests with a load that explains them are one thing, and clients that wait another.
-    let loaded = ["expensive-lists", "events-dominate", "client-heavy-lists"]
-        .iter()
-        .any(|rule| case.has(rule));
+    let loaded = LOADED.iter().any(|rule| case.has(rule));
     let confidence: f64 = match (from_metrics, backlog, fast) {
         // A client that holds itself back leaves etcd idle. Something else ails this one, and
         // faster clients would make it worse.

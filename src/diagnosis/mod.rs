@@ -22,6 +22,7 @@ mod tests;
 mod timeline;
 pub mod who;
 
+pub use assess::{ILL, LOADED};
 pub use cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
 pub use client::ClientNamed;
 pub use rank::diagnose;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::catalog::releases::Version;
 use crate::catalog::settings::overrides::{Problem, parse};
-use crate::diagnosis::Cause;
+use crate::diagnosis::{Cause, LOADED};
 use crate::rules::Confidence;
 
 use super::super::advice::{Advice, Bound, Disposition, Relief, Remedy, Strength};
@@ -33,9 +33,6 @@ const PRESSED: &[&str] = &[
     "read-index-slow",
     "slow-requests",
 ];
-
-/// Failed findings that say what is asked too much or too dearly.
-const LOADED: &[&str] = &["client-heavy-lists", "events-dominate", "expensive-lists"];
 
 /// From here on lists with `resourceVersion=""` come from the watch cache, if every etcd
 /// endpoint can report progress (k8s.io/apiserver `feature_support_checker.go`).
