@@ -208,6 +208,11 @@ fn verdict(
     }
     if !no_fault_seen && missing.is_empty() {
         missing = facts.would_tell();
+        if missing.is_empty() {
+            // All kinds of evidence are there, and what they cover did not decide it.
+            missing
+                .push("more of the time of the trouble in logs, metrics and host facts".to_owned());
+        }
     }
     let summary = if no_fault_seen {
         format!(
