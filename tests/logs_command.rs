@@ -274,9 +274,15 @@ fn words_of_an_unknown_program_among_several_are_nobodys() {
     );
     let table = report(&[&log], &[]);
     assert_eq!(table["throttling"][0]["component"], "unnamed-client");
-    // Right after the start of any of them it may be that one's start.
+    // A dozen lines right after the start of any of them may be that one's start; forty are not.
     let at_start = texts.replace("I1121 20:40:", "I1121 20:30:");
-    assert_eq!(diagnose(&at_start), (vec![], serde_json::json!([])));
+    assert_eq!(diagnose(&at_start).0.len(), 1);
+    let (starts, lines_of_a_start) = (4, 12);
+    let few: String = at_start
+        .split_inclusive('\n')
+        .take(starts + lines_of_a_start)
+        .collect();
+    assert_eq!(diagnose(&few), (vec![], serde_json::json!([])));
 }
 
 #[test]
