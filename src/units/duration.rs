@@ -4,9 +4,14 @@
 /// nanoseconds. Accepts `us`, `µs` (U+00B5) and `μs` (U+03BC, seen after copying).
 #[inline]
 pub fn parse_go_duration(text: &[u8]) -> Option<u64> {
-    at_once(text)
-        .or_else(|| single_unit(text))
-        .or_else(|| any_units(text))
+    at_once(text).or_else(|| other_forms(text))
+}
+
+/// Out of the way of the usual form, whose few registers need no saving.
+#[cold]
+#[inline(never)]
+fn other_forms(text: &[u8]) -> Option<u64> {
+    single_unit(text).or_else(|| any_units(text))
 }
 
 /// `123.456789ms` and the like in few steps: up to seven digits on each side of a point and one

@@ -85,9 +85,9 @@ impl Chunk {
 /// threads are done at about the same time.
 pub fn chunks(file: &LogFile) -> Vec<Chunk> {
     /// Most steps of a chunk.
-    const LONGEST: u64 = 4;
+    const LONGEST: u64 = 8;
     /// A chunk is no longer than this part of what is left, so that so many threads have work.
-    const PARTS: u64 = 8;
+    const PARTS: u64 = 4;
     chunks_by(file, CHUNK, |left| (left / PARTS).clamp(1, LONGEST))
 }
 

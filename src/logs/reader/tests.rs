@@ -168,7 +168,7 @@ fn chunks_are_long_at_first_and_short_in_the_end() {
         .filter(|chunk| chunk.end < u64::MAX)
         .map(|chunk| (chunk.end - chunk.start) / CHUNK)
         .collect();
-    assert_eq!((steps.first(), steps.last()), (Some(&4), Some(&1)));
+    assert_eq!((steps.first(), steps.last()), (Some(&8), Some(&1)));
     assert!(steps.is_sorted_by(|a, b| a >= b));
     assert_eq!(steps.iter().sum::<u64>() + 1, 128);
     assert!(chunks.windows(2).all(|pair| pair[0].end == pair[1].start));
