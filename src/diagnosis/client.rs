@@ -57,7 +57,7 @@ pub(super) fn name(
             None => {
                 let why = unknown(evidence);
                 cause.summary = format!("{}; the client is not known ({why})", cause.summary);
-                cause.client_unknown = Some(why.to_owned());
+                cause.client_unknown = Some(why);
             }
         }
         cause.client = client;
@@ -65,8 +65,38 @@ pub(super) fn name(
 }
 
 /// Why no client can be named.
-fn unknown(evidence: &EvidenceSet) -> &'static str {
+fn unknown(evidence: &EvidenceSet) -> String {
     let reader = Reader::new(evidence);
+    let why = unseen(&reader);
+    match peer(&reader) {
+        Some((address, share)) => format!(
+            "{why}; etcd's log names the address {address} for {:.0} % of the time: kube-apiserver's, or that of \
+             whoever reads etcd directly",
+            share * 100.0
+        ),
+        None => why.to_owned(),
+    }
+}
+
+/// The address that most of the logged time is for, and its share; those of the host itself say nothing.
+fn peer(reader: &Reader<'_>) -> Option<(String, f64)> {
+    let tables = reader.all(&keys::LOGS_REQUESTS_CLIENTS);
+    let rows = tables.iter().flat_map(|(_, table)| &table.rows);
+    let mut all = 0.0;
+    let mut most: Option<(&str, f64)> = None;
+    for row in rows {
+        let secs = row.get("slow_secs").unwrap_or(0.0);
+        all += secs;
+        if most.is_none_or(|(_, most)| secs > most) {
+            most = Some((&row.key, secs));
+        }
+    }
+    let (address, secs) = most.filter(|(_, secs)| *secs > 0.0 && *secs >= all * MOST)?;
+    let own = address.starts_with("127.") || matches!(address, "::1" | "localhost" | "@");
+    (!own).then(|| (address.to_owned(), secs / all))
+}
+
+fn unseen(reader: &Reader<'_>) -> &'static str {
     let audit = !reader.all(&keys::LOGS_AUDIT_CLIENTS).is_empty();
     let traces = reader
         .all(&keys::LOGS_TRACES)

@@ -51,7 +51,11 @@ pub(super) fn saturation(case: &Case<'_>) -> Assessment {
     let slow = case.has("etcd-requests-slow")
         || case.has("wal-fsync-slow")
         || case.has("wal-sync-stalled");
+    // Lines about 429 do not say of how many requests.
+    let counted = case.measured("apf-rejections");
     let confidence = match (rejected.is_empty(), fast, slow) {
+        (false, true, false) if !counted => 0.7,
+        (false, false, false) if !counted => 0.45,
         (false, true, false) => 0.9,
         (true, true, false) => 0.75,
         (_, _, true) => 0.4,

@@ -67,13 +67,20 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         0.85
     } else if let Some(worst) = stalls.first() {
         let node = node_of(&worst.subject);
+        // One or two such lines in hours are a moment, not a state.
+        let few = worst.severity < Severity::Critical && fsync.is_empty();
         if throttled_on(&node) {
             0.35
+        } else if few {
+            0.45
         } else if facts.free_cpu(&node) {
             0.85
         } else if facts.runs_freely(&node) {
             // Its peers get their answers at once.
             0.75
+        } else if facts.ticks_missed.is_some() {
+            // A process that is kept from running misses ticks, and its syncs take long as well.
+            0.45
         } else if facts.etcd_cpu.is_some_and(|cores| cores < 0.1)
             && !fsync.is_empty()
             && worst.severity < Severity::Critical

@@ -36,6 +36,21 @@ pub(super) fn node_of(subject: &Subject) -> String {
     name.split('/').next().unwrap_or_default().to_owned()
 }
 
+/// How often raft's clock could not tick, where that was logged more often than a sync of over a second.
+fn ticks_missed(reader: &Reader<'_>) -> Option<f64> {
+    let events = reader.all(&keys::LOGS_EVENTS);
+    let count = |kind: &str| -> f64 {
+        let rows = events.iter().filter_map(|(_, table)| table.row(kind));
+        rows.map(|row| row.get("count").unwrap_or(0.0) - row.get("settling").unwrap_or(0.0))
+            .sum()
+    };
+    let missed = count("tick-missed");
+    (missed >= TICKS && missed > count("wal-sync-slow")).then_some(missed)
+}
+
+/// A process that is stopped for a moment misses fewer ticks than this.
+const TICKS: f64 = 10.0;
+
 /// Seconds around a window that still belong to it: scrapes and lines have clocks of their own.
 const EDGE_US: i64 = 5_000_000;
 /// A quota that is reached within so many seconds is as good as reached: nobody comes in time.
@@ -87,6 +102,8 @@ pub(super) struct Facts {
     pub(super) etcd_fast: Option<Vec<Citation>>,
     /// Largest CPU use of an etcd process, in cores.
     pub(super) etcd_cpu: Option<f64>,
+    /// How often raft's clock could not tick, where that was logged more often than a slow sync.
+    pub(super) ticks_missed: Option<f64>,
 }
 
 impl Facts {
@@ -138,6 +155,7 @@ impl Facts {
             .filter(|(subject, _)| is_etcd(subject))
             .map(|(_, cores)| cores)
             .reduce(f64::max);
+        facts.ticks_missed = ticks_missed(&reader);
         facts
     }
 

@@ -22,6 +22,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let lists = !case.failed("expensive-lists").is_empty();
     let lister = case.has_at("client-heavy-lists", Severity::Warn);
     let events = case.has("events-dominate");
+    // Slow requests alone do not tell a flood of Events from changes that are slow for another reason.
+    let counted = case.measured("events-dominate");
     let loops = case.has("client-hot-loop");
     // A writer that waits for each answer asks at equal gaps as well, and at those that a slow etcd
     // makes; one that asks for what is gone spins whatever etcd does.
@@ -36,7 +38,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         } else {
             0.8
         }
-    } else if events || spins {
+    } else if counted || spins {
         0.8
     } else if loops && etcd_well {
         0.7
@@ -44,7 +46,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         0.75
     } else if lists {
         0.6
-    } else if loops {
+    } else if loops || events {
         0.45
     } else if lister {
         // Somebody lists a lot; that this is what slows etcd down is not shown.

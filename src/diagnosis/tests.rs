@@ -263,3 +263,81 @@ fn a_good_window_with_a_bad_phase_clears_no_disk() {
     let stalled = events(set, "cp0", &[("wal-sync-slow", &[("count", 9.0)])]);
     assert_eq!(judged(&stalled).verdict.cause, Cause::Disk);
 }
+
+#[test]
+fn a_slow_sync_in_hours_is_a_question_and_many_are_the_disk() {
+    let with = |count: f64| {
+        judged(&events(
+            Set::new(),
+            "cp0",
+            &[("wal-sync-slow", &[("count", count), ("max_ms", 1_050.0)])],
+        ))
+    };
+    for few in [1.0, 2.0] {
+        let found = with(few);
+        assert_eq!(found.verdict.cause, Cause::Unknown);
+        assert!(found.alternatives.iter().any(|a| a.cause == Cause::Disk));
+    }
+    assert_eq!(with(40.0).verdict.cause, Cause::Disk);
+}
+
+/// A process that does not run misses ticks, and its syncs take long as well.
+#[test]
+fn missed_ticks_beside_a_few_slow_syncs_are_the_disk_or_the_cpu() {
+    let found = judged(&events(
+        Set::new(),
+        "cp0",
+        &[
+            ("wal-sync-slow", &[("count", 4.0), ("max_ms", 1_050.0)]),
+            ("tick-missed", &[("count", 57.0)]),
+        ],
+    ));
+    assert_eq!(found.verdict.cause, Cause::Unknown);
+    for cause in [Cause::Disk, Cause::Cpu] {
+        assert!(
+            found.alternatives.iter().any(|a| a.cause == cause),
+            "{:?}",
+            found.alternatives
+        );
+    }
+}
+
+#[test]
+fn a_logged_crash_is_no_all_clear() {
+    let found = judged(&events(Set::new(), "cp0", &[("panic", &[("count", 1.0)])]));
+    assert_eq!(found.verdict.cause, Cause::Unknown);
+    assert!(!found.verdict.no_fault_seen);
+    assert!(found.verdict.summary.contains("crashed"));
+}
+
+#[test]
+fn the_resource_that_costs_most_is_named_first() {
+    let lists = |secs: f64| {
+        [
+            ("lists", 177.0),
+            ("list_slow_secs", secs),
+            ("slow_secs", secs),
+            ("items", 177.0 * 5_000.0),
+            ("bytes", 177.0 * 8e6),
+        ]
+    };
+    let set = Set::new().put(
+        &keys::LOGS_REQUESTS,
+        Subject::cluster(),
+        table(&[("configmaps", &lists(100.0)), ("secrets", &lists(300.0))]),
+    );
+    let set = set.put(
+        &keys::LOGS_REQUESTS_CLIENTS,
+        Subject::cluster(),
+        table(&[
+            ("10.9.9.9", &[("slow_secs", 390.0)]),
+            ("127.0.0.1", &[("slow_secs", 10.0)]),
+        ]),
+    );
+    let found = judged(&set);
+    assert_eq!(found.verdict.cause, Cause::QueryLoad);
+    let summary = &found.verdict.summary;
+    assert!(summary.contains("lists of secrets"), "{summary}");
+    // etcd's log names an address, which is no client's name.
+    assert!(summary.contains("10.9.9.9"), "{summary}");
+}

@@ -46,6 +46,7 @@ pub static PAGES: &[Page] = pages![
     "events-dominate",
     "evidence-not-aligned",
     "expensive-lists",
+    "faults-logged",
     "filesystem-unsuited",
     "flag-and-environment",
     "flag-removed",

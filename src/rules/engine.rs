@@ -49,7 +49,8 @@ pub struct Rule {
     pub check: fn(&Context<'_>) -> Result<Verdict, Missing>,
 }
 
-/// Runs every rule. Findings come in the order of rules, then of subjects.
+/// Runs every rule. Findings come in the order of rules; those of one rule by weight,
+/// where it gives one, then by subject.
 pub fn run(rules: &[&Rule], evidence: &EvidenceSet, profile: &Profile) -> Vec<Finding> {
     rules
         .iter()
@@ -88,7 +89,11 @@ fn run_one(rule: &Rule, evidence: &EvidenceSet, profile: &Profile) -> Vec<Findin
             vec![one(Status::Pass, rule.summary.to_owned())]
         }
         Ok(Verdict::Fail(mut drafts)) => {
-            drafts.sort_by(|a, b| a.subject.cmp(&b.subject));
+            drafts.sort_by(|a, b| {
+                b.weight
+                    .total_cmp(&a.weight)
+                    .then_with(|| a.subject.cmp(&b.subject))
+            });
             drafts
                 .into_iter()
                 .map(|draft| Finding {

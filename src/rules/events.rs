@@ -115,12 +115,17 @@ fn singular(what: &str) -> String {
         .join(" ")
 }
 
-/// Notes the events of one subject as used, in words.
-pub(super) fn cite(cx: &Context<'_>, seen: &Seen, what: &str) {
-    let mut words = match seen.count {
+/// A number of things in words.
+pub(super) fn counted(count: f64, what: &str) -> String {
+    match count {
         1.0 => format!("1 {}", singular(what)),
         n => format!("{n:.0} {what}"),
-    };
+    }
+}
+
+/// Notes the events of one subject as used, in words.
+pub(super) fn cite(cx: &Context<'_>, seen: &Seen, what: &str) {
+    let mut words = counted(seen.count, what);
     if let Some(max) = seen.max_ms {
         words = format!("{words}, longest {}", crate::units::format_ms(max));
     }
@@ -130,10 +135,7 @@ pub(super) fn cite(cx: &Context<'_>, seen: &Seen, what: &str) {
 
 /// As [`cite`], of lines about an alarm.
 pub(super) fn cite_alarm(cx: &Context<'_>, seen: &Seen, what: &str) {
-    let words = match seen.count {
-        1.0 => format!("1 {}", singular(what)),
-        n => format!("{n:.0} {what}"),
-    };
+    let words = counted(seen.count, what);
     cx.evidence
         .cite_as(&keys::LOGS_ALARMS, &seen.subject, words);
 }

@@ -133,6 +133,8 @@ pub struct Draft {
     pub(super) message: String,
     pub(super) threshold: String,
     pub(super) evidence: Vec<Citation>,
+    /// How much of the whole it is: of several subjects the heaviest comes first.
+    pub(super) weight: f64,
 }
 
 impl Draft {
@@ -145,7 +147,15 @@ impl Draft {
             message: message.into(),
             threshold: String::new(),
             evidence: Vec::new(),
+            weight: 0.0,
         }
+    }
+
+    /// How much of the whole it is, so that of several subjects the heaviest is named first.
+    #[must_use]
+    pub fn weight(mut self, weight: f64) -> Self {
+        self.weight = weight;
+        self
     }
 
     /// Lowers or states the confidence.

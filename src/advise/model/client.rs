@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::catalog::controllers::Role;
 use crate::diagnosis::Cause;
 use crate::evidence::{Row, SubjectKind, keys};
-use crate::rules::{Confidence, Severity};
+use crate::rules::{Confidence, Finding, Severity};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
@@ -301,6 +301,21 @@ fn for_client(culprit: &Culprit, id: &str, setting: &str) -> Advice {
 
 fn lists(culprit: &Culprit) -> Advice {
     let what = culprit.resource.as_deref().unwrap_or("objects");
+    let mut advice = cached_lists(culprit, what);
+    if is_uncached(what) {
+        advice.proposed = format!(
+            "watch {what} through an informer; where a list must be, page it with `limit=500` and `continue`"
+        );
+        advice.effect = format!(
+            "its lists come in small pages and no longer read every object of {what} out of etcd at once"
+        );
+        advice.risk = "a paged list is consistent but takes several calls".to_owned();
+        advice.source = UNCACHED.to_owned();
+    }
+    advice
+}
+
+fn cached_lists(culprit: &Culprit, what: &str) -> Advice {
     Advice {
         now: Some(format!("whole lists of {what}, again and again")),
         proposed: format!(
@@ -365,8 +380,50 @@ fn unnamed_lists(facts: &Facts<'_>, named: &[Advice]) -> Option<Advice> {
     advice.source =
         "Kubernetes API concepts: resource versions, and retrieving large results in chunks"
             .to_owned();
+    if what == WHOLE_KEYSPACE {
+        around_the_apiserver(&mut advice, finding);
+    } else if is_uncached(&what) {
+        advice.proposed = format!(
+            "find who lists {what} and let it watch them, or page with `limit=500` and `continue`; \
+             `resourceVersion=0` does not help here"
+        );
+        advice.effect = format!("ranges over {what} are short, and most are not asked at all");
+        advice.source = UNCACHED.to_owned();
+    }
     Some(advice)
 }
+
+/// The name that ranges over all keys have.
+const WHOLE_KEYSPACE: &str = "(all)";
+
+/// kube-apiserver never reads all keys at once: whoever does reads etcd itself.
+fn around_the_apiserver(advice: &mut Advice, finding: &Finding) {
+    advice.target = "whoever reads etcd directly".to_owned();
+    advice.setting = "ranges over all keys".to_owned();
+    advice.proposed = "find the backup, exporter or script that reads all keys of etcd, stop it, and let backups use \
+                       `etcdctl snapshot save`"
+        .to_owned();
+    advice.why = format!(
+        "{}; kube-apiserver never reads all keys at once, so this client goes around it: `etcd-doctor logs --by \
+         client` shows the addresses that etcd's log names",
+        finding.message
+    );
+    advice.effect =
+        "ranges over all keys stop; a snapshot is read from the database file in pieces".to_owned();
+    advice.risk = "none to the cluster; whoever needs that data gets it another way".to_owned();
+    advice.undo = "start it again".to_owned();
+    advice.verify = "slow ranges over (all) stop in etcd's log".to_owned();
+    advice.source =
+        "etcd operations guide: disaster recovery, snapshotting the keyspace".to_owned();
+}
+
+/// Whether kube-apiserver holds no watch cache for a resource.
+fn is_uncached(resource: &str) -> bool {
+    matches!(resource, "events" | "events.events.k8s.io")
+}
+
+const UNCACHED: &str = "kube-apiserver --watch-cache-sizes: none for events by default, so that \
+                        `resourceVersion=0` reaches etcd";
 
 fn hot_loop(culprit: &Culprit) -> Advice {
     let what = culprit.resource.as_deref().unwrap_or("objects");

@@ -522,7 +522,12 @@ fn others(facts: &Facts<'_>, load: &Load, pressed: &[String]) -> Vec<Advice> {
             )
             .detail("resource", resource);
             advice.finding_ids = pressed.to_vec();
-            let why = if kind(resource) == Kind::Custom {
+            let why = if resource == "(all)" {
+                format!(
+                    "{resource} is no resource but every key at once: {}",
+                    words(&relief)
+                )
+            } else if kind(resource) == Kind::Custom {
                 format!(
                     "{resource} account for {}, but custom resources cannot be moved: the flag \
                      knows only types compiled into kube-apiserver; fix who lists or writes them",

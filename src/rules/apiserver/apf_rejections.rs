@@ -1,8 +1,8 @@
 //! kube-apiserver turns requests away with 429 because a priority level is full.
 
 use crate::evidence::{Missing, keys};
-use crate::rules::audit;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{audit, events};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -13,6 +13,9 @@ pub static RULE: Rule = Rule {
     playbook: "apf-rejections",
     check,
 };
+
+/// Messages about answers 429, whoever wrote them.
+const KINDS: &[&str] = &["api-too-many-requests"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let share_limit = cx.profile.limit("rejected-share");
@@ -91,8 +94,29 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
-    match (metrics, audit) {
-        (Err(why), Err(_)) => Err(why),
+    let logged = events::seen(cx, KINDS);
+    if let (true, Ok(logged)) = (drafts.is_empty(), &logged) {
+        for seen in logged.iter().filter(|seen| seen.count >= least) {
+            events::cite(cx, seen, "messages about answers 429");
+            let who = match &*seen.subject.name {
+                "" => "a component",
+                name => name,
+            };
+            drafts.push(
+                Draft::new(
+                    seen.subject.clone(),
+                    Severity::Warn,
+                    format!("the log of {who} tells of {:.0} answers 429", seen.count),
+                )
+                // How many requests there were, and of which level, such lines do not say.
+                .confidence(Confidence::Medium)
+                .threshold(cx.profile.limit("rejected-min").words())
+                .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+    match (metrics, audit, logged) {
+        (Err(why), Err(_), Err(_)) => Err(why),
         _ => Ok(Verdict::Fail(drafts)),
     }
 }
@@ -102,6 +126,24 @@ mod tests {
     use super::*;
     use crate::rules::Status;
     use crate::rules::testing::{Set, component, table};
+
+    #[test]
+    fn lines_about_429_are_a_sign_without_a_share() {
+        let least = crate::profile::Profile::default().get("rejected-min");
+        let with = |count: f64| {
+            Set::new().put(
+                &keys::LOGS_EVENTS,
+                component("kube-apiserver"),
+                table(&[(KINDS[0], &[("count", count)])]),
+            )
+        };
+        let found = with(least).check(&RULE);
+        assert_eq!(
+            (found[0].severity, found[0].confidence),
+            (Severity::Warn, Confidence::Medium)
+        );
+        assert_eq!(with(least - 1.0).status(&RULE).0, Status::Pass);
+    }
 
     #[test]
     fn both_sides_of_the_limit() {

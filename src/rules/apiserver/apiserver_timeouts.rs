@@ -14,7 +14,13 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-const KINDS: &[&str] = &["apiserver-timeout", "etcd-error-timeout"];
+const KINDS: &[&str] = &[
+    "apiserver-timeout",
+    "api-timeout",
+    "apiserver-handler-timeout",
+    "etcd-error-timeout",
+    "etcd-deadline",
+];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("apiserver-timeouts");

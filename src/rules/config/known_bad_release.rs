@@ -186,7 +186,7 @@ mod tests {
         let ill = running("3.5.1").put(
             &keys::LOGS_EVENTS,
             member(),
-            table(&[("corruption", &[("count", 1.0)])]),
+            table(&[("corruption-detected", &[("count", 1.0)])]),
         );
         assert!(
             ill.check(&RULE)

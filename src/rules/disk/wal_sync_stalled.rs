@@ -33,7 +33,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             Draft::new(
                 seen.subject.clone(),
                 severity,
-                format!("etcd logged {:.0} WAL syncs over 1 s{longest}", seen.count),
+                format!(
+                    "etcd logged {} over 1 s{longest}",
+                    events::counted(seen.count, "WAL syncs")
+                ),
             )
             // The line is a fact; that the disk is to blame is for the diagnosis to say.
             .confidence(Confidence::High)

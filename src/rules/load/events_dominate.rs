@@ -1,6 +1,6 @@
 //! Most writes are Events.
 
-use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
 use crate::rules::audit;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -13,6 +13,10 @@ pub static RULE: Rule = Rule {
     playbook: "events-dominate",
     check,
 };
+
+/// Where only slow requests are known, a share says less: Events are among the commonest changes, so
+/// that a slow disk makes many of them slow.
+const MOST: f64 = 0.6;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let share_limit = cx.profile.limit("events-writes-share");
@@ -57,9 +61,19 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             Confidence::High,
         ));
     }
+    let logged = cx.evidence.peek(&keys::LOGS_REQUESTS, &Subject::cluster());
+    if drafts.is_empty()
+        && metrics.is_err()
+        && let Some(table) = &logged
+        && let Some(words) = of_logged(cx, table)
+    {
+        cx.evidence
+            .cite_as(&keys::LOGS_REQUESTS, &Subject::cluster(), words.clone());
+        drafts.push((words, Confidence::Medium));
+    }
     let Some((mut words, confidence)) = drafts.pop() else {
-        return match metrics {
-            Err(why) if source.is_none() => Err(why),
+        return match (metrics, logged) {
+            (Err(why), None) if source.is_none() => Err(why),
             _ => Ok(Verdict::Pass),
         };
     };
@@ -86,6 +100,25 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .threshold(format!("{}; {}/s", share_limit.words(), rate_limit.words()))
         .cites(cx.evidence.take_citations()),
     ))
+}
+
+/// What slow requests alone tell: Events are most of the slow changes, and of the time.
+fn of_logged(cx: &Context<'_>, table: &Table) -> Option<String> {
+    let is_events = |row: &&Row| matches!(&*row.key, "events" | "events.events.k8s.io");
+    let of = |column: &str| -> f64 {
+        let rows = table.rows.iter().filter(is_events);
+        rows.filter_map(|row| row.get(column)).sum()
+    };
+    let (writes, all_writes) = (of("writes"), table.total("writes"));
+    let (secs, all_secs) = (of("slow_secs"), table.total("slow_secs"));
+    let most = writes >= all_writes * MOST && secs >= all_secs * MOST;
+    (most && writes >= cx.profile.get("events-lines")).then(|| {
+        format!(
+            "{writes:.0} of {all_writes:.0} slow changes ({:.0} %) are of events, and {:.0} % of all logged time",
+            writes / all_writes * 100.0,
+            secs / all_secs * 100.0
+        )
+    })
 }
 
 /// The client that writes most events: its name, its rate, and that in words.
@@ -147,5 +180,28 @@ mod tests {
         assert_eq!(with(least - 1.0, 0.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(least, least * 9.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn slow_changes_alone_tell_where_most_are_events() {
+        let least = crate::profile::Profile::default().get("events-lines");
+        let with = |writes: f64, others: f64, secs: f64| {
+            Set::new().put(
+                &keys::LOGS_REQUESTS,
+                Subject::cluster(),
+                table(&[
+                    ("events", &[("writes", writes), ("slow_secs", secs)]),
+                    ("pods", &[("writes", others), ("slow_secs", 10.0)]),
+                ]),
+            )
+        };
+        let found = with(least, least / 2.0, 20.0).check(&RULE);
+        assert_eq!(
+            (found[0].status, found[0].confidence),
+            (Status::Fail, Confidence::Medium)
+        );
+        assert_eq!(with(least - 1.0, 0.0, 20.0).status(&RULE).0, Status::Pass);
+        assert_eq!(with(least, least, 20.0).status(&RULE).0, Status::Pass);
+        assert_eq!(with(least, 0.0, 5.0).status(&RULE).0, Status::Pass);
     }
 }

@@ -71,6 +71,7 @@ fn from_metrics(cx: &Context<'_>, subject: &Subject, table: &Table, drafts: &mut
                 Severity::Warn,
                 words,
             )
+            .weight(list_secs / total)
             .threshold(share_limit.words())
             .cites(cx.evidence.take_citations()),
         );
@@ -166,6 +167,7 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
             Draft::new(subject, Severity::Warn, words)
                 // The log holds slow requests only: a lower bound and an inference.
                 .confidence(Confidence::Medium)
+                .weight(list_secs / total)
                 .threshold(share_limit.words())
                 .cites(cites),
         );

@@ -16,7 +16,7 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-const KINDS: &[&str] = &["corruption"];
+const KINDS: &[&str] = &["corruption-detected"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("data-corruption");
@@ -80,7 +80,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             Draft::new(
                 seen.subject.clone(),
                 severity,
-                format!("{:.0} signs of corrupt or differing data", seen.count),
+                events::counted(seen.count, "signs of corrupt or differing data"),
             )
             .confidence(Confidence::High)
             .threshold(limit.words())

@@ -4,6 +4,7 @@ pub mod certificate_expiring;
 pub mod component_restarting;
 pub mod data_corruption;
 pub mod evidence_not_aligned;
+pub mod faults_logged;
 pub mod log_gaps;
 pub mod log_sampled;
 pub mod log_unparsed;
