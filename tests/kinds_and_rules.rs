@@ -1,5 +1,10 @@
 //! Every kind of message that is a fault by itself is read by a rule, and no rule asks for a kind that
 //! the catalogue of signatures does not have.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test over the program's own sources"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -44,9 +44,12 @@ pub struct Input<'a> {
 /// All advice, in the order in which to try it; what was argued against comes last.
 pub fn advise(input: &Input<'_>) -> Vec<Advice> {
     let facts = facts::Facts::new(input);
-    let all = model::ALL
+    let mut all = model::ALL
         .iter()
         .flat_map(|model| model(&facts))
         .collect::<Vec<_>>();
+    if model::goes_first(&facts) {
+        all.retain(|advice| advice.remedy == Remedy::Safety);
+    }
     settle::settle(all)
 }

@@ -576,6 +576,37 @@ fn retries(facts: &Facts<'_>) -> Option<Advice> {
 #[cfg(test)]
 mod tests {
     use super::slug;
+    use crate::advise::Advice;
+    use crate::advise::testing::Plane;
+    use crate::diagnosis::Cause;
+    use crate::evidence::{Subject, SubjectKind};
+    use crate::rules::Severity;
+
+    fn for_lists_of(resource: &str) -> Advice {
+        Plane::with(Cause::QueryLoad)
+            .fails(
+                "expensive-lists",
+                Subject::new(SubjectKind::Resource, resource),
+                Severity::Warn,
+            )
+            .find("client-lists")
+            .unwrap()
+    }
+
+    #[test]
+    fn no_cache_is_promised_where_there_is_none() {
+        assert!(for_lists_of("pods").effect.contains("cache"));
+        let events = for_lists_of("events");
+        assert!(!events.effect.contains("cache"), "{}", events.effect);
+        assert!(
+            events.proposed.contains("does not help"),
+            "{}",
+            events.proposed
+        );
+        let all = for_lists_of("(all)");
+        assert!(all.proposed.contains("snapshot save"), "{}", all.proposed);
+        assert!(!all.proposed.contains("informer"), "{}", all.proposed);
+    }
 
     #[test]
     fn slugs_are_ids() {

@@ -4,6 +4,7 @@ mod apf;
 mod ask;
 mod client;
 mod config;
+mod corrupt;
 mod cpu;
 mod defrag;
 mod disk;
@@ -27,6 +28,7 @@ mod unraised;
 mod workers;
 
 pub(super) use client::slug;
+pub(super) use corrupt::goes_first;
 pub(super) use pace::mean_latency;
 pub(super) use workers::bounds;
 
@@ -38,6 +40,7 @@ pub(super) type Model = fn(&Facts<'_>) -> Vec<Advice>;
 
 /// Every model. Their order is no matter: [`settle`](super::settle) sorts.
 pub(super) const ALL: &[Model] = &[
+    corrupt::advise,
     disk::advise,
     cpu::advise,
     network::advise,
