@@ -403,9 +403,14 @@ fn record<'a>(
 ) -> Parsed<'a> {
     let mut level = seen.level();
     let raw = |value: Option<Value<'a>>| value.map(|value| value.raw).unwrap_or_default();
-    let encoding = if seen.ts.is_some() && seen.level.is_none() && (seen.v || seen.err) {
-        // klog JSON has no level: an error has `err`, anything else its verbosity.
+    let mut msg = msg.bytes();
+    // klog's time is a number and stands beside the caller.
+    let klogs = || seen.ts.is_some_and(|ts| ts.kind == ValueKind::Number) && seen.caller.is_some();
+    let encoding = if seen.ts.is_some() && seen.level.is_none() && (seen.v || seen.err || klogs()) {
+        // klog JSON has no level: anything but an error has its verbosity. An error may lack `err`.
         level = if seen.v { Level::Info } else { Level::Error };
+        // What was a format keeps its newline.
+        msg = without_newline(msg);
         Encoding::KlogJson
     } else if seen.time.is_some() && seen.ts.is_none() {
         Encoding::Logrus
@@ -423,9 +428,19 @@ fn record<'a>(
         },
         logger: raw(seen.logger.or(seen.package).or(seen.component)),
         caller: raw(seen.caller.filter(is_text)),
-        msg: msg.bytes(),
+        msg,
         fields: Fields::Json(text),
         repeats: 1,
+    }
+}
+
+fn without_newline(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_ascii_end()),
+        Cow::Owned(mut text) => {
+            text.truncate(text.trim_ascii_end().len());
+            Cow::Owned(text)
+        }
     }
 }
 
@@ -598,6 +613,14 @@ mod tests {
                 (Encoding::KlogJson, Level::Info),
             ),
             (
+                r#"{"ts":1738557840904.059,"caller":"a.go:1","msg":"m 1\n"}"#,
+                (Encoding::KlogJson, Level::Error),
+            ),
+            (
+                r#"{"ts":1738557840904.059,"caller":"a.go:1","msg":"m 1\n","v":0}"#,
+                (Encoding::KlogJson, Level::Info),
+            ),
+            (
                 r#"{"level": "warn", "ts": "2022-03-31T23:00:06.771Z", "msg": "m"}"#,
                 (Encoding::ZapJson, Level::Warn),
             ),
@@ -618,7 +641,8 @@ mod tests {
             let parsed = record_of(text);
             assert_eq!((parsed.encoding, parsed.level), want, "{text}");
         }
-        let parsed = record_of(cases[4].0);
+        assert_eq!(&*record_of(cases[2].0).msg, b"m 1");
+        let parsed = record_of(cases[6].0);
         assert_eq!(parsed.logger, b"etcdserver");
         assert!(parsed.time.is_none());
         assert!(matches!(class(r#"{"a":1}"#), Object::Unknown));
