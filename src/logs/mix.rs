@@ -16,6 +16,7 @@ const OF_STREAM: &[&str] = &[
     "disk-full",
     "journald-suppressed",
     "panic",
+    "storage-io-error",
     "too-many-open-files",
 ];
 

@@ -69,6 +69,7 @@ fn extracted<'a>(
     match found.signature.extractor {
         Extractor::Fields => extract::fields(&mut event, record, &found, detail),
         Extractor::Around => extract::around(&mut event, record, &found, detail),
+        Extractor::Crash => extract::crash(&mut event, record, &found, detail),
         Extractor::Apply => {
             if !requests::apply(&mut event, record) {
                 return None;

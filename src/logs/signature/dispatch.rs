@@ -186,8 +186,71 @@ const CLIENT_GO: &[&[u8]] = &[
     b"leaderelection lost",
 ];
 
-/// The signature of a record, if the catalogue has one.
+/// What an etcd server says when its storage fails it: the kind, how its message begins, and what
+/// stands in the message or in its fields. The first that fits counts.
+const STORAGE: &[(&str, &[u8], &[u8])] = &[
+    (IO_ERROR, b"", b": input/output error"),
+    (IO_ERROR, b"", b": read-only file system"),
+    (DAMAGE, b"", b"wal: crc mismatch"),
+    (DAMAGE, b"", b"data inconsistency with peers"),
+    (DAMAGE, b"", b"failed data inconsistency check"),
+    (DAMAGE, b"failed to read WAL, cannot be repaired", b""),
+    (DAMAGE, b"read wal error (", b") and cannot be repaired"),
+    (DAMAGE, b"failed to open database", b"checksum error"),
+    (DAMAGE, b"failed to open database", b"invalid database"),
+    (DAMAGE, b"cannot open database at ", b"checksum error"),
+    (DAMAGE, b"cannot open database at ", b"invalid database"),
+    (
+        DAMAGE,
+        b"failed to recover v3 backend from snapshot",
+        b"snapshot file doesn't exist",
+    ),
+    (
+        DAMAGE,
+        b"recovering backend from snapshot error",
+        b"snapshot file doesn't exist",
+    ),
+];
+
+const IO_ERROR: &str = "storage-io-error";
+const DAMAGE: &str = "corruption-detected";
+
+/// The signature of a record, if the catalogue has one. A line that ends its program always has.
 pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
+    let found = usual(record);
+    if found.is_some() || record.level < Level::Error {
+        return found;
+    }
+    let of_etcd = matches!(
+        record.encoding,
+        Encoding::ZapJson | Encoding::ZapConsole | Encoding::Capnslog
+    );
+    let kind = match of_etcd {
+        true => storage(record),
+        false => None,
+    };
+    // Of a line without a header, the level is its wrapper's: the kernel's are such.
+    let tells_level = of_etcd || matches!(record.encoding, Encoding::Klog | Encoding::Logrus);
+    let ends = tells_level && record.level == Level::Fatal;
+    kind.or(ends.then_some("panic"))
+        .and_then(super::signature)
+        .map(Found::plain)
+}
+
+/// What a record says of etcd's storage.
+fn storage(record: &Record<'_>) -> Option<&'static str> {
+    let has = |text: &[u8], part: &[u8]| {
+        memchr::memmem::find(text.get(..FIND_LIMIT).unwrap_or(text), part).is_some()
+    };
+    let fields = raw_fields(record);
+    let (kind, ..) = STORAGE.iter().find(|(_, begin, part)| {
+        record.msg.starts_with(begin) && (has(&record.msg, part) || has(fields, part))
+    })?;
+    Some(kind)
+}
+
+/// As [`find`], by what a record says and not by how bad it says it is.
+fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     let msg: &[u8] = &record.msg;
     match record.encoding {
         Encoding::ZapJson | Encoding::ZapConsole => {

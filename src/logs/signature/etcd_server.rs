@@ -3,7 +3,7 @@
 use crate::logs::event::Component::{Etcd, Unknown};
 use crate::logs::record::Level::{Error as Err, Fatal, Info, Notice, Warn};
 
-use super::types::How::{Find, Msg, Text};
+use super::types::How::{Code, Find, Msg, Text};
 use super::types::Nature::{Change, Fault, Noise, Planned, Symptom};
 use super::types::Role::{Error, Int, Ms, Status, Text as Txt};
 use super::types::{Extractor, Field, Signature, field, form, row};
@@ -153,7 +153,7 @@ pub(super) static TABLE: &[Signature] = &[
             form(Msg("serving /health false due to an alarm"), r#"{"level":"warn","ts":"2026-11-21T20:08:17.656086Z","caller":"etcdhttp/health.go:202","msg":"serving /health false due to an alarm","alarm":"memberID:11544984024142947402 alarm:NOSPACE "}"#),
             form(Text("/health error due to an alarm memberID:{memberID} alarm:{alarm-type}"), "2019-11-21 19:35:38.242465 W | etcdserver/api/etcdhttp: /health error due to an alarm memberID:2587294181814879189 alarm:NOSPACE "),
             form(Text("/health error due to memberID:{memberID} alarm:{alarm-type}"), "2026-11-21 19:35:38.242465 W | etcdserver/api/etcdhttp: /health error due to memberID:2587294181814879189 alarm:NOSPACE "),
-            form(super::types::How::Code, r#"{"level":"warn","ts":"2026-11-21T20:08:17.656193Z","caller":"etcdhttp/health.go:101","msg":"/health error","output":"{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}","status-code":503}"#),
+            form(Code, r#"{"level":"warn","ts":"2026-11-21T20:08:17.656193Z","caller":"etcdhttp/health.go:101","msg":"/health error","output":"{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}","status-code":503}"#),
         ],
         &[
             field("alarm", Txt("alarm"), "NOSPACE or CORRUPT"),
@@ -189,14 +189,20 @@ pub(super) static TABLE: &[Signature] = &[
     .by(Extractor::Around),
     row(
         "panic", Unknown, Fatal, Fault, "all",
-        "A program crashed; a goroutine dump follows.",
+        "A program ended by itself: Go's panic with its dump, or a line of the level fatal or panic whose cause the catalogue does not know. Both at once are mostly one crash.",
         &[
             form(Find("^panic: {error}"), "panic: runtime error: invalid memory address or nil pointer dereference"),
             form(Find("^fatal error: {error}"), "fatal error: runtime: out of memory"),
             form(Find("^runtime: out of memory"), "runtime: out of memory: cannot allocate 4194304-byte block"),
+            form(Code, r#"{"level":"fatal","ts":"2024-05-14T20:27:15.085646Z","caller":"etcdmain/etcd.go:204","msg":"discovery failed","error":"cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"}"#),
+            form(Code, r#"{"level":"panic","ts":"2024-05-14T20:27:13.085646Z","caller":"membership/cluster.go:506","msg":"unexpected removal of unknown remote peer","remote-peer-id":"99eab3685d8363a1"}"#),
+            form(Code, "2019-03-04 10:00:00.000066 C | etcdmain: cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"),
+            form(Code, "F1120 10:00:21.000000       1 instance.go:226] Error creating leases: error creating storage factory: context deadline exceeded"),
+            form(Code, r#"time="2026-03-06T10:00:06Z" level=fatal msg="starting kubernetes: preparing server: failed to bootstrap cluster data""#),
         ],
         &[ERROR],
-    ),
+    )
+    .by(Extractor::Crash),
     row(
         "journald-suppressed", Unknown, Notice, Symptom, "journald with its rate limit",
         "The journal threw messages away: counts of this time are a floor.",

@@ -3,7 +3,7 @@
 use crate::logs::event::Component::{Etcd, Unknown};
 use crate::logs::record::Level::{Error as Err, Fatal, Info, Notice, Warn};
 
-use super::types::How::{Find, Msg, Text};
+use super::types::How::{Code, Find, Msg, Text};
 use super::types::Nature::{Change, Fault, Noise, Planned, Symptom};
 use super::types::Role::{Error, Int, Text as Txt, Took};
 use super::types::{Extractor, Field, Signature, field, form, row};
@@ -292,7 +292,7 @@ pub(super) static TABLE: &[Signature] = &[
     ),
     row(
         "corruption-detected", Etcd, Err, Fault, "all",
-        "Members hold different data, or a file on disk is damaged. Restore the odd member from the others before anything else.",
+        "Members hold different data, or a file on disk is damaged or missing, so that the server cannot start or go on. Restore the odd member from the others before anything else.",
         &[
             form(Msg("found hash mismatch"), r#"{"level":"warn","ts":"2026-05-03T05:31:28.387368Z","caller":"etcdserver/corrupt.go:140","msg":"found hash mismatch","revision":36,"compact-revision":30,"remote-peer-id":"99eab3685d8363a1"}"#),
             form(Msg("found different hash values from remote peer"), r#"{"level":"warn","ts":"2026-05-03T05:31:28.387368Z","caller":"etcdserver/corrupt.go:90","msg":"found different hash values from remote peer","remote-peer-id":"99eab3685d8363a1"}"#),
@@ -304,11 +304,21 @@ pub(super) static TABLE: &[Signature] = &[
             form(Msg("checkpoint hash mismatch"), r#"{"level":"panic","ts":"2026-05-03T05:31:28.387368Z","caller":"etcdserver/corrupt.go:340","msg":"checkpoint hash mismatch"}"#),
             form(Text("{local:hex}'s hash {_} != {remote:hex}'s hash {_}"), "2019-11-21 19:34:28.934183 E | etcdserver: 99eab3685d8363a1's hash 1 != 89eab3685d8363a1's hash 2"),
             form(Find("walpb: crc mismatch"), r#"panic: walpb: crc mismatch"#),
+            form(Code, r#"{"level":"fatal","ts":"2024-05-14T20:27:11.085646Z","caller":"etcdserver/storage.go:96","msg":"failed to read WAL, cannot be repaired","error":"wal: crc mismatch"}"#),
+            form(Code, "2019-03-04 10:00:00.000066 C | etcdserver: read wal error (wal: crc mismatch) and cannot be repaired"),
+            form(Code, r#"{"level":"panic","ts":"2024-05-14T20:27:16.185646Z","caller":"backend/backend.go:245","msg":"failed to open database","path":"/var/lib/etcd/member/snap/db","error":"checksum error"}"#),
+            form(Code, "2019-03-04 10:00:00.000066 C | mvcc: cannot open database at /var/lib/etcd/member/snap/db (invalid database)"),
+            form(Code, r#"{"level":"panic","ts":"2024-05-14T20:27:12.085646Z","caller":"etcdserver/server.go:515","msg":"failed to recover v3 backend from snapshot","error":"failed to find database snapshot file (snap: snapshot file doesn't exist)"}"#),
+            form(Code, r#"{"level":"error","ts":"2024-05-14T20:27:22.185646Z","caller":"embed/etcd.go:262","msg":"checkInitialHashKV failed","error":"6e3bd23ae5f1eae0 found data inconsistency with peers"}"#),
+            form(Code, r#"{"level":"fatal","ts":"2024-05-14T20:27:22.185646Z","caller":"etcdmain/etcd.go:204","msg":"discovery failed","error":"6e3bd23ae5f1eae0 found data inconsistency with peers"}"#),
+            form(Find("^panic: assertion failed: Page expected to be: "), "panic: assertion failed: Page expected to be: 23713, but self identifies as 0"),
+            form(Find("^panic: invalid page type: "), "panic: invalid page type: 4517: 4"),
             form(Find("freepages: failed to get all reachable pages ({error})"), "panic: freepages: failed to get all reachable pages (page 4517: multiple references)"),
             form(Find("etcdserver: corrupt cluster"), "W0503 06:23:23.804106      15 watcher.go:338] watch chan error: etcdserver: corrupt cluster"),
         ],
         &[field("remote-peer-id", Txt("peer"), ""), REVISION, ERROR],
-    ),
+    )
+    .by(Extractor::Crash),
     row(
         "db-locked", Etcd, Warn, Fault, "all",
         "Another etcd holds the database file, or it loads for more than 10 s.",
@@ -331,6 +341,17 @@ pub(super) static TABLE: &[Signature] = &[
         &[ERROR],
     )
     .by(Extractor::Around),
+    row(
+        "storage-io-error", Unknown, Fatal, Fault, "all",
+        "The server could not read or write its files: the disk below fails, or its file system went read-only.",
+        &[
+            form(Code, r#"{"level":"fatal","ts":"2024-05-14T20:27:14.185646Z","caller":"etcdserver/raft.go:229","msg":"failed to save Raft hard state and entries","error":"write /var/lib/etcd/member/wal/0000000000000001-0000000000000001.wal: input/output error"}"#),
+            form(Code, "2019-03-04 10:00:00.000066 C | etcdserver: save raft state and entries error: write /var/lib/etcd/member/wal/0000000000000001-0000000000000001.wal: input/output error"),
+            form(Code, r#"{"level":"panic","ts":"2024-05-14T20:27:16.185646Z","caller":"backend/backend.go:245","msg":"failed to open database","path":"/var/lib/etcd/member/snap/db","error":"open /var/lib/etcd/member/snap/db: read-only file system"}"#),
+        ],
+        &[ERROR],
+    )
+    .by(Extractor::Crash),
     row(
         "purged-file", Etcd, Info, Noise, "all",
         "An old WAL or snapshot file was removed.",

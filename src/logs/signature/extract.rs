@@ -206,6 +206,32 @@ pub(super) fn around<'a>(
     }
 }
 
+/// Applies the declared fields; the error is what the message says, and the error that it names.
+pub(super) fn crash<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    fields(event, record, found, detail);
+    if event.error.is_none()
+        && let Some(err) = record.fields.get("err")
+    {
+        event.error = some_text(&err);
+    }
+    // The rest of a message of several lines is a dump.
+    let line = record.msg.split(|b| *b == b'\n').next();
+    let line = String::from_utf8_lossy(line.unwrap_or_default());
+    let structured = !record.fields.is_none();
+    event.error = match event.error.take() {
+        Some(error) if structured && !line.is_empty() => {
+            Some(clip(Cow::Owned(format!("{line}: {error}"))))
+        }
+        Some(error) => Some(error),
+        None => (!line.is_empty()).then(|| clip(line)),
+    };
+}
+
 /// One field's value to its place. Values that were cut off give texts only.
 pub(super) fn apply<'a>(event: &mut Event<'a>, role: Role, value: Value<'a>, detail: Detail) {
     match role {

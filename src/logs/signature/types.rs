@@ -155,6 +155,8 @@ pub enum Extractor {
     Audit,
     /// A declared field and the text around a found literal as error.
     Around,
+    /// What ends a program: declared fields, and all that it says as error.
+    Crash,
 }
 
 /// One message of the catalogue.
