@@ -268,11 +268,9 @@ fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
             match found {
                 None if record.level >= Level::Error => free_text(msg, raw_fields(record)),
                 // controller-runtime hands client-go's messages to zap.
-                None if CLIENT_GO.iter().any(|begin| msg.starts_with(begin)) => TABLES
-                    .klog
-                    .get(msg)
-                    .map(|signature| Found::plain(signature))
-                    .or_else(|| free_text(msg, raw_fields(record))),
+                None if is_client_go(msg) => {
+                    client_go(msg).or_else(|| free_text(msg, raw_fields(record)))
+                }
                 found => found,
             }
         }
@@ -287,7 +285,11 @@ fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
                 let found = TABLES.msg.get(msg)?;
                 (!is_client(record.logger, record.caller)).then(|| Found::plain(found))
             })
-            .or_else(|| free_text(msg, b"")),
+            .or_else(|| client_go(msg))
+            .or_else(|| match record.level >= Level::Error {
+                true => free_text(msg, raw_fields(record)),
+                false => free_text(msg, b""),
+            }),
         Encoding::Klog | Encoding::KlogJson => {
             let fields = raw_fields(record);
             match TABLES.klog.get(msg) {
@@ -306,6 +308,16 @@ fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
         Encoding::KlogTrace => super::signature("apiserver-trace-step").map(Found::plain),
         Encoding::Audit => super::signature("audit-request").map(Found::plain),
     }
+}
+
+fn is_client_go(msg: &[u8]) -> bool {
+    CLIENT_GO.iter().any(|begin| msg.starts_with(begin))
+}
+
+/// A whole message of client-go's in a program with a logger of its own.
+fn client_go(msg: &[u8]) -> Option<Found<'_>> {
+    let signature = is_client_go(msg).then(|| TABLES.klog.get(msg)).flatten()?;
+    Some(Found::plain(signature))
 }
 
 fn is_election(record: &Record<'_>) -> bool {

@@ -4,7 +4,7 @@
 use crate::logs::event::Component::{Apiserver, Unknown};
 use crate::logs::record::Level::{Error as Err, Info, Warn};
 
-use super::types::How::{Client, Find, Klog};
+use super::types::How::{Client, Code, Find, Klog};
 use super::types::Nature::{Change, Fault, Noise, Symptom};
 use super::types::Role::{Error, Int, Lease, Text as Txt, Took, Url, Verb};
 use super::types::{Extractor, Field, Signature, field, form, row};
@@ -24,6 +24,9 @@ pub(super) static TABLE: &[Signature] = &[
             form(Find("Throttling request took {took}, request: {verb}:{target}"), "I0706 09:23:08.710529       1 request.go:645] Throttling request took 1.032290619s, request: GET:https://10.96.0.1:443/apis/apps/v1/namespaces/a/deployments/b?timeout=32s"),
             form(Find("Waited for {took} due to client-side throttling, not priority and fairness, request: {verb}:{target}"), "I1202 03:21:38.792986   66884 request.go:697] Waited for 1.000577592s due to client-side throttling, not priority and fairness, request: POST:https://127.0.0.1:34721/api/v1/namespaces/default/pods/nginx-7c79c4bf97-2kv48/eviction"),
             form(Klog("Waited before sending request"), r#"I0205 13:35:21.293404 4121569 request.go:752] "Waited before sending request" delay="1.200875613s" reason="client-side throttling, not priority and fairness" verb="POST" URL="https://cp1.lab.local:6443/api/v1/namespaces/longhorn-system/pods/csi-resizer-1/eviction""#),
+            // slog, logrus.
+            form(Code, r#"{"time":"2026-03-06T10:00:06.123Z","level":"INFO","msg":"Waited before sending request","delay":"1.5s","reason":"client-side throttling, not priority and fairness","verb":"GET","URL":"https://10.0.0.1:6443/api/v1/nodes"}"#),
+            form(Code, r#"level=info ts=2026-03-06T10:00:06.123Z caller=request.go:752 msg="Waited before sending request" delay=1.5s reason="client-side throttling, not priority and fairness" verb=GET URL=https://10.0.0.1:6443/api/v1/nodes"#),
             // The middle of the line may be elided.
             form(Find("Throttling request took "), "I0305 05:46:20.660498   29706 request.go:530] Throttling request took ...t=32s"),
         ],
@@ -41,7 +44,7 @@ pub(super) static TABLE: &[Signature] = &[
         "A request waited because the server had asked for it (429 or 503 with Retry-After).",
         &[
             form(Find("Waited for {took}, {reason} - request: {verb}:{target}"), "I1202 03:21:38.792986   66884 request.go:697] Waited for 1s, retry-after due to 429 - request: GET:https://127.0.0.1:34721/api/v1/pods?limit=500"),
-            form(super::types::How::Code, r#"I0205 13:35:21.293404 4121569 request.go:752] "Waited before sending request" delay="1.200875613s" reason="retries: 1, retry-after: 1s - retry-reason: 429" verb="GET" URL="https://cp1:6443/api/v1/pods""#),
+            form(Code, r#"I0205 13:35:21.293404 4121569 request.go:752] "Waited before sending request" delay="1.200875613s" reason="retries: 1, retry-after: 1s - retry-reason: 429" verb="GET" URL="https://cp1:6443/api/v1/pods""#),
         ],
         &[DELAY, VERB, TARGET, field("reason", Txt("reason"), "")],
     )
@@ -88,7 +91,12 @@ pub(super) static TABLE: &[Signature] = &[
             form(Klog("leaderelection lost/stopped"), r#"E1006 21:30:01.841918       1 controllermanager.go:413] "leaderelection lost/stopped""#),
             form(Klog("Leaderelection lost"), r#"E1006 21:30:01.841918       1 server.go:300] "Leaderelection lost""#),
             form(Find("^leaderelection lost"), "F0325 11:08:47.205929       1 controllermanager.go:294] leaderelection lost"),
-            form(Find("^leader election lost"), "F0325 11:08:47.205929       1 main.go:294] leader election lost"),
+            form(Find("leader election lost"), "F0325 11:08:47.205929       1 main.go:294] leader election lost"),
+            // controller-runtime returns it as an error, which the program's last line names.
+            form(Code, r#"{"level":"error","ts":"2026-03-06T10:00:12.1Z","logger":"setup","msg":"problem running manager","error":"leader election lost","stacktrace":"main.main"}"#),
+            form(Code, r#"E0306 10:00:12.000001       1 main.go:340] "problem running manager" err="leader election lost" logger="setup""#),
+            form(Code, "2026-03-06T10:00:13.123Z\tERROR\tsetup\tproblem running manager\t{\"error\": \"leader election lost\"}"),
+            form(Code, r#"time=2026-03-06T10:00:13.123Z level=ERROR msg="problem running manager" err="leader election lost""#),
         ],
         &[],
     ),
@@ -107,7 +115,7 @@ pub(super) static TABLE: &[Signature] = &[
         &[
             form(Klog("Error retrieving lease lock"), r#"E0316 23:04:52.328801       1 leaderelection.go:452] "Error retrieving lease lock" err="Get \"https://192.168.1.15:6443/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager?timeout=5s\": context deadline exceeded" lock="kube-system/kube-controller-manager""#),
             form(Find("^error retrieving resource lock {lock}: {error}"), r#"E0325 11:08:47.205570       1 leaderelection.go:325] error retrieving resource lock kube-system/kube-controller-manager: Get "https://192.168.10.50:6443/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager?timeout=10s": context deadline exceeded"#),
-            form(super::types::How::Code, r#"E0316 23:05:06.287650       1 leaderelection.go:488] "Failed to update lease" err="the server was unable to return a response in the time allotted, but may still be processing the request (put leases.coordination.k8s.io kube-controller-manager)" lock="kube-system/kube-controller-manager""#),
+            form(Code, r#"E0316 23:05:06.287650       1 leaderelection.go:488] "Failed to update lease" err="the server was unable to return a response in the time allotted, but may still be processing the request (put leases.coordination.k8s.io kube-controller-manager)" lock="kube-system/kube-controller-manager""#),
             form(Find("^Failed to update lock: {error}"), "E0325 11:08:47.205570       1 leaderelection.go:361] Failed to update lock: Put \"https://192.168.10.50:6443/x\": context deadline exceeded"),
         ],
         &[LOCK, ERR, ERROR],
@@ -191,7 +199,7 @@ pub(super) static TABLE: &[Signature] = &[
     row(
         "etcd-client-canceled", Apiserver, Warn, Noise, "etcd client 3.4 to 3.7 inside another program",
         "A call of the etcd client that its caller gave up, as at a stop.",
-        &[form(super::types::How::Code, r#"{"level":"warn","ts":"2026-03-16T23:08:23.946036Z","logger":"etcd-client","caller":"v3@v3.6.5/retry_interceptor.go:65","msg":"retrying of unary invoker failed","target":"etcd-endpoints://0xc00088cd20/192.168.1.15:2379","method":"/etcdserverpb.KV/Range","attempt":0,"error":"rpc error: code = Canceled desc = grpc: the client connection is closing"}"#)],
+        &[form(Code, r#"{"level":"warn","ts":"2026-03-16T23:08:23.946036Z","logger":"etcd-client","caller":"v3@v3.6.5/retry_interceptor.go:65","msg":"retrying of unary invoker failed","target":"etcd-endpoints://0xc00088cd20/192.168.1.15:2379","method":"/etcdserverpb.KV/Range","attempt":0,"error":"rpc error: code = Canceled desc = grpc: the client connection is closing"}"#)],
         &[
             field("method", Txt("method"), ""),
             field("target", Txt("target"), ""),

@@ -3,7 +3,7 @@
 use crate::logs::event::Component::Unknown;
 use crate::logs::record::Level::{Error as Err, Warn};
 
-use super::types::How::Find;
+use super::types::How::{Code, Find};
 use super::types::Nature::{Fault, Noise, Symptom};
 use super::types::Role::Error;
 use super::types::{Extractor, Field, Signature, field, form, row};
@@ -35,7 +35,10 @@ pub(super) static TABLE: &[Signature] = &[
     row(
         "etcd-error-timeout", Unknown, Err, Fault, "all",
         "etcd did not answer a request in time: no quorum, slow disk or network.",
-        &[form(Find("etcdserver: request timed out"), r#"E0618 16:43:50.492354    1120 controller.go:251] "Failed to update lease" err="etcdserver: request timed out""#)],
+        &[
+            form(Find("etcdserver: request timed out"), r#"E0618 16:43:50.492354    1120 controller.go:251] "Failed to update lease" err="etcdserver: request timed out""#),
+            form(Code, r#"time=2026-03-06T10:00:06.123Z level=ERROR msg="Reconciler error" controller=x err="etcdserver: request timed out""#),
+        ],
         AROUND,
     )
     .by(Extractor::Around),
