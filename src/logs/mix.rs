@@ -21,7 +21,7 @@ const OF_STREAM: &[&str] = &[
 ];
 
 /// Kinds that a server writes about a request it serves: kube-apiserver's, where it is there.
-const SERVED: &[&str] = &["component-trace", "http-log"];
+const SERVED: &[&str] = &["component-trace", "http-log", "http-too-many-requests"];
 
 /// Beginnings of kinds that an etcd server never writes.
 const OF_CLIENTS: &[&str] = &[

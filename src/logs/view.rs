@@ -130,6 +130,8 @@ pub struct View {
     pub throttling: Vec<DelayView>,
     /// Waits that a server asked for: verb, resource.
     pub server_waits: Vec<DelayView>,
+    /// Requests answered 429: priority level, flow schema, user agent.
+    pub turned_away: Vec<DelayView>,
     /// Slow API calls: user agent, verb, resource.
     pub traces: Vec<DelayView>,
     /// Clock differences: who, peer, what.
@@ -184,6 +186,7 @@ impl View {
         for list in [
             &mut view.throttling,
             &mut view.server_waits,
+            &mut view.turned_away,
             &mut view.traces,
         ] {
             list.sort_by(|a, b| {
@@ -309,6 +312,11 @@ impl View {
         for (list, table, kind) in [
             (&mut self.throttling, &facts.throttling, "client-throttled"),
             (&mut self.server_waits, &facts.server_waits, "server-wait"),
+            (
+                &mut self.turned_away,
+                &facts.turned_away,
+                "http-too-many-requests",
+            ),
             (&mut self.traces, &facts.traces, "apiserver-trace"),
         ] {
             let place = whose(kind);

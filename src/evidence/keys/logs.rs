@@ -70,6 +70,9 @@ keys! { LOGS;
     LOGS_THROTTLING: Table = "logs.throttling", None, Sum;
     /// Slow requests that kube-apiserver traced, by user agent and resource: columns `count`, `max_ms`, `total_ms`; texts `user_agent`, `verb`, `resource`.
     LOGS_TRACES: Table = "logs.traces", None, Sum;
+    /// Requests answered 429, from the HTTP log, by priority level, flow schema and user agent (empty where a line names none):
+    /// columns `count`, `last_secs` (of the last one, since 1970); texts `level`, `flow_schema`, `user_agent`. Empty when an HTTP log shows none.
+    LOGS_TURNED_AWAY: Table = "logs.turned.away", None, Sum;
     /// Lines whose format was not understood.
     LOGS_UNPARSED: i64 = "logs.unparsed", Count, Sum;
     /// Versions that a component said at its start or that a message implies: text `version`, `source`.

@@ -214,12 +214,19 @@ pub struct Facts {
     pub throttling: Bounded<DelayRow>,
     /// Waits that a server asked for, by verb and resource.
     pub server_waits: Bounded<DelayRow>,
+    /// Requests answered 429, by priority level, flow schema and user agent.
+    #[serde(default = "none_turned_away")]
+    pub turned_away: Bounded<DelayRow>,
     /// Slow calls that the apiserver traced, by user agent, verb and resource.
     pub traces: Bounded<DelayRow>,
     /// The same by second, resource, class and user agent.
     pub trace_seconds: Seconds,
     /// Facts that did not fit.
     pub dropped: u64,
+}
+
+fn none_turned_away() -> Bounded<DelayRow> {
+    Bounded::new(256)
 }
 
 impl Default for Facts {
@@ -238,6 +245,7 @@ impl Default for Facts {
             compactions: Compactions::default(),
             throttling: Bounded::new(512),
             server_waits: Bounded::new(256),
+            turned_away: none_turned_away(),
             traces: Bounded::new(512),
             trace_seconds: Seconds::default(),
             dropped: 0,
@@ -276,6 +284,7 @@ impl Facts {
         match event.kind {
             "client-throttled" => call_row(&mut self.throttling, event),
             "server-wait" => call_row(&mut self.server_waits, event),
+            "http-too-many-requests" => turned_away_row(&mut self.turned_away, event),
             "apiserver-trace" => {
                 trace_row(&mut self.traces, event);
                 trace_second(&mut self.trace_seconds, event);
@@ -476,6 +485,7 @@ impl Facts {
         for (table, add) in [
             (&mut self.throttling, &other.throttling),
             (&mut self.server_waits, &other.server_waits),
+            (&mut self.turned_away, &other.turned_away),
             (&mut self.traces, &other.traces),
         ] {
             table.merge(add);
@@ -492,6 +502,7 @@ impl Facts {
         self.versions.restore();
         self.throttling.restore();
         self.server_waits.restore();
+        self.turned_away.restore();
         self.traces.restore();
         self.trace_seconds.restore();
     }
@@ -501,6 +512,23 @@ fn call_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
     let call = event.api.as_deref();
     let verb = call.map_or("", |call| call.verb.as_ref());
     let key = format!("{verb}{SEPARATOR}{}", resource_of(call));
+    table.entry(&key).count(event);
+    if table.is_over() {
+        table.prune(&[]);
+    }
+}
+
+fn turned_away_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
+    let level = text(event, "priority_level").unwrap_or("");
+    let schema = text(event, "flow_schema").unwrap_or("");
+    let agent = event
+        .api
+        .as_deref()
+        .and_then(|call| call.user_agent.as_deref());
+    let key = format!(
+        "{level}{SEPARATOR}{schema}{SEPARATOR}{}",
+        agent.unwrap_or("")
+    );
     table.entry(&key).count(event);
     if table.is_over() {
         table.prune(&[]);

@@ -490,6 +490,7 @@ fn needs_fields(kind: &str) -> bool {
             | "alarm-raised"
             | "alarm-disarmed"
             | "health-alarm"
+            | "http-too-many-requests"
     )
 }
 

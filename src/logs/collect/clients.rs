@@ -1,5 +1,7 @@
 //! Who asked: client-side throttling, traced calls and the audit log, as evidence.
 
+use std::collections::BTreeMap;
+
 use crate::evidence::{Completeness, EvidenceSet, Row, Subject, Table, Window, keys};
 
 use super::super::aggregate::audit::{AuditRow, SEPARATOR};
@@ -47,6 +49,7 @@ pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             Table::default(),
         );
     }
+    turned_away(view, out, set);
     if view.traces.is_empty() && !view.has("kube-apiserver") {
         return;
     }
@@ -69,6 +72,40 @@ pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         Subject::cluster(),
         out.window,
         out.origin().with(Completeness::AtLeast),
+        table(rows, MAX_ROWS),
+    );
+}
+
+fn turned_away(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
+    let logged = |kind: &str| matches!(kind, "http-log" | "http-too-many-requests");
+    if !view.kinds.iter().any(|kind| logged(&kind.kind)) {
+        return;
+    }
+    // Replicas tell of the same level and the same client.
+    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    for delay in &view.turned_away {
+        let [level, schema, agent] = parts(delay);
+        let key = format!("{level} | {schema} | {agent}");
+        let mut row = Row::new(&key).num("count", num(delay.row.lines));
+        if let Some(last) = delay.row.last {
+            row = row.num("last_secs", last.0 as f64 / 1e6);
+        }
+        let known = rows.entry(key).or_insert_with_key(|key| {
+            Row::new(key)
+                .text("level", level)
+                .text("flow_schema", schema)
+                .text("user_agent", agent)
+        });
+        add(known, &row);
+    }
+    let mut rows: Vec<Row> = rows.into_values().collect();
+    let count = |row: &Row| row.get("count").unwrap_or(0.0);
+    rows.sort_by(|a, b| count(b).total_cmp(&count(a)));
+    set.put(
+        &keys::LOGS_TURNED_AWAY,
+        Subject::cluster(),
+        out.window,
+        out.origin(),
         table(rows, MAX_ROWS),
     );
 }

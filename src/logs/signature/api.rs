@@ -16,7 +16,7 @@ use crate::sys::find;
 use crate::units::parse_go_duration;
 
 use super::classify::Detail;
-use super::dispatch::Found;
+use super::dispatch::{self, Found};
 use super::extract::{self, call, clip};
 
 /// Kubernetes's word for an HTTP method; anything else stays, in lower case.
@@ -435,11 +435,20 @@ pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
     let (end, after) = plain(rest)?;
     let took_ns = parse_go_duration(rest.get(..end)?);
     let rest = rest.get(after..)?;
-    // The last of a name counts.
-    if took_ns.is_none() || holds_uri(rest) || needle::KLOG_LATENCY.is_in(rest) {
+    // The last of a name counts, and an answer 429 is a kind of its own.
+    if took_ns.is_none() || holds_uri(rest) || needle::KLOG_LATENCY.is_in(rest) || may_be_429(rest)
+    {
         return None;
     }
     Some((took_ns, names_resource(uri)))
+}
+
+/// Whether a status 429 may stand there. It is mostly the last field.
+fn may_be_429(text: &[u8]) -> bool {
+    match text.last_chunk::<9>() {
+        Some([b' ', b'r', b'e', b's', b'p', b'=', status @ ..]) => status == b"429",
+        _ => dispatch::is_429(text),
+    }
 }
 
 /// Whether ` URI=` stands there. Its first letter is seldom met.

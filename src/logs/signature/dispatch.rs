@@ -218,6 +218,11 @@ const DAMAGE: &str = "corruption-detected";
 /// The signature of a record, if the catalogue has one. A line that ends its program always has.
 pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     let found = usual(record);
+    if let Some(known) = &found
+        && let Some(id) = turned_away(known.signature, record)
+    {
+        return super::signature(id).map(Found::plain);
+    }
     if found.is_some() || record.level < Level::Error {
         return found;
     }
@@ -235,6 +240,39 @@ pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     kind.or(ends.then_some("panic"))
         .and_then(super::signature)
         .map(Found::plain)
+}
+
+/// A message of another kind that tells of an answer 429: its own kind.
+fn turned_away(signature: &Signature, record: &Record<'_>) -> Option<&'static str> {
+    let fields = raw_fields(record);
+    if signature.extractor == Extractor::Http {
+        let told = is_429(fields) || fields.is_empty() && is_429(&record.msg);
+        return told.then_some("http-too-many-requests");
+    }
+    let by_reflector = signature.id.starts_with("reflector-");
+    let told = |text: &[u8]| {
+        [
+            &b"the server has received too many requests"[..],
+            b"Too many requests, please try again later",
+        ]
+        .iter()
+        .any(|part| memchr::memmem::find(text, part).is_some())
+    };
+    (by_reflector && (told(&record.msg) || told(fields))).then_some("api-too-many-requests")
+}
+
+/// Whether a line of the HTTP log has the status 429, in any of its forms: `resp=429`,
+/// `"resp":429`, `: (2.3ms) 429 [`.
+pub(super) fn is_429(text: &[u8]) -> bool {
+    memchr::memmem::find_iter(text, b"429").any(|at| {
+        let (before, after) = text.split_at(at);
+        match after.get(3) {
+            None | Some(b' ' | b',' | b'}' | b'\n') => [&b" resp="[..], b"\"resp\":", b") "]
+                .iter()
+                .any(|begin| before.ends_with(begin)),
+            _ => false,
+        }
+    })
 }
 
 /// What a record says of etcd's storage.

@@ -15,6 +15,21 @@ const TRACE: Field = field("trace", Txt("trace"), "joins a header with its steps
 const WHAT: Field = field("what", Txt("what"), "the traced operation");
 const TOTAL: Field = field("total time", Took, "");
 
+/// Fields of the HTTP log.
+const HTTP: &[Field] = &[
+    field("verb", Verb, ""),
+    field("URI", Url, ""),
+    field("latency", Took, "of watches, their lifetime"),
+    field("userAgent", Agent, ""),
+    field("srcIP", Client, ""),
+    field("resp", Status, "0 when hijacked"),
+    field("audit-ID", Txt("audit_id"), ""),
+    field("apf_pl", Txt("priority_level"), ""),
+    field("apf_fs", Txt("flow_schema"), ""),
+    field("apf_init_latency", Ms("queue_ms"), "waited in the queue"),
+    field("apf_execution_time", Ms("execution_ms"), ""),
+];
+
 pub(super) static TABLE: &[Signature] = &[
     row(
         "apiserver-trace", Apiserver, Info, Request, "all; above 500 ms; v2 and more since 2024",
@@ -84,19 +99,18 @@ pub(super) static TABLE: &[Signature] = &[
             form(Find("^PATCH /"), "I1008 04:37:11.770951       1 httplog.go:90] PATCH /api/v1/nodes/a/status: (2.3ms) 200 [kubelet/v1.16.3 172.18.0.1:60528]"),
             form(Find("^DELETE /"), "I1008 04:37:11.770951       1 httplog.go:90] DELETE /api/v1/namespaces/a/pods/b: (2.3ms) 200 [kubelet/v1.16.3 172.18.0.1:60528]"),
         ],
+        HTTP,
+    )
+    .by(Extractor::Http),
+    row(
+        "http-too-many-requests", Unknown, Info, Symptom, "all, at v3",
+        "The HTTP log shows a request answered 429; with its priority level and flow schema where priority and fairness is on. A line of `http-log` is not counted there, too.",
         &[
-            field("verb", Verb, ""),
-            field("URI", Url, ""),
-            field("latency", Took, "of watches, their lifetime"),
-            field("userAgent", Agent, ""),
-            field("srcIP", Client, ""),
-            field("resp", Status, "0 when hijacked"),
-            field("audit-ID", Txt("audit_id"), ""),
-            field("apf_pl", Txt("priority_level"), ""),
-            field("apf_fs", Txt("flow_schema"), ""),
-            field("apf_init_latency", Ms("queue_ms"), "waited in the queue"),
-            field("apf_execution_time", Ms("execution_ms"), ""),
+            form(Code, r#"I1120 10:01:00.000000       1 httplog.go:132] "HTTP" verb="LIST" URI="/api/v1/namespaces/x/configmaps" latency="10ms" userAgent="batchjob/1.0" audit-ID="a-b" srcIP="10.0.0.1:444" apf_pl="workload-low" apf_fs="service-accounts" apf_iseats=10 apf_fseats=0 apf_additionalLatency="0s" apf_init_latency="1ms" apf_execution_time="41.167µs" resp=429"#),
+            form(Code, r#"{"ts":1772791209000.123,"caller":"httplog/httplog.go:132","msg":"HTTP","v":3,"verb":"LIST","URI":"/api/v1/pods?limit=500","latency":"1.2s","userAgent":"x/1","audit-ID":"a","srcIP":"10.0.0.1:2","apf_pl":"workload-low","apf_fs":"service-accounts","resp":429}"#),
+            form(Code, "I1008 04:37:11.770951       1 httplog.go:90] GET /api/v1/pods?limit=500: (2.3ms) 429 [kubectl/v1.16.3 (linux/amd64) kubernetes/b3cbbae 172.18.0.1:60528]"),
         ],
+        HTTP,
     )
     .by(Extractor::Http),
     row(

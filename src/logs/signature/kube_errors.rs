@@ -82,6 +82,8 @@ pub(super) static TABLE: &[Signature] = &[
         "The apiserver answered 429: its queues or its inflight limit are full.",
         &[
             form(Find("the server has received too many requests"), r#"E0316 23:05:06.287650       1 controller.go:145] "Unhandled Error" err="the server has received too many requests and has asked us to try again later (get pods)""#),
+            form(Code, r#"E1120 10:01:00.000000       1 reflector.go:147] vendor/k8s.io/client-go/informers/factory.go:150: Failed to watch *v1.Pod: failed to list *v1.Pod: the server has received too many requests and has asked us to try again later (get pods)"#),
+            form(Code, r#"E1120 10:01:00.000000       1 reflector.go:200] "Failed to watch" err="failed to list *v1.Pod: the server has received too many requests and has asked us to try again later (get pods)" logger="UnhandledError" reflector="k8s.io/client-go/informers/factory.go:160" type="*v1.Pod""#),
             form(Find("Too many requests, please try again later"), r#"E0316 23:05:06.287650       1 controller.go:145] "Unhandled Error" err="Too many requests, please try again later.""#),
         ],
         AROUND,
