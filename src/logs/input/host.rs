@@ -1,6 +1,6 @@
 //! Where a control-plane node keeps its logs, when no path is given.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::clock::Timestamp;
 use crate::logs::event::Component;
@@ -129,13 +129,9 @@ fn files(walk: &mut Walk, root: &HostRoot, folder: &Path, keep: impl Fn(&str) ->
 fn file(walk: &mut Walk, root: &HostRoot, path: &Path) {
     match root.resolve(path) {
         Ok(real) => {
-            let shown: PathBuf = if root.is_live() {
-                path.to_owned()
-            } else {
-                real.clone()
-            };
             // A container's file may be a link to Docker's; its own name tells more.
-            walk.file_as(&real, &shown);
+            let under = path.strip_prefix("/").unwrap_or(path);
+            walk.file_as(&real, &root.path().join(under));
         }
         Err(err) => walk.problem(path, &err.to_string(), false),
     }

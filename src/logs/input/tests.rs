@@ -115,6 +115,22 @@ fn links_do_not_count_twice_and_loops_end() {
 }
 
 #[test]
+fn a_pods_link_to_dockers_file_names_the_writer_under_any_root() {
+    let pod = "var/log/pods/kube-system_kube-scheduler-cp1_0123456789abcdef0123456789abcdef/kube-scheduler";
+    let dir = tree(&["var/lib/docker/containers/abc/abc-json.log"]);
+    fs::create_dir_all(dir.path().join(pod)).expect("folders");
+    let target = "/var/lib/docker/containers/abc/abc-json.log";
+    symlink(target, dir.path().join(pod).join("0.log")).expect("links");
+    let plan = plan(&[], &HostRoot::new(dir.path()), None);
+    assert_eq!(plan.streams.len(), 1, "{plan:?}");
+    let stream = &plan.streams[0];
+    assert_eq!(stream.component, Component::Scheduler);
+    assert_eq!(stream.node.as_deref(), Some("cp1"));
+    let shown = dir.path().join(pod).join("0.log");
+    assert_eq!(stream.files[0].name, shown.display().to_string());
+}
+
+#[test]
 fn what_is_no_log_is_counted_not_read() {
     let dir = tree(&["logs/etcd.log", "syslog"]);
     let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).expect("writes");
