@@ -71,9 +71,11 @@ pub fn close(stream: &mut StreamSummary, filter: TimeFilter) {
 /// The time of a stream's first record.
 pub fn begin(stream: &StreamSummary) -> Option<Timestamp> {
     let span = |stream: &StreamSummary| stream.segment.coverage.span().map(|(from, _)| from);
-    if !stream.ends.only_head {
-        return span(stream);
+    let begin = span(stream);
+    if begin.is_some() && !stream.ends.only_head {
+        return begin;
     }
+    // All that it has may be open at its ends.
     let mut closed = stream.clone();
     close(&mut closed, TimeFilter::of(None, None));
     span(&closed)

@@ -281,27 +281,43 @@ impl Summary {
     /// Adds another run's summary. Streams of the same id continue each other in the order of
     /// their times; others stand side by side.
     pub fn merge(&mut self, other: Summary) {
+        self.merge_all(vec![other]);
+    }
+
+    /// Adds other runs' summaries, in whatever order they come: all pieces of a stream are put in the
+    /// order of their times before the first two are joined, so that each meets its neighbours. A
+    /// stream that was joined over a gap stays one piece: what lies in the gap comes too late.
+    pub fn merge_all(&mut self, others: Vec<Summary>) {
         let filter = TimeFilter::of(self.since, self.until);
-        for stream in other.streams {
-            let known = self
-                .streams
-                .iter_mut()
-                .find(|known| known.id == stream.id && known.node == stream.node);
-            match known {
-                None => self.streams.push(stream),
-                Some(known) => {
-                    let (mine, theirs) = (stitch::begin(known), stitch::begin(&stream));
-                    if theirs.is_some() && mine.is_some() && theirs < mine {
-                        let late = std::mem::replace(known, stream);
-                        stitch::absorb(known, late, filter);
-                    } else {
-                        stitch::absorb(known, stream, filter);
-                    }
+        let mut pieces: Vec<StreamSummary> = std::mem::take(&mut self.streams);
+        for mut other in others {
+            pieces.append(&mut other.streams);
+            self.absorb_rest(other);
+        }
+        let mut begins: BTreeMap<(String, Option<String>), Option<Timestamp>> = BTreeMap::new();
+        let mut ordered: Vec<_> = pieces
+            .into_iter()
+            .map(|piece| {
+                let stream = (piece.id.clone(), piece.node.clone());
+                // One without a time stays behind the one that it was given after.
+                let last = begins.entry(stream.clone()).or_default();
+                *last = stitch::begin(&piece).or(*last);
+                ((stream, *last), piece)
+            })
+            .collect();
+        ordered.sort_by(|a, b| a.0.cmp(&b.0));
+        for (_, piece) in ordered {
+            match self.streams.last_mut() {
+                Some(known) if known.id == piece.id && known.node == piece.node => {
+                    stitch::absorb(known, piece, filter);
                 }
+                _ => self.streams.push(piece),
             }
         }
-        self.streams
-            .sort_by(|a, b| (&a.id, &a.node).cmp(&(&b.id, &b.node)));
+    }
+
+    /// Adds what is not about streams.
+    fn absorb_rest(&mut self, other: Summary) {
         self.problems.extend(other.problems);
         self.problems.sort();
         self.problems.dedup();

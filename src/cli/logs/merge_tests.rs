@@ -347,3 +347,27 @@ fn every_group_is_whole_when_cut_between_any_two_of_its_lines() {
         }
     }
 }
+
+#[test]
+fn pieces_are_joined_in_the_order_of_their_times_whatever_order_they_come_in() {
+    let home = tempfile::tempdir().unwrap();
+    let groups: Vec<String> = (0..6).map(|step| group(0, step)).collect();
+    let text = groups.concat();
+    let expected = content(summary(home.path(), text.as_bytes()));
+    // Each request's lines are in two pieces.
+    let ends = line_ends(&text);
+    let cuts: Vec<usize> = ends.iter().skip(1).step_by(3).copied().collect();
+    let from = [0].into_iter().chain(cuts.iter().copied());
+    let to = cuts.iter().copied().chain([text.len()]);
+    let parts: Vec<&[u8]> = from.zip(to).map(|(a, b)| &text.as_bytes()[a..b]).collect();
+    for order in [
+        [6, 3, 0, 1, 2, 5, 4],
+        [6, 5, 4, 3, 2, 1, 0],
+        [0, 2, 4, 6, 1, 3, 5],
+    ] {
+        let mut merged = Summary::default();
+        let pieces = order.map(|at| summary(home.path(), parts[at])).to_vec();
+        merged.merge_all(pieces);
+        same(&content(merged), &expected, &format!("{order:?}"), &[]);
+    }
+}

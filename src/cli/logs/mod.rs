@@ -128,7 +128,7 @@ pub struct Args {
     /// Save what was found, for --merge: names stay as they are, so not with --redact, which hides them when the summary is shown (--merge FILE --redact)
     #[arg(long, value_name = "FILE")]
     pub save_summary: Option<PathBuf>,
-    /// Merge saved summaries (and what PATH holds, if given)
+    /// Merge saved summaries (and what PATH holds, if given), in any order: pieces of one log go by their times. Merge all at once: a piece that is missing from one merge is not fitted in by the next
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub merge: Vec<PathBuf>,
     /// Threads; by default one beside a running etcd, else as many as there are processors
@@ -192,12 +192,11 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     }
     if args.follow {
         let summary = follow::run(args, session, &plan, &options, &look)?;
-        return exit(&summary, nothing_named, session);
+        return exit(&summary, args, session);
     }
     let mut summary = scan_open(&plan, &options, &session.stop);
-    for path in &args.merge {
-        summary.merge(load(path)?);
-    }
+    let pieces = args.merge.iter().map(|path| load(path));
+    summary.merge_all(pieces.collect::<Result<_, _>>()?);
     if let Some(path) = &args.save_summary {
         save(&summary, path)?;
     }

@@ -131,6 +131,23 @@ fn a_pods_link_to_dockers_file_names_the_writer_under_any_root() {
 }
 
 #[test]
+fn pieces_whose_numbers_count_up_are_put_in_the_order_of_their_times() {
+    let dir = tree(&[]);
+    for (at, minute) in [("part.00", 30), ("part.01", 31), ("part.02", 32)] {
+        let line = LINE.replace(":33:", &format!(":{minute}:"));
+        fs::write(dir.path().join(at), line).expect("a file");
+    }
+    let named = ["part.02", "part.00", "part.01"].map(|name| dir.path().join(name));
+    let found = plan(&named, &HostRoot::new("/"), None);
+    let want = vec![
+        "part.00".to_owned(),
+        "part.01".to_owned(),
+        "part.02".to_owned(),
+    ];
+    assert_eq!(names(&found, dir.path()), [("part".to_owned(), want)]);
+}
+
+#[test]
 fn what_is_no_log_is_counted_not_read() {
     let dir = tree(&["logs/etcd.log", "syslog"]);
     let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).expect("writes");

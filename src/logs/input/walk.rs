@@ -342,8 +342,23 @@ impl Walk {
                 files: vec![file],
             });
         }
+        for stream in &mut self.plan.streams {
+            undo_count(&mut stream.files);
+        }
         self.plan.streams.sort_by(|a, b| a.id.cmp(&b.id));
         self.plan
+    }
+}
+
+/// Numbers of rotations count back in time, those of other pieces (`split -d`) forth: where every
+/// file says when it begins and each begins before the one that its name puts first, names are wrong.
+fn undo_count(files: &mut [LogFile]) {
+    let goes_back = |first: &LogFile, second: &LogFile| match (first.dated, second.dated) {
+        (Some(first), Some(second)) => first > second,
+        _ => false,
+    };
+    if files.len() > 1 && files.is_sorted_by(goes_back) {
+        files.reverse();
     }
 }
 
