@@ -25,6 +25,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Evidence that the user asked for by name cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Evidence {
+        /// The file or folder as the user gave it.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A file cannot be written.
     #[error("cannot write `{}`", path.display())]
     Write {
@@ -81,7 +89,7 @@ impl Error {
         match self {
             Error::Usage(_) => Exit::Usage,
             Error::Unreachable { .. } => Exit::Unreachable,
-            Error::Nothing { .. } => Exit::Incomplete,
+            Error::Nothing { .. } | Error::Evidence { .. } => Exit::Incomplete,
             _ => Exit::Failed,
         }
     }
@@ -89,7 +97,9 @@ impl Error {
     /// What the user can do about it, where something sensible can be said.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Error::Read { source, .. } | Error::Evidence { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 Some("run as root, or copy the file and pass the copy".to_owned())
             }
             Error::Nothing { hint, .. } | Error::Refused { hint, .. } => Some(hint.clone()),
@@ -129,5 +139,10 @@ mod tests {
              hint: run as root, or copy the file and pass the copy\n"
         );
         assert_eq!(err.exit_code(), Exit::Failed);
+        let err = Error::Evidence {
+            path: "bundle.tar.gz".into(),
+            source: io::Error::from(io::ErrorKind::NotFound),
+        };
+        assert_eq!(err.exit_code(), Exit::Incomplete);
     }
 }

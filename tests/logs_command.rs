@@ -490,7 +490,30 @@ fn bad_inputs_are_named_and_the_rest_is_read() {
         .path(fixture("zap-sampling.log"))
         .path(at("missing.log"))
         .output();
+    // What was named is missing, and the rest is reported.
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("slow-apply"));
+    let output = doctor(&["logs", "--emit", "events"])
+        .path(fixture("zap-sampling.log"))
+        .path(at("missing.log"))
+        .output();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(!output.stdout.is_empty());
+    // What lies in a folder was not asked for by its own name.
+    fs::create_dir(at("folder")).unwrap();
+    fs::copy(fixture("zap-sampling.log"), at("folder/a.log")).unwrap();
+    fs::write(at("folder/t.log"), b"\x7fELF\x02\x01\x01\0").unwrap();
+    let output = doctor(&["logs"]).path(at("folder")).output();
     assert_eq!(output.status.code(), Some(0));
+    let output = doctor(&["logs"])
+        .path(at("folder"))
+        .path(at("folder/t.log"))
+        .output();
+    assert_eq!(output.status.code(), Some(3));
+    let output = doctor(&["diagnose", "--bundle"])
+        .path(at("missing"))
+        .output();
+    assert_eq!(output.status.code(), Some(3));
     let output = doctor(&["logs", "--sort", "nothing"]).output();
     assert_eq!(output.status.code(), Some(64));
     fs::write(at("not-a-summary"), "{}").unwrap();

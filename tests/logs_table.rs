@@ -250,7 +250,7 @@ fn permission_denied() {
         said(&alone)
     );
     let both = run(&[&closed, &open]).unwrap();
-    assert_eq!(both.status.code(), Some(0), "{}", said(&both));
+    assert_eq!(both.status.code(), Some(3), "{}", said(&both));
     assert!(
         said(&both).contains("225 logged requests"),
         "{}",

@@ -70,7 +70,7 @@ impl Gathered {
 
     /// Takes a saved run, or says where the tree is that is to be read.
     fn open(&mut self, path: &Path) -> Result<Option<Opened>, Error> {
-        let unreadable = |source| Error::Read {
+        let unreadable = |source| Error::Evidence {
             path: path.to_owned(),
             source,
         };

@@ -54,14 +54,16 @@ pub(super) fn run(
         return Ok(exit);
     }
     let mut bad = done.bad.len();
+    let mut asked_for = 0;
     for (name, why) in &done.bad {
         session.note(&format!("{name}: {why}"));
     }
     for problem in &plan.problems {
         session.note(&format!("{}: {}", problem.path, problem.why));
         bad += usize::from(problem.named);
+        asked_for += usize::from(problem.named && super::is_named(args, &problem.path));
     }
-    if bad > 0 && (done.good == 0 || session.strict) {
+    if asked_for > 0 || bad > 0 && (done.good == 0 || session.strict) {
         return Ok(Exit::Incomplete);
     }
     Ok(Exit::Clean)

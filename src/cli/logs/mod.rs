@@ -207,7 +207,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     } else {
         render::logs(session.out, session.terminal, &report, by(args), args.top)?;
     }
-    exit(&summary, nothing_named, session)
+    exit(&summary, args, session)
 }
 
 /// The report's values, with what the arguments left to a default.
@@ -234,14 +234,18 @@ fn by(args: &Args) -> render::LoadBy {
 }
 
 /// The exit code, or the error of a run that could read nothing at all.
-fn exit(summary: &Summary, nothing_named: bool, session: &Session<'_>) -> Result<Exit, Error> {
+fn exit(summary: &Summary, args: &Args, session: &Session<'_>) -> Result<Exit, Error> {
     if let Some(exit) = session.stopped() {
         return Ok(exit);
     }
+    let nothing_named = args.paths.is_empty() && args.merge.is_empty();
     let mut bad = 0;
+    // What was named for this run; a summary may come from one that named something else.
+    let mut asked_for = 0;
     for problem in &summary.problems {
         session.note(&format!("{}: {}", problem.path, problem.why));
         bad += u64::from(problem.named);
+        asked_for += u64::from(problem.named && is_named(args, &problem.path));
     }
     let mut good = 0;
     for file in summary.files() {
@@ -249,6 +253,8 @@ fn exit(summary: &Summary, nothing_named: bool, session: &Session<'_>) -> Result
             Some(why) => {
                 session.note(&format!("{}: {why}", file.name));
                 bad += 1;
+                // One that breaks off was had in part.
+                asked_for += u64::from(file.lines == 0 && is_named(args, &file.name));
                 good += u64::from(file.lines > 0);
             }
             None => good += 1,
@@ -260,10 +266,17 @@ fn exit(summary: &Summary, nothing_named: bool, session: &Session<'_>) -> Result
             hint: "name a file or folder, or run as root on a control-plane node".to_owned(),
         });
     }
-    if bad > 0 && (good == 0 || session.strict) {
+    if asked_for > 0 || bad > 0 && (good == 0 || session.strict) {
         return Ok(Exit::Incomplete);
     }
     Ok(Exit::Clean)
+}
+
+/// Whether the command line names this very path.
+fn is_named(args: &Args, name: &str) -> bool {
+    args.paths
+        .iter()
+        .any(|path| path.display().to_string() == name)
 }
 
 /// `etcd`, `kube-apiserver` and its short forms.
