@@ -514,6 +514,52 @@ fn bad_inputs_are_named_and_the_rest_is_read() {
         .path(at("missing"))
         .output();
     assert_eq!(output.status.code(), Some(3));
+    // Of a file of several programs, what is surely another's is left out.
+    let mixed = [
+        r#"{"level":"warn","ts":"2024-05-14T20:27:19.085646Z","caller":"wal/wal.go:805","msg":"slow fdatasync","took":"1.8s","expected-duration":"1s"}"#,
+        r#"{"level":"warn","ts":"2024-05-14T20:27:19.185646Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"400ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/\" range_end:\"/registry/pods0\" limit:500 ","response":"range_response_count:7 size:900"}"#,
+        r#"E0514 20:27:20.058446       1 wrap.go:53] "Timeout or abort while handling" method="GET" URI="/api/v1/pods" auditID="e4""#,
+        "E0514 20:27:21.058446       1 leaderelection.go:330] leaderelection lost",
+        r#"I0514 20:27:22.058446       1 server.go:183] "Starting Kubernetes Scheduler" version="v1.36.2""#,
+    ];
+    fs::write(at("all-in-one.log"), mixed.join("\n") + "\n").unwrap();
+    let kinds = |component: &str| -> Vec<String> {
+        let text = doctor(&["logs", "--emit", "events", "--component", component])
+            .path(at("all-in-one.log"))
+            .output();
+        let text = String::from_utf8(text.stdout).unwrap();
+        let kind = |line: &str| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event["kind"].as_str().unwrap().to_owned()
+        };
+        let emitted: Vec<String> = text.lines().map(kind).collect();
+        let report = doctor(&["logs", "--format", "json", "--component", component])
+            .path(at("all-in-one.log"))
+            .output();
+        let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+        let mut counted: Vec<String> = report["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["kind"].as_str().unwrap().to_owned())
+            .collect();
+        counted.sort();
+        let mut sorted = emitted.clone();
+        sorted.sort();
+        assert_eq!(counted, sorted, "{component}");
+        emitted
+    };
+    assert_eq!(
+        kinds("scheduler"),
+        ["leaderelection-lost", "scheduler-start"]
+    );
+    // etcd never writes klog.
+    assert_eq!(kinds("etcd"), ["wal-sync-slow", "slow-apply"]);
+    let output = doctor(&["logs", "--component", "bogus"])
+        .path(fixture("zap-sampling.log"))
+        .output();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("etcd, apiserver, kcm"));
     let output = doctor(&["logs", "--sort", "nothing"]).output();
     assert_eq!(output.status.code(), Some(64));
     fs::write(at("not-a-summary"), "{}").unwrap();

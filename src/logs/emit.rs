@@ -295,6 +295,9 @@ impl<'p> Lines<'p> {
         let Some(event) = classify(record, Detail::Full) else {
             return Ok(());
         };
+        if self.component == Component::Unknown && !self.filter.wants(record, Some(&event)) {
+            return Ok(());
+        }
         let mut text = Vec::with_capacity(512);
         let component = match event.component {
             Component::Unknown => self.component,

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use memchr::memchr;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
 use super::aggregate::memory::Memory;
 use super::aggregate::segment::Hot;
 use super::decode::{DecodeContext, Decoder, Ends, join};
-use super::event::Component;
+use super::event::{Component, Event};
 use super::head::{Head, Taker};
 use super::input::{LogFile, Plan, Stream};
 use super::reader::{Chunk, ReadOptions, chunks, chunks_of, open};
@@ -39,6 +40,8 @@ pub struct ScanOptions {
     pub until: Option<Timestamp>,
     /// What a date without a year is completed from, where the file does not say.
     pub now: Option<Timestamp>,
+    /// Whose records are counted.
+    pub only: Only,
     /// Words whose lines are counted as `grep -ic` would.
     pub grep: Vec<String>,
     /// How to read.
@@ -153,6 +156,7 @@ pub fn scan_open(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summa
         })
         .collect();
     (summary.since, summary.until) = (options.since, options.until);
+    summary.components = options.only;
     summary.interrupted = stop.load(Ordering::Relaxed);
     summary
 }
@@ -371,19 +375,113 @@ const ALL_COMPONENTS: [Component; COMPONENTS] = [
 ];
 const COMPONENTS: usize = 8;
 
-/// Which records are in the window that was asked for.
+/// Components that were asked for; nobody's name stands for everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
+pub struct Only(u8);
+
+impl Only {
+    /// Adds a component.
+    pub fn add(&mut self, component: Component) {
+        self.0 |= Only::bit(component);
+    }
+
+    /// Whether everybody is asked for.
+    pub fn is_everybody(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether what is this component's is asked for. What may be anybody's is.
+    pub fn has(self, component: Component) -> bool {
+        self.0 == 0 || component == Component::Unknown || self.0 & Only::bit(component) != 0
+    }
+
+    /// Whether nothing but etcd is asked for.
+    fn is_etcd(self) -> bool {
+        self.0 == Only::bit(Component::Etcd)
+    }
+
+    fn bit(component: Component) -> u8 {
+        let at = ALL_COMPONENTS.iter().position(|known| *known == component);
+        at.map_or(0, |at| 1 << at)
+    }
+}
+
+impl From<Vec<String>> for Only {
+    fn from(words: Vec<String>) -> Self {
+        let mut only = Only::default();
+        for word in words {
+            only.add(component_of(&word));
+        }
+        only
+    }
+}
+
+impl From<Only> for Vec<String> {
+    fn from(only: Only) -> Self {
+        let named = |component: &Component| only.0 & Only::bit(*component) != 0;
+        let words = ALL_COMPONENTS.into_iter().filter(named);
+        words.map(|component| component.word().to_owned()).collect()
+    }
+}
+
+/// Which records were asked for: those of a window, and of some components.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeFilter {
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     /// Whether the last record with a time was inside: one without a time follows it.
     inside: bool,
+    only: Only,
 }
 
 impl TimeFilter {
     /// The filter that the options ask for.
     pub fn new(options: &ScanOptions) -> Self {
-        TimeFilter::of(options.since, options.until)
+        TimeFilter::of(options.since, options.until).only(options.only)
+    }
+
+    /// The same for these components.
+    pub fn only(self, only: Only) -> Self {
+        TimeFilter { only, ..self }
+    }
+
+    /// Whether all records are some component's that was asked for, as far as this tells.
+    pub fn is_for_all(&self) -> bool {
+        self.only.is_everybody()
+    }
+
+    /// Whether a record is one of the components that were asked for, or may be. Its event is what
+    /// the catalogue knows of it.
+    pub fn wants(&self, record: &Record<'_>, event: Option<&Event<'_>>) -> bool {
+        if self.only.is_everybody() {
+            return true;
+        }
+        if record.encoding == Encoding::Audit {
+            return self.only.has(Component::Apiserver);
+        }
+        let by_wrapper = record.outer.ident.and_then(writer).map(|name| {
+            match component_of(super::writer::parts(&name).0) {
+                // All writers that are known and no part of the control plane are controllers.
+                Component::Unknown => Component::Controller,
+                known => known,
+            }
+        });
+        let said = match event.map_or(Component::Unknown, |event| event.component) {
+            // Only etcd writes this, and never klog.
+            Component::Unknown
+                if matches!(record.encoding, Encoding::Capnslog | Encoding::RaftText) =>
+            {
+                Component::Etcd
+            }
+            Component::Unknown
+                if matches!(record.encoding, Encoding::Klog | Encoding::KlogJson) =>
+            {
+                return by_wrapper.map_or(!self.only.is_etcd(), |known| self.only.has(known));
+            }
+            said => said,
+        };
+        self.only.has(by_wrapper.unwrap_or(said))
     }
 
     /// The filter of a window.
@@ -392,6 +490,7 @@ impl TimeFilter {
             since,
             until,
             inside: true,
+            only: Only::default(),
         }
     }
 
@@ -427,6 +526,8 @@ pub(super) struct Counter {
     refused: bool,
     /// The stream's name says whose all of it is.
     of_one: bool,
+    /// Not all records of the stream may be asked for.
+    chooses: bool,
     /// Whose records are those that wrappers name so.
     writers: BTreeMap<Vec<u8>, Option<Arc<str>>>,
 }
@@ -444,7 +545,8 @@ impl Taker for Counter {
 
     #[inline]
     fn take_head(&mut self, head: &Head<'_>) -> bool {
-        if !self.filter.inside(head.time) {
+        // Whose a line is must be known before it is counted.
+        if self.chooses || !self.filter.inside(head.time) {
             return false;
         }
         if head.message.is_none() {
@@ -472,13 +574,20 @@ impl Counter {
             components: [0; COMPONENTS],
             refused: false,
             of_one: false,
+            // What a name says of the whole stream was looked at before.
+            chooses: named == Component::Unknown && !filter.is_for_all(),
             writers: BTreeMap::new(),
         }
     }
 
     /// Of a stream whose name says whose all of it is, wrappers are not asked.
     pub(super) fn of_one(self, of_one: bool) -> Self {
-        Counter { of_one, ..self }
+        let chooses = self.chooses && !of_one;
+        Counter {
+            of_one,
+            chooses,
+            ..self
+        }
     }
 
     /// Whose record it is, where its wrapper names its writer.
@@ -500,6 +609,13 @@ impl Counter {
     pub(super) fn add(&mut self, record: &Record<'_>) {
         if !self.filter.inside(record.time) {
             self.outside += 1;
+            return;
+        }
+        if self.chooses
+            && !self
+                .filter
+                .wants(record, classify(record, Detail::Counts).as_ref())
+        {
             return;
         }
         let writer = match record.outer.ident {

@@ -14,7 +14,7 @@ use super::aggregate::segment::Segment;
 use super::decode::Ends;
 use super::event::Component;
 use super::input::{Plan, Stream};
-use super::scan::TimeFilter;
+use super::scan::{Only, TimeFilter};
 use super::stitch;
 use super::writer;
 
@@ -214,6 +214,9 @@ pub struct Summary {
     pub since: Option<Timestamp>,
     /// Its end.
     pub until: Option<Timestamp>,
+    /// Whose records are counted; everybody's where nobody is named.
+    #[serde(skip_serializing_if = "Only::is_everybody")]
+    pub components: Only,
     /// Reading was stopped early.
     pub interrupted: bool,
 }
@@ -288,7 +291,7 @@ impl Summary {
     /// order of their times before the first two are joined, so that each meets its neighbours. A
     /// stream that was joined over a gap stays one piece: what lies in the gap comes too late.
     pub fn merge_all(&mut self, others: Vec<Summary>) {
-        let filter = TimeFilter::of(self.since, self.until);
+        let filter = TimeFilter::of(self.since, self.until).only(self.components);
         let mut pieces: Vec<StreamSummary> = std::mem::take(&mut self.streams);
         for mut other in others {
             pieces.append(&mut other.streams);
@@ -338,12 +341,15 @@ impl Summary {
             (Some(a), Some(b)) => Some(a.max(b)),
             _ => None,
         };
+        if self.components != other.components {
+            self.components = Only::default();
+        }
         self.interrupted |= other.interrupted;
     }
 
     /// Ends what is open at the ends of every stream: nothing comes before or after.
     pub fn close(&mut self) {
-        let filter = TimeFilter::of(self.since, self.until);
+        let filter = TimeFilter::of(self.since, self.until).only(self.components);
         for stream in &mut self.streams {
             stitch::close(stream, filter);
         }

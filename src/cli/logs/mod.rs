@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::logs::event::Component;
 use crate::logs::input::{Plan, Stream, plan};
-use crate::logs::scan::{ScanOptions, scan_open};
-use crate::logs::summary::Summary;
+use crate::logs::scan::{Only, ScanOptions, scan_open};
+use crate::logs::summary::{StreamSummary, Summary};
 use crate::render;
 use crate::target::HostRoot;
 
@@ -95,9 +95,9 @@ pub struct Args {
     /// Leave out records after this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub until: Option<Timestamp>,
-    /// Only this component: etcd, apiserver, kcm, scheduler, kubelet, controller
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub component: Vec<String>,
+    /// Only this component: etcd, apiserver, kcm, scheduler, kubelet, controller. Files of others are not read; of a file of several, what is surely another's is not counted
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = parse_component)]
+    pub component: Vec<Component>,
     /// Where this node's files hang, such as /host in a debug pod
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
@@ -152,12 +152,16 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     let since = args
         .since
         .or_else(|| nothing_named.then(|| now.add_us(-DEFAULT_WINDOW_US)));
+    let mut only = Only::default();
+    for component in &args.component {
+        only.add(*component);
+    }
     let look = || {
         let mut found = plan(&args.paths, &root, since);
         if !args.component.is_empty() {
             found
                 .streams
-                .retain(|stream| args.component.iter().any(|word| is_component(stream, word)));
+                .retain(|stream| only.has(component_of(stream)));
         }
         found
     };
@@ -178,6 +182,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         since,
         until: args.until,
         now: Some(now),
+        only,
         grep: match &args.compare_grep {
             None => Vec::new(),
             Some(words) if words.is_empty() => GREP_WORDS.map(str::to_owned).to_vec(),
@@ -280,17 +285,28 @@ fn is_named(args: &Args, name: &str) -> bool {
 }
 
 /// `etcd`, `kube-apiserver` and its short forms.
-fn is_component(stream: &Stream, word: &str) -> bool {
-    let word = word.to_ascii_lowercase();
-    let known = stream.component.word();
+fn parse_component(word: &str) -> Result<Component, String> {
+    let lower = word.to_ascii_lowercase();
+    Ok(match lower.strip_prefix("kube-").unwrap_or(&lower) {
+        "etcd" => Component::Etcd,
+        "apiserver" => Component::Apiserver,
+        "kcm" | "controller-manager" => Component::ControllerManager,
+        "scheduler" => Component::Scheduler,
+        "kubelet" => Component::Kubelet,
+        "controller" => Component::Controller,
+        _ => {
+            return Err(
+                "known are etcd, apiserver, kcm, scheduler, kubelet, controller".to_owned(),
+            );
+        }
+    })
+}
+
+/// Whose a stream is by its names. Of another one only its records tell: better too much than nothing.
+fn component_of(stream: &Stream) -> Component {
     match stream.component {
-        // Only its records tell; better too much than nothing.
-        Component::Unknown => true,
-        Component::ControllerManager => matches!(
-            word.as_str(),
-            "kcm" | "controller-manager" | "kube-controller-manager"
-        ),
-        _ => known == word || known.strip_prefix("kube-") == Some(&word),
+        Component::Unknown if !StreamSummary::of(stream).named.is_empty() => Component::Controller,
+        known => known,
     }
 }
 
