@@ -267,6 +267,8 @@ struct Piece<'a> {
     yearless: Option<Timestamp>,
     level: Level,
     package: &'a [u8],
+    /// The source file of a klog message that lost its header; else empty.
+    headless: &'a [u8],
     /// The wrapper makes any text a record.
     syslog: bool,
     /// It was joined and is over, so it must not wait for more.

@@ -79,6 +79,7 @@ impl Owned {
             yearless: self.yearless,
             level: self.level,
             package: &self.package,
+            headless: b"",
             syslog: self.syslog,
             last: true,
             grown: self.grown,

@@ -233,6 +233,9 @@ impl Decoder {
         if !wrapped.package.is_empty() {
             piece.package = wrapped.package;
         }
+        if !wrapped.headless.is_empty() {
+            piece.headless = wrapped.headless;
+        }
         piece.syslog |= wrapped.journal;
         piece.outer.unsampled = wrapped.unsampled;
         let line = object::line_of(wrapped.text);
@@ -284,7 +287,11 @@ impl Decoder {
     /// A text without wrappers that is no JSON object.
     fn inner<'a>(&mut self, text: &'a [u8], piece: Piece<'a>, layer: u8, sink: &mut Sink<'_>) {
         let bare = clean::strip_start(text.trim_ascii_start());
-        let starts = starts_record(bare) || piece.syslog && plain_start(text);
+        // Of a klog record without its header every text is one, but for a trace's further lines.
+        let headless = !piece.headless.is_empty()
+            && !starts_record(bare)
+            && (!klog::is_trace(bare) || needle::TOTAL_TIME.is_in(bare));
+        let starts = headless || starts_record(bare) || piece.syslog && plain_start(text);
         if starts || klog::is_trace(bare) {
             self.flush_open(sink);
         } else if self.goes_on(text, &piece, sink) {
@@ -295,6 +302,11 @@ impl Decoder {
             outer_zoned: piece.zoned,
             context: self.context.reference,
         };
+        if headless {
+            let parsed = klog::headless(text, piece.level, piece.headless);
+            self.emit(parsed, &piece, true, sink);
+            return;
+        }
         if let Some(parsed) = parse_text(bare, &reference, &mut self.cache) {
             self.text_record(parsed, bare, piece, layer, sink);
             return;

@@ -218,6 +218,24 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             ),
             None,
         ),
+        (
+            format!(
+                r#"{{"insertId":"1","jsonPayload":{{"message":"{json}"}},"logName":"projects/p/logs/stderr","resource":{{"type":"k8s_container","labels":{{"container_name":"etcd","pod_name":"etcd-cp0"}}}},"timestamp":"2026-11-20T19:06:43.223Z"}}"#
+            ),
+            Some("etcd"),
+        ),
+        (
+            format!(
+                r#"{{"time":"2026-11-20T19:06:43.223Z","category":"etcd","properties":{{"log":"{json}\n","stream":"stderr","pod":"etcd-cp0","containerID":"y"}}}}"#
+            ),
+            Some("etcd"),
+        ),
+        (
+            format!(
+                r#"{{"id":"x","type":"log","attributes":{{"timestamp":"2026-11-20T19:06:43.223Z","message":"{json}","service":"etcd","host":"cp0"}}}}"#
+            ),
+            Some("etcd"),
+        ),
         (format!("10.0.0.1: {line}"), None),
         (format!("etcd-1  | {line}"), Some("etcd-1")),
         (format!("etcd-cp0 etcd {line}"), Some("etcd-cp0 etcd")),
@@ -389,6 +407,33 @@ fn exports_of_several_records_on_one_line() {
 
 /// What a request's own quotes are worth: one level of escapes too much undone, and its keys are
 /// gone.
+#[test]
+fn a_klog_record_whose_header_became_an_exports_fields() {
+    let export = |message: &str| {
+        format!(
+            r#"{{"insertId":"1","jsonPayload":{{"message":"{}","pid":"1"}},"logName":"projects/p/logs/container.googleapis.com%2Fcontroller-manager","resource":{{"labels":{{"component_name":"controller-manager"}},"type":"k8s_control_plane_component"}},"severity":"WARNING","sourceLocation":{{"file":"request.go","line":"697"}},"timestamp":"2026-11-20T19:06:42.123456Z"}}"#,
+            escaped(message)
+        )
+    };
+    let record = one(&export(
+        r#""Waited before sending request" delay="1.5s" verb="GET""#,
+    ));
+    assert_eq!(
+        (record.encoding, record.level),
+        (Encoding::Klog, Level::Warn)
+    );
+    assert_eq!(record.msg, "Waited before sending request");
+    assert_eq!(record.fields[0], ("delay".to_owned(), "1.5s".to_owned()));
+    assert_eq!(record.time.as_deref(), Some("2026-11-20T19:06:42.123456Z"));
+    assert_eq!(record.ident.as_deref(), Some("kube-controller-manager"));
+    // A trace and its steps are in one message.
+    let (records, _) = decode(export(
+        "Trace[5]: \"Update\" url:/api/v1/pods,verb:PUT (20-Nov-2026 19:06:41.000) (total time: 1000ms):\nTrace[5]: [1.000s] [1.000s] END",
+    ));
+    let encodings: Vec<_> = records.iter().map(|record| record.encoding).collect();
+    assert_eq!(encodings, [Encoding::Klog, Encoding::KlogTrace]);
+}
+
 #[test]
 fn no_wrapper_takes_a_requests_escapes() {
     let line = r#"2021-05-14 16:47:40.512613 W | etcdserver: read-only range request "key:\"/registry/pods/\" range_end:\"/registry/pods0\" " with result "range_response_count:3 size:615" took too long (123.4ms) to execute"#;

@@ -50,6 +50,18 @@ pub fn parse<'a>(
     })
 }
 
+/// A message whose header an exporter took away, and says what stood in it.
+pub fn headless<'a>(text: &'a [u8], level: Level, caller: &'a [u8]) -> Parsed<'a> {
+    let (msg, fields) = split(text);
+    Parsed {
+        level,
+        caller,
+        msg,
+        fields,
+        ..Parsed::bare(Encoding::Klog, text)
+    }
+}
+
 /// Reads `Trace[484169231]: …`, a line that follows a trace's header.
 pub fn parse_trace(text: &[u8]) -> Option<Parsed<'_>> {
     is_trace(text).then(|| Parsed::bare(Encoding::KlogTrace, text))

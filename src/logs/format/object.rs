@@ -49,6 +49,8 @@ pub struct Wrapped<'a> {
     pub journal: bool,
     /// Whether etcd's own journald writer made it.
     pub unsampled: bool,
+    /// The source file of a klog record whose header the exporter took away; else empty.
+    pub headless: &'a [u8],
 }
 
 /// How an entry came into the journal. etcd's own writer talks to the journal itself and names its
@@ -198,6 +200,14 @@ struct Seen<'a> {
     unit: Option<Value<'a>>,
     host: Option<Value<'a>>,
     kubernetes: Option<Value<'a>>,
+    /// Google's labels of what wrote a line.
+    resource: Option<Value<'a>>,
+    /// Where klog's header said that it was written.
+    site: Option<Value<'a>>,
+    /// Azure's name of what wrote a line, beside its `properties`.
+    category: Option<Value<'a>>,
+    service: Option<Value<'a>>,
+    azure: bool,
     priority: Option<Value<'a>>,
     origin: Origin,
     journal: bool,
@@ -228,9 +238,21 @@ impl<'a> Seen<'a> {
                     &mut self.no_line
                 }
             }
-            // Elasticsearch, Datadog, CloudWatch, OpenTelemetry, Loki.
-            b"_source" | b"hits" | b"attributes" | b"events" | b"resourceLogs" | b"scopeLogs"
-            | b"logRecords" | b"logEvents" | b"data" | b"result" | b"streams" | b"values"
+            b"properties" => {
+                self.azure = true;
+                match value.kind {
+                    ValueKind::Nested => &mut self.inside,
+                    _ => &mut self.line,
+                }
+            }
+            b"category" => &mut self.category,
+            b"resource" => &mut self.resource,
+            b"service" if is_text(&value) => &mut self.service,
+            b"sourceLocation" => &mut self.site,
+            // Google, Elasticsearch, Datadog, CloudWatch, OpenTelemetry, Loki.
+            b"jsonPayload" | b"_source" | b"hits" | b"attributes" | b"events" | b"resourceLogs"
+            | b"scopeLogs" | b"logRecords" | b"logEvents" | b"data" | b"result" | b"streams"
+            | b"values"
                 if value.kind == ValueKind::Nested =>
             {
                 &mut self.inside
@@ -282,6 +304,27 @@ impl<'a> Seen<'a> {
         slot.get_or_insert(value);
     }
 
+    /// What an export calls the program.
+    fn writer(&self) -> Option<&'a [u8]> {
+        let google = |resource| {
+            let name = label(resource, b"component_name");
+            let name: &[u8] = match name.or_else(|| label(resource, b"container_name"))? {
+                b"apiserver" => b"kube-apiserver",
+                b"controller-manager" => b"kube-controller-manager",
+                b"scheduler" => b"kube-scheduler",
+                name => name,
+            };
+            Some(name)
+        };
+        let azure = self.category.filter(|name| self.azure && is_text(name));
+        self.ident
+            .or(azure)
+            .map(|value| value.raw)
+            .or_else(|| self.resource.and_then(google))
+            // Datadog.
+            .or(self.service.map(|value| value.raw))
+    }
+
     fn level(&self) -> Level {
         let word = self.level.or(self.severity);
         word.and_then(|word| level_word(word.raw))
@@ -330,10 +373,14 @@ fn classify_inside<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Obje
             Object::Wrapper(Wrapped {
                 text: line,
                 time,
-                ident: seen.ident.map(|value| value.raw),
+                ident: seen.writer(),
                 host: seen.host.filter(is_text).map(|value| value.raw),
                 // Loki's labels are an object `stream`.
-                name: seen.kubernetes.or(seen.stream).and_then(pod_of),
+                name: seen
+                    .kubernetes
+                    .or(seen.stream)
+                    .and_then(pod_of)
+                    .or_else(|| seen.resource.and_then(|value| label(value, b"pod_name"))),
                 level: seen.level(),
                 package: b"",
                 // Docker gives every part its time; what has none is whole.
@@ -341,10 +388,27 @@ fn classify_inside<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Obje
                     .filter(|_| seen.others == 0 && seen.time.is_some() && seen.line.is_some()),
                 journal: false,
                 unsampled: false,
+                headless: seen
+                    .site
+                    .and_then(|site| text_in(site, b"file"))
+                    .unwrap_or_default(),
             })
         }
         None => Object::Unknown,
     }
+}
+
+/// A text in an object.
+fn text_in<'a>(object: Value<'a>, name: &[u8]) -> Option<&'a [u8]> {
+    JsonFields::new(object.raw)
+        .find(|(known, value)| *known == name && is_text(value))
+        .map(|(_, value)| value.raw)
+}
+
+/// One of the labels of a resource.
+fn label<'a>(resource: Value<'a>, name: &[u8]) -> Option<&'a [u8]> {
+    let labels = JsonFields::new(resource.raw).find(|(known, _)| *known == b"labels")?;
+    text_in(labels.1, name)
 }
 
 /// The pod in what Fluent Bit (`{"pod_name":"etcd-a",…}`) or filebeat (`{"pod":{"name":"etcd-a"},…}`)
@@ -501,6 +565,7 @@ fn journal<'a>(seen: &Seen<'a>, text: &'a [u8]) -> Wrapped<'a> {
         docker: None,
         journal: true,
         unsampled: seen.origin.is_unsampled(package),
+        headless: b"",
     }
 }
 
@@ -673,6 +738,33 @@ mod tests {
         assert_eq!(&*line_of(wrapped.text), b"a\nb\"c");
         let wrapped = wrapper_of(r#"{"MESSAGE":null,"__REALTIME_TIMESTAMP":"1"}"#);
         assert_eq!(&*line_of(wrapped.text), b"");
+    }
+
+    #[test]
+    fn exports_of_clouds_name_the_writer() {
+        let google = wrapper_of(
+            r#"{"insertId":"1","jsonPayload":{"message":"Waited","pid":"1"},"logName":"projects/p/logs/container.googleapis.com%2Fscheduler","resource":{"labels":{"component_name":"scheduler","cluster_name":"c"},"type":"k8s_control_plane_component"},"severity":"INFO","sourceLocation":{"file":"request.go","line":"697"},"timestamp":"2026-11-20T10:00:00.123456Z"}"#,
+        );
+        assert_eq!(google.ident, Some(&b"kube-scheduler"[..]));
+        assert_eq!(
+            (google.headless, google.level),
+            (&b"request.go"[..], Level::Info)
+        );
+        assert!(google.time.is_some());
+        let azure = r#"{"time":"2026-11-21T19:32:33.2Z","category":"kube-apiserver","properties":PROPERTIES}"#;
+        for properties in [
+            r#"{"log":"I1121 x\n","stream":"stderr","pod":"p"}"#,
+            r#""{\"log\":\"I1121 x\",\"stream\":\"stderr\"}""#,
+        ] {
+            let text = azure.replace("PROPERTIES", properties);
+            let wrapped = wrapper_of(&text);
+            assert_eq!(wrapped.ident, Some(&b"kube-apiserver"[..]), "{text}");
+            assert!(wrapped.time.is_some() && wrapped.headless.is_empty());
+        }
+        // Other documents have categories, too.
+        let other =
+            wrapper_of(r#"{"time":"2026-11-21T19:32:33.2Z","category":"etcd","message":"x"}"#);
+        assert_eq!(other.ident, None);
     }
 
     #[test]
