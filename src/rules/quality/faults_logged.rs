@@ -36,6 +36,10 @@ const ONCE: &[(&str, &str)] = &[
         "quota-disabled",
         "runs without a backend quota: the database may fill the disk",
     ),
+    (
+        "storage-io-error",
+        "could not read or write its files: the disk fails, or is read-only",
+    ),
     ("too-many-open-files", "ran out of file descriptors"),
     ("kernel-device-timeout", "a device did not answer in time"),
     (
