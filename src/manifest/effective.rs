@@ -71,7 +71,7 @@ pub fn settle_as(instance: &Instance, version: Option<Version>) -> Settled {
         take(one, instance, version, &mut out);
     }
     if let Some(component) = instance.component {
-        conflicts(&given, component, &instance.place, &mut out.faults);
+        conflicts(&given, component, version, &instance.place, &mut out.faults);
         words(instance, component, &mut out.faults);
         for setting in settings::settings(component) {
             fill_default(setting, version, instance.partial, &mut out);
@@ -251,7 +251,7 @@ fn put(out: &mut Settled, name: String, given: &Given, known: bool, accumulates:
         out.settings.insert(name, new);
         return;
     };
-    // etcd does not start with both; until then the flag is what was meant to win.
+    // Before 3.4 the flag wins; later etcd does not start with both, and it is what was meant to win.
     if (old.from, new.from)
         == (
             Provenance::Given(Means::Flag),
@@ -361,8 +361,15 @@ fn accepted(
     !matches!(existence, Existence::Removed(_) | Existence::NotYet(_))
 }
 
-/// A flag and its variable both set: etcd refuses to start. An old and a new name both set: too.
-fn conflicts(given: &[&Given], component: Component, place: &Place, faults: &mut Vec<Fault>) {
+/// A flag and its variable both set, with which etcd from 3.4 on refuses to start; and an old and a
+/// new name both set.
+fn conflicts(
+    given: &[&Given],
+    component: Component,
+    version: Option<Version>,
+    place: &Place,
+    faults: &mut Vec<Fault>,
+) {
     if component != Component::Etcd {
         return;
     }
@@ -381,17 +388,10 @@ fn conflicts(given: &[&Given], component: Component, place: &Place, faults: &mut
         let Some((twin, canonical)) = flags.iter().find(|(given, _)| given.name == flag) else {
             continue;
         };
+        let (weight, text) = both(&env.name, twin, version);
         faults.push(
-            Fault::new(
-                "flag-and-variable",
-                Weight::Stop,
-                env.place.clone(),
-                format!(
-                    "etcd refuses to start: conflicting environment variable \"{}\" is shadowed by corresponding command-line flag (either unset environment variable or disable flag); the flag is at {}",
-                    env.name, twin.place
-                ),
-            )
-            .about(canonical.unwrap_or(&flag)),
+            Fault::new("flag-and-variable", weight, env.place.clone(), text)
+                .about(canonical.unwrap_or(&flag)),
         );
     }
     for (index, (one, name)) in flags.iter().enumerate() {
@@ -419,6 +419,31 @@ fn conflicts(given: &[&Given], component: Component, place: &Place, faults: &mut
                 .about(name),
             );
         }
+    }
+}
+
+/// What etcd makes of a variable beside the flag of the same setting.
+fn both(variable: &str, flag: &Given, version: Option<Version>) -> (Weight, String) {
+    let at = &flag.place;
+    match (settings::stops_at_both(version), version) {
+        (Some(true), _) => (
+            Weight::Stop,
+            format!(
+                "etcd refuses to start: conflicting environment variable \"{variable}\" is shadowed by corresponding command-line flag (either unset environment variable or disable flag); the flag is at {at}"
+            ),
+        ),
+        (Some(false), Some(version)) => (
+            Weight::Note,
+            format!(
+                "etcd {version} leaves the variable `{variable}` unused and takes the flag at {at}; from 3.4 on it refuses to start with both"
+            ),
+        ),
+        _ => (
+            Weight::Warn,
+            format!(
+                "the variable `{variable}` and the flag at {at} are both set: etcd from 3.4 on refuses to start like that, an older one takes the flag, and which version runs is not known"
+            ),
+        ),
     }
 }
 

@@ -136,6 +136,13 @@ fn exists(since: Since, removed: Option<Version>, version: Version) -> Existence
             // The first release with it in the version's own minor, or the newest such release.
             let own = firsts.iter().find(|first| first.same_minor(version));
             match own.or_else(|| firsts.first()) {
+/// Whether etcd stops when a flag and its variable are both set: from 3.4 on. Before, the flag
+/// counts, and etcd logs that the variable is unused (`pkg/flags`). `None` where the version is not
+/// known.
+pub fn stops_at_both(version: Option<Version>) -> Option<bool> {
+    version.map(|version| version >= Version::minor(3, 4))
+}
+
                 Some(first) if version >= *first => Existence::Yes,
                 Some(first) => Existence::NotYet(*first),
                 None => Existence::Unknown,

@@ -15,7 +15,7 @@ mod value;
 
 pub use lookup::{
     DefaultOf, Existence, Found, Spelling, env_name, flag_of_env, setting, setting_of_file,
-    settings,
+    settings, stops_at_both,
 };
 pub use value::{
     parse_bool, parse_duration_setting, parse_float, parse_gates, parse_int, parse_list,

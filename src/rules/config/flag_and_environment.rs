@@ -1,4 +1,4 @@
-//! A setting of etcd is given as a flag and as a variable: etcd refuses to start.
+//! A setting of etcd is given as a flag and as a variable: etcd from 3.4 on refuses to start.
 
 use crate::evidence::Missing;
 use crate::rules::faults;
@@ -21,10 +21,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .into_iter()
         .map(|fault| {
             faults::cite(cx, &fault);
-            let severity = if fault.weight == "stop" {
-                Severity::Critical
-            } else {
-                Severity::Warn
+            let severity = match fault.weight.as_str() {
+                "stop" => Severity::Critical,
+                "warn" => Severity::Warn,
+                _ => Severity::Info,
             };
             Draft::new(fault.subject.clone(), severity, fault.text)
                 .confidence(Confidence::High)
@@ -50,6 +50,10 @@ mod tests {
         assert_eq!(
             fault("flag-and-variable", "warn").status(&RULE),
             (Status::Fail, Severity::Warn)
+        );
+        assert_eq!(
+            fault("flag-and-variable", "note").status(&RULE),
+            (Status::Fail, Severity::Info)
         );
         assert_eq!(fault("no-such-kind", "stop").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
