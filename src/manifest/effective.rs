@@ -77,7 +77,7 @@ pub fn settle_as(instance: &Instance, version: Option<Version>) -> Settled {
             fill_default(setting, version, instance.partial, &mut out);
         }
         adjust_defaults(component, &mut out);
-        check(component, &mut out);
+        check(component, version, &mut out);
     }
     out
 }
@@ -529,7 +529,7 @@ fn adjust_defaults(component: Component, out: &mut Settled) {
 }
 
 /// Values that the component itself refuses.
-fn check(component: Component, out: &mut Settled) {
+fn check(component: Component, version: Option<Version>, out: &mut Settled) {
     for effective in out.settings.values() {
         let Provenance::Given(means) = effective.from else {
             continue;
@@ -555,6 +555,28 @@ fn check(component: Component, out: &mut Settled) {
                 parse_go_duration(value.trim_start_matches('-').as_bytes()).is_some()
                     || value == "0"
             }
+        if let Some(version) = version
+            && let Some(refused) = found
+                .setting
+                .refused_by(value, means == Means::File, version)
+        {
+            out.faults.push(
+                Fault::new(
+                    "removed-value",
+                    Weight::Stop,
+                    effective.place.clone().unwrap_or_default(),
+                    format!(
+                        "{} {version} refuses the value `{value}` of `{}`, which was removed in {}.{}",
+                        component.program(),
+                        effective.spelled.as_deref().unwrap_or(&effective.name),
+                        refused.removed.major,
+                        refused.removed.minor
+                    ),
+                )
+                .about(&effective.name),
+            );
+            continue;
+        }
             Kind::Text | Kind::List | Kind::Gates => true,
         };
         if good {

@@ -57,7 +57,8 @@ pub fn effective_of_files(component: Component, files: &[(&str, &str)]) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::collect;
+    use crate::catalog::releases::Version;
+    use crate::manifest::{Weight, collect};
     use proptest::prelude::*;
 
     const NAMES: &[&str] = &[
@@ -72,6 +73,66 @@ mod tests {
         "config",
         "etcd.yaml.bak",
     ];
+
+    /// etcd's faults of a kind, in a pod of an image, judged by a version that is asked about.
+    fn faults(image: &str, more: &str, asked: Option<&str>, kind: &str) -> Vec<(Weight, String)> {
+        let text = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: etcd}}\nspec:\n  containers:\n  - name: etcd\n    image: {image}\n{more}"
+        );
+        let mut model = model_of_text("etcd.yaml", &text);
+        let asked = asked.and_then(Version::parse);
+        model.asked = asked.into_iter().map(|v| (Component::Etcd, v)).collect();
+        let units = settle_all(&model);
+        units[0]
+            .settled
+            .faults
+            .iter()
+            .filter(|fault| fault.kind == kind)
+            .map(|fault| (fault.weight, fault.text.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn a_flag_and_its_variable_weigh_as_the_version_takes_them() {
+        let more = "    command: [etcd, --name=a]\n    env: [{name: ETCD_NAME, value: a}]\n";
+        for (tag, weight, says) in [
+            (
+                "e:3.3.15-0",
+                Weight::Note,
+                "etcd 3.3.15 leaves the variable `ETCD_NAME` unused",
+            ),
+            ("e:3.4.0-0", Weight::Stop, "etcd refuses to start"),
+            ("e:3.6.1-0", Weight::Stop, "etcd refuses to start"),
+            ("e:latest", Weight::Warn, "which version runs is not known"),
+        ] {
+            let found = faults(tag, more, None, "flag-and-variable");
+            assert_eq!(found.len(), 1, "{tag}");
+            assert_eq!(found[0].0, weight, "{tag}");
+            assert!(found[0].1.contains(says), "{tag}: {}", found[0].1);
+        }
+        let found = faults("e:3.3.15-0", more, Some("3.5.13"), "flag-and-variable");
+        assert_eq!(found[0].0, Weight::Stop);
+    }
+
+    #[test]
+    fn a_value_that_a_version_took_away_stops_it() {
+        let run = |flag: &str, asked| {
+            let more = format!("    command: [etcd, --name=a, {flag}]\n");
+            faults("e:3.4.23-0", &more, asked, "removed-value")
+        };
+        let capnslog = "--logger=capnslog";
+        assert_eq!(run(capnslog, None), []);
+        assert_eq!(run(capnslog, Some("3.4.30")), []);
+        let found = run(capnslog, Some("3.5.13"));
+        assert_eq!(found[0].0, Weight::Stop);
+        assert_eq!(
+            found[0].1,
+            "etcd 3.5.13 refuses the value `capnslog` of `logger`, which was removed in 3.5"
+        );
+        assert_eq!(run("--logger=zap", Some("3.6.0")), []);
+        assert_eq!(run("--v2-deprecation=not-yet", Some("3.5.13")), []);
+        assert_eq!(run("--v2-deprecation=not-yet", Some("3.6.0")).len(), 1);
+    }
 
     /// Text in the manner of the files that are read, broken in all ways.
     fn pieces() -> impl Strategy<Value = String> {

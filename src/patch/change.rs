@@ -50,6 +50,14 @@ pub(super) fn change_of(
     if !is_value(found.setting.kind, proposed) {
         return Err("the proposal is something to do, not a value to set".to_owned());
     }
+    if let Some(version) = version
+        && let Some(refused) = found.setting.refused_by(proposed, false, version)
+    {
+        return Err(format!(
+            "--{}={proposed} is refused since {}.{}, and this is {version}",
+            advice.setting, refused.removed.major, refused.removed.minor
+        ));
+    }
     let flag = match version {
         Some(version) => match found.setting.name_for(Some(version)) {
             Some(Spelling::Flag(flag)) => flag,
@@ -300,6 +308,14 @@ mod tests {
             Change::Set { flag, .. } => flag,
             Change::Remove { .. } => panic!("a removal"),
         }
+    }
+
+    #[test]
+    fn never_a_value_that_the_version_refuses() {
+        let logger = |version| change("etcd", "logger", "capnslog", version);
+        assert_eq!(flag(logger(Some("3.4.30"))), "logger");
+        let why = logger(Some("3.5.0")).unwrap_err();
+        assert!(why.contains("refused since 3.5"), "{why}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! etcd 3.3 to 3.7.
 
 use super::Kind::{Bool, Bytes, Duration, Gates, Int, List, Millis, Secs, Text};
-use super::{Component, Former, Kind, Setting, Since};
+use super::{Component, Former, Kind, RemovedValue, Setting, Since};
 use crate::catalog::releases::Version;
 
 /// `etcd --help` of 3.4.23 and 3.5.1, and server/embed/config.go of 3.5 to 3.7.
@@ -133,7 +133,11 @@ pub(super) const TABLE: &[Setting] = &[
     s("discovery-cert", Text).since(3, 6),
     s("discovery-dial-timeout", Duration).default("2s").since(3, 6),
     s("discovery-endpoints", List).since(3, 6),
-    s("discovery-fallback", Text).default("proxy").removed(3, 7),
+    // server/etcdmain/config.go, validate: refused since the v2 proxy is gone.
+    s("discovery-fallback", Text)
+        .default("proxy")
+        .refuses(&[RemovedValue { value: "proxy", removed: V3_6, in_file: false }])
+        .removed(3, 7),
     s("discovery-insecure-skip-tls-verify", Bool).default("false").since(3, 6),
     s("discovery-insecure-transport", Bool).default("true").since(3, 6),
     s("discovery-keepalive-time", Duration).default("2s").since(3, 6),
@@ -252,7 +256,12 @@ pub(super) const TABLE: &[Setting] = &[
     s("log-rotation-config-json", Text)
         .default("{\"maxsize\": 100, \"maxage\": 0, \"maxbackups\": 0, \"localtime\": false, \"compress\": false}")
         .since(3, 5),
-    s("logger", Text).default("capnslog").later(&[(V3_5, "zap")]).since(3, 4),
+    // server/embed/config_logging.go: "--logger=capnslog is removed in v3.5".
+    s("logger", Text)
+        .default("capnslog")
+        .later(&[(V3_5, "zap")])
+        .refuses(&[RemovedValue { value: "capnslog", removed: V3_5, in_file: true }])
+        .since(3, 4),
     s("max-concurrent-streams", Int).default("4294967295").backported(&[Version::new(3, 4, 20), Version::new(3, 5, 5)]),
     renamed("max-learners", Int, &[seen35("experimental-max-learners")]).default("1"),
     s("max-request-bytes", Bytes).default("1572864"),
@@ -318,6 +327,7 @@ pub(super) const TABLE: &[Setting] = &[
     s("v2-deprecation", Text)
         .default("not-yet")
         .later(&[(V3_6, "write-only")])
+        .refuses(&[RemovedValue { value: "not-yet", removed: V3_6, in_file: false }])
         .since(3, 5),
     s("wal-dir", Text),
     renamed(

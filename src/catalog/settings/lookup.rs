@@ -1,7 +1,8 @@
 //! Questions to the settings tables: which setting is meant, its default, its spelling.
 
 use super::{
-    Component, Former, Setting, Since, apiserver, controller_manager, etcd, kubelet, scheduler,
+    Component, Former, RemovedValue, Setting, Since, apiserver, controller_manager, etcd, kubelet,
+    scheduler,
 };
 use crate::catalog::releases::Version;
 
@@ -23,6 +24,21 @@ pub struct Found {
     pub setting: &'static Setting,
     /// The older spelling that was used, if it was one.
     pub former: Option<&'static Former>,
+}
+
+impl Setting {
+    /// The value that was taken away from a setting, where a version refuses it. Texts of a file
+    /// are looked at less strictly than those of flags and variables.
+    pub fn refused_by(
+        &self,
+        value: &str,
+        in_file: bool,
+        version: Version,
+    ) -> Option<&'static RemovedValue> {
+        self.refused.iter().find(|refused| {
+            refused.value == value && version >= refused.removed && (refused.in_file || !in_file)
+        })
+    }
 }
 
 impl Found {
@@ -120,6 +136,13 @@ pub fn flag_of_env(name: &str) -> Option<String> {
     (!flag.is_empty()).then(|| flag.to_ascii_lowercase().replace('_', "-"))
 }
 
+/// Whether etcd stops when a flag and its variable are both set: from 3.4 on. Before, the flag
+/// counts, and etcd logs that the variable is unused (`pkg/flags`). `None` where the version is not
+/// known.
+pub fn stops_at_both(version: Option<Version>) -> Option<bool> {
+    version.map(|version| version >= Version::minor(3, 4))
+}
+
 fn exists(since: Since, removed: Option<Version>, version: Version) -> Existence {
     if let Some(removed) = removed
         && version >= removed
@@ -136,13 +159,6 @@ fn exists(since: Since, removed: Option<Version>, version: Version) -> Existence
             // The first release with it in the version's own minor, or the newest such release.
             let own = firsts.iter().find(|first| first.same_minor(version));
             match own.or_else(|| firsts.first()) {
-/// Whether etcd stops when a flag and its variable are both set: from 3.4 on. Before, the flag
-/// counts, and etcd logs that the variable is unused (`pkg/flags`). `None` where the version is not
-/// known.
-pub fn stops_at_both(version: Option<Version>) -> Option<bool> {
-    version.map(|version| version >= Version::minor(3, 4))
-}
-
                 Some(first) if version >= *first => Existence::Yes,
                 Some(first) => Existence::NotYet(*first),
                 None => Existence::Unknown,

@@ -128,6 +128,17 @@ pub struct Former {
     pub removed: Option<Version>,
 }
 
+/// A value that later versions refuse.
+#[derive(Clone, Copy, Debug)]
+pub struct RemovedValue {
+    /// The value.
+    pub value: &'static str,
+    /// First version that refuses it.
+    pub removed: Version,
+    /// Whether it is refused in the component's file too.
+    pub in_file: bool,
+}
+
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -142,6 +153,8 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// Defaults that changed: from that version on.
     pub later: &'static [(Version, &'static str)],
+    /// Values that later versions refuse.
+    pub refused: &'static [RemovedValue],
     /// Since when the main name is accepted.
     pub since: Since,
     /// First version that refuses the main name.
@@ -171,6 +184,7 @@ impl Setting {
             kind,
             default: None,
             later: &[],
+            refused: &[],
             since: Since::Always,
             removed: None,
             flag: true,
@@ -188,6 +202,11 @@ impl Setting {
 
     const fn later(mut self, eras: &'static [(Version, &'static str)]) -> Self {
         self.later = eras;
+        self
+    }
+
+    const fn refuses(mut self, values: &'static [RemovedValue]) -> Self {
+        self.refused = values;
         self
     }
 

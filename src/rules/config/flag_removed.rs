@@ -1,4 +1,4 @@
-//! A component is given a setting that its version does not have: it does not start.
+//! A component is given a setting, or a value of one, that its version does not have: it does not start.
 
 use crate::evidence::Missing;
 use crate::rules::faults;
@@ -14,7 +14,12 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-const KINDS: &[&str] = &["removed-setting", "unknown-setting", "renamed-setting"];
+const KINDS: &[&str] = &[
+    "removed-setting",
+    "removed-value",
+    "renamed-setting",
+    "unknown-setting",
+];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let drafts = faults::of(cx, KINDS)?
@@ -45,6 +50,10 @@ mod tests {
     fn the_kind_and_the_weight_decide() {
         assert_eq!(
             fault("removed-setting", "stop").status(&RULE),
+            (Status::Fail, Severity::Critical)
+        );
+        assert_eq!(
+            fault("removed-value", "stop").status(&RULE),
             (Status::Fail, Severity::Critical)
         );
         assert_eq!(
