@@ -836,7 +836,7 @@ fn units_and_lists_that_give_a_setting_twice() {
     let (_, out) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
     assert!(
         out["etcd.service.d/90-etcd-doctor.conf"].ends_with(
-            "ExecStart=/usr/bin/etcd --name=a --quota-backend-bytes=8589934592 --data-dir=/x\n"
+            "ExecStart=/usr/bin/etcd --name=a -quota-backend-bytes 8589934592 --data-dir=/x\n"
         ),
         "{out:?}"
     );

@@ -467,6 +467,16 @@ fn words(instance: &Instance, component: Component, faults: &mut Vec<Fault>) {
             text,
         ));
     }
+    if let Some(place) = &instance.open_quote {
+        faults.push(Fault::new(
+            "open-quote",
+            Weight::Stop,
+            place.clone(),
+            format!(
+                "systemd ignores the `ExecStart=` of {program}: a quote in it is never closed, and the unit does not load"
+            ),
+        ));
+    }
     for (flag, line) in &instance.dangling {
         let place = Place {
             line: *line,
@@ -545,16 +555,6 @@ fn check(component: Component, version: Option<Version>, out: &mut Settled) {
             continue;
         }
         let in_etcd_file = component == Component::Etcd && means == Means::File;
-        let good = match found.setting.kind {
-            Kind::Bool => parse_bool(value).is_some(),
-            Kind::Int | Kind::Bytes | Kind::Millis | Kind::Secs => parse_int(value).is_some(),
-            Kind::Float => parse_float(value).is_some(),
-            // etcd decodes its file into Go durations: whole nanoseconds.
-            Kind::Duration if in_etcd_file => parse_int(value).is_some(),
-            Kind::Duration => {
-                parse_go_duration(value.trim_start_matches('-').as_bytes()).is_some()
-                    || value == "0"
-            }
         if let Some(version) = version
             && let Some(refused) = found
                 .setting
@@ -577,6 +577,16 @@ fn check(component: Component, version: Option<Version>, out: &mut Settled) {
             );
             continue;
         }
+        let good = match found.setting.kind {
+            Kind::Bool => parse_bool(value).is_some(),
+            Kind::Int | Kind::Bytes | Kind::Millis | Kind::Secs => parse_int(value).is_some(),
+            Kind::Float => parse_float(value).is_some(),
+            // etcd decodes its file into Go durations: whole nanoseconds.
+            Kind::Duration if in_etcd_file => parse_int(value).is_some(),
+            Kind::Duration => {
+                parse_go_duration(value.trim_start_matches('-').as_bytes()).is_some()
+                    || value == "0"
+            }
             Kind::Text | Kind::List | Kind::Gates => true,
         };
         if good {

@@ -36,4 +36,5 @@ pub use model::{
 };
 pub use read::{read_bundle, read_single};
 pub use settled::{Defined, Unit, settle_all};
+pub use systemd::quotes_closed;
 pub use text::{effective_of_files, effective_of_text, model_of_text};

@@ -180,6 +180,8 @@ pub struct Instance {
     pub bare: Vec<String>,
     /// Flags that lack the value they need, with their line.
     pub dangling: Vec<(String, u32)>,
+    /// Where a quote of the command line is never closed.
+    pub open_quote: Option<Place>,
     /// The image, if any.
     pub image: Option<String>,
     /// The object that runs it, where it is one of the API.
@@ -211,6 +213,7 @@ impl Instance {
             given: Vec::new(),
             bare: Vec::new(),
             dangling: Vec::new(),
+            open_quote: None,
             image: None,
             workload: None,
             versions: Vec::new(),

@@ -45,6 +45,8 @@ fn strength(path: &str) -> usize {
 struct Unit {
     exec: Vec<Word>,
     exec_file: String,
+    /// Where a quote of `ExecStart=` is never closed.
+    open: Option<Place>,
     env: Vec<(String, String, Place)>,
     env_files: Vec<(String, Place)>,
 }
@@ -114,6 +116,7 @@ pub(super) fn read(
     instance.given = line.given;
     instance.bare = line.bare;
     instance.dangling = line.dangling;
+    instance.open_quote = unit.open;
     if let Some(program) = line.program {
         let place = instance.place.clone();
         instance.note_binary(&program, place);
@@ -193,8 +196,12 @@ fn directives(file: &UnitFile, unit: &mut Unit) {
                 let value = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
                 if value.is_empty() {
                     unit.exec.clear();
+                    unit.open = None;
                 } else if unit.exec.is_empty() {
-                    unit.exec = words(value, number);
+                    // systemd ignores such a line; what it says is shown all the same.
+                    let (exec, open) = split(value, number);
+                    unit.exec = exec;
+                    unit.open = open.then_some(place);
                     unit.exec_file.clone_from(&file.name);
                 }
             }
@@ -216,8 +223,19 @@ fn directives(file: &UnitFile, unit: &mut Unit) {
     }
 }
 
-/// Words of a directive: blanks separate, quotes hold together, `\` escapes.
+/// Words of a directive.
 fn words(text: &str, first_line: u32) -> Vec<Word> {
+    split(text, first_line).0
+}
+
+/// Whether every quote of a command line is closed: systemd ignores one where it is not.
+pub fn quotes_closed(exec: &str) -> bool {
+    !split(exec, 0).1
+}
+
+/// Words of a directive, and whether a quote is never closed: blanks separate, quotes hold
+/// together, `\` escapes.
+fn split(text: &str, first_line: u32) -> (Vec<Word>, bool) {
     let mut out = Vec::new();
     let mut word: Option<Word> = None;
     let mut quote = None;
@@ -248,7 +266,7 @@ fn words(text: &str, first_line: u32) -> Vec<Word> {
         }
     }
     out.extend(word);
-    out
+    (out, quote.is_some())
 }
 
 /// `${NAME}` inside a word, and `$NAME` alone, which may become several words. Unknown names
@@ -407,6 +425,26 @@ mod tests {
             etcd.place.to_string(),
             "etc/systemd/system/etcd.service.d/95-y.conf:3"
         );
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_found() {
+        for (exec, open) in [
+            ("bash -c \"etcd --name=a", true),
+            ("bash -c \"etcd --name='a\"", false),
+            ("etcd --name='a", true),
+            ("etcd --name=\\'a", false),
+        ] {
+            let text = format!("[Service]\nExecStart={exec}\n");
+            let etcd = component(&[file("etcd.service", &text)], &|_| None);
+            assert_eq!(etcd.open_quote.is_some(), open, "{exec}");
+            let settled = crate::manifest::settle(&etcd);
+            let found = settled
+                .faults
+                .iter()
+                .any(|fault| fault.kind == "open-quote");
+            assert_eq!(found, open, "{exec}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::manifest::{Means, Provenance, Settled, effective_of_files};
 use super::apf;
 use super::component_file;
 use super::events_unit;
-use super::exec_line::{changed, exec_start, once, runs};
+use super::exec_line::{changed, once, runs, unit_with};
 use super::kubeadm::{safe_name, unified};
 use super::members::order;
 use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
@@ -25,13 +25,13 @@ use super::yaml::{line_end, lines};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Systemd;
 
-const DROP_IN: &str = "90-etcd-doctor.conf";
+pub(super) const DROP_IN: &str = "90-etcd-doctor.conf";
 const WRITTEN: &str = "# Written by etcd-doctor; see STEPS.md.";
 
 /// The drop-in while it grows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct DropIn {
-    exec: Option<String>,
+pub(super) struct DropIn {
+    pub(super) exec: Option<String>,
     env: BTreeMap<String, String>,
     /// Lines of `[Service]` that somebody added by hand.
     more: Vec<String>,
@@ -39,7 +39,7 @@ struct DropIn {
 
 impl DropIn {
     /// What an earlier run left, and what was added to it since.
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let mut own = DropIn::default();
         for line in text.lines() {
             if let Some(exec) = line.strip_prefix("ExecStart=") {
@@ -60,7 +60,7 @@ impl DropIn {
         own
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = format!("{WRITTEN}\n[Service]\n");
         for (name, value) in &self.env {
             // Writing to a String cannot fail. `%` starts a specifier.
@@ -170,30 +170,7 @@ impl<'a> Node<'a> {
 
     /// The unit that runs the component: its name and the raw `ExecStart=`, the last that counts.
     fn unit(&self, component: Component) -> Option<(String, String)> {
-        let mut units: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
-        for (name, text) in &self.files {
-            let unit = match name.rsplit_once('/') {
-                Some((dir, _)) if dir.ends_with(".service.d") => {
-                    dir.trim_end_matches(".d").rsplit('/').next()
-                }
-                _ => name.rsplit('/').next().filter(|n| n.ends_with(".service")),
-            };
-            if let Some(unit) = unit {
-                units
-                    .entry(unit.to_owned())
-                    .or_default()
-                    .push((name.as_str(), text.as_str()));
-            }
-        }
-        units.into_iter().find_map(|(unit, mut files)| {
-            // The unit itself first, then its drop-ins by name.
-            files.sort_by_key(|(name, _)| (name.contains(".service.d/"), name.to_owned()));
-            let exec = files
-                .iter()
-                .filter_map(|(_, text)| exec_start(text))
-                .next_back()?;
-            runs(&exec, component).then_some((unit, exec))
-        })
+        unit_with(&self.files, &|exec| runs(exec, component))
     }
 
     fn text(&self, path: &str) -> Option<&str> {
@@ -227,6 +204,12 @@ impl<'a> Node<'a> {
             .settings
             .get("config-file")
             .and_then(|config| config.value.clone());
+        if before.faults.iter().any(|fault| fault.kind == "open-quote") {
+            return Err(format!(
+                "a quote in the `ExecStart=` of {unit} is never closed, so systemd does not load \
+                 the unit: mend it first"
+            ));
+        }
         if let Some(config) = config {
             return self.set_in_config(&config, one, &before);
         }
@@ -361,11 +344,15 @@ impl<'a> Node<'a> {
             }
             self.files = was;
         }
-        Err(format!("--{} cannot be changed alone", one.flag))
+        Err(format!(
+            "--{} cannot be changed alone in the command line as it is written: set it there by hand",
+            one.flag
+        ))
     }
 
     /// Sets a flag in the file that etcd reads in place of flags and variables.
     fn set_in_config(
+                    && loads_as(before, &after)
         &mut self,
         config: &str,
         one: &Wanted,
@@ -458,6 +445,21 @@ impl Emitter for Systemd {
         let mut set = PatchSet {
             shown,
             ..PatchSet::default()
+/// Faults of a command line that no edit may bring about.
+const BROKEN: &[&str] = &["bare-word", "missing-value", "open-quote"];
+
+/// Whether the command line is no worse than before: it loads, and no word of it is lost.
+fn loads_as(before: &Settled, after: &Settled) -> bool {
+    let broken = |settled: &Settled| -> Vec<(&'static str, String)> {
+        let faults = settled.faults.iter();
+        faults
+            .filter(|fault| BROKEN.contains(&fault.kind))
+            .map(|fault| (fault.kind, fault.text.clone()))
+            .collect()
+    };
+    broken(before) == broken(after)
+}
+
         };
         let mut done = BTreeSet::new();
         let mut units = BTreeSet::new();
