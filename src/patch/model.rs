@@ -1,5 +1,7 @@
 //! What goes into an emitter and what comes out: values only. Writing files is the command's job.
 
+use std::collections::BTreeSet;
+
 use crate::advise::{Advice, Disposition, Strength};
 use crate::catalog::releases::Version;
 
@@ -37,6 +39,29 @@ impl NodeManifests {
 /// Why a file could not be read, where it could not.
 pub(super) fn why_unread(text: &str) -> Option<&str> {
     text.strip_prefix(UNREAD)
+}
+
+/// The nodes, each under a name of its own where there are several: one that has none, or another's,
+/// gets the one that its files tell, or its number.
+pub(super) fn apart(
+    nodes: &[NodeManifests],
+    told: &dyn Fn(&NodeManifests) -> Option<String>,
+) -> Vec<NodeManifests> {
+    let mut nodes = nodes.to_vec();
+    if nodes.len() < 2 {
+        return nodes;
+    }
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for (at, node) in nodes.iter_mut().enumerate() {
+        let free = |name: &String| !name.is_empty() && !taken.contains(name);
+        if !free(&node.node) {
+            node.node = told(node)
+                .filter(free)
+                .unwrap_or_else(|| format!("node-{}", at + 1));
+        }
+        taken.insert(node.node.clone());
+    }
+    nodes
 }
 
 /// What an emitter works on.

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::catalog::settings::{Component, Kind, setting};
+use crate::catalog::releases::Version;
+use crate::catalog::settings::{Component, Kind, setting, stops_at_both};
 use crate::manifest::{Means, Provenance, Settled, effective_of_files};
 
 use super::apf;
@@ -16,7 +17,7 @@ use super::events_unit;
 use super::exec_line::{changed, once, runs, unit_with};
 use super::kubeadm::{safe_name, unified};
 use super::members::order;
-use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
+use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown, apart};
 use super::steps::{self, sentence};
 use super::wanted::{Wanted, flags};
 use super::yaml::{line_end, lines};
@@ -83,6 +84,8 @@ struct Node<'a> {
     files: Vec<(String, String)>,
     before: Vec<(String, String)>,
     advice: BTreeMap<String, BTreeSet<String>>,
+    /// etcd's version, where known.
+    etcd: Option<Version>,
 }
 
 /// The path below a root that a file's name stands for.
@@ -149,9 +152,10 @@ pub(crate) fn named_files(text: &str) -> Vec<String> {
 }
 
 impl<'a> Node<'a> {
-    fn new(node: &'a NodeManifests) -> Self {
+    fn new(node: &'a NodeManifests, etcd: Option<Version>) -> Self {
         let files: Vec<_> = places(node);
         Node {
+            etcd,
             name: &node.node,
             before: files.clone(),
             files,
@@ -200,16 +204,16 @@ impl<'a> Node<'a> {
         if now.is_some_and(|now| now.value.as_deref() == Some(one.value.as_str())) {
             return Ok(false);
         }
-        let config = before
-            .settings
-            .get("config-file")
-            .and_then(|config| config.value.clone());
         if before.faults.iter().any(|fault| fault.kind == "open-quote") {
             return Err(format!(
                 "a quote in the `ExecStart=` of {unit} is never closed, so systemd does not load \
                  the unit: mend it first"
             ));
         }
+        let config = before
+            .settings
+            .get("config-file")
+            .and_then(|config| config.value.clone());
         if let Some(config) = config {
             return self.set_in_config(&config, one, &before);
         }
@@ -226,11 +230,22 @@ impl<'a> Node<'a> {
         match given {
             Some((Means::Flag, now)) => {
                 if component == Component::Etcd && self.sets(&variable) {
-                    return Err(format!(
-                        "--{} and {variable} are both set, and etcd does not start with both: take \
-                         one out first",
-                        one.flag
-                    ));
+                    let both = format!("--{} and {variable} are both set", one.flag);
+                    match stops_at_both(self.etcd) {
+                        // The flag counts, and etcd leaves the variable alone.
+                        Some(false) => {}
+                        Some(true) => {
+                            return Err(format!(
+                                "{both}, and etcd does not start with both: take one out first"
+                            ));
+                        }
+                        None => {
+                            return Err(format!(
+                                "{both}: etcd from 3.4 on does not start with both, an older one takes \
+                                 the flag. Take one out first, or say --etcd-version"
+                            ));
+                        }
+                    }
                 }
                 let spelled = now.spelled.as_deref().unwrap_or(&one.flag);
                 let exec = once(&exec, spelled);
@@ -334,6 +349,7 @@ impl<'a> Node<'a> {
                 after.settings.get(name).and_then(|s| s.value.as_deref())
                     == Some(one.value.as_str())
                     && same_but(before, &after, name)
+                    && loads_as(before, &after)
             });
             if proven {
                 self.advice
@@ -352,7 +368,6 @@ impl<'a> Node<'a> {
 
     /// Sets a flag in the file that etcd reads in place of flags and variables.
     fn set_in_config(
-                    && loads_as(before, &after)
         &mut self,
         config: &str,
         one: &Wanted,
@@ -430,21 +445,6 @@ fn same_but(before: &Settled, after: &Settled, name: &str) -> bool {
     values(before) == values(after)
 }
 
-impl Emitter for Systemd {
-    fn name(&self) -> &'static str {
-        "systemd"
-    }
-
-    fn emit(&self, input: &PatchInput<'_>) -> PatchSet {
-        let (wanted, shown) = flags(input, &Component::ALL, &|value| {
-            format!(
-                "build the second etcd first, with certificates of the same CA; then give \
-                 kube-apiserver --etcd-servers-overrides={value}"
-            )
-        });
-        let mut set = PatchSet {
-            shown,
-            ..PatchSet::default()
 /// Faults of a command line that no edit may bring about.
 const BROKEN: &[&str] = &["bare-word", "missing-value", "open-quote"];
 
@@ -460,11 +460,34 @@ fn loads_as(before: &Settled, after: &Settled) -> bool {
     broken(before) == broken(after)
 }
 
+impl Emitter for Systemd {
+    fn name(&self) -> &'static str {
+        "systemd"
+    }
+
+    fn emit(&self, input: &PatchInput<'_>) -> PatchSet {
+        let (wanted, shown) = flags(input, &Component::ALL, &|value| {
+            format!(
+                "build the second etcd first, with certificates of the same CA; then give \
+                 kube-apiserver --etcd-servers-overrides={value}"
+            )
+        });
+        let mut set = PatchSet {
+            shown,
+            ..PatchSet::default()
+        };
+        let nodes = apart(&input.nodes, &|node| {
+            events_unit::given(node)?.remove("name")
+        });
+        let input = &PatchInput {
+            nodes,
+            ..input.clone()
         };
         let mut done = BTreeSet::new();
-        let mut units = BTreeSet::new();
+        let (mut how, mut back) = (String::new(), String::new());
         for node in &input.nodes {
-            let mut node = Node::new(node);
+            let mut node = Node::new(node, input.etcd);
+            let mut units = BTreeSet::new();
             for one in &wanted {
                 let on = if node.name.is_empty() {
                     one.component.program().to_owned()
@@ -484,7 +507,10 @@ fn loads_as(before: &Settled, after: &Settled) -> bool {
                     }),
                 }
             }
-            write(&node, &mut set);
+            let placed = write(&node, &mut set);
+            let (there, again) = node_steps(node.name, &placed, &units);
+            how.push_str(&there);
+            back.push_str(&again);
         }
         if input.nodes.is_empty() {
             for one in &wanted {
@@ -497,29 +523,39 @@ fn loads_as(before: &Settled, after: &Settled) -> bool {
                 });
             }
         }
+        if !how.is_empty() {
+            let etcd = wanted
+                .iter()
+                .any(|one| one.component == Component::Etcd && done.contains(&one.advice));
+            let first = if etcd {
+                format!(" {}.", sentence(&order(&input.members, &ask(input))))
+            } else {
+                String::new()
+            };
+            let kept = if how.contains(BEFORE) {
+                format!(" A copy of each file that was there is kept in {BEFORE}.")
+            } else {
+                String::new()
+            };
+            how = format!(
+                "One node after the other.{first}{kept}\n\n{how}{}The same files again change nothing.\n\n",
+                if etcd {
+                    "Go on when every member answers and none lags. "
+                } else {
+                    ""
+                }
+            );
+            back = format!(
+                "One node after the other, as before.\n\n{}",
+                back.trim_end()
+            );
+        }
         let shard = events_unit::add(input, &mut set);
         done.extend(shard.iter().cloned());
         let levels = apf::add(input, input.kubernetes, &mut set);
         done.extend(levels.iter().cloned());
         if done.is_empty() {
             return set;
-        }
-        let mut how = String::new();
-        for unit in &units {
-            write!(
-                how,
-                "One node after the other.{}\n\n    \
-                 install -D -m 0644 {unit}.d/{DROP_IN} /etc/systemd/system/{unit}.d/{DROP_IN}\n    \
-                 # and each changed environment file to its place\n    systemctl daemon-reload\n    \
-                 systemctl restart {unit}\n    etcdctl endpoint status --cluster -w table\n\nGo on when \
-                 every member answers and none lags. The same files again change nothing.\n\n",
-                if unit.starts_with("etcd") {
-                    format!(" {}.", sentence(&order(&input.members, &ask(input))))
-                } else {
-                    String::new()
-                }
-            )
-            .ok();
         }
         if !shard.is_empty() {
             how.push_str(events_unit::STEPS);
@@ -528,16 +564,10 @@ fn loads_as(before: &Settled, after: &Settled) -> bool {
         if !levels.is_empty() {
             how = format!("{how}\n{}", apf::HOW);
         }
-        let content = steps::short(
-            input,
-            &set,
-            &done,
-            how.trim_end(),
-            &format!(
-                "Remove {DROP_IN} (or put the old environment file back), `systemctl daemon-reload`, \
-                 restart, one member at a time."
-            ),
-        );
+        if back.is_empty() {
+            "What was put in place goes again, the last first.".clone_into(&mut back);
+        }
+        let content = steps::short(input, &set, &done, how.trim_end(), &back);
         set.files.insert(
             0,
             PatchFile {
@@ -551,8 +581,62 @@ fn loads_as(before: &Settled, after: &Settled) -> bool {
     }
 }
 
-/// The files of a node that changed, with their diffs.
-fn write(node: &Node<'_>, set: &mut PatchSet) {
+/// Where the steps keep what was there before.
+const BEFORE: &str = "/root/etcd-doctor-before";
+
+/// A file that goes to a node.
+struct Placed {
+    /// Below the folder that is written into.
+    from: String,
+    /// On the node.
+    to: String,
+    /// Whether nothing is there yet.
+    fresh: bool,
+}
+
+/// What to do on one node, and how to go back: each file that was written, and no other.
+fn node_steps(name: &str, placed: &[Placed], units: &BTreeSet<String>) -> (String, String) {
+    if placed.is_empty() {
+        return (String::new(), String::new());
+    }
+    let (mut keep, mut put, mut back) = (String::new(), String::new(), String::new());
+    for file in placed {
+        let (from, to) = (&file.from, &file.to);
+        // Writing to a String cannot fail.
+        if file.fresh {
+            writeln!(put, "    install -D -m 0644 {from} {to}").ok();
+            writeln!(back, "    rm {to}").ok();
+        } else {
+            // Owner and mode of the file that is there stay.
+            writeln!(keep, "    cp -a --parents {to} {BEFORE}").ok();
+            writeln!(put, "    cp {from} {to}").ok();
+            writeln!(back, "    cp -a {BEFORE}{to} {to}").ok();
+        }
+    }
+    let mut end = String::from("    systemctl daemon-reload\n");
+    for unit in units {
+        writeln!(end, "    systemctl restart {unit}").ok();
+    }
+    if units.iter().any(|unit| unit.starts_with("etcd")) {
+        end.push_str("    etcdctl endpoint status --cluster -w table\n");
+    }
+    if !keep.is_empty() {
+        keep = format!("    mkdir -p {BEFORE}\n{keep}");
+    }
+    let on = if name.is_empty() {
+        String::new()
+    } else {
+        format!("On {name}:\n\n")
+    };
+    (
+        format!("{on}{keep}{put}{end}\n"),
+        format!("{on}{back}{end}\n"),
+    )
+}
+
+/// The files of a node that changed, with their diffs; gives where each goes.
+fn write(node: &Node<'_>, set: &mut PatchSet) -> Vec<Placed> {
+    let mut placed = Vec::new();
     for (path, text) in &node.files {
         let Some(advice) = node.advice.get(path) else {
             continue;
@@ -586,14 +670,19 @@ fn write(node: &Node<'_>, set: &mut PatchSet) {
             what: "what changes in it".to_owned(),
             advice,
         });
+        placed.push(Placed {
+            from: short,
+            to: format!("/{path}"),
+            fresh: old.is_empty(),
+        });
     }
+    placed
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::advise::Advice;
-    use crate::catalog::releases::Version;
 
     fn advice(setting: &str, proposed: &str) -> Advice {
         serde_json::from_value(serde_json::json!({
@@ -670,6 +759,160 @@ mod tests {
         );
         assert!(again.files.is_empty(), "{again:?}");
         assert_eq!(again.already.len(), 4);
+    }
+
+    #[test]
+    fn a_flag_in_the_words_of_a_shell_keeps_their_quotes() {
+        let quota = [advice("quota-backend-bytes", "8589934592")];
+        for (exec, after) in [
+            (
+                r#"/bin/bash -c "/usr/bin/etcd --name=a --quota-backend-bytes 1""#,
+                r#"/bin/bash -c "/usr/bin/etcd --name=a --quota-backend-bytes 8589934592""#,
+            ),
+            (
+                r"/bin/sh -c 'exec etcd --quota-backend-bytes 1 --name=a'",
+                r"/bin/sh -c 'exec etcd --quota-backend-bytes 8589934592 --name=a'",
+            ),
+            (
+                r#"/bin/bash -c "GOMAXPROCS=$(nproc) /usr/bin/etcd --name=\"${ETCD_NAME}\" --quota-backend-bytes=\"1\"""#,
+                r#"/bin/bash -c "GOMAXPROCS=$(nproc) /usr/bin/etcd --name=\"${ETCD_NAME}\" --quota-backend-bytes=\"8589934592\"""#,
+            ),
+        ] {
+            let unit = format!("[Service]\nExecStart={exec}\n");
+            let set = emit(&[("etcd.service", &unit)], &quota);
+            assert_eq!(set.shown, [], "{exec}");
+            let file = set.file("etcd.service.d/90-etcd-doctor.conf").unwrap();
+            assert!(
+                file.content.ends_with(&format!("\nExecStart={after}\n")),
+                "{}",
+                file.content
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_that_does_not_load_is_left_alone() {
+        let quota = [advice("quota-backend-bytes", "8589934592")];
+        for (exec, why) in [
+            (
+                r#"/bin/bash -c "etcd --quota-backend-bytes=1"#,
+                "never closed",
+            ),
+            (
+                r"/bin/sh -c 'etcd --quota-backend-bytes=$(cat /etc/quota)'",
+                "by hand",
+            ),
+        ] {
+            let unit = format!("[Service]\nExecStart={exec}\n");
+            let set = emit(&[("etcd.service", &unit)], &quota);
+            assert!(set.files.is_empty(), "{exec}");
+            assert!(set.shown[0].why.contains(why), "{:?}", set.shown);
+        }
+    }
+
+    #[test]
+    fn the_steps_name_each_file_that_is_written_and_no_other() {
+        let unit = "[Service]\nEnvironmentFile=/etc/default/etcd\nExecStart=/usr/bin/etcd\n";
+        let config = "[Service]\nExecStart=/usr/bin/etcd --config-file /etc/etcd/etcd.conf.yml\n";
+        for (files, path) in [
+            ([("etcd.service", unit), ("etcd", FILE)], "etc/default/etcd"),
+            (
+                [
+                    ("etcd.service", config),
+                    ("etcd.conf.yml", "election-timeout: 1000\n"),
+                ],
+                "etc/etcd/etcd.conf.yml",
+            ),
+        ] {
+            let set = emit(&files, &[advice("election-timeout", "3000")]);
+            assert_eq!(set.shown, []);
+            let steps = &set.file("STEPS.md").unwrap().content;
+            assert!(set.file(path).is_some(), "{:?}", set.files);
+            assert!(!steps.contains(DROP_IN), "{steps}");
+            for line in [
+                format!("    cp -a --parents /{path} {BEFORE}\n    cp {path} /{path}\n"),
+                format!("    cp -a {BEFORE}/{path} /{path}\n    systemctl daemon-reload\n"),
+            ] {
+                assert!(steps.contains(&line), "{line}\n{steps}");
+            }
+        }
+        let set = emit(
+            &[("etcd.service", UNIT)],
+            &[advice("heartbeat-interval", "300")],
+        );
+        let steps = &set.file("STEPS.md").unwrap().content;
+        let to = format!("/etc/systemd/system/etcd.service.d/{DROP_IN}");
+        assert!(
+            steps.contains(&format!("0644 etcd.service.d/{DROP_IN} {to}\n")),
+            "{steps}"
+        );
+        assert!(steps.contains(&format!("    rm {to}\n")), "{steps}");
+    }
+
+    #[test]
+    fn nodes_without_a_name_get_a_folder_each() {
+        let node = |name: &str| NodeManifests {
+            node: String::new(),
+            files: vec![(
+                "etcd.service".to_owned(),
+                format!("[Service]\nExecStart=/usr/bin/etcd {name} --quota-backend-bytes=1\n"),
+            )],
+        };
+        let advices = [advice("quota-backend-bytes", "8589934592")];
+        for (nodes, folders) in [
+            ([node("--name=a"), node("--name=b")], ["a", "b"]),
+            ([node(""), node("")], ["node-1", "node-2"]),
+            ([node("--name=a"), node("--name=a")], ["a", "node-2"]),
+        ] {
+            let set = Systemd.emit(&PatchInput {
+                advices: &advices,
+                nodes: nodes.to_vec(),
+                ..PatchInput::default()
+            });
+            assert_eq!(set.shown, []);
+            let steps = &set.file("STEPS.md").unwrap().content;
+            for folder in folders {
+                let path = format!("{folder}/etcd.service.d/{DROP_IN}");
+                assert!(set.file(&path).is_some(), "{:?}", set.files);
+                assert!(
+                    steps.contains(&format!(
+                        "On {folder}:\n\n    install -D -m 0644 {path} /etc/"
+                    )),
+                    "{steps}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_flag_and_its_variable_stop_etcd_from_3_4_on() {
+        let unit = "[Service]\nEnvironment=ETCD_QUOTA_BACKEND_BYTES=2\nExecStart=/usr/bin/etcd --quota-backend-bytes=1\n";
+        let advices = [advice("quota-backend-bytes", "8589934592")];
+        for (version, why) in [
+            (Some("3.3.15"), None),
+            (
+                Some("3.4.0"),
+                Some("does not start with both: take one out first"),
+            ),
+            (None, Some("or say --etcd-version")),
+        ] {
+            let set = Systemd.emit(&PatchInput {
+                advices: &advices,
+                etcd: version.and_then(Version::parse),
+                nodes: vec![NodeManifests {
+                    node: String::new(),
+                    files: vec![("etcd.service".to_owned(), unit.to_owned())],
+                }],
+                ..PatchInput::default()
+            });
+            let told = set.shown.first().map(|shown| shown.why.as_str());
+            assert_eq!(told.is_some(), why.is_some(), "{told:?}");
+            assert!(
+                told.unwrap_or_default().contains(why.unwrap_or_default()),
+                "{told:?}"
+            );
+            assert_eq!(set.files.is_empty(), why.is_some());
+        }
     }
 
     #[test]
