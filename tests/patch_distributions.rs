@@ -875,3 +875,43 @@ fn units_and_lists_that_give_a_setting_twice() {
     );
     assert!(out.is_empty(), "{out:?}");
 }
+
+/// The list on a server's command line replaces those of its files: with the unit in the tree, the
+/// change stands where it acts, and reads back as the program reads the node.
+#[test]
+fn a_list_on_the_command_line_of_a_server_is_found_in_its_tree() {
+    let advised = [advice("etcd", "quota-backend-bytes", "8589934592")];
+    let more = ["--etcd-version", "3.5.13"];
+    let dropped = "k3s.service.d/90-etcd-doctor.conf";
+    for (folders, outs) in [
+        (vec![""], vec![""]),
+        (vec!["manifests/"], vec![""]),
+        (vec!["cp0/", "cp1/"], vec!["cp0/", "cp1/"]),
+    ] {
+        let unit = "[Service]\nExecStart=/usr/local/bin/k3s \\\n    server \\\n\t'--etcd-arg=quota-backend-bytes=1' \\\n\n";
+        let case = Case::new(&advised, &[]);
+        for folder in &folders {
+            case.put(
+                &format!("{folder}etc/rancher/k3s/config.yaml"),
+                "cluster-init: true\n",
+            );
+            case.put(&format!("{folder}etc/systemd/system/k3s.service"), unit);
+        }
+        let (told, files) = case.run("k3s", "out", &more);
+        assert_eq!(shown(&told), []);
+        assert!(files["STEPS.md"].contains("replaces the list of the files"));
+        for (folder, out) in folders.iter().zip(&outs) {
+            let text = &files[&format!("{out}{dropped}")];
+            case.put(&format!("{folder}etc/systemd/system/{dropped}"), text);
+        }
+        assert!(files.keys().all(|path| !path.contains("config.yaml.d")));
+        let (told, _) = case.run("k3s", "again", &more);
+        assert_eq!(told["files"], json!([]));
+        assert_eq!(told["already"].as_array().unwrap().len(), folders.len());
+        if folders == [""] {
+            let says = case.says("manifests/");
+            let key = ("etcd".to_owned(), "quota-backend-bytes".to_owned());
+            assert_eq!(says[&key], "8589934592");
+        }
+    }
+}

@@ -149,10 +149,10 @@ fn write(args: &Args, diagnosed: Diagnosed, session: &mut Session<'_>) -> Result
     let input = PatchInput {
         advices: &advices,
         chosen: args.advice.clone(),
-        nodes: if args.manifests.is_none() && args.bundle.is_some() && !found.is_empty() {
-            found
-        } else {
-            nodes(args, session)?
+        nodes: match server_nodes(args, session)? {
+            servers if !servers.is_empty() => servers,
+            _ if args.manifests.is_none() && args.bundle.is_some() && !found.is_empty() => found,
+            _ => nodes(args, session)?,
         },
         cluster_configuration,
         kubernetes: args.kubernetes_version,
@@ -292,7 +292,9 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
             vec!["/manifests", STATIC_PODS, "/host/etc/kubernetes/manifests"],
         ),
         (None, None) if args.target == "systemd" => {
-            return Ok(units(&HostRoot::live(), &|text| session.note(text)));
+            return Ok(units(&HostRoot::live(), "", UNITS, &|text| {
+                session.note(text)
+            }));
         }
         (None, None) if args.target == "kubelet-config" => {
             let mut node = NodeManifests::default();
@@ -311,7 +313,7 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
         }
     };
     if args.target == "systemd" {
-        let found = units(&root, &|text| session.note(text));
+        let found = units(&root, "", UNITS, &|text| session.note(text));
         if !found.is_empty() {
             return Ok(found);
         }
@@ -319,17 +321,74 @@ fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error
     Ok(manifests_of(&root, &dirs, &|text| session.note(text)))
 }
 
-/// Units of the control plane with their drop-ins and environment files, below a root.
-fn units(root: &HostRoot, note: &dyn Fn(&str)) -> Vec<NodeManifests> {
-    const UNITS: [&str; 4] = [
-        "etcd",
-        "kube-apiserver",
-        "kube-controller-manager",
-        "kube-scheduler",
-    ];
+/// k3s and RKE2 on this node, or in a tree with `etc/rancher`: their configuration with the unit that
+/// starts the server, since a list on its command line replaces those of the files. Empty where the
+/// files lie in another way.
+fn server_nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManifests>, Error> {
+    let service = match args.target.as_str() {
+        "k3s" => "k3s",
+        "rke2" => "rke2-server",
+        _ => return Ok(Vec::new()),
+    };
+    let given = args.manifests.as_ref().or(args.bundle.as_ref());
+    let root = match given {
+        Some(path) => HostRoot::new(existing(path)?),
+        None => HostRoot::live(),
+    };
+    let note = |text: &str| session.note(text);
+    let server = |folder: &str, name: &str| {
+        let mut node = NodeManifests {
+            node: name.to_owned(),
+            files: Vec::new(),
+        };
+        let mut configured = false;
+        for below in ["", "/manifests", "/host"] {
+            let base = format!("{folder}{below}");
+            let dir = format!("{base}/etc/rancher/{}", args.target);
+            let configs = manifests_of(&root, &[&dir], &note);
+            let units = units(&root, &base, &[service], &note);
+            configured |= root.exists(&dir) || !units.is_empty();
+            for (name, text) in configs
+                .into_iter()
+                .filter(|own| own.node.is_empty())
+                .chain(units)
+                .flat_map(|own| own.files)
+            {
+                if node.file(&name).is_none() {
+                    node.files.push((name, text));
+                }
+            }
+        }
+        configured.then_some(node)
+    };
+    let own = server("", "");
+    if own.is_some() || given.is_none() {
+        return Ok(own.into_iter().collect());
+    }
+    let folders = root.list("/").unwrap_or_default();
+    Ok(folders
+        .iter()
+        .filter(|entry| entry.is_dir)
+        .filter_map(|entry| {
+            let name = entry.name.to_string_lossy();
+            server(&format!("/{name}"), &name)
+        })
+        .collect())
+}
+
+/// The units of a control plane without a distribution.
+const UNITS: &[&str] = &[
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+];
+
+/// Units with their drop-ins and environment files, below a folder of a root.
+fn units(root: &HostRoot, base: &str, names: &[&str], note: &dyn Fn(&str)) -> Vec<NodeManifests> {
     let mut node = NodeManifests::default();
     let read = |path: &str, node: &mut NodeManifests| {
-        if let Ok(bytes) = root.read(path, MAX_BYTES) {
+        if let Ok(bytes) = root.read(format!("{base}/{path}"), MAX_BYTES) {
             match String::from_utf8(bytes) {
                 Ok(text) => node
                     .files
@@ -338,7 +397,7 @@ fn units(root: &HostRoot, note: &dyn Fn(&str)) -> Vec<NodeManifests> {
             }
         }
     };
-    for unit in UNITS {
+    for unit in names {
         for dir in [
             "/etc/systemd/system",
             "/run/systemd/system",
@@ -348,7 +407,7 @@ fn units(root: &HostRoot, note: &dyn Fn(&str)) -> Vec<NodeManifests> {
         ] {
             read(&format!("{dir}/{unit}.service"), &mut node);
             let drops = format!("{dir}/{unit}.service.d");
-            for entry in root.list(&drops).unwrap_or_default() {
+            for entry in root.list(format!("{base}{drops}")).unwrap_or_default() {
                 let name = entry.name.to_string_lossy();
                 if name.ends_with(".conf") {
                     read(&format!("{drops}/{name}"), &mut node);
@@ -365,7 +424,8 @@ fn units(root: &HostRoot, note: &dyn Fn(&str)) -> Vec<NodeManifests> {
     for path in named {
         let had = node.files.len();
         read(&path, &mut node);
-        let absent = matches!(root.read(&path, MAX_BYTES), Err(Missing::NotPresent { .. }));
+        let there = root.read(format!("{base}/{path}"), MAX_BYTES);
+        let absent = matches!(there, Err(Missing::NotPresent { .. }));
         if node.files.len() == had && absent {
             node.files.push((path, String::new()));
         }
