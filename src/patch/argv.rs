@@ -77,6 +77,42 @@ pub(super) fn flags(argv: &[String], single_dash: bool) -> Vec<Found> {
     found
 }
 
+const SHELLS: &[&str] = &["ash", "bash", "busybox", "dash", "sh"];
+
+/// Programs that start what follows them.
+const WRAPPERS: &[&str] = &[
+    "dumb-init",
+    "env",
+    "exec",
+    "nice",
+    "nohup",
+    "setsid",
+    "tini",
+];
+
+/// The last path segment of a program's name.
+pub(super) fn base(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+/// The shell that a command line starts its program through, be it behind a wrapper.
+pub(super) fn shell_of<'a>(argv: &[&'a str]) -> Option<&'a str> {
+    let mut wrapped = false;
+    for word in argv.iter().copied() {
+        let name = base(word);
+        if SHELLS.contains(&name) {
+            return Some(word);
+        }
+        // A wrapper's own options, and the variables that `env` sets.
+        let passed = wrapped && (word.starts_with('-') || word.contains('='));
+        if !WRAPPERS.contains(&name) && !passed {
+            return None;
+        }
+        wrapped = true;
+    }
+    None
+}
+
 /// The values in force: the last of each.
 pub(super) fn effective(argv: &[String], single_dash: bool) -> BTreeMap<String, String> {
     flags(argv, single_dash)
@@ -91,6 +127,23 @@ mod tests {
 
     fn argv(text: &str) -> Vec<String> {
         text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_shell_is_found_behind_its_wrappers() {
+        for (line, shell) in [
+            ("/bin/sh -c etcd", Some("/bin/sh")),
+            ("tini -g -- bash -c etcd", Some("bash")),
+            ("env A=1 sh run.sh", Some("sh")),
+            ("env A=1 /manager sh", None),
+            ("/manager --with sh", None),
+            ("--with sh", None),
+            ("", None),
+        ] {
+            let words = argv(line);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            assert_eq!(shell_of(&words), shell, "{line}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::advise::{Advice, Disposition};
 
+use super::argv::shell_of;
 use super::kubeadm::{safe_name, unified};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
@@ -161,6 +162,21 @@ impl Object {
         }
     }
 
+    /// Refuses flags of a container that starts its program through a shell: behind `sh -c SCRIPT`
+    /// a list holds the shell's own `$0`, `$1` and so on, which no program reads.
+    fn refuse_shell(&self, base: &[&str]) -> Result<(), String> {
+        let words = |list: &str| self.list(base, list).unwrap_or_default();
+        let argv = [words("command"), words("args")].concat();
+        let argv: Vec<&str> = argv.iter().filter_map(Value::as_str).collect();
+        match shell_of(&argv) {
+            Some(shell) => Err(format!(
+                "the container is started through `{shell}`; its flags are not a list: change the \
+                 command there by hand"
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn push(&mut self, operations: Vec<Value>) -> Result<bool, String> {
         let mut after = self.value.clone();
         apply(&mut after, &operations)?;
@@ -170,6 +186,7 @@ impl Object {
     }
 
     fn flag(&mut self, base: &[&str], flag: &str, value: &str) -> Result<bool, String> {
+        self.refuse_shell(base)?;
         let new = format!("--{flag}={value}");
         if let Some((name, at, next)) = self.found(base, flag)? {
             let list = self.list(base, name).unwrap_or_default();
@@ -218,6 +235,7 @@ impl Object {
     }
 
     fn remove(&mut self, base: &[&str], flag: &str) -> Result<bool, String> {
+        self.refuse_shell(base)?;
         let Some((name, at, next)) = self.found(base, flag)? else {
             return Ok(false);
         };
@@ -621,6 +639,34 @@ mod tests {
             .iter()
             .filter_map(Value::as_str)
             .collect()
+    }
+
+    #[test]
+    fn behind_a_shell_no_flag_is_added_and_none_is_in_force() {
+        let shell = "command: [/bin/sh, -c, \"exec /manager --kube-api-qps=20\"]";
+        for more in [
+            "",
+            "        args: [--kube-api-qps=100, --kube-api-burst=200]\n",
+        ] {
+            let text = deployment(more).replace("command: [/manager]", shell);
+            let mut gone = advice("kube-api-timeout", "", "flag");
+            gone.details
+                .insert("remove".to_owned(), "kube-api-qps".to_owned());
+            let all = [
+                advice("kube-api-qps", "100", "flag"),
+                advice("kube-api-burst", "200", "flag"),
+                gone,
+            ];
+            let set = emit(&text, &all);
+            assert!(set.files.is_empty() && set.already.is_empty(), "{set:?}");
+            assert_eq!(set.shown.len(), 3);
+            for shown in &set.shown {
+                assert!(shown.why.contains("started through `/bin/sh`"), "{shown:?}");
+            }
+            // A variable reaches the program all the same.
+            let set = emit(&text, &[advice("GOMEMLIMIT", "1GiB", "env")]);
+            assert_eq!((set.files.len(), set.shown), (4, vec![]));
+        }
     }
 
     #[test]

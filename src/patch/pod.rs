@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use yaml_serde::Value;
 
-use super::argv::{self, Found};
+use super::argv::{self, Found, base, shell_of};
 use super::edit::rewrite;
 use super::yaml::{Refusal, documents};
 
@@ -16,11 +16,6 @@ pub(super) struct Pod {
     pub(super) documents: Vec<Value>,
     /// Which document and which container.
     pub(super) place: (usize, usize),
-}
-
-/// The last path segment of a program's name.
-fn base(program: &str) -> &str {
-    program.rsplit('/').next().unwrap_or(program)
 }
 
 fn strings(value: Option<&Value>) -> Option<Vec<String>> {
@@ -77,11 +72,8 @@ impl Pod {
                 self.component
             )));
         };
-        let shell = matches!(
-            base(program),
-            "sh" | "bash" | "ash" | "dash" | "busybox" | "env"
-        );
-        if shell {
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        if shell_of(&words).is_some() || base(program) == "env" {
             let place = self.text.find(program.as_str());
             return Err(Refusal {
                 why: format!(
