@@ -553,6 +553,18 @@ fn checks_and_patches() {
     };
     let patches = [patch(&fixtures().join("paypal")), patch(&bundle)];
     hold("patch", &patches, &[]);
+    let in_force = |target: &str, bundle: &Path| {
+        doctor(&["patch", "--check", "--format", "json", "--target", target])
+            .arg("--bundle")
+            .path(bundle)
+            .json()
+    };
+    let looked_at = [
+        in_force("kubeadm", &fixtures().join("paypal")),
+        in_force("kubeadm", &bundle),
+        in_force("json-patch", &fixtures().join("metal3")),
+    ];
+    hold("patch-check", &looked_at, &[]);
 }
 
 #[test]

@@ -95,8 +95,13 @@ pub const SCHEMAS: &[Schema] = &[
     },
     Schema {
         name: "patch",
-        of: "`patch --format json`",
+        of: "`patch --out DIR --format json`",
         text: include_str!("../../schemas/patch.json"),
+    },
+    Schema {
+        name: "patch-check",
+        of: "`patch --check --format json`",
+        text: include_str!("../../schemas/patch-check.json"),
     },
     Schema {
         name: "report",
