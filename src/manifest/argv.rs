@@ -1,7 +1,7 @@
 //! Command lines → the program and its flags, through shells and wrappers.
 
 use super::model::{Given, Means, Place};
-use super::secret::mask;
+use super::secret::{mask, mask_name};
 use crate::catalog::settings::{self, Component, Kind};
 
 /// Words of one command line; more are not read.
@@ -207,7 +207,7 @@ fn flags(words: &[Word], file: &str, out: &mut CommandLine) {
             }
         }
         out.given.push(Given {
-            name: name.to_owned(),
+            name: mask_name(name),
             value: value.map(|value| mask(name, value)),
             means: Means::Flag,
             place: Place::new(file, word.line),
@@ -217,7 +217,7 @@ fn flags(words: &[Word], file: &str, out: &mut CommandLine) {
 
 /// A bare word as it may be shown.
 fn shown(word: &str) -> String {
-    super::secret::without_userinfo(word)
+    super::secret::mask_text(word)
 }
 
 /// The script of `sh -c SCRIPT`, with the line it starts on.

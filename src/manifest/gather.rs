@@ -270,7 +270,7 @@ impl ManifestModel {
             }
             if let Some((servers, line)) = read.external_etcd {
                 self.datastores.push((
-                    super::secret::without_userinfo(&servers),
+                    super::secret::mask_text(&servers),
                     Place::new(file.name, line),
                 ));
             }

@@ -352,7 +352,7 @@ fn probe(node: &Node, kind: &'static str, file: &str) -> Option<Probe> {
             .collect();
         (
             "exec",
-            Some(super::secret::without_userinfo(&words.join(" "))),
+            Some(super::secret::mask_command(&words.join(" "))),
             None,
         )
     } else if let Some(tcp) = node.get("tcpSocket") {
