@@ -541,3 +541,87 @@ proptest! {
         }
     }
 }
+
+/// A scrape of member `id` that began at `start`, at the given time of its last collection.
+fn scrape(id: &str, start: u64, at: u64, fsyncs: u64) -> String {
+    format!(
+        "etcd_disk_wal_fsync_duration_seconds_bucket{{le=\"0.001\"}} {fsyncs}\n\
+         etcd_disk_wal_fsync_duration_seconds_bucket{{le=\"+Inf\"}} {fsyncs}\n\
+         etcd_disk_wal_fsync_duration_seconds_sum 1\n\
+         etcd_disk_wal_fsync_duration_seconds_count {fsyncs}\n\
+         etcd_server_has_leader 1\n\
+         {}go_memstats_last_gc_time_seconds {at}\n\
+         process_start_time_seconds {start}\n",
+        if id.is_empty() {
+            String::new()
+        } else {
+            format!("etcd_server_id{{server_id=\"{id}\"}} 1\n")
+        }
+    )
+}
+
+fn targets(files: &[(&str, String)]) -> Vec<(Option<String>, usize)> {
+    let (model, _) = load(files);
+    model
+        .timelines
+        .iter()
+        .map(|line| (line.target.node.clone(), line.columns.len()))
+        .collect()
+}
+
+#[test]
+fn scrapes_of_one_member_are_one_target_whatever_their_names() {
+    const ID: &str = "a874c87fd42044f";
+    let (t0, t1) = (1_767_225_600, 1_767_225_900);
+    let one = |a: &str, b: &str| {
+        targets(&[
+            (a, scrape(ID, 1_767_225_000, t0, 100)),
+            (b, scrape(ID, 1_767_225_000, t1, 900)),
+        ])
+    };
+    for (a, b, name) in [
+        ("t0.prom", "t1.prom", None),
+        ("metrics1.txt", "metrics2.txt", None),
+        ("a.prom", "b.prom", None),
+        ("etcd1.prom", "etcd2.prom", None),
+        ("scrape1.prom", "scrape2.prom", None),
+        ("cp-1.prom", "cp-1-again.prom", Some("cp-1")),
+    ] {
+        assert_eq!(one(a, b), [(name.map(str::to_owned), 2)], "{a} {b}");
+    }
+    // A copy under another name is the same scrape again.
+    let copy = scrape(ID, 1_767_225_000, t0, 100);
+    assert_eq!(
+        targets(&[("a.prom", copy.clone()), ("copy.prom", copy)]),
+        [(None, 1)]
+    );
+    // The member was restarted in between.
+    let restarted = targets(&[
+        ("t0.prom", scrape(ID, 1_767_225_000, t0, 100)),
+        ("t1.prom", scrape(ID, 1_767_225_700, t1, 10)),
+    ]);
+    assert_eq!(restarted, [(None, 2)]);
+}
+
+#[test]
+fn members_with_one_id_that_ran_at_one_time_stay_apart() {
+    // A lone etcd with default addresses always has this id.
+    const DEFAULT: &str = "8e9e05c52164694d";
+    let (t0, t1) = (1_767_225_600, 1_767_225_900);
+    let two = targets(&[
+        ("east.prom", scrape(DEFAULT, 1_767_225_000, t0, 100)),
+        ("west.prom", scrape(DEFAULT, 1_767_225_300, t1, 900)),
+    ]);
+    assert_eq!(two.len(), 2, "{two:?}");
+    // Other ids, and none at all, are what their names say.
+    let two = targets(&[
+        ("t0.prom", scrape("a1", 1_767_225_000, t0, 100)),
+        ("t1.prom", scrape("a2", 1_767_225_000, t1, 900)),
+    ]);
+    assert_eq!(two.len(), 2, "{two:?}");
+    let two = targets(&[
+        ("t0.prom", scrape("", 1_767_225_000, t0, 100)),
+        ("t1.prom", scrape("", 1_767_225_000, t1, 900)),
+    ]);
+    assert_eq!(two.len(), 2, "{two:?}");
+}

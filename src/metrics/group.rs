@@ -36,7 +36,8 @@ impl Loader {
                 .1
                 .push(scrape);
         }
-        for (target, scrapes) in self.join_numbered(groups.into_values().collect()) {
+        let groups = self.join_numbered(groups.into_values().collect());
+        for (target, scrapes) in self.join_members(groups) {
             for (target, scrapes) in self.split_processes(target, scrapes) {
                 let timeline = self.timeline(target, scrapes);
                 self.faults.extend(timeline.faults());
@@ -55,6 +56,76 @@ impl Loader {
         self.faults.dedup();
         model.faults = self.faults;
         model
+    }
+
+    /// A file's name decides nothing where its content can: scrapes of one member are one target,
+    /// whatever they are called. The member's id alone does not tell it, since every lone etcd with
+    /// its default addresses has the same one: the start of the process does.
+    fn join_members(&self, groups: Vec<(Target, Vec<Scrape>)>) -> Vec<(Target, Vec<Scrape>)> {
+        let mut out: Vec<(Target, Vec<Scrape>, Vec<Option<String>>)> = Vec::new();
+        for (target, scrapes) in groups {
+            let same = out.iter_mut().find(|(have, kept, _)| {
+                have.member_id.is_some()
+                    && have.member_id == target.member_id
+                    && have.component == target.component
+                    && self.is_one_member(kept, &scrapes)
+            });
+            match same {
+                Some((have, kept, names)) => {
+                    names.push(target.node);
+                    have.instance = have.instance.take().or(target.instance);
+                    kept.extend(scrapes);
+                }
+                None => {
+                    let name = target.node.clone();
+                    out.push((target, scrapes, vec![name]));
+                }
+            }
+        }
+        let mut joined: Vec<(Target, Vec<Scrape>)> = Vec::new();
+        for (mut target, scrapes, names) in out {
+            if names.len() > 1 {
+                let names: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+                target.node = identity::common_name(&names);
+                let taken = joined.iter().any(|(have, _)| {
+                    (&have.component, &have.node, &have.instance)
+                        == (&target.component, &target.node, &target.instance)
+                });
+                if taken {
+                    target.instance = join(target.instance.as_deref(), target.member_id.as_deref());
+                }
+            }
+            joined.push((target, scrapes));
+        }
+        joined
+    }
+
+    /// Whether scrapes with one member's id are of one process, or of one that was restarted.
+    fn is_one_member(&self, a: &[Scrape], b: &[Scrape]) -> bool {
+        let start = |scrape: &Scrape| value_of(&self.interner, scrape, Metric::StartTime);
+        let starts = |scrapes: &[Scrape]| scrapes.iter().filter_map(start).collect::<Vec<_>>();
+        let (of_a, of_b) = (starts(a), starts(b));
+        if of_a
+            .iter()
+            .any(|a| of_b.iter().any(|b| (a - b).abs() < 1.0))
+        {
+            return true;
+        }
+        // One life ends before the other begins. Names that Prometheus gives are no file names.
+        let ends_before = |a: &[Scrape], starts: &[f64]| {
+            let begin = starts.iter().copied().fold(f64::INFINITY, f64::min);
+            a.iter().all(|scrape| {
+                scrape.from.is_none()
+                    && start(scrape).is_some()
+                    && scrape
+                        .at
+                        .is_some_and(|(at, _)| at.0 as f64 / 1e6 <= begin + 5.0)
+            })
+        };
+        !of_a.is_empty()
+            && !of_b.is_empty()
+            && b.iter().all(|scrape| scrape.from.is_none())
+            && (ends_before(a, &of_b) || ends_before(b, &of_a))
     }
 
     /// `etcd-cp-a-1.prom` and `etcd-cp-a-2.prom` may be two nodes, or two scrapes of one: the

@@ -232,6 +232,46 @@ pub(super) fn same_but_number<'a>(a: &'a str, b: &str) -> Option<&'a str> {
     stem(a).filter(|stem| Some(*stem) == other)
 }
 
+/// What the names of one process's scrapes have in common: `cp-1` of `cp-1` alone, `cp` of `cp1` and
+/// `cp2`, nothing of `a` and `b`, nor of `metrics1` and `metrics2`.
+pub(super) fn common_name(names: &[&str]) -> Option<String> {
+    let (first, others) = names.split_first()?;
+    if others.iter().all(|name| name == first) {
+        return Some((*first).to_owned());
+    }
+    let mut end = first.len();
+    for name in others {
+        let alike = first
+            .char_indices()
+            .zip(name.chars())
+            .find(|((_, a), b)| a != b)
+            .map_or(first.len().min(name.len()), |((at, _), _)| at);
+        end = end.min(alike);
+    }
+    let prefix = first.get(..end)?;
+    let apart = |c: char| matches!(c, '-' | '_' | '.');
+    let parts = |c: char| c.is_ascii_digit() || apart(c);
+    // Digits belong to the name where one of them is it as a whole: `cp-1` and `cp-1-again`.
+    let is_one = names.contains(&prefix)
+        && names
+            .iter()
+            .filter_map(|name| name.strip_prefix(prefix))
+            .all(|rest| rest.is_empty() || rest.starts_with(apart));
+    let stem = if is_one {
+        prefix
+    } else {
+        prefix.trim_end_matches(parts)
+    };
+    let whole = names.iter().all(|name| {
+        name.get(stem.len()..)
+            .is_none_or(|rest| rest.is_empty() || rest.starts_with(parts))
+    });
+    let lower = stem.to_ascii_lowercase();
+    let speaks =
+        stem.len() > 1 && !is_noise(stem) && !SPELLINGS.iter().any(|(word, _)| *word == lower);
+    (whole && speaks).then(|| stem.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,7 +352,31 @@ mod tests {
         assert_eq!(same_but_number("cp1", "cp2"), None);
     }
 
+    #[test]
+    fn what_names_of_one_process_share() {
+        for (names, shared) in [
+            (&["cp-1", "cp-1"][..], Some("cp-1")),
+            (&["cp1", "cp2"], Some("cp")),
+            (&["cp-1", "cp-1-again"], Some("cp-1")),
+            (&["east-before", "east-then", "east"], Some("east")),
+            (&["a", "b"], None),
+            (&["t0", "t1"], None),
+            (&["metrics1", "metrics2"], None),
+            (&["etcd1", "etcd2"], None),
+            (&["alpha", "alto"], None),
+            (&["ü1", "ö2"], None),
+            (&[], None),
+        ] {
+            assert_eq!(common_name(names).as_deref(), shared, "{names:?}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn common_names_never_panic(a in "\\PC{0,8}", b in "\\PC{0,8}") {
+            common_name(&[&a, &b]);
+        }
+
         #[test]
         fn never_panics(path in "\\PC{0,60}") {
             from_path(&path);
