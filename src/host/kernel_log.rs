@@ -3,7 +3,7 @@
 //! Sources, the first one that can be read: `/dev/kmsg`, recorded `dmesg` output, then the kernel's
 //! part of the system log. One source only, because they hold the same messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
 
 use memchr::memmem;
@@ -128,8 +128,12 @@ pub struct Kind {
     pub count: u64,
     /// How many older ones.
     pub older: u64,
-    /// How many of `count` name one of etcd's devices.
+    /// How many of `count` name one of etcd's devices, or etcd itself.
     pub on_etcd_disk: u64,
+    /// How many of `count` name another device, where etcd's own is known.
+    pub elsewhere: u64,
+    /// Those other devices.
+    pub others: BTreeSet<String>,
     /// Time of the last one.
     pub last: Option<Timestamp>,
     /// The last one.
@@ -276,6 +280,16 @@ pub fn parse(
         source: source.to_owned(),
         ..KernelLog::default()
     };
+    let bases: BTreeSet<&str> = disks.iter().map(|disk| base(disk)).collect();
+    // Messages of an NVMe controller name it, not its name spaces: `nvme1` of `nvme1n1`.
+    let controllers: BTreeSet<&str> = bases
+        .iter()
+        .filter(|disk| disk.starts_with("nvme"))
+        .filter_map(|disk| disk.rsplit_once('n'))
+        .map(|(controller, _)| controller)
+        .collect();
+    // Of a volume or a loop device alone it is not known which disk is below.
+    let is_known = bases.iter().any(|disk| is_disk(disk));
     for line in bytes.split(|b| *b == b'\n') {
         if line.is_empty() {
             continue;
@@ -303,6 +317,8 @@ pub fn parse(
             count: 0,
             older: 0,
             on_etcd_disk: 0,
+            elsewhere: 0,
+            others: BTreeSet::new(),
             last: None,
             example: String::new(),
         });
@@ -310,7 +326,19 @@ pub fn parse(
             kind.older += 1;
         } else {
             kind.count += 1;
-            kind.on_etcd_disk += u64::from(disks.iter().any(|disk| names(line, disk)));
+            let named = devices_in(line);
+            if has("task etcd")
+                || disks.iter().any(|disk| names(line, disk))
+                || named.iter().any(|name| bases.contains(base(name)))
+                || named.iter().any(|name| controllers.contains(name))
+            {
+                kind.on_etcd_disk += 1;
+            } else if is_known && !named.is_empty() {
+                kind.elsewhere += 1;
+                let room = OTHERS.saturating_sub(kind.others.len());
+                kind.others
+                    .extend(named.iter().take(room).map(|name| base(name).to_owned()));
+            }
         }
         if kind.last <= at {
             kind.last = at;
@@ -322,6 +350,63 @@ pub fn parse(
         }
     }
     log
+}
+
+/// Most names of other devices that are kept.
+const OTHERS: usize = 8;
+
+/// Beginnings of the names of disks that end in letters, and of those that end in a number.
+const LETTERED: &[&str] = &["xvd", "dasd", "sd", "vd", "hd"];
+const NUMBERED: &[&str] = &["nvme", "mmcblk", "nbd", "rbd", "zram", "pmem", "zd"];
+/// Devices that lie on others.
+const LAYERS: &[&str] = &["dm-", "md", "loop", "drbd", "bcache"];
+
+/// Whether a name is that of a disk and not of a layer above one.
+fn is_disk(name: &str) -> bool {
+    begins(name, LETTERED, |rest| {
+        rest.chars().all(|c| c.is_ascii_lowercase())
+    }) || begins(name, NUMBERED, |rest| {
+        rest.starts_with(|c: char| c.is_ascii_digit())
+    })
+}
+
+fn begins(name: &str, with: &[&str], rest_is: impl Fn(&str) -> bool) -> bool {
+    with.iter()
+        .filter_map(|start| name.strip_prefix(start))
+        .any(|rest| !rest.is_empty() && rest_is(rest))
+}
+
+/// The disk of a partition: `sda` of `sda1`, `nvme0n1` of `nvme0n1p2`.
+fn base(name: &str) -> &str {
+    let cut = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    if begins(cut, LETTERED, |rest| {
+        rest.chars().all(|c| c.is_ascii_lowercase())
+    }) {
+        return cut;
+    }
+    match cut.strip_suffix('p') {
+        // `nvme0n1p2` and `mmcblk0p1`, not the `p` of a name without a partition.
+        Some(disk) if cut != name && disk.ends_with(|c: char| c.is_ascii_digit()) => disk,
+        _ => name,
+    }
+}
+
+/// The block devices that a line names.
+fn devices_in(line: &[u8]) -> Vec<&str> {
+    line.split(|b| !b.is_ascii_alphanumeric() && *b != b'-')
+        .filter_map(|word| std::str::from_utf8(word).ok())
+        // `sdb1-8` is the journal of `sdb1`.
+        .map(|word| match word.split_once('-') {
+            Some((head, _)) if head != "dm" => head,
+            _ => word,
+        })
+        .filter(|word| {
+            is_disk(base(word))
+                || begins(word, LAYERS, |rest| {
+                    rest.bytes().all(|b| b.is_ascii_digit())
+                })
+        })
+        .collect()
 }
 
 /// Whether a line names a device, as a whole word: `sda` or `sda1`, not `sdaa`.
@@ -413,7 +498,7 @@ mod tests {
             [
                 ("buffer-io-error", 1, 1),
                 ("ext4-error", 1, 1),
-                ("hung-task", 1, 0),
+                ("hung-task", 1, 1),
                 ("io-error", 1, 1),
                 ("nvme-timeout", 1, 0),
                 ("oom-kill", 1, 0),
@@ -437,6 +522,37 @@ mod tests {
         // Without a clock they count: better told twice than not at all.
         let unknown = parse("dmesg", DMESG, Form::Kernel, None, now, &[]);
         assert_eq!(unknown.kinds["io-error"].count, 1);
+    }
+
+    #[test]
+    fn the_device_of_a_message() {
+        let of = |disks: &[&str], line: &str| {
+            let disks: Vec<String> = disks.iter().map(|disk| (*disk).to_owned()).collect();
+            let log = parse("dmesg", line.as_bytes(), Form::Kernel, None, None, &disks);
+            let kind = log.kinds.into_values().next().unwrap();
+            let others: Vec<String> = kind.others.into_iter().collect();
+            (kind.on_etcd_disk, kind.elsewhere, others.join(","))
+        };
+        let io = "I/O error, dev sdz, sector 8 op 0x1:(WRITE)";
+        assert_eq!(of(&["zram1"], io), (0, 1, "sdz".to_owned()));
+        assert_eq!(of(&["sdz2"], io), (1, 0, String::new()));
+        // Which disk lies under a volume is not known, nor is anything without a device of etcd.
+        assert_eq!(of(&["dm-0"], io), (0, 0, String::new()));
+        assert_eq!(of(&["dm-0", "sda"], io), (0, 1, "sdz".to_owned()));
+        assert_eq!(of(&[], io), (0, 0, String::new()));
+        let nvme = "nvme nvme1: I/O 12 QID 3 timeout, aborting";
+        assert_eq!(of(&["nvme1n1"], nvme), (1, 0, String::new()));
+        assert_eq!(of(&["nvme0n1"], nvme), (0, 1, "nvme1".to_owned()));
+        let journal = "Aborting journal on device sdb1-8.";
+        assert_eq!(of(&["sdb"], journal), (1, 0, String::new()));
+        assert_eq!(of(&["sda"], journal), (0, 1, "sdb".to_owned()));
+        let volume = "EXT4-fs error (device dm-3): ext4_find_entry:1455";
+        assert_eq!(of(&["sda"], volume), (0, 1, "dm-3".to_owned()));
+        // A port is no device, and a task is etcd's wherever its disk is.
+        let ata = "ata3.00: exception Emask 0x0 SAct 0x0";
+        assert_eq!(of(&["sda"], ata), (0, 0, String::new()));
+        let task = "INFO: task etcd:1234 blocked for more than 120 seconds.";
+        assert_eq!(of(&["sda"], task), (1, 0, String::new()));
     }
 
     #[test]

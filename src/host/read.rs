@@ -173,7 +173,12 @@ fn machine(root: &HostRoot, hints: &Hints, disks: &BTreeMap<String, Layer>, mode
         })
     }));
     model.settings = settings::read(root);
-    let mut names: Vec<String> = disks.keys().cloned().collect();
+    // A device that is only assumed to be etcd's accuses none and clears none.
+    let mut names: Vec<String> = disks
+        .keys()
+        .filter(|_| !model.assumed_devices)
+        .cloned()
+        .collect();
     names.extend(
         model
             .storage

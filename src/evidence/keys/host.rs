@@ -72,7 +72,8 @@ keys! { HOST;
     HOST_SETTINGS: Table = "host.settings", None, Latest;
     /// What the kernel logged about I/O errors, one row a message kind (`io-error`, `buffer-io-error`, `medium-error`, `ext4-error`, `journal-aborted`, `remounted-read-only`,
     /// `xfs-corruption`, `xfs-shutdown`, `btrfs-error`, `nvme-timeout`, `nvme-reset`, `ata-error`, `scsi-error`, `raid-failure`, `multipath-failure`, `hung-task` (etcd's or a journal's)): columns `count` (the last
-    /// day, or time unknown), `older`, `on_etcd_disk` (of `count`), `last_unix_secs`; text `example`. A table without rows: the log was read and is clean.
+    /// day, or time unknown), `older`, `on_etcd_disk` (of `count`: name etcd's device or etcd), `elsewhere` (of `count`: name another device, where etcd's is known), `last_unix_secs`;
+    /// texts `example`, `others` (those other devices). A table without rows: the log was read and is clean.
     KERNEL_IO_ERRORS: Table = "kernel.io-errors", None, Sum;
     /// Other kernel messages that matter: rows `oom-kill`, `soft-lockup`, `hung-task-other`, `clock-unstable`, `cpu-thermal`; as `kernel.io-errors`.
     KERNEL_NOTES: Table = "kernel.notes", None, Sum;
@@ -87,7 +88,8 @@ keys! { HOST;
     BARRIER_STEPS: Table = "mount.barrier-steps", None, Latest;
     /// The mount under etcd's data: rows `data`, `wal`; texts `path`, `mount`, `fs`, `options`, `device` (the disk, a `Device` subject's name), `barrier` (on, off, not-needed,
     /// unknown), `why`, `confidence`; also `path_source`, `host_path`, `source`, `devices`, `stack`, `device_kind`, `fs_fitness` (fine, doubtful, unfit, unknown), `fs_why`,
-    /// `model`, `cloud_disk`, `ephemeral` (yes, no), `overlay_on`, `overlay_fs`, `journal` (yes, no), `unsafe_no_fsync` (yes, no);
+    /// `model`, `cloud_disk`, `ephemeral` (yes, no), `overlay_on`, `overlay_fs`, `journal` (yes, no), `unsafe_no_fsync` (yes, no),
+    /// `read_only` (file system, mount, maybe (of a table that does not tell the two apart), no);
     /// columns `flush_mean_ms`, `flush_share` (of the time), `flushes_per_sec`, `flush_mean_since_boot_ms`.
     MOUNTS: Table = "mount.etcd", None, Latest;
     /// Mount options under etcd's data that are worth a remark: rows `data data=journal`, `wal no-journal`, `data discard` and so on; text `why`.

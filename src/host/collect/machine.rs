@@ -184,7 +184,12 @@ fn kernel_log(log: &KernelLog, model: &HostModel, node: &Subject, out: &mut Out)
                         .num("count", kind.count as f64)
                         .num("older", kind.older as f64)
                         .num("on_etcd_disk", kind.on_etcd_disk as f64)
+                        .num("elsewhere", kind.elsewhere as f64)
                         .text("example", &kind.example);
+                    if !kind.others.is_empty() {
+                        let others: Vec<&str> = kind.others.iter().map(String::as_str).collect();
+                        row = row.text("others", others.join(","));
+                    }
                     if let Some(last) = kind.last {
                         row = row.num("last_unix_secs", last.secs() as f64);
                     }
