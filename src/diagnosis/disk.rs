@@ -4,7 +4,7 @@
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
 use super::facts::node_of;
-use crate::rules::{Finding, Severity};
+use crate::rules::{Confidence, Finding, Severity};
 
 const SETTLE: &str = "two samples of the device's flush counters (host evidence: /proc/diskstats or \
                       /sys/block/DEV/stat) and the CPU throttling of etcd's cgroup";
@@ -13,12 +13,16 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let flush = case.failed("device-flush-slow");
     let mut stalls = case.failed("wal-sync-stalled");
     let mut fsync = case.failed("wal-fsync-slow");
-    let io_errors = case.has("kernel-io-errors");
+    let read_only = case.failed("filesystem-read-only");
+    // Those of another device are a note.
+    let mut broken = case.failed("kernel-io-errors");
+    broken.retain(|finding| finding.severity == Severity::Critical);
+    let io_errors = !broken.is_empty();
     let facts = case.facts;
 
     // A device is cleared by a measurement of itself: one of another member's says nothing.
     let cleared = |finding: &&Finding| facts.fast_device(&node_of(&finding.subject)).is_some();
-    if flush.is_empty() && !io_errors {
+    if flush.is_empty() && !io_errors && read_only.is_empty() {
         let ill: Vec<&Finding> = stalls.iter().chain(&fsync).copied().collect();
         let why = "the kernel measured fast writes and flushes on the device under etcd";
         if ill.is_empty()
@@ -48,11 +52,28 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             .iter()
             .any(|finding| node.is_empty() || node_of(&finding.subject) == node)
     };
-    let mut carry: Vec<&Finding> = flush.clone();
+    // Of another node they say nothing about the syncs of this one.
+    let breaks = |ill: &&Finding| {
+        let node = node_of(&ill.subject);
+        broken.iter().any(|found| {
+            let on = node_of(&found.subject);
+            on.is_empty() || node.is_empty() || on == node
+        })
+    };
+    let mut carry: Vec<&Finding> = read_only.clone();
+    carry.extend(&flush);
     carry.extend(&stalls);
     carry.extend(&fsync);
-    carry.extend(case.all(&["kernel-io-errors", "backend-commit-slow"]));
-    let confidence = if !flush.is_empty() {
+    carry.extend(&broken);
+    carry.extend(case.failed("backend-commit-slow"));
+    let confidence = if let Some(worst) = read_only.first() {
+        // No write gets through, whatever else is measured.
+        if worst.confidence == Confidence::High {
+            0.95
+        } else {
+            0.7
+        }
+    } else if !flush.is_empty() {
         match (
             stalls.is_empty() && fsync.is_empty(),
             facts.fsync_fast.is_some(),
@@ -63,7 +84,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             (true, true) => 0.35,
             (true, false) => 0.75,
         }
-    } else if io_errors && (!fsync.is_empty() || !stalls.is_empty()) {
+    } else if stalls.iter().chain(&fsync).any(breaks) {
         0.85
     } else if let Some(worst) = stalls.first() {
         let node = node_of(&worst.subject);

@@ -47,6 +47,7 @@ pub static PAGES: &[Page] = pages![
     "evidence-not-aligned",
     "expensive-lists",
     "faults-logged",
+    "filesystem-read-only",
     "filesystem-unsuited",
     "flag-and-environment",
     "flag-removed",

@@ -69,6 +69,7 @@ pub static RULES: &[&Rule] = &[
     &quality::evidence_not_aligned::RULE,
     &load::expensive_lists::RULE,
     &quality::faults_logged::RULE,
+    &disk::filesystem_read_only::RULE,
     &disk::filesystem_unsuited::RULE,
     &config::flag_and_environment::RULE,
     &config::flag_removed::RULE,

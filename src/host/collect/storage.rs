@@ -1,6 +1,7 @@
 //! Evidence about etcd's directories: mounts, barriers, space.
 
 use crate::evidence::{Row, Subject, SubjectKind, keys};
+use crate::formats::mountinfo::Mount;
 use crate::host::barrier::{BarrierState, Journal};
 use crate::host::filesystem::fitness;
 use crate::host::model::{DeviceUse, HostModel, Storage, StorageRole};
@@ -115,6 +116,9 @@ fn mount_row(model: &HostModel, storage: &Storage) -> Option<Row> {
                 .text("ephemeral", if cloud.ephemeral { "yes" } else { "no" });
         }
     }
+    if let Some(how) = read_only(storage, mount, real) {
+        row = row.text("read_only", how);
+    }
     match storage.journal {
         Journal::Present => row = row.text("journal", "yes"),
         Journal::Absent => row = row.text("journal", "no"),
@@ -157,6 +161,40 @@ fn mount_row(model: &HostModel, storage: &Storage) -> Option<Row> {
         row = row.num("flush_mean_since_boot_ms", mean);
     }
     Some(row)
+}
+
+/// File systems that nobody writes to: etcd's data lies on none of them, so the table is not that of
+/// the place where etcd runs.
+const NEVER_WRITABLE: &[&str] = &["squashfs", "erofs", "iso9660", "cramfs", "romfs"];
+
+/// Whether the mount takes writes: `no` where it does, and nothing where it does not tell.
+///
+/// The file system's own option counts. That of a mount does only in the table of etcd itself: the
+/// same file system may be mounted read-only for whoever looked at it.
+fn read_only(storage: &Storage, mount: &Mount, real: &Mount) -> Option<&'static str> {
+    let in_layers = real.fs == "overlay" || real.fs == "aufs";
+    if NEVER_WRITABLE.contains(&real.fs.as_str()) || in_layers {
+        return None;
+    }
+    let has = |options: &[String], names: &[&str]| {
+        options.iter().any(|have| names.contains(&have.as_str()))
+    };
+    let own = storage
+        .pid
+        .is_some_and(|pid| storage.source == format!("proc/{pid}/mountinfo"));
+    // Linux fs/ext4/super.c: from 6.12 on an error leaves the superblock's flag as it is, and later
+    // ones say so with an option of their own.
+    if has(&real.super_options, &["ro", "emergency_ro"]) {
+        Some(if real.device.is_some() {
+            "file system"
+        } else {
+            "maybe"
+        })
+    } else if own && has(&mount.options, &["ro"]) {
+        Some("mount")
+    } else {
+        Some("no")
+    }
 }
 
 fn step_rows(storage: &Storage) -> Vec<Row> {

@@ -5,6 +5,7 @@ pub mod device_flush_slow;
 pub mod disk_shared;
 pub mod disk_space_low;
 pub mod etcd_io_limited;
+pub mod filesystem_read_only;
 pub mod filesystem_unsuited;
 pub mod kernel_io_errors;
 pub mod wal_fsync_slow;
