@@ -772,7 +772,53 @@ fn barriers_are_turned_on_and_never_off() {
     }
 }
 
+/// A component of a node.
+fn on(name: &str, node: &str) -> Subject {
+    Subject::new(SubjectKind::Component, name).on(node)
+}
+
+fn mount(path: &str, barrier: &str) -> crate::evidence::Table {
+    let row = Row::new("data")
+        .text("mount", path)
+        .text("fs", "ext4")
+        .text("device", "sdb")
+        .text("barrier", barrier);
+    table(vec![row])
+}
+
+#[test]
+fn of_several_nodes_the_one_that_was_found_is_advised() {
+    let two = |plane: Plane| {
+        plane
+            .put(&keys::MOUNTS, on("etcd", "cp0"), mount("/a", "on"))
+            .put(&keys::MOUNTS, on("etcd", "cp1"), mount("/b", "off"))
+            .put(&keys::CGROUP_CPU_LIMIT, on("etcd", "cp0"), 0.5)
+            .put(&keys::CGROUP_CPU_LIMIT, on("etcd", "cp1"), 1.0)
+    };
+    let of = |all: &[Advice], id: &str| all.iter().find(|one| one.id == id).unwrap().clone();
+    let all = two(Plane::with(Cause::Config))
+        .fails("write-barriers-off", on("etcd", "cp1"), Critical)
+        .advice();
+    let barriers = of(&all, "mount-barriers");
+    assert_eq!(barriers.target, "/b on cp1");
+    assert!(barriers.verify.contains("/b`"), "{}", barriers.verify);
+    let member = Subject::new(SubjectKind::Member, "cp1");
+    let all = two(Plane::with(Cause::Disk))
+        .fails("wal-fsync-slow", member, Critical)
+        .fails("backend-commit-slow", on("etcd", "cp0"), Critical)
+        .advice();
+    let now = of(&all, "etcd-own-device").now.unwrap();
+    assert!(now.starts_with("/b (ext4 on sdb) on cp1"), "{now}");
+    // Slow commits of one member and slow syncs of another do not meet on a device.
+    assert!(all.iter().all(|one| one.id != "etcd-wal-device"));
+    let all = two(Plane::with(Cause::Cpu))
+        .fails("etcd-cpu-throttled", on("etcd", "cp1"), Critical)
+        .advice();
+    assert_eq!(of(&all, "etcd-cpu-limit").now.unwrap(), "1 cores");
+}
+
 const RULES: &[&str] = &[
+    "filesystem-read-only",
     "wal-fsync-slow",
     "wal-sync-stalled",
     "write-barriers-off",

@@ -3,12 +3,14 @@
 //! Barriers and fsync are never traded for speed: without them acknowledged writes are lost in a
 //! power cut, and a device with a protected or write-through cache gains nothing from it.
 
+use std::collections::BTreeSet;
+
 use crate::diagnosis::Cause;
-use crate::evidence::keys;
-use crate::rules::Confidence;
+use crate::evidence::{Row, Subject, keys};
+use crate::rules::{Confidence, Finding, Severity};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
-use super::super::facts::Facts;
+use super::super::facts::{Facts, node_of, same_node};
 
 /// Findings about the disk, the strongest first.
 const SLOW: &[&str] = &[
@@ -23,10 +25,14 @@ const SLOW: &[&str] = &[
 /// Advice about data safety and about a disk that is too slow.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let mut all = Vec::new();
+    all.extend(read_only(facts));
     all.extend(barriers(facts));
     all.extend(no_fsync(facts));
     all.extend(io_errors(facts));
-    if facts.has_cause(Cause::Disk) {
+    // A file system that takes no writes is no slow one.
+    let broken = facts.failed("filesystem-read-only").next().is_some();
+    let slow = SLOW.iter().any(|rule| facts.ails(rule).is_some());
+    if facts.has_cause(Cause::Disk) && (slow || !broken) {
         all.push(device(facts));
         all.extend(wal_device(facts));
         all.extend(neighbours(facts));
@@ -34,29 +40,172 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all
 }
 
-fn mount(facts: &Facts<'_>) -> Option<(String, String, String, String)> {
-    facts.all(&keys::MOUNTS).iter().find_map(|(_, table)| {
-        let row = table.row("data").or_else(|| table.rows.first())?;
-        let text = |column: &str| row.get_text(column).unwrap_or_default().to_owned();
-        Some((text("mount"), text("fs"), text("options"), text("device")))
-    })
+/// A mount under etcd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    /// Its node, where mounts of several were read.
+    node: Option<String>,
+    path: String,
+    fs: String,
+    options: String,
+    device: String,
+}
+
+impl Place {
+    /// `/var/lib/etcd`, or `/var/lib/etcd on cp1`.
+    fn words(&self) -> String {
+        format!("{}{}", self.path, self.on())
+    }
+
+    fn on(&self) -> String {
+        self.node
+            .as_ref()
+            .map_or_else(String::new, |node| format!(" on {node}"))
+    }
+}
+
+/// The mounts that a finding is about: those of its own etcd, else of its node. `bad` says which
+/// rows are meant; without any it is the one of the data.
+fn places(facts: &Facts<'_>, about: &Subject, bad: fn(&Row) -> bool) -> Vec<Place> {
+    let all = facts.all(&keys::MOUNTS);
+    let nodes: BTreeSet<&str> = all.iter().map(|(subject, _)| node_of(subject)).collect();
+    let several = nodes.len() > 1;
+    let own: Vec<_> = all.iter().filter(|(subject, _)| subject == about).collect();
+    let tables = if own.is_empty() {
+        let node = node_of(about);
+        // Where several were read, a finding without a node is about none that is known.
+        all.iter()
+            .filter(|(subject, _)| match several {
+                true => node_of(subject) == node,
+                false => same_node(node_of(subject), node),
+            })
+            .collect()
+    } else {
+        own
+    };
+    let mut places: Vec<Place> = Vec::new();
+    for (subject, table) in tables {
+        let mut rows: Vec<&Row> = table.rows.iter().filter(|row| bad(row)).collect();
+        if rows.is_empty() {
+            rows.extend(table.row("data").or_else(|| table.rows.first()));
+        }
+        for row in rows {
+            let text = |column: &str| row.get_text(column).unwrap_or_default().to_owned();
+            let place = Place {
+                node: several.then(|| node_of(subject).to_owned()),
+                path: text("mount"),
+                fs: text("fs"),
+                options: text("options"),
+                device: text("device"),
+            };
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+    }
+    places
+}
+
+/// The same for several findings, each place once.
+fn places_of<'f>(
+    facts: &Facts<'_>,
+    findings: impl IntoIterator<Item = &'f Finding>,
+    bad: fn(&Row) -> bool,
+) -> Vec<Place> {
+    let mut all = Vec::new();
+    for finding in findings {
+        for place in places(facts, &finding.subject, bad) {
+            if !all.contains(&place) {
+                all.push(place);
+            }
+        }
+    }
+    all
+}
+
+/// Distinct texts in their order.
+fn joined(texts: impl IntoIterator<Item = String>, with: &str) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for text in texts {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all.join(with)
+}
+
+fn targets(findings: &[&Finding]) -> String {
+    joined(findings.iter().map(|found| found.subject.to_string()), ", ")
+}
+
+fn messages(findings: &[&Finding]) -> String {
+    joined(findings.iter().map(|found| found.message.clone()), "; ")
+}
+
+/// A file system that takes no writes: what stopped them comes first, a remount never.
+fn read_only(facts: &Facts<'_>) -> Option<Advice> {
+    let findings: Vec<&Finding> = facts.failed("filesystem-read-only").collect();
+    let sure = findings
+        .iter()
+        .map(|found| found.confidence)
+        .max()
+        .filter(|_| !findings.is_empty())?;
+    let bad = |row: &Row| row.get_text("read_only").is_some_and(|how| how != "no");
+    let places = places_of(facts, findings.iter().copied(), bad);
+    let target = match places.is_empty() {
+        true => targets(&findings),
+        false => joined(places.iter().map(Place::words), ", "),
+    };
+    let mut advice = Advice::new(
+        "read-only-filesystem",
+        Remedy::Safety,
+        target,
+        "file system",
+    );
+    advice.now = Some(joined(places.into_iter().map(|place| place.options), "; "))
+        .filter(|options| !options.is_empty());
+    advice.proposed = "look in the kernel log for what stopped the writes (`dmesg`), and take a \
+                       snapshot from another member; then replace the device and the member, or, \
+                       where the device is sound, stop etcd, unmount and `fsck` before it is mounted \
+                       again"
+        .to_owned();
+    advice.why = messages(&findings);
+    advice.effect = "the member writes its WAL again, on a file system that is whole".to_owned();
+    advice.confidence = sure;
+    advice.risk = "a forced remount on top of an aborted journal can lose what is still whole; \
+                   replacing a member is a membership change: keep a majority healthy"
+        .to_owned();
+    advice.undo = "restore the snapshot".to_owned();
+    advice.verify =
+        "`findmnt -no VFS-OPTIONS,FS-OPTIONS -T` of the data directory shows `rw` twice \
+                     and no `emergency_ro`, and etcd stays up"
+            .to_owned();
+    advice.finding_ids = vec!["filesystem-read-only".to_owned()];
+    advice.source = "Linux Documentation/admin-guide/ext4.rst: errors=remount-ro; etcd disaster \
+                     recovery guide"
+        .to_owned();
+    Some(advice)
 }
 
 fn barriers(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.failed("write-barriers-off").next()?;
-    let place = mount(facts);
-    let (path, fs) = place
-        .as_ref()
-        .map_or(("the mount under etcd's data", ""), |(mount, fs, ..)| {
-            (mount.as_str(), fs.as_str())
-        });
-    let mut advice = Advice::new("mount-barriers", Remedy::Safety, path, "mount options");
-    advice.now = place
-        .as_ref()
-        .map(|(_, _, options, _)| options.clone())
-        .filter(|o| !o.is_empty());
+    let findings: Vec<&Finding> = facts.failed("write-barriers-off").collect();
+    if findings.is_empty() {
+        return None;
+    }
+    let off = |row: &Row| row.get_text("barrier") == Some("off");
+    let places = places_of(facts, findings.iter().copied(), off);
+    let target = match places.is_empty() {
+        true => "the mount under etcd's data".to_owned(),
+        false => joined(places.iter().map(Place::words), ", "),
+    };
+    let mut advice = Advice::new("mount-barriers", Remedy::Safety, target, "mount options");
+    advice.now = Some(joined(
+        places.iter().map(|place| place.options.clone()),
+        "; ",
+    ))
+    .filter(|options| !options.is_empty());
     advice.proposed = "mount with write barriers: remove `nobarrier` or `barrier=0`".to_owned();
-    advice.why = finding.message.clone();
+    advice.why = messages(&findings);
     advice.effect = "an acknowledged write is on stable media again; syncs cost what the device's \
                      flush costs"
         .to_owned();
@@ -65,9 +214,18 @@ fn barriers(facts: &Facts<'_>) -> Option<Advice> {
                    remedy is another device, not fewer flushes"
         .to_owned();
     advice.undo = "none is advised".to_owned();
+    let looks = match places.is_empty() {
+        true => "`findmnt -no OPTIONS -T` of the data directory".to_owned(),
+        false => joined(
+            places
+                .iter()
+                .map(|place| format!("`findmnt -no OPTIONS {}`{}", place.path, place.on())),
+            " and ",
+        ),
+    };
     advice.verify = format!(
-        "`findmnt -no OPTIONS {path}` shows neither `nobarrier` nor `barrier=0`{}",
-        if fs == "ext4" {
+        "{looks} shows neither `nobarrier` nor `barrier=0`{}",
+        if places.iter().any(|place| place.fs == "ext4") {
             "; `mount -o remount,barrier=1` switches a live ext4 back, /etc/fstab keeps it so"
         } else {
             ""
@@ -103,19 +261,41 @@ fn no_fsync(facts: &Facts<'_>) -> Option<Advice> {
 }
 
 fn io_errors(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.failed("kernel-io-errors").next()?;
+    // What is said of another device is a note, and no reason to touch etcd's.
+    let findings: Vec<&Finding> = facts
+        .failed("kernel-io-errors")
+        .filter(|found| found.severity == Severity::Critical)
+        .collect();
+    let own: Vec<&Finding> = findings
+        .iter()
+        .copied()
+        .filter(|found| found.confidence > Confidence::Low)
+        .collect();
+    let is_own = !own.is_empty();
+    let findings = if is_own { own } else { findings };
+    if findings.is_empty() {
+        return None;
+    }
     let mut advice = Advice::new(
         "replace-device",
         Remedy::Safety,
-        finding.subject.to_string(),
+        targets(&findings),
         "device",
     );
     advice.proposed = "take a snapshot of etcd now, then replace the device; move the member off \
                        it rather than repair it"
         .to_owned();
-    advice.why = finding.message.clone();
-    advice.effect = "no more failing reads and writes under etcd".to_owned();
+    advice.why = messages(&findings);
     advice.confidence = Confidence::High;
+    if !is_own {
+        advice.strength = Strength::Candidate;
+        advice.confidence = Confidence::Low;
+        advice.proposed = "take a snapshot of etcd now, and compare the device in the kernel's \
+                           messages with the one under etcd (`findmnt -no SOURCE -T` of the data \
+                           directory, then `lsblk -s` of that); only when they are one, replace it"
+            .to_owned();
+    }
+    advice.effect = "no more failing reads and writes under etcd".to_owned();
     advice.risk = "replacing a member is a membership change: keep a majority healthy".to_owned();
     advice.undo = "restore the snapshot".to_owned();
     advice.verify = "the kernel log has no new I/O error".to_owned();
@@ -124,16 +304,59 @@ fn io_errors(facts: &Facts<'_>) -> Option<Advice> {
     Some(advice)
 }
 
+/// Subjects whose disk is accused: the one that the diagnosis names, then those of findings that
+/// are more than a note.
+fn accused<'a>(facts: &Facts<'a>) -> Vec<&'a Subject> {
+    let named = facts
+        .input
+        .diagnosis
+        .causes
+        .iter()
+        .filter(|found| found.cause == Cause::Disk)
+        .filter_map(|found| found.subject.as_ref());
+    let found = SLOW
+        .iter()
+        .flat_map(|rule| facts.failed(rule))
+        .filter(|finding| finding.severity >= Severity::Warn)
+        .map(|finding| &finding.subject);
+    named.chain(found).collect()
+}
+
 fn device(facts: &Facts<'_>) -> Advice {
-    let place = mount(facts);
+    let accused = accused(facts);
+    let mut now = Vec::new();
+    for subject in &accused {
+        for place in places(facts, subject, |row| row.key == "data") {
+            if !now.contains(&place) {
+                now.push(place);
+            }
+        }
+    }
     let why: Vec<String> = SLOW
         .iter()
-        .filter_map(|rule| facts.failed(rule).next())
+        .filter_map(|rule| {
+            // What is said of the node that the diagnosis names, where anything is.
+            let first = accused.first().map_or("", |subject| node_of(subject));
+            facts
+                .failed(rule)
+                .find(|finding| same_node(node_of(&finding.subject), first))
+                .or_else(|| facts.ails(rule))
+        })
         .map(|finding| finding.message.clone())
         .take(3)
         .collect();
     let mut advice = Advice::new("etcd-own-device", Remedy::Disk, "etcd", "data-dir device");
-    advice.now = place.map(|(mount, fs, _, device)| format!("{mount} ({fs} on {device})"));
+    advice.now = (!now.is_empty()).then(|| {
+        joined(
+            now.iter().map(|place| {
+                let Place {
+                    path, fs, device, ..
+                } = place;
+                format!("{path} ({fs} on {device}){}", place.on())
+            }),
+            ", ",
+        )
+    });
     advice.proposed = "a low-latency SSD or NVMe of etcd's own, or a provisioned disk with at \
                        least 3000 IOPS that nothing else uses"
         .to_owned();
@@ -164,10 +387,14 @@ fn device(facts: &Facts<'_>) -> Advice {
 }
 
 fn wal_device(facts: &Facts<'_>) -> Option<Advice> {
-    // Only where the backend's commits and the WAL's syncs are seen to meet on one device.
-    let both = facts.failed("backend-commit-slow").next().is_some()
-        && (facts.failed("wal-fsync-slow").next().is_some()
-            || facts.failed("disk-shared").next().is_some());
+    // Only where the backend's commits and the WAL's syncs are seen to meet on one device, which
+    // two members never share.
+    let both = facts.failed("backend-commit-slow").any(|commit| {
+        facts
+            .failed("wal-fsync-slow")
+            .chain(facts.failed("disk-shared"))
+            .any(|sync| same_node(node_of(&sync.subject), node_of(&commit.subject)))
+    });
     let set = facts
         .setting("etcd", "wal-dir", None)
         .is_some_and(|current| current.texts().any(|text| !text.is_empty()));
@@ -197,17 +424,20 @@ fn wal_device(facts: &Facts<'_>) -> Option<Advice> {
 }
 
 fn neighbours(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.failed("disk-shared").next()?;
+    let findings: Vec<&Finding> = facts.failed("disk-shared").collect();
+    if findings.is_empty() {
+        return None;
+    }
     let mut advice = Advice::new(
         "disk-neighbours",
         Remedy::Disk,
-        finding.subject.to_string(),
+        targets(&findings),
         "other writers",
     );
     advice.proposed = "move logs, images and other writers to another device; until then give \
                        etcd the best I/O class (`ionice -c2 -n0 -p PID`)"
         .to_owned();
-    advice.why = finding.message.clone();
+    advice.why = messages(&findings);
     advice.effect = "etcd's syncs no longer wait behind the writes of others".to_owned();
     advice.risk = "the I/O class acts only under the BFQ scheduler; with none or mq-deadline it \
                    changes nothing"
