@@ -147,19 +147,49 @@ impl Gathered {
 
     /// Gathers from trees: settings of all, then what needs to know the nodes.
     fn add_opened(&mut self, opened: &[Opened], how: &How<'_>) {
-        let trees: Vec<Tree> = opened.iter().map(|one| Tree::of(&one.root)).collect();
+        let trees: Vec<(&Opened, Tree)> = opened
+            .iter()
+            .flat_map(|one| {
+                Tree::all(&one.root)
+                    .into_iter()
+                    .map(move |tree| (one, tree))
+            })
+            .collect();
         let mut own = Vec::new();
-        for (one, tree) in opened.iter().zip(&trees) {
+        let mut names = Vec::new();
+        for (one, tree) in &trees {
             let noted = self.problems.len();
-            own.push(self.add_manifests(tree));
+            own.push(self.add_manifests(one, tree, &mut names));
             self.as_given(noted, one);
         }
+        name_manifests(&mut self.manifests, names);
         let known = etcd_nodes(&self.evidence);
-        for ((one, tree), nodes) in opened.iter().zip(&trees).zip(own) {
+        // `m0` of scrapes, and the only host, tell nothing where they may be those of any of
+        // several trees.
+        let unnamed = || trees.iter().zip(&own).filter(|(_, nodes)| nodes.is_empty());
+        let many = unnamed()
+            .filter(|((_, tree), _)| !tree.metrics.is_empty())
+            .count()
+            > 1
+            || unnamed()
+                .filter(|((_, tree), _)| !tree.host.is_empty())
+                .count()
+                > 1;
+        let hosts = trees.iter().filter(|(_, tree)| !tree.host.is_empty());
+        let several = hosts.count() > 1;
+        for ((one, tree), nodes) in trees.iter().zip(&own) {
             let noted = self.problems.len();
-            let nodes = if nodes.is_empty() { &known } else { &nodes };
-            self.add_metrics(tree, nodes);
-            self.add_host(tree, how, nodes.first().map(String::as_str));
+            let nodes = if !nodes.is_empty() {
+                nodes.clone()
+            } else if let Some(node) = node_of(one, tree, &known) {
+                vec![node]
+            } else if known.len() <= 1 || !many {
+                known.clone()
+            } else {
+                tree.name.iter().cloned().collect()
+            };
+            self.add_metrics(tree, &nodes);
+            self.add_host(tree, how, &nodes, several);
             self.add_logs(&tree.logs, &one.root, how);
             self.as_given(noted, one);
         }
@@ -197,19 +227,26 @@ impl Gathered {
         self.evidence.merge(manifest::collect(&model));
     }
 
-    /// Settings; gives the nodes' names in the order of their etcd members.
-    fn add_manifests(&mut self, tree: &Tree) -> Vec<String> {
+    /// Settings; gives the nodes' names in the order of their etcd members, and adds to `names` whose
+    /// manifests those are that lie in no folder of a node.
+    fn add_manifests(
+        &mut self,
+        one: &Opened,
+        tree: &Tree,
+        names: &mut Vec<(usize, String)>,
+    ) -> Vec<String> {
         let mut nodes = Vec::new();
-        for path in &tree.manifests {
+        let roots = tree.settings_root.iter().map(|path| (path, true));
+        for (path, is_root) in tree.manifests.iter().map(|path| (path, false)).chain(roots) {
             // The engine looks for `manifests` below a root.
-            let root = if path.ends_with("manifests") {
+            let root = if !is_root && path.ends_with("manifests") {
                 path.parent()
                     .map_or_else(|| path.clone(), Path::to_path_buf)
             } else {
                 path.clone()
             };
             let root = HostRoot::new(root);
-            self.manifests.extend(super::patch::manifests_of(
+            let found = super::patch::manifests_of(
                 &root,
                 &[
                     "/manifests",
@@ -217,19 +254,37 @@ impl Gathered {
                     "/host/etc/kubernetes/manifests",
                 ],
                 &|_| {},
-            ));
-            let mut model = match (path.is_file(), path.parent(), path.file_name()) {
-                (true, Some(folder), Some(name)) => {
+            );
+            let mut model = match (is_root, path.is_file(), path.parent(), path.file_name()) {
+                (true, ..) => manifest::read_host(&root),
+                (_, true, Some(folder), Some(name)) => {
                     manifest::read_single(&HostRoot::new(folder), &name.to_string_lossy())
                 }
                 _ => manifest::read_bundle(&root),
             };
             model.asked.clone_from(&self.asked);
             let settings = manifest::collect(&model);
-            let etcds = settings
-                .of_key(&keys::SETTINGS)
-                .filter(|r| r.subject.name == "etcd");
-            nodes.extend(etcds.filter_map(|record| record.subject.node.clone()));
+            let on = |wanted: Option<&str>| {
+                let mut names: Vec<String> = settings
+                    .of_key(&keys::SETTINGS)
+                    .filter(|record| wanted.is_none_or(|name| record.subject.name == name))
+                    .filter_map(|record| record.subject.node.clone())
+                    .collect();
+                names.sort();
+                names.dedup();
+                names
+            };
+            if let [only] = found.as_slice()
+                && only.node.is_empty()
+            {
+                let name = match on(None).as_slice() {
+                    [node] => node.clone(),
+                    _ => folder_name(one, tree).unwrap_or_default(),
+                };
+                names.push((self.manifests.len(), name));
+            }
+            self.manifests.extend(found);
+            nodes.extend(on(Some("etcd")));
             self.evidence.merge(settings);
         }
         nodes.sort();
@@ -246,18 +301,36 @@ impl Gathered {
                 metrics::read_file(&HostRoot::new(folder), &name.to_string_lossy(), &mut loader);
             }
             let mut model = loader.finish();
-            model.map_nodes(|target| member_node(target.node.as_deref()?, nodes));
+            model.map_nodes(|target| match (&target.node, nodes) {
+                (Some(node), _) => member_node(node, nodes),
+                // One node's own scrapes need not say whose they are.
+                (None, [only]) if target.roles.iter().any(|role| role.is_static_pod()) => {
+                    Some(only.clone())
+                }
+                (None, _) => None,
+            });
             self.evidence.merge(metrics::collect(&model));
         }
     }
 
-    fn add_host(&mut self, tree: &Tree, how: &How<'_>, node: Option<&str>) {
+    /// Host facts. A host of which no settings tell has a name only where there are `several`: the
+    /// settings may come with another run.
+    fn add_host(&mut self, tree: &Tree, how: &How<'_>, nodes: &[String], several: bool) {
         for path in &tree.host {
             for (name, root) in host::roots(&HostRoot::new(path)) {
-                let node = name.as_deref().or(node).unwrap_or_default();
-                let hints = host_hints(&self.evidence, node);
+                let named = name.or_else(|| match nodes {
+                    [only] => Some(only.clone()),
+                    several => hostname(&root).filter(|name| several.contains(name)),
+                });
+                // Members that were recorded together share their machine.
+                let node = named
+                    .or_else(|| nodes.first().cloned())
+                    .or_else(|| hostname(&root).filter(|_| several))
+                    .or_else(|| tree.name.clone().filter(|_| several))
+                    .unwrap_or_default();
+                let hints = host_hints(&self.evidence, &node);
                 let model = host::read(&root, &hints, Duration::ZERO, how.clock);
-                self.evidence.merge(host::collect(&model, node));
+                self.evidence.merge(host::collect(&model, &node));
             }
         }
     }
@@ -351,6 +424,81 @@ pub(super) fn host_hints(evidence: &EvidenceSet, node: &str) -> host::Hints {
         wal_dir: setting("wal-dir").filter(|dir| dir.starts_with('/')),
         db_bytes: size.map(|bytes| bytes as u64),
     }
+}
+
+/// What a folder or a tarball is called, without the endings of tarballs.
+fn folder_name(one: &Opened, tree: &Tree) -> Option<String> {
+    if tree.name.is_some() {
+        return tree.name.clone();
+    }
+    let given = match &one.packed {
+        Some(packed) => Path::new(packed).file_name(),
+        None => one.root.file_name(),
+    };
+    let mut name = given?.to_string_lossy().into_owned();
+    for ending in [".gz", ".zst", ".tgz", ".tar"] {
+        name.truncate(name.strip_suffix(ending).map_or(name.len(), str::len));
+    }
+    Some(name)
+}
+
+/// The node of a tree without settings: one that is known from elsewhere and that the tree, its
+/// host files or its folder name.
+fn node_of(one: &Opened, tree: &Tree, known: &[String]) -> Option<String> {
+    let host =
+        tree.host
+            .iter()
+            .find_map(|path| match host::roots(&HostRoot::new(path)).as_slice() {
+                [(None, root)] => hostname(root),
+                _ => None,
+            });
+    [host, folder_name(one, tree)]
+        .into_iter()
+        .flatten()
+        .find(|name| known.contains(name))
+}
+
+/// What a host calls itself, as far as a copy of its files tells.
+fn hostname(root: &HostRoot) -> Option<String> {
+    ["/etc/hostname", "/proc/sys/kernel/hostname"]
+        .into_iter()
+        .filter_map(|path| root.read_text(path).ok())
+        .map(|text| text.trim().to_owned())
+        .find(|name| !name.is_empty() && name != "localhost")
+}
+
+/// One entry a node, with its name where there are several. Of a node that was given twice each file
+/// counts once, and of a file of which there are two texts neither does.
+fn name_manifests(all: &mut Vec<NodeManifests>, names: Vec<(usize, String)>) {
+    if all.len() < 2 {
+        return;
+    }
+    for (at, name) in names {
+        if let Some(one) = all.get_mut(at) {
+            one.node = name;
+        }
+    }
+    let mut nodes: Vec<NodeManifests> = Vec::new();
+    for one in all.drain(..) {
+        let Some(have) = nodes.iter_mut().find(|have| have.node == one.node) else {
+            nodes.push(one);
+            continue;
+        };
+        for (name, text) in one.files {
+            match have.file(&name).map(|known| known == text) {
+                None => have.files.push((name, text)),
+                Some(true) => {}
+                Some(false) => {
+                    have.files.retain(|(known, _)| *known != name);
+                    have.unread(
+                        name,
+                        "there are two texts of it: give the one that is in force",
+                    );
+                }
+            }
+        }
+    }
+    *all = nodes;
 }
 
 /// The nodes that run an etcd, by the settings.

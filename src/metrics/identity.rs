@@ -20,6 +20,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether it runs on every control-plane node of its own.
+    pub fn is_static_pod(self) -> bool {
+        matches!(
+            self,
+            Role::Etcd | Role::Apiserver | Role::ControllerManager | Role::Scheduler
+        )
+    }
+
     /// The name it goes by.
     pub fn word(self) -> &'static str {
         match self {

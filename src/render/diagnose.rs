@@ -586,6 +586,11 @@ impl Page {
         }
         self.head(out, "PATCH  (kubeadm; `etcd-doctor patch --target kubeadm --out DIR` writes it with STEPS.md)")?;
         for file in diffs.iter().take(4) {
+            // Each of several nodes has a file of this name.
+            let rest = file.path.strip_prefix("diffs/").unwrap_or_default();
+            if let Some((node, _)) = rest.split_once('/') {
+                writeln!(out, "  on {}:", safe(node))?;
+            }
             for line in file.content.lines() {
                 let paint = match line.as_bytes().first() {
                     Some(b'+') => Paint::Good,
