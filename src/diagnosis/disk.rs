@@ -86,6 +86,15 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         }
     } else if stalls.iter().chain(&fsync).any(breaks) {
         0.85
+    } else if facts.storage_fails {
+        // An error, not a latency: no starved CPU makes it.
+        carry.splice(
+            0..0,
+            case.failed("faults-logged")
+                .into_iter()
+                .filter(|finding| finding.message.contains("could not read or write")),
+        );
+        0.8
     } else if let Some(worst) = stalls.first() {
         let node = node_of(&worst.subject);
         // One or two such lines in hours are a moment, not a state.

@@ -104,6 +104,8 @@ pub(super) struct Facts {
     pub(super) etcd_cpu: Option<f64>,
     /// How often raft's clock could not tick, where that was logged more often than a slow sync.
     pub(super) ticks_missed: Option<f64>,
+    /// etcd logged that it could not read or write its files.
+    pub(super) storage_fails: bool,
 }
 
 impl Facts {
@@ -156,6 +158,10 @@ impl Facts {
             .map(|(_, cores)| cores)
             .reduce(f64::max);
         facts.ticks_missed = ticks_missed(&reader);
+        facts.storage_fails = reader.all(&keys::LOGS_EVENTS).iter().any(|(_, table)| {
+            let row = table.row("storage-io-error");
+            row.and_then(|row| row.get("count")).is_some_and(|n| n > 0.0)
+        });
         facts
     }
 

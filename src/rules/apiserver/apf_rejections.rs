@@ -15,7 +15,7 @@ pub static RULE: Rule = Rule {
 };
 
 /// Messages about answers 429, whoever wrote them.
-const KINDS: &[&str] = &["api-too-many-requests"];
+const KINDS: &[&str] = &["api-too-many-requests", "http-too-many-requests"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let share_limit = cx.profile.limit("rejected-share");
