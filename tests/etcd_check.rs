@@ -529,11 +529,26 @@ fn users_and_what_they_may_see() {
     assert_eq!(right(&root, "reads").0, "seen");
     assert_eq!(right(&root, "hash").0, "seen");
     assert!(root.members()[0]["linearizable_ms"].as_f64().is_some());
+    assert_eq!(root.exit, 0, "{}", root.stderr);
 
     let wrong = run(&["--endpoints", &endpoints, "--user", "root:hunter4"]);
     let (state, why) = right(&wrong, "reads");
     assert_eq!(state, "denied");
     assert!(why.contains("does not accept this user"), "{why}");
+    assert_eq!(wrong.exit, 3, "{}", wrong.stderr);
+    // Of two addresses that were named one is nobody's.
+    let nobodys = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let both = format!("{endpoints},http://{nobodys}");
+    let half = run(&["--endpoints", &both, "--user", "root:hunter2"]);
+    assert_eq!(half.exit, 3, "{}", half.stderr);
+    assert!(
+        half.json["problems"]
+            .to_string()
+            .contains("nothing listens")
+    );
     for checked in [nobody, weak, root, wrong] {
         let all = format!("{}{}", checked.json, checked.stderr);
         assert!(!all.contains("hunter"), "a password is shown: {all}");

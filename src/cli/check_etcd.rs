@@ -87,8 +87,9 @@ const RULES: &[&str] = &[
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
     let profile = diagnose::profile(&args.common.profile)?;
     let mut problems = Vec::new();
+    let mut had = true;
     let evidence = if args.common.bundle.is_empty() {
-        look(args, session, &mut problems)?
+        look(args, session, &mut problems, &mut had)?
     } else {
         replay(args, session, &mut problems)?
     };
@@ -149,7 +150,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     Ok(
         if worst.is_some_and(|severity| session.fail_on.matches(severity)) {
             Exit::Findings
-        } else if session.strict && !checked.problems.is_empty() {
+        } else if !had || session.strict && !checked.problems.is_empty() {
             Exit::Incomplete
         } else {
             Exit::Clean
@@ -189,11 +190,13 @@ fn replay(
     Ok(gathered.evidence)
 }
 
-/// Settings of this node, the members, and their metrics over the same window.
+/// Settings of this node, the members, and their metrics over the same window. `had` becomes false
+/// where something that was asked for by name could not be had.
 fn look(
     args: &Args,
     session: &Session<'_>,
     problems: &mut Vec<String>,
+    had: &mut bool,
 ) -> Result<EvidenceSet, Error> {
     let root = HostRoot::new(&args.common.root);
     let settings = manifest::read_host(&root);
@@ -218,6 +221,7 @@ fn look(
     if model.answering().next().is_none() {
         return Err(unreachable(&model, &found));
     }
+    *had = had_by_name(args, &found, &model);
     problems.extend(model.problems.iter().cloned());
     for (endpoint, trouble) in &model.strangers {
         problems.push(format!("{endpoint}: {}", trouble.in_full()));
@@ -253,6 +257,23 @@ fn look(
     evidence.merge(etcd::collect(&model, own.as_ref(), &quotas));
     evidence.merge(manifest::collect(&of_cluster(settings, &model)));
     Ok(evidence)
+}
+
+/// Whether each address that was given answered, and the user that was given could log in.
+fn had_by_name(args: &Args, found: &Discovered, model: &etcd::Model) -> bool {
+    let silent = args.etcd.names_endpoints()
+        && found
+            .endpoints
+            .iter()
+            .any(|endpoint| model.silent.contains(endpoint));
+    let locked_out = found.access.user.is_some()
+        && model.members.iter().any(|member| {
+            [&member.serializable, &member.linearizable]
+                .into_iter()
+                .filter_map(|reads| reads.error.as_ref())
+                .any(|trouble| trouble.kind == etcd::TroubleKind::Authentication)
+        });
+    !silent && !locked_out
 }
 
 /// The member that an etcd of this node's settings is: they agree on a client address. A name alone

@@ -638,6 +638,7 @@ fn lists_address(member: &Member, endpoint: &Endpoint) -> bool {
 /// Gives each address that did not answer to the member it belongs to.
 fn assign(model: &mut Model, silent: Vec<(Endpoint, Trouble)>) {
     for (endpoint, trouble) in silent {
+        model.silent.push(endpoint.clone());
         let owner = model
             .members
             .iter_mut()

@@ -17,6 +17,8 @@ pub struct Model {
     pub lists: BTreeMap<String, Vec<Listed>>,
     /// Addresses that belong to no member that is known, and why.
     pub strangers: Vec<(Endpoint, Trouble)>,
+    /// Addresses that did not answer, whoever they belong to.
+    pub silent: Vec<Endpoint>,
     /// When asking began and ended.
     pub window: Option<(Timestamp, Timestamp)>,
     /// What went wrong without stopping the rest, in words.
