@@ -20,6 +20,16 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
+/// A time of the day on which all of this happens.
+fn at(secs: u32) -> String {
+    format!(
+        "2026-11-20T{:02}:{:02}:{:02}.000000Z",
+        10 + secs / 3600,
+        secs / 60 % 60,
+        secs % 60
+    )
+}
+
 /// All that a run prints and saves.
 fn shown_and_saved(args: &[&str], of: &Path) -> String {
     let dir = tempfile::tempdir().unwrap();
@@ -81,4 +91,31 @@ fn secrets_of_a_manifest_are_neither_shown_nor_saved() {
     for kept in ["KEPT1", "KEPT2", "KEPT3"] {
         assert!(all.contains(kept), "{kept}");
     }
+}
+
+#[test]
+fn a_client_without_a_user_agent_goes_by_its_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for n in 0..200 {
+        let at = at(n);
+        writeln!(
+            text,
+            "{{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"level\":\"Metadata\",\
+             \"auditID\":\"{n}\",\"stage\":\"ResponseComplete\",\"requestURI\":\"/api/v1/pods\",\
+             \"verb\":\"list\",\"user\":{{\"username\":\"system:serviceaccount:a:noagent\"}},\
+             \"objectRef\":{{\"resource\":\"pods\",\"apiVersion\":\"v1\"}},\
+             \"responseStatus\":{{\"code\":200}},\
+             \"requestReceivedTimestamp\":\"{at}\",\"stageTimestamp\":\"{at}\"}}"
+        )
+        .unwrap();
+    }
+    write(&dir.path().join("audit.log"), &text);
+    let shown = doctor(&["logs"]).path(dir.path()).text();
+    let table = shown.split("Audit log:").nth(1).unwrap();
+    let row = table
+        .lines()
+        .find(|line| line.contains("list pods"))
+        .unwrap();
+    assert!(row.contains("system:serviceaccount:a:noagent"), "{row}");
 }

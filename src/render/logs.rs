@@ -572,7 +572,11 @@ fn audit(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::Re
                     "{} {}  {}  {}",
                     row.verb,
                     safe(&row.resource),
-                    safe(&row.user_agent),
+                    match row.user_agent.as_str() {
+                        // The marks need the room more than a second name.
+                        "" => safe(&row.user),
+                        agent => safe(agent),
+                    },
                     marks.join(", ")
                 ),
             ]
