@@ -20,6 +20,26 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
+fn diagnose(bundle: &Path) -> Value {
+    doctor(&["diagnose", "--format", "json", "--bundle"])
+        .path(bundle)
+        .json()
+}
+
+/// Severity and message of a rule's failures.
+fn failures(report: &Value, rule: &str) -> Vec<(String, String)> {
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["rule"] == rule && finding["status"] == "fail")
+        .map(|finding| {
+            let text = |name: &str| finding[name].as_str().unwrap().to_owned();
+            (text("severity"), text("message"))
+        })
+        .collect()
+}
+
 /// A time of the day on which all of this happens.
 fn at(secs: u32) -> String {
     format!(
@@ -28,6 +48,59 @@ fn at(secs: u32) -> String {
         secs / 60 % 60,
         secs % 60
     )
+}
+
+fn line(secs: u32, level: &str, rest: &str) -> String {
+    format!(
+        "{{\"level\":\"{level}\",\"ts\":\"{}\",\"caller\":\"x.go:1\",{rest}}}\n",
+        at(secs)
+    )
+}
+
+fn start(secs: u32, node: &str, version: &str) -> String {
+    line(
+        secs,
+        "info",
+        &format!(
+            "\"msg\":\"starting an etcd server\",\"etcd-version\":\"{version}\",\"name\":\"{node}\",\
+             \"data-dir\":\"/var/lib/etcd\",\"initial-advertise-peer-urls\":[\"https://{node}:2380\"]"
+        ),
+    )
+}
+
+/// An etcd log of one node.
+fn etcd_log(bundle: &Path, node: &str, text: &str) {
+    write(&bundle.join(format!("logs/{node}/etcd.log")), text);
+}
+
+#[test]
+fn releases_in_the_logs_of_members_are_compared() {
+    let of = |starts: [&[(u32, &str)]; 3]| {
+        let dir = tempfile::tempdir().unwrap();
+        for (node, starts) in ["n1", "n2", "n3"].iter().zip(starts) {
+            let mut text = String::new();
+            for (secs, version) in starts {
+                text += &start(*secs, node, version);
+            }
+            text += &line(7000, "info", "\"msg\":\"hello\"");
+            etcd_log(dir.path(), node, &text);
+        }
+        diagnose(dir.path())
+    };
+    let mixed = of([&[(0, "3.5.12")], &[(5, "3.6.1")], &[(9, "3.5.12")]]);
+    assert_eq!(
+        failures(&mixed, "versions-mixed"),
+        [(
+            "warn".to_owned(),
+            "3.5.12 on n1, n3; 3.6.1 on n2".to_owned()
+        )]
+    );
+    let upgraded = of([
+        &[(0, "3.5.12"), (600, "3.6.1")],
+        &[(5, "3.5.12"), (900, "3.6.1")],
+        &[(9, "3.5.12"), (1200, "3.6.1")],
+    ]);
+    assert_eq!(failures(&upgraded, "versions-mixed"), []);
 }
 
 /// All that a run prints and saves.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::evidence::{Missing, Subject, keys};
+use crate::evidence::{Missing, Subject, SubjectKind, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -17,11 +17,11 @@ pub static RULE: Rule = Rule {
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut by_node: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut known = false;
+    let mut told: BTreeSet<String> = BTreeSet::new();
+    let mut confidence = Confidence::High;
     for key in [&keys::VERSIONS, &keys::METRICS_VERSIONS] {
         for (subject, table) in cx.evidence.all(key) {
-            let etcd =
-                subject.kind == crate::evidence::SubjectKind::Member || subject.name == "etcd";
+            let etcd = subject.kind == SubjectKind::Member || subject.name == "etcd";
             if !etcd {
                 continue;
             }
@@ -36,15 +36,34 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     continue;
                 }
                 if let Some(version) = row.get_text("version") {
-                    known = true;
-                    let node = subject.node.clone().unwrap_or_else(|| subject.name.clone());
+                    let node = node_of(&subject);
+                    told.insert(node.clone());
                     by_node.entry(plain(version)).or_default().insert(node);
                     cx.evidence.cite_as(key, &subject, version.to_owned());
                 }
             }
         }
     }
-    if !known {
+    // Who is not asked says in its log what it started as. The last start counts: an upgrade that
+    // went round leaves one release behind.
+    for (subject, table) in cx.evidence.all(&keys::LOGS_RESTARTS) {
+        let node = node_of(&subject);
+        if subject.kind != SubjectKind::Member || told.contains(&node) {
+            continue;
+        }
+        let last = table
+            .rows
+            .iter()
+            .filter_map(|row| Some((row.key != "?", &row.key, row.get_text("version")?)))
+            .max();
+        if let Some((_, _, version)) = last {
+            confidence = Confidence::Medium;
+            by_node.entry(plain(version)).or_default().insert(node);
+            cx.evidence
+                .cite_as(&keys::LOGS_RESTARTS, &subject, version.to_owned());
+        }
+    }
+    if by_node.is_empty() {
         return Err(Missing::NotEnough {
             why: "no version of etcd is known".to_owned(),
         });
@@ -64,9 +83,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .collect();
     Ok(Verdict::fail(
         Draft::new(Subject::cluster(), Severity::Warn, words.join("; "))
-            .confidence(Confidence::High)
+            .confidence(confidence)
             .threshold("etcd upgrade guide: mixed releases only during an upgrade"),
     ))
+}
+
+fn node_of(subject: &Subject) -> String {
+    subject.node.clone().unwrap_or_else(|| subject.name.clone())
 }
 
 /// `3.5.15` of `v3.5.15-0`.
@@ -81,7 +104,7 @@ fn plain(version: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Row, SubjectKind, Table};
+    use crate::evidence::{Row, Table};
     use crate::rules::Status;
     use crate::rules::testing::Set;
 
@@ -111,5 +134,47 @@ mod tests {
             (Status::Fail, Severity::Warn)
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    /// Starts in the logs of n0, n1, …: time and version.
+    fn started(of: &[&[(&str, &str)]]) -> Set {
+        of.iter().enumerate().fold(Set::new(), |set, (at, starts)| {
+            let rows = starts
+                .iter()
+                .map(|(time, version)| Row::new(*time).text("version", *version))
+                .collect();
+            let subject = Subject::new(SubjectKind::Member, format!("n{at}"));
+            set.put(
+                &keys::LOGS_RESTARTS,
+                subject,
+                Table {
+                    rows,
+                    ..Table::default()
+                },
+            )
+        })
+    }
+
+    #[test]
+    fn the_last_start_in_the_log_says_what_runs() {
+        let (morning, noon) = ("2026-11-20T08:00:00Z", "2026-11-20T12:00:00Z");
+        let mixed = started(&[&[(morning, "3.5.12")], &[(morning, "3.6.1")]]);
+        assert_eq!(mixed.status(&RULE), (Status::Fail, Severity::Warn));
+        let upgraded = started(&[
+            &[(morning, "3.5.12"), (noon, "3.6.1")],
+            &[(morning, "3.5.12"), (noon, "3.6.1")],
+        ]);
+        assert_eq!(upgraded.status(&RULE).0, Status::Pass);
+        // What runs is known better than from the log.
+        let subject = Subject::new(SubjectKind::Component, "etcd").on("n1");
+        let asked = started(&[&[(noon, "3.6.1")], &[(morning, "3.5.12")]]).put(
+            &keys::VERSIONS,
+            subject,
+            Table {
+                rows: vec![Row::new("binary").text("version", "3.6.1")],
+                ..Table::default()
+            },
+        );
+        assert_eq!(asked.status(&RULE).0, Status::Pass);
     }
 }
