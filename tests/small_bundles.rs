@@ -103,6 +103,26 @@ fn releases_in_the_logs_of_members_are_compared() {
     assert_eq!(failures(&upgraded, "versions-mixed"), []);
 }
 
+#[test]
+fn a_compaction_every_five_minutes_is_read_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut text = start(0, "n1", "3.6.14");
+    for n in 1..=12 {
+        text += &line(
+            n * 300,
+            "info",
+            "\"msg\":\"finished scheduled compaction\",\"compact-revision\":1,\"took\":\"9.1s\",\
+             \"hash\":1,\"current-db-size-bytes\":1000000,\"current-db-size\":\"1.0 MB\",\
+             \"current-db-size-in-use-bytes\":500000,\"current-db-size-in-use\":\"0.5 MB\"",
+        );
+    }
+    etcd_log(dir.path(), "n1", &text);
+    let report = diagnose(dir.path());
+    let found = failures(&report, "compaction-saw-tooth");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].1.starts_with("12 of 12 compactions"), "{found:?}");
+}
+
 /// All that a run prints and saves.
 fn shown_and_saved(args: &[&str], of: &Path) -> String {
     let dir = tempfile::tempdir().unwrap();

@@ -427,10 +427,12 @@ fn facts(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     }
     for (place, facts) in &view.facts {
         let about = subject(place);
+        // Minutes in which nothing was said are empty buckets, no readings.
         let took: Vec<_> = facts
             .compactions
             .took
             .iter()
+            .filter(|(_, peak)| peak.0 > 0)
             .map(|(at, peak)| (at, ms(peak.0)))
             .collect();
         if !took.is_empty() {
@@ -445,6 +447,7 @@ fn facts(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         let sizes: Vec<_> = facts
             .db_size
             .iter()
+            .filter(|(_, peak)| peak.0 > 0)
             .map(|(at, peak)| (at, num(peak.0)))
             .collect();
         if !sizes.is_empty() {
