@@ -73,6 +73,69 @@ fn etcd_log(bundle: &Path, node: &str, text: &str) {
     write(&bundle.join(format!("logs/{node}/etcd.log")), text);
 }
 
+fn refused(message: &str, error: &str, count: u32) -> String {
+    let mut text = start(0, "n1", "3.6.14");
+    for n in 0..count {
+        text += &line(
+            60 + n * 3,
+            "warn",
+            &format!(
+                "\"msg\":\"{message}\",\"remote-addr\":\"10.0.0.5:4060\",\"server-name\":\"\",\
+                 \"error\":\"{error}\""
+            ),
+        );
+    }
+    text
+}
+
+#[test]
+fn connections_are_refused_for_what_their_error_says() {
+    let of = |message: &str, error: &str, count: u32| {
+        let dir = tempfile::tempdir().unwrap();
+        etcd_log(dir.path(), "n1", &refused(message, error, count));
+        diagnose(dir.path())
+    };
+    let client = "rejected connection on client endpoint";
+    let expired = of(
+        client,
+        "tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
+        380,
+    );
+    assert_eq!(
+        failures(&expired, "tls-rejections"),
+        [(
+            "warn".to_owned(),
+            "380 connections refused for a certificate: 380 expired or not valid yet".to_owned()
+        )]
+    );
+    assert_eq!(expired["verdict"]["no_fault_seen"], false);
+    let foreign = of(
+        "rejected connection on peer endpoint",
+        "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        380,
+    );
+    assert_eq!(failures(&foreign, "tls-rejections")[0].0, "critical");
+    let files = of(
+        "rejected connection",
+        "accept tcp [::]:2379: accept4: too many open files",
+        380,
+    );
+    assert_eq!(failures(&files, "tls-rejections"), []);
+    assert_eq!(
+        failures(&files, "open-files-limit-low"),
+        [(
+            "warn".to_owned(),
+            "380 connections refused: etcd has too many open files".to_owned()
+        )]
+    );
+    // A balancer looks whether the port is open.
+    let probes = of(client, "EOF", 12);
+    assert_eq!(failures(&probes, "tls-rejections")[0].0, "info");
+    for report in [expired, foreign, files, probes] {
+        assert!(!report["evidence"].to_string().contains("10.0.0.5"));
+    }
+}
+
 #[test]
 fn releases_in_the_logs_of_members_are_compared() {
     let of = |starts: [&[(u32, &str)]; 3]| {

@@ -16,6 +16,8 @@ use crate::evidence::{
 };
 
 use super::aggregate::coverage::Coverage;
+use super::aggregate::facts::REJECTED;
+use super::aggregate::rejections::Rejections;
 use super::signature::Nature;
 use super::summary::Summary;
 use super::view::{Place, UNNAMED_CLIENT, View};
@@ -275,6 +277,13 @@ fn kinds(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
                 .num("total_ms", ms(kind.row.sum_ns));
         }
         let about = subject(&kind.place);
+        if kind.kind == REJECTED {
+            for (name, count) in rejections(view, &about).columns() {
+                if count > 0 {
+                    row = row.num(name, num(count));
+                }
+            }
+        }
         match tables.iter_mut().find(|(have, _)| *have == about) {
             Some((_, rows)) => rows.push(row),
             None => tables.push((about, vec![row])),
@@ -289,6 +298,17 @@ fn kinds(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             table(rows, MAX_ROWS),
         );
     }
+}
+
+/// Why one member turned connections away.
+fn rejections(view: &View, about: &Subject) -> Rejections {
+    let mut all = Rejections::default();
+    for (place, facts) in &view.facts {
+        if subject(place) == *about {
+            all.merge(&facts.rejections);
+        }
+    }
+    all
 }
 
 /// Alarms, and what clients were told because of one.

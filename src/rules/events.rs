@@ -60,6 +60,17 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
     Ok(seen)
 }
 
+/// One column of the messages of any of `kinds` on one subject. Cites nothing.
+pub(super) fn column(cx: &Context<'_>, about: &Subject, kinds: &[&str], column: &str) -> f64 {
+    cx.evidence
+        .all(&keys::LOGS_EVENTS)
+        .iter()
+        .filter(|(subject, _)| subject == about)
+        .flat_map(|(_, table)| kinds.iter().filter_map(|kind| table.row(kind)))
+        .filter_map(|row| row.get(column))
+        .sum()
+}
+
 /// What logs say of one type of alarm that was not disarmed since.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Raised {

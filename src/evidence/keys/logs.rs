@@ -37,7 +37,7 @@ keys! { LOGS;
     LOGS_ELECTIONS: Table = "logs.elections", None, Sum;
     /// What happened, as episodes; `kind` is an id of the signature catalogue.
     LOGS_EPISODES: Episodes = "logs.episodes", None, Union;
-    /// Recognised messages by kind: columns `count`, `max_ms` (where the kind has a duration), `settling` (of `count`: around a stop or start of a member).
+    /// Recognised messages by kind: columns `count`, `max_ms` (where the kind has a duration), `settling` (of `count`: around a stop or start of a member). Of `rejected-connection` also why: `expired`, `unknown_authority`, `bad_certificate`, of these `peer_certificates`, and `open_files`.
     LOGS_EVENTS: Table = "logs.events", None, Sum;
     /// Lines read.
     LOGS_LINES: i64 = "logs.lines", Count, Sum;

@@ -13,6 +13,7 @@ use super::audit::SEPARATOR;
 use super::coverage::Count;
 use super::hash::stable_hash;
 use super::kinds::earliest;
+use super::rejections::Rejections;
 use super::runs::{Run, Runs};
 use super::seconds::{Cell, Class, Seconds};
 use super::spark::{BucketValue, Grid};
@@ -202,6 +203,9 @@ pub struct Facts {
     /// Alarms by type.
     #[serde(default)]
     pub alarms: BTreeMap<String, Alarm>,
+    /// Why connections were turned away.
+    #[serde(default, skip_serializing_if = "Rejections::is_empty")]
+    pub rejections: Rejections,
     /// Clock differences by peer.
     pub drift: BTreeMap<String, Drift>,
     /// Size of the database on disk, in bytes.
@@ -239,6 +243,7 @@ impl Default for Facts {
             handovers: BTreeSet::new(),
             shutdowns: 0,
             alarms: BTreeMap::new(),
+            rejections: Rejections::default(),
             drift: BTreeMap::new(),
             db_size: Grid::default(),
             db_in_use: Grid::default(),
@@ -277,6 +282,9 @@ pub fn num(event: &Event<'_>, name: &str) -> Option<f64> {
         _ => None,
     })
 }
+
+/// The kind of lines that tell of a connection that was turned away.
+pub const REJECTED: &str = "rejected-connection";
 
 impl Facts {
     /// Takes what the event tells. It must have its own fields.
@@ -470,6 +478,7 @@ impl Facts {
             mine.disarmed += theirs.disarmed;
             mine.last_disarmed = mine.last_disarmed.max(theirs.last_disarmed);
         }
+        self.rejections.merge(&other.rejections);
         for (peer, drift) in &other.drift {
             let known = self.drift.entry(peer.clone()).or_default();
             known.checks.merge(&drift.checks);

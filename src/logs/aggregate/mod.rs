@@ -17,6 +17,7 @@ pub mod load;
 pub mod memory;
 pub mod pace;
 pub mod pages;
+pub mod rejections;
 pub mod row;
 pub mod runs;
 pub mod sampling;

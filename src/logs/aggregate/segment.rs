@@ -12,7 +12,7 @@ use crate::logs::timeline;
 use super::audit::Audit;
 use super::coverage::Coverage;
 use super::episodes::Episodes;
-use super::facts::{Facts, int};
+use super::facts::{Facts, REJECTED, int};
 use super::hot::{self, HotRange};
 use super::kinds::Kinds;
 use super::load::{Load, Writer};
@@ -348,6 +348,11 @@ impl Segment {
         if way.suppressed {
             self.coverage.suppressed += int(event, "count").unwrap_or(0);
         }
+        if event.kind == REJECTED
+            && let Some(error) = &event.error
+        {
+            facts.rejections.add(&record.msg, error, event.repeats);
+        }
         if way.tells_facts || !event.extra.is_empty() || event.api.is_some() {
             facts.add(event);
         }
@@ -498,7 +503,8 @@ fn needs_fields(kind: &str) -> bool {
 fn tells_facts(kind: &str) -> bool {
     matches!(
         kind,
-        "compaction-finished"
+        REJECTED
+            | "compaction-finished"
             | "shutdown"
             | "etcd-stopped"
             | "component-stop"

@@ -8,7 +8,7 @@ use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 pub static RULE: Rule = Rule {
     id: "tls-rejections",
     summary: "connections are refused because of TLS",
-    severity: Severity::Warn,
+    severity: Severity::Critical,
     since: "0.1.0",
     playbook: "tls-rejections",
     check,
@@ -25,36 +25,114 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .into_iter()
         .filter(|seen| seen.count >= links)
         .collect();
-    let drafts = events::seen(cx, KINDS)?
-        .into_iter()
-        .filter(|seen| seen.count >= limit.value)
-        .map(|seen| {
+    let mut drafts = Vec::new();
+    for seen in events::seen(cx, KINDS)? {
+        let why = Why::of(cx, &seen);
+        if why.certificates() >= limit.value {
             events::cite(cx, &seen, "refused connections");
-            // Scans and balancers are refused every day; with peers that cannot reach each other it is
-            // a member's certificate.
-            let severity = match broken.first() {
-                Some(link) if seen.subject.kind == SubjectKind::Member => {
-                    events::cite(cx, link, "lost or unhealthy peer links");
-                    Severity::Warn
-                }
-                _ => Severity::Info,
-            };
-            let meanwhile = if severity == Severity::Warn {
-                "; meanwhile peers do not reach each other"
-            } else {
-                ""
-            };
+            let peers = why.peers >= limit.value;
+            drafts.push(
+                Draft::new(
+                    seen.subject.clone(),
+                    if peers {
+                        Severity::Critical
+                    } else {
+                        Severity::Warn
+                    },
+                    why.words(),
+                )
+                .confidence(Confidence::High)
+                .threshold(limit.words())
+                .cites(cx.evidence.take_citations()),
+            );
+        }
+        // That etcd may open no more files is another finding's matter.
+        let others = seen.count - why.certificates() - why.open_files;
+        if others < limit.value {
+            continue;
+        }
+        events::cite(cx, &seen, "refused connections");
+        // Scans and balancers are refused every day; with peers that cannot reach each other it is
+        // a member's certificate.
+        let severity = match broken.first() {
+            Some(link) if seen.subject.kind == SubjectKind::Member => {
+                events::cite(cx, link, "lost or unhealthy peer links");
+                Severity::Warn
+            }
+            _ => Severity::Info,
+        };
+        let meanwhile = if severity == Severity::Warn {
+            "; meanwhile peers do not reach each other"
+        } else {
+            ""
+        };
+        drafts.push(
             Draft::new(
                 seen.subject.clone(),
                 severity,
-                format!("{:.0} connections refused by TLS{meanwhile}", seen.count),
+                format!("{others:.0} connections refused by TLS{meanwhile}"),
             )
             .confidence(Confidence::High)
             .threshold(limit.words())
-            .cites(cx.evidence.take_citations())
-        })
-        .collect();
+            .cites(cx.evidence.take_citations()),
+        );
+    }
     Ok(Verdict::Fail(drafts))
+}
+
+/// What the errors say why.
+#[derive(Default)]
+struct Why {
+    expired: f64,
+    unknown: f64,
+    bad: f64,
+    /// Of these, between members.
+    peers: f64,
+    open_files: f64,
+}
+
+impl Why {
+    fn of(cx: &Context<'_>, seen: &events::Seen) -> Self {
+        let of = |column| events::column(cx, &seen.subject, KINDS, column);
+        Why {
+            expired: of("expired"),
+            unknown: of("unknown_authority"),
+            bad: of("bad_certificate"),
+            peers: of("peer_certificates"),
+            open_files: of("open_files"),
+        }
+    }
+
+    fn certificates(&self) -> f64 {
+        self.expired + self.unknown + self.bad
+    }
+
+    fn words(&self) -> String {
+        let why: Vec<String> = [
+            (self.expired, "expired or not valid yet"),
+            (self.unknown, "of an unknown authority"),
+            (self.bad, "not accepted"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0.0)
+        .map(|(count, what)| format!("{count:.0} {what}"))
+        .collect();
+        let all = self.certificates();
+        let whose = if self.peers >= all {
+            "between members "
+        } else {
+            ""
+        };
+        let of_peers = if self.peers > 0.0 && self.peers < all {
+            format!("; {:.0} of them are between members", self.peers)
+        } else {
+            String::new()
+        };
+        format!(
+            "{all:.0} connections {whose}refused for a certificate: {}{of_peers}",
+            why.join(", ")
+        )
+    }
 }
 
 #[cfg(test)]
@@ -91,5 +169,56 @@ mod tests {
             ]),
         );
         assert_eq!(both.status(&RULE), (Status::Fail, Severity::Warn));
+    }
+
+    #[test]
+    fn certificates_that_are_refused_in_number_are_a_fault() {
+        let of = |columns: &[(&str, f64)]| {
+            Set::new()
+                .put(
+                    &keys::LOGS_EVENTS,
+                    member(),
+                    table(&[(KINDS[0], &[&[("count", 380.0)], columns].concat())]),
+                )
+                .check(&RULE)
+        };
+        let of = |columns| {
+            of(columns)
+                .iter()
+                .map(|f| (f.severity, f.message.clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(&[("expired", 379.0)]),
+            [(
+                Severity::Warn,
+                "379 connections refused for a certificate: 379 expired or not valid yet"
+                    .to_owned()
+            )]
+        );
+        assert_eq!(
+            of(&[("unknown_authority", 380.0), ("peer_certificates", 380.0)]),
+            [(
+                Severity::Critical,
+                "380 connections between members refused for a certificate: \
+                 380 of an unknown authority"
+                    .to_owned()
+            )]
+        );
+        let few = of(&[("bad_certificate", 3.0)]);
+        assert_eq!(few[0].0, Severity::Info);
+        assert_eq!(few[0].1, "377 connections refused by TLS");
+        // File descriptors are no matter of TLS.
+        assert_eq!(
+            Set::new()
+                .put(
+                    &keys::LOGS_EVENTS,
+                    member(),
+                    table(&[(KINDS[0], &[("count", 380.0), ("open_files", 380.0)])])
+                )
+                .status(&RULE)
+                .0,
+            Status::Pass
+        );
     }
 }
