@@ -10,7 +10,7 @@ fn an_unknown_page_is_a_usage_error_that_helps() {
     exit 64
     --- stdout
     --- stderr
-    error: there is no rule or page `wal-sync`; did you mean `wal-sync-stalled`?
+    error: there is no rule, page, metric or reading `wal-sync`; did you mean `wal-sync-stalled`?
       hint: see `etcd-doctor help`
     ");
 }
@@ -90,4 +90,37 @@ fn every_rule_can_be_explained() {
             assert!(text.contains(section), "{id}: no section {section}");
         }
     }
+}
+
+#[test]
+fn a_metric_is_explained_with_its_rules_and_its_page() {
+    let text = doctor(&["explain", "etcd_disk_backend_commit_duration_seconds"]).text();
+    for part in [
+        "exit 0",
+        "Time of one backend commit.",
+        "unit: seconds",
+        "`server.backend.commit`",
+        "`backend-commit-slow`",
+        "backend-commit-p99: 25ms",
+        "## What you see".trim_start_matches("## "),
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // Of several pages each is named.
+    let text = doctor(&["explain", "etcd_disk_wal_fsync_duration_seconds"]).text();
+    for part in [
+        "exit 0",
+        "wal-fsync-p99: 10ms",
+        "etcd-doctor explain wal-fsync-slow",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let json = doctor(&["explain", "server.wal.fsync", "--format", "json"]).json();
+    assert_eq!(json["unit"], "milliseconds");
+    let text = doctor(&["explain", "etcd_disk_wal_fsync_duration"]).text();
+    assert!(
+        text.starts_with("exit 64")
+            && text.contains("did you mean `etcd_disk_wal_fsync_duration_seconds`?"),
+        "{text}"
+    );
 }

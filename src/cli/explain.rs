@@ -1,4 +1,4 @@
-//! `explain ID`: a rule's or topic's playbook page, offline.
+//! `explain ID`: the playbook page of a rule, a topic, a metric or a reading, offline.
 
 use crate::error::Error;
 use crate::exit::Exit;
@@ -7,11 +7,12 @@ use crate::render;
 use crate::rules;
 
 use super::common::{Format, Session};
+use super::explain_reading::{self, Explained};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A rule's id (see `etcd-doctor rules`) or a page's name, such as `barriers`; without it, the list of pages
+    /// A rule's id (see `etcd-doctor rules`), a page's name such as `barriers`, a metric or the name of a reading such as `server.wal.fsync`; without it, the list of pages
     pub id: Option<String>,
 }
 
@@ -26,11 +27,10 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     let rule = rules::rule(id);
     let name = rule.map_or(id.as_str(), |rule| rule.playbook);
     let Some(page) = playbook::page(name) else {
-        let near = playbook::nearest(id);
-        return Err(Error::Usage(match near {
-            Some(near) => format!("there is no rule or page `{id}`; did you mean `{near}`?"),
-            None => format!("there is no rule or page `{id}`"),
-        }));
+        return match Explained::find(id) {
+            Some(found) => found.print(id, session),
+            None => Err(unknown(id)),
+        };
     };
     if session.format == Format::Json {
         session.json(&serde_json::json!({
@@ -51,4 +51,21 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     }
     render::markdown_text(session.out, session.terminal, page.text)?;
     Ok(Exit::Clean)
+}
+
+fn unknown(id: &str) -> Error {
+    // Metrics have underscores, readings dots, pages neither.
+    let near = if id.contains('_') {
+        playbook::nearest_of(id, explain_reading::metrics())
+    } else if id.contains('.') {
+        playbook::nearest_of(id, explain_reading::readings())
+    } else {
+        playbook::nearest(id)
+    };
+    Error::Usage(match near {
+        Some(near) => {
+            format!("there is no rule, page, metric or reading `{id}`; did you mean `{near}`?")
+        }
+        None => format!("there is no rule, page, metric or reading `{id}`"),
+    })
 }

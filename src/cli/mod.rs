@@ -12,6 +12,7 @@ mod compare;
 mod diagnose;
 mod etcd_access;
 mod explain;
+mod explain_reading;
 mod generate;
 mod guest;
 mod live;

@@ -3,6 +3,7 @@
 mod apiserver;
 mod clients;
 mod etcd;
+mod feeds;
 mod put;
 
 use crate::evidence::{Collector, EvidenceSet, Origin, Row, Subject, Table, Window, keys};
@@ -11,6 +12,8 @@ use super::identity::Role;
 use super::moment::TimeSource;
 use super::timeline::{Model, Timeline};
 use put::Putter;
+
+pub use feeds::feeds;
 
 /// All readings of a model.
 pub fn collect(model: &Model) -> EvidenceSet {

@@ -30,26 +30,27 @@ pub fn page(name: &str) -> Option<&'static Page> {
     PAGES.iter().find(|page| page.name == name)
 }
 
-/// The rule or page whose name shares most words with `text`, for "did you mean".
+/// The page whose name shares most words with `text`, for "did you mean".
 pub fn nearest(text: &str) -> Option<&'static str> {
+    nearest_of(text, PAGES.iter().map(|page| page.name))
+}
+
+/// As [`nearest`], of other names.
+pub fn nearest_of(text: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let words = |name: &str| {
-        name.split(['-', '.', ' '])
+        name.split(['-', '.', '_', ' '])
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
     let wanted = words(text);
-    let names = crate::playbook::PAGES.iter().map(|page| page.name);
     names
         .map(|name| {
-            (
-                words(name)
-                    .iter()
-                    .filter(|word| wanted.contains(word))
-                    .count(),
-                name,
-            )
+            let words = words(name);
+            let shared = words.iter().filter(|word| wanted.contains(word)).count();
+            // Of two that share as much, the one with less besides.
+            (shared, std::cmp::Reverse(words.len()), name)
         })
-        .filter(|(shared, _)| *shared > 0)
-        .max_by_key(|(shared, _)| *shared)
-        .map(|(_, name)| name)
+        .filter(|(shared, ..)| *shared > 0)
+        .max_by_key(|(shared, rest, _)| (*shared, *rest))
+        .map(|(.., name)| name)
 }

@@ -26,6 +26,7 @@ pub mod load;
 pub mod network;
 pub mod quality;
 pub mod raft;
+pub mod reads;
 pub mod space;
 
 pub use accept::{Accepted, AcceptedRisks};

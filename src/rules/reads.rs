@@ -1,0 +1,518 @@
+//! What each rule reads and which limits it compares with, for `explain`. A test keeps it equal to
+//! the rules' own sources.
+
+/// What one rule reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// Names of the evidence keys, sorted.
+    pub keys: &'static [&'static str],
+    /// Names of the profile's limits, sorted.
+    pub limits: &'static [&'static str],
+}
+
+const fn reads(
+    rule: &'static str,
+    keys: &'static [&'static str],
+    limits: &'static [&'static str],
+) -> Reads {
+    Reads { rule, keys, limits }
+}
+
+/// Every rule, sorted by id.
+pub const READS: &[Reads] = &[
+    reads(
+        "apf-queue-waits",
+        &["apiserver.apf.levels"],
+        &["apf-wait-p99"],
+    ),
+    reads(
+        "apf-rejections",
+        &["apiserver.apf.levels", "logs.audit.clients", "logs.events"],
+        &["rejected-min", "rejected-share"],
+    ),
+    reads("api-slo-missed", &["slo"], &[]),
+    reads(
+        "apiserver-timeouts",
+        &["logs.events"],
+        &["apiserver-timeouts"],
+    ),
+    reads(
+        "backend-commit-slow",
+        &["server.backend.commit", "server.backend.commit-phases"],
+        &["backend-commit-p99", "wal-fsync-p99-critical"],
+    ),
+    reads(
+        "bench-disk-slow",
+        &[
+            "bench.disk.commit",
+            "bench.disk.flush.time",
+            "bench.disk.level",
+            "bench.disk.wal.sync",
+            "bench.disk.why",
+        ],
+        &["wal-fsync-p99"],
+    ),
+    reads(
+        "bench-disk-unsafe",
+        &["bench.disk.barrier", "bench.disk.ledger", "bench.disk.why"],
+        &[],
+    ),
+    reads(
+        "certificate-expiring",
+        &["etcd.certificates"],
+        &["certificate-days", "certificate-days-critical"],
+    ),
+    reads(
+        "client-heavy-lists",
+        &["logs.audit.clients", "logs.traces"],
+        &[
+            "etcd-request-fast",
+            "heavy-list-rate",
+            "heavy-list-traces",
+            "list-busy",
+        ],
+    ),
+    reads(
+        "client-hot-loop",
+        &[
+            "apiserver.requests",
+            "logs.audit.clients",
+            "logs.audit.objects",
+            "logs.audit.pace",
+        ],
+        &["gone-rate", "hot-loop-404-share", "hot-loop-rate"],
+    ),
+    reads("client-qps-low", &["settings", "version"], &[]),
+    reads(
+        "client-throttled",
+        &["client.limiter.wait", "logs.throttling"],
+        &[
+            "limiter-life",
+            "limiter-wait-p99",
+            "throttled-lines",
+            "throttled-lines-start",
+        ],
+    ),
+    reads("clock-drift", &["logs.events"], &["clock-drift"]),
+    reads("compaction-doubled", &["settings"], &[]),
+    reads("compaction-off", &["settings"], &[]),
+    reads(
+        "compaction-saw-tooth",
+        &["logs.compaction.took"],
+        &["compaction-took"],
+    ),
+    reads("component-restarting", &["logs.restarts"], &["restarts"]),
+    reads("cpu-governor-slow", &["host.settings"], &[]),
+    reads("cpu-pressure-high", &["pressure"], &["cpu-pressure"]),
+    reads("cpu-steal-high", &["cpu.steal"], &["cpu-steal"]),
+    reads(
+        "data-corruption",
+        &["etcd.alarms", "etcd.hashes", "logs.alarms", "logs.events"],
+        &["data-corruption"],
+    ),
+    reads(
+        "database-fragmented",
+        &["server.db.in-use", "server.db.quota", "server.db.size"],
+        &["fragmentation", "fragmentation-min-size", "quota-used-info"],
+    ),
+    reads(
+        "database-growing-fast",
+        &[
+            "server.db.growth",
+            "server.db.quota",
+            "server.db.time-to-full",
+        ],
+        &["time-to-full", "time-to-full-critical"],
+    ),
+    reads(
+        "device-flush-slow",
+        &["device.flush.time", "device.flushes", "mount.etcd"],
+        &["device-flush"],
+    ),
+    reads(
+        "disk-shared",
+        &["device.write.rate", "mount.etcd", "process.facts"],
+        &["disk-shared-rate"],
+    ),
+    reads(
+        "disk-space-low",
+        &["fs.free", "logs.events", "server.db.size"],
+        &["free-space-critical", "free-space-wal"],
+    ),
+    reads(
+        "election-timeouts-unequal",
+        &["settings"],
+        &["election-timeout", "heartbeat-interval"],
+    ),
+    reads(
+        "etcd-cpu-throttled",
+        &["cgroup.cpu.throttled"],
+        &["cgroup-throttled-periods"],
+    ),
+    reads(
+        "etcd-io-limited",
+        &["cgroup.io.limits", "server.wal.fsync"],
+        &["wal-fsync-p99"],
+    ),
+    reads(
+        "etcd-requests-slow",
+        &["apiserver.etcd.took", "apiserver.phases"],
+        &["etcd-request-p99"],
+    ),
+    reads("event-ttl-long", &["settings"], &["event-ttl"]),
+    reads(
+        "events-dominate",
+        &[
+            "apiserver.etcd.requests",
+            "logs.audit.clients",
+            "logs.requests",
+        ],
+        &["events-lines", "events-rate", "events-writes-share"],
+    ),
+    reads(
+        "evidence-not-aligned",
+        &["apiserver.etcd.took", "logs.lines", "server.wal.fsync"],
+        &["evidence-overlap"],
+    ),
+    reads(
+        "expensive-lists",
+        &[
+            "apiserver.etcd.requests",
+            "apiserver.lists",
+            "logs.readindex.bound",
+            "logs.requests",
+        ],
+        &[
+            "etcd-request-fast",
+            "list-busy",
+            "list-items",
+            "list-lines",
+            "list-rate",
+            "list-share",
+            "list-size",
+            "slow-apply-default",
+        ],
+    ),
+    reads("faults-logged", &["logs.events"], &["faults-logged"]),
+    reads("filesystem-read-only", &["mount.etcd"], &[]),
+    reads("filesystem-unsuited", &["mount.etcd"], &[]),
+    reads("flag-and-environment", &["settings.faults"], &[]),
+    reads("flag-removed", &["settings.faults"], &[]),
+    reads(
+        "heartbeat-election-mismatch",
+        &[
+            "logs.elections",
+            "server.leader.changes",
+            "server.peer.rtt",
+            "server.wal.fsync",
+            "settings",
+        ],
+        &[
+            "election-heartbeats",
+            "election-rtts",
+            "election-timeout",
+            "heartbeat-interval",
+            "heartbeat-rtts",
+            "leader-changes",
+        ],
+    ),
+    reads("heartbeat-late", &["logs.events"], &["heartbeat-late"]),
+    reads(
+        "inflight-unbalanced",
+        &["settings", "version"],
+        &["inflight-sum"],
+    ),
+    reads("io-scheduler-unsuited", &["device.queue"], &[]),
+    reads("kernel-io-errors", &["kernel.io-errors"], &[]),
+    reads(
+        "known-bad-release",
+        &[
+            "logs.events",
+            "logs.versions",
+            "settings",
+            "version",
+            "version.metrics",
+        ],
+        &[],
+    ),
+    reads("leader-disputed", &["etcd.status"], &[]),
+    reads(
+        "leader-election-lost",
+        &["logs.events"],
+        &["leader-election-lost"],
+    ),
+    reads("leader-election-tight", &["settings"], &["renew-deadline"]),
+    reads(
+        "leader-missing",
+        &["logs.events", "server.has-leader"],
+        &["leader-missing-drops"],
+    ),
+    reads(
+        "leader-unstable",
+        &["logs.elections", "server.leader.changes"],
+        &["leader-changes"],
+    ),
+    reads(
+        "learner-not-promoted",
+        &["etcd.lag", "etcd.members"],
+        &["raft-lag"],
+    ),
+    reads("lists-bypass-cache", &["settings"], &[]),
+    reads(
+        "liveness-probe-kills",
+        &["probes", "version"],
+        &["probe-failures", "probe-timeout"],
+    ),
+    reads("log-gaps", &["logs.coverage"], &["log-gap"]),
+    reads("log-sampled", &["logs.requests.estimate"], &[]),
+    reads(
+        "log-unparsed",
+        &["logs.lines", "logs.unparsed"],
+        &["unparsed-share"],
+    ),
+    reads(
+        "max-request-bytes-raised",
+        &["settings"],
+        &["max-request-bytes"],
+    ),
+    reads(
+        "member-lagging",
+        &["etcd.lag"],
+        &["raft-lag", "raft-lag-critical"],
+    ),
+    reads("member-lists-differ", &["etcd.lists"], &[]),
+    reads(
+        "member-odd-one-out",
+        &[
+            "logs.events",
+            "server.id",
+            "server.peer.rtt-by",
+            "server.wal.fsync",
+        ],
+        &["odd-member-factor", "peer-rtt-p99", "wal-fsync-p99"],
+    ),
+    reads("member-unreachable", &["etcd.members"], &[]),
+    reads("memory-low", &["mem.available"], &["memory-available"]),
+    reads("metrics-faults", &["metrics.faults"], &[]),
+    reads("node-status-frequency-trap", &["settings"], &[]),
+    reads(
+        "nospace-alarm",
+        &[
+            "etcd.alarms",
+            "logs.alarms",
+            "server.db.quota",
+            "server.db.size",
+        ],
+        &["quota-used-warn"],
+    ),
+    reads(
+        "object-limits",
+        &["apiserver.objects"],
+        &[
+            "objects-events",
+            "objects-namespaces",
+            "objects-nodes",
+            "objects-of-a-type",
+            "objects-services",
+        ],
+    ),
+    reads(
+        "oom-killed",
+        &["kernel.notes", "logs.episodes", "process.facts"],
+        &[],
+    ),
+    reads(
+        "open-files-limit-low",
+        &["logs.events", "process.facts"],
+        &["open-files"],
+    ),
+    reads("overrides-invalid", &["probes", "settings", "version"], &[]),
+    reads(
+        "peer-link-unstable",
+        &["logs.events", "server.id", "server.peer.rtt-by"],
+        &["peer-link-unstable"],
+    ),
+    reads(
+        "peer-rtt-high",
+        &["server.peer.rtt", "server.peer.rtt-phases"],
+        &["heartbeat-interval", "peer-rtt-p99"],
+    ),
+    reads(
+        "proposals-failing",
+        &["server.proposals.failed"],
+        &["proposals-failed"],
+    ),
+    reads("quota-above-maximum", &["settings"], &["quota-max"]),
+    reads("quota-default", &["settings"], &["quota-default"]),
+    reads(
+        "quota-near-limit",
+        &["server.db.in-use", "server.db.quota", "server.db.size"],
+        &["quota-used-critical", "quota-used-info", "quota-used-warn"],
+    ),
+    reads(
+        "raft-messages-dropped",
+        &["logs.events"],
+        &["raft-messages-dropped"],
+    ),
+    reads(
+        "read-index-slow",
+        &["logs.events", "server.slow.read-indexes"],
+        &["read-index-slow"],
+    ),
+    reads("reads-slow", &["etcd.reads"], &["read-latency"]),
+    reads("retries-plateau", &["workqueue"], &["retries-plateau"]),
+    reads("run-delay-high", &["process.run-delay"], &["run-delay"]),
+    reads(
+        "scheduler-backlog",
+        &["scheduler.pending"],
+        &["scheduler-pending"],
+    ),
+    reads("settings-not-applied", &["settings.faults"], &[]),
+    reads(
+        "slow-requests",
+        &["logs.requests.took", "server.slow.applies"],
+        &["slow-apply-default", "slow-requests-min", "slow-share"],
+    ),
+    reads("snapshot-count-high", &["settings"], &["snapshot-count"]),
+    reads("swap-in-use", &["process.facts"], &["swap-in-use"]),
+    reads("time-unsynced", &["time.offset", "time.synced"], &[]),
+    reads(
+        "tls-rejections",
+        &["logs.events"],
+        &["peer-link-unstable", "tls-rejections"],
+    ),
+    reads("unsafe-no-fsync", &["settings"], &[]),
+    reads(
+        "versions-mixed",
+        &["logs.restarts", "version", "version.metrics"],
+        &[],
+    ),
+    reads(
+        "wal-fsync-slow",
+        &["server.wal.fsync", "server.wal.fsync-phases"],
+        &["wal-fsync-p99", "wal-fsync-p99-critical"],
+    ),
+    reads(
+        "wal-shares-device",
+        &["bench.disk.level", "bench.disk.wal.db-cost"],
+        &["bench-wal-db-cost"],
+    ),
+    reads("wal-sync-stalled", &["logs.events"], &["wal-sync-stall"]),
+    reads(
+        "warning-threshold-lowered",
+        &["settings"],
+        &["slow-apply-default"],
+    ),
+    reads("workqueue-backlog", &["workqueue"], &["workqueue-depth"]),
+    reads("write-barriers-off", &["device.flushes", "mount.etcd"], &[]),
+    reads("yaml-scalar-ambiguous", &["settings.faults"], &[]),
+];
+
+/// The rules that read a key.
+pub fn readers(key: &str) -> impl Iterator<Item = &'static Reads> {
+    READS.iter().filter(move |reads| reads.keys.contains(&key))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::Path;
+
+    use super::*;
+    use crate::profile::Profile;
+
+    /// What the rules' helpers read for them.
+    const HELPERS: &[(&str, &str)] = &[
+        ("audit::clients(", "LOGS_AUDIT_CLIENTS"),
+        ("devices::is_etcds(", "MOUNTS"),
+        ("events::column(", "LOGS_EVENTS"),
+        ("events::raised(", "LOGS_ALARMS"),
+        ("events::seen(", "LOGS_EVENTS"),
+        ("faults::of(", "SETTINGS_FAULTS"),
+        ("settings::of(", "SETTINGS"),
+        ("settings::version_of(", "VERSIONS"),
+    ];
+
+    fn sources(dir: &Path) -> Vec<String> {
+        let mut out = Vec::new();
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                out.extend(sources(&path));
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+                out.push(code.to_owned());
+            }
+        }
+        out
+    }
+
+    /// The word that begins a text.
+    fn word(text: &str) -> &str {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        text.get(..end.unwrap_or(text.len())).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_what_the_sources_say() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut keys: BTreeMap<String, String> = BTreeMap::new();
+        for text in sources(&src.join("evidence/keys")) {
+            for line in text.lines().map(str::trim) {
+                let ident = word(line);
+                if let Some(rest) = line.strip_prefix(ident)
+                    && rest.starts_with(": ")
+                    && let Some((_, name)) = rest.split_once("= \"")
+                {
+                    let (name, _) = name.split_once('"').unwrap();
+                    keys.insert(ident.to_owned(), name.to_owned());
+                }
+            }
+        }
+        let limits: BTreeSet<String> = Profile::default()
+            .limits()
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let mut found: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+        for text in sources(&src.join("rules")) {
+            let Some((_, id)) = text.split_once("\n    id: \"") else {
+                continue;
+            };
+            let (id, _) = id.split_once('"').unwrap();
+            let helped = HELPERS
+                .iter()
+                .filter(|(call, _)| text.contains(call))
+                .map(|(_, key)| *key);
+            let read = text
+                .split("keys::")
+                .skip(1)
+                .map(word)
+                .filter(|key| key.bytes().all(|b| !b.is_ascii_lowercase()))
+                .filter(|key| !key.is_empty())
+                .chain(helped)
+                .map(|key| keys[key].clone())
+                .collect();
+            let compared = text
+                .split('"')
+                .filter(|word| limits.contains(*word))
+                .map(str::to_owned)
+                .collect();
+            found.insert(id.to_owned(), (read, compared));
+        }
+        let told: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = READS
+            .iter()
+            .map(|reads| {
+                let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+                (reads.rule.to_owned(), (set(reads.keys), set(reads.limits)))
+            })
+            .collect();
+        for (rule, sets) in &found {
+            assert_eq!(told.get(rule), Some(sets), "{rule}");
+        }
+        assert_eq!(told.len(), found.len());
+        assert_eq!(found.len(), crate::rules::RULES.len());
+    }
+}
