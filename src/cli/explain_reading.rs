@@ -72,11 +72,12 @@ impl Explained {
         if let [newest, older @ ..] = info.names
             && !older.is_empty()
         {
-            let _ = write!(
+            write!(
                 what,
                 ", called `{newest}`, before that `{}`",
                 older.join("`, `")
-            );
+            )
+            .ok();
         }
         if !info.labels.is_empty() {
             let labels: Vec<String> = info
@@ -84,7 +85,7 @@ impl Explained {
                 .iter()
                 .map(|label| format!("`{}`", label.replace('|', "` or `")))
                 .collect();
-            let _ = write!(what, ", read by {}", labels.join(", "));
+            write!(what, ", read by {}", labels.join(", ")).ok();
         }
         Some(Explained {
             what,
@@ -172,14 +173,14 @@ impl Explained {
             self.what
         );
         if !self.unit.is_empty() {
-            let _ = write!(text, "; unit: {}", self.unit);
+            write!(text, "; unit: {}", self.unit).ok();
         }
         text.push_str(".\n");
         let is_reading = matches!(self.readings.as_slice(), [key] if key.name == name);
         if !is_reading {
             text.push_str("\n## Read as\n\n");
             for key in &self.readings {
-                let _ = writeln!(text, "- `{}`: {}", key.name, one_line(key.doc));
+                writeln!(text, "- `{}`: {}", key.name, one_line(key.doc)).ok();
             }
             if self.readings.is_empty() {
                 text.push_str(
@@ -193,14 +194,15 @@ impl Explained {
         }
         let profile = Profile::default();
         for (rule, reads) in &self.rules {
-            let _ = write!(
+            write!(
                 text,
                 "- `{}` ({}): {}",
                 rule.id, rule.severity, rule.summary
-            );
+            )
+            .ok();
             let limits = limits(&profile, reads);
             if !limits.is_empty() {
-                let _ = write!(text, "; compares with {}", limits.join("; "));
+                write!(text, "; compares with {}", limits.join("; ")).ok();
             }
             text.push('\n');
         }
@@ -208,12 +210,13 @@ impl Explained {
         if pages.len() > 1 {
             text.push_str("\n## Pages\n\n");
             for page in pages {
-                let _ = writeln!(
+                writeln!(
                     text,
                     "- `etcd-doctor explain {}`: {}",
                     page.name,
                     page.title()
-                );
+                )
+                .ok();
             }
         }
         text

@@ -160,7 +160,8 @@ impl Facts {
         facts.ticks_missed = ticks_missed(&reader);
         facts.storage_fails = reader.all(&keys::LOGS_EVENTS).iter().any(|(_, table)| {
             let row = table.row("storage-io-error");
-            row.and_then(|row| row.get("count")).is_some_and(|n| n > 0.0)
+            row.and_then(|row| row.get("count"))
+                .is_some_and(|n| n > 0.0)
         });
         facts
     }

@@ -435,6 +435,10 @@ mod tests {
         ("settings::version_of(", "VERSIONS"),
     ];
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test over the program's own sources"
+    )]
     fn sources(dir: &Path) -> Vec<String> {
         let mut out = Vec::new();
         for entry in std::fs::read_dir(dir).unwrap() {

@@ -105,7 +105,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 n => format!(" ({n:.0} messages)"),
             };
             let severity = match *kind {
-                "panic" | "storage-io-error" if holds_the_cluster(&seen.subject) => Severity::Critical,
+                "panic" | "storage-io-error" if holds_the_cluster(&seen.subject) => {
+                    Severity::Critical
+                }
                 _ => Severity::Warn,
             };
             drafts.push(
