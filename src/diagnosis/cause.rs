@@ -54,7 +54,7 @@ impl Cause {
     /// What is wrong, for a headline.
     pub fn headline(self) -> &'static str {
         match self {
-            Cause::Disk => "the disk under etcd is too slow",
+            Cause::Disk => "the disk under etcd is too slow, or fails",
             Cause::Cpu => "etcd does not get enough CPU",
             Cause::Network => "the network between etcd members is too slow",
             Cause::QueryLoad => "requests are too many or too expensive",

@@ -338,6 +338,18 @@ proptest! {
     }
 }
 
+/// What follows begins much as a record does, and is the rest of one.
+#[test]
+fn a_body_that_is_cut_before_an_object_stays_whole() {
+    let text = group(18, 0) + &group(17, 1) + &group(18, 2);
+    let places = text.match_indices(r#"{"kind":"Secret""#);
+    let places: Vec<usize> = places.map(|(at, _)| at).collect();
+    assert_eq!(places.len(), 2);
+    for place in places {
+        check(text.as_bytes(), &[place]);
+    }
+}
+
 #[test]
 fn every_group_is_whole_when_cut_between_any_two_of_its_lines() {
     for kind in 0..KINDS {

@@ -8,6 +8,7 @@ use memchr::memchr;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::logs::format::object;
 use crate::logs::record::Record;
 
 use super::open::PART_MAX;
@@ -207,7 +208,9 @@ impl Decoder {
                 .iter()
                 .zip(first)
                 .take(ALIKE)
-                .all(|(a, b)| class(*a) == class(*b));
+                .all(|(a, b)| class(*a) == class(*b))
+            // An object of an audit record's body begins much as the record does.
+            && object::is_audit(torn) == object::is_audit(first);
         !alike || !LineStart::of(first, &mut self.cache).sure
     }
 
