@@ -314,6 +314,7 @@ pub fn folder_of<'a>(key: &'a [u8], range_end: &[u8]) -> Option<&'a [u8]> {
 
 /// The folder of a key's namespace and the namespace, if it is surely one wherever that folder
 /// holds one: see [`is_free`].
+#[inline(always)]
 pub fn in_namespace<'a>(key: &'a [u8], range_end: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     if !range_end.is_empty() || !key.starts_with(b"/registry/") {
         return None;

@@ -279,7 +279,8 @@ impl Segment {
     ) -> Option<Component> {
         let way = way_in(&mut self.ways, signature.id);
         let compaction = signature.id == COMPACTION;
-        if !compaction && (way.needs_fields || way.tells_facts || way.suppressed) {
+        let tells_facts = way.tells_facts && !(signature.id == REJECTED && tells_no_reason(fields));
+        if !compaction && (way.needs_fields || tells_facts || way.suppressed) {
             return None;
         }
         let fields = plain_fields(fields, signature);
@@ -497,6 +498,18 @@ fn needs_fields(kind: &str) -> bool {
             | "health-alarm"
             | "http-too-many-requests"
     )
+}
+
+/// Whether a connection ended as those of balancers, probes and scans do: the commonest, of which
+/// nothing is counted but the line (see [`super::rejections::Rejections::add`]).
+fn tells_no_reason(fields: &Fields<'_>) -> bool {
+    const ENDS: [&[u8]; 4] = [
+        br#""error":"EOF"}"#,
+        br#" does not look like a TLS handshake"}"#,
+        br#": connection reset by peer"}"#,
+        br#": i/o timeout"}"#,
+    ];
+    matches!(fields, Fields::Json(text) if ENDS.iter().any(|end| text.ends_with(end)))
 }
 
 /// Whether every record of this kind tells a fact, besides those that have fields of their own.
