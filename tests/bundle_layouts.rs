@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use support::{capture, doctor};
+use support::{capture, diagnose, doctor};
 
 const COMPONENTS: [&str; 4] = [
     "etcd",
@@ -20,16 +20,6 @@ const COMPONENTS: [&str; 4] = [
     "kube-controller-manager",
     "kube-scheduler",
 ];
-
-fn diagnose(bundles: &[&Path]) -> Value {
-    bundles
-        .iter()
-        .fold(
-            doctor(&["diagnose", "--format", "json", "--bundle"]),
-            |run, bundle| run.path(bundle),
-        )
-        .json()
-}
 
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -12,19 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use support::{capture, doctor};
+use support::{capture, diagnose, doctor};
 
 const HEALTHY: &str = "lab01-cp0";
-
-fn diagnose(bundles: &[&Path]) -> Value {
-    bundles
-        .iter()
-        .fold(
-            doctor(&["diagnose", "--format", "json", "--bundle"]),
-            |run, bundle| run.path(bundle),
-        )
-        .json()
-}
 
 fn files(below: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

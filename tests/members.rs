@@ -7,7 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use support::doctor;
+use support::diagnose;
 
 fn recording(folder: &str, name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -19,16 +19,6 @@ fn recording(folder: &str, name: &str) -> PathBuf {
     at.into_iter()
         .find(|path| path.is_file())
         .unwrap_or_else(|| panic!("no {file}"))
-}
-
-fn diagnose(bundles: &[PathBuf]) -> Value {
-    bundles
-        .iter()
-        .fold(
-            doctor(&["diagnose", "--format", "json", "--bundle"]),
-            |run, bundle| run.path(bundle),
-        )
-        .json()
 }
 
 fn failing(report: &Value) -> Vec<(String, String, String)> {

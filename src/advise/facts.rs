@@ -115,15 +115,6 @@ pub(super) struct Facts<'a> {
     processes: Vec<Process>,
 }
 
-/// The node that a subject names; empty where it names none.
-pub(super) fn node_of(subject: &Subject) -> &str {
-    let name = match subject.kind {
-        SubjectKind::Member | SubjectKind::Node => subject.name.as_str(),
-        _ => subject.node.as_deref().unwrap_or_default(),
-    };
-    name.split('/').next().unwrap_or_default()
-}
-
 /// Whether two names of nodes may be one: an unnamed one is any.
 pub(super) fn same_node(a: &str, b: &str) -> bool {
     a.is_empty() || b.is_empty() || a == b

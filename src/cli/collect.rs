@@ -320,12 +320,12 @@ impl Gathered {
             for (name, root) in host::roots(&HostRoot::new(path)) {
                 let named = name.or_else(|| match nodes {
                     [only] => Some(only.clone()),
-                    several => hostname(&root).filter(|name| several.contains(name)),
+                    several => host::hostname(&root).filter(|name| several.contains(name)),
                 });
                 // Members that were recorded together share their machine.
                 let node = named
                     .or_else(|| nodes.first().cloned())
-                    .or_else(|| hostname(&root).filter(|_| several))
+                    .or_else(|| host::hostname(&root).filter(|_| several))
                     .or_else(|| tree.name.clone().filter(|_| several))
                     .unwrap_or_default();
                 let hints = host_hints(&self.evidence, &node);
@@ -449,22 +449,13 @@ fn node_of(one: &Opened, tree: &Tree, known: &[String]) -> Option<String> {
         tree.host
             .iter()
             .find_map(|path| match host::roots(&HostRoot::new(path)).as_slice() {
-                [(None, root)] => hostname(root),
+                [(None, root)] => host::hostname(root),
                 _ => None,
             });
     [host, folder_name(one, tree)]
         .into_iter()
         .flatten()
         .find(|name| known.contains(name))
-}
-
-/// What a host calls itself, as far as a copy of its files tells.
-fn hostname(root: &HostRoot) -> Option<String> {
-    ["/etc/hostname", "/proc/sys/kernel/hostname"]
-        .into_iter()
-        .filter_map(|path| root.read_text(path).ok())
-        .map(|text| text.trim().to_owned())
-        .find(|name| !name.is_empty() && name != "localhost")
 }
 
 /// One entry a node, with its name where there are several. Of a node that was given twice each file

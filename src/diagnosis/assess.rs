@@ -133,6 +133,25 @@ impl<'a> Case<'a> {
         rules.iter().flat_map(|rule| self.failed(rule)).collect()
     }
 
+    /// Failures of `faults-logged` about one kind of message, which their citations name.
+    pub(super) fn logged(&self, kind: &str) -> Vec<&'a Finding> {
+        let mut logged = self.failed("faults-logged");
+        logged.retain(|finding| {
+            let mut words = finding.evidence.iter().flat_map(|c| c.value.split(' '));
+            words.any(|word| word == kind)
+        });
+        logged
+    }
+
+    /// Failures that say that raft's clock could not tick, where that was logged more often than a
+    /// slow sync: the process did not run.
+    pub(super) fn starved(&self) -> Vec<&'a Finding> {
+        match self.facts.ticks_over_syncs {
+            true => self.logged("tick-missed"),
+            false => Vec::new(),
+        }
+    }
+
     /// What makes one member stand out from the others, as far as a reading of this key shows it.
     pub(super) fn odd(&self, key: &str) -> Vec<&'a Finding> {
         self.failed("member-odd-one-out")

@@ -56,9 +56,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         (0.45, Vec::new())
     } else if !fsync.is_empty() && facts.cpu_free.is_none() && !runs {
         (0.4, Vec::new())
-    } else if facts.ticks_missed.is_some() && facts.cpu_free.is_none() {
+    } else if !case.starved().is_empty() && facts.cpu_free.is_none() {
         // Its log says that it did not run; a log alone does not say what kept it from running.
-        (0.45, case.failed("faults-logged"))
+        (0.45, case.starved())
     } else if let Some(free) = &facts.cpu_free {
         return Assessment::cleared(
             Cause::Cpu,

@@ -60,7 +60,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             on.is_empty() || node.is_empty() || on == node
         })
     };
+    let unwritable = case.logged("storage-io-error");
     let mut carry: Vec<&Finding> = read_only.clone();
+    carry.extend(&unwritable);
     carry.extend(&flush);
     carry.extend(&stalls);
     carry.extend(&fsync);
@@ -86,14 +88,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         }
     } else if stalls.iter().chain(&fsync).any(breaks) {
         0.85
-    } else if facts.storage_fails {
+    } else if !unwritable.is_empty() {
         // An error, not a latency: no starved CPU makes it.
-        carry.splice(
-            0..0,
-            case.failed("faults-logged")
-                .into_iter()
-                .filter(|finding| finding.message.contains("could not read or write")),
-        );
         0.8
     } else if let Some(worst) = stalls.first() {
         let node = node_of(&worst.subject);
@@ -108,7 +104,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         } else if facts.runs_freely(&node) {
             // Its peers get their answers at once.
             0.75
-        } else if facts.ticks_missed.is_some() {
+        } else if !case.starved().is_empty() {
             // A process that is kept from running misses ticks, and its syncs take long as well.
             0.45
         } else if facts.etcd_cpu.is_some_and(|cores| cores < 0.1)

@@ -29,27 +29,19 @@ type ByNode = BTreeMap<String, Measured>;
 
 /// The node that a subject is on: a member's name is its node's, `NODE/events` for a second etcd.
 pub(super) fn node_of(subject: &Subject) -> String {
-    let name = match subject.kind {
-        SubjectKind::Member | SubjectKind::Node => subject.name.as_str(),
-        _ => subject.node.as_deref().unwrap_or_default(),
-    };
-    name.split('/').next().unwrap_or_default().to_owned()
+    subject.node_name().to_owned()
 }
 
-/// How often raft's clock could not tick, where that was logged more often than a sync of over a second.
-fn ticks_missed(reader: &Reader<'_>) -> Option<f64> {
+/// Whether raft's clock was late more often than a sync took over a second.
+fn ticks_over_syncs(reader: &Reader<'_>) -> bool {
     let events = reader.all(&keys::LOGS_EVENTS);
     let count = |kind: &str| -> f64 {
         let rows = events.iter().filter_map(|(_, table)| table.row(kind));
         rows.map(|row| row.get("count").unwrap_or(0.0) - row.get("settling").unwrap_or(0.0))
             .sum()
     };
-    let missed = count("tick-missed");
-    (missed >= TICKS && missed > count("wal-sync-slow")).then_some(missed)
+    count("tick-missed") > count("wal-sync-slow")
 }
-
-/// A process that is stopped for a moment misses fewer ticks than this.
-const TICKS: f64 = 10.0;
 
 /// Seconds around a window that still belong to it: scrapes and lines have clocks of their own.
 const EDGE_US: i64 = 5_000_000;
@@ -102,10 +94,8 @@ pub(super) struct Facts {
     pub(super) etcd_fast: Option<Vec<Citation>>,
     /// Largest CPU use of an etcd process, in cores.
     pub(super) etcd_cpu: Option<f64>,
-    /// How often raft's clock could not tick, where that was logged more often than a slow sync.
-    pub(super) ticks_missed: Option<f64>,
-    /// etcd logged that it could not read or write its files.
-    pub(super) storage_fails: bool,
+    /// Raft's clock could not tick more often than a sync was slow.
+    pub(super) ticks_over_syncs: bool,
 }
 
 impl Facts {
@@ -157,12 +147,7 @@ impl Facts {
             .filter(|(subject, _)| is_etcd(subject))
             .map(|(_, cores)| cores)
             .reduce(f64::max);
-        facts.ticks_missed = ticks_missed(&reader);
-        facts.storage_fails = reader.all(&keys::LOGS_EVENTS).iter().any(|(_, table)| {
-            let row = table.row("storage-io-error");
-            row.and_then(|row| row.get("count"))
-                .is_some_and(|n| n > 0.0)
-        });
+        facts.ticks_over_syncs = ticks_over_syncs(&reader);
         facts
     }
 

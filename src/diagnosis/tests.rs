@@ -341,3 +341,22 @@ fn the_resource_that_costs_most_is_named_first() {
     // etcd's log names an address, which is no client's name.
     assert!(summary.contains("10.9.9.9"), "{summary}");
 }
+
+/// An error of its files accuses the disk; one around a stop of the member does not.
+#[test]
+fn files_that_cannot_be_written_are_the_disk() {
+    let with = |settling: f64| {
+        judged(&events(
+            Set::new(),
+            "cp0",
+            &[(
+                "storage-io-error",
+                &[("count", 2.0), ("settling", settling)],
+            )],
+        ))
+    };
+    let found = with(0.0);
+    assert_eq!(found.verdict.cause, Cause::Disk);
+    assert!(found.verdict.summary.contains("could not read or write"));
+    assert_eq!(with(2.0).verdict.cause, Cause::Unknown);
+}

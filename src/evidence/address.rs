@@ -74,6 +74,16 @@ impl Subject {
         }
     }
 
+    /// The node it is on, empty where it names none: a member's name is its node's, `NODE/events` for
+    /// a second etcd.
+    pub fn node_name(&self) -> &str {
+        let name = match self.kind {
+            SubjectKind::Member | SubjectKind::Node => self.name.as_str(),
+            _ => self.node.as_deref().unwrap_or_default(),
+        };
+        name.split('/').next().unwrap_or_default()
+    }
+
     /// A thing with a name, on no particular node.
     pub fn new(kind: SubjectKind, name: impl Into<String>) -> Self {
         Subject {

@@ -36,7 +36,7 @@ pub use model::{
     CgroupUse, DeviceUse, DeviceWindow, Hints, HostModel, Measured, PressureUse, ProcessUse, Span,
     Storage, StorageRole,
 };
-pub use read::{read, read_until, roots};
+pub use read::{hostname, read, read_until, roots};
 
 /// A value, or why there is none.
 pub type Got<T> = Result<T, Missing>;

@@ -302,7 +302,8 @@ fn is_own_pid_space(root: &HostRoot) -> bool {
         .is_ok_and(|link| link.to_str() == Some(std::process::id().to_string().as_str()))
 }
 
-fn hostname(root: &HostRoot) -> Option<String> {
+/// What a host calls itself, as far as its files tell.
+pub fn hostname(root: &HostRoot) -> Option<String> {
     // The file first: `/proc/sys` shows the name of whoever reads it, which in a debug pod is the
     // pod's.
     ["/etc/hostname", "/proc/sys/kernel/hostname"]

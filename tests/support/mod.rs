@@ -174,6 +174,12 @@ pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
+/// The diagnosis of bundles, as JSON.
+pub fn diagnose(bundles: &[impl AsRef<Path>]) -> serde_json::Value {
+    let run = doctor(&["diagnose", "--format", "json", "--bundle"]);
+    bundles.iter().fold(run, Run::path).json()
+}
+
 /// A recorded control plane, unpacked into a folder of its name.
 pub fn capture(name: &str, into: &Path) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

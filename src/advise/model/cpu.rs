@@ -5,7 +5,7 @@ use crate::evidence::keys;
 use crate::rules::Confidence;
 
 use super::super::advice::{Advice, Disposition, Remedy};
-use super::super::facts::{Facts, node_of, same_node};
+use super::super::facts::{Facts, same_node};
 
 /// What to do when etcd does not get the CPU it needs.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
@@ -17,13 +17,13 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let held_back = |node: &str| {
         facts
             .failed("etcd-cpu-throttled")
-            .any(|finding| same_node(node_of(&finding.subject), node))
+            .any(|finding| same_node(finding.subject.node_name(), node))
     };
     let limit = facts
         .all(&keys::CGROUP_CPU_LIMIT)
         .into_iter()
         .filter(|(subject, _)| subject.name == "etcd" || subject.name.starts_with("etcd"))
-        .filter(|(subject, _)| held_back(node_of(subject)))
+        .filter(|(subject, _)| held_back(subject.node_name()))
         .map(|(_, cores)| cores)
         .min_by(f64::total_cmp);
     let throttled = facts.failed("etcd-cpu-throttled").next();

@@ -10,7 +10,7 @@ use crate::evidence::{Row, Subject, keys};
 use crate::rules::{Confidence, Finding, Severity};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
-use super::super::facts::{Facts, node_of, same_node};
+use super::super::facts::{Facts, same_node};
 
 /// Findings about the disk, the strongest first.
 const SLOW: &[&str] = &[
@@ -68,16 +68,16 @@ impl Place {
 /// rows are meant; without any it is the one of the data.
 fn places(facts: &Facts<'_>, about: &Subject, bad: fn(&Row) -> bool) -> Vec<Place> {
     let all = facts.all(&keys::MOUNTS);
-    let nodes: BTreeSet<&str> = all.iter().map(|(subject, _)| node_of(subject)).collect();
+    let nodes: BTreeSet<&str> = all.iter().map(|(subject, _)| subject.node_name()).collect();
     let several = nodes.len() > 1;
     let own: Vec<_> = all.iter().filter(|(subject, _)| subject == about).collect();
     let tables = if own.is_empty() {
-        let node = node_of(about);
+        let node = about.node_name();
         // Where several were read, a finding without a node is about none that is known.
         all.iter()
             .filter(|(subject, _)| match several {
-                true => node_of(subject) == node,
-                false => same_node(node_of(subject), node),
+                true => subject.node_name() == node,
+                false => same_node(subject.node_name(), node),
             })
             .collect()
     } else {
@@ -92,7 +92,7 @@ fn places(facts: &Facts<'_>, about: &Subject, bad: fn(&Row) -> bool) -> Vec<Plac
         for row in rows {
             let text = |column: &str| row.get_text(column).unwrap_or_default().to_owned();
             let place = Place {
-                node: several.then(|| node_of(subject).to_owned()),
+                node: several.then(|| subject.node_name().to_owned()),
                 path: text("mount"),
                 fs: text("fs"),
                 options: text("options"),
@@ -336,10 +336,10 @@ fn device(facts: &Facts<'_>) -> Advice {
         .iter()
         .filter_map(|rule| {
             // What is said of the node that the diagnosis names, where anything is.
-            let first = accused.first().map_or("", |subject| node_of(subject));
+            let first = accused.first().map_or("", |subject| subject.node_name());
             facts
                 .failed(rule)
-                .find(|finding| same_node(node_of(&finding.subject), first))
+                .find(|finding| same_node(finding.subject.node_name(), first))
                 .or_else(|| facts.ails(rule))
         })
         .map(|finding| finding.message.clone())
@@ -393,7 +393,7 @@ fn wal_device(facts: &Facts<'_>) -> Option<Advice> {
         facts
             .failed("wal-fsync-slow")
             .chain(facts.failed("disk-shared"))
-            .any(|sync| same_node(node_of(&sync.subject), node_of(&commit.subject)))
+            .any(|sync| same_node(sync.subject.node_name(), commit.subject.node_name()))
     });
     let set = facts
         .setting("etcd", "wal-dir", None)
