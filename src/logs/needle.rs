@@ -156,7 +156,6 @@ needles! {
     STAGE_TIME = b"\"stageTimestamp\":";
     RECEIVED_TIME = b"\"requestReceivedTimestamp\":";
     LATENCY = b"latency.k8s.io";
-    KLOG_LATENCY = b" latency=";
     ELLIPSIS = b"\xe2\x80\xa6";
 }
 

@@ -75,11 +75,23 @@ impl Look {
 #[inline]
 pub fn look(text: &[u8]) -> Look {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2.
+    if avx2::is_there() {
+        // SAFETY: the processor has AVX2 and POPCNT.
         return unsafe { avx2::look(text) };
     }
     plain(text)
+}
+
+/// Whether the number of `"` is odd; `None` where a `\` is too, which may hide some of them.
+#[inline]
+pub fn has_odd_quotes(text: &[u8]) -> Option<bool> {
+    #[cfg(target_arch = "x86_64")]
+    if avx2::is_there() {
+        // SAFETY: the processor has AVX2 and POPCNT.
+        return unsafe { avx2::has_odd_quotes(text) };
+    }
+    let look = plain(text);
+    (!look.has_backslash()).then_some(look.quotes() % 2 == 1)
 }
 
 /// Where a byte is first. Finds out faster than `memchr` in texts as short as lines are.
@@ -142,7 +154,7 @@ mod avx2 {
         __m256i, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_or_si128, _mm_unpackhi_epi64,
         _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_extracti128_si256,
         _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_xor_si256,
     };
 
     use super::{HIGH, LOW, Look};
@@ -208,7 +220,50 @@ mod avx2 {
         (found != 0).then(|| from + found.trailing_zeros() as usize)
     }
 
+    /// Whether the processor can do what stands here. None has AVX2 without POPCNT, but a
+    /// virtual one may hide either.
+    #[inline]
+    pub(super) fn is_there() -> bool {
+        std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt")
+    }
+
+    /// The last bytes of a text that are no whole block, with others for those that are missing.
     #[target_feature(enable = "avx2")]
+    fn padded(rest: &[u8]) -> __m256i {
+        let mut block = [NOTHING; LANES];
+        if let Some(part) = block.get_mut(..rest.len()) {
+            part.copy_from_slice(rest);
+        }
+        load(&block)
+    }
+
+    #[target_feature(enable = "avx2,popcnt")]
+    pub(super) fn has_odd_quotes(text: &[u8]) -> Option<bool> {
+        let quote = _mm256_set1_epi8(b'"'.cast_signed());
+        let backslash = _mm256_set1_epi8(b'\\'.cast_signed());
+        let mut odd = _mm256_setzero_si256();
+        let mut hidden = _mm256_setzero_si256();
+        let (blocks, rest) = text.as_chunks::<LANES>();
+        for block in blocks {
+            let bytes = load(block);
+            odd = _mm256_xor_si256(odd, _mm256_cmpeq_epi8(bytes, quote));
+            hidden = _mm256_or_si256(hidden, _mm256_cmpeq_epi8(bytes, backslash));
+        }
+        let mut places = _mm256_movemask_epi8(odd).cast_unsigned();
+        if !rest.is_empty() {
+            let (bytes, seen) = match text.last_chunk::<LANES>() {
+                // The last bytes as the end of a whole block; quotes are counted once.
+                Some(block) => (load(block), LANES - rest.len()),
+                None => (padded(rest), 0),
+            };
+            let found = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, quote)).cast_unsigned();
+            places ^= found >> seen;
+            hidden = _mm256_or_si256(hidden, _mm256_cmpeq_epi8(bytes, backslash));
+        }
+        (_mm256_movemask_epi8(hidden) == 0).then_some(places.count_ones() % 2 == 1)
+    }
+
+    #[target_feature(enable = "avx2,popcnt")]
     pub(super) fn look(text: &[u8]) -> Look {
         let (low, high) = (table(&LOW), table(&HIGH));
         let half = _mm256_set1_epi8(15);
@@ -234,13 +289,7 @@ mod avx2 {
                     let seen = LANES - rest.len();
                     quotes += (take(load(block)) >> seen).count_ones();
                 }
-                None => {
-                    let mut block = [NOTHING; LANES];
-                    if let Some(part) = block.get_mut(..rest.len()) {
-                        part.copy_from_slice(rest);
-                    }
-                    quotes += take(load(&block)).count_ones();
-                }
+                None => quotes += take(padded(rest)).count_ones(),
             }
         }
         let halves = _mm_or_si128(
@@ -302,6 +351,10 @@ mod tests {
             proptest::prop_assert_eq!(told(look(&text)), by_hand(&text));
             proptest::prop_assert_eq!(look(&text), plain(&text));
             proptest::prop_assert_eq!(told(look(&any)), by_hand(&any));
+            for text in [&text, &any] {
+                let (_, backslash, _, _, quotes) = by_hand(text);
+                proptest::prop_assert_eq!(has_odd_quotes(text), (!backslash).then_some(quotes % 2 == 1));
+            }
             for byte in [b'a', b'"', b'\n', b'z', 0, 255] {
                 proptest::prop_assert_eq!(find(byte, &text), memchr::memchr(byte, &text));
                 proptest::prop_assert_eq!(find(byte, &any), memchr::memchr(byte, &any));

@@ -10,7 +10,7 @@ pub mod nvme;
 mod sched;
 mod signal;
 
-pub use bytes::{BLOCK, Look, find, look, places_of};
+pub use bytes::{BLOCK, Look, find, has_odd_quotes, look, places_of};
 pub use sched::{real_time, set_ioprio};
 pub use signal::is_ignored;
 

@@ -1,6 +1,7 @@
 //! Single facts that messages tell: versions, restarts, elections, database sizes, compactions,
 //! clock differences, throttling, slow API calls.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -520,7 +521,7 @@ impl Facts {
 fn call_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
     let call = event.api.as_deref();
     let verb = call.map_or("", |call| call.verb.as_ref());
-    let key = format!("{verb}{SEPARATOR}{}", resource_of(call));
+    let key = key_of([verb, &resource_of(call)]);
     table.entry(&key).count(event);
     if table.is_over() {
         table.prune(&[]);
@@ -534,10 +535,7 @@ fn turned_away_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
         .api
         .as_deref()
         .and_then(|call| call.user_agent.as_deref());
-    let key = format!(
-        "{level}{SEPARATOR}{schema}{SEPARATOR}{}",
-        agent.unwrap_or("")
-    );
+    let key = key_of([level, schema, agent.unwrap_or("")]);
     table.entry(&key).count(event);
     if table.is_over() {
         table.prune(&[]);
@@ -551,7 +549,7 @@ fn trace_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
         .or(event.client.as_deref())
         .unwrap_or("");
     let verb = call.map_or("", |call| call.verb.as_ref());
-    let key = format!("{agent}{SEPARATOR}{verb}{SEPARATOR}{}", resource_of(call));
+    let key = key_of([agent, verb, &resource_of(call)]);
     table.entry(&key).count(event);
     if table.is_over() {
         table.prune(&[]);
@@ -593,13 +591,25 @@ fn trace_second(seconds: &mut Seconds, event: &Event<'_>) {
     });
 }
 
-fn resource_of(call: Option<&ApiCall<'_>>) -> String {
+/// The key of a row: its parts with [`SEPARATOR`] between them.
+fn key_of<const N: usize>(parts: [&str; N]) -> String {
+    let mut key = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    for (at, part) in parts.into_iter().enumerate() {
+        if at > 0 {
+            key.push(SEPARATOR);
+        }
+        key.push_str(part);
+    }
+    key
+}
+
+fn resource_of<'a>(call: Option<&'a ApiCall<'_>>) -> Cow<'a, str> {
     let Some(call) = call else {
-        return String::new();
+        return Cow::Borrowed("");
     };
     let resource = call.parts.resource_group();
     match call.subresource.as_deref() {
-        Some(sub) if !sub.is_empty() => format!("{resource}/{sub}"),
-        _ => resource.into_owned(),
+        Some(sub) if !sub.is_empty() => Cow::Owned([resource.as_ref(), "/", sub].concat()),
+        _ => resource,
     }
 }

@@ -12,7 +12,7 @@ use crate::logs::fields::unescape;
 use crate::logs::needle::near2;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource, Value, ValueKind};
 use crate::logs::timestamp::{TimeCache, clock};
-use crate::sys::look;
+use crate::sys::{has_odd_quotes, places_of};
 
 use super::{Parsed, Reference};
 
@@ -118,9 +118,8 @@ fn open_value(text: &[u8]) -> bool {
 }
 
 fn odd_quotes(text: &[u8]) -> bool {
-    let look = look(text);
-    if !look.has_backslash() {
-        return look.quotes() % 2 == 1;
+    if let Some(odd) = has_odd_quotes(text) {
+        return odd;
     }
     let mut count = 0_usize;
     let mut at = 0;
@@ -167,7 +166,7 @@ fn header(text: &[u8]) -> Option<Header<'_>> {
         return None;
     }
     let mut at = 6 + taken;
-    let spaces = text.get(at..)?.iter().take_while(|b| **b == b' ').count();
+    let spaces = spaces(text.get(at..)?);
     at += spaces;
     let digits = text
         .get(at..)?
@@ -201,6 +200,18 @@ fn header(text: &[u8]) -> Option<Header<'_>> {
         caller,
         len: at,
     })
+}
+
+/// How many spaces a text begins with. The number of the thread is padded to seven places.
+#[inline]
+fn spaces(text: &[u8]) -> usize {
+    let others = text
+        .first_chunk()
+        .map_or(0, |block| !places_of([b' '], block) & 0xFFFF);
+    match others {
+        0 => text.iter().take_while(|b| **b == b' ').count(),
+        others => others.trailing_zeros() as usize,
+    }
 }
 
 /// Splits a structured message from its fields.

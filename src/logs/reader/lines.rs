@@ -8,16 +8,27 @@ use memchr::{memchr, memrchr};
 use super::pace::{Breath, GuestFile, Pace};
 use super::{Block, ReadOptions, ReadStats, read_at};
 
+/// What the kernel copies a file's cached bytes by. Copies between places of the same alignment
+/// take a sixth less time than others, so a byte of a file stands at the same place of a page in
+/// memory as in the file.
+const PAGE: usize = 4096;
+
 /// The buffer and what is in it.
 #[derive(Debug)]
 pub(super) struct Lines {
     buf: Vec<u8>,
-    /// What was given out last and can be overwritten.
+    /// Where what is held begins.
+    begin: usize,
+    /// What was given out last and can be overwritten, from `begin` on.
     taken: usize,
     filled: usize,
-    /// Offset of `buf[0]`.
+    /// Offset of what is at `begin`.
     offset: u64,
+    /// What may be held now; more than `size` only for a long line.
+    room: usize,
     size: usize,
+    /// Bytes of which places are kept; 1 where the buffer is too small to spend any on that.
+    page: usize,
     max_line: usize,
     cut_line: usize,
     ended: bool,
@@ -29,13 +40,18 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) fn new(mut buf: Vec<u8>, offset: u64, options: &ReadOptions) -> Self {
         let size = options.buffer.max(64);
-        buf.resize(size, 0);
+        let page = if size >= 8 * PAGE { PAGE } else { 1 };
+        buf.resize(size + 2 * (page - 1), 0);
+        let begin = place(&buf, page, offset);
         Lines {
             buf,
+            begin,
             taken: 0,
-            filled: 0,
+            filled: begin,
             offset,
+            room: size,
             size,
+            page,
             max_line: options.max_line.max(size),
             cut_line: options.cut_line.min(options.max_line.max(size) - 1).max(1),
             ended: false,
@@ -55,16 +71,17 @@ impl Lines {
     pub(super) fn next(&mut self, source: &mut impl Read) -> io::Result<Option<Block<'_>>> {
         self.forget();
         // Where the search for a newline goes on: what is before holds none.
-        let mut seen = 0;
+        let mut seen = self.begin;
         while !self.ended {
-            if self.filled == self.buf.len() {
-                if self.buf.len() >= self.max_line {
+            if self.filled >= self.limit() {
+                if self.room >= self.max_line {
                     return self.cut(source).map(Some);
                 }
-                let len = (self.buf.len() * 2).min(self.max_line);
-                self.buf.resize(len, 0);
+                self.room = (self.room * 2).min(self.max_line);
+                self.buf.resize(self.room + 2 * (self.page - 1), 0);
             }
-            let room = self.buf.get_mut(self.filled..).unwrap_or_default();
+            let limit = self.limit();
+            let room = self.buf.get_mut(self.filled..limit).unwrap_or_default();
             let len = match source.read(room) {
                 Ok(len) => len,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
@@ -81,41 +98,59 @@ impl Lines {
             // Whole buffers are worth more than early blocks, except from a slow pipe.
             let fresh = self.buf.get(seen..self.filled).unwrap_or_default();
             if let Some(at) = memrchr(b'\n', fresh) {
-                return Ok(Some(self.give(seen + at + 1)));
+                return Ok(Some(self.give(seen + at + 1 - self.begin)));
             }
             seen = self.filled;
         }
-        let rest = self.filled;
+        let rest = self.filled - self.begin;
         if rest > 0 {
             return Ok(Some(self.give(rest)));
         }
         self.error.take().map_or(Ok(None), Err)
     }
 
+    /// Up to where the buffer is filled: the end of a page of the file, but for a long line.
+    fn limit(&self) -> usize {
+        let begin = match self.room {
+            room if room > self.size => self.begin,
+            _ => self.begin - self.offset as usize % self.page,
+        };
+        (begin + self.room).min(self.buf.len())
+    }
+
     /// Drops what was given out, and a buffer that one line had made large.
     fn forget(&mut self) {
-        self.buf.copy_within(self.taken..self.filled, 0);
-        self.filled -= self.taken;
+        let mut kept = self.begin + self.taken..self.filled;
         self.offset += self.taken as u64;
         self.taken = 0;
-        if self.buf.len() > self.size && self.filled <= self.size / 2 {
-            self.buf.truncate(self.size);
-            self.buf.shrink_to(self.size);
+        if self.room > self.size && kept.len() <= self.size / 2 {
+            let len = kept.len();
+            self.buf.copy_within(kept, 0);
+            self.room = self.size;
+            self.buf.truncate(self.size + 2 * (self.page - 1));
+            self.buf.shrink_to_fit();
+            kept = 0..len;
         }
+        self.begin = place(&self.buf, self.page, self.offset);
+        self.filled = self.begin + kept.len();
+        self.buf.copy_within(kept, self.begin);
     }
 
     fn give(&mut self, len: usize) -> Block<'_> {
         self.taken = len;
         self.stats.bytes += len as u64;
         Block {
-            bytes: self.buf.get(..len).unwrap_or_default(),
+            bytes: self
+                .buf
+                .get(self.begin..self.begin + len)
+                .unwrap_or_default(),
             offset: self.offset,
         }
     }
 
     /// A line longer than the limit: its beginning goes out as a line, the rest is read over.
     fn cut(&mut self, source: &mut impl Read) -> io::Result<Block<'_>> {
-        let keep = self.cut_line;
+        let keep = self.begin + self.cut_line;
         self.stats.cut_lines += 1;
         self.stats.skipped_bytes += (self.filled - keep) as u64;
         let mut skipped = (self.filled - keep) as u64;
@@ -151,16 +186,24 @@ impl Lines {
             skipped += len as u64;
             self.stats.skipped_bytes += len as u64;
         }
-        let given = if self.filled > keep { keep + 1 } else { keep };
+        let given = self.cut_line + usize::from(self.filled > keep);
         let offset = self.offset;
         self.offset += skipped;
         self.taken = given;
         self.stats.bytes += given as u64;
         Ok(Block {
-            bytes: self.buf.get(..given).unwrap_or_default(),
+            bytes: self
+                .buf
+                .get(self.begin..self.begin + given)
+                .unwrap_or_default(),
             offset,
         })
     }
+}
+
+/// Where what stands at an offset of the file begins in a buffer.
+fn place(buf: &[u8], page: usize, offset: u64) -> usize {
+    buf.as_ptr().align_offset(page).min(page - 1) + offset as usize % page
 }
 
 /// A part of a file, read with `pread`.

@@ -299,12 +299,19 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
     }
 }
 
+/// Where the last ` (` is.
+fn last_date(text: &str) -> Option<usize> {
+    let text = text.as_bytes();
+    let mut places = memchr::memrchr_iter(b'(', text);
+    places.find_map(|at| at.checked_sub(1).filter(|at| text.get(*at) == Some(&b' ')))
+}
+
 /// Splits ` name:value,name:value (31-Mar-2022 …` at commas that a known name follows.
 fn header_fields(rest: &str) -> Vec<(&str, &str)> {
     let text = rest.trim_start();
     // The date begins the tail: ` (31-Mar-2022 23:00:04.575) (total time: …`.
     let end = parted(text, &needle::BEFORE_TOTAL_TIME, "")
-        .and_then(|(before, _)| before.rfind(" ("))
+        .and_then(|(before, _)| last_date(before))
         .unwrap_or(text.len());
     let mut text = text.get(..end).unwrap_or_default();
     let mut out = Vec::new();
@@ -430,17 +437,16 @@ pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
     let rest = text.strip_prefix(b" verb=\"")?;
     let rest = rest.get(plain(rest)?.1..)?.strip_prefix(b" URI=\"")?;
     let (end, after) = plain(rest)?;
-    let uri = std::str::from_utf8(rest.get(..end)?).ok()?;
+    let uri = rest.get(..end)?;
     let rest = rest.get(after..)?.strip_prefix(b" latency=\"")?;
     let (end, after) = plain(rest)?;
     let took_ns = parse_go_duration(rest.get(..end)?);
     let rest = rest.get(after..)?;
     // The last of a name counts, and an answer 429 is a kind of its own.
-    if took_ns.is_none() || holds_uri(rest) || needle::KLOG_LATENCY.is_in(rest) || may_be_429(rest)
-    {
+    if took_ns.is_none() || holds_uri(rest) || holds_latency(rest) || may_be_429(rest) {
         return None;
     }
-    Some((took_ns, names_resource(uri)))
+    Some((took_ns, names_resource(uri)?))
 }
 
 /// Whether a status 429 may stand there. It is mostly the last field.
@@ -453,13 +459,28 @@ fn may_be_429(text: &[u8]) -> bool {
 
 /// Whether ` URI=` stands there. Its first letter is seldom met.
 fn holds_uri(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let Some(at) = find(b'U', rest) {
-        let (before, from) = rest.split_at(at);
-        if before.last() == Some(&b' ') && from.starts_with(b"URI=") {
+    holds(text, b" ", b"URI=")
+}
+
+/// Whether ` latency=` stands there. Its last letter is seldom met.
+fn holds_latency(text: &[u8]) -> bool {
+    holds(text, b" latenc", b"y=")
+}
+
+/// Whether two texts stand there one after the other, of which the second begins with a letter
+/// that is seldom met.
+#[inline]
+fn holds(text: &[u8], first: &[u8], second: &[u8]) -> bool {
+    let Some(letter) = second.first() else {
+        return false;
+    };
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| find(*letter, rest)) {
+        let (before, after) = text.split_at(from + at);
+        if before.ends_with(first) && after.starts_with(second) {
             return true;
         }
-        rest = from.get(1..).unwrap_or_default();
+        from += at + 1;
     }
     false
 }
