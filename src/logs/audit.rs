@@ -137,11 +137,23 @@ impl AuditRecord<'_> {
     /// How long the request took, where the record is its end. The duration of a watch is its
     /// lifetime, not its latency, and is not given.
     pub fn latency_ns(&self) -> Option<u64> {
-        if self.stage != Stage::ResponseComplete || self.verb == "watch" {
+        if self.stage != Stage::ResponseComplete || self.verb == "watch" || self.is_connection() {
             return None;
         }
         let us = self.stage_time?.since_us(self.received?);
         u64::try_from(us).ok()?.checked_mul(1_000)
+    }
+}
+
+impl AuditRecord<'_> {
+    /// Whether it is a connection that stays open for as long as its client likes: a shell, a
+    /// tunnel, a followed log.
+    pub fn is_connection(&self) -> bool {
+        match self.subresource.as_deref() {
+            Some("exec" | "attach" | "portforward" | "proxy") => true,
+            Some("log") => matches!(parse_path(&self.uri).param("follow"), Some("true" | "1")),
+            _ => false,
+        }
     }
 }
 
@@ -348,7 +360,10 @@ struct Seen {
 }
 
 fn note<'a>(out: &mut AuditRecord<'a>, seen: &mut Seen, name: &[u8], value: Value<'a>) {
+    // The beginning of a name is another name. Of an object that was cut off, what is whole counts.
+    let torn = value.kind == ValueKind::Torn && !value.raw.starts_with(b"{");
     match name {
+        _ if torn => {}
         b"auditID" => out.audit_id = value.text_lossy(),
         b"stage" => {
             seen.stage = true;
@@ -360,7 +375,8 @@ fn note<'a>(out: &mut AuditRecord<'a>, seen: &mut Seen, name: &[u8], value: Valu
         b"impersonatedUser" => out.impersonated = inner(value.raw, "username"),
         b"userAgent" => out.user_agent = Some(value.text_lossy()),
         b"sourceIPs" => out.source_ip = first_text(value.raw),
-        b"objectRef" => {
+        // Without it the address says what it was.
+        b"objectRef" if value.kind != ValueKind::Torn => {
             seen.object = true;
             object_ref(out, value);
         }
@@ -405,7 +421,8 @@ fn code_of(status: &[u8]) -> Option<u16> {
 }
 
 fn inner<'a>(object: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
-    Some(Fields::Json(object).get(name)?.text_lossy())
+    let value = Fields::Json(object).get(name)?;
+    (value.kind != ValueKind::Torn).then(|| value.text_lossy())
 }
 
 /// The first text of `["10.0.0.1","10.0.0.2"]`.

@@ -468,10 +468,12 @@ impl Serialize for Object<'_> {
         map.serialize_entry("response_size", &event.response.size)?;
         let client = event.client.as_deref();
         map.serialize_entry("client", &client.map(|text| self.redact.agent(text)))?;
+        let named = name.is_some();
         if let Some(name) = name {
             map.serialize_entry("name", &self.redact.name(name))?;
         }
-        if let Some(limit) = request.and_then(|request| request.limit) {
+        let limit = request.and_then(|request| request.limit);
+        if let Some(limit) = limit {
             map.serialize_entry("limit", &limit)?;
         }
         if let Some(expected) = ms(event.expected_ns) {
@@ -501,8 +503,22 @@ impl Serialize for Object<'_> {
             map.serialize_entry("error", &self.redact.text(error))?;
         }
         for (at, (name, value)) in event.extra.iter().enumerate() {
+            // What the request or the call has already said under this name.
+            let said = match *name {
+                "name" => named,
+                "limit" => limit.is_some(),
+                "expected_ms" => event.expected_ns.is_some(),
+                "agreement_ms" => event.agreement_ns.is_some(),
+                "repeats" => event.repeats != 1,
+                "verb" => api.is_some_and(|call| !call.verb.is_empty()),
+                "subresource" => api.is_some_and(|call| call.subresource.is_some()),
+                "user_agent" => api.is_some_and(|call| call.user_agent.is_some()),
+                "status" => api.is_some_and(|call| call.status.is_some()),
+                "error" => event.error.is_some(),
+                _ => taken(name),
+            };
             // A field may stand twice (`from` up to 3.5): an object has it once.
-            if taken(name) || event.extra.iter().take(at).any(|(known, _)| known == name) {
+            if said || event.extra.iter().take(at).any(|(known, _)| known == name) {
                 continue;
             }
             match value {
@@ -519,7 +535,7 @@ impl Serialize for Object<'_> {
     }
 }
 
-/// Names that every object has, or that have another meaning here.
+/// Names that every object has.
 fn taken(name: &str) -> bool {
     matches!(
         name,
@@ -543,15 +559,5 @@ fn taken(name: &str) -> bool {
             | "client"
             | "request_id"
             | "primary"
-            | "name"
-            | "limit"
-            | "expected_ms"
-            | "agreement_ms"
-            | "repeats"
-            | "verb"
-            | "subresource"
-            | "user_agent"
-            | "status"
-            | "error"
     )
 }

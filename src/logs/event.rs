@@ -99,10 +99,10 @@ pub enum Operation {
     Compaction,
     /// Alarm.
     Alarm,
-    /// `auth_*` and authenticate.
-    Auth,
-    /// Cluster version, member attributes, downgrade.
-    Cluster,
+    /// `auth_*` and authenticate, by its name.
+    Auth(&'static str),
+    /// Cluster version, member attributes, downgrade, by its name.
+    Cluster(&'static str),
     /// A request of the v2 store.
     V2,
     /// The read-index loop of a linearizable read.
@@ -112,6 +112,26 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// A number for hashes, which are saved: it never changes.
+    pub fn number(self) -> u8 {
+        match self {
+            Operation::Range => 0,
+            Operation::Put => 1,
+            Operation::Txn => 2,
+            Operation::DeleteRange => 3,
+            Operation::LeaseGrant => 4,
+            Operation::LeaseRevoke => 5,
+            Operation::LeaseCheckpoint => 6,
+            Operation::Compaction => 7,
+            Operation::Alarm => 8,
+            Operation::Auth(_) => 9,
+            Operation::Cluster(_) => 10,
+            Operation::V2 => 11,
+            Operation::ReadIndex => 12,
+            Operation::Unknown => 13,
+        }
+    }
+
     /// etcd's name for it.
     pub fn word(self) -> &'static str {
         match self {
@@ -124,8 +144,7 @@ impl Operation {
             Operation::LeaseCheckpoint => "lease_checkpoint",
             Operation::Compaction => "compaction",
             Operation::Alarm => "alarm",
-            Operation::Auth => "auth",
-            Operation::Cluster => "cluster",
+            Operation::Auth(name) | Operation::Cluster(name) => name,
             Operation::V2 => "v2",
             Operation::ReadIndex => "read_index",
             Operation::Unknown => "unknown",

@@ -149,6 +149,7 @@ needles! {
     TRACE = b"Trace[";
     TRACE_NAME = b"]: \"";
     TOTAL_TIME = b"(total time: ";
+    CHECK_FAILED = b" check failed";
     BEFORE_TOTAL_TIME = b" (total time: ";
     TAB = b"#011";
     ESCAPE = b"#033[";

@@ -291,12 +291,13 @@ impl Summary {
     /// order of their times before the first two are joined, so that each meets its neighbours. A
     /// stream that was joined over a gap stays one piece: what lies in the gap comes too late.
     pub fn merge_all(&mut self, others: Vec<Summary>) {
-        let filter = TimeFilter::of(self.since, self.until).only(self.components);
         let mut pieces: Vec<StreamSummary> = std::mem::take(&mut self.streams);
         for mut other in others {
             pieces.append(&mut other.streams);
             self.absorb_rest(other);
         }
+        // What is open where one piece meets another is asked for as all of them are.
+        let filter = TimeFilter::of(self.since, self.until).only(self.components);
         let mut begins: BTreeMap<(String, Option<String>), Option<Timestamp>> = BTreeMap::new();
         let mut ordered: Vec<_> = pieces
             .into_iter()

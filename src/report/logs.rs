@@ -89,6 +89,9 @@ pub struct Requests {
     pub estimate: EstimateReport,
     /// Lines in seconds in which the logger left lines out.
     pub sampled_lines: u64,
+    /// Lines in seconds that hold as many as the logger lets through whole (100): whether it left
+    /// some out, they do not tell.
+    pub full_lines: u64,
     /// Smallest threshold that a line names, in milliseconds; null when none does.
     pub threshold_ms: Option<f64>,
     /// Largest threshold that a line names.

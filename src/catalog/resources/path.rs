@@ -18,6 +18,8 @@ pub struct ApiPath<'a> {
     pub subresource: Option<&'a str>,
     /// The query, without its question mark.
     pub query: &'a str,
+    /// Whether it is one of the deprecated paths of watches: `/api/v1/watch/pods`.
+    pub watch: bool,
 }
 
 impl<'a> ApiPath<'a> {
@@ -98,9 +100,9 @@ fn walk<'a>(
         _ => return out,
     };
     out.version = segments.next();
-    // A deprecated form of watches: `/api/v1/watch/pods`.
     let mut rest = segments.peekable();
     if rest.peek() == Some(&"watch") {
+        out.watch = true;
         rest.next();
     }
     let mut namespace = None;
@@ -120,7 +122,7 @@ fn walk<'a>(
                 set_resource(&mut out.parts, "namespaces", group);
                 out.parts.name = Some(Cow::Borrowed(name));
                 out.parts.scope = Scope::Object;
-                rest.next();
+                out.subresource = rest.next().filter(|name| !name.is_empty());
                 return out;
             }
             Some(_) => namespace = Some(name).filter(|name| !name.is_empty()),
@@ -208,7 +210,10 @@ mod tests {
         assert_eq!(row("/api/v1/namespaces/infer/pods"), "pods infer - -");
         assert_eq!(row("/api/v1/namespaces"), "namespaces - - -");
         assert_eq!(row("/api/v1/namespaces/x"), "namespaces - x -");
-        assert_eq!(row("/api/v1/namespaces/x/finalize"), "namespaces - x -");
+        assert_eq!(
+            row("/api/v1/namespaces/x/finalize"),
+            "namespaces - x finalize"
+        );
         assert_eq!(
             row("/apis/rbac.authorization.k8s.io/v1/namespaces/kube-public/roles?timeout=10s"),
             "roles.rbac.authorization.k8s.io kube-public - -"

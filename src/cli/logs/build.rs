@@ -94,6 +94,7 @@ pub(super) fn report(summary: &Summary, args: &Args, redactor: &Redactor) -> v1:
                 high: view.estimate.high,
             },
             sampled_lines: view.estimate.sampled_lines,
+            full_lines: view.estimate.full_lines,
             threshold_ms: view.threshold_ns.map(|(low, _)| ms(low)),
             threshold_max_ms: view.threshold_ns.map(|(_, high)| ms(high)),
             complete: view.complete,
@@ -604,9 +605,15 @@ fn notes(report: &v1::LogsReport) -> Vec<String> {
                 "The log holds only requests slower than {than}: counts are lower bounds, and a missing resource proves nothing."
             ));
         }
-        if requests.sampled_lines > 0 {
+        if requests.sampled_lines + requests.full_lines > 0 {
+            let how = match requests.sampled_lines {
+                0 => {
+                    "The logger may have left lines out (a second has just the 100 of one message that it lets through)"
+                }
+                _ => "The logger left lines out (over 100 of one message in a second)",
+            };
             notes.push(format!(
-                "The logger left lines out (over 100 of one message in a second): {} requests joined, {} to {} estimated, best {}.",
+                "{how}: {} requests joined, {} to {} estimated, best {}.",
                 requests.joined,
                 requests.estimate.low,
                 requests.estimate.high,

@@ -4,7 +4,9 @@ mod build;
 mod events;
 mod follow;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -143,6 +145,9 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
             "a saved summary keeps names as they are, which `--merge` needs: save it without `--redact`, and hide them when it is shown, with `etcd-doctor logs --merge FILE --redact`".to_owned(),
         ));
     }
+    if !args.merge.is_empty() {
+        asks_for_lines(args)?;
+    }
     let root = match &args.root {
         Some(path) => HostRoot::new(path),
         None => HostRoot::live(),
@@ -199,9 +204,14 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         let summary = follow::run(args, session, &plan, &options, &look)?;
         return exit(&summary, args, session);
     }
-    let mut summary = scan_open(&plan, &options, &session.stop);
-    let pieces = args.merge.iter().map(|path| load(path));
-    summary.merge_all(pieces.collect::<Result<_, _>>()?);
+    let mut pieces = load_all(&args.merge, session)?;
+    // Without a path nothing was asked for but what the pieces were saved for.
+    let mut summary = if args.paths.is_empty() && !pieces.is_empty() {
+        pieces.remove(0)
+    } else {
+        scan_open(&plan, &options, &session.stop)
+    };
+    summary.merge_all(pieces);
     if let Some(path) = &args.save_summary {
         save(&summary, path)?;
     }
@@ -218,6 +228,17 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
 /// The report's values, with what the arguments left to a default.
 fn report(summary: &Summary, args: &Args) -> crate::report::logs::LogsReport {
     let mut report = build::report(summary, args, &Redactor::new(args.redact));
+    let asked = args.compare_grep.iter().flatten();
+    let uncounted: Vec<_> = asked
+        .filter(|word| !summary.grep.iter().any(|known| known.word == **word))
+        .map(|word| format!("`{word}`"))
+        .collect();
+    if !args.merge.is_empty() && !uncounted.is_empty() {
+        report.notes.push(format!(
+            "What `grep -ic` says of {} is counted as lines are read: ask for it when the summary is saved.",
+            uncounted.join(", ")
+        ));
+    }
     if args.paths.is_empty() && args.merge.is_empty() {
         report.notes.insert(
             0,
@@ -310,16 +331,56 @@ fn component_of(stream: &Stream) -> Component {
     }
 }
 
-fn load(path: &Path) -> Result<Summary, Error> {
-    #[expect(clippy::disallowed_methods, reason = "a path that the user named")]
-    let file = std::fs::File::open(path).map_err(|source| Error::Read {
+/// Refuses what only lines can answer, of which a saved summary has none.
+fn asks_for_lines(args: &Args) -> Result<(), Error> {
+    if args.emit.is_some() {
+        return Err(Error::Usage(
+            "`--emit events` writes an object for each record, and a saved summary holds none: name the logs themselves, without `--merge`".to_owned(),
+        ));
+    }
+    let chosen = args.since.is_some() || args.until.is_some() || !args.component.is_empty();
+    if chosen && args.paths.is_empty() {
+        return Err(Error::Usage(
+            "`--since`, `--until` and `--component` choose lines as they are read, and a saved summary has none: give them when it is saved (`etcd-doctor logs PATH --since TIME --save-summary FILE`)".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// The saved summaries, each file once however often it is named.
+fn load_all(paths: &[PathBuf], session: &Session<'_>) -> Result<Vec<Summary>, Error> {
+    let mut known = BTreeSet::new();
+    let mut pieces = Vec::new();
+    for path in paths {
+        let (piece, id) = load(path)?;
+        if id.is_none_or(|id| known.insert(id)) {
+            pieces.push(piece);
+        } else {
+            session.note(&format!(
+                "{} is named twice and counts once",
+                path.display()
+            ));
+        }
+    }
+    Ok(pieces)
+}
+
+/// A saved summary, and which file it is.
+fn load(path: &Path) -> Result<(Summary, Option<(u64, u64)>), Error> {
+    let unread = |source| Error::Read {
         path: path.to_owned(),
         source,
-    })?;
-    Summary::load(file).map_err(|why| Error::Format {
+    };
+    #[expect(clippy::disallowed_methods, reason = "a path that the user named")]
+    let file = std::fs::File::open(path).map_err(unread)?;
+    let meta = file.metadata().map_err(unread)?;
+    // What comes out of a pipe is something else each time.
+    let id = meta.is_file().then(|| (meta.dev(), meta.ino()));
+    let summary = Summary::load(file).map_err(|why| Error::Format {
         path: path.to_owned(),
         why,
-    })
+    })?;
+    Ok((summary, id))
 }
 
 fn save(summary: &Summary, path: &Path) -> Result<(), Error> {

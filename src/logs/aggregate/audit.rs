@@ -415,7 +415,7 @@ impl Request {
         Request {
             stage: record.stage,
             watch: record.verb == "watch",
-            class: Class::of_verb(&record.verb),
+            class: Class::of_verb(&record.verb).filter(|_| !record.is_connection()),
             code: record.code,
             took_ns: record.latency_ns(),
             etcd_ns: record.etcd_ns.unwrap_or(0),

@@ -367,7 +367,7 @@ impl Renumbering {
 #[inline]
 fn range_hash(key: &[u8], range_end: &[u8]) -> u64 {
     stable_hash(
-        stable_hash(u64::from(Operation::Range as u8), key),
+        stable_hash(u64::from(Operation::Range.number()), key),
         range_end,
     )
 }
@@ -475,7 +475,7 @@ impl Load {
             return false;
         }
         self.note(event, kind, writer, one_message);
-        if matches!(request.operation, Operation::V2 | Operation::Cluster) {
+        if matches!(request.operation, Operation::V2 | Operation::Cluster(_)) {
             // etcd's own bookkeeping at a start, which nobody asked for.
             self.own_lines += 1;
             return false;
@@ -1104,7 +1104,7 @@ pub fn item_of(event: &Event<'_>, outer: &Outer<'_>) -> Option<(Item, LineKind)>
     let kind = kind_of(event)?;
     match &event.request {
         Some(request) => match request.operation {
-            Operation::ReadIndex | Operation::V2 | Operation::Cluster => None,
+            Operation::ReadIndex | Operation::V2 | Operation::Cluster(_) => None,
             _ => Some((item(event, request, kind, writer), kind)),
         },
         None if kind == LineKind::Apply => {
@@ -1116,7 +1116,7 @@ pub fn item_of(event: &Event<'_>, outer: &Outer<'_>) -> Option<(Item, LineKind)>
 }
 
 fn item(event: &Event<'_>, request: &Request<'_>, kind: LineKind, writer: u32) -> Item {
-    let operation = u64::from(request.operation as u8);
+    let operation = u64::from(request.operation.number());
     let key = match request.key.as_deref() {
         Some(key) => {
             let end = request.range_end.as_deref().unwrap_or_default();

@@ -32,7 +32,12 @@ impl<'a> Object<'a> {
             None => {
                 let (_, rest) = field(rest, br#","apiVersion":""#)?;
                 let (_, rest) = field(rest, br#","resourceVersion":""#)?;
-                let (_, rest) = field(rest, br#","subresource":""#)?;
+                let (subresource, rest) = field(rest, br#","subresource":""#)?;
+                // What may be a connection that stays open is read with its address.
+                if let Some(b"exec" | b"attach" | b"portforward" | b"proxy" | b"log") = subresource
+                {
+                    return None;
+                }
                 rest.strip_prefix(b"}")?
             }
         };

@@ -384,9 +384,11 @@ impl Decoder {
         layer: u8,
         sink: &mut Sink<'_>,
     ) {
-        if layer < LAYERS && starts_record(&parsed.msg) {
+        // Syslog's form leaves a blank before its text.
+        let inner = parsed.msg.trim_ascii_start();
+        if layer < LAYERS && starts_record(inner) {
             piece.time(parsed.time, true);
-            self.unwrap(&parsed.msg, piece, layer + 1, sink);
+            self.unwrap(inner, piece, layer + 1, sink);
         } else {
             self.emit(parsed, &piece, true, sink);
         }

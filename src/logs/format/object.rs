@@ -221,16 +221,16 @@ impl<'a> Seen<'a> {
         self.others += usize::from(!docker);
         let slot = match name {
             b"level" | b"lvl" => &mut self.level,
-            b"severity" => &mut self.severity,
+            b"severity" | b"SeverityText" | b"Level" => &mut self.severity,
             b"ts" => &mut self.ts,
-            b"time" | b"@timestamp" | b"timestamp" | b"_time" | b"date" | b"timeUnixNano" => {
-                &mut self.time
-            }
+            b"time" | b"@timestamp" | b"timestamp" | b"_time" | b"date" | b"timeUnixNano"
+            | b"TimeGenerated" | b"Timestamp" | b"timereported" => &mut self.time,
             b"logger" => &mut self.logger,
             b"caller" | b"source" => &mut self.caller,
             b"msg" => &mut self.msg,
             b"log" | b"message" | b"line" | b"textPayload" | b"@message" | b"body" | b"_raw"
-            | b"stringValue" => {
+            | b"stringValue" | b"Message" | b"log_s" | b"LogMessage" | b"LogEntry"
+            | b"short_message" | b"Body" | b"@rawstring" => {
                 // filebeat has the file and the offset in an object `log`, the line in `message`.
                 if is_line(&value) {
                     &mut self.line
@@ -245,14 +245,23 @@ impl<'a> Seen<'a> {
                     _ => &mut self.line,
                 }
             }
+            // Splunk's collector; other programs call their own message so, which is no line.
+            b"event" if value.raw.starts_with(b"{") || holds_line(value.raw) => match value.kind {
+                ValueKind::Nested => &mut self.inside,
+                _ => &mut self.line,
+            },
             b"category" => &mut self.category,
+            b"Category" => {
+                self.azure = true;
+                &mut self.category
+            }
             b"resource" => &mut self.resource,
             b"service" if is_text(&value) => &mut self.service,
             b"sourceLocation" => &mut self.site,
             // Google, Elasticsearch, Datadog, CloudWatch, OpenTelemetry, Loki.
             b"jsonPayload" | b"_source" | b"hits" | b"attributes" | b"events" | b"resourceLogs"
             | b"scopeLogs" | b"logRecords" | b"logEvents" | b"data" | b"result" | b"streams"
-            | b"values"
+            | b"values" | b"log_processed" | b"structured"
                 if value.kind == ValueKind::Nested =>
             {
                 &mut self.inside
@@ -441,6 +450,11 @@ fn holds_lines(value: &Value<'_>, cache: &mut TimeCache, depth: u8) -> bool {
             .is_some_and(|pair| strings(pair).nth(1).is_some()),
         _ => false,
     }
+}
+
+/// Whether a record begins in a text, with its own quotes escaped.
+fn holds_line(raw: &[u8]) -> bool {
+    raw.starts_with(br#"{\""#) || super::starts_record(raw)
 }
 
 /// Whether a value is a line, or a record that the shipper parsed already.

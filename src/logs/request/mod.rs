@@ -6,6 +6,7 @@
 //! string), and a wrapper may quote it again or cut it anywhere. `token` reads all of this
 //! without undoing the quoting first, so that keys borrow from the line.
 
+pub mod names;
 mod parse;
 mod response;
 mod shape;

@@ -32,7 +32,8 @@ pub(super) fn verb(text: Cow<'_, str>) -> Cow<'_, str> {
 fn api_verb(verb: &str, parts: &KeyParts<'_>) -> Option<&'static str> {
     let whole = matches!(parts.scope, Scope::Resource | Scope::Namespace);
     Some(match verb {
-        "get" if whole => "list",
+        "get" | "head" if whole => "list",
+        "head" => "get",
         "post" => "create",
         "put" => "update",
         "delete" if whole => "deletecollection",
@@ -48,12 +49,13 @@ pub(super) fn url<'a>(event: &mut Event<'a>, text: Cow<'a, str>) {
             let path = parse_path(text);
             call.parts = path.parts.clone();
             call.subresource = path.subresource.map(Cow::Borrowed);
-            path.param("watch")
-                .is_some_and(|watch| matches!(watch, "true" | "1" | ""))
+            let asked = path.param("watch");
+            path.watch || asked.is_some_and(|watch| matches!(watch, "true" | "1" | ""))
         }
         Cow::Owned(text) => {
             let path = parse_path(&text);
-            let watch = path.param("watch").is_some_and(|watch| watch != "false");
+            let asked = path.param("watch");
+            let watch = path.watch || asked.is_some_and(|watch| matches!(watch, "true" | "1" | ""));
             call.subresource = path.subresource.map(|text| Cow::Owned(text.to_owned()));
             call.parts = path.parts.into_owned();
             watch
@@ -78,6 +80,9 @@ fn refine(event: &mut Event<'_>) {
 /// `kube-system/kube-scheduler`: the Lease of a leader election.
 pub(super) fn lease<'a>(event: &mut Event<'a>, text: Cow<'a, str>) {
     let text = text.trim_end_matches([':', '.', ',']).to_owned();
+    if text.is_empty() {
+        return;
+    }
     let (namespace, name) = match text.split_once('/') {
         Some((namespace, name)) => (Some(namespace.to_owned()), name.to_owned()),
         None => (None, text),
@@ -174,7 +179,49 @@ pub(super) fn waited<'a>(
         && memmem::find(reason.raw, b"client-side throttling").is_none()
     {
         event.kind = "server-wait";
+        if detail == Detail::Full && !event.extra.iter().any(|(name, _)| *name == "reason") {
+            event
+                .extra
+                .push(("reason", Extra::Text(clip(reason.text_lossy()))));
+        }
     }
+}
+
+/// `etcd,etcd-readiness check failed: readyz`, and a line for each that failed.
+pub(super) fn checks<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    extract::fields(event, record, found, detail);
+    let msg: &'a [u8] = &record.msg;
+    let mut lines = msg.split(|b| *b == b'\n');
+    let head = lines.next().unwrap_or_default();
+    let Some(end) = needle::CHECK_FAILED.find(head) else {
+        return;
+    };
+    let names = head.get(..end).unwrap_or_default();
+    // What is not there yet, or not any more, is no fault.
+    let passes = |name: &[u8]| {
+        name == b"shutdown" || name == b"informer-sync" || name.starts_with(b"poststarthook/")
+    };
+    if !names.is_empty() && names.split(|b| *b == b',').all(passes) {
+        event.kind = "apiserver-not-ready";
+    }
+    let failed = lines.find_map(|line| {
+        let (_, error) = text_parted(line.strip_prefix(b"[-]")?, b" failed: ")?;
+        Some(clip(text(error)))
+    });
+    event.error = failed.or(event.error.take());
+    if detail == Detail::Full && !names.is_empty() {
+        event.extra.push(("checks", Extra::Text(clip(text(names)))));
+    }
+}
+
+fn text_parted<'t>(text: &'t [u8], mark: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
+    let at = memmem::find(text, mark)?;
+    Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }
 
 /// Names that separate the fields of a trace's header: values may hold commas and colons.
@@ -224,8 +271,9 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
     };
     let id = head.trim_start_matches("Trace[");
     if let Some((_, total)) = parted(rest, &needle::TOTAL_TIME, "(total time: ") {
-        let total = total.split(')').next().unwrap_or_default();
-        event.took_ns = parse_go_duration(total.as_bytes());
+        // Without its end it is the beginning of another number.
+        let total = total.split_once(')').map(|(total, _)| total);
+        event.took_ns = total.and_then(|total| parse_go_duration(total.as_bytes()));
     }
     let storage = what.ends_with(" etcd3")
         || what.starts_with("cacher list")
@@ -286,9 +334,11 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
         }
     }
     if detail == Detail::Full {
+        if let Some(limit) = get("limit").and_then(|limit| limit.parse().ok()) {
+            event.extra.push(("limit", Extra::Int(limit)));
+        }
         for (name, field) in [
             ("object_type", "type"),
-            ("limit", "limit"),
             ("resource_version", "resourceVersion"),
             ("audit_id", "audit-id"),
         ] {
@@ -359,9 +409,8 @@ pub(super) fn trace_step<'a>(event: &mut Event<'a>, record: &'a Record<'a>, deta
         event.took_ns = took;
     } else if let Some(total) = rest.strip_prefix('[') {
         event.took_ns = total
-            .split(']')
-            .next()
-            .and_then(|took| parse_go_duration(took.as_bytes()));
+            .split_once(']')
+            .and_then(|(took, _)| parse_go_duration(took.as_bytes()));
     }
     if detail == Detail::Full {
         let id = head.trim_start_matches("Trace[");
@@ -414,6 +463,14 @@ pub(super) fn http<'a>(
         _ => extract::fields(event, record, found, detail),
     }
     refine(event);
+    // How long a watch or a connection stood says nothing of how fast the answer was. One that
+    // was handed over to its client has no status.
+    let stood = event.api.as_ref().is_some_and(|call| {
+        matches!(&*call.verb, "watch" | "connect") || matches!(call.status, Some(0 | 101))
+    });
+    if stood {
+        event.took_ns = None;
+    }
     let of_api = event
         .api
         .as_ref()
@@ -435,7 +492,14 @@ pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
         (text.get(end) == Some(&b'"')).then_some((end, end + 1))
     };
     let rest = text.strip_prefix(b" verb=\"")?;
-    let rest = rest.get(plain(rest)?.1..)?.strip_prefix(b" URI=\"")?;
+    let (end, after) = plain(rest)?;
+    if matches!(
+        rest.get(..end)?,
+        b"WATCH" | b"CONNECT" | b"watch" | b"connect"
+    ) {
+        return None;
+    }
+    let rest = rest.get(after..)?.strip_prefix(b" URI=\"")?;
     let (end, after) = plain(rest)?;
     let uri = rest.get(..end)?;
     let rest = rest.get(after..)?.strip_prefix(b" latency=\"")?;
@@ -443,17 +507,22 @@ pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
     let took_ns = parse_go_duration(rest.get(..end)?);
     let rest = rest.get(after..)?;
     // The last of a name counts, and an answer 429 is a kind of its own.
-    if took_ns.is_none() || holds_uri(rest) || holds_latency(rest) || may_be_429(rest) {
+    if took_ns.is_none() || holds_uri(rest) || holds_latency(rest) || may_be_odd(rest) {
         return None;
     }
     Some((took_ns, names_resource(uri)?))
 }
 
-/// Whether a status 429 may stand there. It is mostly the last field.
-fn may_be_429(text: &[u8]) -> bool {
+/// Whether a status may stand there that makes another kind of the line, or no latency. It is
+/// mostly the last field.
+fn may_be_odd(text: &[u8]) -> bool {
     match text.last_chunk::<9>() {
-        Some([b' ', b'r', b'e', b's', b'p', b'=', status @ ..]) => status == b"429",
-        _ => dispatch::is_429(text),
+        Some([b' ', b'r', b'e', b's', b'p', b'=', status @ ..]) => {
+            matches!(status, b"429" | b"101")
+        }
+        _ => {
+            dispatch::is_429(text) || holds(text, b" resp", b"=0") || holds(text, b" resp", b"=101")
+        }
     }
 }
 
@@ -521,7 +590,10 @@ fn http_text<'a>(event: &mut Event<'a>, msg: &'a [u8], found: &Found<'a>, detail
         .split([' ', '\n'])
         .next()
         .unwrap_or_default();
-    call(event).status = status.parse().ok();
+    call(event).status = status
+        .parse()
+        .ok()
+        .filter(|status| extract::is_status(*status));
     if let Some((_, who)) = rest.split_once('[')
         && let Some((agent, client)) = who.trim_end_matches(']').rsplit_once(' ')
     {

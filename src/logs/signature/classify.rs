@@ -85,6 +85,8 @@ fn extracted<'a>(
                 return None;
             }
         }
+        Extractor::Drift => requests::drift(&mut event, record, &found, detail),
+        Extractor::Checks => api::checks(&mut event, record, &found, detail),
         Extractor::ApiTrace => api::trace(&mut event, record, detail),
         Extractor::ApiTraceStep => api::trace_step(&mut event, record, detail),
         Extractor::Waited => api::waited(&mut event, record, &found, detail),

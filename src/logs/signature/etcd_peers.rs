@@ -6,7 +6,7 @@ use crate::logs::record::Level::{Error as Err, Info, Warn};
 use super::types::How::{Msg, Text};
 use super::types::Nature::{Change, Fault, Noise, Symptom};
 use super::types::Role::{Client, Error, Flag, Int, Ms, Text as Txt, Took};
-use super::types::{Field, Signature, field, form, row};
+use super::types::{Extractor, Field, Signature, field, form, row};
 
 const PEER: Field = field("remote-peer-id", Txt("peer"), "the other member");
 const PEER_C: Field = field("peer", Txt("peer"), "the other member (capnslog)");
@@ -139,7 +139,8 @@ pub(super) static TABLE: &[Signature] = &[
             field("round-tripper-name", Txt("prober"), ""),
             field("rtt", Ms("rtt_ms"), ""),
         ],
-    ),
+    )
+    .by(Extractor::Drift),
     row(
         "stream-lost",
         Etcd,

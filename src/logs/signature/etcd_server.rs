@@ -129,11 +129,12 @@ pub(super) static TABLE: &[Signature] = &[
     ),
     row(
         "health-error", Etcd, Warn, Fault, "all",
-        "A probe of /health failed: no leader, or a read timed out. From 3.5 on two lines for one probe.",
+        "A probe of /health, /livez or /readyz failed: no leader, or a read timed out. From 3.5 on two lines for one probe of /health.",
         &[
             form(Text("/health error; QGET failed {error} (status code {status-code:int})"), "2021-05-14 16:47:39.063518 W | etcdserver/api/etcdhttp: /health error; QGET failed etcdserver: request timed out (status code 503)"),
             form(Text("/health error; {reason} (status code {status-code:int})"), "2021-05-14 16:47:39.063518 W | etcdserver/api/etcdhttp: /health error; no leader (status code 503)"),
             form(Msg("/health error"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/metrics.go:86","msg":"/health error","output":"{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}","status-code":503}"#),
+            form(Msg("Health check error"), r#"{"level":"error","ts":"2024-03-13T08:46:25.065000Z","caller":"etcdhttp/health.go:280","msg":"Health check error","path":"/readyz","reason":"[-]read_index failed: etcdserver: request timed out\n","status-code":503}"#),
             form(Msg("serving /health false; no leader"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/metrics.go:173","msg":"serving /health false; no leader"}"#),
             form(Msg("serving /health false; QGET fails"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/metrics.go:190","msg":"serving /health false; QGET fails","error":"etcdserver: request timed out"}"#),
             form(Msg("serving /health false; Range fails"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/health.go:230","msg":"serving /health false; Range fails","error":"etcdserver: request timed out"}"#),
@@ -151,6 +152,7 @@ pub(super) static TABLE: &[Signature] = &[
         "A probe of /health says that an alarm is on. Without a probe, 3.6 and 3.7 say nothing.",
         &[
             form(Msg("serving /health false due to an alarm"), r#"{"level":"warn","ts":"2026-11-21T20:08:17.656086Z","caller":"etcdhttp/health.go:202","msg":"serving /health false due to an alarm","alarm":"memberID:11544984024142947402 alarm:NOSPACE "}"#),
+            form(Code, r#"{"level":"error","ts":"2024-03-13T08:46:25.065000Z","caller":"etcdhttp/health.go:280","msg":"Health check error","path":"/readyz","reason":"[-]data_corruption failed: alarm activated: CORRUPT\n[+]serializable_read ok\n","status-code":503}"#),
             form(Text("/health error due to an alarm memberID:{memberID} alarm:{alarm-type}"), "2019-11-21 19:35:38.242465 W | etcdserver/api/etcdhttp: /health error due to an alarm memberID:2587294181814879189 alarm:NOSPACE "),
             form(Text("/health error due to memberID:{memberID} alarm:{alarm-type}"), "2026-11-21 19:35:38.242465 W | etcdserver/api/etcdhttp: /health error due to memberID:2587294181814879189 alarm:NOSPACE "),
             form(Code, r#"{"level":"warn","ts":"2026-11-21T20:08:17.656193Z","caller":"etcdhttp/health.go:101","msg":"/health error","output":"{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}","status-code":503}"#),

@@ -5,7 +5,7 @@ use crate::logs::record::Level::{Error as Err, Fatal, Info, Notice, Warn};
 
 use super::types::How::{Code, Find, Msg, Text};
 use super::types::Nature::{Change, Fault, Noise, Planned, Symptom};
-use super::types::Role::{Error, Int, Text as Txt, Took};
+use super::types::Role::{Error, Int, Member, Text as Txt, Took};
 use super::types::{Extractor, Field, Signature, field, form, row};
 
 const ERROR: Field = field("error", Error, "");
@@ -36,9 +36,13 @@ pub(super) static TABLE: &[Signature] = &[
         "An alarm was cleared.",
         &[
             form(Msg("alarm disarmed"), r#"{"level":"warn","ts":"2026-11-21T19:35:40.494Z","caller":"etcdserver/apply.go:667","msg":"alarm disarmed","alarm":"NOSPACE","from":"603c9a8c473917ed"}"#),
-            form(Text("alarm disarmed action:DEACTIVATE memberID:{from} alarm:{alarm} "), "2026-11-21 19:35:38.272508 I | etcdserver: alarm disarmed action:DEACTIVATE memberID:2587294181814879189 alarm:NOSPACE "),
+            form(Text("alarm disarmed action:DEACTIVATE memberID:{memberID} alarm:{alarm} "), "2026-11-21 19:35:38.272508 I | etcdserver: alarm disarmed action:DEACTIVATE memberID:2587294181814879189 alarm:NOSPACE "),
         ],
-        &[field("alarm", Txt("alarm"), ""), field("from", Txt("peer"), "decimal in capnslog")],
+        &[
+            field("alarm", Txt("alarm"), ""),
+            field("from", Txt("peer"), ""),
+            field("memberID", Member("peer"), "hexadecimal here, decimal in the line"),
+        ],
     ),
     row(
         "quota-exceeded", Etcd, Warn, Fault, "all",
@@ -288,7 +292,7 @@ pub(super) static TABLE: &[Signature] = &[
         "backup-slow", Etcd, Warn, Symptom, "3.4 to 3.7",
         "A snapshot is taken so slowly that the database grows beside it.",
         &[form(Text("snapshotting is taking more than {limit} to"), r#"2019-11-21 19:34:28.934183 W | mvcc/backend: snapshotting is taking more than 21 seconds to finish transferring 2097 MB [started at 2019-11-21 19:34:07]"#)],
-        &[field("limit", Txt("limit"), "")],
+        &[field("limit", Txt("longest"), "in words")],
     ),
     row(
         "corruption-detected", Etcd, Err, Fault, "all",

@@ -234,7 +234,13 @@ pub(super) fn crash<'a>(
 
 /// One field's value to its place. Values that were cut off give texts only.
 pub(super) fn apply<'a>(event: &mut Event<'a>, role: Role, value: Value<'a>, detail: Detail) {
+    // The beginning of an address, a path or a program is another one.
+    let names = matches!(
+        role,
+        Role::Client | Role::Verb | Role::Url | Role::Agent | Role::Lease
+    );
     match role {
+        _ if names && value.kind == ValueKind::Torn => {}
         Role::Took => event.took_ns = duration(&value).or(event.took_ns),
         Role::Expected => event.expected_ns = duration(&value),
         Role::Client => event.client = some_text(&value),
@@ -256,10 +262,11 @@ pub(super) fn apply<'a>(event: &mut Event<'a>, role: Role, value: Value<'a>, det
         }
         Role::Status => {
             let status = value.as_u64().and_then(|status| u16::try_from(status).ok());
-            call(event).status = status;
+            call(event).status = status.filter(|status| is_status(*status));
         }
         Role::Lease => api::lease(event, value.text_lossy()),
-        Role::Text(_) | Role::Int(_) | Role::Ms(_) | Role::Flag(_) if detail == Detail::Counts => {}
+        Role::Text(_) | Role::Int(_) | Role::Ms(_) | Role::Flag(_) | Role::Member(_)
+            if detail == Detail::Counts => {}
         Role::Text(name) => {
             if let Some(text) = some_text(&value) {
                 event.extra.push((name, Extra::Text(text)));
@@ -280,12 +287,25 @@ pub(super) fn apply<'a>(event: &mut Event<'a>, role: Role, value: Value<'a>, det
                 event.extra.push((name, Extra::Num(ns as f64 / 1e6)));
             }
         }
+        Role::Member(name) => {
+            if let Some(id) = value.as_u64() {
+                event
+                    .extra
+                    .push((name, Extra::Text(format!("{id:x}").into())));
+            }
+        }
         Role::Flag(name) => {
             if let Some(flag) = value.as_bool() {
                 event.extra.push((name, Extra::Flag(flag)));
             }
         }
     }
+}
+
+/// Whether a number is an HTTP status, and not the beginning of one. What was handed over to its
+/// client has 0.
+pub(super) fn is_status(number: u16) -> bool {
+    number == 0 || (100..600).contains(&number)
 }
 
 /// The event's API call, made when it is first needed.

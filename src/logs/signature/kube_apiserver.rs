@@ -4,8 +4,8 @@ use crate::logs::event::Component::{Apiserver, ControllerManager, Kubelet, Sched
 use crate::logs::record::Level::{Error as Err, Info};
 
 use super::types::How::{Code, Find, Klog};
-use super::types::Nature::{Change, Fault, Request, Symptom};
-use super::types::Role::{Agent, Client, Error, Ms, Status, Text as Txt, Took, Url, Verb};
+use super::types::Nature::{Change, Fault, Noise, Request, Symptom};
+use super::types::Role::{Agent, Client, Error, Int, Ms, Status, Text as Txt, Took, Url, Verb};
 use super::types::{Extractor, Field, Signature, field, form, row};
 
 const ERR: Field = field("err", Error, "");
@@ -64,7 +64,7 @@ pub(super) static TABLE: &[Signature] = &[
             WHAT,
             field("key", Url, "without its prefix"),
             field("type", Txt("object_type"), ""),
-            field("limit", Txt("limit"), ""),
+            field("limit", Int("limit"), ""),
             field("resourceVersion", Txt("resource_version"), ""),
             field("audit-id", Txt("audit_id"), ""),
         ],
@@ -92,7 +92,7 @@ pub(super) static TABLE: &[Signature] = &[
         "One HTTP request. The controller-manager and the scheduler write it for their own /healthz.",
         &[
             form(Klog("HTTP"), r#"I1008 04:37:11.770951       1 httplog.go:132] "HTTP" verb="LIST" URI="/api/v1/pods?limit=500" latency="556.708µs" userAgent="kubectl/v1.24.3 (darwin/arm64) kubernetes/aef86a9" audit-ID="f6579fa5" srcIP="172.18.0.1:60528" apf_pl="exempt" apf_fs="exempt" apf_iseats=1 apf_fseats=0 apf_additionalLatency="0s" apf_init_latency="1ms" apf_execution_time="41.167µs" resp=404"#),
-            form(Find("^verb=\""), r#"I1008 04:37:11.770951       1 httplog.go:90] verb="GET" URI="/api/v1/pods?limit=500" latency=10.7ms resp=200 UserAgent="kubectl/v1.18.3" srcIP="172.18.0.1:60528": "#),
+            form(Find("^verb=\"{verb}\" URI=\""), r#"I1008 04:37:11.770951       1 httplog.go:90] verb="GET" URI="/api/v1/pods?limit=500" latency=10.7ms resp=200 UserAgent="kubectl/v1.18.3" srcIP="172.18.0.1:60528": "#),
             form(Find("^GET /"), "I1008 04:37:11.770951       1 httplog.go:90] GET /api/v1/pods?limit=500: (2.3ms) 200 [kubectl/v1.16.3 (linux/amd64) kubernetes/b3cbbae 172.18.0.1:60528]"),
             form(Find("^PUT /"), "I1008 04:37:11.770951       1 httplog.go:90] PUT /api/v1/nodes/a/status: (2.3ms) 200 [kubelet/v1.16.3 172.18.0.1:60528]"),
             form(Find("^POST /"), "I1008 04:37:11.770951       1 httplog.go:90] POST /api/v1/namespaces/a/events: (2.3ms) 201 [kubelet/v1.16.3 172.18.0.1:60528]"),
@@ -151,12 +151,31 @@ pub(super) static TABLE: &[Signature] = &[
         "A health endpoint of the apiserver failed, with the checks that did.",
         &[
             form(Find("healthz check failed: {checks}"), "I0316 23:08:28.151019       1 healthz.go:257] healthz check failed: etcd"),
-            form(Find("livez check failed"), "I0316 23:08:28.151019       1 healthz.go:261] etcd check failed: livez check failed"),
-            form(Find("readyz check failed"), "I0316 23:08:28.151019       1 healthz.go:261] etcd,etcd-readiness check failed: readyz check failed"),
-            form(Find("[-]etcd failed: {error}"), "I0316 23:08:28.151019       1 healthz.go:261] etcd check failed: \n[-]etcd failed: error getting data from etcd: context deadline exceeded"),
+            form(Find(" check failed: livez"), "I0316 23:08:28.151019       1 healthz.go:261] etcd check failed: livez\n[-]etcd failed: error getting data from etcd: context deadline exceeded"),
+            form(Find(" check failed: readyz"), "I0316 23:08:28.151019       1 healthz.go:261] etcd,etcd-readiness check failed: readyz\n[-]etcd failed: error getting data from etcd: context deadline exceeded"),
+            form(Find(" check failed: healthz"), "I0316 23:08:28.151019       1 healthz.go:261] etcd check failed: healthz\n[-]etcd failed: etcd client connection not yet established"),
+        ],
+        &[field("checks", Txt("checks"), "separated by commas"), field("error", Error, "of the first of them")],
+    )
+    .by(Extractor::Checks),
+    row(
+        "apiserver-check", Apiserver, Info, Noise, "all",
+        "Which check of those named in the line before it failed, and why.",
+        &[
+            form(Find("^[-]{check} failed: {error}"), "[-]etcd failed: error getting data from etcd: context deadline exceeded"),
+        ],
+        &[field("check", Txt("check"), ""), field("error", Error, "")],
+    ),
+    row(
+        "apiserver-not-ready", Apiserver, Info, Noise, "all",
+        "A health endpoint of the apiserver says that it is still starting or is stopping.",
+        &[
+            form(Code, "I0331 23:00:07.844303      10 healthz.go:261] informer-sync,poststarthook/start-apiextensions-controllers check failed: readyz\n[-]informer-sync failed: 1 informers not started yet: [*v1.ConfigMap]"),
+            form(Code, "I0331 23:00:08.844303      10 healthz.go:261] shutdown check failed: readyz\n[-]shutdown failed: process is shutting down"),
         ],
         &[field("checks", Txt("checks"), ""), field("error", Error, "")],
-    ),
+    )
+    .by(Extractor::Checks),
     row(
         "unhandled-error", Unknown, Err, Symptom, "1.31+ structured",
         "An error that nobody handles, without a cause this catalogue knows.",

@@ -181,7 +181,10 @@ pub(super) static TABLE: &[Signature] = &[
     row(
         "grpc-connect-failed", Unknown, Warn, Fault, "all",
         "A gRPC client, mostly of etcd, cannot reach its server.",
-        &[form(Find("addrConn.createTransport failed to connect to {to}. Err: {error}"), "WARNING: 2022/11/21 02:37:42 [core] grpc: addrConn.createTransport failed to connect to {127.0.0.1:2379 127.0.0.1 <nil> 0 <nil>}. Err: connection error: desc = \"transport: Error while dialing dial tcp 127.0.0.1:2379: connect: connection refused\"")],
+        &[
+            form(Find("addrConn.createTransport failed to connect to {to}. Err :{error}. Reconnecting..."), r#"W0114 13:59:01.123456       1 clientconn.go:1223] grpc: addrConn.createTransport failed to connect to {https://127.0.0.1:2379  <nil> 0 <nil>}. Err :connection error: desc = "transport: Error while dialing dial tcp 127.0.0.1:2379: connect: connection refused". Reconnecting..."#),
+            form(Find("addrConn.createTransport failed to connect to {to}. Err: {error}"), "WARNING: 2022/11/21 02:37:42 [core] grpc: addrConn.createTransport failed to connect to {127.0.0.1:2379 127.0.0.1 <nil> 0 <nil>}. Err: connection error: desc = \"transport: Error while dialing dial tcp 127.0.0.1:2379: connect: connection refused\""),
+        ],
         &[field("to", Txt("to"), ""), ERROR],
     ),
     row(

@@ -101,13 +101,19 @@ pub enum Role {
     Ms(&'static str),
     /// Kept as yes or no under this name.
     Flag(&'static str),
+    /// A member's id in decimal, kept in hexadecimal, as everywhere else, under this name.
+    Member(&'static str),
 }
 
 impl Role {
     /// The name in an event's own fields, for roles that have one.
     pub fn extra(self) -> Option<&'static str> {
         match self {
-            Role::Text(name) | Role::Int(name) | Role::Ms(name) | Role::Flag(name) => Some(name),
+            Role::Text(name)
+            | Role::Int(name)
+            | Role::Ms(name)
+            | Role::Flag(name)
+            | Role::Member(name) => Some(name),
             _ => None,
         }
     }
@@ -143,6 +149,10 @@ pub enum Extractor {
     Start,
     /// A failed probe of /health, which may tell of an alarm.
     Health,
+    /// A peer's clock: early 3.4 wrote its two durations the wrong way round.
+    Drift,
+    /// Health checks of the apiserver that failed.
+    Checks,
     /// A trace of a Kubernetes component.
     ApiTrace,
     /// A line that follows such a trace.

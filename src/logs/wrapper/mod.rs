@@ -91,5 +91,8 @@ pub(super) fn plausible(text: &[u8], cache: &mut TimeCache) -> bool {
 
 /// Whether a record stands here, or a wrapper that cannot be taken for anything else.
 fn is_strict(text: &[u8], cache: &mut TimeCache) -> bool {
-    starts_record(text) || cri::peel(text, cache).is_some() || syslog::peel(text, cache).is_some()
+    starts_record(text)
+        || klog::is_trace(text)
+        || cri::peel(text, cache).is_some()
+        || syslog::peel(text, cache).is_some()
 }

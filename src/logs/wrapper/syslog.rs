@@ -236,7 +236,8 @@ fn tag(text: &[u8]) -> Option<(&[u8], &[u8])> {
     };
     let end = text.iter().take(NAME_MAX).position(|b| !allowed(b))?;
     let (ident, rest) = text.split_at(end);
-    if ident.is_empty() {
+    // A step of a trace, `Trace[1]: `, looks like a program and its number.
+    if ident.is_empty() || ident == b"Trace" {
         return None;
     }
     let rest = match rest.strip_prefix(b"[") {
