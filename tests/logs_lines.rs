@@ -225,7 +225,7 @@ fn failed_checks_of_the_apiserver_are_named_and_starting_is_no_fault() {
         ),
         (
             "[-]etcd failed: error getting data from etcd: context deadline exceeded",
-            json!({"kind": "apiserver-check", "check": "etcd", "error": "error getting data from etcd: context deadline exceeded"}),
+            json!({"kind": "apiserver-check", "error": "error getting data from etcd: context deadline exceeded"}),
         ),
         // In klog's JSON a record has all its lines.
         (
@@ -326,10 +326,11 @@ fn a_second_that_is_just_full_is_said_to_be_one() {
     let mut text = String::new();
     for second in 0..5 {
         for at in 0..100 {
-            text.push_str(&format!(
+            let line = format!(
                 "{{\"level\":\"warn\",\"ts\":\"2021-11-21T04:05:0{second}.{:03}Z\",\"caller\":\"etcdserver/util.go:166\",\"msg\":\"apply request took too long\",\"took\":\"252ms\",\"expected-duration\":\"100ms\",\"prefix\":\"read-only range \",\"request\":\"key:\\\"/registry/pods/a/b{second}{at}\\\" \",\"response\":\"range_response_count:1 size:9\"}}\n",
                 at * 9
-            ));
+            );
+            text.push_str(&line);
         }
     }
     let run = |args: &[&str]| {

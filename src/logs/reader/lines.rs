@@ -113,7 +113,7 @@ impl Lines {
     fn limit(&self) -> usize {
         let begin = match self.room {
             room if room > self.size => self.begin,
-            _ => self.begin - self.offset as usize % self.page,
+            _ => self.begin - within(self.page, self.offset),
         };
         (begin + self.room).min(self.buf.len())
     }
@@ -203,7 +203,12 @@ impl Lines {
 
 /// Where what stands at an offset of the file begins in a buffer.
 fn place(buf: &[u8], page: usize, offset: u64) -> usize {
-    buf.as_ptr().align_offset(page).min(page - 1) + offset as usize % page
+    buf.as_ptr().align_offset(page).min(page - 1) + within(page, offset)
+}
+
+/// Where an offset of the file is in its page.
+fn within(page: usize, offset: u64) -> usize {
+    usize::try_from(offset % page as u64).unwrap_or(0)
 }
 
 /// A part of a file, read with `pread`.

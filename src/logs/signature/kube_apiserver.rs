@@ -162,9 +162,14 @@ pub(super) static TABLE: &[Signature] = &[
         "apiserver-check", Apiserver, Info, Noise, "all",
         "Which check of those named in the line before it failed, and why.",
         &[
-            form(Find("^[-]{check} failed: {error}"), "[-]etcd failed: error getting data from etcd: context deadline exceeded"),
+            // Each by its name: a literal of three letters would slow down the search for all.
+            form(Find("^[-]etcd failed: {error}"), "[-]etcd failed: error getting data from etcd: context deadline exceeded"),
+            form(Find("^[-]etcd-readiness failed: {error}"), "[-]etcd-readiness failed: error getting data from etcd: context deadline exceeded"),
+            form(Find("^[-]poststarthook/{hook} failed: {error}"), "[-]poststarthook/rbac/bootstrap-roles failed: not finished"),
+            form(Find("^[-]informer-sync failed: {error}"), "[-]informer-sync failed: 1 informers not started yet: [*v1.ConfigMap]"),
+            form(Find("^[-]shutdown failed: {error}"), "[-]shutdown failed: process is shutting down"),
         ],
-        &[field("check", Txt("check"), ""), field("error", Error, "")],
+        &[field("hook", Txt("hook"), ""), field("error", Error, "")],
     ),
     row(
         "apiserver-not-ready", Apiserver, Info, Noise, "all",
