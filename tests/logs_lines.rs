@@ -349,3 +349,33 @@ fn a_second_that_is_just_full_is_said_to_be_one() {
         "{table}"
     );
 }
+
+#[test]
+fn a_compressed_copy_beside_its_log_counts_once() {
+    use std::io::Write as _;
+    const LINE: &str = r#"{"level":"warn","ts":"2021-11-21T04:05:20.111Z","caller":"etcdserver/util.go:166","msg":"apply request took too long","took":"252ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/a/b\" ","response":"range_response_count:1 size:9"}"#;
+    let text = format!("{LINE}\n").repeat(70);
+    let gz = |text: &str| {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(text.as_bytes()).unwrap();
+        out.finish().unwrap()
+    };
+    for (packed, joined) in [
+        (text.clone(), 70),
+        // Another log of the same length.
+        (text.replace("04:05", "05:05"), 140),
+        (text.replace("04:05", "05:05") + &text, 210),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("etcd.log"), &text).unwrap();
+        std::fs::write(home.path().join("etcd.log.gz"), gz(&packed)).unwrap();
+        let output = doctor(&["logs", "--format", "json"])
+            .path(home.path())
+            .output();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["requests"]["seen"], joined);
+        let copies = u64::from(joined == 70);
+        let skipped = report["coverage"]["skipped"]["duplicates"].as_u64();
+        assert_eq!(skipped.unwrap_or(0), copies);
+    }
+}

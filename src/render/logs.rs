@@ -1,6 +1,7 @@
 //! The report of `logs` for a terminal.
 
 use std::io::{self, Write};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::report::logs::{LoadReport, LogsReport, SlowClientReport};
 use crate::units::{format_bytes, format_ms};
@@ -84,7 +85,7 @@ pub fn logs(
 
 /// Adds a text, with blanks before it up to a width.
 fn pad_left(line: &mut String, text: &str, width: usize) {
-    let blanks = width.saturating_sub(text.chars().count());
+    let blanks = width.saturating_sub(text.width());
     line.extend(std::iter::repeat_n(' ', blanks));
     line.push_str(text);
 }
@@ -131,7 +132,7 @@ fn load_table(
     let cells: Vec<&LoadReport> = rows.iter().take(shown).chain([&all]).collect();
     let name_width = cells
         .iter()
-        .map(|row| safe(&row.name).chars().count())
+        .map(|row| safe(&row.name).width())
         .chain([head.len()])
         .max()
         .unwrap_or(0)
@@ -139,7 +140,7 @@ fn load_table(
     let mut columns: Vec<(&Column, usize)> = COLUMNS
         .iter()
         .map(|column| {
-            let widest = cells.iter().map(|row| (column.cell)(row).chars().count());
+            let widest = cells.iter().map(|row| (column.cell)(row).width());
             (column, widest.chain([column.head.len()]).max().unwrap_or(0))
         })
         .collect();
@@ -212,7 +213,7 @@ fn load_table(
 }
 
 fn shorten(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if text.width() <= width {
         return text.to_owned();
     }
     let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
@@ -250,8 +251,8 @@ fn grep(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::Res
             _ => "no logged request is for such a resource".to_owned(),
         };
         let head = format!("  {:<14} {:>9} lines; ", safe(&row.word), row.lines);
-        let room = usize::from(terminal.width).saturating_sub(head.chars().count());
-        if room >= truth.chars().count().min(30) {
+        let room = usize::from(terminal.width).saturating_sub(head.width());
+        if room >= truth.width().min(30) {
             let truth = wrap(&safe(&truth), room, 0).replace('\n', &format!("\n{:>28}", ""));
             writeln!(out, "{head}{truth}")?;
         } else {
@@ -355,7 +356,7 @@ fn events(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::R
             place(&event.component, event.node.as_deref())
         );
         // Who said it can be shortened; how long it took cannot.
-        let line = if line.chars().count() > usize::from(terminal.width) {
+        let line = if line.width() > usize::from(terminal.width) {
             format!(
                 "  {:>8}  {}  {}{longest}",
                 event.count,
@@ -418,8 +419,8 @@ fn rows(
         lines
             .iter()
             .filter_map(|line| line.get(at))
-            .map(|cell| cell.chars().count())
-            .chain(head.get(at).map(|head| head.chars().count()))
+            .map(|cell| cell.width())
+            .chain(head.get(at).map(|head| head.width()))
             .max()
             .unwrap_or(0)
     };

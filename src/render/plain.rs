@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// What the reader's terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +80,8 @@ pub fn table(terminal: Terminal, header: &[&str]) -> Table {
 pub fn fitted(terminal: Terminal, header: &[&str], rows: &[Vec<String>], least: &[usize]) -> Table {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-        longest.max(header.get(column).map_or(0, |name| name.chars().count())) + 2
+        let longest = cells.map(|cell| cell.width()).max().unwrap_or(0);
+        longest.max(header.get(column).map_or(0, |name| name.width())) + 2
     };
     let mut kept: Vec<usize> = (0..header.len()).collect();
     let total = |kept: &[usize]| kept.iter().map(|at| width(*at)).sum::<usize>();
@@ -117,18 +118,27 @@ pub fn fitted(terminal: Terminal, header: &[&str], rows: &[Vec<String>], least: 
     shown
 }
 
-/// A text cut in the middle to at most `most` characters.
+/// A text cut in the middle to at most `most` columns of a terminal.
 pub fn middle(text: &str, most: usize) -> String {
-    let length = text.chars().count();
-    if length <= most {
+    if text.width() <= most {
         return text.to_owned();
     }
     let tail = most.saturating_sub(1) / 2;
     let head = most.saturating_sub(1) - tail;
-    text.chars()
-        .take(head)
+    // Some letters take two columns.
+    let fits = |room: usize| {
+        let mut left = room;
+        move |letter: &char| {
+            let rest = left.checked_sub(letter.width().unwrap_or(0));
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        }
+    };
+    let head: String = text.chars().take_while(fits(head)).collect();
+    let tail: Vec<char> = text.chars().rev().take_while(fits(tail)).collect();
+    head.chars()
         .chain(['…'])
-        .chain(text.chars().skip(length - tail))
+        .chain(tail.into_iter().rev())
         .collect()
 }
 
@@ -166,7 +176,7 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> String {
     let mut lines = String::new();
     let mut column = 0;
     for word in text.split_whitespace() {
-        let len = word.chars().count();
+        let len = word.width();
         if column > indent.min(column) && column + 1 + len > width {
             lines.push('\n');
             lines.extend(std::iter::repeat_n(' ', indent));
@@ -241,6 +251,24 @@ pub fn markdown_text(out: &mut dyn Write, terminal: Terminal, text: &str) -> io:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_of_two_columns_are_counted_as_two() {
+        let rows = vec![vec!["日本語のクライアント名".repeat(3), "1".to_owned()]];
+        let shown = fitted(
+            Terminal {
+                width: 40,
+                color: false,
+            },
+            &["client", "requests"],
+            &rows,
+            &[],
+        );
+        for line in trimmed(&shown).lines() {
+            assert!(line.width() <= 40, "{line}");
+        }
+        assert_eq!(middle("日本語の名", 6), "日…名");
+    }
 
     #[test]
     fn wrapping_keeps_words_and_width() {

@@ -3,6 +3,7 @@
 //! A stream is what one writer wrote: a container with its restarts and rotations, a unit, a
 //! file. Its files are in time order, and no file is in two places, whatever links lead to it.
 
+mod copies;
 mod host;
 mod name;
 mod sniff;

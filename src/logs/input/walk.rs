@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::clock::Timestamp;
 use crate::formats::inflate::Compression;
 
+use super::copies;
 use super::name::{self, Identity};
 use super::sniff::{self, ByName, Kind};
 use super::{FileId, LogFile, Plan, Problem, Source, Stream, modified};
@@ -285,6 +286,11 @@ impl Walk {
                 n => format!("{n} links lead out of it and were not followed"),
             };
             self.problem(&inside, &words, false);
+        }
+        let copies = copies::find(self.found.iter().map(|found| &found.file));
+        self.plan.skipped.duplicates += copies.len() as u64;
+        for at in copies.into_iter().rev() {
+            self.found.remove(at);
         }
         let mut newest: HashMap<(String, String), Option<Timestamp>> = HashMap::new();
         for found in &self.found {
