@@ -56,6 +56,17 @@ fn one(facts: &Facts<'_>, finding: &Finding, broken: &Broken, first: bool) -> Ad
     advice.finding_ids = vec![RULE.to_owned()];
     advice.undo = "undo the edit".to_owned();
     advice.source = "settings act at the start of the process".to_owned();
+    if broken.words.is_empty() && only_files_differ(facts, &finding.subject.name, None) {
+        advice.setting = "definition".to_owned();
+        advice.proposed =
+            "keep one definition: write what is wanted into the place that counts, and \
+                           take it out of, or make it equal in, the others"
+                .to_owned();
+        advice.effect = "the next start or upgrade changes nothing by surprise".to_owned();
+        advice.risk = "none while the process runs on".to_owned();
+        advice.verify = "`etcd-doctor check config` finds one definition".to_owned();
+        return advice;
+    }
     if broken.words.is_empty() {
         advice.proposed =
             "restart the component so that it takes the settings of its file".to_owned();
@@ -91,9 +102,7 @@ fn one(facts: &Facts<'_>, finding: &Finding, broken: &Broken, first: bool) -> Ad
     advice.effect = "the next restart, whoever asks for it, takes settings that work".to_owned();
     advice.risk =
         "none while the process runs on; a crash or a reboot takes the file as it is".to_owned();
-    advice.verify =
-        "`etcd-doctor check config` finds nothing wrong, and then the restart, one node at a time"
-            .to_owned();
+    advice.verify = "another run advises the restart itself: the file is sound then".to_owned();
     advice.confidence = Confidence::High;
     if broken.refused {
         advice
@@ -229,6 +238,26 @@ fn stops(facts: &Facts<'_>) -> Vec<(Subject, String)> {
     all
 }
 
+/// Whether files contradict each other about a component, or about one setting of it, and no process
+/// differs from its file: then a restart changes nothing.
+fn only_files_differ(facts: &Facts<'_>, component: &str, setting: Option<&str>) -> bool {
+    let mut differ = false;
+    for (subject, table) in facts.all(&keys::SETTINGS_FAULTS) {
+        for row in &table.rows {
+            let about = setting.is_none_or(|name| row.get_text("setting") == Some(name));
+            if subject.name != component || !about {
+                continue;
+            }
+            match row.get_text("kind") {
+                Some("not-applied") => return false,
+                Some("drift" | "two-definitions" | "stray-manifest") => differ = true,
+                _ => {}
+            }
+        }
+    }
+    differ
+}
+
 /// A quota in the file that the database has outgrown.
 fn small_quota(facts: &Facts<'_>) -> Option<String> {
     let waits = pending_quota(facts)?;
@@ -249,9 +278,13 @@ fn small_quota(facts: &Facts<'_>) -> Option<String> {
 
 /// The smallest quota that waits in a file for a restart of etcd.
 pub(super) fn pending_quota(facts: &Facts<'_>) -> Option<u64> {
+    const QUOTA: &str = "quota-backend-bytes";
+    if only_files_differ(facts, "etcd", Some(QUOTA)) {
+        return None;
+    }
     facts
-        .pending("etcd", "quota-backend-bytes")
-        .filter_map(|value| parse_bytes(value))
+        .pending("etcd", QUOTA)
+        .filter_map(parse_bytes)
         .map(|bytes| match bytes {
             0 => space::QUOTA_DEFAULT,
             bytes => bytes,
@@ -405,5 +438,28 @@ mod tests {
             advice.why.contains("less than the database of 3 GiB"),
             "{advice:?}"
         );
+    }
+
+    #[test]
+    fn files_that_contradict_each_other_ask_for_no_restart() {
+        let member = || Subject::new(SubjectKind::Member, "cp0");
+        let differ = |kind: &str| {
+            let row = Row::new(format!("{kind}:quota-backend-bytes"))
+                .text("kind", kind)
+                .text("weight", "warn")
+                .text("setting", "quota-backend-bytes")
+                .text("fault", "one says 2 GiB, another 8 GiB");
+            waiting(&[("quota-backend-bytes", "2147483648", "8589934592")])
+                .fails("quota-near-limit", member(), Critical)
+                .put(&keys::DB_QUOTA, member(), f64::from(1 << 30) * 2.0)
+                .put(&keys::SETTINGS_FAULTS, component("etcd"), table(vec![row]))
+        };
+        let drift = differ("drift");
+        assert!(drift.find(RULE).unwrap().proposed.starts_with("keep one"));
+        // The quota that a restart would not bring is still to be raised.
+        assert!(drift.find("etcd-quota").is_some());
+        let waits = differ("not-applied");
+        assert!(waits.find(RULE).unwrap().proposed.starts_with("restart"));
+        assert!(waits.find("etcd-quota").is_none());
     }
 }
