@@ -156,3 +156,19 @@ fn what_cannot_be_compared_is_said() {
         "{value}"
     );
 }
+
+/// As `diagnose` does, so that a script need not tell the two apart.
+#[test]
+fn a_file_that_is_not_there_is_evidence_that_could_not_be_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = dir.path().join("gone.zst");
+    assert_eq!(compare(&gone, &gone).0, Some(3));
+    assert_eq!(
+        doctor(&["diagnose", "--bundle"])
+            .path(&gone)
+            .output()
+            .status
+            .code(),
+        Some(3)
+    );
+}

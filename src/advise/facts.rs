@@ -271,6 +271,20 @@ impl<'a> Facts<'a> {
         (!current.values.is_empty()).then_some(current)
     }
 
+    /// Values of a setting that a file holds and the running process does not.
+    pub(super) fn pending<'s>(
+        &'s self,
+        component: &str,
+        name: &str,
+    ) -> impl Iterator<Item = &'s str> + use<'s, 'a> {
+        let (component, name) = (component.to_owned(), name.to_owned());
+        self.settings
+            .iter()
+            .filter(move |(have, _, _)| *have == component)
+            .filter_map(move |(_, _, table)| table.row(&name)?.get_text("defined"))
+            .filter(|value| !value.is_empty())
+    }
+
     /// Failed findings of a rule.
     pub(super) fn failed(&self, rule: &str) -> impl Iterator<Item = &'a Finding> + use<'a, '_> {
         let rule = rule.to_owned();

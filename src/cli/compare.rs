@@ -150,7 +150,7 @@ impl ReportFile {
 
 /// One side, whatever kind of file it is.
 fn read(path: &Path, session: &Session<'_>) -> Result<Side, Error> {
-    let unreadable = |source| Error::Read {
+    let unreadable = |source| Error::Evidence {
         path: path.to_owned(),
         source,
     };

@@ -1,6 +1,8 @@
 //! What a summary comes to when nothing follows: all streams side by side or added up, sorted,
 //! with elections told apart and the first sign of an incident marked.
 
+mod settling;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Timestamp;
@@ -404,59 +406,6 @@ impl View {
         }
     }
 
-    /// Lost links and leaders around a stop that was asked for and around a start: the peers of a
-    /// member that goes or comes say the same things as those of one that fails.
-    fn mark_settling(&mut self) {
-        let mut calm: Vec<(Timestamp, Timestamp)> = Vec::new();
-        for (place, facts) in &self.facts {
-            if place.component != "etcd" {
-                continue;
-            }
-            calm.extend(
-                facts
-                    .handovers
-                    .iter()
-                    .map(|at| (at.add_us(-PLANNED_US), at.add_us(STOP_US))),
-            );
-            calm.extend(
-                facts
-                    .starts
-                    .iter()
-                    .filter_map(|start| start.at)
-                    .map(|at| (at.add_us(-PLANNED_US), at.add_us(START_US))),
-            );
-        }
-        calm.sort_unstable();
-        // Windows that touch are one: a rolling restart is one long one.
-        let mut joined: Vec<(Timestamp, Timestamp)> = Vec::new();
-        for (from, to) in calm {
-            match joined.last_mut() {
-                Some(last) if from <= last.1 => last.1 = last.1.max(to),
-                _ => joined.push((from, to)),
-            }
-        }
-        let settles = |from: Timestamp, to: Timestamp| {
-            let at = joined.partition_point(|window| window.1 < from);
-            joined
-                .get(at)
-                .is_some_and(|window| window.0 <= from && to <= window.1)
-        };
-        for kind in &mut self.kinds {
-            if !SETTLES.contains(&kind.kind.as_str()) {
-                continue;
-            }
-            for episode in &mut self.episodes {
-                if episode.kind == kind.kind
-                    && episode.place == kind.place
-                    && settles(episode.from, episode.to)
-                {
-                    episode.planned = true;
-                    kind.settling += episode.count;
-                }
-            }
-        }
-    }
-
     /// The first sign of trouble of each incident.
     fn mark_first(&mut self) {
         let mut end: Option<Timestamp> = None;
@@ -488,23 +437,6 @@ impl View {
 /// A member that starts has its first election within the election timeout, or after its peers
 /// came: half a minute is generous.
 const START_US: i64 = 30_000_000;
-
-/// A stopped member is away for so long before its peers' words about it count.
-const STOP_US: i64 = 60_000_000;
-
-/// Kinds that every restart of a member brings.
-const SETTLES: &[&str] = &[
-    "heartbeat-late",
-    "no-leader-drop",
-    "peer-inactive",
-    "peer-unhealthy",
-    "peer-unreachable",
-    "quorum-lost",
-    "raft-message-dropped",
-    "readindex-retry",
-    "readindex-timeout",
-    "stream-lost",
-];
 
 fn is_election(kind: &str) -> bool {
     matches!(kind, "leader-elected" | "leader-changed" | "leader-lost")

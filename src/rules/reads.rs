@@ -213,6 +213,7 @@ pub const READS: &[Reads] = &[
             "election-heartbeats",
             "election-rtts",
             "election-timeout",
+            "election-timeout-max",
             "heartbeat-interval",
             "heartbeat-rtts",
             "leader-changes",
@@ -291,7 +292,12 @@ pub const READS: &[Reads] = &[
             "server.peer.rtt-by",
             "server.wal.fsync",
         ],
-        &["odd-member-factor", "peer-rtt-p99", "wal-fsync-p99"],
+        &[
+            "odd-member-factor",
+            "peer-rtt-p99",
+            "wal-fsync-p99",
+            "wal-sync-stall",
+        ],
     ),
     reads("member-unreachable", &["etcd.members"], &[]),
     reads("memory-low", &["mem.available"], &["memory-available"]),
@@ -458,6 +464,22 @@ mod tests {
     fn word(text: &str) -> &str {
         let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         text.get(..end.unwrap_or(text.len())).unwrap()
+    }
+
+    #[test]
+    fn every_failure_says_what_it_was_measured_by() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        for text in sources(&src.join("rules")) {
+            let Some((_, id)) = text.split_once("\n    id: \"") else {
+                continue;
+            };
+            let times = |what: &str| text.matches(what).count();
+            assert!(
+                times(".threshold(") >= times("Draft::new(") || text.contains("draft.threshold("),
+                "{}: a failure without limit or reason",
+                id.split('"').next().unwrap()
+            );
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::catalog::releases::Version;
 use crate::diagnosis::Cause;
 use crate::evidence::SubjectKind;
-use crate::rules::{Confidence, Severity};
+use crate::rules::Severity;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
@@ -27,7 +27,8 @@ struct Fix {
     source: &'static str,
 }
 
-const ONE_BY_ONE: &str = "restarts the component: one node at a time, and look before the next";
+pub(super) const ONE_BY_ONE: &str =
+    "restarts the component: one node at a time, and look before the next";
 
 const FIXES: &[Fix] = &[
     Fix {
@@ -162,20 +163,6 @@ const FIXES: &[Fix] = &[
         source: "k8s.io/apiserver pkg/server/options/etcd.go",
     },
     Fix {
-        rule: "settings-not-applied",
-        target: "",
-        setting: "running process",
-        proposed: "restart the component so that it takes the settings of its file",
-        remove: "",
-        remedy: Remedy::Etcd,
-        with: None,
-        disposition: Disposition::ShowOnly,
-        effect: "the file and the process agree",
-        risk: ONE_BY_ONE,
-        verify: "the running command line equals the file",
-        source: "settings act at the start of the process",
-    },
-    Fix {
         rule: "snapshot-count-high",
         target: "etcd",
         setting: "snapshot-count",
@@ -194,8 +181,6 @@ const FIXES: &[Fix] = &[
 /// Advice for every setting that a rule found wrong and that is more than a note.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let mut all: Vec<Advice> = FIXES.iter().filter_map(|fix| one(facts, fix)).collect();
-    all.extend(timers(facts));
-    all.extend(election_equal(facts));
     all.extend(liveness(facts));
     all
 }
@@ -241,68 +226,6 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
     advice.disposition = fix.disposition;
     advice.finding_ids = vec![fix.rule.to_owned()];
     advice.source = fix.source.to_owned();
-    Some(advice)
-}
-
-/// An election timeout that is less than ten heartbeats.
-fn timers(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.ails("heartbeat-election-mismatch")?;
-    let heartbeat = facts
-        .setting("etcd", "heartbeat-interval", Some("100"))
-        .and_then(|current| current.least())?;
-    let now = facts.setting("etcd", "election-timeout", Some("1000"));
-    let mut advice = Advice::new("election-timeout", Remedy::Etcd, "etcd", "election-timeout");
-    advice.now = now.map(|c| c.words());
-    advice.proposed = format!("{:.0}", (heartbeat * 10.0).clamp(1000.0, 50_000.0));
-    advice.why = finding.message.clone();
-    advice.effect = "a lost heartbeat or two no longer start an election".to_owned();
-    advice.confidence = finding.confidence;
-    advice.risk =
-        "a dead leader is noticed later. All members must have the same value; until all \
-                   are restarted they differ, so do it without a pause"
-            .to_owned();
-    advice.undo = "set the former value again on every member".to_owned();
-    advice.verify = "`etcd_server_leader_changes_seen_total` stands still".to_owned();
-    advice.disposition = Disposition::Disruptive;
-    advice.finding_ids = vec!["heartbeat-election-mismatch".to_owned()];
-    advice.source = "etcd tuning guide: election timeout ten heartbeats or round trips".to_owned();
-    Some(advice)
-}
-
-fn election_equal(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.ails("election-timeouts-unequal")?;
-    let largest = |name: &str, default: &str| {
-        facts
-            .setting("etcd", name, Some(default))?
-            .texts()
-            .filter_map(|text| text.trim().parse::<f64>().ok())
-            .max_by(f64::total_cmp)
-    };
-    let (heartbeat, election) = (
-        largest("heartbeat-interval", "100")?,
-        largest("election-timeout", "1000")?,
-    );
-    let mut advice = Advice::new(
-        "election-timeouts-equal",
-        Remedy::Etcd,
-        "etcd",
-        "election-timeout on every member",
-    );
-    advice.now = facts
-        .setting("etcd", "election-timeout", Some("1000"))
-        .map(|c| c.words());
-    advice.proposed = format!(
-        "heartbeat-interval {heartbeat:.0} and election-timeout {:.0} on every member",
-        election.max(heartbeat * 10.0)
-    );
-    advice.why = finding.message.clone();
-    advice.effect = "no member calls an election before the others would".to_owned();
-    advice.confidence = Confidence::High;
-    advice.risk = ONE_BY_ONE.to_owned();
-    advice.undo = "set the former values again".to_owned();
-    advice.verify = "`etcd-doctor check` finds equal values, and the term stands still".to_owned();
-    advice.finding_ids = vec!["election-timeouts-unequal".to_owned()];
-    advice.source = "etcd tuning guide: the same values for all members of a cluster".to_owned();
     Some(advice)
 }
 

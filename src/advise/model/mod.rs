@@ -20,10 +20,12 @@ mod network;
 mod noise;
 mod pace;
 mod pairs;
+mod pending;
 mod pinned;
 mod relief;
 mod shard;
 mod space;
+mod timers;
 mod unraised;
 mod workers;
 
@@ -46,6 +48,8 @@ pub(super) const ALL: &[Model] = &[
     network::advise,
     space::advise,
     config::advise,
+    pending::advise,
+    timers::advise,
     client::advise,
     kubelet::advise,
     shard::advise,

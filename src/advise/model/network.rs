@@ -14,9 +14,9 @@ use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::{Facts, whole};
 
 /// etcd refuses an election timeout above this.
-const ELECTION_MAX_MS: f64 = 50_000.0;
+pub(super) const ELECTION_MAX_MS: f64 = 50_000.0;
 /// etcd refuses an election timeout below this many heartbeats, and its docs ask for ten.
-const ELECTION_HEARTBEATS: f64 = 10.0;
+pub(super) const ELECTION_HEARTBEATS: f64 = 10.0;
 
 /// First the link or the disk; the timers only when it has to stay as it is.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
@@ -93,17 +93,17 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
 
 /// What one raft message and its answer take.
 #[derive(Clone, Copy, Debug, Default)]
-struct Turn {
+pub(super) struct Turn {
     /// Mean round trip to the farthest member.
-    rtt: Option<f64>,
+    pub(super) rtt: Option<f64>,
     /// What the slowest member's WAL syncs stay below, but for one in a hundred.
-    sync: Option<f64>,
+    pub(super) sync: Option<f64>,
     /// The longest WAL sync that a member logged.
-    stall: Option<f64>,
+    pub(super) stall: Option<f64>,
 }
 
 impl Turn {
-    fn of(facts: &Facts<'_>) -> Self {
+    pub(super) fn of(facts: &Facts<'_>) -> Self {
         let rtt = facts.all(&keys::PEER_RTT);
         let sync = facts.all(&keys::WAL_FSYNC);
         let events = facts.all(&keys::LOGS_EVENTS);
@@ -124,7 +124,7 @@ impl Turn {
         }
     }
 
-    fn total(self) -> f64 {
+    pub(super) fn total(self) -> f64 {
         self.rtt.unwrap_or(0.0) + self.sync.unwrap_or(0.0)
     }
 

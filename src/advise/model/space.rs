@@ -4,21 +4,23 @@ use std::cmp::Ordering;
 
 use crate::diagnosis::Cause;
 use crate::evidence::keys;
-use crate::rules::{Confidence, Severity};
+use crate::rules::{Confidence, Finding, Severity};
 use crate::units::{format_bytes, format_ms};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::{Current, Facts, whole};
-use super::defrag;
+use super::{defrag, pending};
 
 /// etcd's suggested maximum.
 const QUOTA_MAX: u64 = 8 << 30;
-const QUOTA_DEFAULT: u64 = 2 << 30;
+pub(super) const QUOTA_DEFAULT: u64 = 2 << 30;
 
 /// Advice about space.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let mut all = Vec::new();
-    // While etcd takes no writes, that comes first; what filled it comes next.
+    // A defragmentation writes a copy, and a larger quota lets the file grow: both need the room.
+    all.extend(disk_full(facts));
+    // While etcd takes no writes, that comes next; then what filled it.
     all.extend(recovery(facts));
     all.extend(compaction(facts));
     all.extend(saw_tooth(facts));
@@ -26,7 +28,6 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all.extend(defragment(facts));
     all.extend(quota(facts));
     all.extend(over_maximum(facts));
-    all.extend(disk_full(facts));
     all
 }
 
@@ -213,18 +214,55 @@ fn growth(facts: &Facts<'_>, quota: u64) -> String {
     }
 }
 
-fn quota(facts: &Facts<'_>) -> Option<Advice> {
-    let ids = facts.failing(&["nospace-alarm", "quota-near-limit", "quota-default"]);
-    if !pressing(facts) || ids.is_empty() {
-        return None;
-    }
-    let now = quota_now(facts);
-    let in_use = facts
+/// What says that the database needs a larger quota. That the quota is the default says nothing by
+/// itself, and neither does a disk that is full.
+pub(super) fn outgrown<'a>(facts: &Facts<'a>) -> Option<&'a Finding> {
+    facts
+        .full_database()
+        .or_else(|| facts.failed("quota-near-limit").next())
+        .or_else(|| facts.failed("nospace-alarm").next())
+        .or_else(|| facts.ails("database-growing-fast"))
+}
+
+/// The findings that ask for a larger quota.
+pub(super) fn grounds(facts: &Facts<'_>) -> Vec<String> {
+    facts.failing(&[
+        "nospace-alarm",
+        "quota-near-limit",
+        "database-growing-fast",
+        "quota-default",
+    ])
+}
+
+/// What the fullest database has in use.
+fn in_use(facts: &Facts<'_>) -> Option<u64> {
+    facts
         .all(&keys::DB_IN_USE)
         .into_iter()
         .map(|(_, bytes)| bytes)
         .max_by(f64::total_cmp)
-        .and_then(whole);
+        .and_then(whole)
+}
+
+/// Whether the quota that the database needs stands in etcd's file already and waits for a restart.
+pub(super) fn quota_waits(facts: &Facts<'_>) -> bool {
+    let (Some(file), Some(now)) = (pending::pending_quota(facts), quota_now(facts)) else {
+        return false;
+    };
+    pressing(facts)
+        && outgrown(facts).is_some()
+        && file > now
+        && file >= quota_for(in_use(facts), 0)
+}
+
+fn quota(facts: &Facts<'_>) -> Option<Advice> {
+    let outgrown = outgrown(facts).filter(|_| pressing(facts))?;
+    if quota_waits(facts) {
+        return None;
+    }
+    let ids = grounds(facts);
+    let now = quota_now(facts);
+    let in_use = in_use(facts);
     let proposed = match now {
         Some(now) if now >= QUOTA_MAX => return None,
         // A large cluster grows into the maximum: one restart of each member, not three.
@@ -232,7 +270,9 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
         Some(now) => quota_for(in_use, now),
         // The value in force is not known; what etcd suggests at most can only be a candidate.
         None => QUOTA_MAX,
-    };
+    }
+    // What waits in the file is not taken back.
+    .max(pending::pending_quota(facts).unwrap_or(0).min(QUOTA_MAX));
     let current = facts.setting("etcd", "quota-backend-bytes", Some("0"));
     // A setting that would be the answer of a lower quota may be younger than what was seen; a quota
     // that was measured is not.
@@ -255,7 +295,14 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
             format_bytes(now)
         ));
     }
-    advice.strength = if now.is_some() && !answered && freed.is_none() {
+    let disk = facts.ails("disk-space-low").is_some();
+    if disk {
+        advice.conflicts.push(
+            "`disk-space` comes first: a larger database needs more room on the same disk"
+                .to_owned(),
+        );
+    }
+    advice.strength = if now.is_some() && !answered && freed.is_none() && !disk {
         Strength::Recommended
     } else {
         Strength::Candidate
@@ -269,17 +316,9 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
         (None, None) => None,
     };
     advice.proposed = proposed.to_string();
-    let message = facts
-        .full_database()
-        .into_iter()
-        .chain(facts.failed("quota-near-limit"))
-        .next()
-        .map_or_else(
-            || "the database nears its quota".to_owned(),
-            |f| f.message.clone(),
-        );
     advice.why = format!(
-        "{message}{}{}{}{}",
+        "{}{}{}{}{}",
+        outgrown.message,
         match in_use {
             Some(used) => format!("; {} are in use", format_bytes(used)),
             None => String::new(),
@@ -474,7 +513,10 @@ fn disk_full(facts: &Facts<'_>) -> Option<Advice> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::testing::{Plane, component};
     use super::*;
+    use crate::evidence::{Subject, SubjectKind};
+    use crate::rules::Severity::{Critical, Info};
 
     #[test]
     fn quota_grows_in_steps_and_never_above_the_maximum() {
@@ -485,5 +527,42 @@ mod tests {
         assert_eq!(quota_for(Some(3 * gib), 2 * gib), 8 * gib);
         assert_eq!(quota_for(Some(20 * gib), 4 * gib), 8 * gib);
         assert!(quota_for(None, u64::MAX) <= QUOTA_MAX);
+    }
+
+    #[test]
+    fn a_full_disk_is_no_reason_for_a_larger_quota() {
+        let member = || Subject::new(SubjectKind::Member, "cp0");
+        let full = || {
+            Plane::with(Cause::Space)
+                .fails("disk-space-low", member(), Critical)
+                .fails("quota-default", component("etcd"), Info)
+                .settings("etcd", &[("quota-backend-bytes", "0")])
+        };
+        let all = full().advice();
+        assert_eq!(all[0].id, "disk-space", "{all:?}");
+        assert!(
+            !all.iter().any(|advice| advice.id == "etcd-quota"),
+            "{all:?}"
+        );
+        // A database that is full as well gets its quota when there is room for it.
+        let both = full().fails("quota-near-limit", member(), Critical).put(
+            &keys::DB_QUOTA,
+            member(),
+            f64::from(1 << 30) * 2.0,
+        );
+        assert_eq!(both.advice()[0].id, "disk-space");
+        let quota = both.find("etcd-quota").unwrap();
+        assert_eq!(quota.strength, Strength::Candidate);
+        assert!(
+            quota.why.starts_with("quota-near-limit was found"),
+            "{}",
+            quota.why
+        );
+        assert!(
+            quota
+                .conflicts
+                .iter()
+                .any(|why| why.contains("`disk-space`"))
+        );
     }
 }

@@ -129,15 +129,12 @@ pub(super) static TABLE: &[Signature] = &[
     ),
     row(
         "health-error", Etcd, Warn, Fault, "all",
-        "A probe of /health, /livez or /readyz failed: no leader, or a read timed out. From 3.5 on two lines for one probe of /health.",
+        "A probe of /health, /livez or /readyz failed: no leader, or a read timed out. One line for one probe: what stands beside it is `health-false`.",
         &[
             form(Text("/health error; QGET failed {error} (status code {status-code:int})"), "2021-05-14 16:47:39.063518 W | etcdserver/api/etcdhttp: /health error; QGET failed etcdserver: request timed out (status code 503)"),
             form(Text("/health error; {reason} (status code {status-code:int})"), "2021-05-14 16:47:39.063518 W | etcdserver/api/etcdhttp: /health error; no leader (status code 503)"),
             form(Msg("/health error"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/metrics.go:86","msg":"/health error","output":"{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}","status-code":503}"#),
             form(Msg("Health check error"), r#"{"level":"error","ts":"2024-03-13T08:46:25.065000Z","caller":"etcdhttp/health.go:280","msg":"Health check error","path":"/readyz","reason":"[-]read_index failed: etcdserver: request timed out\n","status-code":503}"#),
-            form(Msg("serving /health false; no leader"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/metrics.go:173","msg":"serving /health false; no leader"}"#),
-            form(Msg("serving /health false; QGET fails"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/metrics.go:190","msg":"serving /health false; QGET fails","error":"etcdserver: request timed out"}"#),
-            form(Msg("serving /health false; Range fails"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/health.go:230","msg":"serving /health false; Range fails","error":"etcdserver: request timed out"}"#),
         ],
         &[
             ERROR,
@@ -147,6 +144,16 @@ pub(super) static TABLE: &[Signature] = &[
         ],
     )
     .by(Extractor::Health),
+    row(
+        "health-false", Etcd, Warn, Noise, "3.5+",
+        "Why a probe of /health failed, in a line of its own before its `health-error`, which is the one that counts.",
+        &[
+            form(Msg("serving /health false; no leader"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/metrics.go:173","msg":"serving /health false; no leader"}"#),
+            form(Msg("serving /health false; QGET fails"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/metrics.go:190","msg":"serving /health false; QGET fails","error":"etcdserver: request timed out"}"#),
+            form(Msg("serving /health false; Range fails"), r#"{"level":"warn","ts":"2022-11-21T02:50:55.054Z","caller":"etcdhttp/health.go:230","msg":"serving /health false; Range fails","error":"etcdserver: request timed out"}"#),
+        ],
+        &[ERROR],
+    ),
     row(
         "health-alarm", Etcd, Warn, Fault, "all; in 3.6 and 3.7 the only trace of an alarm",
         "A probe of /health says that an alarm is on. Without a probe, 3.6 and 3.7 say nothing.",

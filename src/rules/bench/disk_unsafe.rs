@@ -35,6 +35,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 format!("{}: {why}", disk.name),
             )
             .confidence(Confidence::High)
+            .threshold("a sync that was acknowledged is on the disk, whatever happens next")
             .cites(cx.evidence.take_citations()),
         );
     }

@@ -28,6 +28,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             };
             Draft::new(fault.subject.clone(), severity, fault.text)
                 .confidence(Confidence::High)
+                .threshold(
+                    "etcd exits when a flag and its variable are both set (pkg/flags/flag.go)",
+                )
                 .cites(cx.evidence.take_citations())
         })
         .collect();

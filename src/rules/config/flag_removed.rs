@@ -33,6 +33,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             };
             Draft::new(fault.subject.clone(), severity, fault.text)
                 .confidence(Confidence::High)
+                .threshold("a component takes only the settings that its version has (its help and release notes)")
                 .cites(cx.evidence.take_citations())
         })
         .collect();

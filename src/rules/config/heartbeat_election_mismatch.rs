@@ -19,6 +19,7 @@ const MIN_SYNCS: f64 = 50.0;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let least_heartbeats = cx.profile.limit("election-heartbeats");
+    let longest = cx.profile.limit("election-timeout-max");
     let least_rtts = cx.profile.limit("election-rtts");
     let heartbeat_rtts = cx.profile.limit("heartbeat-rtts");
     let heartbeats = settings::of(cx, "etcd", &["heartbeat-interval"])?;
@@ -46,6 +47,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     "election-timeout {timeout:.0} ms is less than five heartbeats of {heartbeat:.0} ms"
                 ),
                 least_heartbeats.words(),
+            )
+        } else if timeout > longest.value {
+            (
+                format!(
+                    "election-timeout {timeout:.0} ms is more than etcd takes: it does not start"
+                ),
+                longest.words(),
             )
         } else if let Some((subject, rtt)) = slowest
             .as_ref()
@@ -147,6 +155,11 @@ mod tests {
         assert_eq!(with("100", "500").status(&RULE).0, Status::Pass);
         assert_eq!(
             with("100", "499").status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        assert_eq!(with("100", "50000").status(&RULE).0, Status::Pass);
+        assert_eq!(
+            with("100", "50001").status(&RULE),
             (Status::Fail, Severity::Warn)
         );
         // A mean of 70 ms: 700 ms is enough, 699 ms is not.

@@ -55,6 +55,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         drafts.push(
             Draft::new(subject, severity, words.join("; "))
                 .confidence(Confidence::High)
+                .threshold("the next start takes what the file says")
                 .cites(cx.evidence.take_citations()),
         );
     }

@@ -21,6 +21,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             faults::cite(cx, &fault);
             Draft::new(fault.subject, Severity::Info, fault.text)
                 .confidence(Confidence::High)
+                .threshold("YAML 1.1 and 1.2 must read the same value")
                 .cites(cx.evidence.take_citations())
         })
         .collect();

@@ -65,6 +65,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             drafts.push(
                 Draft::new(subject.clone(), severity, words)
                     .confidence(Confidence::High)
+                    .threshold(
+                        "any limit of I/O holds up each sync that runs into it (cgroup v2: io.max)",
+                    )
                     .cites(cx.evidence.take_citations()),
             );
         }

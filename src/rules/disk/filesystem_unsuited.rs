@@ -32,6 +32,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             drafts.push(
                 Draft::new(subject.clone(), severity, words)
                     .confidence(Confidence::High)
+                    .threshold("etcd's fsync must reach a local disk before it returns")
                     .cites(cx.evidence.take_citations()),
             );
         }

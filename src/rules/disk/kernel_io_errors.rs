@@ -36,6 +36,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     format!("the kernel logged {kinds}{what}"),
                 )
                 .confidence(confidence)
+                .threshold("one such message of the kernel is one too many")
                 .cites(cx.evidence.take_citations()),
             );
         };

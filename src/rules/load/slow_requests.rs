@@ -76,6 +76,7 @@ fn from_metrics(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 format!("{count:.0} requests took longer than etcd's warning threshold to apply"),
             )
             .confidence(Confidence::Medium)
+            .threshold(cx.profile.limit("slow-requests-min").words())
             .cites(cx.evidence.take_citations()),
         );
     }

@@ -70,7 +70,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             Draft::new(
                 seen.subject.clone(),
                 severity,
-                format!("{others:.0} connections refused by TLS{meanwhile}"),
+                format!(
+                    "{others:.0} connections ended before TLS was agreed on (closed at once, plain text, no \
+                     certificate){meanwhile}"
+                ),
             )
             .confidence(Confidence::High)
             .threshold(limit.words())
@@ -207,7 +210,10 @@ mod tests {
         );
         let few = of(&[("bad_certificate", 3.0)]);
         assert_eq!(few[0].0, Severity::Info);
-        assert_eq!(few[0].1, "377 connections refused by TLS");
+        assert_eq!(
+            few[0].1,
+            "377 connections ended before TLS was agreed on (closed at once, plain text, no certificate)"
+        );
         // File descriptors are no matter of TLS.
         assert_eq!(
             Set::new()

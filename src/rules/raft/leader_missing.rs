@@ -74,6 +74,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                         seen.count
                     ),
                 )
+                .threshold("a member without a leader serves no writes and no linearizable reads")
                 .cites(cx.evidence.take_citations()),
             );
         }

@@ -171,6 +171,7 @@ fn stalls(cx: &Context<'_>, all: &[events::Seen]) -> Option<Draft> {
             ),
         )
         .confidence(Confidence::Medium)
+        .threshold(cx.profile.limit("wal-sync-stall").words())
         .cites(cx.evidence.take_citations()),
     )
 }

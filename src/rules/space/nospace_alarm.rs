@@ -93,6 +93,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             let words = format!("it logged{times} that the database is full ({ALARM}){since}");
             drafts.push(
                 Draft::new(seen.subject.clone(), severity, words)
+                    .threshold("etcd raises NOSPACE when the quota is reached")
                     .cites(cx.evidence.take_citations()),
             );
         }

@@ -1,0 +1,212 @@
+//! Heartbeat interval and election timeout, where a rule found them wrong by themselves or for the
+//! links and disks that they live with.
+
+use crate::rules::{Confidence, Finding};
+
+use super::super::advice::{Advice, Disposition, Remedy};
+use super::super::facts::{Facts, whole};
+use super::config::ONE_BY_ONE;
+use super::network::{ELECTION_HEARTBEATS, ELECTION_MAX_MS, Turn, timers_for};
+
+/// Advice for both, which go together.
+pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
+    let mut all = mismatch(facts);
+    all.extend(election_equal(facts));
+    all
+}
+
+/// A timer's values over all members, smallest and largest.
+fn range(facts: &Facts<'_>, name: &str, default: &str) -> Option<(f64, f64)> {
+    let current = facts.setting("etcd", name, Some(default))?;
+    let values = || {
+        current
+            .texts()
+            .filter_map(|text| text.trim().parse::<f64>().ok())
+    };
+    Some((
+        values().min_by(f64::total_cmp)?,
+        values().max_by(f64::total_cmp)?,
+    ))
+}
+
+/// An election timeout or a heartbeat interval that fits neither the other nor its surroundings.
+fn mismatch(facts: &Facts<'_>) -> Vec<Advice> {
+    let (Some(finding), Some((beat, longest_beat))) = (
+        facts.ails("heartbeat-election-mismatch"),
+        range(facts, "heartbeat-interval", "100"),
+    ) else {
+        return Vec::new();
+    };
+    let (election, longest_election) =
+        range(facts, "election-timeout", "1000").unwrap_or((1000.0, 1000.0));
+    let turn = Turn::of(facts);
+    let stall = turn.stall.unwrap_or(0.0).max(turn.sync.unwrap_or(0.0));
+    let (fitting_beat, fitting_election) = timers_for(turn.total(), stall);
+    // Below the default is a choice, until the members cannot keep to it.
+    let hurried = beat < facts.limit("heartbeat-interval");
+    let late = facts
+        .ails("heartbeat-late")
+        .or_else(|| facts.ails("leader-unstable"))
+        .filter(|_| hurried);
+    let distant = turn
+        .rtt
+        .is_some_and(|rtt| beat < rtt * facts.limit("heartbeat-rtts"));
+    let new_beat = match late.is_some() || distant {
+        true => fitting_beat.max(longest_beat),
+        false => longest_beat,
+    };
+    let new_election = fitting_election
+        .max(new_beat * ELECTION_HEARTBEATS)
+        .min(ELECTION_MAX_MS);
+    let both = new_beat > beat;
+    let mut all = Vec::new();
+    if both {
+        all.push(heartbeat(facts, finding, late, new_beat));
+    }
+    if election < new_election || longest_election > ELECTION_MAX_MS {
+        all.push(election_timeout(facts, finding, new_election, both));
+    }
+    all
+}
+
+fn make(facts: &Facts<'_>, setting: &str, default: &str, value: f64) -> Advice {
+    let mut advice = Advice::new(setting, Remedy::Etcd, "etcd", setting);
+    advice.now = facts
+        .setting("etcd", setting, Some(default))
+        .map(|current| current.words());
+    advice.proposed = whole(value).unwrap_or_default().to_string();
+    advice.undo = "set the former value again on every member".to_owned();
+    advice.verify =
+        "`etcd_server_leader_changes_seen_total` stands still, and no heartbeat is late".to_owned();
+    advice.disposition = Disposition::Disruptive;
+    advice.finding_ids = vec!["heartbeat-election-mismatch".to_owned()];
+    advice.source = "etcd tuning guide: heartbeat 0.5 to 1.5 round trips (default 100 ms), \
+                     election timeout ten heartbeats or round trips, at most 50 s"
+        .to_owned();
+    advice
+}
+
+fn heartbeat(facts: &Facts<'_>, finding: &Finding, late: Option<&Finding>, value: f64) -> Advice {
+    let mut advice = make(facts, "heartbeat-interval", "100", value);
+    advice.why = match late {
+        Some(late) => format!(
+            "{}: with less than the default of {} between two heartbeats, a short wait for the disk \
+             or the processor is a late one; {}",
+            late.message,
+            facts.input.profile.limit("heartbeat-interval").text,
+            finding.message
+        ),
+        None => finding.message.clone(),
+    };
+    advice.effect = "a leader has the time to send its heartbeats".to_owned();
+    advice.confidence = late.map_or(finding.confidence, |late| late.confidence);
+    advice.risk = "a lost leader is noticed later. All members must have the same value, and \
+                   `election-timeout` goes with it in one edit: etcd refuses one below five \
+                   heartbeats"
+        .to_owned();
+    advice
+        .finding_ids
+        .extend(facts.failing(&["heartbeat-late", "leader-unstable"]));
+    advice
+}
+
+fn election_timeout(facts: &Facts<'_>, finding: &Finding, value: f64, both: bool) -> Advice {
+    let mut advice = make(facts, "election-timeout", "1000", value);
+    advice.why = finding.message.clone();
+    advice.effect = "a lost heartbeat or two no longer start an election".to_owned();
+    advice.confidence = finding.confidence;
+    advice.risk = format!(
+        "a dead leader is noticed after {value:.0} ms. All members must have the same value; until \
+         all are restarted they differ, so do it without a pause{}",
+        match both {
+            true => ", and `heartbeat-interval` in the same edit",
+            false => "",
+        }
+    );
+    advice
+}
+
+fn election_equal(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.ails("election-timeouts-unequal")?;
+    let largest = |name: &str, default: &str| {
+        facts
+            .setting("etcd", name, Some(default))?
+            .texts()
+            .filter_map(|text| text.trim().parse::<f64>().ok())
+            .max_by(f64::total_cmp)
+    };
+    let (heartbeat, election) = (
+        largest("heartbeat-interval", "100")?,
+        largest("election-timeout", "1000")?,
+    );
+    let mut advice = Advice::new(
+        "election-timeouts-equal",
+        Remedy::Etcd,
+        "etcd",
+        "election-timeout on every member",
+    );
+    advice.now = facts
+        .setting("etcd", "election-timeout", Some("1000"))
+        .map(|c| c.words());
+    advice.proposed = format!(
+        "heartbeat-interval {heartbeat:.0} and election-timeout {:.0} on every member",
+        election.max(heartbeat * 10.0)
+    );
+    advice.why = finding.message.clone();
+    advice.effect = "no member calls an election before the others would".to_owned();
+    advice.confidence = Confidence::High;
+    advice.risk = ONE_BY_ONE.to_owned();
+    advice.undo = "set the former values again".to_owned();
+    advice.verify = "`etcd-doctor check` finds equal values, and the term stands still".to_owned();
+    advice.finding_ids = vec!["election-timeouts-unequal".to_owned()];
+    advice.source = "etcd tuning guide: the same values for all members of a cluster".to_owned();
+    Some(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{Plane, component};
+    use crate::diagnosis::Cause;
+    use crate::evidence::{Subject, SubjectKind};
+    use crate::rules::Severity::{Critical, Warn};
+
+    const MISMATCH: &str = "heartbeat-election-mismatch";
+
+    fn timers(beat: &str, election: &str) -> Plane {
+        Plane::with(Cause::Config)
+            .fails(MISMATCH, component("etcd"), Warn)
+            .settings(
+                "etcd",
+                &[("heartbeat-interval", beat), ("election-timeout", election)],
+            )
+    }
+
+    fn proposed(plane: &Plane) -> (Option<String>, Option<String>) {
+        let value = |id| plane.find(id).map(|advice| advice.proposed);
+        (value("heartbeat-interval"), value("election-timeout"))
+    }
+
+    #[test]
+    fn a_heartbeat_that_nobody_keeps_goes_back_to_the_default_with_its_election() {
+        let member = || Subject::new(SubjectKind::Member, "cp0");
+        let both = (Some("100".to_owned()), Some("1000".to_owned()));
+        let late = timers("10", "50")
+            .fails("leader-unstable", member(), Critical)
+            .fails("heartbeat-late", member(), Warn);
+        assert_eq!(proposed(&late), both);
+        let why = late.find("heartbeat-interval").unwrap().why;
+        assert!(why.starts_with("heartbeat-late was found: "), "{why}");
+        // Short heartbeats that are kept are a choice.
+        assert_eq!(
+            proposed(&timers("10", "40")),
+            (None, Some("1000".to_owned()))
+        );
+        // Long ones stay, and the election follows them.
+        let long = timers("500", "600").fails("heartbeat-late", member(), Warn);
+        assert_eq!(proposed(&long), (None, Some("5000".to_owned())));
+        assert_eq!(
+            proposed(&timers("100", "60000")),
+            (None, Some("1000".to_owned()))
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! What a member that was asked to stop, or that starts, brings along: its peers, its probes and its
+//! clients say then what they say of one that fails.
+
+use super::{PLANNED_US, START_US, View};
+use crate::clock::Timestamp;
+
+/// A stopped member is away for so long before words about it count.
+const STOP_US: i64 = 60_000_000;
+
+/// Kinds that every restart of a member brings.
+const SETTLES: &[&str] = &[
+    // Of kube-apiserver, whose own health rests on etcd's.
+    "apiserver-health-failed",
+    // Of clients of etcd, kube-apiserver above all.
+    "etcd-error-no-leader",
+    "etcd-unavailable",
+    "grpc-connect-failed",
+    // Probes of a member that has no leader yet, or that wait for one.
+    "health-error",
+    "heartbeat-late",
+    // Of the leaders among the controllers, whose lease kube-apiserver could not write meanwhile.
+    "leaderelection-renew-failed",
+    "no-leader-drop",
+    "peer-inactive",
+    "peer-unhealthy",
+    "peer-unreachable",
+    "publish-failed",
+    "quorum-lost",
+    "raft-message-dropped",
+    "readindex-retry",
+    "readindex-timeout",
+    "stream-lost",
+];
+
+impl View {
+    /// Counts what only tells of a stop that was asked for or of a start. An episode that began
+    /// before it, as a crash has, or that outlasts it is none of them.
+    pub(super) fn mark_settling(&mut self) {
+        let mut calm: Vec<(Timestamp, Timestamp)> = Vec::new();
+        for (place, facts) in &self.facts {
+            if place.component != "etcd" {
+                continue;
+            }
+            calm.extend(
+                facts
+                    .handovers
+                    .iter()
+                    .map(|at| (at.add_us(-PLANNED_US), at.add_us(STOP_US))),
+            );
+            calm.extend(
+                facts
+                    .starts
+                    .iter()
+                    .filter_map(|start| start.at)
+                    .map(|at| (at.add_us(-PLANNED_US), at.add_us(START_US))),
+            );
+        }
+        calm.sort_unstable();
+        // Windows that touch are one: a rolling restart is one long one.
+        let mut joined: Vec<(Timestamp, Timestamp)> = Vec::new();
+        for (from, to) in calm {
+            match joined.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                _ => joined.push((from, to)),
+            }
+        }
+        let settles = |from: Timestamp, to: Timestamp| {
+            let at = joined.partition_point(|window| window.1 < from);
+            joined
+                .get(at)
+                .is_some_and(|window| window.0 <= from && to <= window.1)
+        };
+        for kind in &mut self.kinds {
+            if !SETTLES.contains(&kind.kind.as_str()) {
+                continue;
+            }
+            for episode in &mut self.episodes {
+                if episode.kind == kind.kind
+                    && episode.place == kind.place
+                    && settles(episode.from, episode.to)
+                {
+                    episode.planned = true;
+                    kind.settling += episode.count;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::decode::{DecodeContext, Decoder};
+    use crate::logs::event::Component;
+    use crate::logs::record::Record;
+    use crate::logs::scan::{Counter, TimeFilter};
+    use crate::logs::summary::Summary;
+
+    fn at(secs: u32) -> String {
+        format!("20:{:02}:{:02}", 30 + secs / 60, secs % 60)
+    }
+
+    fn etcd(secs: u32, rest: &str) -> String {
+        let at = at(secs);
+        format!(r#"{{"level":"warn","ts":"2026-11-21T{at}.100000Z",{rest}}}"#)
+    }
+
+    fn started(secs: u32) -> String {
+        etcd(
+            secs,
+            r#""caller":"embed/etcd.go:323","msg":"starting an etcd server","etcd-version":"3.6.14""#,
+        )
+    }
+
+    fn stopped(secs: u32) -> String {
+        etcd(
+            secs,
+            r#""caller":"osutil/interrupt_unix.go:64","msg":"received signal; shutting down","signal":"terminated""#,
+        )
+    }
+
+    /// One failed probe: etcd says it twice.
+    fn probe(secs: u32) -> [String; 2] {
+        [
+            etcd(
+                secs,
+                r#""caller":"etcdhttp/health.go:214","msg":"serving /health false; no leader""#,
+            ),
+            etcd(
+                secs,
+                r#""caller":"etcdhttp/health.go:101","msg":"/health error","output":"{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}","status-code":503"#,
+            ),
+        ]
+    }
+
+    /// kube-apiserver cannot connect, once a second.
+    fn refused(secs: std::ops::Range<u32>) -> Vec<String> {
+        secs.map(|secs| {
+            format!(
+                r#"W1121 {}.200000       1 logging.go:55] [core] [Channel #1 SubChannel #2]grpc: addrConn.createTransport failed to connect to {{Addr: "127.0.0.1:2379", }}. Err: connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:2379: connect: connection refused""#,
+                at(secs)
+            )
+        })
+        .collect()
+    }
+
+    /// How many of a kind there are, and how many of them are none of a failure.
+    fn seen(streams: &[(Component, Vec<String>)], kind: &str) -> (u64, u64) {
+        let streams = streams
+            .iter()
+            .map(|(component, lines)| {
+                let mut counter = Counter::new(*component, TimeFilter::of(None, None));
+                let mut decoder = Decoder::new(DecodeContext {
+                    reference: Some(Timestamp::from_secs(1_795_400_000)),
+                });
+                decoder.block(lines.join("\n").as_bytes(), 1, &mut counter);
+                decoder.finish(&mut |record: &Record<'_>| counter.add(record));
+                let mut stream = counter.finish();
+                stream.named = component.word().to_owned();
+                stream
+            })
+            .collect();
+        let view = View::of(&Summary {
+            streams,
+            ..Summary::default()
+        });
+        view.kinds
+            .iter()
+            .filter(|found| found.kind == kind)
+            .fold((0, 0), |sum, found| {
+                (sum.0 + found.row.count, sum.1 + found.settling)
+            })
+    }
+
+    #[test]
+    fn probes_before_the_first_leader_are_no_failure_and_count_once_each() {
+        let mut lines = vec![started(0)];
+        lines.extend((1..4).flat_map(probe));
+        assert_eq!(seen(&[(Component::Etcd, lines)], "health-error"), (3, 3));
+        // A member that finds no leader in half a minute has lost more than its start.
+        let mut lines = vec![started(0)];
+        lines.extend((1..60).flat_map(probe));
+        assert_eq!(seen(&[(Component::Etcd, lines)], "health-error"), (59, 0));
+    }
+
+    #[test]
+    fn clients_of_a_member_that_was_asked_to_stop_are_not_cut_off() {
+        let clients = |secs| (Component::Apiserver, refused(secs));
+        let member = (Component::Etcd, vec![stopped(10), started(16)]);
+        let kind = "grpc-connect-failed";
+        assert_eq!(seen(&[member.clone(), clients(10..17)], kind), (7, 7));
+        // Before the stop, or for longer than it takes, it is something else.
+        assert_eq!(seen(&[member.clone(), clients(4..17)], kind), (13, 0));
+        assert_eq!(seen(&[member, clients(10..90)], kind), (80, 0));
+        // A crash says nothing before its next start.
+        let crashed = (Component::Etcd, vec![started(20)]);
+        assert_eq!(seen(&[crashed, clients(10..21)], kind), (11, 0));
+    }
+}
