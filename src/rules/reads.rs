@@ -256,7 +256,13 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "learner-not-promoted",
-        &["etcd.lag", "etcd.members"],
+        &[
+            "etcd.lag",
+            "etcd.members",
+            "server.is-learner",
+            "server.proposals.applied",
+            "server.proposals.committed",
+        ],
         &["raft-lag"],
     ),
     reads("lists-bypass-cache", &["settings"], &[]),
@@ -279,8 +285,13 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "member-lagging",
-        &["etcd.lag"],
-        &["raft-lag", "raft-lag-critical"],
+        &[
+            "etcd.lag",
+            "logs.events",
+            "server.proposals.applied",
+            "server.proposals.committed",
+        ],
+        &["raft-lag", "raft-lag-critical", "whole-snapshots"],
     ),
     reads("member-lists-differ", &["etcd.lists"], &[]),
     reads(
@@ -461,6 +472,9 @@ mod tests {
     }
 
     #[test]
+        ("behind::by_metrics(", "PROPOSALS_APPLIED"),
+        ("behind::by_metrics(", "PROPOSALS_COMMITTED"),
+        ("events::most(", "LOGS_EVENTS"),
     fn the_table_is_what_the_sources_say() {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut keys: BTreeMap<String, String> = BTreeMap::new();

@@ -47,6 +47,8 @@ pub fn feeds(metric: Metric) -> &'static [&'static str] {
         Metric::RangeDuration => &[keys::SERVER_RANGE.info.name],
         Metric::HasLeader => &[keys::HAS_LEADER.info.name],
         Metric::IsLeader => &[keys::IS_LEADER.info.name],
+        Metric::IsLearner => &[keys::IS_LEARNER.info.name],
+        Metric::ProposalsApplied => &[keys::PROPOSALS_APPLIED.info.name],
         Metric::LeaderChanges => &[
             keys::LEADER_CHANGES.info.name,
             keys::MEMBER_PHASES.info.name,
@@ -56,6 +58,7 @@ pub fn feeds(metric: Metric) -> &'static [&'static str] {
             keys::MEMBER_PHASES.info.name,
         ],
         Metric::ProposalsCommitted => &[
+            keys::PROPOSALS_COMMITTED.info.name,
             keys::PROPOSALS_RATE.info.name,
             keys::MEMBER_PHASES.info.name,
         ],
