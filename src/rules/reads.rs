@@ -383,7 +383,7 @@ pub const READS: &[Reads] = &[
     reads("settings-not-applied", &["settings.faults"], &[]),
     reads(
         "slow-requests",
-        &["logs.requests.took", "server.slow.applies"],
+        &["logs.events", "logs.requests.took", "server.slow.applies"],
         &["slow-apply-default", "slow-requests-min", "slow-share"],
     ),
     reads("snapshot-count-high", &["settings"], &["snapshot-count"]),
