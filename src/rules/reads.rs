@@ -130,6 +130,11 @@ pub const READS: &[Reads] = &[
         "device-flush-slow",
         &["device.flush.time", "device.flushes", "mount.etcd"],
         &["device-flush"],
+    reads(
+        "defragmentation-stalls",
+        &["logs.episodes"],
+        &["defragmentation-took", "slow-requests-min"],
+    ),
     ),
     reads(
         "disk-shared",
@@ -273,6 +278,11 @@ pub const READS: &[Reads] = &[
     ),
     reads("log-gaps", &["logs.coverage"], &["log-gap"]),
     reads("log-sampled", &["logs.requests.estimate"], &[]),
+    reads(
+        "leases-granted-fast",
+        &["server.counters"],
+        &["leases-granted"],
+    ),
     reads(
         "log-unparsed",
         &["logs.lines", "logs.unparsed"],
@@ -429,6 +439,16 @@ pub fn readers(key: &str) -> impl Iterator<Item = &'static Reads> {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
+    reads(
+        "watchers-behind",
+        &["server.watchers", "server.watchers.slow"],
+        &["slow-watchers"],
+    ),
+    reads(
+        "webhook-slow",
+        &["apiserver.webhooks", "logs.events"],
+        &["webhook-calls", "webhook-took"],
+    ),
     use std::path::Path;
 
     use super::*;

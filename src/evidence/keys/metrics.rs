@@ -188,6 +188,8 @@ keys! { METRICS;
     WAL_WRITE: Histogram = "server.wal.write", Ms, Sum;
     /// Watching: rows `watchers`, `streams`, `slow`, `pending-events`; columns `max_count`, `last_count`.
     WATCHERS: Table = "server.watchers", None, Sum;
+    /// Watchers that lag behind, at each scrape.
+    SLOW_WATCHERS: Series = "server.watchers.slow", Count, Union;
     /// SLO readings: rows `mutating`, `read-resource`, `read-namespace`, `read-cluster` (the worst kind of request of each with 100 or more
     /// requests), `binding`, `pod-start`; columns `max_p99_low_ms`, `max_p99_ms` (upper end of the bracket, absent when open), `limit_ms`,
     /// `requests`, `missed` (kinds of request surely over the limit); text `worst`.

@@ -230,6 +230,7 @@ fn clients(put: &mut Putter<'_>, read: &Etcd) {
         "count",
         false,
     );
+    put.series(&keys::SLOW_WATCHERS, Metric::SlowWatchers);
     let rows: Vec<Row> = [
         ("pending-events", Metric::PendingEvents),
         ("slow", Metric::SlowWatchers),

@@ -89,6 +89,7 @@ pub fn feeds(metric: Metric) -> &'static [&'static str] {
         Metric::Watchers | Metric::WatchStreams | Metric::SlowWatchers | Metric::PendingEvents => {
             &[keys::WATCHERS.info.name]
         }
+        Metric::SlowWatchers => &[keys::WATCHERS.info.name, keys::SLOW_WATCHERS.info.name],
         Metric::EtcdVersion | Metric::ClusterVersion | Metric::BuildInfo => {
             &[keys::METRICS_VERSIONS.info.name]
         }
