@@ -95,7 +95,11 @@ pub const READS: &[Reads] = &[
             "throttled-lines-start",
         ],
     ),
-    reads("clock-drift", &["logs.events"], &["clock-drift"]),
+    reads(
+        "clock-drift",
+        &["logs.clock.drift", "logs.events", "server.id"],
+        &["clock-drift"],
+    ),
     reads("compaction-doubled", &["settings"], &[]),
     reads("compaction-off", &["settings"], &[]),
     reads(
@@ -352,7 +356,12 @@ pub const READS: &[Reads] = &[
     reads("overrides-invalid", &["probes", "settings", "version"], &[]),
     reads(
         "peer-link-unstable",
-        &["logs.events", "server.id", "server.peer.rtt-by"],
+        &[
+            "logs.episodes",
+            "logs.events",
+            "server.id",
+            "server.peer.rtt-by",
+        ],
         &["peer-link-unstable"],
     ),
     reads(
