@@ -86,7 +86,7 @@ pub fn feeds(metric: Metric) -> &'static [&'static str] {
         Metric::Keys => &[keys::SERVER_KEYS.info.name],
         Metric::CompactionPause => &[keys::COMPACTION_PAUSE.info.name],
         Metric::CompactionTotal => &[keys::COMPACTION.info.name],
-        Metric::Watchers | Metric::WatchStreams | Metric::SlowWatchers | Metric::PendingEvents => {
+        Metric::Watchers | Metric::WatchStreams | Metric::PendingEvents => {
             &[keys::WATCHERS.info.name]
         }
         Metric::SlowWatchers => &[keys::WATCHERS.info.name, keys::SLOW_WATCHERS.info.name],
