@@ -1,5 +1,6 @@
-//! Every kind of message that is a fault by itself is read by a rule, and no rule asks for a kind that
-//! the catalogue of signatures does not have.
+//! Every kind of message that is a fault or a symptom is read by a rule, or declared to be harmless by
+//! itself; a log full of it is a finding; and no rule asks for a kind that the catalogue of signatures
+//! does not have.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -9,6 +10,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use etcd_doctor::evidence::{
+    Collector, EvidenceSet, Origin, Row, Subject, SubjectKind, Table, Window, keys,
+};
+use etcd_doctor::profile::Profile;
+use etcd_doctor::rules::harmless::HARMLESS;
+use etcd_doctor::rules::{RULES, Severity, run};
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -50,27 +58,96 @@ fn rules() -> Vec<(PathBuf, String)> {
             let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
             (path, code)
         })
+        .filter(|(path, _)| !path.ends_with("rules/harmless.rs"))
         .filter(|(_, code)| code.contains("events::") || code.contains("LOGS_EVENTS"))
         .collect()
 }
 
-#[test]
-fn every_fault_is_read_by_a_rule() {
-    let rules = rules();
-    // Read as alarms or elections, which have readings of their own.
-    let otherwise = [
-        "alarm-raised",
-        "etcd-error-no-space",
-        "health-alarm",
-        "leader-changed",
-        "leader-lost",
-        "quorum-lost",
-        "quota-exceeded",
-    ];
-    let unread: Vec<String> = catalogue()
+/// Read as alarms, elections or throttling, which have readings of their own.
+const OTHERWISE: &[&str] = &[
+    "alarm-raised",
+    "client-throttled",
+    "etcd-error-no-space",
+    "health-alarm",
+    "leader-changed",
+    "leader-lost",
+    "quorum-lost",
+    "quota-exceeded",
+];
+
+fn is_harmless(id: &str) -> bool {
+    HARMLESS.iter().any(|(kind, _)| *kind == id)
+}
+
+/// Kinds that some rule must read as messages.
+fn to_be_read() -> impl Iterator<Item = String> {
+    catalogue()
         .into_iter()
-        .filter(|(id, nature)| nature == "fault" && !otherwise.contains(&id.as_str()))
+        .filter(|(_, nature)| nature == "fault" || nature == "symptom")
         .map(|(id, _)| id)
+        .filter(|id| !OTHERWISE.contains(&id.as_str()) && !is_harmless(id))
+}
+
+#[test]
+fn what_is_declared_harmless_is_a_symptom_that_no_rule_reads() {
+    let (catalogue, rules) = (catalogue(), rules());
+    for (kind, why) in HARMLESS {
+        let known = catalogue.iter().find(|(id, _)| id == kind);
+        assert_eq!(
+            known.map(|(_, nature)| &**nature),
+            Some("symptom"),
+            "{kind}"
+        );
+        assert!(why.len() > 20, "{kind}: {why}");
+        let read = rules
+            .iter()
+            .find(|(_, code)| code.contains(&format!("\"{kind}\"")));
+        assert!(read.is_none(), "{kind} is read: {read:?}");
+    }
+}
+
+/// Who writes a kind mostly: rules judge members and components apart.
+fn writer(kind: &str) -> Subject {
+    match kind.starts_with("api") || kind.starts_with("leaderelection") {
+        true => Subject::new(SubjectKind::Component, "kube-apiserver").on("a"),
+        false => Subject::new(SubjectKind::Member, "a"),
+    }
+}
+
+#[test]
+fn a_log_full_of_any_of_them_is_a_finding() {
+    for kind in to_be_read() {
+        // Judged by the reasons that the lines give: port checks are no fault.
+        if kind == "rejected-connection" {
+            continue;
+        }
+        let row = Row::new(&kind).num("count", 200.0).num("max_ms", 5000.0);
+        let table = Table {
+            rows: vec![row],
+            ..Table::default()
+        };
+        let mut set = EvidenceSet::new();
+        set.put(
+            &keys::LOGS_EVENTS,
+            writer(&kind),
+            Window::default(),
+            Origin::new(Collector::Logs, "test"),
+            table,
+        );
+        let findings = run(RULES, &set, &Profile::default());
+        assert!(
+            findings
+                .iter()
+                .any(|found| found.failed() && found.severity >= Severity::Warn),
+            "200 of {kind} are nothing"
+        );
+    }
+}
+
+#[test]
+fn every_fault_and_symptom_is_read_by_a_rule() {
+    let rules = rules();
+    let unread: Vec<String> = to_be_read()
         .filter(|id| {
             !rules
                 .iter()

@@ -136,7 +136,10 @@ fn detail(event: &Event<'_>) -> String {
         return short(process);
     }
     if let Some(peer) = text(event, "peer") {
-        return format!("peer {peer}");
+        return match event.error.as_deref().map(short) {
+            Some(error) if !error.is_empty() => format!("peer {peer}: {error}"),
+            _ => format!("peer {peer}"),
+        };
     }
     if let Some(call) = event.api.as_deref()
         && !call.verb.is_empty()

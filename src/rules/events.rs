@@ -60,6 +60,22 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
     Ok(seen)
 }
 
+/// As [`seen`], of several lists of kinds that tell of the same trouble: of each subject the list
+/// that was seen most counts, so that nothing counts twice.
+pub(super) fn most(cx: &Context<'_>, lists: &[&[&str]]) -> Result<Vec<Seen>, Missing> {
+    let mut most: Vec<Seen> = Vec::new();
+    for kinds in lists {
+        for seen in self::seen(cx, kinds)? {
+            match most.iter_mut().find(|have| have.subject == seen.subject) {
+                Some(have) if have.count < seen.count => *have = seen,
+                Some(_) => {}
+                None => most.push(seen),
+            }
+        }
+    }
+    Ok(most)
+}
+
 /// One column of the messages of any of `kinds` on one subject. Cites nothing.
 pub(super) fn column(cx: &Context<'_>, about: &Subject, kinds: &[&str], column: &str) -> f64 {
     cx.evidence

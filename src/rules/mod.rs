@@ -21,6 +21,7 @@ pub mod client;
 pub mod config;
 pub mod cpu;
 pub mod disk;
+pub mod harmless;
 pub mod host;
 pub mod load;
 pub mod network;
@@ -58,6 +59,7 @@ pub static RULES: &[&Rule] = &[
     &quality::data_corruption::RULE,
     &space::database_fragmented::RULE,
     &space::database_growing_fast::RULE,
+    &space::defragmentation_stalls::RULE,
     &disk::device_flush_slow::RULE,
     &disk::disk_shared::RULE,
     &disk::disk_space_low::RULE,
@@ -86,6 +88,7 @@ pub static RULES: &[&Rule] = &[
     &raft::leader_missing::RULE,
     &raft::leader_unstable::RULE,
     &raft::learner_not_promoted::RULE,
+    &load::leases_granted_fast::RULE,
     &config::lists_bypass_cache::RULE,
     &config::liveness_probe_kills::RULE,
     &quality::log_gaps::RULE,
@@ -128,6 +131,8 @@ pub static RULES: &[&Rule] = &[
     &bench::wal_shares_device::RULE,
     &disk::wal_sync_stalled::RULE,
     &config::warning_threshold_lowered::RULE,
+    &load::watchers_behind::RULE,
+    &apiserver::webhook_slow::RULE,
     &client::workqueue_backlog::RULE,
     &disk::write_barriers_off::RULE,
     &config::yaml_scalar_ambiguous::RULE,
@@ -144,6 +149,7 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
             &apiserver::apiserver_timeouts::RULE,
             &apiserver::etcd_requests_slow::RULE,
             &apiserver::object_limits::RULE,
+            &apiserver::webhook_slow::RULE,
         ],
     ),
     (
@@ -236,7 +242,9 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
             &load::compaction_saw_tooth::RULE,
             &load::events_dominate::RULE,
             &load::expensive_lists::RULE,
+            &load::leases_granted_fast::RULE,
             &load::slow_requests::RULE,
+            &load::watchers_behind::RULE,
         ],
     ),
     (
@@ -285,6 +293,7 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
         &[
             &space::database_fragmented::RULE,
             &space::database_growing_fast::RULE,
+            &space::defragmentation_stalls::RULE,
             &space::nospace_alarm::RULE,
             &space::quota_near_limit::RULE,
         ],

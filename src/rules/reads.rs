@@ -95,7 +95,11 @@ pub const READS: &[Reads] = &[
             "throttled-lines-start",
         ],
     ),
-    reads("clock-drift", &["logs.events"], &["clock-drift"]),
+    reads(
+        "clock-drift",
+        &["logs.clock.drift", "logs.events", "server.id"],
+        &["clock-drift"],
+    ),
     reads("compaction-doubled", &["settings"], &[]),
     reads("compaction-off", &["settings"], &[]),
     reads(
@@ -125,6 +129,11 @@ pub const READS: &[Reads] = &[
             "server.db.time-to-full",
         ],
         &["time-to-full", "time-to-full-critical"],
+    ),
+    reads(
+        "defragmentation-stalls",
+        &["logs.episodes"],
+        &["defragmentation-took", "slow-requests-min"],
     ),
     reads(
         "device-flush-slow",
@@ -195,7 +204,11 @@ pub const READS: &[Reads] = &[
             "slow-apply-default",
         ],
     ),
-    reads("faults-logged", &["logs.events"], &["faults-logged"]),
+    reads(
+        "faults-logged",
+        &["logs.events"],
+        &["ends-with-error", "faults-logged", "watches-failed"],
+    ),
     reads("filesystem-read-only", &["mount.etcd"], &[]),
     reads("filesystem-unsuited", &["mount.etcd"], &[]),
     reads("flag-and-environment", &["settings.faults"], &[]),
@@ -257,8 +270,19 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "learner-not-promoted",
-        &["etcd.lag", "etcd.members"],
+        &[
+            "etcd.lag",
+            "etcd.members",
+            "server.is-learner",
+            "server.proposals.applied",
+            "server.proposals.committed",
+        ],
         &["raft-lag"],
+    ),
+    reads(
+        "leases-granted-fast",
+        &["server.counters"],
+        &["leases-granted"],
     ),
     reads("lists-bypass-cache", &["settings"], &[]),
     reads(
@@ -280,8 +304,13 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "member-lagging",
-        &["etcd.lag"],
-        &["raft-lag", "raft-lag-critical"],
+        &[
+            "etcd.lag",
+            "logs.events",
+            "server.proposals.applied",
+            "server.proposals.committed",
+        ],
+        &["raft-lag", "raft-lag-critical", "whole-snapshots"],
     ),
     reads("member-lists-differ", &["etcd.lists"], &[]),
     reads(
@@ -337,7 +366,12 @@ pub const READS: &[Reads] = &[
     reads("overrides-invalid", &["probes", "settings", "version"], &[]),
     reads(
         "peer-link-unstable",
-        &["logs.events", "server.id", "server.peer.rtt-by"],
+        &[
+            "logs.episodes",
+            "logs.events",
+            "server.id",
+            "server.peer.rtt-by",
+        ],
         &["peer-link-unstable"],
     ),
     reads(
@@ -347,7 +381,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "proposals-failing",
-        &["server.proposals.failed"],
+        &["logs.events", "server.proposals.failed"],
         &["proposals-failed"],
     ),
     reads("quota-above-maximum", &["settings"], &["quota-max"]),
@@ -378,7 +412,7 @@ pub const READS: &[Reads] = &[
     reads("settings-not-applied", &["settings.faults"], &[]),
     reads(
         "slow-requests",
-        &["logs.requests.took", "server.slow.applies"],
+        &["logs.events", "logs.requests.took", "server.slow.applies"],
         &["slow-apply-default", "slow-requests-min", "slow-share"],
     ),
     reads("snapshot-count-high", &["settings"], &["snapshot-count"]),
@@ -411,6 +445,16 @@ pub const READS: &[Reads] = &[
         &["settings"],
         &["slow-apply-default"],
     ),
+    reads(
+        "watchers-behind",
+        &["server.watchers", "server.watchers.slow"],
+        &["slow-watchers"],
+    ),
+    reads(
+        "webhook-slow",
+        &["apiserver.webhooks", "logs.events"],
+        &["webhook-calls", "webhook-took"],
+    ),
     reads("workqueue-backlog", &["workqueue"], &["workqueue-depth"]),
     reads("write-barriers-off", &["device.flushes", "mount.etcd"], &[]),
     reads("yaml-scalar-ambiguous", &["settings.faults"], &[]),
@@ -434,6 +478,9 @@ mod tests {
         ("audit::clients(", "LOGS_AUDIT_CLIENTS"),
         ("devices::is_etcds(", "MOUNTS"),
         ("events::column(", "LOGS_EVENTS"),
+        ("behind::by_metrics(", "PROPOSALS_APPLIED"),
+        ("behind::by_metrics(", "PROPOSALS_COMMITTED"),
+        ("events::most(", "LOGS_EVENTS"),
         ("events::raised(", "LOGS_ALARMS"),
         ("events::seen(", "LOGS_EVENTS"),
         ("faults::of(", "SETTINGS_FAULTS"),

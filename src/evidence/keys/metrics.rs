@@ -145,6 +145,8 @@ keys! { METRICS;
     MEMBER_ID: String = "server.id", None, Latest;
     /// Whether the member is the leader, 0 or 1, at each scrape.
     IS_LEADER: Series = "server.is-leader", Count, Union;
+    /// Whether the member is a learner, 0 or 1, at each scrape.
+    IS_LEARNER: Series = "server.is-learner", Count, Union;
     /// Keys stored at the last scrape.
     SERVER_KEYS: f64 = "server.keys", Count, Latest;
     /// Leader changes seen.
@@ -158,6 +160,10 @@ keys! { METRICS;
     /// The member from scrape to scrape: columns `secs`, `proposals_per_sec`, `slow_applies`, `slow_read_indexes`, `proposals_failed`,
     /// `leader_changes`, `heartbeat_failures`, `cpu`, `commit_duty`, `db_bytes` (at the later scrape), `apply_mean_ms`, `apply_p99_low_ms`, `apply_p99_high_ms`.
     MEMBER_PHASES: Table = "server.phases", None, Sum;
+    /// The index of raft's log up to which the member has applied, at each scrape.
+    PROPOSALS_APPLIED: Series = "server.proposals.applied", Count, Union;
+    /// The index of raft's log up to which the member knows entries to be committed, at each scrape.
+    PROPOSALS_COMMITTED: Series = "server.proposals.committed", Count, Union;
     /// Proposals that failed.
     PROPOSALS_FAILED: f64 = "server.proposals.failed", Count, Sum;
     /// Largest number of proposals pending at a scrape.
@@ -182,6 +188,8 @@ keys! { METRICS;
     WAL_WRITE: Histogram = "server.wal.write", Ms, Sum;
     /// Watching: rows `watchers`, `streams`, `slow`, `pending-events`; columns `max_count`, `last_count`.
     WATCHERS: Table = "server.watchers", None, Sum;
+    /// Watchers that lag behind, at each scrape.
+    SLOW_WATCHERS: Series = "server.watchers.slow", Count, Union;
     /// SLO readings: rows `mutating`, `read-resource`, `read-namespace`, `read-cluster` (the worst kind of request of each with 100 or more
     /// requests), `binding`, `pod-start`; columns `max_p99_low_ms`, `max_p99_ms` (upper end of the bracket, absent when open), `limit_ms`,
     /// `requests`, `missed` (kinds of request surely over the limit); text `worst`.

@@ -219,7 +219,8 @@ const DAMAGE: &str = "corruption-detected";
 pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     let found = usual(record);
     if let Some(known) = &found
-        && let Some(id) = turned_away(known.signature, record)
+        && let Some(id) =
+            turned_away(known.signature, record).or_else(|| passed_on(known.signature, record))
     {
         return super::signature(id).map(Found::plain);
     }
@@ -259,6 +260,50 @@ fn turned_away(signature: &Signature, record: &Record<'_>) -> Option<&'static st
         .any(|part| memchr::memmem::find(text, part).is_some())
     };
     (by_reflector && (told(&record.msg) || told(fields))).then_some("api-too-many-requests")
+}
+
+/// Errors of etcd and of the apiserver that a watch cache passes on: they say more than that a list
+/// or a watch failed.
+const PASSED_ON: &[(&[u8], &str)] = &[
+    (b"etcdserver: request timed out", "etcd-error-timeout"),
+    (b"etcdserver: leader changed", "etcd-error-leader-changed"),
+    (b"etcdserver: no leader", "etcd-error-no-leader"),
+    (
+        b"etcdserver: too many requests",
+        "etcd-error-too-many-requests",
+    ),
+    (
+        b"etcdserver: mvcc: database space exceeded",
+        "etcd-error-no-space",
+    ),
+    (
+        b"request did not complete within requested timeout",
+        "api-timeout",
+    ),
+    (
+        b"the server was unable to return a response in the time allotted",
+        "api-timeout",
+    ),
+    (b"rpc error: code = DeadlineExceeded", "etcd-deadline"),
+    (b"rpc error: code = Unavailable", "etcd-unavailable"),
+];
+
+/// The kind of the error that a reflector's line passes on.
+fn passed_on(signature: &Signature, record: &Record<'_>) -> Option<&'static str> {
+    if !matches!(
+        signature.id,
+        "reflector-list-failed" | "reflector-watch-failed"
+    ) {
+        return None;
+    }
+    let texts =
+        [&record.msg, raw_fields(record)].map(|text| text.get(..FIND_LIMIT).unwrap_or(text));
+    PASSED_ON.iter().find_map(|(error, id)| {
+        let told = texts
+            .iter()
+            .any(|text| memchr::memmem::find(text, error).is_some());
+        told.then_some(*id)
+    })
 }
 
 /// Whether a line of the HTTP log has the status 429, in any of its forms: `resp=429`,

@@ -233,6 +233,16 @@ pub(super) static TABLE: &[Signature] = &[
         &[field("name", Txt("event"), "")],
     ),
     row(
+        "command-failed", Unknown, Err, Fault, "1.24+; wrong flags in all",
+        "A Kubernetes component ended with an error: a flag it does not know, a file it cannot read, an etcd that does not answer. Repeated, it never starts.",
+        &[
+            form(Klog("command failed"), r#"E1121 20:31:01.000000       1 run.go:72] "command failed" err="error creating self-signed certificates: open /etc/kubernetes/pki/apiserver.crt: permission denied""#),
+            form(Find("^Error: unknown flag: {err}"), "Error: unknown flag: --enable-dynamic-kubelet"),
+            form(Find("^Error: invalid argument {err}"), r#"Error: invalid argument "x" for "--max-requests-inflight" flag: strconv.ParseInt: parsing "x": invalid syntax"#),
+        ],
+        &[ERR],
+    ),
+    row(
         "audit-request", Apiserver, Info, Request, "audit.k8s.io/v1",
         "One stage of one request in the audit log. Count one per audit id.",
         &[form(Code, r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"6f26","stage":"ResponseComplete","requestURI":"/apis/apps/v1/namespaces/default/deployments?limit=500\u0026resourceVersion=0","verb":"list","user":{"username":"admin","groups":["system:masters"]},"impersonatedUser":{"username":"bob"},"sourceIPs":["192.168.13.138"],"userAgent":"kubectl/v1.23.5","objectRef":{"resource":"deployments","namespace":"default","apiGroup":"apps","apiVersion":"v1"},"responseStatus":{"metadata":{},"code":200},"requestReceivedTimestamp":"2022-05-15T17:50:20.617783Z","stageTimestamp":"2022-05-15T17:50:20.620154Z","annotations":{"apiserver.latency.k8s.io/etcd":"1.5ms"}}"#)],

@@ -38,6 +38,8 @@ pub(super) static TABLE: &[Signature] = &[
         &[
             form(Find("etcdserver: request timed out"), r#"E0618 16:43:50.492354    1120 controller.go:251] "Failed to update lease" err="etcdserver: request timed out""#),
             form(Code, r#"time=2026-03-06T10:00:06.123Z level=ERROR msg="Reconciler error" controller=x err="etcdserver: request timed out""#),
+            form(Code, "E1121 20:30:20.000000       1 reflector.go:138] k8s.io/client-go/informers/factory.go:134: Failed to watch *v1.Pod: failed to list *v1.Pod: etcdserver: request timed out"),
+            form(Code, r#"E1121 20:30:20.000000       1 reflector.go:200] "Failed to watch" err="failed to list *v1.Pod: etcdserver: request timed out" logger="UnhandledError" reflector="k8s.io/client-go/informers/factory.go:160" type="*v1.Pod""#),
         ],
         AROUND,
     )

@@ -9,20 +9,37 @@ const STOP_US: i64 = 60_000_000;
 
 /// Kinds that every restart of a member brings.
 const SETTLES: &[&str] = &[
-    // Of kube-apiserver, whose own health rests on etcd's.
+    // Of kube-apiserver, whose own health and answers rest on etcd's.
+    "api-version-too-large",
     "apiserver-health-failed",
+    "apiserver-post-timeout",
     // Of clients of etcd, kube-apiserver above all.
+    "etcd-client-retry",
+    "etcd-error-leader-changed",
     "etcd-error-no-leader",
     "etcd-unavailable",
     "grpc-connect-failed",
+    "lease-revoke-failed",
     // Probes of a member that has no leader yet, or that wait for one.
     "health-error",
+    "leadership-check-failed",
+    "failed-apply",
     "heartbeat-late",
-    // Of the leaders among the controllers, whose lease kube-apiserver could not write meanwhile.
+    "readindex-failed",
+    "readstate-timeout",
+    // Of controllers, who could not reach or change what they wanted meanwhile.
+    "lease-update-failed",
+    "leaderelection-lock-error",
     "leaderelection-renew-failed",
+    "reflector-list-failed",
+    "reflector-watch-failed",
+    // Of the members among themselves.
+    "election-started",
     "no-leader-drop",
+    "peer-dial-failed",
     "peer-inactive",
     "peer-unhealthy",
+    "peer-unknown",
     "peer-unreachable",
     "publish-failed",
     "quorum-lost",
@@ -30,6 +47,7 @@ const SETTLES: &[&str] = &[
     "readindex-retry",
     "readindex-timeout",
     "stream-lost",
+    "vote-ignored",
 ];
 
 impl View {

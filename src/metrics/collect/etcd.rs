@@ -85,6 +85,9 @@ fn raft(put: &mut Putter<'_>, read: &Etcd) {
     );
     put.series(&keys::HAS_LEADER, Metric::HasLeader);
     put.series(&keys::IS_LEADER, Metric::IsLeader);
+    put.series(&keys::IS_LEARNER, Metric::IsLearner);
+    put.series(&keys::PROPOSALS_APPLIED, Metric::ProposalsApplied);
+    put.series(&keys::PROPOSALS_COMMITTED, Metric::ProposalsCommitted);
     let counts: [(&Key<f64>, Metric); 6] = [
         (&keys::LEADER_CHANGES, Metric::LeaderChanges),
         (&keys::HEARTBEAT_FAILURES, Metric::HeartbeatFailures),
@@ -227,6 +230,7 @@ fn clients(put: &mut Putter<'_>, read: &Etcd) {
         "count",
         false,
     );
+    put.series(&keys::SLOW_WATCHERS, Metric::SlowWatchers);
     let rows: Vec<Row> = [
         ("pending-events", Metric::PendingEvents),
         ("slow", Metric::SlowWatchers),

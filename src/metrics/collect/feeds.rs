@@ -47,6 +47,8 @@ pub fn feeds(metric: Metric) -> &'static [&'static str] {
         Metric::RangeDuration => &[keys::SERVER_RANGE.info.name],
         Metric::HasLeader => &[keys::HAS_LEADER.info.name],
         Metric::IsLeader => &[keys::IS_LEADER.info.name],
+        Metric::IsLearner => &[keys::IS_LEARNER.info.name],
+        Metric::ProposalsApplied => &[keys::PROPOSALS_APPLIED.info.name],
         Metric::LeaderChanges => &[
             keys::LEADER_CHANGES.info.name,
             keys::MEMBER_PHASES.info.name,
@@ -56,6 +58,7 @@ pub fn feeds(metric: Metric) -> &'static [&'static str] {
             keys::MEMBER_PHASES.info.name,
         ],
         Metric::ProposalsCommitted => &[
+            keys::PROPOSALS_COMMITTED.info.name,
             keys::PROPOSALS_RATE.info.name,
             keys::MEMBER_PHASES.info.name,
         ],
@@ -83,9 +86,10 @@ pub fn feeds(metric: Metric) -> &'static [&'static str] {
         Metric::Keys => &[keys::SERVER_KEYS.info.name],
         Metric::CompactionPause => &[keys::COMPACTION_PAUSE.info.name],
         Metric::CompactionTotal => &[keys::COMPACTION.info.name],
-        Metric::Watchers | Metric::WatchStreams | Metric::SlowWatchers | Metric::PendingEvents => {
+        Metric::Watchers | Metric::WatchStreams | Metric::PendingEvents => {
             &[keys::WATCHERS.info.name]
         }
+        Metric::SlowWatchers => &[keys::WATCHERS.info.name, keys::SLOW_WATCHERS.info.name],
         Metric::EtcdVersion | Metric::ClusterVersion | Metric::BuildInfo => {
             &[keys::METRICS_VERSIONS.info.name]
         }

@@ -22,9 +22,12 @@ const KINDS: &[&str] = &[
     "etcd-deadline",
 ];
 
+/// A handler that went on after its time-out says so once more when it ends.
+const AFTER: &[&str] = &["apiserver-post-timeout"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("apiserver-timeouts");
-    let drafts = events::seen(cx, KINDS)?
+    let drafts = events::most(cx, &[KINDS, AFTER])?
         .into_iter()
         .filter(|seen| seen.count >= limit.value)
         .map(|seen| {
@@ -50,12 +53,28 @@ mod tests {
     use crate::rules::Status;
     use crate::rules::testing::{Set, member, table};
 
+    fn of(kinds: &[(&str, f64)]) -> Set {
+        let rows: Vec<_> = kinds
+            .iter()
+            .map(|(kind, count)| (*kind, [("count", *count)]))
+            .collect();
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(kind, cells)| (*kind, &cells[..]))
+            .collect();
+        Set::new().put(&keys::LOGS_EVENTS, member(), table(&rows))
+    }
+
     fn with(count: f64) -> Set {
-        Set::new().put(
-            &keys::LOGS_EVENTS,
-            member(),
-            table(&[(KINDS[0], &[("count", count)])]),
-        )
+        of(&[(KINDS[0], count)])
+    }
+
+    #[test]
+    fn what_ends_after_its_time_counts_once() {
+        let limit = crate::profile::Profile::default().get("apiserver-timeouts");
+        let status = |timeouts, after| of(&[(KINDS[0], timeouts), (AFTER[0], after)]).status(&RULE);
+        assert_eq!(status(limit - 1.0, limit - 1.0).0, Status::Pass);
+        assert_eq!(status(0.0, limit).0, Status::Fail);
     }
 
     #[test]

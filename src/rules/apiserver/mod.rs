@@ -6,3 +6,4 @@ pub mod api_slo_missed;
 pub mod apiserver_timeouts;
 pub mod etcd_requests_slow;
 pub mod object_limits;
+pub mod webhook_slow;

@@ -1,13 +1,13 @@
-//! The quota is etcd's default of 2 GiB. Hygiene: it matters when the database grows.
+//! The quota is etcd's default of 2 GiB, or less. Hygiene: it matters when the database grows.
 
-use crate::evidence::Missing;
+use crate::evidence::{Missing, Unit, number};
 use crate::rules::settings;
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
     id: "quota-default",
-    summary: "the quota is the default of 2 GiB",
+    summary: "the quota is the default of 2 GiB, or less",
     severity: Severity::Info,
     since: "0.1.0",
     playbook: "quota-default",
@@ -30,14 +30,18 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             continue;
         }
         settings::cite(cx, &setting, NAMES[0]);
+        let words = match quota {
+            0.0 => "the quota is etcd's default of 2 GiB".to_owned(),
+            set if set < limit.value => format!(
+                "the quota is {}, less than etcd's default of 2 GiB",
+                number(set, Unit::Bytes)
+            ),
+            _ => "the quota is 2 GiB, as etcd's default".to_owned(),
+        };
         drafts.push(
-            Draft::new(
-                setting.subject.clone(),
-                Severity::Info,
-                "the quota is etcd's default of 2 GiB".to_owned(),
-            )
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
+            Draft::new(setting.subject.clone(), Severity::Info, words)
+                .threshold(limit.words())
+                .cites(cx.evidence.take_citations()),
         );
     }
     Ok(Verdict::Fail(drafts))
@@ -57,6 +61,15 @@ mod tests {
             component("etcd"),
             settings(&[(NAMES[0], value, source)]),
         )
+    }
+
+    #[test]
+    fn a_quota_that_somebody_set_is_not_called_the_default() {
+        let words = |value, source| with(value, source).check(&RULE)[0].message.clone();
+        assert!(words("0", "default").ends_with("is etcd's default of 2 GiB"));
+        let small = words("67108864", "flag");
+        assert!(small.contains("64 MiB, less than"), "{small}");
+        assert!(words("2147483648", "flag").contains("2 GiB, as"));
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub static RULE: Rule = Rule {
 
 const KINDS: &[&str] = &["not-applied", "drift", "two-definitions", "stray-manifest"];
 
-/// More settings than this that differ are no pending change: the process was started otherwise,
-/// and the file belongs to something else.
+/// Settings that are told in full. More than this that differ may be more than a pending change: the
+/// process was started otherwise, or the file belongs to something else.
 const MANY: usize = 3;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
@@ -35,26 +35,26 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         for fault in all.iter().take(MANY) {
             faults::cite(cx, fault);
         }
-        let many = all.len() > MANY;
-        let severity = if many || all.iter().all(|fault| fault.weight == "note") {
+        let severity = if all.iter().all(|fault| fault.weight == "note") {
             Severity::Info
         } else {
             Severity::Warn
         };
         let mut words: Vec<String> = all
             .iter()
-            .take(if many { 1 } else { MANY })
+            .take(MANY)
             .map(|fault| fault.text.clone())
             .collect();
-        if many {
-            words.push(format!(
-                "and {} more: it was started otherwise",
-                all.len() - 1
-            ));
+        let more = all.len().saturating_sub(MANY);
+        if more > 0 {
+            words.push(format!("and {more} more"));
         }
         drafts.push(
             Draft::new(subject, severity, words.join("; "))
-                .confidence(Confidence::High)
+                .confidence(match more {
+                    0 => Confidence::High,
+                    _ => Confidence::Medium,
+                })
                 .threshold("the next start takes what the file says")
                 .cites(cx.evidence.take_citations()),
         );
@@ -65,9 +65,32 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Row, Table, keys};
     use crate::rules::Status;
     use crate::rules::faults::testing::fault;
-    use crate::rules::testing::Set;
+    use crate::rules::testing::{Set, component};
+
+    #[test]
+    fn more_settings_that_differ_are_never_less_of_a_fault() {
+        for count in 1..8 {
+            let rows = (0..count).map(|n| {
+                Row::new(format!("not-applied:s{n}"))
+                    .text("kind", "not-applied")
+                    .text("weight", "warn")
+                    .text("fault", format!("s{n} is another"))
+            });
+            let table = Table {
+                rows: rows.collect(),
+                ..Table::default()
+            };
+            let found = Set::new()
+                .put(&keys::SETTINGS_FAULTS, component("etcd"), table)
+                .check(&RULE);
+            assert_eq!(found[0].severity, Severity::Warn, "{count}");
+            let told = found[0].message.contains("more");
+            assert_eq!(told, count > MANY, "{}", found[0].message);
+        }
+    }
 
     #[test]
     fn the_kind_and_the_weight_decide() {

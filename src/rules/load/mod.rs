@@ -5,4 +5,6 @@ pub mod client_hot_loop;
 pub mod compaction_saw_tooth;
 pub mod events_dominate;
 pub mod expensive_lists;
+pub mod leases_granted_fast;
 pub mod slow_requests;
+pub mod watchers_behind;

@@ -1,6 +1,7 @@
 //! etcd logged slow requests: a symptom. How many say nothing about why.
 
 use crate::evidence::{Completeness, Missing, Subject, keys};
+use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::units::format_ms;
 
@@ -14,7 +15,52 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// What etcd 3.1 and 3.2 write instead of a line for each request, from the usual threshold on.
+const KINDS: &[&str] = &["apply-entries-slow"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let batches = batches(cx);
+    match requests(cx) {
+        Ok(Verdict::Fail(mut drafts)) => {
+            drafts.extend(batches);
+            Ok(Verdict::Fail(drafts))
+        }
+        _ if !batches.is_empty() => Ok(Verdict::Fail(batches)),
+        verdict => verdict,
+    }
+}
+
+/// Members that were slow to apply batches of entries.
+fn batches(cx: &Context<'_>) -> Vec<Draft> {
+    let usual = cx.profile.limit("slow-apply-default");
+    let least = cx.profile.get("slow-requests-min");
+    events::seen(cx, KINDS)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|seen| seen.count >= least)
+        .map(|seen| {
+            events::cite(cx, &seen, "slow batches of entries");
+            let max = seen.max_ms.map_or_else(String::new, |max| {
+                format!(", the slowest {}", format_ms(max))
+            });
+            Draft::new(
+                seen.subject.clone(),
+                Severity::Warn,
+                format!(
+                    "{:.0} batches of entries took over {} to apply{max}",
+                    seen.count,
+                    format_ms(usual.value)
+                ),
+            )
+            .confidence(Confidence::High)
+            .threshold(usual.words())
+            .cites(cx.evidence.take_citations())
+        })
+        .collect()
+}
+
+/// Requests that were logged as slow, or counted where there is no log.
+fn requests(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let usual = cx.profile.limit("slow-apply-default");
     let share_limit = cx.profile.limit("slow-share");
     let cluster = Subject::cluster();
@@ -87,7 +133,22 @@ fn from_metrics(cx: &Context<'_>) -> Result<Verdict, Missing> {
 mod tests {
     use super::*;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, histogram, member};
+    use crate::rules::testing::{Set, histogram, member, table};
+
+    #[test]
+    fn batches_that_name_no_request_are_slow_too() {
+        let least = crate::profile::Profile::default().get("slow-requests-min");
+        let with = |count: f64| {
+            Set::new().put(
+                &keys::LOGS_EVENTS,
+                member(),
+                table(&[(KINDS[0], &[("count", count), ("max_ms", 1500.0)])]),
+            )
+        };
+        assert_eq!(with(least).status(&RULE), (Status::Fail, Severity::Warn));
+        assert!(with(least).check(&RULE)[0].message.contains("1.5 s"));
+        assert!(!with(least - 1.0).check(&RULE)[0].failed());
+    }
 
     #[test]
     fn requests_under_the_usual_threshold_are_not_slow() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::{Missing, Subject, Table, keys};
+use crate::evidence::{Episode, Missing, Subject, Table, keys};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -18,12 +18,18 @@ pub static RULE: Rule = Rule {
 
 const KINDS: &[&str] = &["peer-unhealthy", "stream-lost", "peer-inactive"];
 
+/// The same, as old releases say it when a stream cannot be opened.
+const DIAL: &[&str] = &["peer-dial-failed"];
+
+/// The same, as the leader's version monitor meets it.
+const ASKED: &[&str] = &["peer-unreachable"];
+
 /// Fewer probes than this without an answer can be a peer that is just starting.
 const MIN_PROBES: f64 = 4.0;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("peer-link-unstable");
-    let logged = events::seen(cx, KINDS);
+    let logged = events::most(cx, &[KINDS, DIAL, ASKED]);
     let probed = cx.evidence.some(&keys::PEER_RTT_BY);
     cx.evidence.take_citations();
     let mut drafts: Vec<Draft> = logged
@@ -32,17 +38,18 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .filter(|seen| seen.count >= limit.value)
         .map(|seen| {
             events::cite(cx, seen, "lost or unhealthy peer links");
-            Draft::new(
-                seen.subject.clone(),
-                Severity::Warn,
-                format!(
-                    "{:.0} lost streams or unhealthy probes of peers",
-                    seen.count
-                ),
-            )
-            .confidence(Confidence::Medium)
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations())
+            let words = format!(
+                "{:.0} lost streams or unhealthy probes of peers",
+                seen.count
+            );
+            let words = match named(cx, &seen.subject) {
+                Some(peer) => format!("{words}, {peer}"),
+                None => words,
+            };
+            Draft::new(seen.subject.clone(), Severity::Warn, words)
+                .confidence(Confidence::Medium)
+                .threshold(limit.words())
+                .cites(cx.evidence.take_citations())
         })
         .collect();
     drafts.extend(silent(cx, probed.as_deref().unwrap_or_default()));
@@ -52,14 +59,57 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
 }
 
-/// Peers that answered none of a member's probes: etcd notes a round trip of zero for each (rafthttp/probing_status.go).
-fn silent(cx: &Context<'_>, probed: &[(Subject, Table)]) -> Vec<Draft> {
-    let names: BTreeMap<String, String> = cx
-        .evidence
+/// A peer that the episodes name, with the end of the error, which says why.
+fn named(cx: &Context<'_>, about: &Subject) -> Option<String> {
+    let episodes = cx.evidence.peek(&keys::LOGS_EPISODES, about)?;
+    let names = names(cx);
+    let told = |episode: &&Episode| {
+        [KINDS, DIAL, ASKED]
+            .concat()
+            .contains(&episode.kind.as_str())
+            && !episode.planned
+            && episode.detail.starts_with("peer ")
+    };
+    // That a stream ended says less than why it cannot be opened again.
+    let worst = episodes
+        .episodes
+        .iter()
+        .filter(told)
+        .max_by_key(|episode| {
+            let says_why = why(&episode.detail).is_some_and(|why| why != "EOF");
+            (says_why, episode.count)
+        })?;
+    let id = worst.detail.strip_prefix("peer ")?;
+    let id = id.split_once(':').map_or(id, |(id, _)| id);
+    let peer = names.get(id).map_or(id, |name| name);
+    let words = match why(&worst.detail) {
+        Some(why) => format!("among them of {peer}: {why}"),
+        None => format!("among them of {peer}"),
+    };
+    cx.evidence
+        .cite_as(&keys::LOGS_EPISODES, about, words.clone());
+    Some(words)
+}
+
+/// The last words of an episode's error: `dial tcp 10.0.0.1:2380: connect: connection refused`.
+fn why(detail: &str) -> Option<&str> {
+    let (_, error) = detail.split_once(": ")?;
+    let why = error.rsplit(": ").next().unwrap_or(error);
+    Some(why.trim_end_matches([')', '…']))
+}
+
+/// Members' names by their ids.
+fn names(cx: &Context<'_>) -> BTreeMap<String, String> {
+    cx.evidence
         .all(&keys::MEMBER_ID)
         .into_iter()
         .map(|(subject, id)| (id, subject.name))
-        .collect();
+        .collect()
+}
+
+/// Peers that answered none of a member's probes: etcd notes a round trip of zero for each (rafthttp/probing_status.go).
+fn silent(cx: &Context<'_>, probed: &[(Subject, Table)]) -> Vec<Draft> {
+    let names = names(cx);
     let mut drafts = Vec::new();
     for (subject, table) in probed {
         for row in &table.rows {
@@ -85,6 +135,8 @@ fn silent(cx: &Context<'_>, probed: &[(Subject, Table)]) -> Vec<Draft> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::evidence::Episodes;
     use crate::rules::Status;
     use crate::rules::testing::{Set, member, table};
 
@@ -102,6 +154,61 @@ mod tests {
         assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(limit).status(&RULE).0, Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn lines_about_one_loss_count_once() {
+        let limit = crate::profile::Profile::default().get("peer-link-unstable");
+        let with = |counts: [f64; 3]| {
+            let cells = counts.map(|count| [("count", count)]);
+            let rows: Vec<_> = [KINDS[0], DIAL[0], ASKED[0]]
+                .into_iter()
+                .zip(&cells)
+                .map(|(kind, cells)| (kind, &cells[..]))
+                .collect();
+            Set::new()
+                .put(&keys::LOGS_EVENTS, member(), table(&rows))
+                .status(&RULE)
+                .0
+        };
+        assert_eq!(with([limit - 1.0; 3]), Status::Pass);
+        assert_eq!(with([0.0, limit, 0.0]), Status::Fail);
+        assert_eq!(with([0.0, 0.0, limit]), Status::Fail);
+    }
+
+    #[test]
+    fn the_peer_is_named_with_why() {
+        let episode = |kind: &str, count, detail: &str| Episode {
+            kind: kind.to_owned(),
+            from: Timestamp::from_secs(1),
+            to: Timestamp::from_secs(9),
+            count,
+            max_ms: None,
+            detail: detail.to_owned(),
+            nature: "fault".to_owned(),
+            planned: false,
+        };
+        let refused = "peer 8211f1d0f64f3269: dial tcp 10.0.0.1:2380: connect: connection refused";
+        let episodes = vec![
+            episode("stream-lost", 90, "peer 8211f1d0f64f3269: EOF"),
+            episode("peer-unhealthy", 40, refused),
+            episode("clock-drift", 400, "peer 1: x"),
+        ];
+        let found = with(74.0)
+            .put(
+                &keys::LOGS_EPISODES,
+                member(),
+                Episodes {
+                    episodes,
+                    dropped: 0,
+                },
+            )
+            .check(&RULE);
+        let words = &found[0].message;
+        assert!(
+            words.ends_with(", among them of 8211f1d0f64f3269: connection refused"),
+            "{words}"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! that cannot be reached.
 
 use crate::evidence::{Missing, Subject, SubjectKind};
+use crate::profile::Limit;
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -49,80 +50,159 @@ const ONCE: &[(&str, &str)] = &[
     ("kernel-hung-task", "a task hung for two minutes"),
     ("kernel-io-error", "a device failed to read or write"),
     ("kernel-oom-kill", "a process was killed for lack of memory"),
+    (
+        "kernel-soft-lockup",
+        "a CPU was not given back for many seconds",
+    ),
 ];
 
-/// Kinds of which a start, a stop or a roll-out brings a few, and what they say.
-const MANY: &[(&str, &str)] = &[
-    ("auto-compaction-failed", "failed to compact"),
-    ("publish-failed", "could not write its name through raft"),
-    ("health-error", "answered health checks with an error"),
-    ("no-leader-drop", "dropped requests for lack of a leader"),
+/// Kinds of which a start, a stop or a roll-out brings a few, and what they say. Those that say the
+/// same count together.
+const MANY: &[(&[&str], &str)] = &[
+    (&["auto-compaction-failed"], "failed to compact"),
+    (&["publish-failed"], "could not write its name through raft"),
+    (&["health-error"], "answered health checks with an error"),
+    (&["no-leader-drop"], "dropped requests for lack of a leader"),
     (
-        "tick-missed",
+        &["tick-missed"],
         "could not tick raft's clock in time: starved of CPU, or stopped",
     ),
-    ("apiserver-health-failed", "failed health checks"),
     (
-        "client-limiter-error",
+        &["election-started", "vote-ignored"],
+        "tells of campaigns for leadership: a member hears no leader",
+    ),
+    (
+        &["readindex-failed", "readstate-timeout"],
+        "could not serve reads: raft refused, or nobody took its answer",
+    ),
+    (&["failed-apply"], "could not apply requests"),
+    (
+        &["backup-slow"],
+        "sends a snapshot so slowly that the database grows meanwhile",
+    ),
+    (
+        &["peer-unknown"],
+        "was asked by a member that is not of its cluster",
+    ),
+    (&["auth-failed"], "refused tokens or passwords of clients"),
+    (&["apiserver-health-failed"], "failed health checks"),
+    (
+        &["client-limiter-error"],
         "gave requests up in its own rate limiter",
     ),
-    ("etcd-error-no-leader", "was told that etcd has no leader"),
     (
-        "etcd-error-too-many-requests",
+        &["etcd-client-retry", "etcd-error-leader-changed"],
+        "had calls of etcd that failed",
+    ),
+    (
+        &["etcd-client-keepalive-full"],
+        "did not take the answers to its keep-alives: it was held up",
+    ),
+    (
+        &["etcd-error-no-leader"],
+        "was told that etcd has no leader",
+    ),
+    (
+        &["etcd-error-too-many-requests"],
         "was told that etcd takes no more proposals",
     ),
-    ("etcd-unavailable", "could not reach etcd"),
+    (&["etcd-unavailable"], "could not reach etcd"),
     (
-        "grpc-connect-failed",
+        &["grpc-connect-failed"],
         "could not connect to a server, mostly etcd",
     ),
-    ("leaderelection-renew-failed", "could not renew its lease"),
+    (
+        &["api-version-too-large"],
+        "waited for etcd's events in vain: its watch cache lags",
+    ),
+    (&["server-wait"], "had to wait because the server said so"),
+    (
+        &[
+            "leaderelection-lock-error",
+            "leaderelection-renew-failed",
+            "lease-update-failed",
+        ],
+        "could not read or renew its lease",
+    ),
+    (
+        &["journald-suppressed"],
+        "the journal threw messages away, so what was said meanwhile is not known",
+    ),
 ];
 
+/// A program that ended with an error, and does again and again.
+const ENDED: (&[&str], &str) = (&["command-failed"], "ended with an error");
+
+/// Every watch of a component fails when its server is away for a moment.
+const WATCHES: (&[&str], &str) = (
+    &["reflector-list-failed", "reflector-watch-failed"],
+    "could not list or watch what it caches",
+);
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let limit = cx.profile.limit("faults-logged");
     let mut drafts = Vec::new();
-    let all = ONCE
-        .iter()
-        .map(|kind| (kind, 1.0))
-        .chain(MANY.iter().map(|kind| (kind, limit.value)));
-    for ((kind, words), least) in all {
-        for seen in events::seen(cx, &[kind])? {
-            if seen.count < least {
-                continue;
-            }
-            events::cite(cx, &seen, &format!("{kind} messages"));
-            let who = match (&*seen.subject.name, seen.subject.kind) {
-                ("", _) | (_, SubjectKind::Cluster) => "a component".to_owned(),
-                (name, _) => name.to_owned(),
-            };
-            let words = match kind.starts_with("kernel-") {
-                true => words.to_string(),
-                false => format!("{who} {words}"),
-            };
-            let times = match seen.count {
-                1.0 => String::new(),
-                n => format!(" ({n:.0} messages)"),
-            };
-            let severity = match *kind {
-                "panic" | "storage-io-error" if holds_the_cluster(&seen.subject) => {
-                    Severity::Critical
-                }
-                _ => Severity::Warn,
-            };
-            drafts.push(
-                Draft::new(seen.subject.clone(), severity, format!("{words}{times}"))
-                    .confidence(Confidence::High)
-                    .threshold(if least > 1.0 {
-                        limit.words()
-                    } else {
-                        "one such message is one too many".to_owned()
-                    })
-                    .cites(cx.evidence.take_citations()),
-            );
-        }
+    for (kind, words) in ONCE {
+        judge(cx, (&[*kind], words), None, &mut drafts)?;
     }
+    let limit = cx.profile.limit("faults-logged");
+    for group in MANY {
+        judge(cx, *group, Some(limit), &mut drafts)?;
+    }
+    let limit = cx.profile.limit("ends-with-error");
+    judge(cx, ENDED, Some(limit), &mut drafts)?;
+    let limit = cx.profile.limit("watches-failed");
+    judge(cx, WATCHES, Some(limit), &mut drafts)?;
     Ok(Verdict::Fail(drafts))
+}
+
+/// Judges messages that say the same. Without a limit one of them is enough.
+fn judge(
+    cx: &Context<'_>,
+    (kinds, words): (&[&str], &str),
+    limit: Option<&Limit>,
+    drafts: &mut Vec<Draft>,
+) -> Result<(), Missing> {
+    let is = |wanted: &str| kinds.iter().any(|kind| kind.starts_with(wanted));
+    for all in events::seen(cx, kinds)? {
+        if all.count < limit.map_or(1.0, |limit| limit.value) {
+            continue;
+        }
+        // Each kind is cited by its name, which says more than the words that they share.
+        for kind in kinds {
+            for seen in events::seen(cx, &[kind])? {
+                if seen.subject == all.subject {
+                    events::cite(cx, &seen, &format!("{kind} messages"));
+                }
+            }
+        }
+        let who = match (&*all.subject.name, all.subject.kind) {
+            ("", _) | (_, SubjectKind::Cluster) => "a component",
+            (name, _) => name,
+        };
+        let words = match is("kernel-") || is("journald-") {
+            true => words.to_owned(),
+            false => format!("{who} {words}"),
+        };
+        let times = match all.count {
+            1.0 => String::new(),
+            n => format!(" ({n:.0} messages)"),
+        };
+        let severity = match holds_the_cluster(&all.subject) {
+            true if is("panic") || is("storage-io-error") => Severity::Critical,
+            _ => Severity::Warn,
+        };
+        let threshold = limit.map_or_else(
+            || "one such message is one too many".to_owned(),
+            |limit| limit.words(),
+        );
+        drafts.push(
+            Draft::new(all.subject.clone(), severity, format!("{words}{times}"))
+                .confidence(Confidence::High)
+                .threshold(threshold)
+                .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(())
 }
 
 /// Whether the cluster stands still without it.
@@ -158,11 +238,45 @@ mod tests {
             with(component("kube-scheduler"), "panic", 1.0),
             (Status::Fail, Severity::Warn)
         );
-        for (kind, _) in MANY {
+        for kind in MANY.iter().flat_map(|(kinds, _)| *kinds) {
             assert_eq!(with(member(), kind, limit - 1.0).0, Status::Pass, "{kind}");
             assert_eq!(with(member(), kind, limit).0, Status::Fail, "{kind}");
         }
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn kinds_that_say_the_same_count_together() {
+        let limit = crate::profile::Profile::default().get("faults-logged");
+        let with = |renewals: f64| {
+            Set::new().put(
+                &keys::LOGS_EVENTS,
+                component("kube-scheduler"),
+                table(&[
+                    ("leaderelection-lock-error", &[("count", limit - 2.0)]),
+                    ("leaderelection-renew-failed", &[("count", renewals)]),
+                ]),
+            )
+        };
+        assert_eq!(with(1.0).status(&RULE).0, Status::Pass);
+        let found = with(2.0).check(&RULE);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].evidence.len(), 2, "{found:?}");
+    }
+
+    #[test]
+    fn a_program_may_end_while_it_waits_for_etcd_and_watches_fail_together() {
+        let profile = crate::profile::Profile::default();
+        for (kinds, limit) in [
+            (ENDED.0, profile.get("ends-with-error")),
+            (WATCHES.0, profile.get("watches-failed")),
+        ] {
+            for kind in kinds {
+                let of = |count| with(component("kube-apiserver"), kind, count).0;
+                assert_eq!(of(limit - 1.0), Status::Pass, "{kind}");
+                assert_eq!(of(limit), Status::Fail, "{kind}");
+            }
+        }
     }
 
     #[test]

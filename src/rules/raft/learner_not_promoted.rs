@@ -3,6 +3,8 @@
 use crate::evidence::{Missing, Subject, SubjectKind, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
+use super::behind;
+
 /// The rule.
 pub static RULE: Rule = Rule {
     id: "learner-not-promoted",
@@ -14,14 +16,21 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    match (live(cx), metrics(cx)) {
+        (Ok(drafts), _) | (Err(_), Ok(drafts)) => Ok(Verdict::Fail(drafts)),
+        (Err(why), Err(_)) => Err(why),
+    }
+}
+
+/// Learners by the member list of a live etcd.
+fn live(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
     let (cluster, members) = cx.evidence.any(&keys::ETCD_MEMBERS)?;
     cx.evidence.take_citations();
-    let behind = |name: &str| {
+    let lag = |name: &str| {
         cx.evidence
             .peek(&keys::ETCD_LAG, &cluster)
             .and_then(|lag| lag.row(name)?.get("behind"))
     };
-    let limit = cx.profile.get("raft-lag");
     let drafts = members
         .rows
         .iter()
@@ -29,39 +38,88 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .map(|row| {
             cx.evidence
                 .cite_as(&keys::ETCD_MEMBERS, &cluster, format!("{} learns", row.key));
-            // One that has caught up waits for nothing but its promotion.
-            let (severity, state) = match behind(&row.key) {
-                Some(behind) if behind < limit => (
-                    Severity::Warn,
-                    format!("it is {behind:.0} entries behind, near enough to be promoted"),
-                ),
-                Some(behind) => (
-                    Severity::Info,
-                    format!("it is {behind:.0} entries behind and still catches up"),
-                ),
-                None => (
-                    Severity::Warn,
-                    "how far it has come is not known".to_owned(),
-                ),
-            };
-            Draft::new(
-                Subject::new(SubjectKind::Member, &row.key),
-                severity,
-                format!("{} is a learner and does not vote: {state}", row.key),
-            )
-            .confidence(Confidence::High)
-            .threshold("etcd learner guide: promote a learner once it has caught up")
-            .cites(cx.evidence.take_citations())
+            let about = Subject::new(SubjectKind::Member, &row.key);
+            draft(cx, about, lag(&row.key))
         })
         .collect();
-    Ok(Verdict::Fail(drafts))
+    Ok(drafts)
+}
+
+/// Members that said at every scrape that they learn.
+fn metrics(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
+    let members = cx.evidence.some(&keys::IS_LEARNER)?;
+    cx.evidence.take_citations();
+    let lags = behind::by_metrics(cx).unwrap_or_default();
+    let learns = members
+        .into_iter()
+        .filter(|(_, said)| !said.points.is_empty())
+        .filter(|(_, said)| said.points.iter().all(|point| point.value == 1.0));
+    Ok(learns
+        .map(|(subject, said)| {
+            let words = format!("1 at each of {} looks", said.points.len());
+            cx.evidence.cite_as(&keys::IS_LEARNER, &subject, words);
+            let lag = lags.iter().find(|lag| lag.subject == subject);
+            draft(cx, subject, lag.map(|lag| lag.entries))
+        })
+        .collect())
+}
+
+/// A learner, with how far it is behind.
+fn draft(cx: &Context<'_>, about: Subject, behind: Option<f64>) -> Draft {
+    let limit = cx.profile.get("raft-lag");
+    // One that has caught up waits for nothing but its promotion.
+    let (severity, state) = match behind {
+        Some(behind) if behind < limit => (
+            Severity::Warn,
+            format!("it is {behind:.0} entries behind, near enough to be promoted"),
+        ),
+        Some(behind) => (
+            Severity::Info,
+            format!("it is {behind:.0} entries behind and still catches up"),
+        ),
+        None => (
+            Severity::Warn,
+            "how far it has come is not known".to_owned(),
+        ),
+    };
+    let words = format!("{} is a learner and does not vote: {state}", about.name);
+    Draft::new(about, severity, words)
+        .confidence(Confidence::High)
+        .threshold("etcd learner guide: promote a learner once it has caught up")
+        .cites(cx.evidence.take_citations())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::evidence::{Point, Series};
     use crate::rules::Status;
-    use crate::rules::testing::{Set, table};
+    use crate::rules::testing::{Set, member, table};
+
+    #[test]
+    fn metrics_of_a_member_tell_it_too() {
+        let says = |set: Set, values: &[f64]| {
+            let points = (0..)
+                .zip(values)
+                .map(|(at, value)| Point {
+                    at: Timestamp::from_secs(at * 60),
+                    value: *value,
+                })
+                .collect();
+            set.put(&keys::IS_LEARNER, member(), Series { points })
+        };
+        let with = |values: &[f64]| says(Set::new(), values).status(&RULE);
+        assert_eq!(with(&[1.0, 1.0]), (Status::Fail, Severity::Warn));
+        // Promoted in between.
+        assert_eq!(with(&[1.0, 0.0]).0, Status::Pass);
+        assert_eq!(with(&[0.0, 0.0]).0, Status::Pass);
+        // One that still catches up is in order.
+        let set = behind::testing::applied(Set::new(), "b", &[9e5, 9e5]);
+        let set = behind::testing::applied(set, &member().name, &[1e5, 2e5]);
+        let found = says(set, &[1.0, 1.0]).status(&RULE);
+        assert_eq!(found, (Status::Fail, Severity::Info));
+    }
 
     fn with(learner: f64, behind: f64) -> Set {
         Set::new()

@@ -1,7 +1,10 @@
 //! A member is far behind: its log, or what it has applied of it.
 
 use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+
+use super::behind;
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -13,9 +16,34 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// A member that fell out of the log gets the whole database.
+const KINDS: &[&str] = &["db-snapshot-received"];
+
+/// The same, told by who sends it.
+const SENT: &[&str] = &["db-snapshot-sending"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let limit = cx.profile.limit("raft-lag");
-    let urgent = cx.profile.limit("raft-lag-critical");
+    let live = live(cx);
+    // A live look is taken at one moment at all members.
+    let metrics = match &live {
+        Ok(_) => Ok(Vec::new()),
+        Err(_) => metrics(cx),
+    };
+    let snapshots = snapshots(cx);
+    match (live, metrics, snapshots) {
+        (Err(why), Err(_), Err(_)) => Err(why),
+        (live, metrics, snapshots) => Ok(Verdict::Fail(
+            [live, metrics, snapshots]
+                .into_iter()
+                .flatten()
+                .flatten()
+                .collect(),
+        )),
+    }
+}
+
+/// Members that a live etcd tells to be behind.
+fn live(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
     let (cluster, lag) = cx.evidence.any(&keys::ETCD_LAG)?;
     cx.evidence.take_citations();
     let mut drafts = Vec::new();
@@ -24,10 +52,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             row.get("behind").unwrap_or_default(),
             row.get("unapplied").unwrap_or_default(),
         );
-        let worst = behind.max(unapplied);
-        if worst < limit.value {
+        let looks = row.get("looks").unwrap_or_default();
+        let about = Subject::new(SubjectKind::Member, &row.key);
+        let Some(draft) = draft(cx, about, behind.max(unapplied), looks) else {
             continue;
-        }
+        };
         let message = if behind >= unapplied {
             format!("{} is {behind:.0} entries behind the longest log", row.key)
         } else {
@@ -38,36 +67,148 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         };
         cx.evidence
             .cite_as(&keys::ETCD_LAG, &cluster, message.clone());
-        let (severity, limit) = if worst >= urgent.value {
-            (Severity::Critical, urgent)
-        } else {
-            (Severity::Warn, limit)
-        };
-        // One look may have met a burst.
-        let confidence = if row.get("looks").is_some_and(|looks| looks >= 2.0) {
-            Confidence::High
-        } else {
-            Confidence::Medium
-        };
-        drafts.push(
-            Draft::new(
-                Subject::new(SubjectKind::Member, &row.key),
-                severity,
-                message,
-            )
-            .confidence(confidence)
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
-        );
+        drafts.push(draft(message).cites(cx.evidence.take_citations()));
     }
-    Ok(Verdict::Fail(drafts))
+    Ok(drafts)
+}
+
+/// Members whose metrics, put beside those of the others, tell the same.
+fn metrics(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
+    let mut drafts = Vec::new();
+    for found in behind::by_metrics(cx)? {
+        let (entries, unapplied) = (found.entries, found.unapplied);
+        let about = found.subject.clone();
+        let worst = entries.max(unapplied);
+        #[expect(clippy::cast_precision_loss, reason = "scrapes are few")]
+        let Some(draft) = draft(cx, about, worst, found.looks as f64) else {
+            continue;
+        };
+        let name = &found.subject.name;
+        let message = if entries >= unapplied {
+            format!("{name} has applied {entries:.0} entries less than another member")
+        } else {
+            format!("{name} has {unapplied:.0} committed entries that it has not applied")
+        };
+        cx.evidence
+            .cite_as(&keys::PROPOSALS_APPLIED, &found.subject, message.clone());
+        if unapplied > entries {
+            cx.evidence.cite(&keys::PROPOSALS_COMMITTED, &found.subject);
+        }
+        drafts.push(draft(message).cites(cx.evidence.take_citations()));
+    }
+    Ok(drafts)
+}
+
+/// How a lag is judged, if it is one.
+fn draft(
+    cx: &Context<'_>,
+    about: Subject,
+    worst: f64,
+    looks: f64,
+) -> Option<impl FnOnce(String) -> Draft> {
+    let limit = cx.profile.limit("raft-lag");
+    let urgent = cx.profile.limit("raft-lag-critical");
+    if worst < limit.value {
+        return None;
+    }
+    let (severity, limit) = if worst >= urgent.value {
+        (Severity::Critical, urgent)
+    } else {
+        (Severity::Warn, limit)
+    };
+    // One look may have met a burst.
+    let confidence = if looks >= 2.0 {
+        Confidence::High
+    } else {
+        Confidence::Medium
+    };
+    let threshold = limit.words();
+    Some(move |message| {
+        Draft::new(about, severity, message)
+            .confidence(confidence)
+            .threshold(threshold)
+    })
+}
+
+/// Members that got the whole database again and again, or else who sent it to them.
+fn snapshots(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
+    let limit = cx.profile.limit("whole-snapshots");
+    let often = |kinds| {
+        let mut seen = events::seen(cx, kinds)?;
+        seen.retain(|seen| seen.count >= limit.value);
+        Ok::<_, Missing>(seen)
+    };
+    let received = often(KINDS)?;
+    let sent = often(SENT)?;
+    let (seen, words, what) = match received.is_empty() {
+        false => (received, "got the whole database", "databases received"),
+        true => (
+            sent,
+            "sent its whole database to members that lag",
+            "databases sent",
+        ),
+    };
+    Ok(seen
+        .iter()
+        .map(|seen| {
+            events::cite(cx, seen, what);
+            let message = format!("{} {words} {:.0} times", seen.subject.name, seen.count);
+            Draft::new(seen.subject.clone(), Severity::Warn, message)
+                .confidence(Confidence::High)
+                .threshold(limit.words())
+                .cites(cx.evidence.take_citations())
+        })
+        .collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, table};
+    use crate::rules::testing::{Set, member, table};
+
+    #[test]
+    fn metrics_of_several_members_are_put_side_by_side() {
+        let profile = crate::profile::Profile::default();
+        let (limit, urgent) = (profile.get("raft-lag"), profile.get("raft-lag-critical"));
+        let with = |values: &[f64]| {
+            let set = behind::testing::applied(Set::new(), "m0", &[2e5, 2.1e5, 2.2e5]);
+            // Another etcd has a log of its own.
+            let set = behind::testing::applied(set, "m1/events", &[10.0, 20.0, 30.0]);
+            behind::testing::applied(set, "m1", values).check(&RULE)
+        };
+        let found = with(&[1e5, 1.1e5, 1.2e5]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(&*found[0].subject.name, "m1");
+        assert_eq!(
+            (found[0].severity, found[0].confidence),
+            (Severity::Critical, Confidence::High)
+        );
+        // The smallest lag of all looks counts.
+        assert_eq!(with(&[1e5, 2.1e5 - limit, 1e5])[0].severity, Severity::Warn);
+        assert!(!with(&[1e5, 2.1e5 - limit + 1.0, 1e5])[0].failed());
+        assert!(!with(&[2e5, 2.1e5, 2.2e5])[0].failed());
+        // One that has just started has applied nothing yet.
+        assert!(!with(&[0.0, 2.1e5, 2.2e5])[0].failed());
+        let one = with(&[2e5 - urgent]);
+        assert_eq!(one[0].confidence, Confidence::Medium);
+    }
+
+    #[test]
+    fn a_member_that_gets_the_database_again_and_again_lags() {
+        let limit = crate::profile::Profile::default().get("whole-snapshots");
+        for kind in [KINDS[0], SENT[0]] {
+            let with = |count: f64| {
+                Set::new().put(
+                    &keys::LOGS_EVENTS,
+                    member(),
+                    table(&[(kind, &[("count", count)])]),
+                )
+            };
+            assert_eq!(with(limit).status(&RULE), (Status::Fail, Severity::Warn));
+            assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
+        }
+    }
 
     fn with(behind: f64, unapplied: f64) -> Set {
         let row: &[(&str, f64)] = &[("behind", behind), ("unapplied", unapplied), ("looks", 2.0)];

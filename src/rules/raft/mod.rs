@@ -1,5 +1,6 @@
 //! Leadership, proposals and read indexes.
 
+mod behind;
 pub mod heartbeat_late;
 pub mod leader_disputed;
 pub mod leader_missing;

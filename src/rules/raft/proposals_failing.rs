@@ -1,7 +1,8 @@
 //! Proposals fail: writes are lost to clients.
 
 use crate::evidence::{Missing, keys};
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::rules::events;
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -13,14 +14,23 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// The leader's own writes that did not get through: leases to revoke.
+const KINDS: &[&str] = &["lease-revoke-failed"];
+
+/// What it says instead where it does not even try.
+const UNSURE: &[&str] = &["leadership-check-failed"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("proposals-failed");
-    let mut drafts = Vec::new();
-    for (subject, value) in cx.evidence.some(&keys::PROPOSALS_FAILED)? {
-        if value <= limit.value {
+    let metrics = cx.evidence.some(&keys::PROPOSALS_FAILED);
+    let logs = events::most(cx, &[KINDS, UNSURE]);
+    cx.evidence.take_citations();
+    let mut drafts: Vec<Draft> = Vec::new();
+    for (subject, value) in metrics.iter().flatten() {
+        if *value <= limit.value {
             continue;
         }
-        cx.evidence.cite(&keys::PROPOSALS_FAILED, &subject);
+        cx.evidence.cite(&keys::PROPOSALS_FAILED, subject);
         drafts.push(
             Draft::new(
                 subject.clone(),
@@ -31,14 +41,56 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .cites(cx.evidence.take_citations()),
         );
     }
-    Ok(Verdict::Fail(drafts))
+    for seen in logs.iter().flatten() {
+        let counted = drafts.iter().any(|draft| draft.is_about(&seen.subject));
+        if counted || seen.count <= limit.value {
+            continue;
+        }
+        events::cite(cx, seen, "leases that could not be revoked");
+        drafts.push(
+            Draft::new(
+                seen.subject.clone(),
+                Severity::Warn,
+                format!(
+                    "{:.0} times an expired lease could not be revoked: writes do not get through",
+                    seen.count
+                ),
+            )
+            .confidence(Confidence::Medium)
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+    match (metrics, logs) {
+        (Err(why), Err(_)) => Err(why),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, member};
+    use crate::rules::testing::{Set, member, table};
+
+    #[test]
+    fn leases_that_cannot_be_revoked_are_writes_that_fail() {
+        let limit = crate::profile::Profile::default().get("proposals-failed");
+        for kind in [KINDS[0], UNSURE[0]] {
+            let with = |count: f64| {
+                Set::new().put(
+                    &keys::LOGS_EVENTS,
+                    member(),
+                    table(&[(kind, &[("count", count)])]),
+                )
+            };
+            assert_eq!(with(limit).status(&RULE).0, Status::Pass);
+            assert_eq!(
+                with(limit + 1.0).status(&RULE),
+                (Status::Fail, Severity::Warn)
+            );
+        }
+    }
 
     #[test]
     fn both_sides_of_the_limit() {

@@ -1,0 +1,37 @@
+//! Kinds of messages that are symptoms, and that no rule judges: of each why any number of them is
+//! harmless by itself. Whatever other symptom is logged often enough is a finding, so that a log
+//! full of it is never called healthy.
+
+/// Kinds, sorted, each with the reason.
+pub const HARMLESS: &[(&str, &str)] = &[
+    (
+        "apiserver-not-a-status",
+        "mostly a client that went away; an error of etcd's in it makes the line a kind of its own",
+    ),
+    (
+        "grpc-write-failed",
+        "the client had left; what it waited for is judged as slow requests and time-outs",
+    ),
+    (
+        "leader-transfer-failed",
+        "a member that stops says so once; the election that it costs is counted as one",
+    ),
+    (
+        "unhandled-error",
+        "what it tells is not known; causes that matter to etcd are kinds of their own",
+    ),
+    (
+        "workqueue-retry",
+        "conflicts are how controllers work; queues and their rates of retries are judged by metrics",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_stands_once() {
+        assert!(HARMLESS.is_sorted_by(|a, b| a.0 < b.0));
+    }
+}

@@ -1,0 +1,96 @@
+//! How far members are behind, by what their metrics say of raft's log.
+
+use crate::clock::Timestamp;
+use crate::evidence::{Missing, Series, Subject, keys};
+use crate::rules::Context;
+
+/// Scrapes of one round are no further apart than this: what another member has applied by then, this
+/// one could have, too.
+const ROUND_US: i64 = 1_000_000;
+
+/// One member, with the smallest lag of all looks at it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Behind {
+    pub(super) subject: Subject,
+    /// Entries that another member had applied and it had not.
+    pub(super) entries: f64,
+    /// Entries that it knew to be committed and had not applied.
+    pub(super) unapplied: f64,
+    /// Looks that could tell.
+    pub(super) looks: usize,
+}
+
+/// Members by metrics. Cites nothing. `Err` when no member's metrics tell.
+pub(super) fn by_metrics(cx: &Context<'_>) -> Result<Vec<Behind>, Missing> {
+    let applied = cx.evidence.some(&keys::PROPOSALS_APPLIED)?;
+    let committed = cx.evidence.all(&keys::PROPOSALS_COMMITTED);
+    cx.evidence.take_citations();
+    Ok(applied
+        .iter()
+        .filter_map(|(subject, own)| {
+            let known = committed.iter().find(|(about, _)| about == subject);
+            let others: Vec<&Series> = applied
+                .iter()
+                .filter(|(other, _)| other != subject && etcd(other) == etcd(subject))
+                .map(|(_, series)| series)
+                .collect();
+            let mut found = Behind {
+                subject: subject.clone(),
+                entries: f64::INFINITY,
+                unapplied: f64::INFINITY,
+                looks: 0,
+            };
+            // A member that has just started has applied nothing yet, and says 0.
+            for point in own.points.iter().filter(|point| point.value > 0.0) {
+                let by = point.at.add_us(ROUND_US);
+                let most = others.iter().filter_map(|series| last_by(series, by));
+                let most = most.fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
+                let index = known.and_then(|(_, series)| {
+                    let same = series.points.iter().find(|look| look.at == point.at)?;
+                    Some(same.value)
+                });
+                if most.is_none() && index.is_none() {
+                    continue;
+                }
+                let lag = |index: Option<f64>| index.map_or(0.0, |n| (n - point.value).max(0.0));
+                found.looks += 1;
+                found.entries = found.entries.min(lag(most));
+                found.unapplied = found.unapplied.min(lag(index));
+            }
+            (found.looks > 0).then_some(found)
+        })
+        .collect())
+}
+
+/// Which etcd of its node a member belongs to: `NODE/events` is a member of another one.
+fn etcd(subject: &Subject) -> &str {
+    subject.name.split_once('/').map_or("", |(_, etcd)| etcd)
+}
+
+/// What a series said last up to a moment.
+fn last_by(series: &Series, by: Timestamp) -> Option<f64> {
+    let mut past = series.points.iter().filter(|point| point.at <= by);
+    past.next_back().map(|point| point.value)
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! Hand-made indexes.
+
+    use super::*;
+    use crate::evidence::{Point, SubjectKind};
+    use crate::rules::testing::Set;
+
+    /// Adds a member that has applied so much at each scrape, a minute apart.
+    pub(crate) fn applied(set: Set, member: &str, values: &[f64]) -> Set {
+        let points = (0..)
+            .zip(values)
+            .map(|(at, value)| Point {
+                at: Timestamp::from_secs(at * 60),
+                value: *value,
+            })
+            .collect();
+        let subject = Subject::new(SubjectKind::Member, member);
+        set.put(&keys::PROPOSALS_APPLIED, subject, Series { points })
+    }
+}
