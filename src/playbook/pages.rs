@@ -36,6 +36,7 @@ pub static PAGES: &[Page] = pages![
     "database-fragmented",
     "database-growing-fast",
     "device-flush-slow",
+    "device-write-slow",
     "disk-shared",
     "disk-space-low",
     "election-timeouts-unequal",

@@ -59,6 +59,7 @@ pub static RULES: &[&Rule] = &[
     &space::database_fragmented::RULE,
     &space::database_growing_fast::RULE,
     &disk::device_flush_slow::RULE,
+    &disk::device_write_slow::RULE,
     &disk::disk_shared::RULE,
     &disk::disk_space_low::RULE,
     &config::election_timeouts_unequal::RULE,
@@ -206,6 +207,7 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
         &[
             &disk::backend_commit_slow::RULE,
             &disk::device_flush_slow::RULE,
+            &disk::device_write_slow::RULE,
             &disk::disk_shared::RULE,
             &disk::disk_space_low::RULE,
             &disk::etcd_io_limited::RULE,

@@ -16,6 +16,7 @@ use super::super::facts::{Facts, same_node};
 const SLOW: &[&str] = &[
     "wal-sync-stalled",
     "device-flush-slow",
+    "device-write-slow",
     "wal-fsync-slow",
     "backend-commit-slow",
     "disk-shared",
