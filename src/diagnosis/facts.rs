@@ -207,7 +207,7 @@ impl Facts {
         let mut lacking: Vec<String> = [
             (
                 disk_open && !self.flushes_seen,
-                "flush times of the device under etcd (host evidence)",
+                "flush times of the device under etcd (host evidence; the kernel counts them from 5.5 on)",
             ),
             (
                 cpu_open,

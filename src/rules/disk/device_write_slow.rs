@@ -81,7 +81,7 @@ fn draft(cx: &Context<'_>, device: Subject, mean_ms: f64, writes: f64) -> Draft 
         false => Severity::Info,
     };
     let words = format!(
-        "one write to {} takes {mean_ms:.1} ms on average in the slowest window ({writes:.0} writes in all)",
+        "one write to {} takes {mean_ms:.1} ms on average in the slowest window, of {writes:.0} writes in all",
         device.name
     );
     cx.evidence.take_citations();
