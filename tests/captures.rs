@@ -566,7 +566,9 @@ fn traces_name_the_client_where_there_is_no_audit_log() {
 #[test]
 fn the_timeline_marks_the_first_sign_of_the_cause() {
     for (name, kind) in [
-        ("slow-disk", "wal-sync-slow"),
+        // Each sync took long before one took over a second.
+        ("slow-disk", "slow-apply"),
+        ("cpu-starved", "slow-apply"),
         ("range-storm", "slow-apply"),
     ] {
         let truth = TRUTHS.iter().find(|truth| truth.name == name).unwrap();

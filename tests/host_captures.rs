@@ -141,12 +141,66 @@ fn a_starved_etcd_shows_in_its_cgroup_and_not_in_its_disk() {
             > 0.5
     );
     assert!(reader.get(&keys::RUN_DELAY, &etcd("cp0")).unwrap() > 0.2);
+    // Of the first thread alone: in sum a lower bound, each time a sample.
+    let wait = reader.get(&keys::RUN_WAIT, &etcd("cp0")).unwrap();
+    assert!((1.5..1.6).contains(&wait), "{wait}");
+    let share = reader.get(&keys::RUN_WAIT_SHARE, &etcd("cp0")).unwrap();
+    assert!((0.95..0.96).contains(&share), "{share}");
     let zram = device("zram4", "cp0");
     assert!(reader.get(&keys::DEVICE_WRITE_TIME, &zram).unwrap() < 0.02);
     assert!(matches!(
         reader.get(&keys::DEVICE_FLUSH_TIME, &zram),
         Err(Missing::NotEnough { .. })
     ));
+}
+
+/// A first thread that hardly ran says nothing of the others.
+#[test]
+fn a_thread_that_sleeps_tells_no_wait() {
+    let set = collect(&fixture("healthy"), &Hints::default(), "cp0");
+    let reader = Reader::new(&set);
+    assert!(reader.get(&keys::RUN_DELAY, &etcd("cp0")).is_ok());
+    assert!(reader.get(&keys::RUN_WAIT, &etcd("cp0")).is_err());
+}
+
+/// etcd on a device mapper over the disk: its own writes are slow, those of the disk are not known
+/// to be; without samples of it it is told as not measured.
+#[test]
+fn a_layer_above_the_disk_is_measured_on_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&fixture("slow-disk"), dir.path());
+    let at = |path: &str| dir.path().join(path);
+    let table = at("proc/self/mountinfo");
+    let text = fs::read_to_string(&table)
+        .unwrap()
+        .replace("7:0 / /var", "252:0 / /var")
+        .replace("/dev/loop0", "/dev/mapper/etcd");
+    fs::write(&table, text).unwrap();
+    fs::create_dir_all(at("sys/block/dm-0/dm")).unwrap();
+    fs::create_dir_all(at("sys/block/dm-0/slaves/loop0")).unwrap();
+    fs::write(at("sys/block/dm-0/dm/name"), "etcd\n").unwrap();
+    fs::write(at("sys/block/dm-0/slaves/loop0/.keep"), "").unwrap();
+    let loop0 = device("loop0", "cp0");
+    let above = || {
+        let set = collect(dir.path(), &Hints::default(), "cp0");
+        let reader = Reader::new(&set);
+        assert!(reader.get(&keys::DEVICE_FLUSH_TIME, &loop0).is_ok());
+        let others = reader.any(&keys::DEVICES_OTHER).map(|(_, table)| table);
+        assert!(others.is_err() || others.unwrap().row("dm-0").is_none());
+        let layers = reader.get(&keys::DEVICE_ABOVE, &loop0).unwrap();
+        let row = layers.row("dm-0").unwrap();
+        (row.get("writes"), row.get("max_write_mean_ms"))
+    };
+    fs::write(at("sys/block/dm-0/stat"), "0 0 0 0 5000 0 0 200000 0 0 0\n").unwrap();
+    assert_eq!(above(), (None, None));
+    for (time, writes, ms) in [("205540", 1000, 20_000), ("205752", 5000, 200_000)] {
+        fs::write(
+            at(&format!("sys-block-dm-0-stat-20261121T{time}.175Z")),
+            format!("0 0 0 0 {writes} 0 0 {ms} 0 0 0\n"),
+        )
+        .unwrap();
+    }
+    assert_eq!(above(), (Some(4000.0), Some(45.0)));
 }
 
 #[test]

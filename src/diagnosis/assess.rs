@@ -12,6 +12,7 @@ pub(super) const CLAIM: f64 = 0.5;
 /// Rules that fail when etcd itself is ill, whatever its cause; what proves most comes first.
 pub const ILL: &[&str] = &[
     "device-flush-slow",
+    "device-write-slow",
     "wal-sync-stalled",
     "wal-fsync-slow",
     "backend-commit-slow",

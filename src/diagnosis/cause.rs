@@ -56,7 +56,7 @@ impl Cause {
         match self {
             Cause::Disk => "the disk under etcd is too slow, or fails",
             Cause::Cpu => "etcd does not get enough CPU",
-            Cause::Network => "the network between etcd members is too slow",
+            Cause::Network => "the network between etcd members is too slow, or breaks",
             Cause::QueryLoad => "requests are too many or too expensive",
             Cause::Space => "etcd is out of space",
             Cause::Config => "a setting is dangerous or wrong",

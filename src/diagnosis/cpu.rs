@@ -4,7 +4,7 @@
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
 use super::facts::node_of;
-use crate::rules::Finding;
+use crate::rules::{Finding, Severity};
 
 const SETTLE: &str = "cpu.stat of etcd's cgroup (nr_throttled) and the run-queue delay of its process \
                       (host evidence)";
@@ -35,7 +35,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let runs = fsync
         .first()
         .is_some_and(|finding| facts.runs_freely(&node_of(&finding.subject)));
-    let disk_slow = case.has("device-flush-slow");
+    let disk_slow =
+        case.has("device-flush-slow") || case.has_at("device-write-slow", Severity::Warn);
 
     let (confidence, mut carry) = if !throttled.is_empty() {
         let confidence = match (slow, disk_fast, disk_slow) {
@@ -50,6 +51,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         (0.7, delayed)
     } else if !steal.is_empty() && slow && !disk_slow {
         (0.6, steal)
+    } else if !delayed.is_empty() && slow && !disk_slow {
+        // It waits for a CPU; whether it waits for its disk as well is not known.
+        (0.45, delayed)
     } else if !fsync.is_empty() && on_fast_disk(&fsync) && !runs {
         // The device is fast and etcd's syncs are slow: something keeps etcd from running, or its
         // writes from the device. Which is not measured.

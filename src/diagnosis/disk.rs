@@ -4,6 +4,7 @@
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
 use super::facts::node_of;
+use crate::evidence::Citation;
 use crate::rules::{Confidence, Finding, Severity};
 
 const SETTLE: &str = "two samples of the device's flush counters (host evidence: /proc/diskstats or \
@@ -13,6 +14,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let flush = case.failed("device-flush-slow");
     let mut stalls = case.failed("wal-sync-stalled");
     let mut fsync = case.failed("wal-fsync-slow");
+    // Below etcd as well, but with the writes of others in it: it counts beside slow syncs.
+    let mut writes = case.failed("device-write-slow");
+    writes.retain(|finding| finding.severity >= Severity::Warn);
     let read_only = case.failed("filesystem-read-only");
     // Those of another device are a note.
     let mut broken = case.failed("kernel-io-errors");
@@ -24,11 +28,11 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let cleared = |finding: &&Finding| facts.fast_device(&node_of(&finding.subject)).is_some();
     if flush.is_empty() && !io_errors && read_only.is_empty() {
         let ill: Vec<&Finding> = stalls.iter().chain(&fsync).copied().collect();
-        let why = "the kernel measured fast writes and flushes on the device under etcd";
         if ill.is_empty()
+            && writes.is_empty()
             && let Some(fast) = &facts.device_fast
         {
-            return Assessment::cleared(Cause::Disk, why, fast.clone());
+            return Assessment::cleared(Cause::Disk, fast_words(fast), fast.clone());
         }
         if !ill.is_empty() && ill.iter().all(cleared) {
             let mut cites = Vec::new();
@@ -42,16 +46,18 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
                     }
                 }
             }
-            return Assessment::cleared(Cause::Disk, why, cites);
+            return Assessment::cleared(Cause::Disk, fast_words(&cites), cites);
         }
         stalls.retain(|finding| !cleared(finding));
         fsync.retain(|finding| !cleared(finding));
     }
-    let throttled_on = |node: &str| {
-        case.failed("etcd-cpu-throttled")
+    let fails_on = |rule: &str, node: &str| {
+        case.failed(rule)
             .iter()
             .any(|finding| node.is_empty() || node_of(&finding.subject) == node)
     };
+    let throttled_on = |node: &str| fails_on("etcd-cpu-throttled", node);
+    let waits_on = |node: &str| fails_on("run-delay-high", node);
     // Of another node they say nothing about the syncs of this one.
     let breaks = |ill: &&Finding| {
         let node = node_of(&ill.subject);
@@ -64,6 +70,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let mut carry: Vec<&Finding> = read_only.clone();
     carry.extend(&unwritable);
     carry.extend(&flush);
+    carry.extend(&writes);
     carry.extend(&stalls);
     carry.extend(&fsync);
     carry.extend(&broken);
@@ -91,6 +98,15 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else if !unwritable.is_empty() {
         // An error, not a latency: no starved CPU makes it.
         0.8
+    } else if let Some(slow) = writes.first() {
+        let node = node_of(&slow.subject);
+        if throttled_on(&node) || waits_on(&node) {
+            0.6
+        } else if facts.free_cpu(&node) || facts.runs_freely(&node) {
+            0.85
+        } else {
+            0.75
+        }
     } else if let Some(worst) = stalls.first() {
         let node = node_of(&worst.subject);
         // One or two such lines in hours are a moment, not a state.
@@ -126,6 +142,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         // waits for its disk.
         if facts.steadily_slow.contains(&node) && facts.runs_freely(&node) {
             0.6
+        } else if waits_on(&node) {
+            0.4
         } else {
             0.45
         }
@@ -155,4 +173,14 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         carry.push(odd);
     }
     Assessment::of(Cause::Disk, confidence, summary, &carry, SETTLE)
+}
+
+/// What clears a device, in words.
+fn fast_words(cites: &[Citation]) -> &'static str {
+    match cites.iter().any(|cited| cited.key == "device.flush.time") {
+        true => "the kernel measured fast writes and flushes on the device under etcd",
+        false => {
+            "the kernel measured fast writes on the device under etcd, and sends it no flushes"
+        }
+    }
 }

@@ -2,30 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::evidence::{
-    Citation, Collector, EvidenceSet, Reader, Reading, Subject, SubjectKind, Window, keys,
-};
+use crate::evidence::{Citation, Collector, EvidenceSet, Reader, Reading, Subject, keys};
 use crate::profile::Profile;
 use crate::rules::phases;
 
-/// Fewer device requests than this make no mean.
-const MIN_REQUESTS: f64 = 20.0;
+use super::links::{self, Complaint};
+use super::measured::{self, ByNode, Measured, covers_trouble, is_etcd, unanswered};
+
 /// Fewer WAL syncs than this make no p99.
 const MIN_SYNCS: f64 = 100.0;
-/// Fewer probes of peers than this tell nothing.
-const MIN_PROBES: f64 = 4.0;
-
-/// Something that was measured on one node.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Measured {
-    /// Whether all of it was as it should be.
-    pub(super) good: bool,
-    /// The readings.
-    pub(super) cites: Vec<Citation>,
-}
-
-/// What was measured, by node.
-type ByNode = BTreeMap<String, Measured>;
 
 /// The node that a subject is on: a member's name is its node's, `NODE/events` for a second etcd.
 pub(super) fn node_of(subject: &Subject) -> String {
@@ -43,8 +28,6 @@ fn ticks_over_syncs(reader: &Reader<'_>) -> bool {
     count("tick-missed") > count("wal-sync-slow")
 }
 
-/// Seconds around a window that still belong to it: scrapes and lines have clocks of their own.
-const EDGE_US: i64 = 5_000_000;
 /// A quota that is reached within so many seconds is as good as reached: nobody comes in time.
 const FULL_SOON_SECS: f64 = 600.0;
 
@@ -69,11 +52,17 @@ pub(super) struct Facts {
     pub(super) mounts: bool,
     /// Every device under etcd that was measured is fast.
     pub(super) device_fast: Option<Vec<Citation>>,
-    /// The devices under etcd by node: good when fast.
+    /// The devices under etcd by node: good when all that a sync waits for is fast.
     devices: ByNode,
+    /// Flushes of some device under etcd were timed.
+    flushes_seen: bool,
+    /// Layers above those devices whose writes were not timed.
+    unmeasured_layers: Vec<String>,
+    /// Something was measured at another time than that of the trouble.
+    uncovered: bool,
     /// etcd's CPU by node: good when it was not held back.
     cpus: ByNode,
-    /// Nodes where etcd's wait for a CPU was measured, not only its limit.
+    /// Nodes where etcd surely did not wait for a CPU, which its limit does not tell.
     run_delay_known: BTreeSet<String>,
     /// Members whose own probes of their peers come back at once: a process that is kept from running
     /// would be late with them.
@@ -86,6 +75,12 @@ pub(super) struct Facts {
     pub(super) fsync_fast: Option<Vec<Citation>>,
     /// etcd's CPU was measured and it was not held back.
     pub(super) cpu_free: Option<Vec<Citation>>,
+    /// Round trips to peers were measured.
+    rtt_seen: bool,
+    /// What members say of their links to peers, by time.
+    pub(super) complaints: Vec<Complaint>,
+    /// How many members the cluster has, as far as anything tells.
+    pub(super) members: usize,
     /// Round trips to peers were measured and are fast.
     pub(super) network_fast: Option<Vec<Citation>>,
     /// There is only one member, so that no peer can be slow.
@@ -125,20 +120,21 @@ impl Facts {
             ..Facts::default()
         };
         facts.etcd_nodes = etcd_nodes(evidence);
-        facts.devices = devices(&reader, profile);
-        facts.device_fast = all_good(&facts.devices);
-        facts.cpus = cpus(&reader, profile);
-        facts.run_delay_known = reader
-            .all(&keys::RUN_DELAY)
-            .iter()
-            .filter(|(subject, _)| is_etcd(subject))
-            .map(|(subject, _)| node_of(subject))
-            .collect();
-        facts.answering = answering(&reader, profile);
+        facts.uncovered = measured::uncovered(&reader);
+        facts.devices = measured::devices(&reader, profile);
+        facts.device_fast = measured::all_good(&facts.devices);
+        facts.flushes_seen = !reader.all(&keys::DEVICE_FLUSH_TIME).is_empty();
+        facts.unmeasured_layers = measured::unmeasured_layers(&reader);
+        let cpus = measured::cpus(&reader, profile);
+        (facts.cpus, facts.run_delay_known) = (cpus.by, cpus.delay_known);
+        facts.answering = measured::answering(&reader, profile);
         facts.steadily_slow = steadily_slow(&reader, profile);
         facts.fsync_fast = fsync_fast(&reader, profile);
-        facts.cpu_free = all_good(&facts.cpus);
+        facts.cpu_free = facts.cpus_all_free();
+        facts.rtt_seen = !reader.all(&keys::PEER_RTT).is_empty();
         facts.network_fast = network_fast(&reader, profile);
+        facts.complaints = links::complaints(&reader);
+        facts.members = members(&reader).max(facts.etcd_nodes);
         facts.single_member = single_member(&reader);
         facts.etcd_fast = etcd_fast(&reader, profile);
         facts.etcd_cpu = reader
@@ -149,6 +145,17 @@ impl Facts {
             .reduce(f64::max);
         facts.ticks_over_syncs = ticks_over_syncs(&reader);
         facts
+    }
+
+    /// The readings that clear etcd's CPU on every node: no limit held it back, and it did not wait
+    /// for a CPU, as its run delay tells or syncs that come back in time.
+    fn cpus_all_free(&self) -> Option<Vec<Citation>> {
+        let mut cites = measured::all_good(&self.cpus)?;
+        let known = |node| self.run_delay_known.contains(node);
+        if !self.cpus.keys().all(known) {
+            cites.extend(self.fsync_fast.clone()?);
+        }
+        Some(cites)
     }
 
     /// What was measured on a node. Where the evidence knows one node with etcd only, the names that
@@ -195,25 +202,38 @@ impl Facts {
 
     /// What would tell one cause of slowness from another and was not read, in words.
     pub(super) fn would_tell(&self) -> Vec<String> {
-        [
+        let disk_open = self.device_fast.is_none() && !self.devices.values().any(|m| m.ill);
+        let cpu_open = self.cpu_free.is_none() && !self.cpus.values().any(|m| m.ill);
+        let mut lacking: Vec<String> = [
             (
-                self.device_fast.is_none() && self.devices.is_empty(),
-                "flush times of the device under etcd (host evidence)",
+                disk_open && !self.flushes_seen,
+                "flush times of the device under etcd (host evidence; the kernel counts them from 5.5 on)",
             ),
             (
-                self.cpu_free.is_none() && self.cpus.is_empty(),
-                "CPU throttling and run delay of etcd (host evidence)",
+                cpu_open,
+                "CPU throttling and run delay of all threads of etcd (host evidence)",
             ),
             (
-                self.network_fast.is_none() && !self.single_member,
+                !self.rtt_seen && !self.single_member,
                 "round trips between members (etcd's metrics, two scrapes)",
             ),
             (!self.audit, "the apiserver's audit log"),
+            (
+                self.uncovered,
+                "more of the time of the trouble in logs, metrics and host facts",
+            ),
         ]
         .into_iter()
         .filter(|(lacks, _)| *lacks)
         .map(|(_, words)| words.to_owned())
-        .collect()
+        .collect();
+        if disk_open && !self.unmeasured_layers.is_empty() {
+            lacking.push(format!(
+                "write times of {} (host evidence: two samples of /proc/diskstats)",
+                self.unmeasured_layers.join(", ")
+            ));
+        }
+        lacking
     }
 }
 
@@ -287,15 +307,6 @@ impl Seen {
     }
 }
 
-/// Whether a subject is an etcd server: a member, or the component `etcd`.
-fn is_etcd(subject: &Subject) -> bool {
-    match subject.kind {
-        SubjectKind::Member => true,
-        SubjectKind::Component => subject.name == "etcd" || subject.name.starts_with("etcd-"),
-        _ => false,
-    }
-}
-
 /// How many nodes with etcd there are, as the source that knows most of them tells.
 fn etcd_nodes(evidence: &EvidenceSet) -> usize {
     let mut by: BTreeMap<Collector, BTreeSet<String>> = BTreeMap::new();
@@ -308,79 +319,6 @@ fn etcd_nodes(evidence: &EvidenceSet) -> usize {
     by.values().map(BTreeSet::len).max().unwrap_or(0)
 }
 
-/// All readings, where everything that was measured is good.
-fn all_good(all: &ByNode) -> Option<Vec<Citation>> {
-    let good = !all.is_empty() && all.values().all(|measured| measured.good);
-    good.then(|| all.values().flat_map(|m| m.cites.clone()).collect())
-}
-
-fn note(all: &mut ByNode, reader: &Reader<'_>, node: String, good: bool) {
-    let entry = all.entry(node).or_insert_with(|| Measured {
-        good: true,
-        cites: Vec::new(),
-    });
-    entry.good &= good;
-    entry.cites.extend(reader.take_citations());
-}
-
-fn devices(reader: &Reader<'_>, profile: &Profile) -> ByNode {
-    // Half the limit: a device near it is not cleared.
-    let limit = profile.get("device-flush") / 2.0;
-    let mut all = ByNode::new();
-    for (time, count) in [
-        (&keys::DEVICE_FLUSH_TIME, &keys::DEVICE_FLUSHES),
-        (&keys::DEVICE_WRITE_TIME, &keys::DEVICE_WRITES),
-    ] {
-        for (device, mean_ms) in reader.all(time) {
-            if reader.peek(count, &device).is_none_or(|n| n < MIN_REQUESTS) {
-                continue;
-            }
-            let record = reader.record(time, &device);
-            if mean_ms <= limit
-                && record.is_some_and(|record| !covers_trouble(reader, record.window))
-            {
-                continue;
-            }
-            reader.cite(time, &device);
-            note(&mut all, reader, node_of(&device), mean_ms <= limit);
-        }
-    }
-    all
-}
-
-fn answering(reader: &Reader<'_>, profile: &Profile) -> ByNode {
-    let limit = profile.get("peer-rtt-p99");
-    let mut all = ByNode::new();
-    for (subject, rtt) in reader.all(&keys::PEER_RTT) {
-        let (Some(mean), Some((low, _))) = (rtt.mean(), rtt.bracket(0.99)) else {
-            continue;
-        };
-        // Peers that do not answer leave a time of zero.
-        if rtt.count() < MIN_PROBES || unanswered(reader, &subject) {
-            continue;
-        }
-        reader.cite(&keys::PEER_RTT, &subject);
-        note(
-            &mut all,
-            reader,
-            node_of(&subject),
-            low < limit && mean < limit / 5.0,
-        );
-    }
-    all
-}
-
-/// Whether some peer of a member answered no probe: etcd notes a time of zero then.
-fn unanswered(reader: &Reader<'_>, member: &Subject) -> bool {
-    reader
-        .peek(&keys::PEER_RTT_BY, member)
-        .is_some_and(|table| {
-            table.rows.iter().any(|row| {
-                row.get("count").is_some_and(|n| n > 0.0) && row.get("mean_ms") == Some(0.0)
-            })
-        })
-}
-
 fn steadily_slow(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {
     let limit = profile.get("wal-fsync-p99");
     reader
@@ -390,32 +328,6 @@ fn steadily_slow(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {
         .filter(|(_, syncs)| syncs.bracket(0.5).is_some_and(|(low, _)| low >= limit))
         .map(|(subject, _)| node_of(&subject))
         .collect()
-}
-
-/// Whether the slow requests that logs tell of were, for the most part, at a time in which `window`
-/// was measured. A measurement clears nothing for any other time.
-fn covers_trouble(reader: &Reader<'_>, window: Window) -> bool {
-    let (Some(from), Some(to)) = (window.from, window.to) else {
-        return true;
-    };
-    let (from, to) = (from.add_us(-EDGE_US), to.add_us(EDGE_US));
-    let (mut inside, mut outside) = (0.0, 0.0);
-    for (_, list) in reader.all(&keys::LOGS_EPISODES) {
-        for episode in list.episodes.iter().filter(|e| e.kind == "slow-apply") {
-            let span = episode.to.since_us(episode.from).max(0);
-            let shared = episode.to.min(to).since_us(episode.from.max(from));
-            // Requests of an episode are taken to be spread evenly over it.
-            let share = match (shared, span) {
-                (shared, _) if shared < 0 => 0.0,
-                (_, 0) => 1.0,
-                (shared, span) => (shared as f64 / span as f64).min(1.0),
-            };
-            let count = episode.count as f64;
-            inside += count * share;
-            outside += count * (1.0 - share);
-        }
-    }
-    inside >= outside
 }
 
 fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
@@ -448,30 +360,6 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
     (enough > 0).then(|| reader.take_citations())
 }
 
-fn cpus(reader: &Reader<'_>, profile: &Profile) -> ByNode {
-    let mut all = ByNode::new();
-    for (key, limit) in [
-        (
-            &keys::CGROUP_THROTTLED,
-            profile.get("cgroup-throttled-periods") / 2.0,
-        ),
-        (&keys::RUN_DELAY, profile.get("run-delay")),
-    ] {
-        for (subject, value) in reader.all(key) {
-            let record = reader.record(key, &subject);
-            if value <= limit && record.is_some_and(|record| !covers_trouble(reader, record.window))
-            {
-                continue;
-            }
-            if is_etcd(&subject) {
-                reader.cite(key, &subject);
-                note(&mut all, reader, node_of(&subject), value <= limit);
-            }
-        }
-    }
-    all
-}
-
 fn network_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
     let limit = profile.get("peer-rtt-p99");
     let mut measured = 0;
@@ -482,12 +370,45 @@ fn network_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>>
         measured += 1;
         let record = reader.record(&keys::PEER_RTT, &subject);
         let covers = record.is_none_or(|record| covers_trouble(reader, record.window));
-        if low >= limit || unanswered(reader, &subject) || !covers {
+        let lost = unanswered(reader, &subject) || failing_sends(reader, &subject, profile);
+        if low >= limit || lost || !covers {
             return None;
         }
         reader.cite(&keys::PEER_RTT, &subject);
     }
     (measured > 0).then(|| reader.take_citations())
+}
+
+/// Whether messages of a member to some peer failed more often than a restart's first moment makes
+/// them: its round trips are those of the probes that came back.
+fn failing_sends(reader: &Reader<'_>, member: &Subject, profile: &Profile) -> bool {
+    let limit = profile.get("peer-sends-failed");
+    let by_peer = reader.peek(&keys::PEER_RTT_BY, member);
+    by_peer.is_some_and(|table| {
+        let mut failures = table.rows.iter().filter_map(|row| row.get("send_failures"));
+        failures.any(|count| count >= limit)
+    })
+}
+
+/// How many members the peers of one and `--initial-cluster` name.
+fn members(reader: &Reader<'_>) -> usize {
+    let peers = reader
+        .all(&keys::PEER_RTT_BY)
+        .iter()
+        .map(|(_, table)| table.rows.len() + 1)
+        .max();
+    let initial = reader
+        .all(&keys::SETTINGS)
+        .iter()
+        .filter_map(|(_, table)| table.row("initial-cluster")?.get_text("value"))
+        .map(|value| {
+            value
+                .split(',')
+                .filter(|pair| !pair.trim().is_empty())
+                .count()
+        })
+        .max();
+    peers.max(initial).unwrap_or(0)
 }
 
 /// From `--initial-cluster` of the settings: one `name=url` pair.

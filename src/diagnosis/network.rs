@@ -1,8 +1,11 @@
-//! Is it the network between members? A slow round trip beside fast syncs shows it.
+//! Is it the network between members? A slow round trip beside fast syncs shows it, and so do links
+//! that both of their ends lose.
 
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
-use crate::rules::Severity;
+use super::facts::node_of;
+use super::links;
+use crate::rules::{Finding, Severity};
 
 const SETTLE: &str = "etcd_network_peer_round_trip_time_seconds of every member (two scrapes), or ping \
                       between the members";
@@ -17,18 +20,28 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             Vec::new(),
         );
     }
-    let links = case.has("peer-link-unstable") || case.has("raft-messages-dropped");
+    let broken: Vec<&Finding> = case
+        .all(&["peer-link-unstable", "raft-messages-dropped"])
+        .into_iter()
+        .filter(|finding| finding.severity >= Severity::Warn)
+        .collect();
     let reads = case.has("read-index-slow");
     let disk_out = facts.device_fast.is_some() || facts.fsync_fast.is_some();
-    let disk_in = case.has("device-flush-slow") || case.has("wal-sync-stalled");
-    let cpu_in = case.has("etcd-cpu-throttled");
+    let disk_in = case.has("device-flush-slow")
+        || case.has_at("device-write-slow", Severity::Warn)
+        || case.has("wal-sync-stalled");
+    let cpu_in = case.has("etcd-cpu-throttled") || case.has("run-delay-high");
+    let cpu_out = facts.cpu_free.is_some();
 
     let confidence = if case.has_at("peer-rtt-high", Severity::Critical) {
         // A starved or stalled member answers probes late as well.
         if disk_in || cpu_in { 0.6 } else { 0.9 }
     } else if !rtt.is_empty() {
         if disk_in || cpu_in { 0.4 } else { 0.6 }
-    } else if let Some(fast) = &facts.network_fast {
+    } else if broken.is_empty()
+        && let Some(fast) = &facts.network_fast
+    {
+        // Round trips are those of the probes that came back: with broken links they clear nothing.
         return Assessment::cleared(
             Cause::Network,
             "the round trips between members are fast",
@@ -37,23 +50,27 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else if disk_in || cpu_in || case.has_at("tls-rejections", Severity::Warn) {
         // Links that certificates keep closed are no slow network.
         return Assessment::default();
-    } else if reads || links {
-        match (disk_out, facts.cpu_free.is_some(), links) {
-            (true, true, _) => 0.6,
-            (true, false, true) => 0.55,
+    } else if !broken.is_empty() {
+        match (both_ends(case, &broken), disk_out) {
+            // A process that does not run loses its links as well.
+            (true, _) if !cpu_out && !case.starved().is_empty() => 0.4,
+            (true, true) if cpu_out => 0.65,
+            (true, true) => 0.55,
+            (true, false) if cpu_out => 0.5,
+            (false, _) if peer_is_gone(case, &broken) => return Assessment::default(),
+            // One end alone does not tell the way from the peer.
             _ => 0.4,
         }
+    } else if reads {
+        if disk_out && cpu_out { 0.6 } else { 0.4 }
     } else {
         return Assessment::default();
     };
     let mut carry = case.odd("server.peer.rtt-by");
-    carry.extend(case.all(&[
-        "peer-rtt-high",
-        "read-index-slow",
-        "raft-messages-dropped",
-        "peer-link-unstable",
-        "etcd-requests-slow",
-    ]));
+    carry.extend(rtt);
+    // Where links break, what breaks them comes before what waits for it.
+    carry.extend(&broken);
+    carry.extend(case.all(&["read-index-slow", "etcd-requests-slow"]));
     let on = match carry.first() {
         Some(odd) if odd.rule == "member-odd-one-out" => String::new(),
         _ => names(&carry),
@@ -65,4 +82,21 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         summary = format!("{summary} ({on})");
     }
     Assessment::of(Cause::Network, confidence, summary, &carry, SETTLE)
+}
+
+/// Whether both ends of some link say that it broke: in their logs, or by messages that either could
+/// not send.
+fn both_ends(case: &Case<'_>, broken: &[&Finding]) -> bool {
+    let counted = broken.iter().any(|finding| {
+        let mut cited = finding.evidence.iter();
+        finding.rule == "raft-messages-dropped" && cited.any(|c| c.key == "server.peer.rtt-by")
+    });
+    let of = broken.iter().map(|f| node_of(&f.subject)).collect();
+    counted || links::both_ends(&case.facts.complaints, &of, case.facts.members)
+}
+
+/// Whether those who complain were refused or hung up on: the peer ended, and the way to it is there.
+fn peer_is_gone(case: &Case<'_>, broken: &[&Finding]) -> bool {
+    let mut complaints = case.facts.complaints.iter();
+    complaints.any(|c| c.gone && broken.iter().any(|f| node_of(&f.subject) == c.of))
 }

@@ -102,6 +102,12 @@ fn order(causes: &mut [CauseFound]) {
     });
 }
 
+/// Whether limits far below the default are among the findings: they turn requests away whatever
+/// etcd does.
+fn few_seats(cause: &CauseFound) -> bool {
+    cause.rules.iter().any(|rule| rule == "inflight-unbalanced")
+}
+
 /// Gives roles: what follows from the primary cause is a consequence; what only looks like a cause
 /// while the primary one is at work is dropped to an alternative.
 fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>) {
@@ -116,7 +122,7 @@ fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>) {
         } else {
             match cause.cause {
                 // Requests queue up in front of a slow etcd.
-                Cause::ApiserverSaturation if upstream => Role::Consequence,
+                Cause::ApiserverSaturation if upstream && !few_seats(&cause) => Role::Consequence,
                 // A slow disk or a starved process answers its peers late.
                 Cause::Network if matches!(primary, Cause::Disk | Cause::Cpu) => Role::Consequence,
                 _ => Role::Contributing,
@@ -161,12 +167,7 @@ fn follow(
     }
     for mut cause in weak {
         cause.role = match cause.cause {
-            // Limits far below the default turn requests away whatever etcd does.
-            Cause::ApiserverSaturation
-                if cause.rules.iter().any(|rule| rule == "inflight-unbalanced") =>
-            {
-                Role::Contributing
-            }
+            Cause::ApiserverSaturation if few_seats(&cause) => Role::Contributing,
             Cause::ApiserverSaturation => Role::Consequence,
             // What ails etcd is known, so a client that holds itself back is a matter of its own.
             Cause::ClientThrottling => Role::Contributing,
@@ -208,11 +209,6 @@ fn verdict(
     }
     if !no_fault_seen && missing.is_empty() {
         missing = facts.would_tell();
-        if missing.is_empty() {
-            // All kinds of evidence are there, and what they cover did not decide it.
-            missing
-                .push("more of the time of the trouble in logs, metrics and host facts".to_owned());
-        }
     }
     let summary = if no_fault_seen {
         format!(

@@ -1,6 +1,10 @@
 //! Causes from hand-made evidence through all rules: right or unknown, never wrong.
 
-use crate::evidence::{Row, Subject, SubjectKind, Table, keys};
+use crate::clock::Timestamp;
+use crate::evidence::{
+    Collector, Completeness, Episode, Episodes, Origin, Row, Subject, SubjectKind, Table, Window,
+    keys,
+};
 use crate::profile::Profile;
 use crate::rules::testing::{Set, histogram, table};
 use crate::rules::{RULES, run};
@@ -359,4 +363,233 @@ fn files_that_cannot_be_written_are_the_disk() {
     assert_eq!(found.verdict.cause, Cause::Disk);
     assert!(found.verdict.summary.contains("could not read or write"));
     assert_eq!(with(2.0).verdict.cause, Cause::Unknown);
+}
+
+/// Writes to a device that the kernel measured, with what it says of its cache.
+fn written(set: Set, node: &str, ms: f64, cache: &str) -> Set {
+    let queue = Table {
+        rows: vec![Row::new("write_cache").text("value", cache)],
+        ..Table::default()
+    };
+    set.put(&keys::DEVICE_WRITE_TIME, device(node), ms)
+        .put(&keys::DEVICE_WRITES, device(node), 5_000.0)
+        .put(&keys::DEVICE_QUEUE, device(node), queue)
+}
+
+fn out(found: &Diagnosis) -> Vec<Cause> {
+    found.ruled_out.iter().map(|r| r.cause).collect()
+}
+
+/// Kernels before 5.5 count no flushes: fast writes into a cache that forgets clear nothing.
+#[test]
+fn writes_alone_clear_a_device_that_gets_no_flushes() {
+    let with = |cache: &str| written(syncs(Set::new(), "cp0", 128.0), "cp0", 0.1, cache);
+    assert!(!out(&judged(&with("write back"))).contains(&Cause::Disk));
+    let through = judged(&with("write through"));
+    assert!(out(&through).contains(&Cause::Disk));
+    assert!(
+        through
+            .ruled_out
+            .iter()
+            .any(|r| r.why.contains("sends it no flushes")),
+        "{:?}",
+        through.ruled_out
+    );
+    // Flushes that are counted: none was sent, or they took long.
+    let counted = |flushes: f64, ms: f64| {
+        with("write back")
+            .put(&keys::DEVICE_FLUSHES, device("cp0"), flushes)
+            .put(&keys::DEVICE_FLUSH_TIME, device("cp0"), ms)
+    };
+    let none = with("write back").put(&keys::DEVICE_FLUSHES, device("cp0"), 0.0);
+    assert!(out(&judged(&none)).contains(&Cause::Disk));
+    assert!(out(&judged(&counted(500.0, 0.1))).contains(&Cause::Disk));
+    assert_eq!(judged(&counted(500.0, 40.0)).verdict.cause, Cause::Disk);
+}
+
+#[test]
+fn slow_writes_beside_slow_syncs_are_the_disk() {
+    let set = written(syncs(Set::new(), "cp0", 128.0), "cp0", 45.0, "write back");
+    let found = judged(&set);
+    assert_eq!(found.verdict.cause, Cause::Disk);
+    assert!(
+        found.causes[0]
+            .rules
+            .iter()
+            .any(|rule| rule == "device-write-slow")
+    );
+    let free = set.put(&keys::RUN_DELAY, etcd("cp0"), 0.01);
+    assert!(judged(&free).verdict.confidence > found.verdict.confidence);
+    // A queue that nobody waits for is no fault.
+    let bulk = written(syncs(Set::new(), "cp0", 1.0), "cp0", 45.0, "write back");
+    assert!(judged(&bulk).causes.is_empty());
+    // Nor is the disk of another member.
+    let other = written(one_slow_of_three(), "cp0", 45.0, "write back");
+    assert_eq!(judged(&other).causes[0].subject, Some(member("cp1")));
+}
+
+/// A device mapper keeps no count of flushes, and its own delay is not in the counters below it.
+#[test]
+fn a_fast_disk_clears_no_slow_layer_above_it() {
+    let with = |cells: &[(&str, f64)]| {
+        measured(syncs(Set::new(), "cp0", 128.0), "cp0", 0.2).put(
+            &keys::DEVICE_ABOVE,
+            device("cp0"),
+            table(&[("dm-0", cells)]),
+        )
+    };
+    let slow = judged(&with(&[("writes", 2e4), ("max_write_mean_ms", 45.0)]));
+    assert_eq!(slow.verdict.cause, Cause::Disk);
+    assert_eq!(slow.causes[0].subject.as_ref().unwrap().name, "dm-0");
+    let fast = judged(&with(&[("writes", 2e4), ("max_write_mean_ms", 0.3)]));
+    assert!(out(&fast).contains(&Cause::Disk));
+    let unknown = judged(&with(&[]));
+    assert!(!out(&unknown).contains(&Cause::Disk));
+    assert_eq!(unknown.verdict.cause, Cause::Unknown);
+}
+
+/// What one thread of etcd waited, its first one, on a node where no limit held it back.
+fn first_thread(set: Set, sum: f64, ms: f64, share: f64) -> Set {
+    let mut set = set
+        .put(&keys::CGROUP_THROTTLED, etcd("cp0"), 0.0)
+        .put(&keys::RUN_WAIT, etcd("cp0"), ms)
+        .put(&keys::RUN_WAIT_SHARE, etcd("cp0"), share);
+    set.0.put(
+        &keys::RUN_DELAY,
+        etcd("cp0"),
+        Window::default(),
+        Origin::new(Collector::Host, "test").with(Completeness::AtLeast),
+        sum,
+    );
+    set
+}
+
+#[test]
+fn neighbours_that_take_the_cpu_are_the_cpu() {
+    let base = || measured(syncs(Set::new(), "cp0", 128.0), "cp0", 0.2);
+    let found = judged(&first_thread(base(), 0.27, 1.6, 0.95));
+    assert_eq!(found.verdict.cause, Cause::Cpu);
+    // Without a look at the device it could be either.
+    let blind = judged(&first_thread(
+        syncs(Set::new(), "cp0", 128.0),
+        0.27,
+        1.6,
+        0.95,
+    ));
+    assert_eq!(blind.verdict.cause, Cause::Unknown);
+    assert_eq!(blind.alternatives[0].cause, Cause::Cpu);
+    // What one thread waited is a lower bound: it clears by how long each wait is, or not at all.
+    let free = judged(&first_thread(base(), 0.02, 0.05, 0.5));
+    assert!(out(&free).contains(&Cause::Cpu));
+    let near = judged(&first_thread(base(), 0.02, 0.8, 0.5));
+    assert!(!out(&near).contains(&Cause::Cpu));
+    // Syncs that come back in time clear it as well.
+    let quick = measured(syncs(Set::new(), "cp0", 1.0), "cp0", 0.2);
+    let quick = judged(&first_thread(quick, 0.02, 0.8, 0.5));
+    assert!(out(&quick).contains(&Cause::Cpu));
+}
+
+/// Three members with fast syncs, answers and links that were lost at these times; members know each
+/// other's ids.
+fn lost_links(lost: &[(&str, &str, i64)]) -> Set {
+    let mut set = Set::new();
+    for node in ["cp0", "cp1", "cp2"] {
+        set = probes(syncs(set, node, 1.0), node, 1.0)
+            .put(&keys::MEMBER_ID, member(node), format!("id{node}"))
+            .put(&keys::RUN_DELAY, etcd(node), 0.01);
+    }
+    for (node, about, at) in lost {
+        let from = Timestamp::from_secs(*at);
+        let episode = Episode {
+            kind: "peer-unhealthy".to_owned(),
+            from,
+            to: from.add_us(55_000_000),
+            count: 24,
+            max_ms: None,
+            detail: match about.is_empty() {
+                true => "EOF".to_owned(),
+                false => format!("peer id{about}"),
+            },
+            nature: "fault".to_owned(),
+            planned: false,
+        };
+        set = events(set, node, &[("peer-unhealthy", &[("count", 24.0)])]).put(
+            &keys::LOGS_EPISODES,
+            member(node),
+            Episodes {
+                episodes: vec![episode],
+                dropped: 0,
+            },
+        );
+    }
+    set
+}
+
+/// Round trips are those of the probes that came back.
+#[test]
+fn links_that_both_ends_lose_are_the_network() {
+    let cut = judged(&lost_links(&[
+        ("cp0", "cp2", 60),
+        ("cp1", "cp2", 60),
+        ("cp2", "cp0", 61),
+    ]));
+    assert_eq!(cut.verdict.cause, Cause::Network);
+    assert!(cut.verdict.confidence >= 0.5);
+    // One end alone: the peer may be down.
+    let down = judged(&lost_links(&[("cp0", "cp2", 60), ("cp1", "cp2", 60)]));
+    assert_eq!(down.verdict.cause, Cause::Unknown);
+    assert!(!out(&down).contains(&Cause::Network));
+    // It hung up: the way to it is there.
+    let gone = judged(&lost_links(&[("cp0", "", 60)]));
+    assert!(gone.alternatives.iter().all(|a| a.cause != Cause::Network));
+    assert!(!out(&gone).contains(&Cause::Network));
+    assert!(out(&judged(&lost_links(&[]))).contains(&Cause::Network));
+}
+
+#[test]
+fn sends_that_fail_at_both_ends_are_the_network() {
+    let with = |back: f64| {
+        let row = |peer: &'static str, failures: f64| {
+            table(&[(
+                peer,
+                &[
+                    ("count", 8.0),
+                    ("mean_ms", 0.4),
+                    ("send_failures", failures),
+                ],
+            )])
+        };
+        lost_links(&[])
+            .put(&keys::PEER_RTT_BY, member("cp0"), row("idcp2", 300.0))
+            .put(&keys::PEER_RTT_BY, member("cp2"), row("idcp0", back))
+    };
+    assert_eq!(judged(&with(200.0)).verdict.cause, Cause::Network);
+    // A peer that was away for a moment.
+    let away = judged(&with(2.0));
+    assert!(away.causes.is_empty());
+    assert!(!out(&away).contains(&Cause::Network));
+}
+
+/// As with a slow disk: few seats are a cause of their own, whatever the primary one is.
+#[test]
+fn few_seats_beside_a_full_database_are_no_consequence() {
+    let full = |set: Set| events(set, "cp0", &[("disk-full", &[("count", 3.0)])]);
+    let role = |set: Set| -> Vec<Role> {
+        judged(&full(waiting(set)))
+            .causes
+            .iter()
+            .filter(|c| c.cause == Cause::ApiserverSaturation)
+            .map(|c| c.role)
+            .collect()
+    };
+    let few = settings(
+        syncs(Set::new(), "cp0", 1.0),
+        apiserver(),
+        &[
+            ("max-mutating-requests-inflight", "4"),
+            ("max-requests-inflight", "8"),
+        ],
+    );
+    assert_eq!(role(few), [Role::Contributing]);
+    assert_eq!(role(syncs(Set::new(), "cp0", 1.0)), [Role::Consequence]);
 }

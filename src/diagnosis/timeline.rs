@@ -78,6 +78,15 @@ fn own(cause: Cause) -> &'static [&'static str] {
     }
 }
 
+/// Kinds of messages that follow from a cause and come before its own: etcd logs a slow request
+/// from 100 ms on, a sync from a second on.
+fn early(cause: Cause) -> &'static [&'static str] {
+    match cause {
+        Cause::Disk | Cause::Cpu | Cause::Network => &["slow-apply"],
+        _ => &[],
+    }
+}
+
 /// Puts all episodes in one order.
 pub(super) fn timeline(
     evidence: &EvidenceSet,
@@ -123,16 +132,20 @@ pub(super) fn timeline(
                 .iter()
                 .any(|start| (0..=START_US).contains(&entry.from.since_us(*start)))
         };
-        let first = entries
-            .iter()
-            .position(|entry| {
-                !entry.planned && !of_start(entry) && kinds.contains(&entry.kind.as_str())
+        let find = |kinds: &[&str], fits: &dyn Fn(&Entry) -> bool| {
+            entries.iter().position(|entry| {
+                !entry.planned && kinds.contains(&entry.kind.as_str()) && fits(entry)
             })
-            .or_else(|| {
-                entries
-                    .iter()
-                    .position(|entry| !entry.planned && kinds.contains(&entry.kind.as_str()))
-            });
+        };
+        let own = find(kinds, &|entry| !of_start(entry));
+        // What is slow until the cause shows itself is slow for it; without a sign of its own the
+        // slowness is all that is seen of it.
+        let shown = own.and_then(|at| entries.get(at)).map(|entry| entry.from);
+        let slow = find(early(primary.cause), &|entry| {
+            let leads = |shown| entry.from <= shown && shown <= entry.to;
+            !of_start(entry) && shown.is_none_or(leads)
+        });
+        let first = slow.or(own).or_else(|| find(kinds, &|_| true));
         if let Some(entry) = first.and_then(|at| entries.get_mut(at)) {
             entry.mark = Mark::FirstCause;
         }
@@ -174,6 +187,57 @@ mod tests {
         }
     }
 
+    fn found(cause: Cause) -> CauseFound {
+        CauseFound {
+            cause,
+            role: Role::Primary,
+            confidence: 0.9,
+            summary: String::new(),
+            subject: None,
+            rules: Vec::new(),
+            evidence: Vec::new(),
+            client: None,
+            client_unknown: None,
+        }
+    }
+
+    /// The kinds that are marked among slow requests, an answer of another program, and a stall.
+    #[test]
+    fn slow_requests_that_lead_to_the_cause_are_its_first_sign() {
+        let marked = |cause: Cause, slow: (i64, i64), stall: Option<i64>| -> Vec<String> {
+            let mut episodes = vec![episode("api-version-too-large", 120)];
+            episodes.push(Episode {
+                from: Timestamp::from_secs(slow.0),
+                to: Timestamp::from_secs(slow.1),
+                nature: "request".to_owned(),
+                ..episode("slow-apply", slow.0)
+            });
+            episodes.extend(stall.map(|at| episode("wal-sync-slow", at)));
+            let mut set = EvidenceSet::new();
+            set.put(
+                &keys::LOGS_EPISODES,
+                Subject::new(SubjectKind::Member, "cp0"),
+                Window::default(),
+                Origin::new(Collector::Logs, "t"),
+                Episodes {
+                    episodes,
+                    dropped: 0,
+                },
+            );
+            timeline(&set, Some(&found(cause)), &[])
+                .into_iter()
+                .filter(|entry| entry.mark == Mark::FirstCause)
+                .map(|entry| entry.kind)
+                .collect()
+        };
+        let disk = Cause::Disk;
+        assert_eq!(marked(disk, (100, 200), Some(150)), ["slow-apply"]);
+        // A list that was slow long before is another matter.
+        assert_eq!(marked(disk, (100, 110), Some(150)), ["wal-sync-slow"]);
+        assert_eq!(marked(Cause::Cpu, (100, 110), None), ["slow-apply"]);
+        assert!(marked(Cause::Space, (100, 110), None).is_empty());
+    }
+
     #[test]
     fn members_and_components_are_merged_and_the_first_cause_is_marked() {
         let mut set = EvidenceSet::new();
@@ -205,17 +269,7 @@ mod tests {
             Subject::new(SubjectKind::Component, "kube-scheduler"),
             vec![episode("leaderelection-lost", 215)],
         );
-        let cause = CauseFound {
-            cause: Cause::Disk,
-            role: Role::Primary,
-            confidence: 0.9,
-            summary: String::new(),
-            subject: None,
-            rules: Vec::new(),
-            evidence: Vec::new(),
-            client: None,
-            client_unknown: None,
-        };
+        let cause = found(Cause::Disk);
         let skews = [Skew {
             member: "cp1".to_owned(),
             secs: 10,

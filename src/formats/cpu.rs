@@ -92,39 +92,75 @@ pub fn parse_uptime(bytes: &[u8]) -> Option<f64> {
     (uptime.is_finite() && uptime >= 0.0).then_some(uptime)
 }
 
-/// Nanoseconds that threads ran and waited for a CPU: the sum over the lines
-/// `[TID:]RUN WAIT SLICES` of `/proc/PID/schedstat` or of all `/proc/PID/task/*/schedstat`.
+/// One line `RUN WAIT RUNS` of a `schedstat`, or a sum of such lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Nanoseconds on a CPU.
+    pub ran: u64,
+    /// Nanoseconds of waiting for one.
+    pub waited: u64,
+    /// How often it got one.
+    pub runs: u64,
+}
+
+impl Waits {
+    /// Waiting, share of the time in which the threads could run.
+    pub fn share(self) -> Option<f64> {
+        let could = self.ran.saturating_add(self.waited);
+        (could > 0).then(|| self.waited as f64 / could as f64)
+    }
+
+    /// Mean wait before one run, in milliseconds.
+    pub fn mean_ms(self) -> Option<f64> {
+        (self.runs > 0).then(|| self.waited as f64 / 1e6 / self.runs as f64)
+    }
+
+    fn add(&mut self, other: Waits) {
+        self.ran = self.ran.saturating_add(other.ran);
+        self.waited = self.waited.saturating_add(other.waited);
+        self.runs = self.runs.saturating_add(other.runs);
+    }
+}
+
+/// How threads ran and waited for a CPU: the lines of `/proc/PID/schedstat` or of all
+/// `/proc/PID/task/*/schedstat`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchedStat {
-    /// By thread: id, ran, waited. The id is 0 where only the process's file is there.
-    pub threads: Vec<(u32, u64, u64)>,
+    /// By thread. The id is 0 where only the process's file is there.
+    pub threads: Vec<(u32, Waits)>,
 }
 
 /// Reads one `schedstat`.
-pub fn parse_schedstat(bytes: &[u8]) -> Option<(u64, u64)> {
+pub fn parse_schedstat(bytes: &[u8]) -> Option<Waits> {
     let stat = procfs::process::Schedstat::from_read(bytes).ok()?;
-    Some((stat.sum_exec_runtime, stat.run_delay))
+    Some(Waits {
+        ran: stat.sum_exec_runtime,
+        waited: stat.run_delay,
+        runs: stat.pcount,
+    })
 }
 
 impl SchedStat {
-    /// Nanoseconds waited since the start, over all threads that are left.
-    pub fn waited(&self) -> u64 {
-        self.threads
-            .iter()
-            .fold(0, |sum, (_, _, wait)| sum.saturating_add(*wait))
+    /// Since the start, over all threads that are left.
+    pub fn total(&self) -> Waits {
+        self.since(&SchedStat::default())
     }
 
-    /// Nanoseconds that threads waited between two samples. A thread that began meanwhile counts
-    /// in full; one that ended is lost, so this is a lower bound.
-    pub fn waited_since(&self, before: &SchedStat) -> u64 {
-        let mut sum: u64 = 0;
-        for (tid, _, wait) in &self.threads {
+    /// Between two samples. A thread that began meanwhile counts in full; one that ended is lost,
+    /// so this is a lower bound.
+    pub fn since(&self, before: &SchedStat) -> Waits {
+        let mut sum = Waits::default();
+        for (tid, now) in &self.threads {
             let old = before
                 .threads
                 .iter()
-                .find(|(have, ..)| have == tid)
-                .map_or(0, |(_, _, wait)| *wait);
-            sum = sum.saturating_add(wait.saturating_sub(old));
+                .find(|(have, _)| have == tid)
+                .map_or(Waits::default(), |(_, old)| *old);
+            sum.add(Waits {
+                ran: now.ran.saturating_sub(old.ran),
+                waited: now.waited.saturating_sub(old.waited),
+                runs: now.runs.saturating_sub(old.runs),
+            });
         }
         sum
     }
@@ -137,6 +173,10 @@ mod tests {
     const A: &[u8] = b"cpu  174384 646292 127918 147833 8845 0 7962 1737 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\ncpu1 1 1 1 1 1 1 1 1 0 0\nintr 1\nbtime 1795287899\n";
     const B: &[u8] =
         b"cpu  174394 646302 127938 147833 8835 0 7962 1747 0 0\ncpu0 1\ncpu1 1\nbtime 1795287899\n";
+
+    fn waits(ran: u64, waited: u64, runs: u64) -> Waits {
+        Waits { ran, waited, runs }
+    }
 
     #[test]
     fn steal_is_a_share_of_all_time() {
@@ -159,7 +199,7 @@ mod tests {
         assert_eq!(parse_uptime(b"5702.88 1479.16\n"), Some(5702.88));
         assert_eq!(
             parse_schedstat(b"1699048590 35389952000 22754\n"),
-            Some((1_699_048_590, 35_389_952_000))
+            Some(waits(1_699_048_590, 35_389_952_000, 22_754))
         );
         assert_eq!(parse_schedstat(b"1699048590 "), None);
     }
@@ -167,13 +207,22 @@ mod tests {
     #[test]
     fn waiting_of_threads_that_come_and_go() {
         let before = SchedStat {
-            threads: vec![(1, 0, 100), (2, 0, 50)],
+            threads: vec![(1, waits(9, 100, 4)), (2, waits(0, 50, 1))],
         };
         let after = SchedStat {
-            threads: vec![(1, 0, 160), (3, 0, 7)],
+            threads: vec![(1, waits(19, 160, 6)), (3, waits(1, 7, 1))],
         };
-        assert_eq!(after.waited_since(&before), 67);
-        assert_eq!(after.waited(), 167);
+        assert_eq!(after.since(&before), waits(11, 67, 3));
+        assert_eq!(after.total(), waits(20, 167, 7));
+    }
+
+    #[test]
+    fn waiting_is_told_of_the_time_that_could_be_run() {
+        let starved = waits(1_699_048_590, 35_389_952_000, 22_754);
+        assert!((starved.share().unwrap() - 0.954).abs() < 1e-3);
+        assert!((starved.mean_ms().unwrap() - 1.555).abs() < 1e-3);
+        assert_eq!(Waits::default().share(), None);
+        assert_eq!(Waits::default().mean_ms(), None);
     }
 
     proptest::proptest! {

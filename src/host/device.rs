@@ -54,6 +54,25 @@ impl Chain {
         disks
     }
 
+    /// The layers above those disks that keep counters of their own: a device mapper's or a RAID's
+    /// time is not in the counters of what lies under it. A partition's requests are its disk's.
+    pub fn above(&self) -> Vec<&Layer> {
+        let disks = self.disks();
+        let mut above: Vec<&Layer> = Vec::new();
+        let mut todo: Vec<&Layer> = self.layers.first().into_iter().collect();
+        while let Some(layer) = todo.pop() {
+            let named = |other: &&Layer| other.name == layer.name;
+            if disks.iter().any(named) || above.iter().any(named) {
+                continue;
+            }
+            above.push(layer);
+            todo.extend(layer.below.iter().filter_map(|name| self.layer(name)));
+        }
+        above.retain(|layer| layer.kind != LayerKind::Partition);
+        above.sort_by(|a, b| a.name.cmp(&b.name));
+        above
+    }
+
     /// The layers at the very bottom.
     pub fn bottoms(&self) -> impl Iterator<Item = &Layer> {
         self.layers.iter().filter(|layer| layer.below.is_empty())
@@ -306,6 +325,8 @@ mod tests {
             assert_eq!(kinds, ["lvm", "crypt", "partition", "nvme"]);
             let disks: Vec<&str> = chain.disks().iter().map(|l| l.name.as_str()).collect();
             assert_eq!(disks, ["nvme0n1"]);
+            let above: Vec<&str> = chain.above().iter().map(|l| l.name.as_str()).collect();
+            assert_eq!(above, ["dm-0", "dm-1"]);
             let disk = chain.layer("nvme0n1").unwrap();
             assert_eq!(disk.setting("scheduler"), Some("none"));
             assert_eq!(disk.size, Some(1 << 20));
@@ -337,6 +358,7 @@ mod tests {
         );
         assert_eq!(chain.words(), "loop0 > vda2 > vda");
         assert_eq!(chain.disks()[0].name, "loop0");
+        assert!(chain.above().is_empty());
         let layer = &chain.layers[0];
         assert_eq!(layer.write_cache, Ok(WriteCache::Through));
         assert_eq!(

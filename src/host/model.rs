@@ -8,7 +8,7 @@ use crate::formats::mountinfo::Mount;
 use super::Got;
 use super::barrier::{Barrier, Journal};
 use super::cgroup::Placement;
-use super::cpu::CpuShares;
+use super::cpu::{CpuShares, Waits};
 use super::device::Chain;
 use super::kernel_log::KernelLog;
 use super::memory::{CgroupMemory, Memory};
@@ -168,11 +168,20 @@ pub struct CgroupUse {
     pub lifetime: bool,
 }
 
+/// How threads waited for a CPU in one window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunDelay {
+    /// Seconds of waiting per second; above 1 when several wait.
+    pub per_sec: f64,
+    /// All of it.
+    pub waits: Waits,
+}
+
 /// Facts about one etcd that come from samples.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessUse {
-    /// Seconds that its threads waited for a CPU, per second.
-    pub run_delay: Vec<Measured<f64>>,
+    /// How its threads waited for a CPU.
+    pub run_delay: Vec<Measured<RunDelay>>,
     /// Whether all of its threads are in that, or only the first.
     pub run_delay_of_all: bool,
     /// Why there is none.
@@ -216,6 +225,8 @@ pub struct HostModel {
     pub storage_missing: Option<super::Missing>,
     /// Counters of the disks under etcd's directories.
     pub devices: BTreeMap<String, DeviceUse>,
+    /// Counters of the layers between etcd's file systems and those disks: device mapper, RAID.
+    pub layers_above: BTreeMap<String, DeviceUse>,
     /// Disks that are taken for etcd's only because nothing else was sampled.
     pub assumed_devices: bool,
     /// Stacks of devices that no mount led to, by device.

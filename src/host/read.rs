@@ -105,11 +105,12 @@ pub fn read_until(
 
     let mut recorded = Recorded::new(root, taken);
     assume_devices(root, &recorded, live, &mut model);
-    let disks = disks(&model);
+    let disks = layers(&model, Chain::disks);
+    let above = layers(&model, Chain::above);
     let empty = MountTable::default();
     let host_mounts = tables.host.as_ref().map_or(&empty, |(_, table)| table);
     let group_paths = writers::group_paths(root, host_mounts);
-    let mut paths = paths(root, &model, &disks);
+    let mut paths = paths(root, &model, &disks, &above);
     paths.extend(group_paths.iter().map(|(_, path)| path.clone()));
     paths.extend(writers::process_paths(writers::pids(root).into_iter()));
     let unique: BTreeSet<String> = paths.into_iter().collect();
@@ -137,7 +138,7 @@ pub fn read_until(
     }
 
     model.cpus = times.map(|times| times.cpus).filter(|cpus| *cpus > 0);
-    series::devices(root, &samples, &disks, &mut model);
+    series::devices(root, &samples, &disks, &above, &mut model);
     model.cpu = Some(series::cpu(&samples));
     model.load = Some(series::load(&samples));
     for kind in PRESSURES {
@@ -349,20 +350,25 @@ fn assume_devices(root: &HostRoot, recorded: &Recorded<'_>, live: bool, model: &
     }
 }
 
-/// The disks under etcd, by name.
-fn disks(model: &HostModel) -> BTreeMap<String, Layer> {
+/// Layers under etcd by name: the disks, or what lies above them.
+fn layers(model: &HostModel, which: fn(&Chain) -> Vec<&Layer>) -> BTreeMap<String, Layer> {
     model
         .storage
         .iter()
         .map(|storage| &storage.chain)
         .chain(model.assumed_chains.values())
-        .flat_map(Chain::disks)
-        .map(|disk| (disk.name.clone(), disk.clone()))
+        .flat_map(which)
+        .map(|layer| (layer.name.clone(), layer.clone()))
         .collect()
 }
 
 /// The files to sample.
-fn paths(root: &HostRoot, model: &HostModel, disks: &BTreeMap<String, Layer>) -> Vec<String> {
+fn paths(
+    root: &HostRoot,
+    model: &HostModel,
+    disks: &BTreeMap<String, Layer>,
+    above: &BTreeMap<String, Layer>,
+) -> Vec<String> {
     let mut paths: Vec<String> = ["/proc/diskstats", "/proc/stat", "/proc/loadavg"]
         .map(str::to_owned)
         .to_vec();
@@ -375,6 +381,7 @@ fn paths(root: &HostRoot, model: &HostModel, disks: &BTreeMap<String, Layer>) ->
         paths.push(device::stat_path(root, &disk.name));
         paths.extend(disk.paths.iter().map(|path| device::stat_path(root, path)));
     }
+    paths.extend(above.keys().map(|name| device::stat_path(root, name)));
     for (pid, used) in &model.process_use {
         paths.push(format!("/proc/{pid}/io"));
         for group in &used.placement.cpu {

@@ -6,23 +6,30 @@ use crate::clock::Timestamp;
 use crate::target::HostRoot;
 
 use super::cgroup::{CpuGroup, CpuStat, Placement, parse_cpu_stat};
-use super::cpu::{CpuShares, SchedStat, parse_cpu, parse_load, parse_schedstat, shares};
+use super::cpu::{CpuShares, SchedStat, Waits, parse_cpu, parse_load, parse_schedstat, shares};
 use super::device;
 use super::layer::Layer;
-use super::model::{CgroupUse, DeviceUse, DeviceWindow, HostModel, Measured, PressureUse, Span};
+use super::model::{
+    CgroupUse, DeviceUse, DeviceWindow, HostModel, Measured, PressureUse, RunDelay, Span,
+};
 use super::read::PRESSURES;
 use super::samples::{Samples, Timed, pairs, sources};
 use super::{Got, Missing};
 use crate::formats::blockstat::{BlockStat, DiskLine, delta, parse_diskstats, parse_stat};
 use crate::formats::pressure::{Pressure, parse_pressure, stalled};
 
-/// Fills in the counters of the disks under etcd, and of all others.
+/// Fills in the counters of the disks under etcd, of the layers above them, and of all others.
 pub(super) fn devices(
     root: &HostRoot,
     samples: &Samples,
     disks: &BTreeMap<String, Layer>,
+    above: &BTreeMap<String, Layer>,
     model: &mut HostModel,
 ) {
+    for name in above.keys() {
+        let used = device_use(root, samples, name);
+        model.layers_above.insert(name.clone(), used);
+    }
     for (name, disk) in disks {
         let mut used = device_use(root, samples, name);
         used.counts_flushes = disk.kind.counts_flushes();
@@ -36,7 +43,8 @@ pub(super) fn devices(
     };
     let Some(last) = all.last() else { return };
     for line in &last.value {
-        if disks.contains_key(&line.name) || model.other_devices.len() >= 512 {
+        let etcds = disks.contains_key(&line.name) || above.contains_key(&line.name);
+        if etcds || model.other_devices.len() >= 512 {
             continue;
         }
         let series = of_device(&all, &line.name);
@@ -265,7 +273,7 @@ fn run_delay(
     paths: &[String],
     pid: u32,
     started: Option<Timestamp>,
-) -> Got<(Vec<Measured<f64>>, bool)> {
+) -> Got<(Vec<Measured<RunDelay>>, bool)> {
     let task = format!("/proc/{pid}/task/");
     let whole = format!("/proc/{pid}/schedstat");
     let mut by_time: BTreeMap<Option<Timestamp>, SchedStat> = BTreeMap::new();
@@ -289,12 +297,11 @@ fn run_delay(
                     } else {
                         source = format!("/proc/{pid}/task/*/schedstat");
                     }
-                    let (ran, waited) = sample.value;
                     by_time
                         .entry(sample.at)
                         .or_default()
                         .threads
-                        .push((tid, ran, waited));
+                        .push((tid, sample.value));
                 }
             }
             Err(missing) => why = Some(missing),
@@ -308,15 +315,16 @@ fn run_delay(
             value,
         })
         .collect();
-    let mut found: Vec<Measured<f64>> = pairs(&series)
+    let delay = |waits: Waits, secs: f64| RunDelay {
+        per_sec: waits.waited as f64 / 1e9 / secs,
+        waits,
+    };
+    let mut found: Vec<Measured<RunDelay>> = pairs(&series)
         .into_iter()
-        .map(|(a, b, secs)| {
-            let waited = b.value.waited_since(&a.value) as f64 / 1e9;
-            Measured {
-                span: span(a.at, b.at),
-                source: source.clone(),
-                value: waited / secs,
-            }
+        .map(|(a, b, secs)| Measured {
+            span: span(a.at, b.at),
+            source: source.clone(),
+            value: delay(b.value.since(&a.value), secs),
         })
         .collect();
     if found.is_empty()
@@ -326,11 +334,10 @@ fn run_delay(
     {
         // One sample: since the process began.
         let secs = to.since_us(from) as f64 / 1e6;
-        let waited = last.value.waited() as f64 / 1e9;
         found.push(Measured {
             span: span(Some(from), Some(to)),
             source,
-            value: waited / secs,
+            value: delay(last.value.total(), secs),
         });
     }
     if found.is_empty() {

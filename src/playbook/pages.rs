@@ -37,6 +37,7 @@ pub static PAGES: &[Page] = pages![
     "database-growing-fast",
     "defragmentation-stalls",
     "device-flush-slow",
+    "device-write-slow",
     "disk-shared",
     "disk-space-low",
     "election-timeouts-unequal",

@@ -215,7 +215,24 @@ impl Page {
                     |settle| format!("look at {settle}"),
                 );
                 if verdict.missing.is_empty() && report.diagnosis.alternatives.is_empty() {
-                    Ok(())
+                    // All that tells causes apart was read: what was found is what there is.
+                    let worst = report
+                        .findings
+                        .iter()
+                        .filter(|finding| finding.failed())
+                        .max_by_key(|finding| (finding.severity, finding.confidence));
+                    match worst {
+                        Some(finding) => self.first_lines(
+                            out,
+                            "NEXT     ",
+                            &format!(
+                                "no cause that is known fits what was found: `etcd-doctor explain {}` says how to look further",
+                                finding.rule
+                            ),
+                            2,
+                        ),
+                        None => Ok(()),
+                    }
                 } else {
                     self.first_lines(out, "NEXT     ", &text, 2)
                 }
@@ -408,10 +425,8 @@ impl Page {
             Some(node) => format!("on {}", safe(node)),
             None => "over all nodes".to_owned(),
         };
-        self.head(
-            out,
-            &format!("TIMELINE  {day} UTC, {where_}; > is the first sign of the cause"),
-        )?;
+        let legend = first.map_or("", |_| "; > is the first sign of the cause");
+        self.head(out, &format!("TIMELINE  {day} UTC, {where_}{legend}"))?;
         for entry in told.iter().skip(begin).take(SHOWN) {
             let mark = if entry.mark == Mark::FirstCause {
                 ">"

@@ -17,7 +17,9 @@ pub(super) fn is_etcds(cx: &Context<'_>, device: &Subject) -> bool {
             continue;
         }
         for row in &table.rows {
-            if let Some(name) = row.get_text("device") {
+            // A RAID has several.
+            let names = row.get_text("devices").or_else(|| row.get_text("device"));
+            for name in names.into_iter().flat_map(|names| names.split(',')) {
                 known = true;
                 if name.rsplit('/').next() == Some(&device.name) || name == device.name {
                     return true;

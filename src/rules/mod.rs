@@ -61,6 +61,7 @@ pub static RULES: &[&Rule] = &[
     &space::database_growing_fast::RULE,
     &space::defragmentation_stalls::RULE,
     &disk::device_flush_slow::RULE,
+    &disk::device_write_slow::RULE,
     &disk::disk_shared::RULE,
     &disk::disk_space_low::RULE,
     &config::election_timeouts_unequal::RULE,
@@ -212,6 +213,7 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
         &[
             &disk::backend_commit_slow::RULE,
             &disk::device_flush_slow::RULE,
+            &disk::device_write_slow::RULE,
             &disk::disk_shared::RULE,
             &disk::disk_space_low::RULE,
             &disk::etcd_io_limited::RULE,

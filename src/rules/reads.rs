@@ -141,6 +141,18 @@ pub const READS: &[Reads] = &[
         &["device-flush"],
     ),
     reads(
+        "device-write-slow",
+        &[
+            "device.above",
+            "device.write.time",
+            "device.writes",
+            "logs.events",
+            "mount.etcd",
+            "server.wal.fsync",
+        ],
+        &["device-write", "wal-fsync-p99"],
+    ),
+    reads(
         "disk-shared",
         &["device.write.rate", "mount.etcd", "process.facts"],
         &["disk-shared-rate"],
@@ -393,8 +405,13 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "raft-messages-dropped",
-        &["logs.events"],
-        &["raft-messages-dropped"],
+        &[
+            "logs.events",
+            "process.restarts",
+            "server.id",
+            "server.peer.rtt-by",
+        ],
+        &["peer-sends-failed", "raft-messages-dropped"],
     ),
     reads(
         "read-index-slow",
@@ -403,7 +420,15 @@ pub const READS: &[Reads] = &[
     ),
     reads("reads-slow", &["etcd.reads"], &["read-latency"]),
     reads("retries-plateau", &["workqueue"], &["retries-plateau"]),
-    reads("run-delay-high", &["process.run-delay"], &["run-delay"]),
+    reads(
+        "run-delay-high",
+        &[
+            "process.run-delay",
+            "process.run-wait",
+            "process.run-wait-share",
+        ],
+        &["run-delay", "run-delay-least", "run-wait", "run-wait-share"],
+    ),
     reads(
         "scheduler-backlog",
         &["scheduler.pending"],

@@ -16,6 +16,7 @@ use super::super::facts::{Facts, same_node};
 const SLOW: &[&str] = &[
     "wal-sync-stalled",
     "device-flush-slow",
+    "device-write-slow",
     "wal-fsync-slow",
     "backend-commit-slow",
     "disk-shared",
@@ -360,6 +361,14 @@ fn device(facts: &Facts<'_>) -> Advice {
     advice.proposed = "a low-latency SSD or NVMe of etcd's own, or a provisioned disk with at \
                        least 3000 IOPS that nothing else uses"
         .to_owned();
+    let layers = slow_layers(facts);
+    if !layers.is_empty() {
+        advice.proposed = format!(
+            "first see what slows {layers} over a disk that is not slow (`dmsetup status`, \
+             /proc/mdstat: a snapshot, a full thin pool, a rebuild, a limit); then {}",
+            advice.proposed
+        );
+    }
     advice.why = if why.is_empty() {
         "the diagnosis blames the disk under etcd".to_owned()
     } else {
@@ -384,6 +393,30 @@ fn device(facts: &Facts<'_>) -> Advice {
                      FAQ's 10 ms for a sync"
             .to_owned();
     advice
+}
+
+/// Layers whose writes are slow although those of the disks under them are not known to be.
+fn slow_layers(facts: &Facts<'_>) -> String {
+    let slow: Vec<&Finding> = ["device-flush-slow", "device-write-slow"]
+        .iter()
+        .flat_map(|rule| facts.failed(rule))
+        .collect();
+    let mut layers: BTreeSet<String> = BTreeSet::new();
+    for (disk, above) in facts.all(&keys::DEVICE_ABOVE) {
+        if slow.iter().any(|finding| finding.subject == disk) {
+            continue;
+        }
+        for row in &above.rows {
+            let layer = Subject {
+                name: row.key.clone(),
+                ..disk.clone()
+            };
+            if slow.iter().any(|finding| finding.subject == layer) {
+                layers.insert(layer.name);
+            }
+        }
+    }
+    layers.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn wal_device(facts: &Facts<'_>) -> Option<Advice> {
@@ -448,4 +481,30 @@ fn neighbours(facts: &Facts<'_>) -> Option<Advice> {
     advice.finding_ids = vec!["disk-shared".to_owned()];
     advice.source = "etcd tuning guide: disk priority".to_owned();
     Some(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advise::testing::Plane;
+    use crate::evidence::SubjectKind;
+    use crate::rules::testing::table;
+
+    #[test]
+    fn a_slow_layer_is_looked_at_before_its_disk_is_replaced() {
+        let device = |name: &str| Subject::new(SubjectKind::Device, name).on("cp0");
+        let with = |slow: &[&str]| {
+            let above = table(&[("dm-0", &[("writes", 900.0), ("max_write_mean_ms", 45.0)])]);
+            let mut plane = Plane::with(Cause::Disk).put(&keys::DEVICE_ABOVE, device("sda"), above);
+            for name in slow {
+                plane = plane.fails("device-write-slow", device(name), Severity::Warn);
+            }
+            let all = plane.advice();
+            let own = all.iter().find(|one| one.id == "etcd-own-device").unwrap();
+            own.proposed.clone()
+        };
+        assert!(with(&["dm-0"]).starts_with("first see what slows dm-0"));
+        // The disk's own slowness is in its layers' times.
+        assert!(with(&["dm-0", "sda"]).starts_with("a low-latency SSD"));
+    }
 }

@@ -273,7 +273,7 @@ impl super::throttle::Busy for Watch {
 
     fn cpu_wait_ns(&self) -> Option<u64> {
         let bytes = self.root.read("/proc/thread-self/schedstat", 4096).ok()?;
-        Some(crate::formats::cpu::parse_schedstat(&bytes)?.1)
+        Some(crate::formats::cpu::parse_schedstat(&bytes)?.waited)
     }
 }
 

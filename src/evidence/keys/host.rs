@@ -27,6 +27,9 @@ keys! { HOST;
     CPU_LOAD: f64 = "cpu.load", Count, Max;
     /// CPU steal, share of the window.
     CPU_STEAL: f64 = "cpu.steal", Ratio, Max;
+    /// Layers between etcd's file systems and the device that keep counters of their own (device mapper, RAID), rows by name; columns
+    /// `writes`, `max_write_mean_ms` (mean time of one write, of the slowest window), both absent where it was not measured; text `kind`.
+    DEVICE_ABOVE: Table = "device.above", None, Sum;
     /// Share of the window in which the device had I/O under way.
     DEVICE_BUSY: f64 = "device.busy", Ratio, Max;
     /// Discards on the device in the window.
@@ -104,6 +107,10 @@ keys! { HOST;
     PROCESS_FACTS: Table = "process.facts", None, Latest;
     /// Time a component's threads waited for a CPU, per second of the window; above 1 when several wait.
     RUN_DELAY: f64 = "process.run-delay", Ratio, Max;
+    /// Mean time that a component's threads waited each time before they got a CPU; absent with too few runs.
+    RUN_WAIT: f64 = "process.run-wait", Ms, Max;
+    /// Waiting for a CPU, share of the time in which a component's threads could run; absent with too few runs.
+    RUN_WAIT_SHARE: f64 = "process.run-wait-share", Ratio, Max;
     /// Offset of the clock from its source, positive when it is ahead.
     TIME_OFFSET: f64 = "time.offset", Ms, Latest;
     /// Whether the clock is kept in step with a source.

@@ -6,6 +6,11 @@ use crate::host::process::EtcdProcess;
 
 use super::{Missing, Out, moment, pressure, subject, table, window};
 
+/// Fewest runs whose mean wait tells something.
+const ENOUGH_RUNS: u64 = 100;
+/// The same of the first thread alone, which may sleep through the work of the others.
+const ENOUGH_RUNS_OF_ONE: u64 = 1_000;
+
 /// One etcd process.
 pub(super) fn collect(model: &HostModel, etcd: &EtcdProcess, out: &mut Out) {
     let about = subject(model, etcd, &out.node);
@@ -13,12 +18,34 @@ pub(super) fn collect(model: &HostModel, etcd: &EtcdProcess, out: &mut Out) {
         return;
     };
     for delay in &used.run_delay {
-        let mut origin = Out::origin(&delay.source);
-        if !used.run_delay_of_all {
-            // The process's own file counts its first thread only.
-            origin = origin.with(Completeness::AtLeast);
+        let origin = || Out::origin(&delay.source);
+        let waits = delay.value.waits;
+        // The process's own file counts its first thread only: its waits are less than those of all,
+        // and how long it waits each time is a sample.
+        let (sum, mean, enough) = match used.run_delay_of_all {
+            true => (origin(), origin(), ENOUGH_RUNS),
+            false => (
+                origin().with(Completeness::AtLeast),
+                origin().with(Completeness::Estimate),
+                ENOUGH_RUNS_OF_ONE,
+            ),
+        };
+        out.num(
+            &keys::RUN_DELAY,
+            &about,
+            delay.span,
+            sum,
+            delay.value.per_sec,
+        );
+        if waits.runs < enough {
+            continue;
         }
-        out.num(&keys::RUN_DELAY, &about, delay.span, origin, delay.value);
+        if let Some(ms) = waits.mean_ms() {
+            out.num(&keys::RUN_WAIT, &about, delay.span, mean.clone(), ms);
+        }
+        if let Some(share) = waits.share() {
+            out.num(&keys::RUN_WAIT_SHARE, &about, delay.span, mean, share);
+        }
     }
     if let Some(why) = &used.run_delay_missing {
         let source = format!("proc/{}/schedstat", etcd.pid);

@@ -26,6 +26,7 @@ pub(super) fn collect(model: &HostModel, out: &mut Out) {
         };
         queue(layer, model, &about, out);
         device(model, used, &about, out);
+        above(model, name, &about, out);
         neighbours(model, name, &about, out);
     }
     let mut rows = Vec::new();
@@ -176,6 +177,61 @@ fn device(model: &HostModel, used: &DeviceUse, about: &Subject, out: &mut Out) {
         let origin = doubt(Out::origin(&used.source));
         out.num(&keys::DEVICE_FLUSH_TIME_BOOT, about, span, origin, mean);
     }
+}
+
+/// What lies between etcd's file systems and a disk, measured or not: the disk's own counters say
+/// nothing about it.
+fn above(model: &HostModel, name: &str, about: &Subject, out: &mut Out) {
+    let mut layers: Vec<&Layer> = model
+        .storage
+        .iter()
+        .map(|storage| &storage.chain)
+        .chain(model.assumed_chains.values())
+        .filter(|chain| chain.disks().iter().any(|disk| disk.name == name))
+        .flat_map(crate::host::device::Chain::above)
+        .collect();
+    layers.sort_by(|a, b| a.name.cmp(&b.name));
+    layers.dedup_by(|a, b| a.name == b.name);
+    if layers.is_empty() {
+        return;
+    }
+    let mut span = Span::default();
+    let mut source = format!("sys/block/{name}");
+    let mut rows = Vec::new();
+    for layer in layers {
+        let mut row = Row::new(&layer.name).text("kind", layer.kind.word());
+        let windows = model
+            .layers_above
+            .get(&layer.name)
+            .map_or(&[][..], |used| &used.windows);
+        let writes: u64 = windows.iter().map(|window| window.delta.writes).sum();
+        let slowest = windows
+            .iter()
+            .filter(|window| window.delta.writes >= ENOUGH_WRITES)
+            .filter_map(|window| window.delta.write_mean_ms())
+            .max_by(f64::total_cmp);
+        if let Some(ms) = slowest {
+            row = row
+                .num("writes", writes as f64)
+                .num("max_write_mean_ms", ms);
+        }
+        if let (Some(first), Some(last)) = (windows.first(), windows.last()) {
+            span = Span {
+                from: first.span.from,
+                to: last.span.to,
+            };
+            source.clone_from(&first.source);
+        }
+        rows.push(row);
+    }
+    let origin = Out::origin(&source);
+    out.set.put(
+        &keys::DEVICE_ABOVE,
+        about.clone(),
+        window(span),
+        origin,
+        table(rows),
+    );
 }
 
 /// Who shares a disk: the mounts on it and the cgroups that wrote to it.

@@ -89,13 +89,16 @@ fn seats(cx: &Context<'_>, subject: &Subject, sum: f64) -> String {
             }
         })
         .collect();
+    if levels.is_empty() {
+        return format!("{version} has no priority levels that divide them");
+    }
     format!("seats by priority level: {}", levels.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
+    use crate::evidence::{Row, Table, keys};
     use crate::rules::Status;
     use crate::rules::settings::testing::settings;
     use crate::rules::testing::{Set, component};
@@ -113,5 +116,34 @@ mod tests {
         assert_eq!(with("400", "199").status(&RULE).0, Status::Fail);
         assert_eq!(with("600", "0").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    /// API Priority and Fairness is on from 1.20.
+    #[test]
+    fn a_version_without_levels_is_told_none() {
+        let with = |version: &str| {
+            let set = Set::new()
+                .put(
+                    &keys::SETTINGS,
+                    component("kube-apiserver"),
+                    settings(&[(NAMES[0], "8", "flag"), (NAMES[1], "4", "flag")]),
+                )
+                .put(
+                    &keys::VERSIONS,
+                    component("kube-apiserver"),
+                    Table {
+                        rows: vec![Row::new("server").text("version", version)],
+                        ..Table::default()
+                    },
+                );
+            set.check(&RULE)[0].message.clone()
+        };
+        let old = with("1.19.16");
+        assert!(
+            old.ends_with("has no priority levels that divide them"),
+            "{old}"
+        );
+        let new = with("1.36.2");
+        assert!(new.contains("seats by priority level: exempt"), "{new}");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod backend_commit_slow;
 pub mod device_flush_slow;
+pub mod device_write_slow;
 pub mod disk_shared;
 pub mod disk_space_low;
 pub mod etcd_io_limited;

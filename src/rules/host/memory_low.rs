@@ -26,7 +26,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             Draft::new(
                 subject,
                 Severity::Warn,
-                format!("{:.0} % of the memory are available", share * 100.0),
+                match share < 0.01 {
+                    true => "less than 1 % of the memory is available".to_owned(),
+                    false => format!("{:.0} % of the memory is available", share * 100.0),
+                },
             )
             .threshold(limit.words())
             .cites(cx.evidence.take_citations()),
@@ -50,6 +53,8 @@ mod tests {
             with(limit - 0.001).status(&RULE),
             (Status::Fail, Severity::Warn)
         );
+        let message = with(0.004).check(&RULE)[0].message.clone();
+        assert_eq!(message, "less than 1 % of the memory is available");
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

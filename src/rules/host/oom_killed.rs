@@ -82,8 +82,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 subject.clone(),
                 Severity::Critical,
                 format!(
-                    "the memory limit of {}'s cgroup killed {kills:.0} processes since it was made",
-                    subject.name
+                    "the memory limit of {}'s cgroup killed {} since it was made",
+                    subject.name,
+                    processes(kills)
                 ),
             )
             .confidence(Confidence::High)
@@ -96,6 +97,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     match (notes, logs, looked) {
         (Err(why), Err(_), None) => Err(why),
         _ => Ok(Verdict::Fail(drafts)),
+    }
+}
+
+fn processes(count: f64) -> String {
+    match count {
+        1.0 => "1 process".to_owned(),
+        n => format!("{n:.0} processes"),
     }
 }
 
@@ -120,7 +128,10 @@ fn draft(cx: &Context<'_>, subject: Subject, count: f64, who: &str) -> Draft {
     Draft::new(
         subject,
         severity,
-        format!("the kernel killed {count:.0} processes for want of memory{whom}"),
+        format!(
+            "the kernel killed {} for want of memory{whom}",
+            processes(count)
+        ),
     )
     .confidence(Confidence::High)
     .threshold("a killed member or API server is an outage, and its restart reads everything again")
@@ -156,6 +167,13 @@ mod tests {
             (Status::Fail, Severity::Critical)
         );
         assert_eq!(with(killed, 0.0).status(&RULE).0, Status::Pass);
+        for (count, words) in [
+            (1.0, "killed 1 process for"),
+            (2.0, "killed 2 processes for"),
+        ] {
+            let message = with(killed, count).check(&RULE)[0].message.clone();
+            assert!(message.contains(words), "{message}");
+        }
         let other = "Out of memory: Killed process 12 (java)";
         assert_eq!(
             with(other, 1.0).status(&RULE),

@@ -339,7 +339,7 @@ impl RunDelay {
         use std::os::unix::fs::FileExt;
         let mut bytes = [0; 96];
         let len = self.file.as_ref()?.read_at(&mut bytes, 0).ok()?;
-        Some(parse_schedstat(bytes.get(..len)?)?.1)
+        Some(parse_schedstat(bytes.get(..len)?)?.waited)
     }
 }
 
