@@ -244,6 +244,11 @@ fn check(name: &str) {
             "{name} with {kinds:?} only is more certain"
         );
         assert_ne!(cause, "none", "{name} with {kinds:?} only");
+        let missing = report["verdict"]["missing"].as_array().unwrap();
+        assert!(
+            cause != "unknown" || !missing.is_empty(),
+            "{name} with {kinds:?} only is unknown and lacks nothing"
+        );
         for kind in &kinds {
             fs::rename(part.join(kind), whole.join(kind)).unwrap();
         }

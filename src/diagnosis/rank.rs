@@ -178,6 +178,9 @@ fn follow(
     }
 }
 
+/// What settles a question that all readings leave open.
+pub const LONGER: &str = "a longer stretch of the trouble in logs, metrics and host facts";
+
 fn verdict(
     causes: &[CauseFound],
     alternatives: &[Alternative],
@@ -209,6 +212,10 @@ fn verdict(
     }
     if !no_fault_seen && missing.is_empty() {
         missing = facts.would_tell();
+        // All of it was read, and it does not settle the question: only a longer look can.
+        if missing.is_empty() {
+            missing.push(LONGER.to_owned());
+        }
     }
     let summary = if no_fault_seen {
         format!(

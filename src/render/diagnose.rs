@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::advise::{Advice, Strength};
-use crate::diagnosis::{Cause, Entry, Mark, Role};
+use crate::diagnosis::{Cause, Entry, LONGER, Mark, Role};
 use crate::evidence::{Citation, Subject, SubjectKind};
 use crate::report::counts::counts;
 use crate::report::seats::Seats;
@@ -214,7 +214,8 @@ impl Page {
                     || format!("give more evidence: {}", verdict.missing.join(", ")),
                     |settle| format!("look at {settle}"),
                 );
-                if verdict.missing.is_empty() && report.diagnosis.alternatives.is_empty() {
+                let all_read = verdict.missing.iter().all(|missing| missing == LONGER);
+                if all_read && report.diagnosis.alternatives.is_empty() {
                     // All that tells causes apart was read: what was found is what there is.
                     let worst = report
                         .findings
