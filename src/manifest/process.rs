@@ -64,6 +64,8 @@ pub(super) fn read(root: &HostRoot, proc: &str, model: &mut ManifestModel) {
             match read_file(root, &format!("{dir}/environ")) {
                 Ok(bytes) => environment(&bytes, &format!("{dir}/environ"), &mut instance),
                 Err(missing) if root.exists(format!("{dir}/environ")) => {
+                    // A variable there would be in force.
+                    instance.unread.push(missing.clone());
                     model.unread.push(missing);
                 }
                 Err(_) => {}
