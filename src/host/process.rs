@@ -295,8 +295,10 @@ fn describe(
 ) -> EtcdProcess {
     let environ = root
         .read_within(format!("/proc/{pid}/environ"), CAP, READ_LIMIT)
-        .map(|bytes| parse_environ(&bytes))
-        .unwrap_or_default();
+        .map(|bytes| parse_environ(&bytes));
+    // A bundle often holds no environment, and then none is assumed.
+    let hidden = matches!(&environ, Err(why) if !matches!(why, Missing::NotPresent { .. }));
+    let environ = environ.unwrap_or_default();
     let variable = |name: &str| {
         environ
             .iter()
@@ -305,8 +307,12 @@ fn describe(
     };
     let config = flag_value(argv, "config-file")
         .or_else(|| variable("ETCD_CONFIG_FILE"))
-        .and_then(|path| root.read_text(path).ok())
-        .unwrap_or_default();
+        .map(|path| root.read_text(path));
+    let hidden = match &config {
+        Some(read) => read.is_err(),
+        None => hidden,
+    };
+    let config = config.and_then(Result::ok).unwrap_or_default();
     // etcd ignores all flags and variables once a configuration file is given.
     let setting = |flag: &str, env: &str| -> Option<String> {
         if !config.is_empty() {
@@ -339,6 +345,8 @@ fn describe(
             (None, value) => value.as_deref() == Some("true"),
         }
     });
+    // What could not be read may say otherwise.
+    let unsafe_no_fsync = unsafe_no_fsync.filter(|on| *on || !hidden);
     let status = root.read_text(format!("/proc/{pid}/status"));
     let of_status = |name: &str| match &status {
         Ok(text) => parse_kib(text, name).ok_or_else(|| unreadable(pid, "status", name)),
