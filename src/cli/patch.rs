@@ -10,8 +10,10 @@ use crate::catalog::releases::Version;
 use crate::error::Error;
 use crate::evidence::Missing;
 use crate::exit::Exit;
+use crate::manifest::{is_pattern, matches_pattern};
 use crate::patch::{
-    EMITTERS, Member, NodeManifests, PatchFile, PatchInput, PatchSet, emitter, members, named_files,
+    EMITTERS, Member, Named, NodeManifests, PatchFile, PatchInput, PatchSet, emitter, members,
+    named_files,
 };
 use crate::render::{self, Paint};
 use crate::target::HostRoot;
@@ -166,9 +168,51 @@ fn write(args: &Args, diagnosed: Diagnosed, session: &mut Session<'_>) -> Result
         return drift(&set, session);
     };
     let out = refuse_static_pods(out)?;
+    let stale = stale(&out, &set)?;
     write_files(&out, &set.files)?;
-    tell(&out, &set, session)?;
+    tell(&out, &set, &stale, session)?;
     Ok(Exit::Clean)
+}
+
+/// How `STEPS.md` of every target begins.
+const OWN_STEPS: &str = "# Steps\n\nNothing was applied.";
+
+/// Most files of an earlier run that are named.
+const MAX_STALE: usize = 50;
+
+/// Files that an earlier run left in the folder and that are none of this run: its STEPS.md does not
+/// speak of them. A STEPS.md of somebody else is not written over.
+fn stale(out: &Path, set: &PatchSet) -> Result<Vec<String>, Error> {
+    let root = HostRoot::new(out);
+    match root.read("/STEPS.md", MAX_REPORT) {
+        Ok(text) if text.starts_with(OWN_STEPS.as_bytes()) => {}
+        Err(Missing::NotPresent { .. }) => return Ok(Vec::new()),
+        _ if set.files.is_empty() => return Ok(Vec::new()),
+        _ => {
+            return Err(Error::Usage(format!(
+                "refusing to write over `{}`, which no run of `patch` wrote: name another folder",
+                out.join("STEPS.md").display()
+            )));
+        }
+    }
+    let mut found = Vec::new();
+    let mut todo = vec![(String::new(), 0)];
+    while let Some((dir, depth)) = todo.pop() {
+        for entry in root.list(format!("{dir}/")).unwrap_or_default() {
+            let path = format!("{dir}/{}", entry.name.to_string_lossy());
+            if entry.is_dir && depth < 4 {
+                todo.push((path, depth + 1));
+            } else if !entry.is_dir && found.len() < MAX_STALE {
+                found.push(path.trim_start_matches('/').to_owned());
+            }
+        }
+    }
+    found.retain(|path| {
+        // A run that writes nothing leaves the earlier steps as they were.
+        !set.files.is_empty() && set.file(path).is_none()
+    });
+    found.sort();
+    Ok(found)
 }
 
 /// Says what is in force and what is not. What would be written is not in force yet.
@@ -202,13 +246,15 @@ fn drift(set: &PatchSet, session: &mut Session<'_>) -> Result<Exit, Error> {
             writeln!(session.out, "missing   {}", render::safe(one))?;
         }
         for shown in &set.shown {
-            writeln!(
-                session.out,
-                "by hand   {} ({}): {}",
-                render::safe(&shown.advice),
-                render::safe(&shown.on),
-                render::safe(&shown.why)
-            )?;
+            let on = if shown.advice.is_empty() {
+                shown.on.clone()
+            } else {
+                format!("{} ({})", shown.advice, shown.on)
+            };
+            let text = format!("{on}: {}", shown.why);
+            let width = usize::from(session.terminal.width).saturating_sub(10);
+            let text = render::wrap(&render::safe(&text), width, 10);
+            writeln!(session.out, "by hand   {text}")?;
         }
         if set.already.is_empty() && missing.is_empty() && set.shown.is_empty() {
             writeln!(session.out, "no advice")?;
@@ -275,7 +321,10 @@ fn read_text(path: &Path, cap: u64) -> Result<String, Error> {
         .read(Path::new("/").join(name), cap)
         .map_err(|missing| Error::Format {
             path: path.to_owned(),
-            why: missing.to_string(),
+            why: match missing {
+                Missing::Unreadable { why, .. } => why,
+                missing => missing.to_string(),
+            },
         })?;
     String::from_utf8(bytes).map_err(|err| Error::Format {
         path: path.to_owned(),
@@ -415,18 +464,36 @@ fn units(root: &HostRoot, base: &str, names: &[&str], note: &dyn Fn(&str)) -> Ve
             }
         }
     }
-    // Only the files that a unit names. One that is not there sets nothing, which must be known.
-    let named: BTreeSet<String> = node
+    // Only the files that a unit names.
+    let named: BTreeSet<Named> = node
         .files
         .iter()
-        .flat_map(|(_, text)| named_files(text))
+        .flat_map(|(name, text)| named_files(name, text))
         .collect();
-    for path in named {
+    for Named { path, optional } in named {
         let had = node.files.len();
-        read(&path, &mut node);
-        let there = root.read(format!("{base}/{path}"), MAX_BYTES);
-        let absent = matches!(there, Err(Missing::NotPresent { .. }));
-        if node.files.len() == had && absent {
+        let mut absent = false;
+        if let Some((dir, last)) = path.rsplit_once('/').filter(|_| is_pattern(&path)) {
+            match root.list(format!("{base}/{dir}")) {
+                Ok(entries) => {
+                    for entry in entries {
+                        let name = entry.name.to_string_lossy();
+                        if !entry.is_dir && matches_pattern(last, &name) {
+                            read(&format!("{dir}/{name}"), &mut node);
+                        }
+                    }
+                    absent = node.files.len() == had;
+                }
+                Err(missing) => absent = matches!(missing, Missing::NotPresent { .. }),
+            }
+        } else {
+            read(&path, &mut node);
+            let there = root.read(format!("{base}/{path}"), MAX_BYTES);
+            absent |= matches!(there, Err(Missing::NotPresent { .. }));
+        }
+        // One that may be missing and is sets nothing, which must be known. Of one that must be
+        // there nothing is known: it was not copied.
+        if node.files.len() == had && absent && optional {
             node.files.push((path, String::new()));
         }
     }
@@ -516,7 +583,14 @@ fn read_into(
     node: &mut NodeManifests,
     note: &dyn Fn(&str),
 ) {
+    let drop_in = name
+        .rsplit_once('/')
+        .is_some_and(|(dir, _)| dir.ends_with("config.yaml.d"));
     let wanted = match Path::new(name).extension() {
+        // k3s and RKE2 read these of their folder, in any case, and nothing else.
+        ext if drop_in => ext.is_some_and(|ext| {
+            ["yaml", "yml"].iter().any(|end| ext.eq_ignore_ascii_case(end))
+        }),
         Some(ext) => ["yaml", "yml", "json", "service", "conf", "env"]
             .iter()
             .any(|e| ext == *e),
@@ -665,7 +739,12 @@ fn stage(
     Ok(())
 }
 
-fn tell(out: &Path, set: &PatchSet, session: &mut Session<'_>) -> Result<(), Error> {
+fn tell(
+    out: &Path,
+    set: &PatchSet,
+    stale: &[String],
+    session: &mut Session<'_>,
+) -> Result<(), Error> {
     if session.format == Format::Json {
         let files: Vec<_> = set
             .files
@@ -688,6 +767,7 @@ fn tell(out: &Path, set: &PatchSet, session: &mut Session<'_>) -> Result<(), Err
             "files": files,
             "shown": shown,
             "already": set.already,
+            "stale": stale,
         }));
     }
     if set.files.is_empty() {
@@ -726,6 +806,15 @@ fn tell(out: &Path, set: &PatchSet, session: &mut Session<'_>) -> Result<(), Err
                 "{}",
                 render::wrap(&render::safe(&text), width, 2)
             )?;
+        }
+    }
+    if !stale.is_empty() {
+        writeln!(
+            session.out,
+            "\nOf an earlier run, and none of this one; remove them before STEPS.md is followed:"
+        )?;
+        for path in stale {
+            writeln!(session.out, "  {}", render::safe(path))?;
         }
     }
     if !set.files.is_empty() {
