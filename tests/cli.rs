@@ -52,6 +52,20 @@ fn variables_that_are_set_to_nothing_are_not_set() {
 }
 
 #[test]
+fn what_is_no_file_is_named_once() {
+    for args in [
+        &["metrics", "/dev/null"][..],
+        &["patch", "--target", "kubeadm", "--check", "--report", "/dev/null"],
+    ] {
+        let output = doctor(args).output();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_ne!(output.status.code(), Some(0), "{text}");
+        assert_eq!(text.matches("null").count(), 1, "{text}");
+        assert!(text.contains("is no plain file"), "{text}");
+    }
+}
+
+#[test]
 fn the_list_of_pages_is_json_where_that_is_asked_for() {
     let output = doctor(&["explain", "--format", "json"]).output();
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
