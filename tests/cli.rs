@@ -55,7 +55,14 @@ fn variables_that_are_set_to_nothing_are_not_set() {
 fn what_is_no_file_is_named_once() {
     for args in [
         &["metrics", "/dev/null"][..],
-        &["patch", "--target", "kubeadm", "--check", "--report", "/dev/null"],
+        &[
+            "patch",
+            "--target",
+            "kubeadm",
+            "--check",
+            "--report",
+            "/dev/null",
+        ],
     ] {
         let output = doctor(args).output();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -70,7 +77,10 @@ fn the_list_of_pages_is_json_where_that_is_asked_for() {
     let output = doctor(&["explain", "--format", "json"]).output();
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let pages = told["pages"].as_array().unwrap();
-    assert!(pages.iter().any(|page| page["page"] == "barriers"), "{told}");
+    assert!(
+        pages.iter().any(|page| page["page"] == "barriers"),
+        "{told}"
+    );
 }
 
 #[test]

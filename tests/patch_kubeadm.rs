@@ -462,7 +462,12 @@ fn what_an_earlier_run_left_is_named_and_what_is_not_ours_is_kept() {
 
 #[test]
 fn what_is_no_file_is_said_in_its_own_words() {
-    let mut move_it = advice("shard-leases", "kube-apiserver", "etcd-servers-overrides", "move");
+    let mut move_it = advice(
+        "shard-leases",
+        "kube-apiserver",
+        "etcd-servers-overrides",
+        "move",
+    );
     move_it["disposition"] = json!("show-only");
     let case = Case::new(&[move_it]);
     let told = case.run(&fixtures().join("paypal/manifests"), "out", &[]);

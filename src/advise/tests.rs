@@ -814,7 +814,11 @@ fn what_no_mount_option_cures_is_moved() {
         assert!(!all.contains("nobarrier"), "{fs}: {all}");
     }
     let own = advised("xfs", "rw,nobarrier");
-    assert!(own.proposed.contains("remove `nobarrier`"), "{}", own.proposed);
+    assert!(
+        own.proposed.contains("remove `nobarrier`"),
+        "{}",
+        own.proposed
+    );
 }
 
 #[test]

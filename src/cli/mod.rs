@@ -104,9 +104,9 @@ fn exit_codes_help() -> String {
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     command
         .mut_args(|arg| {
-            let empty = arg.get_env().is_some_and(|name| {
-                std::env::var_os(name).is_some_and(|value| value.is_empty())
-            });
+            let empty = arg
+                .get_env()
+                .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
             if empty {
                 arg.env(None::<&'static str>)
             } else {

@@ -1,5 +1,7 @@
 //! `patch`: advice as files of a distribution, written under one folder and nowhere else.
 
+mod stale;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
@@ -168,51 +170,10 @@ fn write(args: &Args, diagnosed: Diagnosed, session: &mut Session<'_>) -> Result
         return drift(&set, session);
     };
     let out = refuse_static_pods(out)?;
-    let stale = stale(&out, &set)?;
+    let stale = stale::files(&out, &set)?;
     write_files(&out, &set.files)?;
     tell(&out, &set, &stale, session)?;
     Ok(Exit::Clean)
-}
-
-/// How `STEPS.md` of every target begins.
-const OWN_STEPS: &str = "# Steps\n\nNothing was applied.";
-
-/// Most files of an earlier run that are named.
-const MAX_STALE: usize = 50;
-
-/// Files that an earlier run left in the folder and that are none of this run: its STEPS.md does not
-/// speak of them. A STEPS.md of somebody else is not written over.
-fn stale(out: &Path, set: &PatchSet) -> Result<Vec<String>, Error> {
-    let root = HostRoot::new(out);
-    match root.read("/STEPS.md", MAX_REPORT) {
-        Ok(text) if text.starts_with(OWN_STEPS.as_bytes()) => {}
-        Err(Missing::NotPresent { .. }) => return Ok(Vec::new()),
-        _ if set.files.is_empty() => return Ok(Vec::new()),
-        _ => {
-            return Err(Error::Usage(format!(
-                "refusing to write over `{}`, which no run of `patch` wrote: name another folder",
-                out.join("STEPS.md").display()
-            )));
-        }
-    }
-    let mut found = Vec::new();
-    let mut todo = vec![(String::new(), 0)];
-    while let Some((dir, depth)) = todo.pop() {
-        for entry in root.list(format!("{dir}/")).unwrap_or_default() {
-            let path = format!("{dir}/{}", entry.name.to_string_lossy());
-            if entry.is_dir && depth < 4 {
-                todo.push((path, depth + 1));
-            } else if !entry.is_dir && found.len() < MAX_STALE {
-                found.push(path.trim_start_matches('/').to_owned());
-            }
-        }
-    }
-    found.retain(|path| {
-        // A run that writes nothing leaves the earlier steps as they were.
-        !set.files.is_empty() && set.file(path).is_none()
-    });
-    found.sort();
-    Ok(found)
 }
 
 /// Says what is in force and what is not. What would be written is not in force yet.
@@ -589,7 +550,9 @@ fn read_into(
     let wanted = match Path::new(name).extension() {
         // k3s and RKE2 read these of their folder, in any case, and nothing else.
         ext if drop_in => ext.is_some_and(|ext| {
-            ["yaml", "yml"].iter().any(|end| ext.eq_ignore_ascii_case(end))
+            ["yaml", "yml"]
+                .iter()
+                .any(|end| ext.eq_ignore_ascii_case(end))
         }),
         Some(ext) => ["yaml", "yml", "json", "service", "conf", "env"]
             .iter()

@@ -217,7 +217,13 @@ fn resolve(
         None => (String::new(), None),
     };
     let foreign = own.filter(|_| path_source == "process");
-    let real = real_path(root, pid, foreign.map(|(_, table)| table), host_table, &path);
+    let real = real_path(
+        root,
+        pid,
+        foreign.map(|(_, table)| table),
+        host_table,
+        &path,
+    );
     let mount = match table {
         Some(table) => table.of_path(&real).cloned().ok_or(Missing::NotEnough {
             why: format!("no mount in {source} holds `{real}`"),
@@ -536,11 +542,16 @@ mod tests {
     fn links_lead_to_the_mount_that_holds_the_data() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "proc/1/mountinfo", HOST);
-        write(dir.path(), "proc/7/cmdline", "etcd\0--data-dir=/var/lib/etcd\0");
+        write(
+            dir.path(),
+            "proc/7/cmdline",
+            "etcd\0--data-dir=/var/lib/etcd\0",
+        );
         std::fs::create_dir_all(dir.path().join("data/etcd/member")).unwrap();
         std::fs::create_dir_all(dir.path().join("fast/wal")).unwrap();
         std::fs::create_dir_all(dir.path().join("var/lib")).unwrap();
-        let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, dir.path().join(at)).unwrap();
+        let link =
+            |to: &str, at: &str| std::os::unix::fs::symlink(to, dir.path().join(at)).unwrap();
         link("/data/etcd", "var/lib/etcd");
         link("../../../fast/wal", "data/etcd/member/wal");
         let points = || -> Vec<(String, String)> {
@@ -558,7 +569,10 @@ mod tests {
         // In a container the host's links say nothing.
         let own = "5 4 0:50 / / rw - overlay overlay rw,upperdir=/data/upper\n6 5 259:6 /e /var/lib/etcd rw - ext4 /dev/nvme2n1 rw\n";
         write(dir.path(), "proc/7/mountinfo", own);
-        assert_eq!(points()[0], ("/var/lib/etcd".to_owned(), "/fast/e".to_owned()));
+        assert_eq!(
+            points()[0],
+            ("/var/lib/etcd".to_owned(), "/fast/e".to_owned())
+        );
     }
 
     #[test]

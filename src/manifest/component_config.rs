@@ -184,9 +184,9 @@ pub(super) fn link(instances: &mut Vec<Instance>, unread: &[String]) {
             let known = unread.iter().find(|why| why.contains(path.as_str()));
             missed.push((
                 at,
-                known.cloned().unwrap_or_else(|| {
-                    format!("{path}, which holds the settings, was not read")
-                }),
+                known
+                    .cloned()
+                    .unwrap_or_else(|| format!("{path}, which holds the settings, was not read")),
             ));
             if !dropped.is_empty() {
                 adds.push((at, dropped));
@@ -323,7 +323,10 @@ mod tests {
             place: Place::default(),
         });
         let denied = "no permission for /etc/etcd.yml".to_owned();
-        for (unread, why) in [(vec![denied.clone()], denied.as_str()), (vec![], "was not read")] {
+        for (unread, why) in [
+            (vec![denied.clone()], denied.as_str()),
+            (vec![], "was not read"),
+        ] {
             let mut all = vec![etcd.clone()];
             link(&mut all, &unread);
             let settled = settle(&all[0]);

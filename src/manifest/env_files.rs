@@ -140,7 +140,9 @@ pub(super) fn of_root(root: &HostRoot, prefix: &str, path: &str) -> Found {
     let paths = if is_pattern(path) {
         let (dir, base) = split(path);
         if is_pattern(dir) {
-            return Found::Unread(format!("{path}: a pattern in a folder's name is not followed"));
+            return Found::Unread(format!(
+                "{path}: a pattern in a folder's name is not followed"
+            ));
         }
         match root.list(format!("{prefix}{dir}/")) {
             Ok(entries) => entries
@@ -235,7 +237,10 @@ mod tests {
         assert_eq!(of_root(&root, "", "/etc/etcd/*.conf"), Found::Absent);
         assert_eq!(of_root(&root, "", "/etc/no"), Found::Absent);
         for path in ["/var/no", "/etc/*/a", "/etc/etcd"] {
-            assert!(matches!(of_root(&root, "", path), Found::Unread(_)), "{path}");
+            assert!(
+                matches!(of_root(&root, "", path), Found::Unread(_)),
+                "{path}"
+            );
         }
     }
 }

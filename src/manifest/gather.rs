@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::argv::{self, Word};
+use super::env_files::{self, Found};
 use super::model::{Fault, Instance, Place, SourceKind, Weight};
 use super::rancher::{self, Config};
 use super::systemd::{self, Runs, UnitFile};
 use super::yaml::{self, Node};
-use super::env_files::{self, Found};
 use super::{component_config, helm, kubeadm, pods, talos};
 use crate::catalog::releases::Version;
 use crate::catalog::settings::Component;

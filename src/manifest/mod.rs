@@ -29,9 +29,8 @@ mod yaml;
 
 pub use collect::collect;
 pub use distribution::{Datastore, DatastoreKind, Distribution, Distro, datastore, distribution};
-pub(crate) use env_files::{is_pattern, matches as matches_pattern};
-pub(crate) use specifier::expand as expand_specifiers;
 pub use effective::{Effective, Provenance, Settled, settle, settle_as};
+pub(crate) use env_files::{is_pattern, matches as matches_pattern};
 pub use gather::ManifestModel;
 pub use host::read_host;
 pub use model::{
@@ -40,5 +39,6 @@ pub use model::{
 };
 pub use read::{read_bundle, read_single};
 pub use settled::{Defined, Unit, settle_all};
+pub(crate) use specifier::expand as expand_specifiers;
 pub use systemd::quotes_closed;
 pub use text::{effective_of_files, effective_of_text, model_of_text};

@@ -100,17 +100,29 @@ mod tests {
 
     #[test]
     fn a_copy_beside_the_drop_ins_of_k3s_sets_nothing() {
-        let config = ("etc/rancher/k3s/config.yaml", "kube-apiserver-arg: [event-ttl=5h]\n");
+        let config = (
+            "etc/rancher/k3s/config.yaml",
+            "kube-apiserver-arg: [event-ttl=5h]\n",
+        );
         let of = |name: &str| {
             let name = format!("etc/rancher/k3s/config.yaml.d/{name}");
-            let files = [config, (name.as_str(), "kube-apiserver-arg: [event-ttl=1h]\n")];
+            let files = [
+                config,
+                (name.as_str(), "kube-apiserver-arg: [event-ttl=1h]\n"),
+            ];
             let settled = effective_of_files(Component::ApiServer, &files).unwrap();
             settled.settings["event-ttl"].value.clone().unwrap()
         };
         for name in ["2.yaml", "2.yml", "2.YAML"] {
             assert_eq!(of(name), "1h", "{name}");
         }
-        for name in ["2.yaml.bak", "2.yaml~", "2.disabled", "2.yaml.rpmsave", "2.json"] {
+        for name in [
+            "2.yaml.bak",
+            "2.yaml~",
+            "2.disabled",
+            "2.yaml.rpmsave",
+            "2.json",
+        ] {
             assert_eq!(of(name), "5h", "{name}");
         }
     }
