@@ -263,14 +263,7 @@ impl Gathered {
                 _ => manifest::read_bundle(&root),
             };
             model.asked.clone_from(&self.asked);
-            for unit in manifest::settle_all(&model) {
-                for why in &unit.settled.unread {
-                    let problem = format!("settings of {}: {why}", unit.name);
-                    if !self.problems.contains(&problem) {
-                        self.problems.push(problem);
-                    }
-                }
-            }
+            self.problems.extend(manifest::unread(&model));
             let settings = manifest::collect(&model);
             let on = |wanted: Option<&str>| {
                 let mut names: Vec<String> = settings

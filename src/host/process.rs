@@ -524,12 +524,18 @@ mod tests {
             b"etcd\0--config-file=/etc/etcd.yml\0--name=ignored\0",
         );
         write("etc/etcd.yml", b"name: filed\ndata-dir: /srv/etcd\n");
+        // What cannot be read, here a folder in place of a file, may say so all the same.
+        write("proc/15/cmdline", b"etcd\0--name=hidden\0");
+        write("proc/15/environ/x", b"");
+        write("proc/16/cmdline", b"etcd\0--config-file=/etc/no.yml\0");
         let root = HostRoot::new(dir.path());
         let found = scan(&root, None).etcd;
         assert_eq!(
             found.iter().map(|e| e.pid).collect::<Vec<_>>(),
-            [11, 12, 14]
+            [11, 12, 14, 15, 16]
         );
+        assert_eq!(found[3].unsafe_no_fsync, None);
+        assert_eq!(found[4].unsafe_no_fsync, None);
         assert_eq!(found[0].name.as_deref(), Some("etcd-a"));
         assert_eq!(
             found[0].data_dir.as_deref(),

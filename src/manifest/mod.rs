@@ -38,7 +38,7 @@ pub use model::{
     Workload,
 };
 pub use read::{read_bundle, read_single};
-pub use settled::{Defined, Unit, settle_all};
+pub use settled::{Defined, Unit, settle_all, unread};
 pub(crate) use specifier::expand as expand_specifiers;
 pub use systemd::quotes_closed;
 pub use text::{effective_of_files, effective_of_text, model_of_text};
