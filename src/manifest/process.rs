@@ -194,8 +194,8 @@ mod tests {
         put("proc/8/cmdline", b"/bin/sh\0-c\0etcd --name=twice\0");
         put("proc/9/cmdline", b"etcd\0--data-dir=/var/lib/etcd-events\0");
         // A folder cannot be read: what it may set is not known.
-        put("proc/10/cmdline", b"etcd\0--name=hidden\0");
-        put("proc/10/environ/x", b"");
+        put("proc/90/cmdline", b"etcd\0--name=hidden\0");
+        put("proc/90/environ/x", b"");
         put("proc/self/mountinfo", b"");
         std::os::unix::fs::symlink(
             "/opt/etcd-v3.5.16-linux-amd64/etcd",
@@ -214,7 +214,7 @@ mod tests {
             [
                 ("etcd", Some(7)),
                 ("etcd-events", Some(9)),
-                ("etcd", Some(10))
+                ("etcd", Some(90))
             ]
         );
         let unread: Vec<usize> = model.instances.iter().map(|i| i.unread.len()).collect();
