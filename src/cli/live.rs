@@ -125,7 +125,6 @@ impl Gathered {
                 problems: manifest::unread(&settings),
                 manifests,
                 settings,
-                ..Part::default()
             }
         });
         let mut settings = manifest::ManifestModel::default();
