@@ -25,6 +25,65 @@ fn no_command_and_unknown_flags_are_usage_errors() {
 }
 
 #[test]
+fn variables_that_are_set_to_nothing_are_not_set() {
+    for name in [
+        "ETCDCTL_CACERT",
+        "ETCDCTL_CERT",
+        "ETCDCTL_KEY",
+        "ETCDCTL_PASSWORD",
+        "ETCDCTL_USER",
+        "ETCDCTL_DIAL_TIMEOUT",
+        "ETCDCTL_COMMAND_TIMEOUT",
+        "ETCDCTL_INSECURE_SKIP_TLS_VERIFY",
+        "ETCDCTL_INSECURE_TRANSPORT",
+        "COLUMNS",
+    ] {
+        // A port that nobody listens on: what is told is that, and no word about the variable.
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_etcd-doctor"))
+            .args(["check", "etcd", "--endpoints", "http://127.0.0.1:1"])
+            .env_clear()
+            .env(name, "")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_ne!(output.status.code(), Some(64), "{name}: {text}");
+        assert!(text.contains("127.0.0.1:1"), "{name}: {text}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_named_once() {
+    for args in [
+        &["metrics", "/dev/null"][..],
+        &[
+            "patch",
+            "--target",
+            "kubeadm",
+            "--check",
+            "--report",
+            "/dev/null",
+        ],
+    ] {
+        let output = doctor(args).output();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_ne!(output.status.code(), Some(0), "{text}");
+        assert_eq!(text.matches("null").count(), 1, "{text}");
+        assert!(text.contains("is no plain file"), "{text}");
+    }
+}
+
+#[test]
+fn the_list_of_pages_is_json_where_that_is_asked_for() {
+    let output = doctor(&["explain", "--format", "json"]).output();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let pages = told["pages"].as_array().unwrap();
+    assert!(
+        pages.iter().any(|page| page["page"] == "barriers"),
+        "{told}"
+    );
+}
+
+#[test]
 fn version_and_help_go_to_standard_output() {
     assert_eq!(
         doctor(&["--version"]).text(),

@@ -506,7 +506,8 @@ fn users_and_what_they_may_see() {
     };
     // Nobody: status and list are seen, reads are not, and it is said what they need.
     let nobody = run(&["--endpoints", &endpoints, "--hash"]);
-    assert_eq!(nobody.exit, 0, "{}", nobody.stderr);
+    // Hashes were asked for by name, and were not to be had.
+    assert_eq!(nobody.exit, 3, "{}", nobody.stderr);
     assert_eq!(right(&nobody, "status and member list").0, "seen");
     let (state, why) = right(&nobody, "reads");
     assert_eq!(state, "denied");
@@ -518,6 +519,12 @@ fn users_and_what_they_may_see() {
     let (state, why) = right(&weak, "reads");
     assert_eq!(state, "denied");
     assert!(why.contains("lacks this right"), "{why}");
+    assert!(
+        weak.stderr.contains("each log-in is an entry")
+            && !weak.stderr.contains("nothing is written"),
+        "{}",
+        weak.stderr
+    );
 
     let root = run(&[
         "--endpoints",

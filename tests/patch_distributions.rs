@@ -599,11 +599,41 @@ fn systemd_asks_for_the_files_that_decide() {
             "[Service]\nEnvironmentFile=/etc/etcd.env\nExecStart=/usr/bin/etcd\n",
             "etc/etcd.env",
         ),
+        (
+            "[Service]\nEnvironmentFile=/etc/etcd/*.env\nExecStart=/usr/bin/etcd\n",
+            "etc/etcd/*.env",
+        ),
+        (
+            "[Service]\nEnvironmentFile=-/etc/default/etcd-%m\nExecStart=/usr/bin/etcd\n",
+            "%m is not known",
+        ),
     ] {
         let case = Case::new(&advised, &[("etcd.service", unit)]);
         let (told, _) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
         assert_eq!(told["files"], json!([]), "{unit}");
         assert!(shown(&told)[0].1.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn systemd_edits_the_variable_where_it_stands() {
+    let advised = [advice("etcd", "quota-backend-bytes", "8589934592")];
+    let own = "ETCD_QUOTA_BACKEND_BYTES=1073741824\n";
+    for (path, file) in [
+        ("-/etc/default/%p", "etc/default/etcd"),
+        ("/etc/etcd/*.env", "etc/etcd/10.env"),
+    ] {
+        let unit = format!("[Service]\nEnvironmentFile={path}\nExecStart=/usr/bin/etcd\n");
+        let place = "etc/systemd/system/etcd.service";
+        let case = Case::new(&advised, &[(place, &unit), (file, own)]);
+        let (told, files) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
+        let edited = files.iter().find(|(name, _)| name.ends_with(file));
+        let (_, text) = edited.unwrap_or_else(|| panic!("{path}: {told}"));
+        assert_eq!(text, "ETCD_QUOTA_BACKEND_BYTES=\"8589934592\"\n", "{path}");
+        // A file that may be missing and is sets nothing; one that must be there was not copied.
+        let case = Case::new(&advised, &[(place, &unit), ("etc/hostname", "cp1\n")]);
+        let (told, files) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
+        assert_eq!(files.is_empty(), !path.starts_with('-'), "{told}");
     }
 }
 

@@ -409,6 +409,73 @@ fn a_cluster_configuration_is_edited_and_keeps_its_comments() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_edited_is_missing_what_the_pods_have() {
+    let case = Case::new(&all()[1..2]);
+    case.run(&fixtures().join("paypal/manifests"), "out", &[]);
+    let manifests = case.path("out/manifests");
+    let config = case.path("config.yaml");
+    let text = "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\nkubernetesVersion: v1.31.0\ncontrollerManager: &x\n  extraArgs:\n    kube-api-qps: \"50\"\ny: *x\n";
+    fs::write(&config, text).unwrap();
+    let given = ["--cluster-configuration", config.to_str().unwrap()];
+    let told = case.run(&manifests, "again", &given);
+    let files = told["files"].as_array().unwrap();
+    let fragment = "kubeadm/extra-args.v1beta3.yaml";
+    assert!(files.iter().any(|file| file["path"] == fragment), "{told}");
+    let text = &tree(&case.path("again"))[fragment];
+    assert!(text.contains("kube-api-qps: \"200\""), "{text}");
+    let checked = doctor(&["patch", "--target", "kubeadm", "--check", "--report"])
+        .path(case.path("report.json"))
+        .arg("--manifests")
+        .path(&manifests)
+        .args(&given)
+        .output();
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.status.code(), Some(1), "{text}");
+    assert!(text.contains("missing   kcm-qps"), "{text}");
+    assert!(text.contains("by hand   ClusterConfiguration: "), "{text}");
+}
+
+#[test]
+fn what_an_earlier_run_left_is_named_and_what_is_not_ours_is_kept() {
+    let case = Case::new(&all()[1..4]);
+    let manifests = fixtures().join("paypal/manifests");
+    case.run(&manifests, "out", &[]);
+    let told = case.run(&manifests, "out", &["--advice", "kcm-qps"]);
+    assert_eq!(
+        told["stale"],
+        json!(["diffs/etcd.yaml.diff", "manifests/etcd.yaml"])
+    );
+    let foreign = case.path("mine/STEPS.md");
+    fs::create_dir_all(case.path("mine")).unwrap();
+    fs::write(&foreign, "# My steps\n").unwrap();
+    let refused = doctor(&["patch", "--target", "kubeadm", "--report"])
+        .path(case.path("report.json"))
+        .arg("--manifests")
+        .path(&manifests)
+        .arg("--out")
+        .path(case.path("mine"))
+        .output();
+    assert_eq!(refused.status.code(), Some(64));
+    assert_eq!(fs::read_to_string(&foreign).unwrap(), "# My steps\n");
+    assert!(!case.path("mine/manifests").exists());
+}
+
+#[test]
+fn what_is_no_file_is_said_in_its_own_words() {
+    let mut move_it = advice(
+        "shard-leases",
+        "kube-apiserver",
+        "etcd-servers-overrides",
+        "move",
+    );
+    move_it["disposition"] = json!("show-only");
+    let case = Case::new(&[move_it]);
+    let told = case.run(&fixtures().join("paypal/manifests"), "out", &[]);
+    let why = told["shown"][0]["why"].as_str().unwrap();
+    assert_eq!(why, "something to do, not a file: move");
+}
+
+#[test]
 fn nothing_is_written_where_the_kubelet_would_start_it() {
     let case = Case::new(&all());
     let pods = case.path("etc/kubernetes/manifests");

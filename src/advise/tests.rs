@@ -787,6 +787,41 @@ fn mount(path: &str, barrier: &str) -> crate::evidence::Table {
 }
 
 #[test]
+fn what_no_mount_option_cures_is_moved() {
+    let advised = |fs: &str, options: &str| {
+        let row = Row::new("data")
+            .text("mount", "/data")
+            .text("fs", fs)
+            .text("options", options)
+            .text("barrier", "off");
+        let all = Plane::with(Cause::Config)
+            .put(&keys::MOUNTS, on("etcd", "cp0"), table(vec![row]))
+            .fails("write-barriers-off", on("etcd", "cp0"), Critical)
+            .advice();
+        all.iter()
+            .find(|one| one.id == "mount-barriers")
+            .unwrap()
+            .clone()
+    };
+    for (fs, options, part) in [
+        ("tmpfs", "rw,size=1g", "from memory to a local disk"),
+        ("overlay", "rw,upperdir=/u,volatile", "volatile layer"),
+        ("zfs", "rw,xattr", "sync=standard"),
+    ] {
+        let own = advised(fs, options);
+        assert!(own.proposed.contains(part), "{fs}: {}", own.proposed);
+        let all = format!("{}{}", own.proposed, own.verify);
+        assert!(!all.contains("nobarrier"), "{fs}: {all}");
+    }
+    let own = advised("xfs", "rw,nobarrier");
+    assert!(
+        own.proposed.contains("remove `nobarrier`"),
+        "{}",
+        own.proposed
+    );
+}
+
+#[test]
 fn of_several_nodes_the_one_that_was_found_is_advised() {
     let two = |plane: Plane| {
         plane

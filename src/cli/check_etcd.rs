@@ -210,8 +210,14 @@ fn look(
     plan.window = args.window;
     plan.hash = args.hash.then_some(args.hash_max_size);
     session.note(&format!(
-        "looking at etcd twice, {} s apart; nothing is written",
-        args.window.as_secs_f64()
+        "looking at etcd twice, {} s apart; {}",
+        args.window.as_secs_f64(),
+        // etcd puts each log-in through its log, as it does a write.
+        if found.access.user.is_some() {
+            "no key is written, but each log-in is an entry of etcd's log"
+        } else {
+            "nothing is written"
+        }
     ));
     let (model, scraped) = side_by_side(&plan, session);
     let model = model.map_err(|trouble| Error::Unreachable {
@@ -221,7 +227,7 @@ fn look(
     if model.answering().next().is_none() {
         return Err(unreachable(&model, &found));
     }
-    *had = had_by_name(args, &found, &model);
+    *had = had_by_name(args, &found, &model) && hashes_given(&model);
     problems.extend(model.problems.iter().cloned());
     for (endpoint, trouble) in &model.strangers {
         problems.push(format!("{endpoint}: {}", trouble.in_full()));
@@ -257,6 +263,14 @@ fn look(
     evidence.merge(etcd::collect(&model, own.as_ref(), &quotas));
     evidence.merge(manifest::collect(&of_cluster(settings, &model)));
     Ok(evidence)
+}
+
+/// Whether no member that was asked for its hash refused or failed to give it.
+fn hashes_given(model: &etcd::Model) -> bool {
+    !model
+        .members
+        .iter()
+        .any(|member| matches!(member.hash, Some(Err(_))))
 }
 
 /// Whether each address that was given answered, and the user that was given could log in.

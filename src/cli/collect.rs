@@ -263,6 +263,7 @@ impl Gathered {
                 _ => manifest::read_bundle(&root),
             };
             model.asked.clone_from(&self.asked);
+            self.problems.extend(manifest::unread(&model));
             let settings = manifest::collect(&model);
             let on = |wanted: Option<&str>| {
                 let mut names: Vec<String> = settings

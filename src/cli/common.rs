@@ -122,6 +122,9 @@ pub struct Global {
     /// Set to any value: no colour (https://no-color.org)
     #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env = true)]
     pub no_color: Option<String>,
+    /// `dumb` is a terminal that knows no colour
+    #[arg(long, global = true, hide = true, env = "TERM", hide_env = true)]
+    pub term: Option<std::ffi::OsString>,
 }
 
 /// Reads a time for clap.
@@ -165,7 +168,10 @@ impl<'a> Session<'a> {
         let color = match global.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => terminal_out && !no_color,
+            ColorChoice::Auto => {
+                let dumb = global.term.as_ref().is_some_and(|term| term == "dumb");
+                terminal_out && !no_color && !dumb
+            }
         };
         let width = global
             .width

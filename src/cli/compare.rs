@@ -89,8 +89,11 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     }
     Ok(if session.fail_on == FailOn::Worse && comparison.worse() {
         Exit::Findings
-    } else {
+    } else if comparison.in_common() {
         Exit::Clean
+    } else {
+        session.note("the two sides have nothing in common: nothing was compared");
+        Exit::Incomplete
     })
 }
 

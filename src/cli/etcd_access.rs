@@ -121,7 +121,10 @@ impl EtcdArgs {
             access.identity = Some(Identity {
                 cert: pem(cert)?,
                 // One file often holds both.
-                key: pem(self.key.as_ref().unwrap_or(cert))?,
+                key: match &self.key {
+                    Some(key) => pem(key)?,
+                    None => key_within(pem(cert)?)?,
+                },
             });
         }
         access.user = self.user()?;
@@ -146,6 +149,18 @@ impl EtcdArgs {
         };
         Ok(Some(User { name, password }))
     }
+}
+
+/// A certificate's file that holds its key too.
+fn key_within(cert: Pem) -> Result<Pem, Error> {
+    let mark = b"PRIVATE KEY-----";
+    if memchr::memmem::find(&cert.bytes, mark).is_some() {
+        return Ok(cert);
+    }
+    Err(Error::Usage(format!(
+        "`{}` holds no private key: give --key (or ETCDCTL_KEY) beside --cert",
+        cert.path
+    )))
 }
 
 fn pem(path: &Path) -> Result<Pem, Error> {
@@ -265,6 +280,11 @@ mod tests {
                 .contains("ETCDCTL_PASSWORD")
         );
         assert!(of(&["--key=/x"]).is_err());
+        let cert = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(cert.path(), "-----BEGIN CERTIFICATE-----\n").unwrap();
+        let text = format!("--cert={}", cert.path().display());
+        let err = of(&[text.as_str()]).unwrap_err().to_string();
+        assert!(err.contains("give --key"), "{err}");
         assert!(matches!(
             of(&["--cacert=/no/such"]),
             Err(Error::Read { .. })

@@ -19,6 +19,14 @@ pub struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
     let Some(id) = &args.id else {
+        if session.format == Format::Json {
+            let pages: Vec<_> = playbook::PAGES
+                .iter()
+                .map(|page| serde_json::json!({ "page": page.name, "title": page.title() }))
+                .collect();
+            session.json(&serde_json::json!({ "pages": pages }))?;
+            return Ok(Exit::Clean);
+        }
         for page in playbook::PAGES {
             writeln!(session.out, "{:<28} {}", page.name, page.title())?;
         }

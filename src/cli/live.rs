@@ -77,6 +77,7 @@ impl Gathered {
     pub(super) fn add_local(&mut self, root: &HostRoot, window: Duration, how: &How<'_>) {
         let mut model = manifest::read_host(root);
         model.asked.clone_from(&self.asked);
+        self.problems.extend(manifest::unread(&model));
         let settings = manifest::collect(&model);
         let node = node_name(&settings, root);
         self.evidence.merge(settings);
@@ -121,9 +122,9 @@ impl Gathered {
             settings.asked = asked;
             Part {
                 evidence: manifest::collect(&settings),
+                problems: manifest::unread(&settings),
                 manifests,
                 settings,
-                ..Part::default()
             }
         });
         let mut settings = manifest::ManifestModel::default();

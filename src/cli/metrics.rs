@@ -240,6 +240,9 @@ pub(super) fn read_path(path: &Path, loader: &mut Loader) -> Result<(), Error> {
         metrics::read_folder(&HostRoot::new(real), loader);
         return Ok(());
     }
+    if !std::fs::metadata(&real).map_err(fail)?.is_file() {
+        return Err(fail(std::io::Error::other("is no plain file")));
+    }
     // The name that the user gave tells more than what a link leads to.
     let (Some(folder), Some(name)) = (real.parent(), real.file_name().and_then(|n| n.to_str()))
     else {

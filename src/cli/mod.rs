@@ -33,7 +33,7 @@ pub use etcd_access::EtcdArgs;
 
 use std::io::{self, Write};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::exit::{EXIT_CODES, Exit};
@@ -100,9 +100,30 @@ fn exit_codes_help() -> String {
     text
 }
 
+/// A variable that is set to nothing counts as not set, as etcdctl takes it.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let empty = arg
+                .get_env()
+                .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
+            if empty {
+                arg.env(None::<&'static str>)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 /// Parses the process's arguments and runs the command.
 pub fn run_from_env() -> Result<Exit, Error> {
-    let cli = match Cli::try_parse() {
+    let mut command = without_empty_variables(Cli::command());
+    let parsed = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(|err| err.format(&mut command));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(err) => {
             // Help and version go to standard output and are no fault; a closed pipe is none either.

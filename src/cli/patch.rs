@@ -1,5 +1,7 @@
 //! `patch`: advice as files of a distribution, written under one folder and nowhere else.
 
+mod stale;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
@@ -10,8 +12,10 @@ use crate::catalog::releases::Version;
 use crate::error::Error;
 use crate::evidence::Missing;
 use crate::exit::Exit;
+use crate::manifest::{is_pattern, matches_pattern};
 use crate::patch::{
-    EMITTERS, Member, NodeManifests, PatchFile, PatchInput, PatchSet, emitter, members, named_files,
+    EMITTERS, Member, Named, NodeManifests, PatchFile, PatchInput, PatchSet, emitter, members,
+    named_files,
 };
 use crate::render::{self, Paint};
 use crate::target::HostRoot;
@@ -166,8 +170,9 @@ fn write(args: &Args, diagnosed: Diagnosed, session: &mut Session<'_>) -> Result
         return drift(&set, session);
     };
     let out = refuse_static_pods(out)?;
+    let stale = stale::files(&out, &set)?;
     write_files(&out, &set.files)?;
-    tell(&out, &set, session)?;
+    tell(&out, &set, &stale, session)?;
     Ok(Exit::Clean)
 }
 
@@ -202,13 +207,15 @@ fn drift(set: &PatchSet, session: &mut Session<'_>) -> Result<Exit, Error> {
             writeln!(session.out, "missing   {}", render::safe(one))?;
         }
         for shown in &set.shown {
-            writeln!(
-                session.out,
-                "by hand   {} ({}): {}",
-                render::safe(&shown.advice),
-                render::safe(&shown.on),
-                render::safe(&shown.why)
-            )?;
+            let on = if shown.advice.is_empty() {
+                shown.on.clone()
+            } else {
+                format!("{} ({})", shown.advice, shown.on)
+            };
+            let text = format!("{on}: {}", shown.why);
+            let width = usize::from(session.terminal.width).saturating_sub(10);
+            let text = render::wrap(&render::safe(&text), width, 10);
+            writeln!(session.out, "by hand   {text}")?;
         }
         if set.already.is_empty() && missing.is_empty() && set.shown.is_empty() {
             writeln!(session.out, "no advice")?;
@@ -275,7 +282,10 @@ fn read_text(path: &Path, cap: u64) -> Result<String, Error> {
         .read(Path::new("/").join(name), cap)
         .map_err(|missing| Error::Format {
             path: path.to_owned(),
-            why: missing.to_string(),
+            why: match missing {
+                Missing::Unreadable { why, .. } => why,
+                missing => missing.to_string(),
+            },
         })?;
     String::from_utf8(bytes).map_err(|err| Error::Format {
         path: path.to_owned(),
@@ -415,18 +425,36 @@ fn units(root: &HostRoot, base: &str, names: &[&str], note: &dyn Fn(&str)) -> Ve
             }
         }
     }
-    // Only the files that a unit names. One that is not there sets nothing, which must be known.
-    let named: BTreeSet<String> = node
+    // Only the files that a unit names.
+    let named: BTreeSet<Named> = node
         .files
         .iter()
-        .flat_map(|(_, text)| named_files(text))
+        .flat_map(|(name, text)| named_files(name, text))
         .collect();
-    for path in named {
+    for Named { path, optional } in named {
         let had = node.files.len();
-        read(&path, &mut node);
-        let there = root.read(format!("{base}/{path}"), MAX_BYTES);
-        let absent = matches!(there, Err(Missing::NotPresent { .. }));
-        if node.files.len() == had && absent {
+        let mut absent = false;
+        if let Some((dir, last)) = path.rsplit_once('/').filter(|_| is_pattern(&path)) {
+            match root.list(format!("{base}/{dir}")) {
+                Ok(entries) => {
+                    for entry in entries {
+                        let name = entry.name.to_string_lossy();
+                        if !entry.is_dir && matches_pattern(last, &name) {
+                            read(&format!("{dir}/{name}"), &mut node);
+                        }
+                    }
+                    absent = node.files.len() == had;
+                }
+                Err(missing) => absent = matches!(missing, Missing::NotPresent { .. }),
+            }
+        } else {
+            read(&path, &mut node);
+            let there = root.read(format!("{base}/{path}"), MAX_BYTES);
+            absent |= matches!(there, Err(Missing::NotPresent { .. }));
+        }
+        // One that may be missing and is sets nothing, which must be known. Of one that must be
+        // there nothing is known: it was not copied.
+        if node.files.len() == had && absent && optional {
             node.files.push((path, String::new()));
         }
     }
@@ -516,7 +544,16 @@ fn read_into(
     node: &mut NodeManifests,
     note: &dyn Fn(&str),
 ) {
+    let drop_in = name
+        .rsplit_once('/')
+        .is_some_and(|(dir, _)| dir.ends_with("config.yaml.d"));
     let wanted = match Path::new(name).extension() {
+        // k3s and RKE2 read these of their folder, in any case, and nothing else.
+        ext if drop_in => ext.is_some_and(|ext| {
+            ["yaml", "yml"]
+                .iter()
+                .any(|end| ext.eq_ignore_ascii_case(end))
+        }),
         Some(ext) => ["yaml", "yml", "json", "service", "conf", "env"]
             .iter()
             .any(|e| ext == *e),
@@ -665,7 +702,12 @@ fn stage(
     Ok(())
 }
 
-fn tell(out: &Path, set: &PatchSet, session: &mut Session<'_>) -> Result<(), Error> {
+fn tell(
+    out: &Path,
+    set: &PatchSet,
+    stale: &[String],
+    session: &mut Session<'_>,
+) -> Result<(), Error> {
     if session.format == Format::Json {
         let files: Vec<_> = set
             .files
@@ -688,6 +730,7 @@ fn tell(out: &Path, set: &PatchSet, session: &mut Session<'_>) -> Result<(), Err
             "files": files,
             "shown": shown,
             "already": set.already,
+            "stale": stale,
         }));
     }
     if set.files.is_empty() {
@@ -726,6 +769,15 @@ fn tell(out: &Path, set: &PatchSet, session: &mut Session<'_>) -> Result<(), Err
                 "{}",
                 render::wrap(&render::safe(&text), width, 2)
             )?;
+        }
+    }
+    if !stale.is_empty() {
+        writeln!(
+            session.out,
+            "\nOf an earlier run, and none of this one; remove them before STEPS.md is followed:"
+        )?;
+        for path in stale {
+            writeln!(session.out, "  {}", render::safe(path))?;
         }
     }
     if !set.files.is_empty() {

@@ -295,8 +295,10 @@ fn describe(
 ) -> EtcdProcess {
     let environ = root
         .read_within(format!("/proc/{pid}/environ"), CAP, READ_LIMIT)
-        .map(|bytes| parse_environ(&bytes))
-        .unwrap_or_default();
+        .map(|bytes| parse_environ(&bytes));
+    // A bundle often holds no environment, and then none is assumed.
+    let hidden = matches!(&environ, Err(why) if !matches!(why, Missing::NotPresent { .. }));
+    let environ = environ.unwrap_or_default();
     let variable = |name: &str| {
         environ
             .iter()
@@ -305,8 +307,12 @@ fn describe(
     };
     let config = flag_value(argv, "config-file")
         .or_else(|| variable("ETCD_CONFIG_FILE"))
-        .and_then(|path| root.read_text(path).ok())
-        .unwrap_or_default();
+        .map(|path| root.read_text(path));
+    let hidden = match &config {
+        Some(read) => read.is_err(),
+        None => hidden,
+    };
+    let config = config.and_then(Result::ok).unwrap_or_default();
     // etcd ignores all flags and variables once a configuration file is given.
     let setting = |flag: &str, env: &str| -> Option<String> {
         if !config.is_empty() {
@@ -339,6 +345,8 @@ fn describe(
             (None, value) => value.as_deref() == Some("true"),
         }
     });
+    // What could not be read may say otherwise.
+    let unsafe_no_fsync = unsafe_no_fsync.filter(|on| *on || !hidden);
     let status = root.read_text(format!("/proc/{pid}/status"));
     let of_status = |name: &str| match &status {
         Ok(text) => parse_kib(text, name).ok_or_else(|| unreadable(pid, "status", name)),
@@ -516,12 +524,18 @@ mod tests {
             b"etcd\0--config-file=/etc/etcd.yml\0--name=ignored\0",
         );
         write("etc/etcd.yml", b"name: filed\ndata-dir: /srv/etcd\n");
+        // What cannot be read, here a folder in place of a file, may say so all the same.
+        write("proc/15/cmdline", b"etcd\0--name=hidden\0");
+        write("proc/15/environ/x", b"");
+        write("proc/16/cmdline", b"etcd\0--config-file=/etc/no.yml\0");
         let root = HostRoot::new(dir.path());
         let found = scan(&root, None).etcd;
         assert_eq!(
             found.iter().map(|e| e.pid).collect::<Vec<_>>(),
-            [11, 12, 14]
+            [11, 12, 14, 15, 16]
         );
+        assert_eq!(found[3].unsafe_no_fsync, None);
+        assert_eq!(found[4].unsafe_no_fsync, None);
         assert_eq!(found[0].name.as_deref(), Some("etcd-a"));
         assert_eq!(
             found[0].data_dir.as_deref(),

@@ -216,9 +216,17 @@ fn resolve(
         Some((source, table)) => (source.clone(), Some(table)),
         None => (String::new(), None),
     };
+    let foreign = own.filter(|_| path_source == "process");
+    let real = real_path(
+        root,
+        pid,
+        foreign.map(|(_, table)| table),
+        host_table,
+        &path,
+    );
     let mount = match table {
-        Some(table) => table.of_path(&path).cloned().ok_or(Missing::NotEnough {
-            why: format!("no mount in {source} holds `{path}`"),
+        Some(table) => table.of_path(&real).cloned().ok_or(Missing::NotEnough {
+            why: format!("no mount in {source} holds `{real}`"),
         }),
         None => Err(tables
             .host
@@ -230,7 +238,7 @@ fn resolve(
     let mut storage = Storage {
         pid,
         role,
-        host_path: path.clone(),
+        host_path: real.clone(),
         path,
         path_source,
         mount,
@@ -247,7 +255,7 @@ fn resolve(
     let Ok(mount) = &storage.mount else {
         return storage;
     };
-    if let Some(path) = host_path(mount, &storage.path, host_table) {
+    if let Some(path) = host_path(mount, &real, host_table) {
         storage.host_path = path;
     }
     storage.remarks = filesystem::remarks(mount);
@@ -283,6 +291,39 @@ fn resolve(
     }
     storage.shared_with = shared(root, &storage, &at, host_table);
     storage
+}
+
+/// A path with its symbolic links followed where the process that uses it finds them: in its own
+/// root, which a tree that was copied does not hold for a container.
+fn real_path(
+    root: &HostRoot,
+    pid: Option<u32>,
+    own: Option<&MountTable>,
+    host: &MountTable,
+    path: &str,
+) -> String {
+    let top = |table: &MountTable| {
+        table
+            .of_path("/")
+            .map(|mount| (mount.device, mount.root.clone(), mount.source.clone()))
+    };
+    let same_root = own.is_none_or(|own| host.mounts.is_empty() || top(own) == top(host));
+    let container = pid.map(|pid| root.path().join(format!("proc/{pid}/root")));
+    let base = if same_root {
+        root.clone()
+    } else {
+        match container.filter(|at| at.join(".").is_dir()) {
+            Some(at) => HostRoot::new(at),
+            None => return path.to_owned(),
+        }
+    };
+    let Ok(real) = base.resolve(path) else {
+        return path.to_owned();
+    };
+    match real.strip_prefix(base.path()) {
+        Ok(inside) => format!("/{}", inside.display()),
+        Err(_) => path.to_owned(),
+    }
 }
 
 /// The path on the host of a path in a container: the same file system, mounted elsewhere.
@@ -495,6 +536,43 @@ mod tests {
         assert_eq!(found[1].mount.as_ref().unwrap().source, "/dev/nvme2n1");
         assert_eq!(found[1].host_path, "/fast/w");
         assert_eq!(found[1].source, "proc/7/mountinfo");
+    }
+
+    #[test]
+    fn links_lead_to_the_mount_that_holds_the_data() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "proc/1/mountinfo", HOST);
+        write(
+            dir.path(),
+            "proc/7/cmdline",
+            "etcd\0--data-dir=/var/lib/etcd\0",
+        );
+        std::fs::create_dir_all(dir.path().join("data/etcd/member")).unwrap();
+        std::fs::create_dir_all(dir.path().join("fast/wal")).unwrap();
+        std::fs::create_dir_all(dir.path().join("var/lib")).unwrap();
+        let link =
+            |to: &str, at: &str| std::os::unix::fs::symlink(to, dir.path().join(at)).unwrap();
+        link("/data/etcd", "var/lib/etcd");
+        link("../../../fast/wal", "data/etcd/member/wal");
+        let points = || -> Vec<(String, String)> {
+            storage(dir.path(), &Hints::default())
+                .unwrap()
+                .iter()
+                .map(|s| (s.mount.as_ref().unwrap().point.clone(), s.host_path.clone()))
+                .collect()
+        };
+        let linked = [("/data", "/data/etcd"), ("/fast", "/fast/wal")]
+            .map(|(point, path)| (point.to_owned(), path.to_owned()));
+        assert_eq!(points(), linked);
+        write(dir.path(), "proc/7/mountinfo", HOST);
+        assert_eq!(points(), linked, "the process sees the host's root");
+        // In a container the host's links say nothing.
+        let own = "5 4 0:50 / / rw - overlay overlay rw,upperdir=/data/upper\n6 5 259:6 /e /var/lib/etcd rw - ext4 /dev/nvme2n1 rw\n";
+        write(dir.path(), "proc/7/mountinfo", own);
+        assert_eq!(
+            points()[0],
+            ("/var/lib/etcd".to_owned(), "/fast/e".to_owned())
+        );
     }
 
     #[test]

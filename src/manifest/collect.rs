@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::distribution::{datastore, distribution};
+use super::effective::Provenance;
 use super::gather::ManifestModel;
 use super::model::{Fault, Instance};
 use super::settled::{Unit, settle_all};
@@ -99,6 +100,9 @@ fn put_unit(unit: &Unit<'_>, set: &mut EvidenceSet) {
         }
         if !effective.known {
             row = row.text("known", "no");
+        }
+        if effective.from == Provenance::UnknownDefault && !unit.settled.unread.is_empty() {
+            row = row.text("unread", unit.settled.unread.join("; "));
         }
         if let Some(defined) = unit.defined.get(&effective.name) {
             row = row

@@ -128,7 +128,8 @@ pub(super) fn config_flag(component: Component) -> Option<&'static str> {
 
 /// Gives every program that names a configuration file the settings of that file, where it was
 /// read; files that nobody names stay as they are.
-pub(super) fn link(instances: &mut Vec<Instance>) {
+pub(super) fn link(instances: &mut Vec<Instance>, unread: &[String]) {
+    let mut missed: Vec<(usize, String)> = Vec::new();
     let mut used = vec![false; instances.len()];
     let mut adds: Vec<(usize, Vec<Given>)> = Vec::new();
     for (at, instance) in instances.iter().enumerate() {
@@ -179,8 +180,17 @@ pub(super) fn link(instances: &mut Vec<Instance>) {
                 && (file.node.is_none() || instance.node.is_none() || file.node == instance.node)
                 && same_file(&file.place.file, &path)
         });
-        if found.is_none() && !dropped.is_empty() {
-            adds.push((at, dropped));
+        if found.is_none() {
+            let known = unread.iter().find(|why| why.contains(path.as_str()));
+            missed.push((
+                at,
+                known
+                    .cloned()
+                    .unwrap_or_else(|| format!("{path}, which holds the settings, was not read")),
+            ));
+            if !dropped.is_empty() {
+                adds.push((at, dropped));
+            }
         } else if let Some((index, file)) = found {
             if let Some(mark) = used.get_mut(index) {
                 *mark = true;
@@ -188,6 +198,11 @@ pub(super) fn link(instances: &mut Vec<Instance>) {
             let mut given = file.given.clone();
             given.extend(dropped);
             adds.push((at, given));
+        }
+    }
+    for (at, why) in missed {
+        if let Some(instance) = instances.get_mut(at) {
+            instance.unread.push(why);
         }
     }
     for (at, mut given) in adds {
@@ -281,10 +296,11 @@ mod tests {
             ),
             file("elsewhere/other.conf", &format!("{kind}kubeAPIQPS: 99\n")),
         ];
-        link(&mut all);
+        link(&mut all, &[]);
         assert_eq!(all.len(), 2, "only the file that nobody names is left");
         let settled = settle(&all[0]);
         assert_eq!(settled.faults, []);
+        assert!(all[0].unread.is_empty());
         let value = |name: &str| settled.settings[name].value.clone().unwrap_or_default();
         assert_eq!(
             (
@@ -294,6 +310,35 @@ mod tests {
             ),
             ("30".into(), "11".into(), "50".into())
         );
+    }
+
+    #[test]
+    fn without_its_file_a_default_is_not_known() {
+        let mut etcd = Instance::new("etcd", SourceKind::Systemd, Place::default());
+        etcd.component = Some(Component::Etcd);
+        etcd.given.push(Given {
+            name: "config-file".to_owned(),
+            value: Some("/etc/etcd.yml".to_owned()),
+            means: Means::Flag,
+            place: Place::default(),
+        });
+        let denied = "no permission for /etc/etcd.yml".to_owned();
+        for (unread, why) in [
+            (vec![denied.clone()], denied.as_str()),
+            (vec![], "was not read"),
+        ] {
+            let mut all = vec![etcd.clone()];
+            link(&mut all, &unread);
+            let settled = settle(&all[0]);
+            assert!(settled.unread[0].contains(why), "{:?}", settled.unread);
+            let fsync = &settled.settings["unsafe-no-fsync"];
+            assert_eq!(fsync.from.word(), "unknown default");
+        }
+        let mut all = vec![etcd, file("etc/etcd.yml", "name: a\ndata-dir: /d\n")];
+        link(&mut all, &[]);
+        let settled = settle(&all[0]);
+        assert!(settled.unread.is_empty());
+        assert_eq!(settled.settings["unsafe-no-fsync"].from.word(), "default");
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub struct Settled {
     pub settings: BTreeMap<String, Effective>,
     /// What is wrong.
     pub faults: Vec<Fault>,
+    /// Why a source could not be read, so that what was not given may be no default.
+    pub unread: Vec<String>,
 }
 
 /// Works out what is in force for an instance.
@@ -65,8 +67,12 @@ pub fn settle(instance: &Instance) -> Settled {
 
 /// Like [`settle`], with a version that another source gave, or that is asked about.
 pub fn settle_as(instance: &Instance, version: Option<Version>) -> Settled {
-    let mut out = Settled::default();
+    let mut out = Settled {
+        unread: instance.unread.clone(),
+        ..Settled::default()
+    };
     let given = in_force(instance, &mut out.faults);
+    let partial = instance.partial || !out.unread.is_empty();
     for one in &given {
         take(one, instance, version, &mut out);
     }
@@ -74,7 +80,7 @@ pub fn settle_as(instance: &Instance, version: Option<Version>) -> Settled {
         conflicts(&given, component, version, &instance.place, &mut out.faults);
         words(instance, component, &mut out.faults);
         for setting in settings::settings(component) {
-            fill_default(setting, version, instance.partial, &mut out);
+            fill_default(setting, version, partial, &mut out);
         }
         adjust_defaults(component, &mut out);
         check(component, version, &mut out);

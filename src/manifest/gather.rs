@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::argv::{self, Word};
+use super::env_files::{self, Found};
 use super::model::{Fault, Instance, Place, SourceKind, Weight};
 use super::rancher::{self, Config};
 use super::systemd::{self, Runs, UnitFile};
@@ -110,6 +111,15 @@ impl ManifestModel {
             });
             return;
         }
+        // k3s and RKE2 read `*.yaml` and `*.yml` of this folder, in any case, and nothing else
+        // (k3s pkg/configfilearg/parser.go): a backup beside them is out of force.
+        let lower = base.to_ascii_lowercase();
+        if file.dir().ends_with("/config.yaml.d")
+            && ![".yaml", ".yml"].iter().any(|end| lower.ends_with(end))
+        {
+            self.others += 1;
+            return;
+        }
         let start = file.text.trim_start();
         let no_settings = NO_SETTINGS.iter().any(|end| base.ends_with(end))
             || start.starts_with("-----BEGIN")
@@ -135,7 +145,8 @@ impl ManifestModel {
             .is_some_and(|(name, _)| {
                 !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             });
-        if !yaml_name && (assignment || base.ends_with(".env")) {
+        // An empty one sets nothing, which must be known to the unit that names it.
+        if !yaml_name && (assignment || base.ends_with(".env") || first.is_empty()) {
             self.add_env(file);
             return;
         }
@@ -348,7 +359,7 @@ impl ManifestModel {
     }
 
     /// Puts together what came in several files. `lookup` finds files that were not added.
-    pub(super) fn finish(&mut self, host: Option<&str>, lookup: &dyn Fn(&str) -> Option<String>) {
+    pub(super) fn finish(&mut self, host: Option<&str>, lookup: &dyn Fn(&str) -> Found) {
         let pending = std::mem::take(&mut self.pending);
         let mut rancher: BTreeMap<Owner, Config> = BTreeMap::new();
         for ((node, dir), mut files) in pending.rancher {
@@ -374,15 +385,12 @@ impl ManifestModel {
             }
         }
         for ((node, unit), files) in pending.units {
+            let near = files.first().map_or("", |file| file.name.as_str());
             let env_file = |path: &str| {
-                let own = pending
-                    .texts
-                    .iter()
-                    .find(|(name, _)| name.ends_with(path.trim_start_matches('/')));
-                own.map(|(name, text)| (name.clone(), text.clone()))
-                    .or_else(|| lookup(path).map(|text| (path.to_owned(), text)))
+                let own = env_files::of_texts(&pending.texts, near, path);
+                own.unwrap_or_else(|| lookup(path))
             };
-            match systemd::read(&files, &env_file) {
+            match systemd::read(&files, host, &env_file) {
                 Runs::Component(mut instance) => {
                     instance.node.clone_from(&node);
                     self.instances.push(*instance);
@@ -402,7 +410,7 @@ impl ManifestModel {
         for ((node, _), config) in rancher {
             self.add_rancher(node, config);
         }
-        component_config::link(&mut self.instances);
+        component_config::link(&mut self.instances, &self.unread);
         self.drop_idle_units();
         self.name_nodes(host, &pending.node_names);
         self.note_twins();

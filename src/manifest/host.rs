@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::component_config::config_path;
+use super::env_files;
 use super::gather::ManifestModel;
 use super::model::{Fault, Place, Weight};
 use super::process;
@@ -84,7 +85,7 @@ pub(super) fn finish(root: &HostRoot, prefix: &str, model: &mut ManifestModel) {
         .map(|text| text.trim().to_owned())
         .filter(|name| !name.is_empty() && !name.contains(char::is_whitespace));
     model.finish(host.as_deref(), &|path| {
-        root.read_text(format!("{prefix}{path}")).ok()
+        env_files::of_root(root, prefix, path)
     });
 }
 

@@ -9,6 +9,7 @@ mod collect;
 mod component_config;
 mod distribution;
 mod effective;
+mod env_files;
 mod gather;
 mod helm;
 mod host;
@@ -20,6 +21,7 @@ mod rancher;
 mod read;
 mod secret;
 mod settled;
+mod specifier;
 mod systemd;
 mod talos;
 mod text;
@@ -28,6 +30,7 @@ mod yaml;
 pub use collect::collect;
 pub use distribution::{Datastore, DatastoreKind, Distribution, Distro, datastore, distribution};
 pub use effective::{Effective, Provenance, Settled, settle, settle_as};
+pub(crate) use env_files::{is_pattern, matches as matches_pattern};
 pub use gather::ManifestModel;
 pub use host::read_host;
 pub use model::{
@@ -35,6 +38,7 @@ pub use model::{
     Workload,
 };
 pub use read::{read_bundle, read_single};
-pub use settled::{Defined, Unit, settle_all};
+pub use settled::{Defined, Unit, settle_all, unread};
+pub(crate) use specifier::expand as expand_specifiers;
 pub use systemd::quotes_closed;
 pub use text::{effective_of_files, effective_of_text, model_of_text};

@@ -200,6 +200,9 @@ pub struct Instance {
     /// Whether the source only lists additions to what an installer sets (kubeadm, k3s, Talos):
     /// then what it does not name is not known to be the component's default.
     pub partial: bool,
+    /// Why a source of its settings could not be read: then too what was not given is not known to
+    /// be the default.
+    pub unread: Vec<String>,
 }
 
 impl Instance {
@@ -222,6 +225,7 @@ impl Instance {
             pid: None,
             service: None,
             partial: false,
+            unread: Vec::new(),
         }
     }
 

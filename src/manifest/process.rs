@@ -64,6 +64,8 @@ pub(super) fn read(root: &HostRoot, proc: &str, model: &mut ManifestModel) {
             match read_file(root, &format!("{dir}/environ")) {
                 Ok(bytes) => environment(&bytes, &format!("{dir}/environ"), &mut instance),
                 Err(missing) if root.exists(format!("{dir}/environ")) => {
+                    // A variable there would be in force.
+                    instance.unread.push(missing.clone());
                     model.unread.push(missing);
                 }
                 Err(_) => {}
@@ -191,6 +193,9 @@ mod tests {
         );
         put("proc/8/cmdline", b"/bin/sh\0-c\0etcd --name=twice\0");
         put("proc/9/cmdline", b"etcd\0--data-dir=/var/lib/etcd-events\0");
+        // A folder cannot be read: what it may set is not known.
+        put("proc/90/cmdline", b"etcd\0--name=hidden\0");
+        put("proc/90/environ/x", b"");
         put("proc/self/mountinfo", b"");
         std::os::unix::fs::symlink(
             "/opt/etcd-v3.5.16-linux-amd64/etcd",
@@ -204,7 +209,16 @@ mod tests {
             .iter()
             .map(|i| (i.name.as_str(), i.pid))
             .collect();
-        assert_eq!(names, [("etcd", Some(7)), ("etcd-events", Some(9))]);
+        assert_eq!(
+            names,
+            [
+                ("etcd", Some(7)),
+                ("etcd-events", Some(9)),
+                ("etcd", Some(90))
+            ]
+        );
+        let unread: Vec<usize> = model.instances.iter().map(|i| i.unread.len()).collect();
+        assert_eq!(unread, [0, 0, 1]);
         let etcd = &model.instances[0];
         assert_eq!(etcd.last("name"), Some("n1"));
         assert_eq!(etcd.version().unwrap().to_string(), "3.5.16");

@@ -137,6 +137,20 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
     units
 }
 
+/// What could not be read of which program's settings, each once.
+pub fn unread(model: &ManifestModel) -> Vec<String> {
+    let mut all: Vec<String> = settle_all(model)
+        .iter()
+        .flat_map(|unit| {
+            let whys = unit.settled.unread.iter();
+            whys.map(|why| format!("settings of {}: {why}", unit.name))
+        })
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
 /// Notes settings that two sources of one program give different values.
 fn compare(
     main: &Instance,

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::argv::{self, Word};
+use super::env_files::Found;
 use super::model::{Given, Instance, Means, Place, SourceKind};
 use super::secret::mask_env;
+use super::specifier;
 use crate::catalog::settings::Component;
 
 /// Where units live, the strongest first.
@@ -49,6 +51,8 @@ struct Unit {
     open: Option<Place>,
     env: Vec<(String, String, Place)>,
     env_files: Vec<(String, Place)>,
+    /// `UnsetEnvironment=`: names, or assignments that go only where they are just so.
+    unset: Vec<String>,
 }
 
 /// What a unit runs.
@@ -61,11 +65,14 @@ pub(super) enum Runs {
     Other,
 }
 
-/// Reads a unit from its files. `env_file` finds the text of an `EnvironmentFile=`.
+/// Reads a unit from its files. `env_file` finds what an `EnvironmentFile=` names.
 pub(super) fn read(
     files: &[UnitFile],
-    env_file: &dyn Fn(&str) -> Option<(String, String)>,
+    host: Option<&str>,
+    env_file: &dyn Fn(&str) -> Found,
 ) -> Runs {
+    let name = files.first().and_then(|file| unit_of(&file.name));
+    let name = name.map_or("", |(name, _)| name);
     let mut main: Vec<&UnitFile> = Vec::new();
     // A drop-in of the same name in a stronger folder replaces the weaker one.
     let mut drops: BTreeMap<&str, &UnitFile> = BTreeMap::new();
@@ -91,11 +98,34 @@ pub(super) fn read(
     }
     let mut env: Vec<(String, String, Place)> = unit.env;
     // Files come after `Environment=` and override it (systemd.exec).
-    for (path, _) in unit.env_files {
-        if let Some((name, text)) = env_file(path.trim_start_matches('-')) {
-            env.extend(env_lines(&text, &name));
+    let mut unread = Vec::new();
+    for (path, place) in unit.env_files {
+        let optional = path.starts_with('-');
+        let path = path.trim_start_matches('-').trim_matches('"');
+        let found = match specifier::expand(path, name, host) {
+            Ok(path) => env_file(&path),
+            Err(sign) => Found::Unread(format!("{path} ({place}): {sign} is not known")),
+        };
+        match found {
+            Found::Files(files) => {
+                for (name, text) in files {
+                    env.extend(env_lines(&text, &name));
+                }
+            }
+            Found::Absent if optional => {}
+            Found::Absent => unread.push(format!(
+                "{path} is not there, and {name} does not start without it ({place})"
+            )),
+            Found::Unread(why) => unread.push(why),
         }
     }
+    // The last step of all (systemd.exec).
+    env.retain(|(name, value, _)| {
+        !unit.unset.iter().any(|gone| match gone.split_once('=') {
+            Some((own, only)) => own == name && only == value,
+            None => gone == name,
+        })
+    });
     let words = expand(&unit.exec, &env);
     let program = words.first().and_then(|word| word.text.rsplit('/').next());
     if matches!(program, Some("k3s" | "rke2"))
@@ -117,6 +147,7 @@ pub(super) fn read(
     instance.bare = line.bare;
     instance.dangling = line.dangling;
     instance.open_quote = unit.open;
+    instance.unread = unread;
     if let Some(program) = line.program {
         let place = instance.place.clone();
         instance.note_binary(&program, place);
@@ -193,13 +224,20 @@ fn directives(file: &UnitFile, unit: &mut Unit) {
         let place = Place::new(&file.name, number);
         match key.trim() {
             "ExecStart" => {
-                let value = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
+                let bare = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
+                let prefix = value.len() - bare.len();
+                let renamed = value.get(..prefix).is_some_and(|signs| signs.contains('@'));
+                let value = bare;
                 if value.is_empty() {
                     unit.exec.clear();
                     unit.open = None;
                 } else if unit.exec.is_empty() {
                     // systemd ignores such a line; what it says is shown all the same.
-                    let (exec, open) = split(value, number);
+                    let (mut exec, open) = split(value, number);
+                    // The word behind the program is what it is to call itself, no argument.
+                    if renamed && exec.len() > 1 {
+                        exec.remove(1);
+                    }
                     unit.exec = exec;
                     unit.open = open.then_some(place);
                     unit.exec_file.clone_from(&file.name);
@@ -218,6 +256,11 @@ fn directives(file: &UnitFile, unit: &mut Unit) {
             }
             "EnvironmentFile" if value.is_empty() => unit.env_files.clear(),
             "EnvironmentFile" => unit.env_files.push((value.to_owned(), place)),
+            "UnsetEnvironment" if value.is_empty() => unit.unset.clear(),
+            "UnsetEnvironment" => {
+                unit.unset
+                    .extend(words(value, number).into_iter().map(|word| word.text));
+            }
             _ => {}
         }
     }
@@ -359,7 +402,8 @@ mod tests {
     }
 
     fn component(files: &[UnitFile], find: &dyn Fn(&str) -> Option<(String, String)>) -> Instance {
-        match read(files, find) {
+        let find = |path: &str| find(path).map_or(Found::Absent, |file| Found::Files(vec![file]));
+        match read(files, Some("cp1"), &find) {
             Runs::Component(instance) => *instance,
             Runs::Rancher(..) | Runs::Other => panic!("runs no component"),
         }
@@ -427,6 +471,80 @@ mod tests {
         );
     }
 
+    /// The variables and flags of one unit, and what was not read.
+    fn shown(unit: &str, text: &str) -> (Vec<String>, Vec<String>) {
+        let find = |path: &str| match path {
+            "/etc/default/etcd" | "/etc/default/etcd-main" => {
+                Some((path.to_owned(), "ETCD_UNSAFE_NO_FSYNC=true\n".to_owned()))
+            }
+            _ => None,
+        };
+        let etcd = component(&[file(unit, &format!("[Service]\n{text}"))], &find);
+        let given = etcd.given.iter().map(|given| {
+            let value = given.value.as_deref().unwrap_or("");
+            format!("{}={value}", given.name)
+        });
+        (given.collect(), etcd.unread)
+    }
+
+    #[test]
+    fn environment_files_are_named_by_specifiers() {
+        for (unit, path) in [
+            ("etcd.service", "-/etc/default/%p"),
+            ("etcd.service", "/etc/default/%N"),
+            ("etcd@main.service", "/etc/default/%p-%i"),
+        ] {
+            let (given, unread) = shown(unit, &format!("EnvironmentFile={path}\nExecStart=etcd\n"));
+            assert_eq!(given, ["ETCD_UNSAFE_NO_FSYNC=true"], "{path}");
+            assert!(unread.is_empty(), "{unread:?}");
+        }
+        // Of a template the instance is not known; a file that must be there is not.
+        for (unit, path, part) in [
+            ("etcd@.service", "-/etc/default/etcd-%i", "%i is not known"),
+            ("etcd.service", "/etc/no", "/etc/no is not there"),
+        ] {
+            let (given, unread) = shown(unit, &format!("EnvironmentFile={path}\nExecStart=etcd\n"));
+            assert!(given.is_empty());
+            assert!(unread[0].contains(part), "{unread:?}");
+        }
+        let (_, unread) = shown("etcd.service", "EnvironmentFile=-/etc/no\nExecStart=etcd\n");
+        assert!(unread.is_empty());
+    }
+
+    #[test]
+    fn what_is_unset_is_not_set() {
+        let text = "EnvironmentFile=/etc/default/etcd\nEnvironment=ETCD_NAME=a\nExecStart=etcd --data-dir=${ETCD_NAME}\n";
+        for (unset, want) in [
+            (
+                "UnsetEnvironment=ETCD_UNSAFE_NO_FSYNC",
+                &["data-dir=a", "ETCD_NAME=a"][..],
+            ),
+            (
+                "UnsetEnvironment=ETCD_NAME=b ETCD_UNSAFE_NO_FSYNC=true",
+                &["data-dir=a", "ETCD_NAME=a"],
+            ),
+            (
+                "UnsetEnvironment=ETCD_UNSAFE_NO_FSYNC\nUnsetEnvironment=\nUnsetEnvironment=ETCD_NAME",
+                &["data-dir=", "ETCD_UNSAFE_NO_FSYNC=true"],
+            ),
+        ] {
+            let (given, _) = shown("etcd.service", &format!("{unset}\n{text}"));
+            assert_eq!(given, want, "{unset}");
+        }
+    }
+
+    #[test]
+    fn a_program_under_another_name_keeps_its_flags() {
+        for exec in [
+            "@/usr/bin/etcd etcd-main --unsafe-no-fsync --name=a",
+            "-@/usr/bin/etcd \"etcd main\" --unsafe-no-fsync --name=a",
+            "/usr/bin/etcd --unsafe-no-fsync --name=a",
+        ] {
+            let (given, _) = shown("etcd.service", &format!("ExecStart={exec}\n"));
+            assert_eq!(given, ["unsafe-no-fsync=", "name=a"], "{exec}");
+        }
+    }
+
     #[test]
     fn a_quote_that_is_never_closed_is_found() {
         for (exec, open) in [
@@ -451,7 +569,8 @@ mod tests {
     fn other_units_are_none_of_ours() {
         let other = read(
             &[file("a.service", "[Service]\nExecStart=/bin/true\n")],
-            &|_| None,
+            None,
+            &|_| Found::Absent,
         );
         assert!(matches!(other, Runs::Other));
         let k3s = read(
@@ -459,7 +578,8 @@ mod tests {
                 "k3s.service",
                 "[Service]\nExecStart=/usr/local/bin/k3s server \\\n '--etcd-arg=a=b'\n",
             )],
-            &|_| None,
+            None,
+            &|_| Found::Absent,
         );
         assert!(matches!(k3s, Runs::Rancher(words, _) if words.len() == 3));
         assert_eq!(
@@ -472,7 +592,9 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(text in "(\\[Service\\]\n)?(ExecStart=|Environment=|[a-z$\\{\\}\"'\\\\ =\n-]){0,60}") {
-            let _ = read(&[file("e.service", &text)], &|_| Some((String::new(), text.clone())));
+            let _ = read(&[file("e.service", &text)], None, &|_| {
+                Found::Files(vec![(String::new(), text.clone())])
+            });
         }
     }
 }

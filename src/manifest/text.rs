@@ -1,9 +1,15 @@
 //! Reads settings back from a text in memory, so that a patch can prove itself before it is shown.
 
 use super::effective::{Settled, settle};
+use super::env_files::Found;
 use super::gather::{File, ManifestModel};
 use super::settled::settle_all;
 use crate::catalog::settings::Component;
+
+/// No file but those that were given: one that must be there was left out, or is not known.
+fn not_given(path: &str) -> Found {
+    Found::Unread(format!("{path} is not among the files"))
+}
 
 /// The model of one file's text under a file name, as if it had been read from a folder.
 pub fn model_of_text(name: &str, text: &str) -> ManifestModel {
@@ -14,7 +20,7 @@ pub fn model_of_text(name: &str, text: &str) -> ManifestModel {
         node: None,
         text,
     });
-    model.finish(None, &|_| None);
+    model.finish(None, &not_given);
     model
 }
 
@@ -47,7 +53,7 @@ pub fn effective_of_files(component: Component, files: &[(&str, &str)]) -> Optio
             text,
         });
     }
-    model.finish(None, &|_| None);
+    model.finish(None, &not_given);
     settle_all(&model)
         .into_iter()
         .find(|unit| unit.main().component == Some(component))
@@ -90,6 +96,35 @@ mod tests {
             .filter(|fault| fault.kind == kind)
             .map(|fault| (fault.weight, fault.text.clone()))
             .collect()
+    }
+
+    #[test]
+    fn a_copy_beside_the_drop_ins_of_k3s_sets_nothing() {
+        let config = (
+            "etc/rancher/k3s/config.yaml",
+            "kube-apiserver-arg: [event-ttl=5h]\n",
+        );
+        let of = |name: &str| {
+            let name = format!("etc/rancher/k3s/config.yaml.d/{name}");
+            let files = [
+                config,
+                (name.as_str(), "kube-apiserver-arg: [event-ttl=1h]\n"),
+            ];
+            let settled = effective_of_files(Component::ApiServer, &files).unwrap();
+            settled.settings["event-ttl"].value.clone().unwrap()
+        };
+        for name in ["2.yaml", "2.yml", "2.YAML"] {
+            assert_eq!(of(name), "1h", "{name}");
+        }
+        for name in [
+            "2.yaml.bak",
+            "2.yaml~",
+            "2.disabled",
+            "2.yaml.rpmsave",
+            "2.json",
+        ] {
+            assert_eq!(of(name), "5h", "{name}");
+        }
     }
 
     #[test]

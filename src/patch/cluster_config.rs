@@ -29,6 +29,22 @@ impl Api {
         }
     }
 
+    /// The form that a file names, be it one that cannot be edited.
+    pub(super) fn named_in(text: &str) -> Option<Api> {
+        let version = text.lines().find_map(|line| {
+            let value = line.trim().strip_prefix("apiVersion:")?.trim();
+            value
+                .trim_matches(['"', '\''])
+                .strip_prefix("kubeadm.k8s.io/")
+        })?;
+        match version {
+            "v1beta4" => Some(Api::List),
+            "v1beta3" => Some(Api::Map("kubeadm.k8s.io/v1beta3")),
+            "v1beta2" => Some(Api::Map("kubeadm.k8s.io/v1beta2")),
+            _ => None,
+        }
+    }
+
     /// What to write for a Kubernetes version; both current ones when it is not known.
     pub(super) fn for_kubernetes(version: Option<Version>) -> Vec<Api> {
         match version {

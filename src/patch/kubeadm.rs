@@ -214,7 +214,7 @@ impl<'a> Work<'a> {
             self.show(
                 advice,
                 component.program(),
-                "something to do, not a file: see the steps",
+                format!("something to do, not a file: {}", advice.proposed),
             );
             return;
         }
@@ -505,13 +505,26 @@ impl<'a> Work<'a> {
                     }
                     return;
                 }
-                Err(why) => self.set.shown.push(Shown {
-                    advice: String::new(),
-                    on: "ClusterConfiguration".to_owned(),
-                    why: format!("{why}; a fragment to merge is given instead"),
-                }),
+                Err(why) => {
+                    self.set.shown.push(Shown {
+                        advice: String::new(),
+                        on: "ClusterConfiguration".to_owned(),
+                        why: format!("{why}; a fragment to merge is given instead"),
+                    });
+                    // What the pods have already the next upgrade takes back, unless it is merged.
+                    if !holds(text, &self.args) {
+                        self.done.append(&mut self.noted);
+                    }
+                }
             }
         }
+        let ids: Vec<String> = self.done.iter().cloned().collect();
+        let file = |path: &str, content: String, what: &str| PatchFile {
+            path: path.to_owned(),
+            content,
+            what: what.to_owned(),
+            advice: ids.clone(),
+        };
         if self.done.is_empty() {
             return;
         }
@@ -533,7 +546,13 @@ impl<'a> Work<'a> {
                 }),
             }
         }
-        for api in Api::for_kubernetes(self.kubernetes()) {
+        // The form of the file that it is merged into.
+        let own = self.input.cluster_configuration.as_deref();
+        let apis = match own.and_then(Api::named_in) {
+            Some(api) => vec![api],
+            None => Api::for_kubernetes(self.kubernetes()),
+        };
+        for api in apis {
             let text = fragment(api, &args);
             let version = api.version().rsplit('/').next().unwrap_or_default();
             let proven = ClusterConfiguration::parse(&text).is_ok_and(|config| {
@@ -758,6 +777,16 @@ fn edited_configuration(
             .map_err(|refusal| refusal.to_string())?;
     }
     Ok((before, config.text().to_owned(), differ))
+}
+
+/// Whether a configuration that cannot be edited is known to hold all arguments already.
+fn holds(text: &str, args: &[Noted]) -> bool {
+    ClusterConfiguration::parse(text).is_ok_and(|config| {
+        args.iter().all(|one| {
+            let have = config.get(&one.arg.component, &one.arg.name);
+            have.as_deref() == Some(one.in_pods.as_str())
+        })
+    })
 }
 
 fn on(node: &str, file: &str) -> String {

@@ -40,7 +40,7 @@ pub use members::{Member, members};
 pub use model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 pub use rancher::{K3S, RKE2, Rancher};
 pub use systemd::Systemd;
-pub(crate) use systemd::named_files;
+pub(crate) use systemd::{Named, named_files};
 pub use talos::Talos;
 pub use yaml::Refusal;
 

@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 
 use crate::catalog::releases::Version;
 use crate::catalog::settings::{Component, Kind, setting, stops_at_both};
-use crate::manifest::{Means, Provenance, Settled, effective_of_files};
+use crate::manifest::{
+    Means, Provenance, Settled, effective_of_files, expand_specifiers, is_pattern, matches_pattern,
+};
 
 use super::apf;
 use super::component_file;
@@ -109,7 +111,8 @@ pub(super) fn places(node: &NodeManifests) -> Vec<(String, String)> {
         .files
         .iter()
         .filter(|(name, _)| name.ends_with(".service") || name.ends_with(".conf"))
-        .flat_map(|(_, text)| named_files(text))
+        .flat_map(|(name, text)| named_files(name, text))
+        .map(|named| named.path)
         .collect();
     node.files
         .iter()
@@ -118,20 +121,45 @@ pub(super) fn places(node: &NodeManifests) -> Vec<(String, String)> {
             let own = place(name);
             let path = named
                 .iter()
-                .find(|path| path.rsplit('/').next() == Some(base))
-                .filter(|_| own.starts_with("etc/default/"))
-                .cloned();
+                .find_map(|path| {
+                    let (dir, last) = path.rsplit_once('/')?;
+                    let pattern = is_pattern(last) && matches_pattern(last, base);
+                    (last == base || pattern).then(|| format!("{dir}/{base}"))
+                })
+                .filter(|_| own.starts_with("etc/default/"));
             (path.unwrap_or(own), text.clone())
         })
         .collect()
 }
 
-/// Files that a unit names: its environment files, and the configuration that etcd reads.
-pub(crate) fn named_files(text: &str) -> Vec<String> {
-    let mut named: Vec<String> = text
+/// A file that a unit names, by its path below the root.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Named {
+    /// Its path without the leading slash; it may be a pattern of names.
+    pub(crate) path: String,
+    /// Whether the unit starts without it.
+    pub(crate) optional: bool,
+}
+
+/// Files that a unit or its drop-in of that name names: its environment files, and the
+/// configuration that etcd reads. What a specifier hides is left out; reading the unit says so.
+pub(crate) fn named_files(name: &str, text: &str) -> Vec<Named> {
+    let mut parts = name.rsplit('/');
+    let unit = match (parts.next().unwrap_or_default(), parts.next()) {
+        (own, _) if own.ends_with(".service") => own,
+        (own, folder) => folder.and_then(|dir| dir.strip_suffix(".d")).unwrap_or(own),
+    };
+    let named = |path: &str| {
+        let optional = path.starts_with('-');
+        let path = path.trim_start_matches('-').trim_matches('"');
+        let path = expand_specifiers(path, unit, None).ok()?;
+        let path = path.strip_prefix('/')?.trim_start_matches('/').to_owned();
+        Some(Named { path, optional })
+    };
+    let mut all: Vec<Named> = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("EnvironmentFile="))
-        .map(|path| path.trim_start_matches('-').trim_matches('"').to_owned())
+        .filter_map(named)
         .collect();
     for mark in ["--config-file", "ETCD_CONFIG_FILE"] {
         for (at, _) in text.match_indices(mark) {
@@ -141,14 +169,10 @@ pub(crate) fn named_files(text: &str) -> Vec<String> {
                 .split(['"', '\'', ' ', '\n', '\r', '\\'])
                 .next()
                 .unwrap_or_default();
-            named.push(path.to_owned());
+            all.extend(named(path));
         }
     }
-    named
-        .into_iter()
-        .filter(|path| path.starts_with('/'))
-        .map(|path| path.trim_start_matches('/').to_owned())
-        .collect()
+    all
 }
 
 impl<'a> Node<'a> {
@@ -262,6 +286,7 @@ impl<'a> Node<'a> {
                     .unwrap_or_default();
                 let in_unit = file.contains(".service");
                 if in_unit {
+                    beaten(&unit, &before)?;
                     own.env.insert(variable, one.value.clone());
                     tries.push((drop_in, own.text()));
                 } else {
@@ -297,12 +322,7 @@ impl<'a> Node<'a> {
                 return Err("it is set in a file of its own: change it there".to_owned());
             }
             None if component == Component::Etcd => {
-                if let Some(file) = self.unread(&unit) {
-                    return Err(format!(
-                        "the unit reads /{file}, whose variables win over a drop-in's, and it is \
-                         not among the files: give it too"
-                    ));
-                }
+                beaten(&unit, &before)?;
                 own.env.insert(variable, one.value.clone());
                 tries.push((drop_in, own.text()));
             }
@@ -401,17 +421,16 @@ impl<'a> Node<'a> {
             .map_err(|refusal| format!("{config}: {refusal}"))?;
         self.first_proven(vec![(path, text)], one, name, before)
     }
+}
 
-    /// A file of variables that the unit reads for certain and that was not given.
-    fn unread(&self, unit: &str) -> Option<String> {
-        self.files
-            .iter()
-            .filter(|(name, _)| name.ends_with(unit) || name.contains(&format!("{unit}.d/")))
-            .flat_map(|(_, text)| text.lines())
-            .filter_map(|line| line.trim().strip_prefix("EnvironmentFile="))
-            .filter(|path| path.starts_with('/'))
-            .map(|path| path.trim_start_matches('/').to_owned())
-            .find(|path| self.text(path).is_none())
+/// A drop-in's variable does not count where a file that was not read may give it too.
+fn beaten(unit: &str, before: &Settled) -> Result<(), String> {
+    match before.unread.first() {
+        Some(why) => Err(format!(
+            "{unit} reads variables from a file, which win over a drop-in's, and they are not known \
+             ({why}): give that file too"
+        )),
+        None => Ok(()),
     }
 }
 

@@ -194,8 +194,9 @@ impl Emitter for Talos {
             );
             if wanted.iter().any(|one| one.component == Component::Etcd) {
                 how = format!(
-                    "{how} etcd takes its arguments at the node's next reboot, or by `talosctl -n NODE \
-                     service etcd restart`. {}.",
+                    "{how} etcd takes its arguments at the node's next reboot: Talos does not let its \
+                     etcd be restarted alone. `talosctl -n NODE reboot`, one node at a time, and \
+                     `talosctl -n NODE health` before the next. {}.",
                     steps::sentence(&order(
                         &input.members,
                         "`talosctl -n NODE,NODE,NODE etcd status` (MEMBER equal to LEADER)"

@@ -421,8 +421,10 @@ impl Page<'_> {
         }
         if bounds.leftovers > 0 {
             self.line(&format!(
-                "{} keys of an earlier run were there before; they go with their leases",
-                bounds.leftovers
+                "{} keys of an earlier run were there before: they go with their leases, those of \
+                 a run without leases by `etcdctl del --prefix {}`",
+                bounds.leftovers,
+                root_of(&result.plan.prefix)
             ))?;
         }
         if let Some(foreign) = &bounds.foreign {
@@ -430,6 +432,16 @@ impl Page<'_> {
         }
         Ok(())
     }
+}
+
+/// What is common to the prefixes of all runs: `/etcd-doctor-bench/` of `/etcd-doctor-bench/RUN/`.
+fn root_of(prefix: &str) -> &str {
+    let end = prefix
+        .char_indices()
+        .filter(|(_, c)| *c == '/')
+        .nth(1)
+        .map_or(prefix.len(), |(at, _)| at + 1);
+    prefix.get(..end).unwrap_or(prefix)
 }
 
 fn timed(timed: Option<&Timed>) -> String {

@@ -121,7 +121,17 @@ impl Page {
 
     fn para(&self, out: &mut dyn Write, first: &str, text: &str) -> io::Result<()> {
         let indent = first.chars().count();
-        let text = wrap(&safe(text), self.width.saturating_sub(indent).max(30), 0);
+        if indent + 30 > self.width {
+            // Beside so long a beginning nothing has room: what follows stands below it.
+            let bare = first.trim_start();
+            let lead = " ".repeat(indent - bare.chars().count());
+            let width = self.width.saturating_sub(lead.len());
+            for line in wrap(&format!("{bare}{}", safe(text)), width, 4).lines() {
+                writeln!(out, "{lead}{line}")?;
+            }
+            return Ok(());
+        }
+        let text = wrap(&safe(text), self.width - indent, 0);
         for (at, line) in text.lines().enumerate() {
             if at == 0 {
                 writeln!(out, "{first}{line}")?;

@@ -53,6 +53,10 @@ pub fn etcd_overview(
     for member in members {
         rows.add_row(line(member));
     }
+    // An id that is broken over two lines is found by no search.
+    if let Some(column) = rows.column_mut(0) {
+        column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+    }
     writeln!(out, "{}", trimmed(&rows))?;
     if answering > 0 {
         para(

@@ -121,6 +121,17 @@ impl Comparison {
                 .any(|line| line.change == Change::Worse)
     }
 
+    /// Whether the two sides have anything in common, so that something was compared.
+    pub fn in_common(&self) -> bool {
+        let both = |word: &Word| word.a.is_some() && word.b.is_some();
+        self.words.iter().any(both)
+            || self
+                .lines
+                .iter()
+                .any(|line| line.a.rounds > 0 && line.b.rounds > 0)
+            || !self.brackets.is_empty()
+    }
+
     /// Whether there was nothing to compare.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty() && self.lines.is_empty()
@@ -342,6 +353,21 @@ fn ranks_differ(a: &[f64], b: &[f64]) -> bool {
 mod tests {
     use super::*;
     use crate::evidence::{Collector, Origin, Row, SubjectKind, Window};
+
+    #[test]
+    fn words_of_one_side_alone_are_nothing_in_common() {
+        let with = |a: Option<&str>, b: Option<&str>| Comparison {
+            words: vec![Word {
+                what: "verdict".to_owned(),
+                a: a.map(str::to_owned),
+                b: b.map(str::to_owned),
+                change: Change::NoneShown,
+            }],
+            ..Comparison::default()
+        };
+        assert!(!with(Some("ok"), None).in_common());
+        assert!(with(Some("ok"), Some("ok")).in_common());
+    }
 
     #[test]
     fn a_lower_plateau_is_worse_and_the_same_is_no_news() {

@@ -252,7 +252,11 @@ fn hashes(evidence: &EvidenceSet) -> HashLine {
     line.why = table
         .rows
         .iter()
-        .find_map(|row| Some(format!("{}: {}", row.key, row.get_text("error")?)));
+        .find_map(|row| Some(format!("{}: {}", row.key, row.get_text("error")?)))
+        .or_else(|| {
+            let alone = table.rows.len() < 2;
+            alone.then(|| "there is only one member, and nothing to compare with".to_owned())
+        });
     let (mut compared, mut differ) = (false, false);
     for (at, (_, hash, compacted)) in known.iter().enumerate() {
         for (_, other, others) in known.iter().skip(at + 1) {
@@ -313,6 +317,10 @@ mod tests {
             "not-compared"
         );
         assert_eq!(state(vec![row("a", 1.0, 5.0)]), "not-compared");
+        let mut one = EvidenceSet::new();
+        put(&mut one, vec![row("a", 1.0, 5.0)]);
+        let why = hashes(&one).why.unwrap();
+        assert!(why.starts_with("there is only one member"), "{why}");
         let mut set = EvidenceSet::new();
         set.put_missing(
             &keys::ETCD_HASHES,

@@ -58,10 +58,54 @@ impl Place {
         format!("{}{}", self.path, self.on())
     }
 
+    fn lost(&self) -> Lost {
+        let has = |option: &str| self.options.split(',').any(|have| have.trim() == option);
+        match self.fs.as_str() {
+            "tmpfs" | "ramfs" => Lost::Memory,
+            "overlay" if has("volatile") || has("fsync=volatile") => Lost::Volatile,
+            "zfs" => Lost::Zfs,
+            _ => Lost::Options,
+        }
+    }
+
     fn on(&self) -> String {
         self.node
             .as_ref()
             .map_or_else(String::new, |node| format!(" on {node}"))
+    }
+}
+
+/// Why a mount loses what it acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lost {
+    /// It is memory.
+    Memory,
+    /// An overlay that never syncs.
+    Volatile,
+    /// ZFS that answers before it wrote.
+    Zfs,
+    /// Its options, as far as is known.
+    Options,
+}
+
+impl Lost {
+    /// What to do about it.
+    fn way(self) -> &'static str {
+        match self {
+            Lost::Memory => {
+                "move the data directory from memory to a local disk: stop the member, copy the \
+                 directory, set `--data-dir` (or mount the disk there) and start it"
+            }
+            Lost::Volatile => {
+                "move the data directory out of the container's volatile layer: onto a volume or a \
+                 directory of the host, on a local disk"
+            }
+            Lost::Zfs => {
+                "let ZFS sync: `zfs set sync=standard DATASET`, and the module's parameter \
+                 `zfs_nocacheflush` at 0"
+            }
+            Lost::Options => "mount with write barriers: remove `nobarrier` or `barrier=0`",
+        }
     }
 }
 
@@ -205,7 +249,14 @@ fn barriers(facts: &Facts<'_>) -> Option<Advice> {
         "; ",
     ))
     .filter(|options| !options.is_empty());
-    advice.proposed = "mount with write barriers: remove `nobarrier` or `barrier=0`".to_owned();
+    let lost: BTreeSet<Lost> = places.iter().map(Place::lost).collect();
+    // Without a mount that was read the options are the first to look at.
+    let options = lost.is_empty() || lost.contains(&Lost::Options);
+    let mut ways: Vec<&str> = lost.iter().map(|lost| lost.way()).collect();
+    if lost.is_empty() {
+        ways.push(Lost::Options.way());
+    }
+    advice.proposed = ways.join("; ");
     advice.why = messages(&findings);
     advice.effect = "an acknowledged write is on stable media again; syncs cost what the device's \
                      flush costs"
@@ -215,6 +266,28 @@ fn barriers(facts: &Facts<'_>) -> Option<Advice> {
                    remedy is another device, not fewer flushes"
         .to_owned();
     advice.undo = "none is advised".to_owned();
+    if !options {
+        advice.setting = "file system".to_owned();
+        advice.disposition = Disposition::Disruptive;
+        advice.risk = format!(
+            "{}; etcd stops meanwhile: one member at a time, the leader last, and a snapshot first",
+            advice.risk
+        );
+        advice.verify = format!(
+            "`findmnt -no FSTYPE,SOURCE,OPTIONS -T` of the data directory shows a file system on a \
+             local disk{}",
+            if lost.contains(&Lost::Zfs) {
+                ", and `zfs get sync` of the dataset `standard`"
+            } else {
+                ""
+            }
+        );
+        advice.finding_ids = vec!["write-barriers-off".to_owned()];
+        advice.source = "etcd docs, \"Hardware recommendations\"; Linux \
+                         Documentation/filesystems/tmpfs.rst and overlayfs.rst; zfsprops(7)"
+            .to_owned();
+        return Some(advice);
+    }
     let looks = match places.is_empty() {
         true => "`findmnt -no OPTIONS -T` of the data directory".to_owned(),
         false => joined(

@@ -77,6 +77,10 @@ impl Refused {
             Refused::DataDir { .. } => {
                 "name a directory beside it on the same disk; where the data directory is a mount of its own, `--in-data-dir` makes one beside `member`"
             }
+            // No plan is small enough where what must be left is not there already.
+            Refused::Space { free, floor, .. } if free <= floor => {
+                "name a directory on another file system: less is free here than etcd is left, whatever the plan"
+            }
             Refused::Space { .. } => "a smaller plan needs less: `--segment-mb 8`, `--plan quick`",
             Refused::Inodes { .. } => "name a directory on a file system with free inodes",
             Refused::Io { .. } => "name a directory that exists and that this user may write to",
@@ -244,6 +248,13 @@ mod tests {
             matches!(err, Refused::Space { floor, .. } if floor >= FLOOR),
             "{err}"
         );
+        assert!(err.hint().contains("--segment-mb"), "{}", err.hint());
+        let full = Terms {
+            floor_bytes: Some(u64::MAX / 2),
+            ..Terms::default()
+        };
+        let err = allowed(dir.path(), &full).unwrap_err();
+        assert!(err.hint().contains("another file system"), "{}", err.hint());
         let large_db = Terms {
             db_bytes: u64::MAX / 2,
             ..Terms::default()

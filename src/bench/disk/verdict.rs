@@ -72,6 +72,12 @@ pub fn judge(result: &DiskBench, trust: &Trust, profile: &Profile) -> Verdict {
         .into_iter()
         .flatten()
         .find(|ground| ground.fitness == "unfit");
+    // Nobody knows what was measured, and whether it keeps what it is given.
+    let nowhere = grounds
+        .into_iter()
+        .flatten()
+        .find_map(|ground| ground.problem.as_ref().filter(|_| ground.fs.is_empty()));
+    let good = matches!(level, Level::Ok | Level::HeavyLoadOk);
     if let Some(ground) = off {
         verdict.latency_level = Some(verdict.level);
         verdict.level = Level::Unsafe;
@@ -79,10 +85,14 @@ pub fn judge(result: &DiskBench, trust: &Trust, profile: &Profile) -> Verdict {
             "acknowledged writes are lost with the power: {}",
             ground.barrier.why
         );
-    } else if let Some(ground) = unfit.filter(|_| matches!(level, Level::Ok | Level::HeavyLoadOk)) {
+    } else if let Some(ground) = unfit.filter(|_| good) {
         verdict.latency_level = Some(level);
         verdict.level = Level::Inconclusive;
         verdict.why = format!("fast, but on {}: {}", ground.fs, ground.fitness_why);
+    } else if let Some(why) = nowhere.filter(|_| good) {
+        verdict.latency_level = Some(level);
+        verdict.level = Level::Inconclusive;
+        verdict.why = format!("fast, but its mount is not known: {why}");
     }
     verdict
 }
@@ -561,6 +571,17 @@ mod tests {
         let mut slow = bench(latency(1.0, 1_900, 45.0, 100), fine_commits());
         slow.ground = fast.ground;
         assert_eq!(level(&slow), Level::NotForEtcd);
+    }
+
+    #[test]
+    fn an_unknown_mount_is_never_ok() {
+        let mut fast = bench(latency(1.0, 2_000, 1.0, 0), fine_commits());
+        fast.ground.problem = Some("no mount holds `x`".to_owned());
+        let verdict = judge(&fast, &Trust::default(), &Profile::default());
+        assert_eq!(verdict.level, Level::Inconclusive);
+        assert!(verdict.why.contains("no mount holds"), "{}", verdict.why);
+        fast.ground.fs = "ext4".to_owned();
+        assert_eq!(level(&fast), Level::Ok, "only its disk has a doubt");
     }
 
     #[test]

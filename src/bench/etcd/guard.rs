@@ -23,7 +23,7 @@ pub struct Seen {
     /// The begin of a key that is not a bench's, if there is one: its first part only, for names
     /// of objects are nobody's business.
     pub foreign: Option<String>,
-    /// Keys that another run left; they go with their leases.
+    /// Keys that another run left; they go with their leases, where they have any.
     pub leftovers: u64,
     /// Alarms and errors by the members' own words.
     pub alarms: Vec<String>,
@@ -104,7 +104,7 @@ pub fn judge(plan: &Plan, seen: &Seen) -> Result<(), Refusal> {
         if !plan.leased {
             return refuse(
                 "keys without leases are for scratch clusters only",
-                "leave --no-leases out: should this program be killed, its keys then go by \
+                "leave --no-lease out: should this program be killed, its keys then go by \
                  themselves",
             );
         }
@@ -458,7 +458,9 @@ mod tests {
         plan.production = true;
         assert_eq!(judge(&plan, &seen), Ok(()));
         plan.leased = false;
-        assert!(judge(&plan, &seen).unwrap_err().what.contains("leases"));
+        let refusal = judge(&plan, &seen).unwrap_err();
+        assert!(refusal.what.contains("leases"));
+        assert!(refusal.hint.contains("--no-lease out"), "{}", refusal.hint);
         assert_eq!(judge(&plan, &fine()), Ok(()), "scratch may do without");
     }
 

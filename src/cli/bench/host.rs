@@ -30,7 +30,13 @@ impl Live {
     }
 
     fn storage(&self, dir: &Path) -> Storage {
-        directory::directory(&self.root, &dir.to_string_lossy())
+        // The mount table knows whole paths only, and a link may lead to another mount.
+        let real = match self.root.is_live() {
+            true => dir.canonicalize().or_else(|_| std::path::absolute(dir)),
+            false => Ok(dir.to_owned()),
+        };
+        let real = real.unwrap_or_else(|_| dir.to_owned());
+        directory::directory(&self.root, &real.to_string_lossy())
     }
 }
 
@@ -150,5 +156,24 @@ impl Live {
                 })
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_judged_by_the_mount_that_it_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("shm");
+        std::os::unix::fs::symlink("/dev/shm", &link).unwrap();
+        let live = Live::new();
+        let here = live.ground(Path::new("."));
+        assert_eq!(here.problem, None, "a relative path has a mount");
+        let direct = live.ground(Path::new("/dev/shm"));
+        let linked = live.ground(&link);
+        assert_eq!(linked.mount_point, direct.mount_point);
+        assert_eq!(linked.fs, direct.fs);
     }
 }

@@ -22,7 +22,7 @@ keys! { MANIFEST;
     PROBES: Table = "probes", None, Latest;
     /// CPU and memory of a container: rows `cpu`, `memory`, …; texts `request`, `limit` as written.
     RESOURCES: Table = "resources", None, Latest;
-    /// Effective settings: row = setting (the newest long flag name without dashes, also for older spellings; `feature-gates.NAME` for a gate; the file's path where there is no flag); texts `value` (empty for an empty or unknown default; secrets masked as `***`), `source` (flag, env, file, default, unknown default), `where` (file:line), `spelled` (the name as given, where it differs), `known` (`no` for names that the catalogue lacks), `defined` and `defined-where` (what the manifest says, where the running process has another value).
+    /// Effective settings: row = setting (the newest long flag name without dashes, also for older spellings; `feature-gates.NAME` for a gate; the file's path where there is no flag); texts `value` (empty for an empty or unknown default; secrets masked as `***`), `source` (flag, env, file, default, unknown default), `where` (file:line), `spelled` (the name as given, where it differs), `known` (`no` for names that the catalogue lacks), `unread` (of an unknown default: why a source that may set it could not be read), `defined` and `defined-where` (what the manifest says, where the running process has another value).
     SETTINGS: Table = "settings", None, Latest;
     /// Faults seen while reading settings, one row each (key `KIND:SETTING`): texts `fault` (one sentence), `kind`, `weight` (stop, warn, note), `setting`, `where`.
     SETTINGS_FAULTS: Table = "settings.faults", None, Latest;

@@ -1,0 +1,246 @@
+//! The files that an `EnvironmentFile=` names: by path or by a pattern, among the files that were
+//! given and below a host's root.
+
+use std::collections::BTreeMap;
+
+use crate::evidence::Missing;
+use crate::target::HostRoot;
+
+/// What lies where an `EnvironmentFile=` points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// These files, in the order in which they count: name and text.
+    Files(Vec<(String, String)>),
+    /// Nothing, for certain.
+    Absent,
+    /// It cannot be told; why.
+    Unread(String),
+}
+
+/// Whether a path holds a pattern of glob(7).
+pub(crate) fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '['])
+}
+
+/// Whether a file's name is one of a pattern. Names with a leading dot are not, as in glob(7).
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+    if name.starts_with('.') && !pattern.starts_with('.') {
+        return false;
+    }
+    let pattern: Vec<char> = pattern.chars().collect();
+    let name: Vec<char> = name.chars().collect();
+    // The places in the pattern that the name so far may stand at: no stack, no blow-up.
+    let mut at = vec![false; pattern.len() + 1];
+    let skip_stars = |at: &mut Vec<bool>| {
+        for (index, c) in pattern.iter().enumerate() {
+            if *c == '*' && at.get(index) == Some(&true) {
+                at[index + 1] = true;
+            }
+        }
+    };
+    at[0] = true;
+    skip_stars(&mut at);
+    for c in name {
+        let mut next = vec![false; pattern.len() + 1];
+        for (index, _) in at.iter().enumerate().filter(|(_, here)| **here) {
+            match pattern.get(index) {
+                Some('*') => next[index] = true,
+                Some('?') => next[index + 1] = true,
+                Some('[') => {
+                    if let Some((hit, end)) = class(&pattern, index, c) {
+                        next[end] |= hit;
+                    } else {
+                        next[index + 1] |= c == '[';
+                    }
+                }
+                Some(own) => next[index + 1] |= *own == c,
+                None => {}
+            }
+        }
+        skip_stars(&mut next);
+        at = next;
+    }
+    at.last() == Some(&true)
+}
+
+/// Whether a character is in the class that begins at `[`, and where the class ends.
+fn class(pattern: &[char], open: usize, c: char) -> Option<(bool, usize)> {
+    let not = matches!(pattern.get(open + 1), Some('!' | '^'));
+    let first = open + 1 + usize::from(not);
+    let close = first + 1 + pattern.get(first + 1..)?.iter().position(|c| *c == ']')?;
+    let inside = pattern.get(first..close)?;
+    let mut hit = false;
+    let mut index = 0;
+    while let Some(low) = inside.get(index) {
+        match (inside.get(index + 1), inside.get(index + 2)) {
+            (Some('-'), Some(high)) => {
+                hit |= (low..=high).contains(&&c);
+                index += 3;
+            }
+            _ => {
+                hit |= *low == c;
+                index += 1;
+            }
+        }
+    }
+    Some((hit != not, close + 1))
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Looks among the files that were given, by name. `near` is the unit's own file: of several nodes'
+/// files the one that lies beside it is meant.
+pub(super) fn of_texts(texts: &BTreeMap<String, String>, near: &str, path: &str) -> Option<Found> {
+    let path = path.trim_start_matches('/');
+    let (dir, base) = split(path);
+    let common = |name: &str| {
+        name.bytes()
+            .zip(near.bytes())
+            .take_while(|(a, b)| a == b)
+            .count()
+    };
+    let below = |have: &str, wanted: &str| {
+        have == wanted
+            || have
+                .strip_suffix(wanted)
+                .is_some_and(|front| front.is_empty() || front.ends_with('/'))
+    };
+    if !is_pattern(path) {
+        return texts
+            .iter()
+            .filter(|(name, _)| below(name, path))
+            .max_by_key(|(name, _)| common(name))
+            .map(|(name, text)| Found::Files(vec![(name.clone(), text.clone())]));
+    }
+    let found: Vec<(String, String)> = texts
+        .iter()
+        .filter(|(name, _)| {
+            let (own, file) = split(name);
+            below(own, dir) && matches(base, file)
+        })
+        .map(|(name, text)| (name.clone(), text.clone()))
+        .collect();
+    let most = found.iter().map(|(name, _)| common(split(name).0)).max()?;
+    Some(Found::Files(
+        found
+            .into_iter()
+            .filter(|(name, _)| common(split(name).0) == most)
+            .collect(),
+    ))
+}
+
+/// Looks below a root.
+pub(super) fn of_root(root: &HostRoot, prefix: &str, path: &str) -> Found {
+    if !path.starts_with('/') {
+        // systemd ignores a path that is not absolute.
+        return Found::Absent;
+    }
+    let paths = if is_pattern(path) {
+        let (dir, base) = split(path);
+        if is_pattern(dir) {
+            return Found::Unread(format!(
+                "{path}: a pattern in a folder's name is not followed"
+            ));
+        }
+        match root.list(format!("{prefix}{dir}/")) {
+            Ok(entries) => entries
+                .iter()
+                .filter(|entry| !entry.is_dir)
+                .map(|entry| entry.name.to_string_lossy())
+                .filter(|name| matches(base, name))
+                .map(|name| format!("{dir}/{name}"))
+                .collect(),
+            Err(why) => return missing(root, prefix, path, &why),
+        }
+    } else {
+        vec![path.to_owned()]
+    };
+    let mut files = Vec::new();
+    for path in paths {
+        match root.read_text(format!("{prefix}{path}")) {
+            Ok(text) => files.push((path, text)),
+            Err(why) => return missing(root, prefix, &path, &why),
+        }
+    }
+    if files.is_empty() {
+        return Found::Absent;
+    }
+    Found::Files(files)
+}
+
+/// What is not there is absent where its tree was copied at all: `/etc` for `/etc/default/etcd`.
+fn missing(root: &HostRoot, prefix: &str, path: &str, why: &Missing) -> Found {
+    let top = path.split('/').nth(1).unwrap_or_default();
+    match why {
+        Missing::NotPresent { .. } if root.is_live() || root.exists(format!("{prefix}/{top}")) => {
+            Found::Absent
+        }
+        Missing::NotPresent { .. } => Found::Unread(format!("{path} is not among the files")),
+        why => Found::Unread(why.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_names() {
+        for (pattern, name, want) in [
+            ("*.env", "10.env", true),
+            ("*.env", ".env", false),
+            ("*.env", "10.envs", false),
+            ("[0-9]?-*", "10-a", true),
+            ("[!0-9]*", "10", false),
+            ("[ab", "[ab", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxbyy", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), want, "{pattern} {name}");
+        }
+        let long = "a".repeat(2_000);
+        assert!(!matches(&format!("{}b", "a*".repeat(200)), &long));
+    }
+
+    #[test]
+    fn of_several_nodes_the_file_beside_the_unit() {
+        let texts: BTreeMap<String, String> = ["cp1", "cp2"]
+            .into_iter()
+            .map(|node| (format!("m/{node}/etc/default/etcd"), node.to_owned()))
+            .collect();
+        for path in ["/etc/default/etcd", "/etc/default/e*"] {
+            let found = of_texts(&texts, "m/cp2/etc/systemd/system/etcd.service", path);
+            let Some(Found::Files(files)) = found else {
+                panic!("{path}: {found:?}");
+            };
+            assert_eq!(files.len(), 1, "{path}");
+            assert_eq!(files[0].1, "cp2", "{path}");
+        }
+        assert_eq!(of_texts(&texts, "", "/default/etc"), None);
+    }
+
+    #[test]
+    fn absent_is_known_only_where_the_tree_was_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("etc/etcd")).unwrap();
+        std::fs::write(dir.path().join("etc/etcd/2.env"), "A=2\n").unwrap();
+        std::fs::write(dir.path().join("etc/etcd/1.env"), "A=1\n").unwrap();
+        let root = HostRoot::new(dir.path());
+        let Found::Files(files) = of_root(&root, "", "/etc/etcd/*.env") else {
+            panic!("not found");
+        };
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["/etc/etcd/1.env", "/etc/etcd/2.env"]);
+        assert_eq!(of_root(&root, "", "/etc/etcd/*.conf"), Found::Absent);
+        assert_eq!(of_root(&root, "", "/etc/no"), Found::Absent);
+        for path in ["/var/no", "/etc/*/a", "/etc/etcd"] {
+            assert!(
+                matches!(of_root(&root, "", path), Found::Unread(_)),
+                "{path}"
+            );
+        }
+    }
+}
