@@ -60,6 +60,7 @@ pub(super) fn of(
     let tables = cx.evidence.some(&keys::SETTINGS)?;
     cx.evidence.take_citations();
     let mut known = false;
+    let mut unread = None;
     let mut settings = Vec::new();
     for (subject, table) in tables {
         // A second etcd (`etcd-events`) is an etcd too.
@@ -79,6 +80,10 @@ pub(super) fn of(
             })
             .or_else(|| rows.clone().next());
         let Some(row) = row else { continue };
+        // A source that could not be read may set it: neither its default nor "not set" is known.
+        if let Some(why) = row.get_text("unread") {
+            unread.get_or_insert_with(|| why.to_owned());
+        }
         let source = row.get_text("source").unwrap_or("flag");
         let Some(value) = row
             .get_text("value")
@@ -99,6 +104,11 @@ pub(super) fn of(
     if !known {
         return Err(Missing::NotEnough {
             why: format!("the settings of {component} were not read"),
+        });
+    }
+    if let Some(why) = unread.filter(|_| !settings.iter().any(Setting::is_set)) {
+        return Err(Missing::NotEnough {
+            why: format!("the settings of {component} are not all known: {why}"),
         });
     }
     Ok(settings)
@@ -139,6 +149,37 @@ pub(super) fn version_of(cx: &Context<'_>, subject: &Subject) -> Option<Version>
         .or_else(|| of(&keys::LOGS_VERSIONS, subject))
         .or_else(|| of(&keys::METRICS_VERSIONS, &member))
         .or_else(|| of(&keys::LOGS_VERSIONS, &member))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::{Row, Table, keys};
+    use crate::rules::config::unsafe_no_fsync::RULE;
+    use crate::rules::testing::{Set, component};
+    use crate::rules::{Severity, Status};
+
+    #[test]
+    fn what_an_unread_file_may_set_is_unknown() {
+        let row = |source: &str, value: &str| {
+            Row::new("unsafe-no-fsync")
+                .text("value", value)
+                .text("source", source)
+        };
+        let of = |row: Row| {
+            let table = Table {
+                rows: vec![row],
+                ..Table::default()
+            };
+            let set = Set::new().put(&keys::SETTINGS, component("etcd"), table);
+            set.status(&RULE)
+        };
+        let denied = "no permission for /etc/default/etcd";
+        let hidden = row("unknown default", "").text("unread", denied);
+        assert_eq!(of(hidden).0, Status::Unknown);
+        // What an installer sets is not known either, and was not hidden.
+        assert_eq!(of(row("unknown default", "")).0, Status::Pass);
+        assert_eq!(of(row("flag", "true")), (Status::Fail, Severity::Critical));
+    }
 }
 
 #[cfg(test)]
