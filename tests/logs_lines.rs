@@ -211,7 +211,7 @@ fn what_a_message_says_itself_comes_out() {
         ),
         (
             "W0114 13:59:07.123456       1 reflector.go:568] k8s.io/client-go/informers/factory.go:134: watch of *v1.Pod returned 429 - backing off",
-            json!({"kind": "api-too-many-requests"}),
+            json!({"kind": "reflector-watch-refused"}),
         ),
     ]);
 }
@@ -235,6 +235,11 @@ fn failed_checks_of_the_apiserver_are_named_and_starting_is_no_fault() {
         (
             "I0331 23:00:07.844303      10 healthz.go:261] informer-sync,poststarthook/rbac/bootstrap-roles check failed: readyz",
             json!({"kind": "apiserver-not-ready", "checks": "informer-sync,poststarthook/rbac/bootstrap-roles"}),
+        ),
+        // Its own etcd client connects while it starts.
+        (
+            "I0331 23:00:07.944303      10 healthz.go:261] etcd,poststarthook/rbac/bootstrap-roles check failed: readyz",
+            json!({"kind": "apiserver-not-ready"}),
         ),
         (
             "I0331 23:00:08.844303      10 healthz.go:261] shutdown check failed: readyz",

@@ -107,6 +107,8 @@ fn values(set: &EvidenceSet) -> Vec<(String, Reading<Shape>)> {
     let timeless = |record: &&Record| {
         let key = record.key.as_str();
         let timed = [
+            "proposals.applied",
+            "proposals.committed",
             "rate",
             "cpu",
             "duty",

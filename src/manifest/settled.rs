@@ -123,6 +123,14 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
             if other.source == SourceKind::StaticPod && Some(index) != definition {
                 continue;
             }
+            // Containers side by side in one object are two programs: a proxy beside a controller.
+            if let (Some(own), Some(there)) = (&main.workload, &other.workload)
+                && (&own.kind, &own.namespace, &own.name)
+                    == (&there.kind, &there.namespace, &there.name)
+                && own.container != there.container
+            {
+                continue;
+            }
             compare(main, other, version, &mut settled, &mut defined);
         }
         units.push(Unit {

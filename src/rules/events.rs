@@ -60,6 +60,13 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
     Ok(seen)
 }
 
+/// How many hours a subject's messages were counted over, and at least one.
+pub(super) fn hours(cx: &Context<'_>, about: &Subject) -> f64 {
+    let record = cx.evidence.record(&keys::LOGS_EVENTS, about);
+    let secs = record.and_then(|record| record.window.secs());
+    secs.map_or(1.0, |secs| (secs / 3600.0).max(1.0))
+}
+
 /// As [`seen`], of several lists of kinds that tell of the same trouble: of each subject the list
 /// that was seen most counts, so that nothing counts twice.
 pub(super) fn most(cx: &Context<'_>, lists: &[&[&str]]) -> Result<Vec<Seen>, Missing> {

@@ -18,8 +18,19 @@ impl Set {
         Set(EvidenceSet::new())
     }
 
-    pub(crate) fn put<T: FromShape>(mut self, key: &Key<T>, subject: Subject, value: T) -> Self {
-        let window = Window::between(Timestamp::from_secs(0), Timestamp::from_secs(100));
+    pub(crate) fn put<T: FromShape>(self, key: &Key<T>, subject: Subject, value: T) -> Self {
+        self.put_over(key, subject, value, 100)
+    }
+
+    /// Adds a reading of so many seconds.
+    pub(crate) fn put_over<T: FromShape>(
+        mut self,
+        key: &Key<T>,
+        subject: Subject,
+        value: T,
+        secs: i64,
+    ) -> Self {
+        let window = Window::between(Timestamp::from_secs(0), Timestamp::from_secs(secs));
         self.0.put(
             key,
             subject,

@@ -202,11 +202,11 @@ pub(super) fn checks<'a>(
         return;
     };
     let names = head.get(..end).unwrap_or_default();
-    // What is not there yet, or not any more, is no fault.
+    // What is not there yet, or not any more, is no fault; the rest fails with it.
     let passes = |name: &[u8]| {
         name == b"shutdown" || name == b"informer-sync" || name.starts_with(b"poststarthook/")
     };
-    if !names.is_empty() && names.split(|b| *b == b',').all(passes) {
+    if names.split(|b| *b == b',').any(passes) {
         event.kind = "apiserver-not-ready";
     }
     let failed = lines.find_map(|line| {

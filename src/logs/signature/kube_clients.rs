@@ -150,6 +150,15 @@ pub(super) static TABLE: &[Signature] = &[
         &[field("type", Txt("object_type"), ""), ERR, ERROR],
     ),
     row(
+        "reflector-watch-refused", Unknown, Info, Noise, "all",
+        "The apiserver put a watch off (429), as it does while its watch cache is not filled yet.",
+        &[
+            form(Klog("Watch returned 429 - backing off"), r#"I0114 13:59:06.123456       1 reflector.go:568] "Watch returned 429 - backing off" reflector="k8s.io/client-go/informers/factory.go:160" type="*v1.Pod""#),
+            form(Find("returned 429 - backing off"), "W0114 13:59:07.123456       1 reflector.go:568] k8s.io/client-go/informers/factory.go:134: watch of *v1.Pod returned 429 - backing off"),
+        ],
+        &[],
+    ),
+    row(
         "reflector-watch-ended", Unknown, Warn, Noise, "all",
         "A watch ended and is opened again. Many at once mean that the apiserver went away.",
         &[
@@ -203,6 +212,18 @@ pub(super) static TABLE: &[Signature] = &[
         "etcd-client-canceled", Apiserver, Warn, Noise, "etcd client 3.4 to 3.7 inside another program",
         "A call of the etcd client that its caller gave up, as at a stop.",
         &[form(Code, r#"{"level":"warn","ts":"2026-03-16T23:08:23.946036Z","logger":"etcd-client","caller":"v3@v3.6.5/retry_interceptor.go:65","msg":"retrying of unary invoker failed","target":"etcd-endpoints://0xc00088cd20/192.168.1.15:2379","method":"/etcdserverpb.KV/Range","attempt":0,"error":"rpc error: code = Canceled desc = grpc: the client connection is closing"}"#)],
+        &[
+            field("method", Txt("method"), ""),
+            field("target", Txt("target"), ""),
+            field("attempt", Int("attempt"), ""),
+            ERROR,
+        ],
+    )
+    .by(Extractor::ClientRetry),
+    row(
+        "etcd-client-answered", Apiserver, Warn, Noise, "etcd client 3.4 to 3.7 inside another program",
+        "etcd's answer was no: a revision that was compacted away, a lease that is gone. The caller asks anew.",
+        &[form(Code, r#"{"level":"warn","ts":"2026-03-16T23:08:23.946036Z","logger":"etcd-client","caller":"v3@v3.6.5/retry_interceptor.go:65","msg":"retrying of unary invoker failed","target":"etcd-endpoints://0xc00088cd20/192.168.1.15:2379","method":"/etcdserverpb.KV/Range","attempt":0,"error":"rpc error: code = OutOfRange desc = etcdserver: mvcc: required revision has been compacted"}"#)],
         &[
             field("method", Txt("method"), ""),
             field("target", Txt("target"), ""),

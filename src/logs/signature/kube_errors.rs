@@ -3,7 +3,7 @@
 use crate::logs::event::Component::Unknown;
 use crate::logs::record::Level::{Error as Err, Warn};
 
-use super::types::How::{Code, Find, Klog};
+use super::types::How::{Code, Find};
 use super::types::Nature::{Fault, Noise, Symptom};
 use super::types::Role::Error;
 use super::types::{Extractor, Field, Signature, field, form, row};
@@ -86,8 +86,6 @@ pub(super) static TABLE: &[Signature] = &[
             form(Find("the server has received too many requests"), r#"E0316 23:05:06.287650       1 controller.go:145] "Unhandled Error" err="the server has received too many requests and has asked us to try again later (get pods)""#),
             form(Code, r#"E1120 10:01:00.000000       1 reflector.go:147] vendor/k8s.io/client-go/informers/factory.go:150: Failed to watch *v1.Pod: failed to list *v1.Pod: the server has received too many requests and has asked us to try again later (get pods)"#),
             form(Code, r#"E1120 10:01:00.000000       1 reflector.go:200] "Failed to watch" err="failed to list *v1.Pod: the server has received too many requests and has asked us to try again later (get pods)" logger="UnhandledError" reflector="k8s.io/client-go/informers/factory.go:160" type="*v1.Pod""#),
-            form(Klog("Watch returned 429 - backing off"), r#"I0114 13:59:06.123456       1 reflector.go:568] "Watch returned 429 - backing off" reflector="k8s.io/client-go/informers/factory.go:160" type="*v1.Pod""#),
-            form(Find("returned 429 - backing off"), "W0114 13:59:07.123456       1 reflector.go:568] k8s.io/client-go/informers/factory.go:134: watch of *v1.Pod returned 429 - backing off"),
             form(Find("Too many requests, please try again later"), r#"E0316 23:05:06.287650       1 controller.go:145] "Unhandled Error" err="Too many requests, please try again later.""#),
         ],
         AROUND,

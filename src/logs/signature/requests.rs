@@ -573,11 +573,13 @@ pub(super) fn client_retry<'a>(
     if operation != Operation::Unknown {
         event.request = Some(Request::of(operation, Shape::Other));
     }
-    let canceled = event
-        .error
-        .as_deref()
-        .is_some_and(|error| error.contains("code = Canceled"));
-    if canceled {
+    let code = |code: &str| {
+        let error = event.error.as_deref().unwrap_or_default();
+        error.contains(&format!("code = {code} "))
+    };
+    if code("Canceled") {
         event.kind = "etcd-client-canceled";
+    } else if code("OutOfRange") || code("NotFound") {
+        event.kind = "etcd-client-answered";
     }
 }

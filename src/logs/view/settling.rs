@@ -7,6 +7,22 @@ use crate::clock::Timestamp;
 /// A stopped member is away for so long before words about it count.
 const STOP_US: i64 = 60_000_000;
 
+/// Starts of one program that are no further apart are those of a crash loop, and stops too.
+const AGAIN_US: i64 = 600_000_000;
+
+/// Kinds that every restart of kube-apiserver brings.
+const OF_APISERVER: &[&str] = &[
+    "apiserver-health-failed",
+    "apiserver-post-timeout",
+    "etcd-client-retry",
+    "leaderelection-lock-error",
+    "leaderelection-renew-failed",
+    "lease-update-failed",
+    "reflector-list-failed",
+    "reflector-watch-failed",
+    "webhook-failed",
+];
+
 /// Kinds that every restart of a member brings.
 const SETTLES: &[&str] = &[
     // Of kube-apiserver, whose own health and answers rest on etcd's.
@@ -51,27 +67,18 @@ const SETTLES: &[&str] = &[
 ];
 
 impl View {
-    /// Counts what only tells of a stop that was asked for or of a start. An episode that began
-    /// before it, as a crash has, or that outlasts it is none of them.
-    pub(super) fn mark_settling(&mut self) {
+    /// When members of a component stopped as they were asked to, or started; a start counts from
+    /// so long before it.
+    fn calm(&self, component: &str, before_us: i64) -> Vec<(Timestamp, Timestamp)> {
         let mut calm: Vec<(Timestamp, Timestamp)> = Vec::new();
         for (place, facts) in &self.facts {
-            if place.component != "etcd" {
+            if place.component != component {
                 continue;
             }
-            calm.extend(
-                facts
-                    .handovers
-                    .iter()
-                    .map(|at| (at.add_us(-PLANNED_US), at.add_us(STOP_US))),
-            );
-            calm.extend(
-                facts
-                    .starts
-                    .iter()
-                    .filter_map(|start| start.at)
-                    .map(|at| (at.add_us(-PLANNED_US), at.add_us(START_US))),
-            );
+            let stops = first_of(facts.handovers.iter().copied());
+            calm.extend(stops.map(|at| (at.add_us(-PLANNED_US), at.add_us(STOP_US))));
+            let starts = first_of(facts.starts.iter().filter_map(|start| start.at));
+            calm.extend(starts.map(|at| (at.add_us(-before_us), at.add_us(START_US))));
         }
         calm.sort_unstable();
         // Windows that touch are one: a rolling restart is one long one.
@@ -82,16 +89,26 @@ impl View {
                 _ => joined.push((from, to)),
             }
         }
-        let settles = |from: Timestamp, to: Timestamp| {
-            let at = joined.partition_point(|window| window.1 < from);
-            joined
-                .get(at)
-                .is_some_and(|window| window.0 <= from && to <= window.1)
-        };
+        joined
+    }
+
+    /// Counts what only tells of a stop that was asked for or of a start. An episode that began
+    /// before it, as a crash has, or that outlasts it is none of them.
+    pub(super) fn mark_settling(&mut self) {
+        let etcd = self.calm("etcd", PLANNED_US);
+        // It says nothing of its stop, and is away until its next start.
+        let apiserver = self.calm("kube-apiserver", STOP_US);
         for kind in &mut self.kinds {
-            if !SETTLES.contains(&kind.kind.as_str()) {
-                continue;
-            }
+            let name = kind.kind.as_str();
+            let windows = [
+                (SETTLES.contains(&name), &etcd),
+                (OF_APISERVER.contains(&name), &apiserver),
+            ];
+            let settles = |from: Timestamp, to: Timestamp| {
+                windows
+                    .iter()
+                    .any(|(asked, windows)| *asked && holds(windows, from, to))
+            };
             for episode in &mut self.episodes {
                 if episode.kind == kind.kind
                     && episode.place == kind.place
@@ -103,6 +120,27 @@ impl View {
             }
         }
     }
+}
+
+/// Those moments that do not follow another one closely: what stops or starts again and again was
+/// not asked to.
+fn first_of(moments: impl Iterator<Item = Timestamp>) -> impl Iterator<Item = Timestamp> {
+    let mut moments: Vec<Timestamp> = moments.collect();
+    moments.sort_unstable();
+    let mut last: Option<Timestamp> = None;
+    moments.into_iter().filter(move |at| {
+        let again = last.is_some_and(|last| at.since_us(last) < AGAIN_US);
+        last = Some(*at);
+        !again
+    })
+}
+
+/// Whether one of these windows, which are in order and apart, holds a stretch.
+fn holds(windows: &[(Timestamp, Timestamp)], from: Timestamp, to: Timestamp) -> bool {
+    let at = windows.partition_point(|window| window.1 < from);
+    windows
+        .get(at)
+        .is_some_and(|window| window.0 <= from && to <= window.1)
 }
 
 #[cfg(test)]
@@ -213,5 +251,34 @@ mod tests {
         // A crash says nothing before its next start.
         let crashed = (Component::Etcd, vec![started(20)]);
         assert_eq!(seen(&[crashed, clients(10..21)], kind), (11, 0));
+    }
+
+    #[test]
+    fn clients_of_an_apiserver_that_is_restarted_are_not_cut_off() {
+        let lists = |secs: std::ops::Range<u32>| {
+            let line = |secs| {
+                format!(
+                    r#"E1121 {}.200000       1 reflector.go:200] "Failed to watch" err="failed to list *v1.Pod: Get \"https://192.0.2.1:6443/api/v1/pods\": dial tcp 192.0.2.1:6443: connect: connection refused" logger="UnhandledError" reflector="k8s.io/client-go/informers/factory.go:160" type="*v1.Pod""#,
+                    at(secs)
+                )
+            };
+            (Component::ControllerManager, secs.map(line).collect())
+        };
+        let starts = |all: &[u32]| {
+            let line = |secs: &u32| {
+                format!(
+                    "I1121 {}.000000       1 server.go:187] Version: v1.36.2",
+                    at(*secs)
+                )
+            };
+            (Component::Apiserver, all.iter().map(line).collect())
+        };
+        let kind = "reflector-watch-failed";
+        assert_eq!(seen(&[starts(&[20]), lists(12..24)], kind), (12, 12));
+        // It was away for longer than a restart takes.
+        assert_eq!(seen(&[starts(&[200]), lists(12..204)], kind), (192, 0));
+        // One that starts again and again is not being restarted.
+        let (all, calm) = seen(&[starts(&[20, 60, 100, 140]), lists(90..120)], kind);
+        assert_eq!((all, calm), (30, 0));
     }
 }

@@ -47,7 +47,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         }
     }
     for seen in logs.iter().flatten() {
-        if seen.count < least.value {
+        // A webhook that is rolled out fails a few calls now and then.
+        if seen.count < least.value * events::hours(cx, &seen.subject) {
             continue;
         }
         events::cite(cx, seen, "failed calls of webhooks");

@@ -68,6 +68,28 @@ const MANY: &[(&[&str], &str)] = &[
         "could not tick raft's clock in time: starved of CPU, or stopped",
     ),
     (
+        &["client-limiter-error"],
+        "gave requests up in its own rate limiter",
+    ),
+    (
+        &["etcd-error-no-leader"],
+        "was told that etcd has no leader",
+    ),
+    (
+        &["etcd-error-too-many-requests"],
+        "was told that etcd takes no more proposals",
+    ),
+    (&["etcd-unavailable"], "could not reach etcd"),
+    (
+        &["grpc-connect-failed"],
+        "could not connect to a server, mostly etcd",
+    ),
+];
+
+/// As [`MANY`], of signs that a healthy cluster shows now and then, too: what counts is how many there
+/// are in an hour.
+const HOURLY: &[(&[&str], &str)] = &[
+    (
         &["election-started", "vote-ignored"],
         "tells of campaigns for leadership: a member hears no leader",
     ),
@@ -87,29 +109,12 @@ const MANY: &[(&[&str], &str)] = &[
     (&["auth-failed"], "refused tokens or passwords of clients"),
     (&["apiserver-health-failed"], "failed health checks"),
     (
-        &["client-limiter-error"],
-        "gave requests up in its own rate limiter",
-    ),
-    (
         &["etcd-client-retry", "etcd-error-leader-changed"],
         "had calls of etcd that failed",
     ),
     (
         &["etcd-client-keepalive-full"],
         "did not take the answers to its keep-alives: it was held up",
-    ),
-    (
-        &["etcd-error-no-leader"],
-        "was told that etcd has no leader",
-    ),
-    (
-        &["etcd-error-too-many-requests"],
-        "was told that etcd takes no more proposals",
-    ),
-    (&["etcd-unavailable"], "could not reach etcd"),
-    (
-        &["grpc-connect-failed"],
-        "could not connect to a server, mostly etcd",
     ),
     (
         &["api-version-too-large"],
@@ -142,29 +147,38 @@ const WATCHES: (&[&str], &str) = (
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut drafts = Vec::new();
     for (kind, words) in ONCE {
-        judge(cx, (&[*kind], words), None, &mut drafts)?;
+        judge(cx, (&[*kind], words), None, false, &mut drafts)?;
     }
-    let limit = cx.profile.limit("faults-logged");
+    let limit = Some(cx.profile.limit("faults-logged"));
     for group in MANY {
-        judge(cx, *group, Some(limit), &mut drafts)?;
+        judge(cx, *group, limit, false, &mut drafts)?;
+    }
+    for group in HOURLY {
+        judge(cx, *group, limit, true, &mut drafts)?;
     }
     let limit = cx.profile.limit("ends-with-error");
-    judge(cx, ENDED, Some(limit), &mut drafts)?;
+    judge(cx, ENDED, Some(limit), true, &mut drafts)?;
     let limit = cx.profile.limit("watches-failed");
-    judge(cx, WATCHES, Some(limit), &mut drafts)?;
+    judge(cx, WATCHES, Some(limit), true, &mut drafts)?;
     Ok(Verdict::Fail(drafts))
 }
 
-/// Judges messages that say the same. Without a limit one of them is enough.
+/// Judges messages that say the same. Without a limit one of them is enough; `hourly` takes it for
+/// one hour, and a shorter log for an hour.
 fn judge(
     cx: &Context<'_>,
     (kinds, words): (&[&str], &str),
     limit: Option<&Limit>,
+    hourly: bool,
     drafts: &mut Vec<Draft>,
 ) -> Result<(), Missing> {
     let is = |wanted: &str| kinds.iter().any(|kind| kind.starts_with(wanted));
     for all in events::seen(cx, kinds)? {
-        if all.count < limit.map_or(1.0, |limit| limit.value) {
+        let hours = match hourly {
+            true => events::hours(cx, &all.subject),
+            false => 1.0,
+        };
+        if all.count < limit.map_or(1.0, |limit| limit.value) * hours {
             continue;
         }
         // Each kind is cited by its name, which says more than the words that they share.
@@ -238,7 +252,7 @@ mod tests {
             with(component("kube-scheduler"), "panic", 1.0),
             (Status::Fail, Severity::Warn)
         );
-        for kind in MANY.iter().flat_map(|(kinds, _)| *kinds) {
+        for kind in MANY.iter().chain(HOURLY).flat_map(|(kinds, _)| *kinds) {
             assert_eq!(with(member(), kind, limit - 1.0).0, Status::Pass, "{kind}");
             assert_eq!(with(member(), kind, limit).0, Status::Fail, "{kind}");
         }
@@ -277,6 +291,27 @@ mod tests {
                 assert_eq!(of(limit), Status::Fail, "{kind}");
             }
         }
+    }
+
+    #[test]
+    fn signs_of_every_day_count_by_the_hour() {
+        let limit = crate::profile::Profile::default().get("faults-logged");
+        let over = |hours: i64, kind: &str, count: f64| {
+            Set::new()
+                .put_over(
+                    &keys::LOGS_EVENTS,
+                    member(),
+                    table(&[(kind, &[("count", count)])]),
+                    hours * 3600,
+                )
+                .status(&RULE)
+                .0
+        };
+        for kind in HOURLY.iter().flat_map(|(kinds, _)| *kinds) {
+            assert_eq!(over(24, kind, 24.0), Status::Pass, "{kind}");
+            assert_eq!(over(24, kind, 24.0 * limit), Status::Fail, "{kind}");
+        }
+        assert_eq!(over(24, MANY[0].0[0], limit), Status::Fail);
     }
 
     #[test]

@@ -8,6 +8,10 @@ use crate::rules::Context;
 /// one could have, too.
 const ROUND_US: i64 = 1_000_000;
 
+/// How far the times of two members' samples may be off: a scrape without a time of its own is up to
+/// two minutes younger than it says, and a query answers with what was scraped an interval before.
+const DOUBT_SECS: f64 = 150.0;
+
 /// One member, with the smallest lag of all looks at it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Behind {
@@ -31,9 +35,14 @@ pub(super) fn by_metrics(cx: &Context<'_>) -> Result<Vec<Behind>, Missing> {
             let known = committed.iter().find(|(about, _)| about == subject);
             let others: Vec<&Series> = applied
                 .iter()
-                .filter(|(other, _)| other != subject && etcd(other) == etcd(subject))
+                .filter(|(other, _)| other != subject && are_peers(cx, subject, other))
                 .map(|(_, series)| series)
                 .collect();
+            // What the others apply in the time that is in doubt is no lag.
+            let doubt = others
+                .iter()
+                .map(|series| rate(series).map(|rate| rate * DOUBT_SECS))
+                .try_fold(0.0, |a: f64, b| Some(a.max(b?)));
             let mut found = Behind {
                 subject: subject.clone(),
                 entries: f64::INFINITY,
@@ -45,6 +54,7 @@ pub(super) fn by_metrics(cx: &Context<'_>) -> Result<Vec<Behind>, Missing> {
                 let by = point.at.add_us(ROUND_US);
                 let most = others.iter().filter_map(|series| last_by(series, by));
                 let most = most.fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
+                let most = most.and_then(|most| Some(most - doubt?));
                 let index = known.and_then(|(_, series)| {
                     let same = series.points.iter().find(|look| look.at == point.at)?;
                     Some(same.value)
@@ -62,9 +72,25 @@ pub(super) fn by_metrics(cx: &Context<'_>) -> Result<Vec<Behind>, Missing> {
         .collect())
 }
 
-/// Which etcd of its node a member belongs to: `NODE/events` is a member of another one.
-fn etcd(subject: &Subject) -> &str {
-    subject.name.split_once('/').map_or("", |(_, etcd)| etcd)
+/// Whether two members surely belong to one cluster: one of them sends to the other. Several
+/// clusters may be in one bundle, each with a log of its own.
+fn are_peers(cx: &Context<'_>, one: &Subject, other: &Subject) -> bool {
+    let knows = |one: &Subject, other: &Subject| {
+        let peers = cx.evidence.get(&keys::PEER_RTT_BY, one);
+        let id = cx.evidence.get(&keys::MEMBER_ID, other);
+        matches!((peers, id), (Ok(peers), Ok(id)) if peers.row(&id).is_some())
+    };
+    let known = knows(one, other) || knows(other, one);
+    cx.evidence.take_citations();
+    known
+}
+
+/// How fast a series grows in a second; `None` for a single look.
+fn rate(series: &Series) -> Option<f64> {
+    let (first, last) = (series.points.first()?, series.points.last()?);
+    #[expect(clippy::cast_precision_loss, reason = "a stretch of time")]
+    let secs = last.at.since_us(first.at) as f64 / 1e6;
+    (secs > 0.0).then(|| ((last.value - first.value) / secs).max(0.0))
 }
 
 /// What a series said last up to a moment.
@@ -78,7 +104,7 @@ pub(super) mod testing {
     //! Hand-made indexes.
 
     use super::*;
-    use crate::evidence::{Point, SubjectKind};
+    use crate::evidence::{Point, Row, SubjectKind, Table};
     use crate::rules::testing::Set;
 
     /// Adds a member that has applied so much at each scrape, a minute apart.
@@ -91,6 +117,17 @@ pub(super) mod testing {
             })
             .collect();
         let subject = Subject::new(SubjectKind::Member, member);
-        set.put(&keys::PROPOSALS_APPLIED, subject, Series { points })
+        // Members of one cluster know each other; `NODE/events` is of another one.
+        let cluster = member.split_once('/').map_or("", |(_, etcd)| etcd);
+        let id = |node: &str| format!("{node}-{cluster}");
+        let peers = ["b", "m0", "m1", "m2"].map(|node| Row::new(id(node)).num("count", 1.0));
+        let peers = Table {
+            rows: peers.into(),
+            ..Table::default()
+        };
+        let node = member.split('/').next().unwrap_or_default();
+        set.put(&keys::PROPOSALS_APPLIED, subject.clone(), Series { points })
+            .put(&keys::MEMBER_ID, subject.clone(), id(node))
+            .put(&keys::PEER_RTT_BY, subject, peers)
     }
 }

@@ -135,7 +135,8 @@ fn snapshots(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
     let limit = cx.profile.limit("whole-snapshots");
     let often = |kinds| {
         let mut seen = events::seen(cx, kinds)?;
-        seen.retain(|seen| seen.count >= limit.value);
+        // A member that is replaced now and then gets one each time.
+        seen.retain(|seen| seen.count >= limit.value * events::hours(cx, &seen.subject));
         Ok::<_, Missing>(seen)
     };
     let received = often(KINDS)?;
@@ -172,7 +173,8 @@ mod tests {
         let profile = crate::profile::Profile::default();
         let (limit, urgent) = (profile.get("raft-lag"), profile.get("raft-lag-critical"));
         let with = |values: &[f64]| {
-            let set = behind::testing::applied(Set::new(), "m0", &[2e5, 2.1e5, 2.2e5]);
+            // One entry a second: 150 in the time that is in doubt.
+            let set = behind::testing::applied(Set::new(), "m0", &[2e5, 200_060.0, 200_120.0]);
             // Another etcd has a log of its own.
             let set = behind::testing::applied(set, "m1/events", &[10.0, 20.0, 30.0]);
             behind::testing::applied(set, "m1", values).check(&RULE)
@@ -185,12 +187,13 @@ mod tests {
             (Severity::Critical, Confidence::High)
         );
         // The smallest lag of all looks counts.
-        assert_eq!(with(&[1e5, 2.1e5 - limit, 1e5])[0].severity, Severity::Warn);
-        assert!(!with(&[1e5, 2.1e5 - limit + 1.0, 1e5])[0].failed());
-        assert!(!with(&[2e5, 2.1e5, 2.2e5])[0].failed());
+        let near = 200_060.0 - 150.0 - limit;
+        assert_eq!(with(&[1e5, near, 1e5])[0].severity, Severity::Warn);
+        assert!(!with(&[1e5, near + 1.0, 1e5])[0].failed());
+        assert!(!with(&[2e5, 200_060.0, 200_120.0])[0].failed());
         // One that has just started has applied nothing yet.
-        assert!(!with(&[0.0, 2.1e5, 2.2e5])[0].failed());
-        let one = with(&[2e5 - urgent]);
+        assert!(!with(&[0.0, 200_060.0, 200_120.0])[0].failed());
+        let one = with(&[2e5 - 150.0 - urgent]);
         assert_eq!(one[0].confidence, Confidence::Medium);
     }
 
