@@ -380,6 +380,9 @@ fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
                 Some(_) if is_election(record) && msg == b"Failed to update lease" => {
                     super::signature("leaderelection-lock-error").map(Found::plain)
                 }
+                Some(_) if msg == b"Failed to update lease" && is_conflict(fields) => {
+                    super::signature("lease-update-conflict").map(Found::plain)
+                }
                 // A general message whose error names the cause.
                 Some(signature) if signature.extractor == super::Extractor::Around => {
                     free_text(b"", fields).or(Some(Found::plain(signature)))
@@ -401,6 +404,11 @@ fn is_client_go(msg: &[u8]) -> bool {
 fn client_go(msg: &[u8]) -> Option<Found<'_>> {
     let signature = is_client_go(msg).then(|| TABLES.klog.get(msg)).flatten()?;
     Some(Found::plain(signature))
+}
+
+/// Whether an object was changed by somebody else in between.
+fn is_conflict(fields: &[u8]) -> bool {
+    memchr::memmem::find(fields, b"the object has been modified").is_some()
 }
 
 fn is_election(record: &Record<'_>) -> bool {

@@ -124,11 +124,18 @@ pub(super) static TABLE: &[Signature] = &[
         "lease-update-failed", Unknown, Err, Symptom, "all",
         "A lease could not be renewed: a node's heartbeat or an apiserver's identity.",
         &[
-            form(Klog("Failed to update lease"), r#"E0316 23:05:06.287650       1 controller.go:251] "Failed to update lease" err="the object has been modified""#),
+            form(Klog("Failed to update lease"), r#"E0316 23:05:06.287650       1 controller.go:251] "Failed to update lease" err="context deadline exceeded""#),
             form(Klog("Failed to ensure lease exists, will retry"), r#"E0316 23:05:06.287650       1 controller.go:145] "Failed to ensure lease exists, will retry" err="namespaces \"kube-system\" not found" interval="200ms""#),
             form(Klog("Unable to delete lease"), r#"E0316 23:05:06.287650       1 controller.go:145] "Unable to delete lease" err="x" lease="kube-system/apiserver-x""#),
         ],
         &[field("lease", Lease, ""), ERR],
+    )
+    .by(Extractor::Around),
+    row(
+        "lease-update-conflict", Unknown, Err, Noise, "all",
+        "Somebody else had changed the lease; it is read and renewed anew at once.",
+        &[form(Code, r#"E0316 23:05:06.287650       1 controller.go:251] "Failed to update lease" err="Operation cannot be fulfilled on leases.coordination.k8s.io \"a\": the object has been modified; please apply your changes to the latest version and try again""#)],
+        &[ERR],
     )
     .by(Extractor::Around),
     row(
