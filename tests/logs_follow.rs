@@ -244,15 +244,9 @@ fn request() -> [String; 3] {
 }
 
 fn emitted(folder: &Path) -> Vec<Value> {
-    let output = doctor(&["logs", "--emit", "events", "--threads", "1"])
+    doctor(&["logs", "--emit", "events", "--threads", "1"])
         .path(folder)
-        .output();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+        .json_lines()
 }
 
 #[test]

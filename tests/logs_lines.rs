@@ -14,15 +14,9 @@ use serde_json::{Value, json};
 use support::doctor;
 
 fn events(input: &str) -> Vec<Value> {
-    let output = doctor(&["logs", "--emit", "events", "--threads", "1", "-"])
+    doctor(&["logs", "--emit", "events", "--threads", "1", "-"])
         .stdin(input.as_bytes())
-        .output();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+        .json_lines()
 }
 
 /// Each line alone, with what its one event must say; `null` is also a field that is not there.

@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -24,12 +24,29 @@ fn log() -> String {
         .collect()
 }
 
+/// A folder with the log and its summary, and where these are.
+fn saved() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let (log_path, summary) = (home.path().join("etcd.log"), home.path().join("saved.json"));
+    std::fs::write(&log_path, log()).unwrap();
+    save(&[], &log_path, &summary);
+    (home, log_path, summary)
+}
+
+fn save(args: &[&str], log: &Path, summary: &Path) {
+    let output = doctor(&["logs", "--save-summary"])
+        .path(summary)
+        .args(args)
+        .path(log)
+        .output();
+    assert!(output.status.success(), "{output:?}");
+}
+
 fn json(args: &[&str], path: &Path) -> Value {
-    let output = doctor(&["logs", "--format", "json"])
+    doctor(&["logs", "--format", "json"])
         .args(args)
         .path(path)
-        .output();
-    serde_json::from_slice(&output.stdout).unwrap()
+        .json()
 }
 
 /// What must be the same; a summary has no path of its own.
@@ -45,10 +62,7 @@ fn told(report: &Value) -> [&Value; 5] {
 
 #[test]
 fn a_window_and_a_choice_of_components_survive_saving() {
-    let home = tempfile::tempdir().unwrap();
-    let log_path = home.path().join("etcd.log");
-    std::fs::write(&log_path, log()).unwrap();
-    let saved = home.path().join("saved.json");
+    let (_home, log_path, saved) = saved();
     for asked in [
         &["--since", "2024-03-13T08:46:30Z"][..],
         &[
@@ -61,11 +75,7 @@ fn a_window_and_a_choice_of_components_survive_saving() {
         &[],
     ] {
         let whole = json(asked, &log_path);
-        doctor(&["logs", "--save-summary"])
-            .path(&saved)
-            .args(asked)
-            .path(&log_path)
-            .output();
+        save(asked, &log_path, &saved);
         let merged = json(&["--merge"], &saved);
         assert_eq!(told(&merged), told(&whole), "{asked:?}");
     }
@@ -73,14 +83,7 @@ fn a_window_and_a_choice_of_components_survive_saving() {
 
 #[test]
 fn one_file_named_twice_counts_once() {
-    let home = tempfile::tempdir().unwrap();
-    let log_path = home.path().join("etcd.log");
-    std::fs::write(&log_path, log()).unwrap();
-    let saved = home.path().join("saved.json");
-    doctor(&["logs", "--save-summary"])
-        .path(&saved)
-        .path(&log_path)
-        .output();
+    let (_home, _, saved) = saved();
     let output = doctor(&["logs", "--format", "json", "--merge"])
         .path(&saved)
         .path(&saved)
@@ -93,14 +96,7 @@ fn one_file_named_twice_counts_once() {
 
 #[test]
 fn what_only_lines_can_answer_is_refused_or_said() {
-    let home = tempfile::tempdir().unwrap();
-    let log_path = home.path().join("etcd.log");
-    std::fs::write(&log_path, log()).unwrap();
-    let saved = home.path().join("saved.json");
-    doctor(&["logs", "--save-summary"])
-        .path(&saved)
-        .path(&log_path)
-        .output();
+    let (_home, _, saved) = saved();
     for (asked, word) in [
         (
             &["--since", "2027-01-01T00:00:00Z"][..],

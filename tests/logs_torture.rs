@@ -16,15 +16,9 @@ const CAPNSLOG: &str = r#"2023-03-13 08:46:25.065123 W | etcdserver: read-only r
 const KLOG: &str = r#"I0313 08:46:25.065123      10 trace.go:205] Trace[1]: "List" url:/api/v1/pods,user-agent:kubectl/v1.22 (linux/amd64) kubernetes/abc,audit-id:x,client:10.0.0.1,accept:application/json, */*,protocol:HTTP/2.0 (13-Mar-2023 08:46:24.000) (total time: 1065ms):"#;
 
 fn events(input: &[u8]) -> Vec<Value> {
-    let output = doctor(&["logs", "--emit", "events", "--threads", "1", "-"])
+    doctor(&["logs", "--emit", "events", "--threads", "1", "-"])
         .stdin(input)
-        .output();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+        .json_lines()
 }
 
 /// Every input is one record; all are read in one run, a file of its own each, and compared.

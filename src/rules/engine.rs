@@ -30,6 +30,18 @@ impl Verdict {
     pub fn fail(draft: Draft) -> Self {
         Verdict::Fail(vec![draft])
     }
+
+    /// What was found in two sources, either of which is enough.
+    pub fn of_either<A, B>(
+        found: Vec<Draft>,
+        one: Result<A, Missing>,
+        other: Result<B, Missing>,
+    ) -> Result<Self, Missing> {
+        match (one, other) {
+            (Err(why), Err(_)) => Err(why),
+            _ => Ok(Verdict::Fail(found)),
+        }
+    }
 }
 
 /// One rule: a named fault and the function that looks for it.

@@ -1,9 +1,12 @@
 //! What several rules ask of log events.
 
 use crate::clock::Timestamp;
-use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::evidence::{Episode, Missing, Subject, SubjectKind, keys};
 
 use super::Context;
+
+const HOUR_US: i64 = 3_600_000_000;
+const HOUR_SECS: f64 = 3600.0;
 
 /// How often a kind of message was seen on one subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,11 +63,32 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
     Ok(seen)
 }
 
-/// How many hours a subject's messages were counted over, and at least one.
-pub(super) fn hours(cx: &Context<'_>, about: &Subject) -> f64 {
-    let record = cx.evidence.record(&keys::LOGS_EVENTS, about);
+/// How many of these messages of a subject came within one hour: the busiest one as far as episodes
+/// tell, and at least the mean of all hours.
+pub(super) fn within_an_hour(cx: &Context<'_>, seen: &Seen, kinds: &[&str]) -> f64 {
+    let record = cx.evidence.record(&keys::LOGS_EVENTS, &seen.subject);
     let secs = record.and_then(|record| record.window.secs());
-    secs.map_or(1.0, |secs| (secs / 3600.0).max(1.0))
+    let mean = seen.count / secs.map_or(1.0, |secs| (secs / HOUR_SECS).max(1.0));
+    let all = cx.evidence.peek(&keys::LOGS_EPISODES, &seen.subject);
+    let episodes: Vec<&Episode> = all
+        .iter()
+        .flat_map(|all| &all.episodes)
+        .filter(|episode| !episode.planned && kinds.contains(&episode.kind.as_str()))
+        .collect();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of lines, stretches of time"
+    )]
+    let share = |episode: &Episode| {
+        let secs = episode.to.since_us(episode.from) as f64 / 1e6;
+        episode.count as f64 / (secs / HOUR_SECS).max(1.0)
+    };
+    let busiest = episodes.iter().map(|first| {
+        let end = first.from.add_us(HOUR_US);
+        let begun = |episode: &&&Episode| (first.from..end).contains(&episode.from);
+        episodes.iter().filter(begun).map(|e| share(e)).sum::<f64>()
+    });
+    busiest.fold(mean, f64::max)
 }
 
 /// As [`seen`], of several lists of kinds that tell of the same trouble: of each subject the list

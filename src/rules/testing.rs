@@ -2,8 +2,8 @@
 
 use crate::clock::Timestamp;
 use crate::evidence::{
-    Bucket, Collector, EvidenceSet, FromShape, Histogram, Key, Origin, Row, Subject, SubjectKind,
-    Table, Window,
+    Bucket, Collector, Episode, Episodes, EvidenceSet, FromShape, Histogram, Key, Origin, Point,
+    Row, Series, Subject, SubjectKind, Table, Window,
 };
 use crate::profile::Profile;
 
@@ -74,6 +74,39 @@ pub(crate) fn component(name: &str) -> Subject {
 /// A device on node `a`.
 pub(crate) fn device(name: &str) -> Subject {
     Subject::new(SubjectKind::Device, name).on("a")
+}
+
+/// Values a minute apart.
+pub(crate) fn each_minute(values: &[f64]) -> Series {
+    let point = |(at, value): (i64, &f64)| Point {
+        at: Timestamp::from_secs(at * 60),
+        value: *value,
+    };
+    Series {
+        points: (0..).zip(values).map(point).collect(),
+    }
+}
+
+/// An episode of one sign, between two seconds.
+pub(crate) fn episode(kind: &str, from: i64, to: i64) -> Episode {
+    Episode {
+        kind: kind.to_owned(),
+        from: Timestamp::from_secs(from),
+        to: Timestamp::from_secs(to),
+        count: 1,
+        max_ms: None,
+        detail: String::new(),
+        nature: String::new(),
+        planned: false,
+    }
+}
+
+/// All episodes of a log.
+pub(crate) fn episodes(episodes: Vec<Episode>) -> Episodes {
+    Episodes {
+        episodes,
+        dropped: 0,
+    }
 }
 
 /// A histogram with etcd's fsync buckets, from `(le in ms, count)`.

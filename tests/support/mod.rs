@@ -141,6 +141,16 @@ impl Run {
         mask(&text, self.home.path())
     }
 
+    /// Runs, expects success, and parses stdout as JSON Lines.
+    pub fn json_lines(mut self) -> Vec<serde_json::Value> {
+        let output = self.output();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|err| panic!("{err}: {line}")))
+            .collect()
+    }
+
     /// Runs, expects success of a kind, and parses stdout as JSON.
     pub fn json(mut self) -> serde_json::Value {
         let output = self.output();

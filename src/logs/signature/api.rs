@@ -210,18 +210,14 @@ pub(super) fn checks<'a>(
         event.kind = "apiserver-not-ready";
     }
     let failed = lines.find_map(|line| {
-        let (_, error) = text_parted(line.strip_prefix(b"[-]")?, b" failed: ")?;
-        Some(clip(text(error)))
+        let line = std::str::from_utf8(line.strip_prefix(b"[-]")?).ok()?;
+        let (_, error) = line.split_once(" failed: ")?;
+        Some(clip(Cow::Borrowed(error)))
     });
     event.error = failed.or(event.error.take());
     if detail == Detail::Full && !names.is_empty() {
         event.extra.push(("checks", Extra::Text(clip(text(names)))));
     }
-}
-
-fn text_parted<'t>(text: &'t [u8], mark: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
-    let at = memmem::find(text, mark)?;
-    Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }
 
 /// Names that separate the fields of a trace's header: values may hold commas and colons.

@@ -48,7 +48,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
     for seen in logs.iter().flatten() {
         // A webhook that is rolled out fails a few calls now and then.
-        if seen.count < least.value * events::hours(cx, &seen.subject) {
+        if events::within_an_hour(cx, seen, KINDS) < least.value {
             continue;
         }
         events::cite(cx, seen, "failed calls of webhooks");
@@ -71,10 +71,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .cites(cx.evidence.take_citations()),
         );
     }
-    match (metrics, logs) {
-        (Err(why), Err(_)) => Err(why),
-        _ => Ok(Verdict::Fail(drafts)),
-    }
+    Verdict::of_either(drafts, metrics, logs)
 }
 
 #[cfg(test)]

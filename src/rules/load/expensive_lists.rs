@@ -28,10 +28,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     if let Ok(table) = &logs {
         from_logs(cx, table, &mut drafts);
     }
-    match (logs, metrics) {
-        (Err(why), Err(_)) => Err(why),
-        _ => Ok(Verdict::Fail(drafts)),
-    }
+    Verdict::of_either(drafts, logs, metrics)
 }
 
 /// Exact counts: lists of one resource take a large share of all time spent waiting for etcd,

@@ -53,10 +53,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         })
         .collect();
     drafts.extend(silent(cx, probed.as_deref().unwrap_or_default()));
-    match (logged, probed) {
-        (Err(why), Err(_)) => Err(why),
-        _ => Ok(Verdict::Fail(drafts)),
-    }
+    Verdict::of_either(drafts, logged, probed)
 }
 
 /// A peer that the episodes name, with the end of the error, which says why.
@@ -135,10 +132,9 @@ fn silent(cx: &Context<'_>, probed: &[(Subject, Table)]) -> Vec<Draft> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::evidence::Episodes;
+    use crate::evidence::Episode;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, member, table};
+    use crate::rules::testing::{self, Set, member, table};
 
     fn with(count: f64) -> Set {
         Set::new().put(
@@ -179,30 +175,18 @@ mod tests {
     #[test]
     fn the_peer_is_named_with_why() {
         let episode = |kind: &str, count, detail: &str| Episode {
-            kind: kind.to_owned(),
-            from: Timestamp::from_secs(1),
-            to: Timestamp::from_secs(9),
             count,
-            max_ms: None,
             detail: detail.to_owned(),
-            nature: "fault".to_owned(),
-            planned: false,
+            ..testing::episode(kind, 1, 9)
         };
         let refused = "peer 8211f1d0f64f3269: dial tcp 10.0.0.1:2380: connect: connection refused";
-        let episodes = vec![
+        let episodes = testing::episodes(vec![
             episode("stream-lost", 90, "peer 8211f1d0f64f3269: EOF"),
             episode("peer-unhealthy", 40, refused),
             episode("clock-drift", 400, "peer 1: x"),
-        ];
+        ]);
         let found = with(74.0)
-            .put(
-                &keys::LOGS_EPISODES,
-                member(),
-                Episodes {
-                    episodes,
-                    dropped: 0,
-                },
-            )
+            .put(&keys::LOGS_EPISODES, member(), episodes)
             .check(&RULE);
         let words = &found[0].message;
         assert!(

@@ -42,10 +42,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         })
         .collect();
     drafts.extend(unsent(cx, counted.as_deref().unwrap_or_default()));
-    match (logged, counted) {
-        (Err(why), Err(_)) => Err(why),
-        _ => Ok(Verdict::Fail(drafts)),
-    }
+    Verdict::of_either(drafts, logged, counted)
 }
 
 /// Pairs of members each of which could not send to the other. One end alone is a peer that is gone,

@@ -174,11 +174,11 @@ fn judge(
 ) -> Result<(), Missing> {
     let is = |wanted: &str| kinds.iter().any(|kind| kind.starts_with(wanted));
     for all in events::seen(cx, kinds)? {
-        let hours = match hourly {
-            true => events::hours(cx, &all.subject),
-            false => 1.0,
+        let counts = match hourly {
+            true => events::within_an_hour(cx, &all, kinds),
+            false => all.count,
         };
-        if all.count < limit.map_or(1.0, |limit| limit.value) * hours {
+        if counts < limit.map_or(1.0, |limit| limit.value) {
             continue;
         }
         // Each kind is cited by its name, which says more than the words that they share.
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::evidence::keys;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, component, member, table};
+    use crate::rules::testing::{Set, component, episode, episodes, member, table};
 
     fn with(subject: Subject, kind: &str, count: f64) -> (Status, Severity) {
         Set::new()
@@ -312,6 +312,25 @@ mod tests {
             assert_eq!(over(24, kind, 24.0 * limit), Status::Fail, "{kind}");
         }
         assert_eq!(over(24, MANY[0].0[0], limit), Status::Fail);
+    }
+
+    #[test]
+    fn a_burst_counts_whole_however_long_the_log_is() {
+        let limit = crate::profile::Profile::default().get("faults-logged");
+        assert!((2.0..=20.0).contains(&limit), "the counts below are for it");
+        let kind = HOURLY[0].0[0];
+        let with = |apart_secs: usize| {
+            let seconds = (0..).step_by(apart_secs).take(20);
+            let all = seconds.map(|at| episode(kind, at, at)).collect();
+            let events = table(&[(kind, &[("count", 20.0)])]);
+            Set::new()
+                .put_over(&keys::LOGS_EVENTS, member(), events, 24 * 3600)
+                .put(&keys::LOGS_EPISODES, member(), episodes(all))
+                .status(&RULE)
+                .0
+        };
+        assert_eq!(with(60), Status::Fail);
+        assert_eq!(with(3600), Status::Pass);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) fn by_metrics(cx: &Context<'_>) -> Result<Vec<Behind>, Missing> {
             for point in own.points.iter().filter(|point| point.value > 0.0) {
                 let by = point.at.add_us(ROUND_US);
                 let most = others.iter().filter_map(|series| last_by(series, by));
-                let most = most.fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
+                let most = most.max_by(f64::total_cmp);
                 let most = most.and_then(|most| Some(most - doubt?));
                 let index = known.and_then(|(_, series)| {
                     let same = series.points.iter().find(|look| look.at == point.at)?;
@@ -104,18 +104,11 @@ pub(super) mod testing {
     //! Hand-made indexes.
 
     use super::*;
-    use crate::evidence::{Point, Row, SubjectKind, Table};
-    use crate::rules::testing::Set;
+    use crate::evidence::{Row, SubjectKind, Table};
+    use crate::rules::testing::{Set, each_minute};
 
     /// Adds a member that has applied so much at each scrape, a minute apart.
     pub(crate) fn applied(set: Set, member: &str, values: &[f64]) -> Set {
-        let points = (0..)
-            .zip(values)
-            .map(|(at, value)| Point {
-                at: Timestamp::from_secs(at * 60),
-                value: *value,
-            })
-            .collect();
         let subject = Subject::new(SubjectKind::Member, member);
         // Members of one cluster know each other; `NODE/events` is of another one.
         let cluster = member.split_once('/').map_or("", |(_, etcd)| etcd);
@@ -126,8 +119,12 @@ pub(super) mod testing {
             ..Table::default()
         };
         let node = member.split('/').next().unwrap_or_default();
-        set.put(&keys::PROPOSALS_APPLIED, subject.clone(), Series { points })
-            .put(&keys::MEMBER_ID, subject.clone(), id(node))
-            .put(&keys::PEER_RTT_BY, subject, peers)
+        set.put(
+            &keys::PROPOSALS_APPLIED,
+            subject.clone(),
+            each_minute(values),
+        )
+        .put(&keys::MEMBER_ID, subject.clone(), id(node))
+        .put(&keys::PEER_RTT_BY, subject, peers)
     }
 }

@@ -92,23 +92,13 @@ fn draft(cx: &Context<'_>, about: Subject, behind: Option<f64>) -> Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::evidence::{Point, Series};
     use crate::rules::Status;
-    use crate::rules::testing::{Set, member, table};
+    use crate::rules::testing::{Set, each_minute, member, table};
 
     #[test]
     fn metrics_of_a_member_tell_it_too() {
-        let says = |set: Set, values: &[f64]| {
-            let points = (0..)
-                .zip(values)
-                .map(|(at, value)| Point {
-                    at: Timestamp::from_secs(at * 60),
-                    value: *value,
-                })
-                .collect();
-            set.put(&keys::IS_LEARNER, member(), Series { points })
-        };
+        let says =
+            |set: Set, values: &[f64]| set.put(&keys::IS_LEARNER, member(), each_minute(values));
         let with = |values: &[f64]| says(Set::new(), values).status(&RULE);
         assert_eq!(with(&[1.0, 1.0]), (Status::Fail, Severity::Warn));
         // Promoted in between.

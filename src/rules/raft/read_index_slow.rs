@@ -61,10 +61,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
-    match (metrics, logs) {
-        (Err(why), Err(_)) => Err(why),
-        _ => Ok(Verdict::Fail(drafts)),
-    }
+    Verdict::of_either(drafts, metrics, logs)
 }
 
 #[cfg(test)]

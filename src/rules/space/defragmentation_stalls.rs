@@ -76,38 +76,25 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::evidence::Episodes;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, member};
+    use crate::rules::testing::{self, Set, member};
 
     fn episode(kind: &str, from: i64, to: i64, count: u64, max_ms: f64) -> Episode {
         Episode {
-            kind: kind.to_owned(),
-            from: Timestamp::from_secs(from),
-            to: Timestamp::from_secs(to),
             count,
             max_ms: Some(max_ms),
-            detail: String::new(),
-            nature: String::new(),
             planned: kind == DONE,
+            ..testing::episode(kind, from, to)
         }
     }
 
     fn with(took_ms: f64, slow_from: i64, slow: u64) -> (Status, Severity) {
-        let episodes = vec![
+        let episodes = testing::episodes(vec![
             episode(DONE, 100, 131, 1, took_ms),
             episode("slow-apply", slow_from, slow_from + 10, slow, 9e3),
-        ];
+        ]);
         Set::new()
-            .put(
-                &keys::LOGS_EPISODES,
-                member(),
-                Episodes {
-                    episodes,
-                    dropped: 0,
-                },
-            )
+            .put(&keys::LOGS_EPISODES, member(), episodes)
             .status(&RULE)
     }
 
