@@ -1,13 +1,15 @@
 //! What the members said → evidence.
 
+mod rows;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::gather::gather;
-use super::model::{Backend, Member, Model, Reads};
+use super::model::{Backend, Member, Model};
 use super::plan::Plan;
-use super::trouble::{Trouble, TroubleKind};
+use super::trouble::Trouble;
 use crate::catalog::releases::Version;
 use crate::clock::Timestamp;
 use crate::evidence::{
@@ -16,6 +18,7 @@ use crate::evidence::{
 };
 use crate::formats::x509::Certificate;
 use crate::units::growth::{TimeToFull, time_to_full};
+use rows::{lag, lists, members, read_row, rights};
 
 /// Quotas that the settings of a node give, by member name: the value and where it stands.
 pub type Quotas = BTreeMap<String, (f64, String)>;
@@ -367,203 +370,6 @@ impl Collecting {
             self.table(&keys::ETCD_CERTIFICATES, origin, rows);
         }
     }
-}
-
-/// `answers`, `silent`, `refuses` or `unstarted`.
-fn state(member: &Member) -> &'static str {
-    if member.answers() {
-        return "answers";
-    }
-    if member.is_unstarted() {
-        return "unstarted";
-    }
-    match &member.trouble {
-        Some(trouble) if trouble.kind.is_ours() => "refuses",
-        Some(_) => "silent",
-        None => "not-asked",
-    }
-}
-
-fn members(model: &Model) -> Vec<Row> {
-    model
-        .members
-        .iter()
-        .map(|member| {
-            let mut row = Row::new(&member.name)
-                .num("learner", f64::from(u8::from(member.is_learner())))
-                .text("state", state(member));
-            if let Some(id) = member.id {
-                row = row.text("id", format!("{id:x}"));
-            }
-            if let Some(endpoint) = &member.endpoint {
-                row = row.text("endpoint", endpoint.to_string());
-            }
-            if let Some(listed) = &member.listed {
-                row = row
-                    .text("client-urls", listed.client_urls.join(","))
-                    .text("peer-urls", listed.peer_urls.join(","));
-            }
-            if let Some(trouble) = &member.trouble {
-                row = row
-                    .text("kind", trouble.kind.word())
-                    .text("why", trouble.in_full());
-            }
-            row
-        })
-        .collect()
-}
-
-fn lists(model: &Model) -> Vec<Row> {
-    model
-        .lists
-        .iter()
-        .map(|(who, list)| {
-            let words: Vec<String> = list
-                .iter()
-                .map(|member| {
-                    format!(
-                        "{:x}{}{} {} {}",
-                        member.id,
-                        if member.name.is_empty() { "" } else { "=" },
-                        member.name,
-                        member.peer_urls.join(","),
-                        if member.learner { "learner" } else { "voter" }
-                    )
-                })
-                .collect();
-            Row::new(who)
-                .num("members", list.len() as f64)
-                .text("list", words.join("; "))
-        })
-        .collect()
-}
-
-/// How far each member is behind. Members are asked at slightly different moments, so the smaller
-/// of two looks counts: what lags stays behind.
-fn lag(model: &Model) -> Vec<Row> {
-    let looks = model
-        .answering()
-        .map(|member| member.samples.len())
-        .max()
-        .unwrap_or(0);
-    let mut rows: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for look in 0..looks {
-        let samples: Vec<_> = model
-            .answering()
-            .filter_map(|member| Some((member.name.as_str(), member.samples.get(look)?)))
-            .collect();
-        let Some(head) = samples.iter().map(|(_, sample)| sample.index).max() else {
-            continue;
-        };
-        for (name, sample) in samples {
-            let behind = head.saturating_sub(sample.index) as f64;
-            // 3.3 does not tell what it applied.
-            let unapplied = if sample.applied == 0 {
-                0.0
-            } else {
-                sample.index.saturating_sub(sample.applied) as f64
-            };
-            let row = rows.entry(name).or_insert((behind, unapplied));
-            row.0 = row.0.min(behind);
-            row.1 = row.1.min(unapplied);
-        }
-    }
-    rows.into_iter()
-        .map(|(name, (behind, unapplied))| {
-            Row::new(name)
-                .num("behind", behind)
-                .num("unapplied", unapplied)
-                .num("looks", looks as f64)
-        })
-        .collect()
-}
-
-fn read_row(kind: &str, reads: &Reads) -> Row {
-    let ms = |took: &Duration| took.as_secs_f64() * 1e3;
-    let mut took: Vec<f64> = reads.took.iter().map(ms).collect();
-    took.sort_by(f64::total_cmp);
-    let mut row = Row::new(kind).num("count", took.len() as f64);
-    if let (Some(least), Some(middle), Some(most)) =
-        (took.first(), took.get(took.len() / 2), took.last())
-    {
-        row = row
-            .num("min_ms", *least)
-            .num("p50_ms", *middle)
-            .num("max_ms", *most);
-    }
-    if let Some(trouble) = &reads.error {
-        row = row
-            .text("kind", trouble.kind.word())
-            .text("error", trouble.in_full());
-    }
-    row
-}
-
-/// What can be seen with the rights at hand, and what needs more.
-fn rights(model: &Model) -> Vec<Row> {
-    let mut rows = vec![
-        Row::new("status and member list")
-            .text("state", "seen")
-            .text("needs", "a TLS client certificate, where etcd asks for one"),
-    ];
-    let errors: Vec<&Trouble> = model
-        .answering()
-        .flat_map(|member| [&member.serializable, &member.linearizable])
-        .filter_map(|reads| reads.error.as_ref())
-        .collect();
-    let lacking = |errors: &[&Trouble]| -> Option<Trouble> {
-        errors
-            .iter()
-            .find(|trouble| {
-                matches!(
-                    trouble.kind,
-                    TroubleKind::Denied | TroubleKind::Authentication
-                )
-            })
-            .map(|trouble| (*trouble).clone())
-    };
-    let read = model
-        .answering()
-        .any(|member| !member.serializable.took.is_empty());
-    let reads = Row::new("reads").text(
-        "needs",
-        "with authentication on: a user that may read the key `health`",
-    );
-    rows.push(match lacking(&errors) {
-        Some(trouble) => reads.text("state", "denied").text("why", trouble.in_full()),
-        None if read => reads.text("state", "seen"),
-        None => reads.text("state", "not-seen").text(
-            "why",
-            errors.first().map_or_else(
-                || "no member answers".to_owned(),
-                |trouble| trouble.in_full(),
-            ),
-        ),
-    });
-    let hash = Row::new("hash").text(
-        "needs",
-        "--hash, and with authentication on a user with the role root",
-    );
-    let hashes: Vec<&Trouble> = model
-        .members
-        .iter()
-        .filter_map(|member| member.hash.as_ref()?.as_ref().err())
-        .collect();
-    rows.push(match (model.hash_asked, lacking(&hashes)) {
-        (false, _) => hash.text("state", "not-asked"),
-        (true, Some(trouble)) => hash.text("state", "denied").text("why", trouble.in_full()),
-        (true, None) => match &model.hash_refused {
-            Some(why) => hash.text("state", "not-seen").text("why", why.clone()),
-            None => hash.text("state", "seen"),
-        },
-    });
-    if let Some(user) = &model.user {
-        rows.push(Row::new("log-in").text("state", "seen").text(
-            "why",
-            format!("as `{user}`: etcd notes each log-in in its raft log"),
-        ));
-    }
-    rows
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::rules::Severity;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
-use super::shard::Overrides;
+use super::overrides::Overrides;
 
 /// What to do about a setting that a rule found wrong.
 struct Fix {

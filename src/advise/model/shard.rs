@@ -7,17 +7,15 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::releases::Version;
-use crate::catalog::settings::overrides::{Problem, parse};
 use crate::diagnosis::{Cause, LOADED};
 use crate::rules::Confidence;
 
 use super::super::advice::{Advice, Bound, Disposition, Relief, Remedy, Strength};
 use super::super::facts::Facts;
 use super::client::culprits;
+use super::overrides::{Overrides, SETTING};
 use super::relief::{Load, percent, weight, words};
 
-/// The flag.
-const SETTING: &str = "etcd-servers-overrides";
 /// Client ports of the shards beside 2379: 2381 is kubeadm's metrics port of main etcd.
 const EVENTS_PORT: u16 = 2382;
 const LEASES_PORT: u16 = 2385;
@@ -158,72 +156,6 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all.extend(leases(facts, &load, &pressed, &overrides));
     all.extend(others(facts, &load, &pressed));
     all
-}
-
-/// The overrides that kube-apiserver has now.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Overrides {
-    /// In words, with the nodes where they differ.
-    now: Option<String>,
-    /// Entries that act, and those that kube-apiserver refuses, over all nodes.
-    kept: Vec<String>,
-    /// Entries that kube-apiserver takes and that do nothing, with the name that would work.
-    idle: Vec<(String, Option<&'static str>)>,
-}
-
-impl Overrides {
-    pub(super) fn of(facts: &Facts<'_>) -> Self {
-        let Some(current) = facts.setting("kube-apiserver", SETTING, None) else {
-            return Overrides::default();
-        };
-        let version = facts.kubernetes().map(|span| span.oldest);
-        let mut found = Overrides {
-            now: Some(current.words()),
-            ..Overrides::default()
-        };
-        for entry in current
-            .texts()
-            .flat_map(|text| text.split(','))
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-        {
-            let known = found.kept.iter().any(|have| have == entry)
-                || found.idle.iter().any(|(have, _)| have == entry);
-            if known {
-                continue;
-            }
-            let problems = parse(entry, version, None).problems;
-            let idle = problems.into_iter().find_map(|problem| match problem {
-                Problem::NoEffect { instead, .. } => Some(instead),
-                _ => None,
-            });
-            match idle {
-                Some(instead) => found.idle.push((entry.to_owned(), instead)),
-                None => found.kept.push(entry.to_owned()),
-            }
-        }
-        found
-    }
-
-    fn has(&self, resource: &str) -> bool {
-        self.kept
-            .iter()
-            .filter_map(|one| one.split_once('#'))
-            .any(|(left, _)| left == resource)
-    }
-
-    /// What to do about the entries that do nothing.
-    pub(super) fn mend(&self) -> Option<String> {
-        let parts: Vec<String> = self
-            .idle
-            .iter()
-            .map(|(entry, instead)| {
-                let or = instead.map_or_else(String::new, |name| format!(", or name it `{name}`"));
-                format!("take `{entry}` out: it has no effect{or}")
-            })
-            .collect();
-        (!parts.is_empty()).then(|| parts.join("; "))
-    }
 }
 
 /// The flag's value with one more override, for the hosts that are known.

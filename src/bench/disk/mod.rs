@@ -24,6 +24,7 @@ pub mod power_cut;
 pub mod replay;
 pub mod run;
 pub mod simulated;
+mod stand;
 pub mod storage;
 pub mod throttle;
 pub mod trust;

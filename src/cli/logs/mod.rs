@@ -3,6 +3,7 @@
 mod build;
 mod events;
 mod follow;
+mod notes;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};

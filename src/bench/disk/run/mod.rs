@@ -22,8 +22,8 @@ use super::faults;
 use super::host::{Counted, Host};
 use super::micro::{Micro, Pattern, expected_flushes, micro, per_sync};
 use super::plan::{named, seconds};
+use super::stand::settled;
 use super::throttle::{self, Budget};
-use super::verdict::settled;
 use super::volume;
 use super::watch::device_between;
 

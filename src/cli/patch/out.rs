@@ -1,0 +1,132 @@
+//! Files written under one folder, all or none.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::Error;
+use crate::patch::PatchFile;
+
+use super::manifests::existing;
+
+/// Refuses to write where the kubelet would start what is written.
+pub(super) fn refuse_static_pods(out: &Path) -> Result<PathBuf, Error> {
+    // Resolve as much as exists, so that a symlink cannot hide the place.
+    let mut missing = Vec::new();
+    let mut at = if out.is_absolute() {
+        out.to_owned()
+    } else {
+        existing(Path::new("."))?.join(out)
+    };
+    if at.components().any(|part| part == Component::ParentDir) && !at.exists() {
+        return Err(Error::Usage(format!(
+            "`--out {}` has `..` in a path that does not exist yet",
+            out.display()
+        )));
+    }
+    let real = loop {
+        if let Ok(real) = fs::canonicalize(&at) {
+            break real;
+        }
+        match (at.file_name().map(ToOwned::to_owned), at.parent()) {
+            (Some(name), Some(parent)) => {
+                missing.push(name);
+                at = parent.to_owned();
+            }
+            _ => break at,
+        }
+    };
+    let full = missing
+        .iter()
+        .rev()
+        .fold(real, |path, name| path.join(name));
+    if is_static_pods(&full) {
+        return Err(Error::Usage(format!(
+            "refusing to write into `{}`: the kubelet starts every file under it",
+            full.display()
+        )));
+    }
+    Ok(full)
+}
+
+/// The folder itself or one below it, on this machine or in a tree that stands for one.
+fn is_static_pods(path: &Path) -> bool {
+    path.ancestors().any(|dir| {
+        dir.ends_with("etc/kubernetes/manifests")
+            || dir.ends_with("rancher/rke2/agent/pod-manifests")
+            || dir.ends_with("rancher/k3s/agent/pod-manifests")
+    })
+}
+
+/// Writes all files or none: everything is staged beside its place first, then moved.
+pub(super) fn write_files(out: &Path, files: &[PatchFile]) -> Result<(), Error> {
+    let mut staged: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let result = stage(out, files, &mut staged);
+    let result = result.and_then(|()| put_in_place(&staged));
+    if result.is_err() {
+        // What was moved is gone from here; the rest goes now.
+        for (temp, _) in &staged {
+            fs::remove_file(temp).ok();
+        }
+    }
+    result
+}
+
+/// Moves what was staged to its place; on failure what came new goes again.
+fn put_in_place(staged: &[(PathBuf, PathBuf)]) -> Result<(), Error> {
+    let mut new: Vec<&Path> = Vec::new();
+    for (temp, path) in staged {
+        let fresh = fs::symlink_metadata(path).is_err();
+        if let Err(source) = fs::rename(temp, path) {
+            for path in new {
+                fs::remove_file(path).ok();
+            }
+            return Err(Error::Write {
+                path: path.clone(),
+                source,
+            });
+        }
+        if fresh {
+            new.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn stage(
+    out: &Path,
+    files: &[PatchFile],
+    staged: &mut Vec<(PathBuf, PathBuf)>,
+) -> Result<(), Error> {
+    for file in files {
+        let path = out.join(&file.path);
+        let fail = |source| Error::Write {
+            path: path.clone(),
+            source,
+        };
+        let dir = path.parent().unwrap_or(out);
+        fs::create_dir_all(dir).map_err(fail)?;
+        // A link inside the folder must not lead out of it.
+        let inside = fs::canonicalize(dir).map_err(fail)?;
+        let root = fs::canonicalize(out).map_err(fail)?;
+        if !inside.starts_with(&root) || is_static_pods(&inside) {
+            return Err(Error::Usage(format!(
+                "`{}` leads out of `{}`",
+                dir.display(),
+                out.display()
+            )));
+        }
+        if staged.iter().any(|(_, have)| *have == path) {
+            return Err(fail(std::io::Error::other(
+                "two files of this name were to be written",
+            )));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temp = dir.join(format!(".{name}.{}.new", std::process::id()));
+        staged.push((temp.clone(), path.clone()));
+        let mut handle = fs::File::create(&temp).map_err(fail)?;
+        handle.write_all(file.content.as_bytes()).map_err(fail)?;
+        handle.sync_all().map_err(fail)?;
+    }
+    Ok(())
+}
