@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
+
 use crate::evidence::Missing;
 use crate::target::HostRoot;
 
@@ -27,63 +29,46 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     if name.starts_with('.') && !pattern.starts_with('.') {
         return false;
     }
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
-    // The places in the pattern that the name so far may stand at: no stack, no blow-up.
-    let mut at = vec![false; pattern.len() + 1];
-    let skip_stars = |at: &mut Vec<bool>| {
-        for (index, c) in pattern.iter().enumerate() {
-            if *c == '*' && at.get(index) == Some(&true) {
-                at[index + 1] = true;
-            }
-        }
-    };
-    at[0] = true;
-    skip_stars(&mut at);
-    for c in name {
-        let mut next = vec![false; pattern.len() + 1];
-        for (index, _) in at.iter().enumerate().filter(|(_, here)| **here) {
-            match pattern.get(index) {
-                Some('*') => next[index] = true,
-                Some('?') => next[index + 1] = true,
-                Some('[') => {
-                    if let Some((hit, end)) = class(&pattern, index, c) {
-                        next[end] |= hit;
-                    } else {
-                        next[index + 1] |= c == '[';
-                    }
-                }
-                Some(own) => next[index + 1] |= *own == c,
-                None => {}
-            }
-        }
-        skip_stars(&mut next);
-        at = next;
-    }
-    at.last() == Some(&true)
+    Regex::new(&expression(pattern)).is_ok_and(|pattern| pattern.is_match(name))
 }
 
-/// Whether a character is in the class that begins at `[`, and where the class ends.
-fn class(pattern: &[char], open: usize, c: char) -> Option<(bool, usize)> {
-    let not = matches!(pattern.get(open + 1), Some('!' | '^'));
-    let first = open + 1 + usize::from(not);
-    let close = first + 1 + pattern.get(first + 1..)?.iter().position(|c| *c == ']')?;
-    let inside = pattern.get(first..close)?;
-    let mut hit = false;
-    let mut index = 0;
-    while let Some(low) = inside.get(index) {
-        match (inside.get(index + 1), inside.get(index + 2)) {
-            (Some('-'), Some(high)) => {
-                hit |= (low..=high).contains(&&c);
-                index += 3;
+/// A pattern of glob(7) as a regular expression.
+fn expression(pattern: &str) -> String {
+    let escaped = |c: char| regex::escape(c.encode_utf8(&mut [0; 4]));
+    let mut out = String::from("(?s)^");
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' => out.push_str(".*"),
+            '?' => out.push('.'),
+            '[' => {
+                let (not, inside) = match chars.as_str().strip_prefix(['!', '^']) {
+                    Some(inside) => ("^", inside),
+                    None => ("", chars.as_str()),
+                };
+                // A bracket right after the opening one is a character of the class.
+                let mut class = inside.chars();
+                let first = class.next();
+                let Some((first, (more, after))) = first.zip(class.as_str().split_once(']')) else {
+                    out.push_str("\\[");
+                    continue;
+                };
+                out.push('[');
+                out.push_str(not);
+                for c in std::iter::once(first).chain(more.chars()) {
+                    match c {
+                        '-' => out.push(c),
+                        c => out.push_str(&escaped(c)),
+                    }
+                }
+                out.push(']');
+                chars = after.chars();
             }
-            _ => {
-                hit |= *low == c;
-                index += 1;
-            }
+            c => out.push_str(&escaped(c)),
         }
     }
-    Some((hit != not, close + 1))
+    out.push('$');
+    out
 }
 
 fn split(path: &str) -> (&str, &str) {
@@ -195,6 +180,11 @@ mod tests {
             ("[0-9]?-*", "10-a", true),
             ("[!0-9]*", "10", false),
             ("[ab", "[ab", true),
+            ("[]a]", "]", true),
+            ("[^-a]", "b", true),
+            ("[a-c&&b]", "a", true),
+            ("a.b", "axb", false),
+            ("ä?", "äö", true),
             ("a*b*c", "axxbyyc", true),
             ("a*b*c", "axxbyy", false),
             ("", "a", false),

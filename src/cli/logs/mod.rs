@@ -131,7 +131,7 @@ pub struct Args {
     /// Save what was found, for --merge: names stay as they are, so not with --redact, which hides them when the summary is shown (--merge FILE --redact)
     #[arg(long, value_name = "FILE")]
     pub save_summary: Option<PathBuf>,
-    /// Merge saved summaries (and what PATH holds, if given), in any order: pieces of one log go by their times. Merge all at once: a piece that is missing from one merge is not fitted in by the next
+    /// Merge saved summaries (and what PATH holds, if given), in any order: pieces of one log go by their times. Merge all at once: a piece that is missing from one merge is not fitted in by the next. What chooses lines (--since, --until, --component) is given when a summary is saved
     #[arg(long, num_args = 1.., value_name = "FILE")]
     pub merge: Vec<PathBuf>,
     /// Threads; by default one beside a running etcd, else as many as there are processors

@@ -162,7 +162,6 @@ pub(super) static TABLE: &[Signature] = &[
         "apiserver-check", Apiserver, Info, Noise, "all",
         "Which check of those named in the line before it failed, and why.",
         &[
-            // Each by its name: a literal of three letters would slow down the search for all.
             form(Find("^[-]etcd failed: {error}"), "[-]etcd failed: error getting data from etcd: context deadline exceeded"),
             form(Find("^[-]etcd-readiness failed: {error}"), "[-]etcd-readiness failed: error getting data from etcd: context deadline exceeded"),
             form(Find("^[-]poststarthook/{hook} failed: {error}"), "[-]poststarthook/rbac/bootstrap-roles failed: not finished"),

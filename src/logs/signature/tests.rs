@@ -149,6 +149,20 @@ fn every_declared_field_is_read_from_a_sample() {
     }
 }
 
+/// The search for all literals at once looks at as many bytes as the shortest one has.
+#[test]
+fn no_literal_is_so_short_that_it_slows_down_the_search() {
+    for signature in catalogue() {
+        for form in signature.forms {
+            let How::Find(text) = form.how else {
+                continue;
+            };
+            let head = text.trim_start_matches('^').split('{').next().unwrap();
+            assert!(head.len() >= 4, "{}: {text}", signature.id);
+        }
+    }
+}
+
 #[test]
 fn literals_stand_in_their_samples() {
     for signature in catalogue() {
