@@ -18,11 +18,14 @@ const MAX_STALE: usize = 50;
 /// Files that an earlier run left in the folder and that are none of this run: its STEPS.md does not
 /// speak of them. A STEPS.md of somebody else is not written over.
 pub(super) fn files(out: &Path, set: &PatchSet) -> Result<Vec<String>, Error> {
+    // A run that writes nothing leaves the earlier steps as they were.
+    if set.files.is_empty() {
+        return Ok(Vec::new());
+    }
     let root = HostRoot::new(out);
     match root.read("/STEPS.md", MAX_STEPS) {
         Ok(text) if text.starts_with(OWN_STEPS.as_bytes()) => {}
         Err(Missing::NotPresent { .. }) => return Ok(Vec::new()),
-        _ if set.files.is_empty() => return Ok(Vec::new()),
         _ => {
             return Err(Error::Usage(format!(
                 "refusing to write over `{}`, which no run of `patch` wrote: name another folder",
@@ -38,14 +41,13 @@ pub(super) fn files(out: &Path, set: &PatchSet) -> Result<Vec<String>, Error> {
             if entry.is_dir && depth < 4 {
                 todo.push((path, depth + 1));
             } else if !entry.is_dir && found.len() < MAX_STALE {
-                found.push(path.trim_start_matches('/').to_owned());
+                let path = path.trim_start_matches('/');
+                if set.file(path).is_none() {
+                    found.push(path.to_owned());
+                }
             }
         }
     }
-    found.retain(|path| {
-        // A run that writes nothing leaves the earlier steps as they were.
-        !set.files.is_empty() && set.file(path).is_none()
-    });
     found.sort();
     Ok(found)
 }
