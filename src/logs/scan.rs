@@ -1,33 +1,27 @@
-//! Reads a plan with several threads, and folds what they find in the order of the files.
-//!
-//! The work is a list of (stream, file, chunk), which is handed out by one counter. Each thread
-//! reads its chunk into one reused buffer and makes a segment of it. Segments are absorbed in
-//! order, whoever made them, so the result does not depend on the number of threads. Finished
-//! segments that wait for an earlier one are few: a thread that is too far ahead waits.
+//! Reads a plan with several threads: each takes a chunk, reads it through one reused buffer, and
+//! makes a segment of it, which is folded into what is known of the chunk's stream.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use memchr::memchr;
-use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
 use super::aggregate::memory::Memory;
-use super::aggregate::segment::Hot;
 use super::decode::{DecodeContext, Decoder, Ends, join};
-use super::event::{Component, Event};
-use super::head::{Head, Taker};
 use super::input::{LogFile, Plan, Stream};
-use super::reader::{Chunk, ReadOptions, chunks, chunks_of, open};
-use super::record::{Encoding, Record};
-use super::signature::{Detail, classify, classify_as};
-use super::stitch;
-use super::summary::{FileReport, GrepCount, StreamSummary, Summary, named};
-use super::writer::writer;
+use super::reader::{BlockReader, ReadOptions, open};
+use super::summary::{FileReport, StreamSummary, Summary, named};
+
+mod counter;
+mod filter;
+mod work;
+
+pub(super) use counter::Counter;
+pub(super) use filter::component_of;
+pub use filter::{Only, TimeFilter};
+use work::{Piece, Place, Task, Work};
 
 /// How to scan.
 #[derive(Clone, Debug, Default)]
@@ -50,32 +44,6 @@ pub struct ScanOptions {
     pub chunk: Option<u64>,
 }
 
-/// One piece of work.
-#[derive(Clone, Copy, Debug)]
-struct Item {
-    stream: usize,
-    file: usize,
-    chunk: Chunk,
-    /// Its place among the stream's items.
-    order: usize,
-}
-
-/// What was made of one item.
-struct Piece {
-    stream: StreamSummary,
-    grep: Vec<u64>,
-}
-
-/// What all threads share.
-struct Fold {
-    summary: Summary,
-    grep: Vec<u64>,
-    /// Next order to absorb of each stream.
-    next: Vec<usize>,
-    /// Pieces that wait for an earlier one.
-    waiting: BTreeMap<(usize, usize), Piece>,
-}
-
 /// Reads everything in the plan. Stops early when `stop` is set, with what was read by then.
 pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
     let mut summary = scan_open(plan, options, stop);
@@ -86,136 +54,31 @@ pub fn scan(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
 /// Like [`scan`], with what is open at the ends of each stream kept open, for other summaries to be
 /// merged to.
 pub fn scan_open(plan: &Plan, options: &ScanOptions, stop: &AtomicBool) -> Summary {
-    let items = items(plan, options);
-    let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
-    }
-    .min(items.len().max(1));
-    let fold = Mutex::new(Fold {
-        summary: Summary::default(),
-        grep: vec![0; options.grep.len()],
-        next: vec![0; plan.streams.len()],
-        waiting: BTreeMap::new(),
-    });
-    let room = Condvar::new();
-    let next = AtomicUsize::new(0);
-    // Nobody waits for a piece that was not begun: those are begun in order.
-    let most_waiting = threads + 2;
-    let work = || {
-        let mut worker = Worker::new(plan, options, stop);
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(at).copied() else {
-                return;
-            };
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let piece = worker.read(item);
-            let mut guard = lock(&fold);
-            while guard.waiting.len() >= most_waiting
-                && guard.next.get(item.stream) != Some(&item.order)
-                && !stop.load(Ordering::Relaxed)
-            {
-                // The time limit is for `stop`, of which nobody tells.
-                guard = room
-                    .wait_timeout(guard, Duration::from_millis(100))
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-            }
-            absorb(&mut guard, item, piece, options);
-            drop(guard);
-            room.notify_all();
-        }
-    };
+    let work = Work::new(plan, options, stop);
     std::thread::scope(|scope| {
-        // Nobody absorbs before the streams are named, which others need not wait for.
-        let mut guard = lock(&fold);
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        guard.summary = Summary::of(plan);
-        drop(guard);
-        work();
+        let work = &work;
+        let turn = move || {
+            let mut worker = Worker::new(plan, options, stop);
+            while let Some(task) = work.next(scope) {
+                let (place, piece) = worker.read(task);
+                work.done(place, piece);
+            }
+        };
+        work.name_streams(|| {
+            for _ in 1..work.threads() {
+                scope.spawn(turn);
+            }
+        });
+        turn();
     });
-    let mut fold = fold.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // After an early stop pieces may wait for ones that were never read.
-    let waiting = std::mem::take(&mut fold.waiting);
-    for ((stream, _), piece) in waiting {
-        take(&mut fold, stream, piece, options);
-    }
-    let mut summary = fold.summary;
-    summary.grep = options
-        .grep
-        .iter()
-        .zip(fold.grep)
-        .map(|(word, lines)| GrepCount {
-            word: word.clone(),
-            lines,
-        })
-        .collect();
+    let mut summary = work.into_summary();
     (summary.since, summary.until) = (options.since, options.until);
     summary.components = options.only;
     summary.interrupted = stop.load(Ordering::Relaxed);
     summary
 }
 
-fn lock(fold: &Mutex<Fold>) -> MutexGuard<'_, Fold> {
-    fold.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn items(plan: &Plan, options: &ScanOptions) -> Vec<Item> {
-    let mut items = Vec::new();
-    for (stream_at, stream) in plan.streams.iter().enumerate() {
-        let mut order = 0;
-        for (file_at, file) in stream.files.iter().enumerate() {
-            let chunks = match options.chunk {
-                Some(length) => chunks_of(file, length),
-                None => chunks(file),
-            };
-            for chunk in chunks {
-                items.push(Item {
-                    stream: stream_at,
-                    file: file_at,
-                    chunk,
-                    order,
-                });
-                order += 1;
-            }
-        }
-    }
-    items
-}
-
-/// Absorbs a piece and those that waited for it.
-fn absorb(fold: &mut Fold, item: Item, piece: Piece, options: &ScanOptions) {
-    let due = fold.next.get(item.stream).copied();
-    if due != Some(item.order) {
-        fold.waiting.insert((item.stream, item.order), piece);
-        return;
-    }
-    take(fold, item.stream, piece, options);
-    let mut order = item.order + 1;
-    while let Some(piece) = fold.waiting.remove(&(item.stream, order)) {
-        take(fold, item.stream, piece, options);
-        order += 1;
-    }
-    if let Some(next) = fold.next.get_mut(item.stream) {
-        *next = order;
-    }
-}
-
-fn take(fold: &mut Fold, stream: usize, piece: Piece, options: &ScanOptions) {
-    if let Some(into) = fold.summary.streams.get_mut(stream) {
-        stitch::absorb(into, piece.stream, TimeFilter::new(options));
-    }
-    for (into, add) in fold.grep.iter_mut().zip(piece.grep) {
-        *into += add;
-    }
-}
-
-/// What one thread keeps between its items.
+/// What one thread keeps between its pieces of work.
 struct Worker<'p> {
     plan: &'p Plan,
     options: &'p ScanOptions,
@@ -228,8 +91,8 @@ struct Worker<'p> {
 /// After so many bytes a segment whose tables have outgrown their bounds is absorbed, which prunes
 /// them.
 const LOOK_EVERY: u64 = 1 << 20;
-/// A compressed file is one item of any length: after so many bytes its segment is absorbed in any
-/// case.
+/// What comes from a pipe is one piece of any length: after so many bytes its segment is absorbed in
+/// any case.
 const ABSORB_EVERY: u64 = 64 << 20;
 
 impl<'p> Worker<'p> {
@@ -244,42 +107,56 @@ impl<'p> Worker<'p> {
         }
     }
 
-    fn read(&mut self, item: Item) -> Piece {
+    fn read(&mut self, task: Task) -> (Place, Piece) {
         let mut piece = Piece {
             stream: StreamSummary::default(),
             grep: vec![0; self.options.grep.len()],
+            last: true,
+        };
+        let place = match &task {
+            Task::Chunk(place, _) | Task::Part(place, _) => *place,
         };
         let plan = self.plan;
-        if let Some(stream) = plan.streams.get(item.stream)
-            && let Some(file) = stream.files.get(item.file)
+        if let Some(stream) = plan.streams.get(place.stream)
+            && let Some(file) = stream.files.get(place.file)
         {
             let mut report = FileReport {
                 name: file.name.clone(),
                 ..FileReport::default()
             };
-            if let Err(err) = self.read_file(stream, file, item.chunk, &mut piece, &mut report) {
+            let read = &self.options.read;
+            let buffer = std::mem::take(&mut self.buffer);
+            let opened = match task {
+                Task::Part(_, part) => Ok(part.into()),
+                Task::Chunk(_, chunk) => {
+                    piece.last = chunk.end == u64::MAX;
+                    open(file, chunk, read, buffer)
+                }
+            };
+            let result = opened.and_then(|reader| {
+                self.read_file((stream, file), reader, place.chunk, &mut piece, &mut report)
+            });
+            if let Err(err) = result {
                 report.error = Some(err.to_string());
             }
             piece.stream.files.push(report);
         }
-        piece
+        (place, piece)
     }
 
     fn read_file(
         &mut self,
-        stream: &Stream,
-        file: &LogFile,
-        chunk: Chunk,
+        (stream, file): (&Stream, &LogFile),
+        mut reader: BlockReader,
+        chunk: u32,
         piece: &mut Piece,
         report: &mut FileReport,
     ) -> std::io::Result<()> {
         let options = self.options;
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut reader = open(file, chunk, &options.read, buffer)?;
         let reference = file.modified.or(options.now);
         let context = DecodeContext { reference };
         // The first lines of a file may go on from what was written before it.
-        let mut decoder = match chunk.index {
+        let mut decoder = match chunk {
             0 => Decoder::with_head(context),
             _ => Decoder::across(context),
         };
@@ -321,9 +198,12 @@ impl<'p> Worker<'p> {
             }
         };
         let stats = reader.stats();
+        if let Some(last) = reader.is_last_part() {
+            piece.last = last;
+        }
         let mut edges = decoder.close();
         let mut counts = edges.counts;
-        if chunk.end != u64::MAX
+        if !piece.last
             && let Some(tail) = edges.tail.take()
         {
             // The next chunk begins where a record surely does.
@@ -359,370 +239,6 @@ impl<'p> Worker<'p> {
         }
         self.buffer = reader.into_buffer();
         result
-    }
-}
-
-/// Every component that a record can name.
-const ALL_COMPONENTS: [Component; COMPONENTS] = [
-    Component::Unknown,
-    Component::Etcd,
-    Component::Apiserver,
-    Component::ControllerManager,
-    Component::Scheduler,
-    Component::Kubelet,
-    Component::Controller,
-    Component::Kernel,
-];
-const COMPONENTS: usize = 8;
-
-/// Components that were asked for; nobody's name stands for everybody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<String>", into = "Vec<String>")]
-pub struct Only(u8);
-
-impl Only {
-    /// Adds a component.
-    pub fn add(&mut self, component: Component) {
-        self.0 |= Only::bit(component);
-    }
-
-    /// Whether everybody is asked for.
-    pub fn is_everybody(&self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether what is this component's is asked for. What may be anybody's is.
-    pub fn has(self, component: Component) -> bool {
-        self.0 == 0 || component == Component::Unknown || self.0 & Only::bit(component) != 0
-    }
-
-    /// Whether nothing but etcd is asked for.
-    fn is_etcd(self) -> bool {
-        self.0 == Only::bit(Component::Etcd)
-    }
-
-    fn bit(component: Component) -> u8 {
-        let at = ALL_COMPONENTS.iter().position(|known| *known == component);
-        at.map_or(0, |at| 1 << at)
-    }
-}
-
-impl From<Vec<String>> for Only {
-    fn from(words: Vec<String>) -> Self {
-        let mut only = Only::default();
-        for word in words {
-            only.add(component_of(&word));
-        }
-        only
-    }
-}
-
-impl From<Only> for Vec<String> {
-    fn from(only: Only) -> Self {
-        let named = |component: &Component| only.0 & Only::bit(*component) != 0;
-        let words = ALL_COMPONENTS.into_iter().filter(named);
-        words.map(|component| component.word().to_owned()).collect()
-    }
-}
-
-/// Which records were asked for: those of a window, and of some components.
-#[derive(Clone, Copy, Debug)]
-pub struct TimeFilter {
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    /// Whether the last record with a time was inside: one without a time follows it.
-    inside: bool,
-    only: Only,
-}
-
-impl TimeFilter {
-    /// The filter that the options ask for.
-    pub fn new(options: &ScanOptions) -> Self {
-        TimeFilter::of(options.since, options.until).only(options.only)
-    }
-
-    /// The same for these components.
-    pub fn only(self, only: Only) -> Self {
-        TimeFilter { only, ..self }
-    }
-
-    /// Whether all records are some component's that was asked for, as far as this tells.
-    pub fn is_for_all(&self) -> bool {
-        self.only.is_everybody()
-    }
-
-    /// Whether a record is one of the components that were asked for, or may be. Its event is what
-    /// the catalogue knows of it.
-    pub fn wants(&self, record: &Record<'_>, event: Option<&Event<'_>>) -> bool {
-        if self.only.is_everybody() {
-            return true;
-        }
-        if record.encoding == Encoding::Audit {
-            return self.only.has(Component::Apiserver);
-        }
-        let by_wrapper = record.outer.ident.and_then(writer).map(|name| {
-            match component_of(super::writer::parts(&name).0) {
-                // All writers that are known and no part of the control plane are controllers.
-                Component::Unknown => Component::Controller,
-                known => known,
-            }
-        });
-        let said = match event.map_or(Component::Unknown, |event| event.component) {
-            // Only etcd writes this, and never klog.
-            Component::Unknown
-                if matches!(record.encoding, Encoding::Capnslog | Encoding::RaftText) =>
-            {
-                Component::Etcd
-            }
-            Component::Unknown
-                if matches!(record.encoding, Encoding::Klog | Encoding::KlogJson) =>
-            {
-                return by_wrapper.map_or(!self.only.is_etcd(), |known| self.only.has(known));
-            }
-            said => said,
-        };
-        self.only.has(by_wrapper.unwrap_or(said))
-    }
-
-    /// The filter of a window.
-    pub fn of(since: Option<Timestamp>, until: Option<Timestamp>) -> Self {
-        TimeFilter {
-            since,
-            until,
-            inside: true,
-            only: Only::default(),
-        }
-    }
-
-    /// Whether the next record is inside.
-    pub fn inside(&mut self, time: Option<Timestamp>) -> bool {
-        if let Some(at) = time {
-            self.inside = self.since.is_none_or(|since| at >= since)
-                && self.until.is_none_or(|until| at <= until);
-        }
-        self.inside
-    }
-}
-
-/// The component of a word, as streams are named by it.
-pub(super) fn component_of(word: &str) -> Component {
-    ALL_COMPONENTS
-        .into_iter()
-        .find(|known| known.word() == word)
-        .unwrap_or_default()
-}
-
-/// Takes records into a segment.
-pub(super) struct Counter {
-    filter: TimeFilter,
-    named: Component,
-    pub(super) current: StreamSummary,
-    /// Records outside the window.
-    pub(super) outside: u64,
-    /// Records that only an etcd server writes, besides those in `components`.
-    etcd: u64,
-    components: [u64; COMPONENTS],
-    /// The next record was offered by its beginning, in vain.
-    refused: bool,
-    /// The stream's name says whose all of it is.
-    of_one: bool,
-    /// Not all records of the stream may be asked for.
-    chooses: bool,
-    /// Whose records are those that wrappers name so.
-    writers: BTreeMap<Vec<u8>, Option<Arc<str>>>,
-}
-
-/// The writer that an etcd server is.
-const ETCD: &str = Component::Etcd.word();
-/// Most of a wrapper's names that are remembered.
-const MAX_NAMES: usize = 256;
-
-impl Taker for Counter {
-    #[inline]
-    fn take(&mut self, record: &Record<'_>) {
-        self.add(record);
-    }
-
-    #[inline]
-    fn take_head(&mut self, head: &Head<'_>) -> bool {
-        // Whose a line is must be known before it is counted.
-        if self.chooses || !self.filter.inside(head.time) {
-            return false;
-        }
-        if head.message.is_none() {
-            let component = self.current.segment.add_plain_head(head);
-            if let Some(component) = component {
-                self.count(component);
-            }
-            return component.is_some();
-        }
-        let hot = self.current.segment.add_hot(head, None);
-        self.refused = hot == Hot::Other;
-        self.etcd += u64::from(hot == Hot::Added);
-        hot == Hot::Added
-    }
-}
-
-impl Counter {
-    pub(super) fn new(named: Component, filter: TimeFilter) -> Self {
-        Counter {
-            filter,
-            named,
-            current: StreamSummary::default(),
-            outside: 0,
-            etcd: 0,
-            components: [0; COMPONENTS],
-            refused: false,
-            of_one: false,
-            // What a name says of the whole stream was looked at before.
-            chooses: named == Component::Unknown && !filter.is_for_all(),
-            writers: BTreeMap::new(),
-        }
-    }
-
-    /// Of a stream whose name says whose all of it is, wrappers are not asked.
-    pub(super) fn of_one(self, of_one: bool) -> Self {
-        let chooses = self.chooses && !of_one;
-        Counter {
-            of_one,
-            chooses,
-            ..self
-        }
-    }
-
-    /// Whose record it is, where its wrapper names its writer.
-    fn writer(&mut self, ident: &[u8]) -> Option<Arc<str>> {
-        if self.of_one {
-            return None;
-        }
-        if let Some(known) = self.writers.get(ident) {
-            return known.clone();
-        }
-        if self.writers.len() >= MAX_NAMES {
-            self.writers.clear();
-        }
-        let found: Option<Arc<str>> = writer(ident).map(Arc::from);
-        self.writers.insert(ident.to_vec(), found.clone());
-        found
-    }
-
-    pub(super) fn add(&mut self, record: &Record<'_>) {
-        if !self.filter.inside(record.time) {
-            self.outside += 1;
-            return;
-        }
-        if self.chooses
-            && !self
-                .filter
-                .wants(record, classify(record, Detail::Counts).as_ref())
-        {
-            return;
-        }
-        let writer = match record.outer.ident {
-            Some(ident) if record.encoding != Encoding::Audit => self.writer(ident),
-            _ => None,
-        };
-        if writer.as_deref().is_some_and(|writer| writer != ETCD) {
-            self.add_of(record, writer.as_deref());
-            return;
-        }
-        let segment = &mut self.current.segment;
-        if !std::mem::take(&mut self.refused)
-            && let Some(head) = Head::of(record)
-            && segment.add_hot(&head, Some(record)) == Hot::Added
-        {
-            self.etcd += 1;
-            return;
-        }
-        if record.encoding == Encoding::Audit {
-            segment.add_audit(record);
-            self.count(Component::Apiserver);
-            return;
-        }
-        if let Some(component) = segment.add_plain(record) {
-            self.count(component);
-            return;
-        }
-        self.add_of(record, writer.as_deref());
-    }
-
-    /// The way of all records, whatever their form, of the writer that their wrapper names.
-    fn add_of(&mut self, record: &Record<'_>, writer: Option<&str>) {
-        let segment = &mut self.current.segment;
-        let mut asked = ("", Detail::Counts);
-        let found = classify_as(record, |kind| {
-            let detail = match segment.wants_fields(kind) {
-                true => Detail::Full,
-                false => Detail::Counts,
-            };
-            asked = (kind, detail);
-            detail
-        });
-        let Some(mut event) = found else {
-            // Free text in no known form is counted as unparsed already.
-            if record.encoding == Encoding::Bare {
-                segment.add_bare(record);
-            } else {
-                segment.add_unknown(record);
-            }
-            return;
-        };
-        // What is read of a record may change its kind.
-        if !std::ptr::eq(asked.0, event.kind) {
-            let detail = match segment.wants_fields(event.kind) {
-                true => Detail::Full,
-                false => Detail::Counts,
-            };
-            if detail != asked.1
-                && let Some(other) = classify(record, detail)
-            {
-                event = other;
-            }
-        }
-        // What only an etcd server says is the stream's own, as it is where nothing is wrapped.
-        let other = writer.filter(|name| *name != ETCD || event.component == Component::Unknown);
-        segment.add(other, record, &event);
-        if other.is_none() {
-            self.count(event.component);
-        }
-    }
-
-    fn count(&mut self, component: Component) {
-        if self.named == Component::Unknown
-            && let Some(count) = ALL_COMPONENTS
-                .iter()
-                .position(|known| *known == component)
-                .and_then(|at| self.components.get_mut(at))
-        {
-            *count += 1;
-        }
-    }
-
-    pub(super) fn finish(mut self) -> StreamSummary {
-        self.take()
-    }
-
-    /// What was counted since the last call.
-    pub(super) fn take(&mut self) -> StreamSummary {
-        let etcd = std::mem::take(&mut self.etcd);
-        let components = std::mem::take(&mut self.components);
-        // What was learnt stays here for what comes next.
-        let memory = self.current.segment.reclaim();
-        let mut current = std::mem::take(&mut self.current);
-        self.current.segment.lend(memory);
-        let mut counts = components;
-        if self.named == Component::Unknown
-            && let Some(count) = counts.get_mut(1)
-        {
-            *count += etcd;
-        }
-        for (component, count) in ALL_COMPONENTS.iter().zip(counts) {
-            if count > 0 && *component != Component::Unknown {
-                let word = component.word().to_owned();
-                *current.components.entry(word).or_default() += count;
-            }
-        }
-        current
     }
 }
 

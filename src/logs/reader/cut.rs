@@ -16,9 +16,9 @@ use crate::logs::timestamp::TimeCache;
 use super::{Chunk, read_at};
 
 /// How far before the nominal place open parts are looked for. Runtimes split at 16 KiB.
-const BACK: u64 = 128 << 10;
+pub(super) const BACK: u64 = 128 << 10;
 /// How far a safe place is looked for.
-const AHEAD: u64 = 1 << 20;
+pub(super) const AHEAD: u64 = 1 << 20;
 /// How much is read at once.
 const STEP: usize = 64 << 10;
 
@@ -74,8 +74,7 @@ pub(super) fn safe_cut(file: &File, nominal: u64) -> io::Result<Option<u64>> {
             None => return Ok(None),
         }
     };
-    let mut cache = TimeCache::default();
-    let mut open = [false; 2];
+    let mut edge = Edge::default();
     loop {
         let offset = from + at as u64;
         if offset > nominal + AHEAD {
@@ -85,16 +84,33 @@ pub(super) fn safe_cut(file: &File, nominal: u64) -> io::Result<Option<u64>> {
             return Ok(None);
         };
         let line = window.bytes.get(at..end).unwrap_or_default();
-        let start = LineStart::of(line.strip_suffix(b"\n").unwrap_or(line), &mut cache);
-        if offset >= nominal && start.sure && open == [false; 2] {
+        if edge.is_before(line) && offset >= nominal {
             return Ok(Some(offset));
         }
+        at = end;
+    }
+}
+
+/// What was seen of the lines before a place.
+#[derive(Debug, Default)]
+pub(super) struct Edge {
+    cache: TimeCache,
+    /// Which runtime's lanes have a part of a line open.
+    open: [bool; 2],
+}
+
+impl Edge {
+    /// Whether no record goes on from before this line to it, as far as the lines told. Goes on
+    /// to behind it.
+    pub(super) fn is_before(&mut self, line: &[u8]) -> bool {
+        let start = LineStart::of(line.strip_suffix(b"\n").unwrap_or(line), &mut self.cache);
+        let safe = start.sure && self.open == [false; 2];
         if let Some((lane, more)) = start.part
-            && let Some(open) = open.get_mut(lane)
+            && let Some(open) = self.open.get_mut(lane)
         {
             *open = more;
         }
-        at = end;
+        safe
     }
 }
 

@@ -136,6 +136,25 @@ impl Lines {
         self.buf.copy_within(kept, self.begin);
     }
 
+    /// The block that was given out last, to keep: its buffer and where in it. What follows goes on
+    /// in `spare`.
+    pub(super) fn hand_over(&mut self, mut spare: Vec<u8>) -> (Vec<u8>, std::ops::Range<usize>) {
+        let given = self.begin..self.begin + self.taken;
+        let kept = self.buf.get(given.end..self.filled).unwrap_or_default();
+        self.offset += self.taken as u64;
+        self.taken = 0;
+        if self.room > self.size && kept.len() <= self.size / 2 {
+            self.room = self.size;
+        }
+        spare.resize(self.room + 2 * (self.page - 1), 0);
+        self.begin = place(&spare, self.page, self.offset);
+        self.filled = self.begin + kept.len();
+        if let Some(to) = spare.get_mut(self.begin..self.filled) {
+            to.copy_from_slice(kept);
+        }
+        (std::mem::replace(&mut self.buf, spare), given)
+    }
+
     fn give(&mut self, len: usize) -> Block<'_> {
         self.taken = len;
         self.stats.bytes += len as u64;

@@ -2,13 +2,16 @@
 //!
 //! A plain file is cut into chunks at places that depend on its bytes alone, so that any number
 //! of threads gives the same answer; a chunk is read with `pread` into one reused buffer, which
-//! copes with logrotate's truncation where a memory map would die. What is compressed, piped or
-//! printed by a command is read in sequence, with its inflation on a thread of its own.
+//! copes with logrotate's truncation where a memory map would die. What is compressed is inflated by
+//! one thread and cut into parts in the same way. What is piped or printed by a command is read in
+//! sequence.
 
 mod cut;
+mod flow;
 pub mod follow;
 mod lines;
 mod pace;
+mod parts;
 mod pipe;
 
 use std::fs::File;
@@ -23,6 +26,7 @@ use super::input::{FileId, LogFile, Source};
 use lines::{Lines, Range};
 use pace::GuestFile;
 pub use pace::Pace;
+pub use parts::{Part, inflate, is_in_parts};
 use pipe::Pipe;
 
 /// Least nominal length of a chunk, and what all of them are multiples of.
@@ -133,7 +137,7 @@ pub struct Block<'a> {
 pub struct ReadStats {
     /// Bytes given out.
     pub bytes: u64,
-    /// Bytes read from the disk or pipe.
+    /// Bytes read from the disk or pipe; of a part of a compressed file, those inflated.
     pub bytes_read: u64,
     /// Lines that were longer than the limit, of which only the beginning was given out.
     pub cut_lines: u64,
@@ -146,23 +150,14 @@ pub struct ReadStats {
 /// Gives the blocks of one chunk.
 #[derive(Debug)]
 pub struct BlockReader {
-    lines: Lines,
     source: Input,
 }
 
 #[derive(Debug)]
 enum Input {
-    Range(Range),
-    Pipe(Pipe),
-}
-
-impl io::Read for Input {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Input::Range(range) => range.read(buf),
-            Input::Pipe(pipe) => pipe.read(buf),
-        }
-    }
+    Range(Lines, Range),
+    Pipe(Lines, Pipe),
+    Part(Part),
 }
 
 /// Opens one chunk of a file. `buffer` is any buffer to reuse; [`BlockReader::into_buffer`] gives
@@ -187,8 +182,7 @@ pub fn open(
             if file.compression.is_some() {
                 let pipe = Pipe::inflate(opened, options)?;
                 return Ok(BlockReader {
-                    lines: lines(0),
-                    source: Input::Pipe(pipe),
+                    source: Input::Pipe(lines(0), pipe),
                 });
             }
             let size = file.size;
@@ -206,14 +200,20 @@ pub fn open(
                 }
             };
             Ok(BlockReader {
-                lines: lines(start),
-                source: Input::Range(range),
+                source: Input::Range(lines(start), range),
             })
         }
         other => Ok(BlockReader {
-            lines: lines(0),
-            source: Input::Pipe(Pipe::open(other, options)?),
+            source: Input::Pipe(lines(0), Pipe::open(other, options)?),
         }),
+    }
+}
+
+impl From<Part> for BlockReader {
+    fn from(part: Part) -> Self {
+        BlockReader {
+            source: Input::Part(part),
+        }
     }
 }
 
@@ -221,30 +221,52 @@ impl BlockReader {
     /// The next block; `None` at the end. After an error, nothing more comes; all that was read
     /// before it was given.
     pub fn next_block(&mut self) -> io::Result<Option<Block<'_>>> {
-        self.lines.next(&mut self.source)
+        match &mut self.source {
+            Input::Range(lines, range) => lines.next(range),
+            Input::Pipe(lines, pipe) => lines.next(pipe),
+            Input::Part(part) => part.next(None),
+        }
     }
 
-    /// As [`Self::next_block`], but what waits for a pipe ends when `stop` is set.
+    /// As [`Self::next_block`], but what waits for others ends when `stop` is set.
     pub fn next_block_until(&mut self, stop: &AtomicBool) -> io::Result<Option<Block<'_>>> {
         match &mut self.source {
-            Input::Range(range) => self.lines.next(range),
-            Input::Pipe(pipe) => self.lines.next(&mut pipe.until(stop)),
+            Input::Range(lines, range) => lines.next(range),
+            Input::Pipe(lines, pipe) => lines.next(&mut pipe.until(stop)),
+            Input::Part(part) => part.next(Some(stop)),
+        }
+    }
+
+    /// Of a part of a compressed file, whether there is no other after it. Known once all of the
+    /// part was read.
+    pub fn is_last_part(&self) -> Option<bool> {
+        match &self.source {
+            Input::Part(part) => Some(part.is_last()),
+            Input::Range(..) | Input::Pipe(..) => None,
         }
     }
 
     /// What it met so far.
     pub fn stats(&self) -> ReadStats {
-        let mut stats = self.lines.stats();
         match &self.source {
-            Input::Range(range) => stats.truncated = range.truncated(),
-            Input::Pipe(pipe) => stats.bytes_read = pipe.bytes_read(),
+            Input::Range(lines, range) => ReadStats {
+                truncated: range.truncated(),
+                ..lines.stats()
+            },
+            Input::Pipe(lines, pipe) => ReadStats {
+                bytes_read: pipe.bytes_read(),
+                ..lines.stats()
+            },
+            Input::Part(part) => part.stats(),
         }
-        stats
     }
 
     /// The buffer, to be used again.
     pub fn into_buffer(self) -> Vec<u8> {
-        self.lines.into_buffer()
+        match self.source {
+            Input::Range(lines, _) | Input::Pipe(lines, _) => lines.into_buffer(),
+            Input::Part(_) => Vec::new(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -13,30 +13,22 @@ use crate::formats::inflate::Inflate;
 use crate::logs::input::Source;
 
 use super::ReadOptions;
+use super::flow::{Filled, Flow, Message};
 use super::pace::{Breath, GuestFile, PIECE, Pace};
 
 /// Bytes of a buffer that goes from the inflating thread to the parsing one.
 const BUFFER: usize = 1 << 20;
 /// Buffers on their way.
 const AHEAD: usize = 2;
-/// How often a reader that waits looks whether it is to stop.
-const LOOK: Duration = Duration::from_millis(100);
 /// Most that is kept of what a command says on its standard error.
 const STDERR_MAX: u64 = 4096;
 /// Bytes that a command may be ahead of a guest.
 const PIPE_OF_GUEST: u32 = 16 << 10;
 
-type Message = io::Result<Vec<u8>>;
-
 /// The reading end.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    /// Emptied when the source is over.
-    receive: Option<Receiver<Message>>,
-    /// Used buffers go back to be filled again.
-    back: SyncSender<Vec<u8>>,
-    current: Vec<u8>,
-    at: usize,
+    flow: Flow,
     bytes_read: Arc<AtomicU64>,
     breath: Option<Breath>,
 }
@@ -88,7 +80,7 @@ impl Pipe {
         options: &ReadOptions,
     ) -> io::Result<Self> {
         let (send, receive) = sync_channel(AHEAD);
-        let (back, empty) = sync_channel(AHEAD + 2);
+        let (back, empty) = channel();
         let bytes_read = Arc::new(AtomicU64::new(0));
         let limits = options.limits;
         let pace = options.guest;
@@ -115,10 +107,7 @@ impl Pipe {
                 }
             })?;
         Ok(Pipe {
-            receive: Some(receive),
-            back,
-            current: Vec::new(),
-            at: 0,
+            flow: Flow::new(receive, back),
             bytes_read,
             breath: pace.map(Breath::new),
         })
@@ -159,9 +148,13 @@ fn pump<R: Read>(
             }
         };
         count.store(inflate.bytes_in(), Ordering::Relaxed);
-        buf.truncate(len);
         let over = len == 0 && err.is_none();
-        if !over && len > 0 && send.send(Ok(buf)).is_err() {
+        let filled = Filled {
+            bytes: buf,
+            range: 0..len,
+            cut_lines: 0,
+        };
+        if !over && len > 0 && send.send(Ok(filled)).is_err() {
             return false;
         }
         if let Some(err) = err {
@@ -180,50 +173,13 @@ impl Pipe {
         Until { pipe: self, stop }
     }
 
-    fn receive(&mut self, stop: Option<&AtomicBool>) -> Option<Message> {
-        let receive = self.receive.as_ref()?;
-        let Some(stop) = stop else {
-            return receive.recv().ok();
-        };
-        while !stop.load(Ordering::Relaxed) {
-            match receive.recv_timeout(LOOK) {
-                Ok(message) => return Some(message),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
-        }
-        None
-    }
-
     fn read_until(&mut self, buf: &mut [u8], stop: Option<&AtomicBool>) -> io::Result<usize> {
-        while self.at >= self.current.len() {
-            match self.receive(stop) {
-                Some(Ok(next)) => {
-                    let used = std::mem::replace(&mut self.current, next);
-                    self.at = 0;
-                    if used.capacity() > 0 {
-                        self.back.try_send(used).ok();
-                    }
-                }
-                Some(Err(err)) => {
-                    self.receive = None;
-                    return Err(err);
-                }
-                None => {
-                    self.receive = None;
-                    return Ok(0);
-                }
-            }
-        }
-        if let Some(breath) = &mut self.breath {
+        let len = self.flow.read(buf, stop)?;
+        if len > 0
+            && let Some(breath) = &mut self.breath
+        {
             breath.take(0, Duration::ZERO);
         }
-        let ready = self.current.get(self.at..).unwrap_or_default();
-        let len = ready.len().min(buf.len());
-        if let (Some(to), Some(from)) = (buf.get_mut(..len), ready.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        self.at += len;
         Ok(len)
     }
 }

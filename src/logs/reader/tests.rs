@@ -93,9 +93,14 @@ fn mixed(count: usize) -> String {
 }
 
 fn decode(file: &LogFile, chunks: &[Chunk], options: &ReadOptions) -> (Vec<String>, u64) {
+    let open = |chunk: &Chunk| open(file, *chunk, options, Vec::new()).expect("opens");
+    decode_all(chunks.iter().map(open))
+}
+
+fn decode_all(readers: impl Iterator<Item = BlockReader>) -> (Vec<String>, u64) {
     let mut records = Vec::new();
     let mut base = 0;
-    for chunk in chunks {
+    for mut reader in readers {
         let mut decoder = Decoder::new(DecodeContext { reference: None });
         let mut sink = |record: &Record<'_>| {
             let text = format!("{:?} {:?}", record.msg, record.outer.time);
@@ -105,7 +110,6 @@ fn decode(file: &LogFile, chunks: &[Chunk], options: &ReadOptions) -> (Vec<Strin
                 record.line_end + base
             ));
         };
-        let mut reader = open(file, *chunk, options, Vec::new()).expect("opens");
         let mut line = 1;
         while let Some(block) = reader.next_block().expect("reads") {
             decoder.block(block.bytes, line, &mut sink);
@@ -237,9 +241,7 @@ fn lines_over_the_limit_keep_their_beginning() {
 fn compressed_files_give_all_before_their_damage() {
     let dir = tempfile::tempdir().expect("a folder");
     let text = mixed(3000);
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(text.as_bytes()).expect("writes");
-    let gzip = encoder.finish().expect("finishes");
+    let gzip = gzip(text.as_bytes());
     // By magic: the name says nothing.
     let whole = file(dir.path(), "0.log", &gzip);
     assert_eq!(chunks_of(&whole, 10), [Chunk::WHOLE]);
@@ -256,6 +258,148 @@ fn compressed_files_give_all_before_their_damage() {
         &zstd::encode_all(text.as_bytes(), 1).expect("encodes"),
     );
     assert!(read(&zstd, Chunk::WHOLE, &ReadOptions::default()).0 == text.as_bytes());
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("writes");
+    encoder.finish().expect("finishes")
+}
+
+/// What `read` makes of a compressed file's parts, as they come.
+fn with_parts<T: Send>(
+    file: &LogFile,
+    options: &ReadOptions,
+    step: u64,
+    read: impl FnOnce(std::sync::mpsc::IntoIter<Part>) -> T + Send,
+) -> T {
+    let (send, parts) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || read(parts.into_iter()));
+        let stop = AtomicBool::new(false);
+        inflate(file, options, Some(step), 1000, &stop, |part| {
+            send.send(part).is_ok()
+        });
+        drop(send);
+        reading.join().expect("reads")
+    })
+}
+
+/// All bytes of the parts, how many parts there are, the lines that were cut, and the error.
+fn read_parts(
+    file: &LogFile,
+    options: &ReadOptions,
+    step: u64,
+) -> (Vec<u8>, u32, u64, Option<String>) {
+    with_parts(file, options, step, |parts| {
+        let (mut all, mut count, mut cut, mut failed, mut over) = (Vec::new(), 0, 0, None, false);
+        for part in parts {
+            assert_eq!(
+                (part.index, over),
+                (count, false),
+                "nothing comes after the last"
+            );
+            let mut reader = BlockReader::from(part);
+            let err = loop {
+                match reader.next_block() {
+                    Ok(Some(block)) => all.extend_from_slice(block.bytes),
+                    Ok(None) => break None,
+                    Err(err) => break Some(err.to_string()),
+                }
+            };
+            failed = failed.or(err);
+            over = reader.is_last_part().expect("a part");
+            cut += reader.stats().cut_lines;
+            count += 1;
+        }
+        assert!(over, "the last part says so");
+        (all, count, cut, failed)
+    })
+}
+
+#[test]
+fn parts_of_a_compressed_file_give_the_same_records() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = mixed(3000);
+    let plain = file(dir.path(), "0.log", text.as_bytes());
+    let gzip = file(dir.path(), "1.log", &gzip(text.as_bytes()));
+    let zstd = zstd::encode_all(text.as_bytes(), 1).expect("encodes");
+    let zstd = file(dir.path(), "2.log", &zstd);
+    for buffer in [512, 5_000, 100_000] {
+        let options = ReadOptions {
+            buffer,
+            ..ReadOptions::default()
+        };
+        let whole = decode(&plain, &[Chunk::WHOLE], &options);
+        for step in [1, 700, 20_000, 1 << 30] {
+            for packed in [&gzip, &zstd] {
+                let (all, parts, ..) = read_parts(packed, &options, step);
+                assert!(all == text.as_bytes(), "{buffer} {step}");
+                let expected = match step {
+                    20_000 => 10..60,
+                    1_073_741_824 => 1..2,
+                    _ => 500..3000,
+                };
+                assert!(expected.contains(&parts), "{buffer} {step} {parts}");
+                let records = with_parts(packed, &options, step, |parts| {
+                    decode_all(parts.map(BlockReader::from))
+                });
+                assert_eq!(records, whole, "{buffer} {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn parts_give_all_before_the_damage_and_the_beginnings_of_long_lines() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = mixed(3000);
+    let packed = gzip(text.as_bytes());
+    let torn = file(dir.path(), "1.log.gz", &packed[..packed.len() / 2]);
+    let (all, parts, _, err) = read_parts(&torn, &ReadOptions::default(), 20_000);
+    assert!(all.len() > text.len() / 4 && text.as_bytes().starts_with(&all));
+    assert!(parts > 3, "{parts}");
+    assert_eq!(err.as_deref(), Some("gzip: ends in the middle"));
+    let not = LogFile {
+        compression: Some(crate::formats::inflate::Compression::Gzip),
+        ..file(dir.path(), "gone.log", b"x")
+    };
+    fs::remove_file(dir.path().join("gone.log")).expect("removes");
+    let (all, parts, _, err) = read_parts(&not, &ReadOptions::default(), 20_000);
+    assert_eq!((all.len(), parts), (0, 1));
+    assert!(err.is_some());
+    let empty = file(dir.path(), "empty.gz", &gzip(b""));
+    assert_eq!(
+        read_parts(&empty, &ReadOptions::default(), 20_000),
+        (Vec::new(), 1, 0, None)
+    );
+
+    let long = format!("{}\n", "x".repeat(1000));
+    let text = [mixed(70), long.repeat(3), mixed(70), long].concat();
+    let plain = file(dir.path(), "long.log", text.as_bytes());
+    let packed = file(dir.path(), "long.log.gz", &gzip(text.as_bytes()));
+    let (whole, stats, _) = read(&plain, Chunk::WHOLE, &small());
+    for step in [300, 100_000] {
+        let (all, _, cut, err) = read_parts(&packed, &small(), step);
+        assert!(all == whole, "{step}");
+        assert_eq!((cut, err), (stats.cut_lines, None), "{step}");
+    }
+}
+
+#[test]
+fn inflating_ends_when_nobody_reads() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let packed = file(dir.path(), "0.log.gz", &gzip(mixed(30_000).as_bytes()));
+    let (options, stop) = (small(), AtomicBool::new(false));
+    inflate(&packed, &options, None, 1000, &stop, |_| false);
+    // A part that is held and not read keeps its buffers.
+    let mut held = Vec::new();
+    inflate(&packed, &options, None, 1000, &stop, |part| {
+        held.push(part);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        true
+    });
+    assert_eq!(held.len(), 1);
 }
 
 #[test]

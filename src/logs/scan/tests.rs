@@ -5,7 +5,8 @@ use super::*;
 
 use proptest::prelude::*;
 
-use crate::logs::event::Shape;
+use crate::logs::event::{Component, Shape};
+use crate::logs::record::Record;
 
 #[test]
 fn words_are_counted_once_a_line_in_any_case() {

@@ -1,0 +1,228 @@
+//! Takes a stream's records into a segment, and learns on the way whose they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::logs::aggregate::segment::Hot;
+use crate::logs::event::Component;
+use crate::logs::head::{Head, Taker};
+use crate::logs::record::{Encoding, Record};
+use crate::logs::signature::{Detail, classify, classify_as};
+use crate::logs::summary::StreamSummary;
+use crate::logs::writer::writer;
+
+use super::filter::{ALL_COMPONENTS, COMPONENTS, TimeFilter};
+
+/// Takes records into a segment.
+pub(in crate::logs) struct Counter {
+    pub(super) filter: TimeFilter,
+    named: Component,
+    pub(in crate::logs) current: StreamSummary,
+    /// Records outside the window.
+    pub(in crate::logs) outside: u64,
+    /// Records that only an etcd server writes, besides those in `components`.
+    etcd: u64,
+    components: [u64; COMPONENTS],
+    /// The next record was offered by its beginning, in vain.
+    refused: bool,
+    /// The stream's name says whose all of it is.
+    of_one: bool,
+    /// Not all records of the stream may be asked for.
+    chooses: bool,
+    /// Whose records are those that wrappers name so.
+    writers: BTreeMap<Vec<u8>, Option<Arc<str>>>,
+}
+
+/// The writer that an etcd server is.
+const ETCD: &str = Component::Etcd.word();
+/// Most of a wrapper's names that are remembered.
+const MAX_NAMES: usize = 256;
+
+impl Taker for Counter {
+    #[inline]
+    fn take(&mut self, record: &Record<'_>) {
+        self.add(record);
+    }
+
+    #[inline]
+    fn take_head(&mut self, head: &Head<'_>) -> bool {
+        // Whose a line is must be known before it is counted.
+        if self.chooses || !self.filter.inside(head.time) {
+            return false;
+        }
+        if head.message.is_none() {
+            let component = self.current.segment.add_plain_head(head);
+            if let Some(component) = component {
+                self.count(component);
+            }
+            return component.is_some();
+        }
+        let hot = self.current.segment.add_hot(head, None);
+        self.refused = hot == Hot::Other;
+        self.etcd += u64::from(hot == Hot::Added);
+        hot == Hot::Added
+    }
+}
+
+impl Counter {
+    pub(in crate::logs) fn new(named: Component, filter: TimeFilter) -> Self {
+        Counter {
+            filter,
+            named,
+            current: StreamSummary::default(),
+            outside: 0,
+            etcd: 0,
+            components: [0; COMPONENTS],
+            refused: false,
+            of_one: false,
+            // What a name says of the whole stream was looked at before.
+            chooses: named == Component::Unknown && !filter.is_for_all(),
+            writers: BTreeMap::new(),
+        }
+    }
+
+    /// Of a stream whose name says whose all of it is, wrappers are not asked.
+    pub(in crate::logs) fn of_one(self, of_one: bool) -> Self {
+        let chooses = self.chooses && !of_one;
+        Counter {
+            of_one,
+            chooses,
+            ..self
+        }
+    }
+
+    /// Whose record it is, where its wrapper names its writer.
+    fn writer(&mut self, ident: &[u8]) -> Option<Arc<str>> {
+        if self.of_one {
+            return None;
+        }
+        if let Some(known) = self.writers.get(ident) {
+            return known.clone();
+        }
+        if self.writers.len() >= MAX_NAMES {
+            self.writers.clear();
+        }
+        let found: Option<Arc<str>> = writer(ident).map(Arc::from);
+        self.writers.insert(ident.to_vec(), found.clone());
+        found
+    }
+
+    pub(in crate::logs) fn add(&mut self, record: &Record<'_>) {
+        if !self.filter.inside(record.time) {
+            self.outside += 1;
+            return;
+        }
+        if self.chooses
+            && !self
+                .filter
+                .wants(record, classify(record, Detail::Counts).as_ref())
+        {
+            return;
+        }
+        let writer = match record.outer.ident {
+            Some(ident) if record.encoding != Encoding::Audit => self.writer(ident),
+            _ => None,
+        };
+        if writer.as_deref().is_some_and(|writer| writer != ETCD) {
+            self.add_of(record, writer.as_deref());
+            return;
+        }
+        let segment = &mut self.current.segment;
+        if !std::mem::take(&mut self.refused)
+            && let Some(head) = Head::of(record)
+            && segment.add_hot(&head, Some(record)) == Hot::Added
+        {
+            self.etcd += 1;
+            return;
+        }
+        if record.encoding == Encoding::Audit {
+            segment.add_audit(record);
+            self.count(Component::Apiserver);
+            return;
+        }
+        if let Some(component) = segment.add_plain(record) {
+            self.count(component);
+            return;
+        }
+        self.add_of(record, writer.as_deref());
+    }
+
+    /// The way of all records, whatever their form, of the writer that their wrapper names.
+    pub(super) fn add_of(&mut self, record: &Record<'_>, writer: Option<&str>) {
+        let segment = &mut self.current.segment;
+        let mut asked = ("", Detail::Counts);
+        let found = classify_as(record, |kind| {
+            let detail = match segment.wants_fields(kind) {
+                true => Detail::Full,
+                false => Detail::Counts,
+            };
+            asked = (kind, detail);
+            detail
+        });
+        let Some(mut event) = found else {
+            // Free text in no known form is counted as unparsed already.
+            if record.encoding == Encoding::Bare {
+                segment.add_bare(record);
+            } else {
+                segment.add_unknown(record);
+            }
+            return;
+        };
+        // What is read of a record may change its kind.
+        if !std::ptr::eq(asked.0, event.kind) {
+            let detail = match segment.wants_fields(event.kind) {
+                true => Detail::Full,
+                false => Detail::Counts,
+            };
+            if detail != asked.1
+                && let Some(other) = classify(record, detail)
+            {
+                event = other;
+            }
+        }
+        // What only an etcd server says is the stream's own, as it is where nothing is wrapped.
+        let other = writer.filter(|name| *name != ETCD || event.component == Component::Unknown);
+        segment.add(other, record, &event);
+        if other.is_none() {
+            self.count(event.component);
+        }
+    }
+
+    fn count(&mut self, component: Component) {
+        if self.named == Component::Unknown
+            && let Some(count) = ALL_COMPONENTS
+                .iter()
+                .position(|known| *known == component)
+                .and_then(|at| self.components.get_mut(at))
+        {
+            *count += 1;
+        }
+    }
+
+    pub(in crate::logs) fn finish(mut self) -> StreamSummary {
+        self.take()
+    }
+
+    /// What was counted since the last call.
+    pub(in crate::logs) fn take(&mut self) -> StreamSummary {
+        let etcd = std::mem::take(&mut self.etcd);
+        let components = std::mem::take(&mut self.components);
+        // What was learnt stays here for what comes next.
+        let memory = self.current.segment.reclaim();
+        let mut current = std::mem::take(&mut self.current);
+        self.current.segment.lend(memory);
+        let mut counts = components;
+        if self.named == Component::Unknown
+            && let Some(count) = counts.get_mut(1)
+        {
+            *count += etcd;
+        }
+        for (component, count) in ALL_COMPONENTS.iter().zip(counts) {
+            if count > 0 && *component != Component::Unknown {
+                let word = component.word().to_owned();
+                *current.components.entry(word).or_default() += count;
+            }
+        }
+        current
+    }
+}
