@@ -1,5 +1,5 @@
 //! Writes what README.md and docs/ repeat from the program itself: a session, commands, exit
-//! codes, rules, kinds of log messages, evidence keys. `make regenerate` runs it, and
+//! codes, rules, kinds of log messages, keys of readings. `make regenerate` runs it, and
 //! `tests/generated.sh` holds that nothing is out of date.
 
 use std::error::Error;
@@ -30,7 +30,6 @@ fn main() -> Result<()> {
         ("session", session()?),
         ("commands", commands()?),
         ("exit-codes", exit_codes()?),
-        ("rules", rules()?),
     ] {
         text = replaced(&text, name, &part)?;
     }
@@ -38,6 +37,7 @@ fn main() -> Result<()> {
     let docs = root.join("docs");
     fs::create_dir_all(&docs)?;
     fs::write(docs.join("command-line.md"), command_line()?)?;
+    fs::write(docs.join("rules.md"), rules()?)?;
     fs::write(docs.join("log-kinds.md"), log_kinds()?)?;
     fs::write(docs.join("evidence-keys.md"), evidence_keys()?)?;
     Ok(())
@@ -72,31 +72,41 @@ fn printed(args: &[&str]) -> Result<String> {
     Ok(String::from_utf8(out)?)
 }
 
-/// The demo. Of long parts the begin is kept; `…` stands for the rest.
+/// The demo, cut to what shows its shape. `…` stands for lines left out.
 fn session() -> Result<String> {
     let mut out = String::from("```console\n$ etcd-doctor diagnose --demo\n");
     let text = printed(&["diagnose", "--demo"])?;
-    for (number, block) in text.trim_end().split("\n\n").enumerate() {
-        if number > 0 {
-            out.push('\n');
-        }
-        let mut cut = false;
+    let mut parts = Vec::new();
+    for block in text.trim_end().split("\n\n") {
+        let first = block.split_whitespace().next().unwrap_or_default();
+        let mut part: Vec<String> = Vec::new();
         for (at, line) in block.lines().enumerate() {
-            let first = block.split_whitespace().next();
-            cut = match first {
-                Some("FINDINGS") => at > 10,
-                Some("ADVICE") => line.starts_with("  2. "),
-                _ => false,
-            };
-            if cut {
-                break;
+            // What the reasons go on to say is in the report itself.
+            let goes_on = first == "ADVICE" && line.starts_with("        ");
+            let second = line.starts_with("  2. ");
+            match first {
+                "LOOKED" => break,
+                "LOAD" | "FINDINGS" if at >= 5 => {
+                    part.push("  …".to_owned());
+                    break;
+                }
+                "ADVICE" if second => {
+                    part.push("  …".to_owned());
+                    break;
+                }
+                _ if goes_on => {
+                    if let Some(last) = part.last_mut().filter(|last| !last.ends_with('…')) {
+                        last.push_str(" …");
+                    }
+                }
+                _ => part.push(line.to_owned()),
             }
-            writeln!(out, "{line}")?;
         }
-        if cut {
-            out.push_str("  …\n");
-        }
+        parts.push(part);
     }
+    parts.retain(|part| !part.is_empty());
+    let parts: Vec<String> = parts.iter().map(|part| part.join("\n") + "\n").collect();
+    out += &parts.join("\n");
     out.push_str("```\n");
     Ok(out)
 }
@@ -126,11 +136,16 @@ fn exit_codes() -> Result<String> {
 }
 
 fn rules() -> Result<String> {
-    let mut out = String::from("| rule | worst severity | fault |\n|---|---|---|\n");
+    let mut out = String::from(
+        "# Rules\n\nGenerated from the rules by `make regenerate`.\n\n\
+         Each rule is a link to its playbook page, which `etcd-doctor explain RULE` shows offline. Their limits come from\n\
+         profiles, each with its source: `etcd-doctor rules`.\n\n\
+         | rule | worst severity | fault |\n|---|---|---|\n",
+    );
     for rule in RULES {
         writeln!(
             out,
-            "| [`{}`](playbooks/{}.md) | {} | {} |",
+            "| [`{}`](../playbooks/{}.md) | {} | {} |",
             rule.id,
             rule.playbook,
             rule.severity,
