@@ -5,27 +5,26 @@
 //! written is the policy's choice, so no record is no proof of no request. Watches end long after
 //! they began: an end without a begin in sight is counted only where begins are not logged.
 
+mod keys;
 mod objects;
+mod request;
+mod row;
 
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::resources::{KeyParts, RowKey};
-use crate::clock::Timestamp;
-use crate::logs::audit::{
-    self, Asked, AuditRecord, Known, KnownRecord, List, ListSource, Stage, Verb,
-};
-use crate::units::{Bucket, LogHistogram};
+use crate::logs::audit::{self, Asked, AuditRecord, Known, KnownRecord};
 
+pub use keys::SEPARATOR;
+use keys::{object_key, resource_parts, second_name, write_key};
 use objects::Objects;
+use request::{Request, line_kind};
+pub use row::{AuditRow, AuditShare, AuditTables};
 
 use super::hash::stable_hash;
-use super::join::{Item, Joiner, LineKind, Payload};
-use super::kinds::earliest;
-use super::pace::{ObjectRow, PaceRow};
-use super::seconds::{Cell, Class, Seconds};
-use super::spark::{Spark, minute_of};
-use super::table::{Bounded, RowValue};
+use super::join::{Item, Joiner, LineKind};
+use super::seconds::{Class, Seconds};
+use super::table::{Bounded, RowValue as _};
 
 /// Rows kept exactly.
 const CALLERS: usize = 1024;
@@ -41,213 +40,6 @@ const OBJECTS: usize = 1024;
 const CACHE: usize = 4096;
 /// Most rows that are found by the numbers of what was asked.
 const PLACES: usize = 8192;
-/// Stands between the parts of a row's key.
-pub const SEPARATOR: char = '\u{1f}';
-
-/// Requests of one caller for one verb and resource.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuditRow {
-    /// Requests, each once; ends of watches whose begin is not logged are apart.
-    pub requests: u64,
-    /// Ends of watches without a begin.
-    pub watch_ends: u64,
-    /// Begins of watches.
-    pub watch_begins: u64,
-    /// Answers 400 and above.
-    pub errors: u64,
-    /// Answers 404.
-    pub not_found: u64,
-    /// Answers 409.
-    pub conflicts: u64,
-    /// Answers 429.
-    pub throttled: u64,
-    /// Answers 500 and above, 504 among them.
-    pub server_errors: u64,
-    /// Answers 504.
-    pub timeouts: u64,
-    /// LISTs without a limit.
-    pub unlimited: u64,
-    /// LISTs without a resourceVersion.
-    pub rv_unset: u64,
-    /// LISTs with neither: the expensive kind.
-    pub unbounded: u64,
-    /// LISTs that etcd answered for sure (exact revision, or a later page).
-    pub from_etcd: u64,
-    /// Latency of completed requests, watches left out.
-    pub took: LogHistogram,
-    /// Time in etcd of the requests that say so (slower than 500 ms, 1.24 and later).
-    pub etcd_ns: u64,
-    /// Time of those requests.
-    pub etcd_total_ns: u64,
-    /// Time in the queues of priority and fairness, where said.
-    pub queue_ns: u64,
-    /// Earliest record.
-    pub first: Option<Timestamp>,
-    /// Latest record.
-    pub last: Option<Timestamp>,
-    /// Requests over time.
-    pub spark: Spark,
-}
-
-impl AuditRow {
-    /// Requests, with ends of watches where their begins are not logged.
-    pub fn all_requests(&self) -> u64 {
-        if self.watch_begins == 0 {
-            self.requests + self.watch_ends
-        } else {
-            self.requests
-        }
-    }
-
-    /// Requests per second between the first and the last one.
-    pub fn rate(&self) -> Option<f64> {
-        let secs = self.last?.since_us(self.first?) as f64 / 1e6;
-        (secs >= 1.0).then(|| self.all_requests() as f64 / secs)
-    }
-}
-
-impl RowValue for AuditRow {
-    fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.watch_ends += other.watch_ends;
-        self.watch_begins += other.watch_begins;
-        self.errors += other.errors;
-        self.not_found += other.not_found;
-        self.conflicts += other.conflicts;
-        self.throttled += other.throttled;
-        self.server_errors += other.server_errors;
-        self.timeouts += other.timeouts;
-        self.unlimited += other.unlimited;
-        self.rv_unset += other.rv_unset;
-        self.unbounded += other.unbounded;
-        self.from_etcd += other.from_etcd;
-        self.took.merge(&other.took);
-        self.etcd_ns += other.etcd_ns;
-        self.etcd_total_ns += other.etcd_total_ns;
-        self.queue_ns += other.queue_ns;
-        self.first = earliest(self.first, other.first);
-        self.last = self.last.max(other.last);
-        self.spark.merge(&other.spark);
-    }
-
-    fn raise(&mut self, other: &Self) {
-        self.requests = self.requests.max(other.requests);
-        self.errors = self.errors.max(other.errors);
-        self.unlimited = self.unlimited.max(other.unlimited);
-    }
-
-    fn weight(&self) -> u64 {
-        self.requests + self.watch_ends
-    }
-}
-
-/// What one request adds to its row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuditShare {
-    row: u32,
-    watch: bool,
-    begun: bool,
-    ended: bool,
-    code: u16,
-    took_ns: Option<u64>,
-    etcd_ns: u64,
-    queue_ns: u64,
-    unlimited: bool,
-    rv_unset: bool,
-    from_etcd: bool,
-    first: Option<Timestamp>,
-    last: Option<Timestamp>,
-}
-
-impl Payload for AuditShare {
-    fn join(&mut self, later: Self) {
-        self.row = later.row;
-        self.begun |= later.begun;
-        self.ended |= later.ended;
-        if later.code > 0 {
-            self.code = later.code;
-        }
-        self.took_ns = later.took_ns.or(self.took_ns);
-        self.etcd_ns += later.etcd_ns;
-        self.queue_ns += later.queue_ns;
-        self.first = earliest(self.first, later.first);
-        self.last = self.last.max(later.last);
-    }
-}
-
-/// Callers and totals.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuditTables<O = Bounded<ObjectRow>> {
-    /// By user agent, user, verb and resource, joined by [`SEPARATOR`].
-    pub callers: Bounded<AuditRow>,
-    /// All requests.
-    pub total: AuditRow,
-    /// By user agent and user: how steadily they ask.
-    pub clients: Bounded<PaceRow>,
-    /// By user agent, user, verb, resource and object.
-    pub objects: O,
-    /// Lists and changes by second, resource, class, user agent and user.
-    pub seconds: Seconds,
-}
-
-impl Default for AuditTables {
-    fn default() -> Self {
-        AuditTables {
-            callers: Bounded::new(CALLERS),
-            total: AuditRow::default(),
-            clients: Bounded::new(CLIENTS),
-            objects: Bounded::new(OBJECTS),
-            seconds: Seconds::default(),
-        }
-    }
-}
-
-impl<O> AuditTables<O> {
-    fn add(&mut self, share: &AuditShare) {
-        // Worked out once for both rows.
-        let took = share.took_ns.map(|ns| (ns, Bucket::of_ns(ns)));
-        let minute = share.first.map(minute_of);
-        for row in [self.callers.row_mut(share.row), Some(&mut self.total)]
-            .into_iter()
-            .flatten()
-        {
-            if share.watch && share.ended && !share.begun {
-                row.watch_ends += 1;
-            } else {
-                row.requests += 1;
-                row.watch_begins += u64::from(share.watch);
-            }
-            if share.code >= 400 {
-                row.errors += 1;
-                row.not_found += u64::from(share.code == 404);
-                row.conflicts += u64::from(share.code == 409);
-                row.throttled += u64::from(share.code == 429);
-                row.server_errors += u64::from(share.code >= 500);
-                row.timeouts += u64::from(share.code == 504);
-            }
-            row.unlimited += u64::from(share.unlimited);
-            row.rv_unset += u64::from(share.rv_unset);
-            row.unbounded += u64::from(share.unlimited && share.rv_unset);
-            row.from_etcd += u64::from(share.from_etcd);
-            if let Some((ns, bucket)) = took {
-                row.took.record(ns, bucket);
-                if share.etcd_ns > 0 {
-                    row.etcd_total_ns += ns;
-                }
-            }
-            row.etcd_ns += share.etcd_ns;
-            row.queue_ns += share.queue_ns;
-            row.first = earliest(row.first, share.first);
-            row.last = row.last.max(share.last);
-            if let Some(minute) = minute {
-                row.spark.add_minute(minute, &1);
-            }
-        }
-    }
-}
 
 /// The audit records of one stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -315,20 +107,6 @@ struct Place {
     second: Box<str>,
 }
 
-/// What of a request counts, however its line was read.
-struct Request {
-    stage: Stage,
-    watch: bool,
-    class: Option<Class>,
-    code: Option<u16>,
-    took_ns: Option<u64>,
-    etcd_ns: u64,
-    queue_ns: u64,
-    list: Option<List>,
-    received: Option<Timestamp>,
-    stage_time: Option<Timestamp>,
-}
-
 /// Numbers of rows by hash.
 #[derive(Clone, Debug, Default)]
 struct Numbers(Vec<(u64, u32)>);
@@ -352,154 +130,6 @@ impl Numbers {
     }
 }
 
-/// Writes the parts of a key, with what stands between them.
-fn write_key(key: &mut String, parts: &[&str]) {
-    key.clear();
-    for (at, part) in parts.iter().enumerate() {
-        if at > 0 {
-            key.push(SEPARATOR);
-        }
-        key.push_str(part);
-    }
-}
-
-/// `resource.group` in parts: the resource, what stands between, the group.
-fn resource_parts<'p>(parts: &'p KeyParts<'_>) -> [&'p str; 3] {
-    match parts.row_key() {
-        RowKey::Name(name) => [name, "", ""],
-        RowKey::Custom(resource, group) => [resource, ".", group],
-    }
-}
-
-/// Writes what the keys of a caller's objects begin with.
-fn object_beginning(key: &mut String, record: &AuditRecord<'_>) {
-    let agent = record.user_agent.as_deref().unwrap_or("");
-    let user = record.user.as_deref().unwrap_or("");
-    let [resource, dot, group] = resource_parts(&record.parts);
-    write_key(key, &[agent, user, &record.verb, resource]);
-    key.push_str(dot);
-    key.push_str(group);
-    key.push(SEPARATOR);
-}
-
-/// Writes the key of an object.
-fn object_key(key: &mut String, record: &AuditRecord<'_>) {
-    object_beginning(key, record);
-    if let Some(namespace) = record.parts.namespace.as_deref()
-        && !namespace.is_empty()
-    {
-        key.push_str(namespace);
-        key.push('/');
-    }
-    key.push_str(record.parts.name.as_deref().unwrap_or(""));
-}
-
-/// Writes the name of a request's cells.
-fn second_name(key: &mut String, record: &AuditRecord<'_>) {
-    for part in resource_parts(&record.parts) {
-        key.push_str(part);
-    }
-    let class = Class::of_verb(&record.verb).map_or("", Class::word);
-    for part in [
-        class,
-        record.user_agent.as_deref().unwrap_or(""),
-        record.user.as_deref().unwrap_or(""),
-    ] {
-        key.push(SEPARATOR);
-        key.push_str(part);
-    }
-}
-
-impl Request {
-    fn of(record: &AuditRecord<'_>) -> Self {
-        Request {
-            stage: record.stage,
-            watch: record.verb == "watch",
-            class: Class::of_verb(&record.verb).filter(|_| !record.is_connection()),
-            code: record.code,
-            took_ns: record.latency_ns(),
-            etcd_ns: record.etcd_ns.unwrap_or(0),
-            queue_ns: record.queue_ns.unwrap_or(0),
-            list: record.list,
-            received: record.received,
-            stage_time: record.stage_time,
-        }
-    }
-
-    fn of_known(record: &KnownRecord<'_>) -> Self {
-        Request {
-            stage: record.stage,
-            watch: record.asked.verb == Verb::Watch,
-            class: Class::of_verb(record.asked.verb.word()),
-            code: record.code,
-            took_ns: record.latency_ns(),
-            etcd_ns: 0,
-            queue_ns: 0,
-            list: record.list,
-            received: record.received,
-            stage_time: record.stage_time,
-        }
-    }
-
-    /// Whether it is a request that was answered, and no watch.
-    fn answered(&self) -> bool {
-        self.stage == Stage::ResponseComplete && !self.watch
-    }
-
-    fn code(&self) -> u16 {
-        self.code.unwrap_or(0)
-    }
-
-    fn unlimited(&self) -> bool {
-        self.list
-            .is_some_and(|list| list.limit.is_none() && !list.continued)
-    }
-
-    /// The seconds in which etcd may have worked for it, and what to count there.
-    fn seconds(&self) -> Option<(Timestamp, Timestamp, Cell)> {
-        let (class, from, to) = (self.class?, self.received?, self.stage_time?);
-        // Answered from memory, or turned away: etcd had no part in it.
-        let cached = self
-            .list
-            .is_some_and(|list| matches!(list.source, ListSource::Cache | ListSource::NotOlder));
-        let turned_away = matches!(self.code, Some(401 | 403 | 429));
-        // Reads of one object are many and cheap; they are in the other tables.
-        if cached || turned_away || class == Class::Read {
-            return None;
-        }
-        let cell = Cell {
-            requests: 1,
-            ns: self.took_ns.unwrap_or(0),
-            unlimited: u64::from(self.unlimited()),
-        };
-        Some((from, to, cell))
-    }
-
-    fn share(&self, row: u32) -> AuditShare {
-        let ended = line_kind(self.stage) == LineKind::Stats;
-        let at = self.received.or(self.stage_time);
-        AuditShare {
-            row,
-            watch: self.watch,
-            begun: !ended,
-            ended,
-            code: self.code(),
-            took_ns: self.took_ns,
-            etcd_ns: self.etcd_ns,
-            queue_ns: self.queue_ns,
-            unlimited: self.unlimited(),
-            rv_unset: self
-                .list
-                .is_some_and(|list| list.source == ListSource::Unset),
-            from_etcd: self
-                .list
-                .is_some_and(|list| list.source == ListSource::Exact),
-            first: at,
-            last: at,
-        }
-    }
-}
-
 fn place_hash(asked: Asked) -> u64 {
     let verb = asked.verb as u32;
     [asked.user, asked.agent, asked.resource, verb]
@@ -507,15 +137,6 @@ fn place_hash(asked: Asked) -> u64 {
         .fold(0, |hash: u64, word| {
             (hash.rotate_left(5) ^ u64::from(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
         })
-}
-
-/// Which line of a request a record is.
-fn line_kind(stage: Stage) -> LineKind {
-    match stage {
-        Stage::RequestReceived => LineKind::Apply,
-        Stage::ResponseStarted => LineKind::Trace,
-        Stage::ResponseComplete | Stage::Panic | Stage::Unknown => LineKind::Stats,
-    }
 }
 
 /// The hash of user agent and user.
