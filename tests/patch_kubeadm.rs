@@ -495,6 +495,25 @@ fn nothing_is_written_where_the_kubelet_would_start_it() {
         assert!(text.contains("the kubelet starts every file"), "{text}");
     }
     assert!(tree(&pods).is_empty());
+    // What other programs do with their folders by themselves.
+    for (folder, why) in [
+        (
+            "var/lib/rancher/k3s/server/manifests",
+            "k3s applies every file",
+        ),
+        ("etc/rancher/rke2", "in force at the next restart"),
+        ("etc/systemd/system", "in force at the next restart"),
+    ] {
+        let text = doctor(&["patch", "--target", "kubeadm"])
+            .arg("--report")
+            .path(case.path("report.json"))
+            .arg("--manifests")
+            .path(fixtures().join("paypal/manifests"))
+            .arg("--out")
+            .path(case.path(folder))
+            .text();
+        assert!(text.starts_with("exit 64") && text.contains(why), "{text}");
+    }
     // A link inside the folder that leads out of it.
     let out = case.path("out");
     fs::create_dir_all(&out).unwrap();

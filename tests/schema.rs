@@ -575,7 +575,15 @@ fn rules_and_pages() {
         &[],
     );
     let page = |id: &str| doctor(&["explain", id, "--format", "json"]).json();
-    hold("page", &[page("wal-fsync-slow"), page("barriers")], &[]);
+    let metric = page("etcd_disk_wal_fsync_duration_seconds");
+    let reading = page("server.wal.fsync");
+    hold(
+        "page",
+        &[page("wal-fsync-slow"), page("barriers"), metric, reading],
+        &[],
+    );
+    let pages = doctor(&["explain", "--format", "json"]).json();
+    hold("pages", &[pages], &[]);
 }
 
 #[test]

@@ -137,6 +137,7 @@ impl Explained {
                 "id": name,
                 "page": page.map(|page| page.name),
                 "summary": one_line(self.doc),
+                "severity": serde_json::Value::Null,
                 "unit": self.unit,
                 "readings": readings,
                 "rules": rules,

@@ -241,6 +241,8 @@ fn options(facts: &Facts<'_>) -> Step {
         "barrier=none",
         "barriers=off",
         "fsync_mode=nobarrier",
+        // bcachefs: fsync then waits for no journal flush, and a second of writes can be lost.
+        "journal_flush_disabled",
     ]
     .into_iter()
     .find(|option| mount.has(option));
@@ -573,6 +575,10 @@ mod tests {
         assert_eq!(state(&nobarrier, &back, count(9, 2572, 80.0)), Off);
         assert_eq!(state(&mount("xfs", "rw,nobarrier"), &back, None), Off);
         assert_eq!(state(&mount("btrfs", "rw,nobarrier"), &back, None), Off);
+        let lazy = mount("bcachefs", "rw,journal_flush_disabled");
+        assert_eq!(state(&lazy, &back, None), Off);
+        let often = mount("bcachefs", "rw,journal_flush_delay=1000");
+        assert_eq!(state(&often, &back, None), Unknown);
     }
 
     #[test]

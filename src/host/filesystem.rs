@@ -38,9 +38,17 @@ pub fn fitness(fs: &str) -> (Fitness, &'static str) {
             Fitness::Doubtful,
             "copy-on-write: each fdatasync writes a tree, several times the cost of ext4's",
         ),
-        "zfs" | "bcachefs" => (
+        "zfs" => (
             Fitness::Doubtful,
             "the intent log decides the latency; flushes cannot be attributed to it",
+        ),
+        "bcachefs" => (
+            Fitness::Doubtful,
+            "copy-on-write, rarely tested with etcd; flushes cannot be attributed to it",
+        ),
+        "vfat" | "exfat" | "msdos" | "ntfs3" | "hfsplus" => (
+            Fitness::Doubtful,
+            "made for exchange with other systems, rarely tested with etcd",
         ),
         "f2fs" | "nilfs2" => (Fitness::Doubtful, "log-structured, rarely tested with etcd"),
         "overlay" | "aufs" => (

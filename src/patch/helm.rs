@@ -110,6 +110,7 @@ impl Emitter for Helm {
             done.insert(advice.id.clone());
         }
         let mut all = BTreeSet::new();
+        let mut undone = false;
         let mut how = String::new();
         for (chart, (values, done, wanted)) in charts {
             let name = format!("values-{}.yaml", safe_name(&chart));
@@ -144,6 +145,7 @@ impl Emitter for Helm {
                 advice: done.iter().cloned().collect(),
             });
             if let Some(content) = undo(&files, &wanted) {
+                undone = true;
                 set_of.files.push(PatchFile {
                     path: format!("undo-{}.yaml", safe_name(&chart)),
                     content,
@@ -161,8 +163,13 @@ impl Emitter for Helm {
             &set_of,
             &all,
             &how,
-            "`helm rollback RELEASE`; or `helm upgrade … --reuse-values -f undo-CHART.yaml`, which \
-             holds the old values.",
+            if undone {
+                "`helm rollback RELEASE`; or `helm upgrade … --reuse-values -f undo-CHART.yaml`, which \
+                 holds the old values."
+            } else {
+                "`helm rollback RELEASE`; or `helm upgrade … -f before.yaml`, which holds the values \
+                 that were set before."
+            },
         );
         set_of.files.insert(
             0,

@@ -708,10 +708,19 @@ impl Rancher {
             .advices
             .iter()
             .any(|advice| advice.target == "etcd" && done.contains(&advice.id));
-        let files = nodes
-            .iter()
-            .flat_map(|node| &node.files)
-            .any(|file| file.text != file.before);
+        let written = || {
+            nodes
+                .iter()
+                .flat_map(|node| &node.files)
+                .filter(|file| file.text != file.before)
+        };
+        let is_own = |file: &&File| file.name.ends_with(DROP_IN);
+        let dropped = written().any(|file| is_own(&file));
+        let changed = written().any(|file| !is_own(&file));
+        // One that was there before is an original like others.
+        let added = written().any(|file| is_own(&file) && file.before.is_empty());
+        let restored = written().any(|file| !file.before.is_empty());
+        let files = dropped || changed;
         let mut how = String::new();
         if files && nodes.iter().any(|node| node.unit.is_none()) {
             let service = self.service;
@@ -729,10 +738,17 @@ impl Rancher {
                 String::new()
             };
             let copy = if files {
+                let copies: Vec<String> = [
+                    dropped
+                        .then(|| format!("copy `config.yaml.d/{DROP_IN}` to {dir}/config.yaml.d/")),
+                    changed.then(|| "copy each file of `config/` over its original".to_owned()),
+                ]
+                .into_iter()
+                .flatten()
+                .collect();
                 format!(
-                    "Keep a copy first: `cp -a {dir} /root/rancher-before`. On every server node: copy \
-                     `config.yaml.d/{DROP_IN}` to {dir}/config.yaml.d/ (and a changed file of `config/` \
-                     over its original), then "
+                    "Keep a copy first: `cp -a {dir} /root/rancher-before`. On every server node: {}, then ",
+                    copies.join(", ")
                 )
             } else {
                 "On every server node: ".to_owned()
@@ -741,7 +757,7 @@ impl Rancher {
                 "{how}{}{copy}`systemctl restart {}`.{order} Wait until the node is Ready and `kubectl get --raw /readyz` answers before the next.",
                 units.how, self.service
             );
-            if files {
+            if dropped {
                 how.push_str(
                     "\n\nKeys end in `+`: they append to lists of earlier files. A later file that sets the \
                      same key without `+` undoes them.",
@@ -756,10 +772,13 @@ impl Rancher {
             );
         }
         done.extend(levels);
-        let files_back = if files {
-            format!("Remove {dir}/config.yaml.d/{DROP_IN}, put the originals back, restart")
-        } else {
-            "Restart".to_owned()
+        let files_back = match (added, restored) {
+            (true, true) => {
+                format!("Remove {dir}/config.yaml.d/{DROP_IN}, put the originals back, restart")
+            }
+            (true, false) => format!("Remove {dir}/config.yaml.d/{DROP_IN}, restart"),
+            (false, true) => "Put the originals back, restart".to_owned(),
+            (false, false) => "Restart".to_owned(),
         };
         let back = format!(
             "{}{files_back} {} on one node after the other; `kubectl delete -f apf/` for priority \

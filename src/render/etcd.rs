@@ -9,6 +9,21 @@ use crate::units::{format_bytes, format_ms};
 use super::advice;
 use super::plain::{Paint, Terminal, safe, table, trimmed, wrap};
 
+/// Who leads. One that was not asked, or that does not answer here, may lead all the same.
+fn leader(overview: &EtcdOverview) -> String {
+    let Some(leader) = &overview.leader else {
+        return "no leader".to_owned();
+    };
+    let name = leader.name.as_ref().unwrap_or(&leader.id);
+    let here = match leader.state.as_deref() {
+        Some("answers") => "",
+        None | Some("not-asked") => ", which was not asked",
+        Some(_) => ", which others follow and which does not answer here",
+    };
+    let term = leader.term.unwrap_or_default();
+    format!("leader {name} in term {term:.0}{here}")
+}
+
 /// Prints members side by side, alarms, rights and hashes.
 pub fn etcd_overview(
     out: &mut dyn Write,
@@ -17,19 +32,9 @@ pub fn etcd_overview(
 ) -> io::Result<()> {
     let members = &overview.members;
     let answering = members.iter().filter(|one| one.state == "answers").count();
-    let leader = members.iter().find(|one| one.role == Some("leader"));
     let head = match overview.backend.as_deref() {
         Some("etcd") => {
-            let leader = leader.map_or_else(
-                || "no leader".to_owned(),
-                |one| {
-                    format!(
-                        "leader {} in term {:.0}",
-                        one.name,
-                        one.term.unwrap_or_default()
-                    )
-                },
-            );
+            let leader = leader(overview);
             format!(
                 "etcd: {answering} of {} members answer, {leader}",
                 members.len()

@@ -1,5 +1,7 @@
 //! An overview of a live etcd: its members side by side, alarms, rights, certificates.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::evidence::{EvidenceSet, Reader, Reading, Subject, SubjectKind, Table, keys};
@@ -11,6 +13,8 @@ pub struct EtcdOverview {
     pub backend: Option<String>,
     /// Members by name.
     pub members: Vec<MemberLine>,
+    /// Whom the members that answered follow; `None` when none of them has a leader.
+    pub leader: Option<LeaderLine>,
     /// Alarms that are raised.
     pub alarms: Vec<AlarmLine>,
     /// What the rights at hand let see.
@@ -66,6 +70,19 @@ pub struct MemberLine {
     pub wal_fsync_ms: Option<f64>,
     /// Mean round trip to its peers, by its metrics.
     pub peer_rtt_ms: Option<f64>,
+}
+
+/// The leader, as the members tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LeaderLine {
+    /// Its name, where the list of members has one.
+    pub name: Option<String>,
+    /// Its id in hexadecimal.
+    pub id: String,
+    /// In which term.
+    pub term: Option<f64>,
+    /// How it was met itself, as the state of a member; `None` where the list has no such member.
+    pub state: Option<String>,
 }
 
 /// One alarm.
@@ -124,7 +141,7 @@ impl EtcdOverview {
         let table = |key| reader.peek::<Table>(key, &cluster);
         let members = table(&keys::ETCD_MEMBERS)?;
         let lag = table(&keys::ETCD_LAG).unwrap_or_default();
-        let lines = members
+        let lines: Vec<MemberLine> = members
             .rows
             .iter()
             .map(|row| {
@@ -148,6 +165,7 @@ impl EtcdOverview {
         let certificates = table(&keys::ETCD_CERTIFICATES).unwrap_or_default();
         Some(EtcdOverview {
             backend: reader.peek(&keys::ETCD_BACKEND, &cluster),
+            leader: leader(&reader, &lines),
             members: lines,
             alarms: alarms
                 .rows
@@ -180,6 +198,48 @@ impl EtcdOverview {
                 .collect(),
         })
     }
+}
+
+/// The leader that the members of the newest term name; of several the one of the most members. A
+/// learner calls no election and believes in a dead leader for ever, so it is asked only where no
+/// voter answers.
+fn leader(reader: &Reader<'_>, members: &[MemberLine]) -> Option<LeaderLine> {
+    let told = |of_learners: bool| -> Vec<(f64, Option<String>)> {
+        let asked = members
+            .iter()
+            .filter(|one| (one.role == Some("learner")) == of_learners);
+        asked
+            .filter_map(|member| {
+                let subject = Subject::new(SubjectKind::Member, &member.name);
+                let status = reader.peek(&keys::ETCD_STATUS, &subject)?;
+                let row = status.row("status")?;
+                Some((row.get("term")?, row.get_text("leader").map(str::to_owned)))
+            })
+            .collect()
+    };
+    let voters = told(false);
+    let told = if voters.is_empty() {
+        told(true)
+    } else {
+        voters
+    };
+    let newest = told.iter().map(|(term, _)| *term).max_by(f64::total_cmp)?;
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for (term, leader) in told {
+        if let Some(id) = leader.filter(|_| term.total_cmp(&newest).is_eq()) {
+            *seen.entry(id).or_default() += 1;
+        }
+    }
+    let (id, _) = seen.into_iter().max_by_key(|(_, count)| *count)?;
+    let own = members
+        .iter()
+        .find(|member| member.id.as_deref() == Some(&*id));
+    Some(LeaderLine {
+        name: own.map(|member| member.name.clone()),
+        state: own.map(|member| member.state.clone()),
+        id,
+        term: Some(newest),
+    })
 }
 
 fn fill(line: &mut MemberLine, reader: &Reader<'_>, learner: bool) {

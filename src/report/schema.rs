@@ -94,6 +94,11 @@ pub const SCHEMAS: &[Schema] = &[
         text: include_str!("../../schemas/page.json"),
     },
     Schema {
+        name: "pages",
+        of: "`explain --format json`",
+        text: include_str!("../../schemas/pages.json"),
+    },
+    Schema {
         name: "patch",
         of: "`patch --out DIR --format json`",
         text: include_str!("../../schemas/patch.json"),

@@ -340,7 +340,11 @@ pub const READS: &[Reads] = &[
             "wal-sync-stall",
         ],
     ),
-    reads("member-unreachable", &["etcd.members"], &[]),
+    reads(
+        "member-unreachable",
+        &["etcd.members", "etcd.reads", "etcd.status"],
+        &[],
+    ),
     reads("memory-low", &["mem.available"], &["memory-available"]),
     reads("metrics-faults", &["metrics.faults"], &[]),
     reads("node-status-frequency-trap", &["settings"], &[]),

@@ -365,7 +365,7 @@ fn io_errors(facts: &Facts<'_>) -> Option<Advice> {
         advice.strength = Strength::Candidate;
         advice.confidence = Confidence::Low;
         advice.proposed = "take a snapshot of etcd now, and compare the device in the kernel's \
-                           messages with the one under etcd (`findmnt -no SOURCE -T` of the data \
+                           messages with the one under etcd (`findmnt -nvo SOURCE -T` of the data \
                            directory, then `lsblk -s` of that); only when they are one, replace it"
             .to_owned();
     }

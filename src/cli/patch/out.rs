@@ -40,22 +40,38 @@ pub(super) fn refuse_static_pods(out: &Path) -> Result<PathBuf, Error> {
         .iter()
         .rev()
         .fold(real, |path, name| path.join(name));
-    if is_static_pods(&full) {
+    if let Some(why) = acts(&full) {
         return Err(Error::Usage(format!(
-            "refusing to write into `{}`: the kubelet starts every file under it",
+            "refusing to write into `{}`: {why}",
             full.display()
         )));
     }
     Ok(full)
 }
 
-/// The folder itself or one below it, on this machine or in a tree that stands for one.
-fn is_static_pods(path: &Path) -> bool {
-    path.ancestors().any(|dir| {
-        dir.ends_with("etc/kubernetes/manifests")
-            || dir.ends_with("rancher/rke2/agent/pod-manifests")
-            || dir.ends_with("rancher/k3s/agent/pod-manifests")
-    })
+/// What somebody does with every file in a folder or below it, on this machine or in a tree that
+/// stands for one.
+fn acts(path: &Path) -> Option<&'static str> {
+    const FOLDERS: [(&str, &str); 8] = [
+        ("etc/kubernetes/manifests", STARTS),
+        ("rancher/rke2/agent/pod-manifests", STARTS),
+        ("rancher/k3s/agent/pod-manifests", STARTS),
+        (
+            "rancher/rke2/server/manifests",
+            "RKE2 applies every file under it",
+        ),
+        (
+            "rancher/k3s/server/manifests",
+            "k3s applies every file under it",
+        ),
+        ("etc/rancher/rke2", READS),
+        ("etc/rancher/k3s", READS),
+        ("etc/systemd/system", READS),
+    ];
+    const STARTS: &str = "the kubelet starts every file under it";
+    const READS: &str = "what is under it is in force at the next restart";
+    let of = |dir: &Path| FOLDERS.iter().find(|(end, _)| dir.ends_with(end));
+    path.ancestors().find_map(of).map(|(_, why)| *why)
 }
 
 /// Writes all files or none: everything is staged beside its place first, then moved.
@@ -109,7 +125,7 @@ fn stage(
         // A link inside the folder must not lead out of it.
         let inside = fs::canonicalize(dir).map_err(fail)?;
         let root = fs::canonicalize(out).map_err(fail)?;
-        if !inside.starts_with(&root) || is_static_pods(&inside) {
+        if !inside.starts_with(&root) || acts(&inside).is_some() {
             return Err(Error::Usage(format!(
                 "`{}` leads out of `{}`",
                 dir.display(),
