@@ -78,6 +78,49 @@ fn half_a_line_is_not_taken_for_a_whole_one() {
 }
 
 #[test]
+fn one_failed_list_has_one_error_in_every_wording() {
+    const TEXT: &str = r#"E1120 10:00:08.000022       1 reflector.go:150] k8s.io/client-go/informers/factory.go:160: Failed to watch *v1.Node: failed to list *v1.Node: Get "https://10.0.0.1:6443/api/v1/nodes?limit=500": connect: connection refused"#;
+    const HANDLED: &str = r#"E1120 10:00:00.000022       1 reflector.go:158] "Unhandled Error" err="k8s.io/client-go/informers/factory.go:160: Failed to watch *v1.Node: failed to list *v1.Node: Get \"https://10.0.0.1:6443/api/v1/nodes?limit=500\": connect: connection refused" logger="UnhandledError""#;
+    const STRUCTURED: &str = r#"E1120 10:00:07.000022       1 reflector.go:205] "Failed to watch" err="failed to list *v1.Node: Get \"https://10.0.0.1:6443/api/v1/nodes?limit=500\": connect: connection refused" logger="UnhandledError" reflector="k8s.io/client-go/informers/factory.go:160" type="*v1.Node""#;
+    const JSON: &str = r#"{"ts":1763632800000.022,"logger":"UnhandledError","caller":"cache/reflector.go:158","msg":"Unhandled Error","err":"k8s.io/client-go/informers/factory.go:160: Failed to watch *v1.Node: failed to list *v1.Node: Get \"https://10.0.0.1:6443/api/v1/nodes?limit=500\": connect: connection refused","stacktrace":"x"}"#;
+    let said = json!({
+        "kind": "reflector-list-failed",
+        "object_type": "*v1.Node",
+        "error": r#"Get "https://10.0.0.1:6443/api/v1/nodes?limit=500": connect: connection refused"#,
+    });
+    each_says(&[TEXT, HANDLED, STRUCTURED, JSON].map(|line| (line, said.clone())));
+}
+
+#[test]
+fn steps_of_a_trace_are_whose_its_header_is() {
+    let components = |header: &str| -> Vec<Value> {
+        let all = events(&format!("{header}\nTrace[7]: [2.272s] [2.272s] END"));
+        all.iter().map(|event| event["component"].clone()).collect()
+    };
+    let apiserver = r#"I0331 23:00:06.848003      10 trace.go:205] Trace[7]: "List" url:/api/v1/pods,user-agent:x/1,client:192.0.2.1 (31-Mar-2022 23:00:04.575) (total time: 2272ms):"#;
+    let scheduler = r#"I0331 23:00:06.848003      10 trace.go:205] Trace[7]: "Scheduling" namespace:a,name:b (31-Mar-2022 23:00:04.575) (total time: 2272ms):"#;
+    assert_eq!(components(apiserver), ["kube-apiserver", "kube-apiserver"]);
+    assert_eq!(components(scheduler), [Value::Null, Value::Null]);
+}
+
+#[test]
+fn calls_that_are_no_entry_of_raft_are_requests_too() {
+    let line = |method: &str| {
+        format!(
+            r#"{{"level":"warn","ts":"2026-11-20T10:00:00.600000Z","caller":"v3rpc/interceptor.go:202","msg":"request stats","start time":"2026-11-20T10:00:00.1Z","time spent":"6s","remote":"10.0.0.7:4","response type":"/etcdserverpb.{method}","request count":-1,"request size":-1,"response count":-1,"response size":-1,"request content":""}}"#
+        )
+    };
+    for (method, operation, shape) in [
+        ("Maintenance/Status", "status", "other"),
+        ("Maintenance/HashKV", "hash_kv", "other"),
+        ("Lease/LeaseTimeToLive", "lease_time_to_live", "lease"),
+    ] {
+        let said = json!({"operation": operation, "shape": shape, "request_id": "0-0"});
+        each_says(&[(&line(method), said)]);
+    }
+}
+
+#[test]
 fn a_head_that_was_cut_off_makes_no_request_of_another_kind() {
     let text = r#"verb="POST" URL="https://127.0.0.1:6443/api/v1/namespaces/a/pods""#;
     assert!(events(text).iter().all(|event| event["kind"] != "http-log"));

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use super::aggregate::facts::text;
 use super::aggregate::join::{Joiner, LineKind};
 use super::aggregate::load;
 use super::decode::{DecodeContext, Decoder};
 use super::event::{Component, Event, Extra};
 use super::input::{LogFile, Plan, Stream};
 use super::reader::{Chunk, open};
-use super::record::{Record, TimeSource};
+use super::record::{Encoding, Record, TimeSource};
 use super::scan::{ScanOptions, TimeFilter};
 use super::signature::{Detail, classify};
 use super::tail::{News, Tails, split};
@@ -256,6 +257,8 @@ struct Lines<'p> {
     roots: VecDeque<u64>,
     waiting: VecDeque<Waiting>,
     written: u64,
+    /// Number of the last trace's header, and whose it is.
+    traced: (String, Component),
 }
 
 impl<'p> Lines<'p> {
@@ -270,6 +273,22 @@ impl<'p> Lines<'p> {
             roots: VecDeque::new(),
             waiting: VecDeque::new(),
             written: 0,
+            traced: (String::new(), Component::Unknown),
+        }
+    }
+
+    /// A step of a trace is whose its header is.
+    fn follow(&mut self, event: &mut Event<'_>) {
+        if !matches!(event.encoding, Encoding::Klog | Encoding::KlogTrace) {
+            return;
+        }
+        let Some(number) = text(event, "trace") else {
+            return;
+        };
+        if event.encoding == Encoding::Klog {
+            self.traced = (number.to_owned(), event.component);
+        } else if self.traced.0 == number {
+            event.component = self.traced.1;
         }
     }
 
@@ -292,9 +311,10 @@ impl<'p> Lines<'p> {
         if !self.filter.inside(record.time) {
             return Ok(());
         }
-        let Some(event) = classify(record, Detail::Full) else {
+        let Some(mut event) = classify(record, Detail::Full) else {
             return Ok(());
         };
+        self.follow(&mut event);
         if self.component == Component::Unknown && !self.filter.wants(record, Some(&event)) {
             return Ok(());
         }

@@ -103,6 +103,8 @@ pub enum Operation {
     Auth(&'static str),
     /// Cluster version, member attributes, downgrade, by its name.
     Cluster(&'static str),
+    /// A call that is no entry of raft's, by its name: of leases and of maintenance.
+    Call(&'static str),
     /// A request of the v2 store.
     V2,
     /// The read-index loop of a linearizable read.
@@ -129,6 +131,7 @@ impl Operation {
             Operation::V2 => 11,
             Operation::ReadIndex => 12,
             Operation::Unknown => 13,
+            Operation::Call(_) => 14,
         }
     }
 
@@ -144,7 +147,7 @@ impl Operation {
             Operation::LeaseCheckpoint => "lease_checkpoint",
             Operation::Compaction => "compaction",
             Operation::Alarm => "alarm",
-            Operation::Auth(name) | Operation::Cluster(name) => name,
+            Operation::Auth(name) | Operation::Cluster(name) | Operation::Call(name) => name,
             Operation::V2 => "v2",
             Operation::ReadIndex => "read_index",
             Operation::Unknown => "unknown",

@@ -21,11 +21,12 @@ const OF_STREAM: &[&str] = &[
 ];
 
 /// Kinds that a server writes about a request it serves: kube-apiserver's, where it is there.
-const SERVED: &[&str] = &["component-trace", "http-log", "http-too-many-requests"];
+const SERVED: &[&str] = &["apiserver-trace-step", "http-log", "http-too-many-requests"];
 
 /// Beginnings of kinds that an etcd server never writes.
 const OF_CLIENTS: &[&str] = &[
     "client-",
+    "component-trace",
     "leaderelection-",
     "lease-",
     "reflector-",

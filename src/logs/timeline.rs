@@ -34,7 +34,11 @@ pub fn rule(kind: &str) -> Option<Rule> {
         "slow-apply"
         | "wal-sync-slow"
         | "apply-entries-slow"
+        | "apiserver-storage-trace"
         | "apiserver-trace"
+        | "apiserver-webhook-trace"
+        | "read-loop-slow"
+        | "apply-behind"
         | "compaction-finished"
         | "defrag-finish"
         | "leader-transfer-finished" => Rule {

@@ -1,6 +1,8 @@
 //! What a summary comes to when nothing follows: all streams side by side or added up, sorted,
 //! with elections told apart and the first sign of an incident marked.
 
+#[cfg(test)]
+mod calls_tests;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,6 +138,8 @@ pub struct View {
     pub turned_away: Vec<DelayView>,
     /// Slow API calls: user agent, verb, resource.
     pub traces: Vec<DelayView>,
+    /// Slow calls that kube-apiserver made: whom it called, name, verb, resource.
+    pub calls: Vec<DelayView>,
     /// Clock differences: who, peer, what.
     pub drift: Vec<(Place, String, Drift)>,
     /// Single facts of each stream that has any.
@@ -190,6 +194,7 @@ impl View {
             &mut view.server_waits,
             &mut view.turned_away,
             &mut view.traces,
+            &mut view.calls,
         ] {
             list.sort_by(|a, b| {
                 (b.row.sum_ns, b.row.lines, &a.place, &a.parts).cmp(&(
@@ -319,7 +324,8 @@ impl View {
                 &facts.turned_away,
                 "http-too-many-requests",
             ),
-            (&mut self.traces, &facts.traces, "apiserver-trace"),
+            (&mut self.traces, facts.slow_calls().0, "apiserver-trace"),
+            (&mut self.calls, &facts.calls, "apiserver-storage-trace"),
         ] {
             let place = whose(kind);
             for (key, row) in table.iter() {

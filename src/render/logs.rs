@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::report::logs::{LoadReport, LogsReport, SlowClientReport};
 use crate::units::{format_bytes, format_ms};
 
-use super::{Paint, Terminal, safe, wrap};
+use super::{Paint, Terminal, logs_calls, safe, wrap};
 
 /// Episodes, events, throttling rows shown.
 const MAX_LINES: usize = 25;
@@ -77,6 +77,10 @@ pub fn logs(
     episodes(out, terminal, report)?;
     events(out, terminal, report)?;
     delays(out, terminal, report)?;
+    if !report.apiserver_calls.is_empty() {
+        heading(out, terminal, "Slow calls by kube-apiserver itself")?;
+        logs_calls::calls(out, terminal, &report.apiserver_calls)?;
+    }
     slow_clients(out, terminal, report)?;
     audit(out, terminal, report)?;
     coverage(out, terminal, report)?;
@@ -212,7 +216,7 @@ fn load_table(
     Ok(())
 }
 
-fn shorten(text: &str, width: usize) -> String {
+pub(super) fn shorten(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+pub use super::logs_calls::CallReport;
+
 /// The whole document.
 #[derive(Clone, Debug, Serialize)]
 pub struct LogsReport {
@@ -37,8 +39,10 @@ pub struct LogsReport {
     pub throttling: Vec<DelayReport>,
     /// Waits that a server asked for.
     pub server_waits: Vec<DelayReport>,
-    /// Slow API calls that the apiserver traced.
+    /// Slow API calls that the apiserver traced, or that its HTTP log shows where that holds more of them.
     pub traces: Vec<DelayReport>,
+    /// Slow calls that the apiserver itself made and traced: of etcd, of its watch cache, of webhooks.
+    pub apiserver_calls: Vec<CallReport>,
     /// The audit log; null when there was none.
     pub audit: Option<AuditReport>,
     /// Slow requests of etcd by client: who asked kube-apiserver for the resource in the same second; null where one of

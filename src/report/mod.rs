@@ -7,6 +7,7 @@ pub mod counts;
 pub mod etcd;
 mod judged;
 pub mod logs;
+mod logs_calls;
 pub mod schema;
 pub mod seats;
 pub mod v1;

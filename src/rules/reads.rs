@@ -179,8 +179,13 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "etcd-requests-slow",
-        &["apiserver.etcd.took", "apiserver.phases"],
-        &["etcd-request-p99"],
+        &[
+            "apiserver.etcd.took",
+            "apiserver.phases",
+            "logs.apiserver.calls",
+            "logs.events",
+        ],
+        &["etcd-request-p99", "etcd-request-traces"],
     ),
     reads("event-ttl-long", &["settings"], &["event-ttl"]),
     reads(
@@ -481,7 +486,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "webhook-slow",
-        &["apiserver.webhooks", "logs.events"],
+        &["apiserver.webhooks", "logs.apiserver.calls", "logs.events"],
         &["webhook-calls", "webhook-took"],
     ),
     reads("workqueue-backlog", &["workqueue"], &["workqueue-depth"]),

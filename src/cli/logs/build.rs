@@ -25,7 +25,7 @@ const MAX_PACED: usize = 200;
 /// Fewer requests than this for one object are no loop.
 const MIN_REPEATS: u64 = 10;
 
-fn ms(ns: u64) -> f64 {
+pub(super) fn ms(ns: u64) -> f64 {
     ns as f64 / 1e6
 }
 
@@ -33,7 +33,7 @@ fn secs(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
-fn when(at: Option<Timestamp>) -> Option<String> {
+pub(super) fn when(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }
 
@@ -114,6 +114,7 @@ pub(super) fn report(summary: &Summary, args: &Args, redactor: &Redactor) -> v1:
         throttling: delays(&view.throttling, redactor),
         server_waits: delays(&view.server_waits, redactor),
         traces: delays(&view.traces, redactor),
+        apiserver_calls: super::calls::calls(&view.calls, redactor),
         audit: audit(&view, redactor),
         slow_clients: slow_clients(summary, &view, redactor),
         starts: starts(&view, redactor),
@@ -283,7 +284,7 @@ fn delays(views: &[DelayView], redactor: &Redactor) -> Vec<v1::DelayReport> {
 }
 
 /// A node's name, where it is known.
-fn node(name: Option<&String>, redactor: &Redactor) -> Option<String> {
+pub(super) fn node(name: Option<&String>, redactor: &Redactor) -> Option<String> {
     name.map(|name| redactor.name(name))
 }
 

@@ -1,6 +1,7 @@
 //! `logs`: what the control plane's logs say about its load and its troubles.
 
 mod build;
+mod calls;
 mod events;
 mod follow;
 mod notes;

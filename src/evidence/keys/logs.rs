@@ -10,6 +10,9 @@ keys! { LOGS;
     /// Alarms that lines tell of, by type (`NOSPACE`, `CORRUPT`): columns `raised` and `disarmed` (lines), `last_raised_secs` and
     /// `last_disarmed_secs` (seconds since 1970). What clients are told of a full database counts as raised.
     LOGS_ALARMS: Table = "logs.alarms", None, Sum;
+    /// Slow calls (over 500 ms) that kube-apiserver itself made and traced, by whom it called: columns `count`, `max_ms`, `total_ms`;
+    /// texts `target` (`etcd`, `cache`, `webhook`), `name` (of the webhook), `verb`, `resource`.
+    LOGS_APISERVER_CALLS: Table = "logs.apiserver.calls", None, Sum;
     /// Records of the audit log by client: one row per user agent, user, verb and resource. Columns `requests`,
     /// `not_found` (404), `throttled` (429), `errors` (5xx), `unlimited` (lists without limit and resource version),
     /// `total_secs`, `max_ms`, `etcd_secs`, `max_per_sec` (between its own first and last request); texts `user_agent`, `user`, `verb`, `resource`.
@@ -68,7 +71,7 @@ keys! { LOGS;
     /// Client-side throttling as the client logged it, by client and request: columns `lines` (a floor), `max_delay_ms`,
     /// `startup` (of `lines`: within two minutes after the client's start), `last_secs` (of the last line, since 1970); texts `component`, `verb`, `resource`.
     LOGS_THROTTLING: Table = "logs.throttling", None, Sum;
-    /// Slow requests that kube-apiserver traced, by user agent and resource: columns `count`, `max_ms`, `total_ms`; texts `user_agent`, `verb`, `resource`.
+    /// Slow requests (over 500 ms) that kube-apiserver traced, or that its HTTP log shows where that holds more of them, by user agent and resource: columns `count`, `max_ms`, `total_ms`; texts `user_agent`, `verb`, `resource`.
     LOGS_TRACES: Table = "logs.traces", None, Sum;
     /// Requests answered 429, from the HTTP log, by priority level, flow schema and user agent (empty where a line names none):
     /// columns `count`, `last_secs` (of the last one, since 1970); texts `level`, `flow_schema`, `user_agent`. Empty when an HTTP log shows none.

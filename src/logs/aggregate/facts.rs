@@ -1,24 +1,24 @@
 //! Single facts that messages tell: versions, restarts, elections, database sizes, compactions,
 //! clock differences, throttling, slow API calls.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::logs::event::{ApiCall, Event, Extra};
-use crate::logs::signature::PlainFields;
+use crate::logs::event::{Component, Event, Extra};
+use crate::logs::signature::{PlainFields, SLOW_CALL_NS};
 
-use super::audit::SEPARATOR;
 use super::coverage::Count;
-use super::hash::stable_hash;
+use super::delays::{call_row, calls_row, trace_row, trace_second, turned_away_row};
 use super::kinds::earliest;
 use super::rejections::Rejections;
 use super::runs::{Run, Runs};
-use super::seconds::{Cell, Class, Seconds};
+use super::seconds::Seconds;
 use super::spark::{BucketValue, Grid};
-use super::table::{Bounded, RowValue};
+use super::table::Bounded;
+
+pub use super::delays::DelayRow;
 
 /// Most starts, hand-overs and terms kept of one stream.
 const MAX: usize = 1024;
@@ -77,51 +77,6 @@ impl Election {
         if self.leader.is_none() {
             self.leader.clone_from(&other.leader);
         }
-    }
-}
-
-/// Delays of one client's requests of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DelayRow {
-    /// Lines: a floor, since the client limits them itself.
-    pub lines: u64,
-    /// The largest delay in nanoseconds.
-    pub max_ns: u64,
-    /// Sum of delays.
-    pub sum_ns: u64,
-    /// Earliest line.
-    pub first: Option<Timestamp>,
-    /// Latest line.
-    pub last: Option<Timestamp>,
-}
-
-impl DelayRow {
-    fn count(&mut self, event: &Event<'_>) {
-        let ns = event.took_ns.unwrap_or(0);
-        self.lines += event.repeats;
-        self.max_ns = self.max_ns.max(ns);
-        self.sum_ns = self.sum_ns.saturating_add(ns);
-        self.first = earliest(self.first, event.time);
-        self.last = self.last.max(event.time);
-    }
-}
-
-impl RowValue for DelayRow {
-    fn add(&mut self, other: &Self) {
-        self.lines += other.lines;
-        self.max_ns = self.max_ns.max(other.max_ns);
-        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
-        self.first = earliest(self.first, other.first);
-        self.last = self.last.max(other.last);
-    }
-    fn raise(&mut self, other: &Self) {
-        self.lines = self.lines.max(other.lines);
-        self.max_ns = self.max_ns.max(other.max_ns);
-        self.sum_ns = self.sum_ns.max(other.sum_ns);
-    }
-    fn weight(&self) -> u64 {
-        self.lines + self.sum_ns / 1_000_000
     }
 }
 
@@ -201,7 +156,7 @@ pub struct Facts {
     pub handovers: BTreeSet<Timestamp>,
     /// Clean shutdowns.
     pub shutdowns: u64,
-    /// Alarms by type.
+    /// Alarms by type; what is refused because of one counts as raised.
     #[serde(default)]
     pub alarms: BTreeMap<String, Alarm>,
     /// Why connections were turned away.
@@ -226,12 +181,25 @@ pub struct Facts {
     pub traces: Bounded<DelayRow>,
     /// The same by second, resource, class and user agent.
     pub trace_seconds: Seconds,
+    /// The same two of the HTTP log.
+    #[serde(default = "none_logged")]
+    pub http: Bounded<DelayRow>,
+    /// By second.
+    #[serde(default)]
+    pub http_seconds: Seconds,
+    /// Slow calls that the apiserver made and traced: whom it called, by name, verb and resource.
+    #[serde(default = "none_turned_away")]
+    pub calls: Bounded<DelayRow>,
     /// Facts that did not fit.
     pub dropped: u64,
 }
 
 fn none_turned_away() -> Bounded<DelayRow> {
     Bounded::new(256)
+}
+
+fn none_logged() -> Bounded<DelayRow> {
+    Bounded::new(512)
 }
 
 impl Default for Facts {
@@ -254,6 +222,9 @@ impl Default for Facts {
             turned_away: none_turned_away(),
             traces: Bounded::new(512),
             trace_seconds: Seconds::default(),
+            http: none_logged(),
+            http_seconds: Seconds::default(),
+            calls: none_turned_away(),
             dropped: 0,
         }
     }
@@ -284,6 +255,8 @@ pub fn num(event: &Event<'_>, name: &str) -> Option<f64> {
     })
 }
 
+/// The kind of lines that tell of a request that could not be applied.
+pub const FAILED_APPLY: &str = "failed-apply";
 /// The kind of lines that tell of a connection that was turned away.
 pub const REJECTED: &str = "rejected-connection";
 
@@ -298,6 +271,14 @@ impl Facts {
                 trace_row(&mut self.traces, event);
                 trace_second(&mut self.trace_seconds, event);
             }
+            "http-log" | "http-timeout" | "http-server-error" => self.http(event),
+            "apiserver-storage-trace" => calls_row(&mut self.calls, "etcd", "", event),
+            "apiserver-cache-trace" => calls_row(&mut self.calls, "cache", "", event),
+            "apiserver-webhook-trace" => {
+                let name = text(event, "webhook").unwrap_or("");
+                calls_row(&mut self.calls, "webhook", name, event);
+            }
+            FAILED_APPLY => self.refused(event),
             "compaction-finished" => self.compaction(event),
             "clock-drift" => self.clock(event),
             "alarm-raised" | "health-alarm" | "alarm-disarmed" => self.alarm(event),
@@ -348,6 +329,46 @@ impl Facts {
         if let Some(bytes) = fields.db_in_use {
             self.db_in_use.add(at, &Peak(bytes));
         }
+    }
+
+    /// A slow request of the HTTP log. What is streamed takes as long as its client likes.
+    fn http(&mut self, event: &Event<'_>) {
+        const STREAMS: [&str; 5] = ["log", "exec", "attach", "portforward", "proxy"];
+        let streams = event.api.as_deref().is_some_and(|call| {
+            let sub = call.subresource.as_deref();
+            sub.is_some_and(|sub| STREAMS.contains(&sub))
+        });
+        let of_api = event.component == Component::Apiserver;
+        if of_api && !streams && event.took_ns.is_some_and(|ns| ns >= SLOW_CALL_NS) {
+            trace_row(&mut self.http, event);
+            trace_second(&mut self.http_seconds, event);
+        }
+    }
+
+    /// Slow calls of kube-apiserver's clients. Traces and the HTTP log tell of the same ones, so the
+    /// one that holds more of them counts.
+    pub fn slow_calls(&self) -> (&Bounded<DelayRow>, &Seconds) {
+        let lines = |table: &Bounded<DelayRow>| -> u64 {
+            let other = table.other().map_or(0, |row| row.lines);
+            table.iter().map(|(_, row)| row.lines).sum::<u64>() + other
+        };
+        match lines(&self.http) > lines(&self.traces) {
+            true => (&self.http, &self.http_seconds),
+            false => (&self.traces, &self.trace_seconds),
+        }
+    }
+
+    /// What etcd refuses to apply while an alarm is raised (etcd: server/etcdserver/errors). From 3.6
+    /// on this may be all that tells of the alarm.
+    fn refused(&mut self, event: &Event<'_>) {
+        let kind = match event.error.as_deref().map(str::trim_end) {
+            Some("etcdserver: no space") => "NOSPACE",
+            Some("etcdserver: corrupt cluster") => "CORRUPT",
+            _ => return,
+        };
+        let alarm = self.alarms.entry(kind.to_owned()).or_default();
+        alarm.raised += event.repeats;
+        alarm.last_raised = alarm.last_raised.max(event.time);
     }
 
     fn alarm(&mut self, event: &Event<'_>) {
@@ -497,6 +518,8 @@ impl Facts {
             (&mut self.server_waits, &other.server_waits),
             (&mut self.turned_away, &other.turned_away),
             (&mut self.traces, &other.traces),
+            (&mut self.http, &other.http),
+            (&mut self.calls, &other.calls),
         ] {
             table.merge(add);
             if table.is_over() {
@@ -504,6 +527,7 @@ impl Facts {
             }
         }
         self.trace_seconds.merge(&other.trace_seconds);
+        self.http_seconds.merge(&other.http_seconds);
         self.dropped += other.dropped;
     }
 
@@ -515,101 +539,8 @@ impl Facts {
         self.turned_away.restore();
         self.traces.restore();
         self.trace_seconds.restore();
-    }
-}
-
-fn call_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
-    let call = event.api.as_deref();
-    let verb = call.map_or("", |call| call.verb.as_ref());
-    let key = key_of([verb, &resource_of(call)]);
-    table.entry(&key).count(event);
-    if table.is_over() {
-        table.prune(&[]);
-    }
-}
-
-fn turned_away_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
-    let level = text(event, "priority_level").unwrap_or("");
-    let schema = text(event, "flow_schema").unwrap_or("");
-    let agent = event
-        .api
-        .as_deref()
-        .and_then(|call| call.user_agent.as_deref());
-    let key = key_of([level, schema, agent.unwrap_or("")]);
-    table.entry(&key).count(event);
-    if table.is_over() {
-        table.prune(&[]);
-    }
-}
-
-fn trace_row(table: &mut Bounded<DelayRow>, event: &Event<'_>) {
-    let call = event.api.as_deref();
-    let agent = call
-        .and_then(|call| call.user_agent.as_deref())
-        .or(event.client.as_deref())
-        .unwrap_or("");
-    let verb = call.map_or("", |call| call.verb.as_ref());
-    let key = key_of([agent, verb, &resource_of(call)]);
-    table.entry(&key).count(event);
-    if table.is_over() {
-        table.prune(&[]);
-    }
-}
-
-/// Marks the seconds that a traced call spans.
-fn trace_second(seconds: &mut Seconds, event: &Event<'_>) {
-    let (Some(call), Some(at), Some(ns)) = (event.api.as_deref(), event.time, event.took_ns) else {
-        return;
-    };
-    let agent = call.user_agent.as_deref().unwrap_or("");
-    let Some(class @ (Class::List | Class::Write)) = Class::of_verb(&call.verb) else {
-        return;
-    };
-    if agent.is_empty() {
-        return;
-    }
-    let cell = Cell {
-        requests: 1,
-        ns,
-        unlimited: 0,
-    };
-    let resource = call.parts.resource_group();
-    let began = at.add_us(
-        i64::try_from(ns / 1_000)
-            .unwrap_or(i64::MAX)
-            .saturating_neg(),
-    );
-    let tag = [agent, &resource, class.word()]
-        .iter()
-        .fold(2, |hash, part| stable_hash(hash, part.as_bytes()));
-    seconds.add_span(began.0, at.0, tag, &cell, &|key| {
-        key.push_str(&resource);
-        for part in [class.word(), agent, ""] {
-            key.push(SEPARATOR);
-            key.push_str(part);
-        }
-    });
-}
-
-/// The key of a row: its parts with [`SEPARATOR`] between them.
-fn key_of<const N: usize>(parts: [&str; N]) -> String {
-    let mut key = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
-    for (at, part) in parts.into_iter().enumerate() {
-        if at > 0 {
-            key.push(SEPARATOR);
-        }
-        key.push_str(part);
-    }
-    key
-}
-
-fn resource_of<'a>(call: Option<&'a ApiCall<'_>>) -> Cow<'a, str> {
-    let Some(call) = call else {
-        return Cow::Borrowed("");
-    };
-    let resource = call.parts.resource_group();
-    match call.subresource.as_deref() {
-        Some(sub) if !sub.is_empty() => Cow::Owned([resource.as_ref(), "/", sub].concat()),
-        _ => resource,
+        self.http.restore();
+        self.http_seconds.restore();
+        self.calls.restore();
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod coverage;
+mod delays;
 pub mod episodes;
 pub mod facts;
 pub mod hash;

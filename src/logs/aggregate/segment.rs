@@ -12,7 +12,7 @@ use crate::logs::timeline;
 use super::audit::Audit;
 use super::coverage::Coverage;
 use super::episodes::Episodes;
-use super::facts::{Facts, REJECTED, int};
+use super::facts::{FAILED_APPLY, Facts, REJECTED, int};
 use super::hot::{self, HotRange};
 use super::kinds::Kinds;
 use super::load::{Load, Writer};
@@ -497,6 +497,7 @@ fn needs_fields(kind: &str) -> bool {
             | "alarm-disarmed"
             | "health-alarm"
             | "http-too-many-requests"
+            | "apiserver-webhook-trace"
     )
 }
 
@@ -517,6 +518,7 @@ fn tells_facts(kind: &str) -> bool {
     matches!(
         kind,
         REJECTED
+            | FAILED_APPLY
             | "compaction-finished"
             | "shutdown"
             | "etcd-stopped"

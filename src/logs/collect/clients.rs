@@ -50,6 +50,7 @@ pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         );
     }
     turned_away(view, out, set);
+    apiserver_calls(view, out, set);
     if view.traces.is_empty() && !view.has("kube-apiserver") {
         return;
     }
@@ -76,8 +77,34 @@ pub(super) fn delays(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     );
 }
 
+/// Slow calls that kube-apiserver itself made, by whom it called.
+fn apiserver_calls(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
+    let mut tables: BTreeMap<Subject, Vec<Row>> = BTreeMap::new();
+    for delay in &view.calls {
+        let [target, name, verb, resource] = parts(delay);
+        let row = Row::new(format!("{target} {name} {verb} {resource}"))
+            .num("count", num(delay.row.lines))
+            .num("max_ms", ms(delay.row.max_ns))
+            .num("total_ms", ms(delay.row.sum_ns))
+            .text("target", target)
+            .text("name", name)
+            .text("verb", verb)
+            .text("resource", resource);
+        tables.entry(subject(&delay.place)).or_default().push(row);
+    }
+    for (about, rows) in tables {
+        set.put(
+            &keys::LOGS_APISERVER_CALLS,
+            about,
+            out.window,
+            out.origin().with(Completeness::AtLeast),
+            table(rows, MAX_ROWS),
+        );
+    }
+}
+
 fn turned_away(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
-    let logged = |kind: &str| matches!(kind, "http-log" | "http-too-many-requests");
+    let logged = |kind: &str| kind.starts_with("http-");
     if !view.kinds.iter().any(|kind| logged(&kind.kind)) {
         return;
     }

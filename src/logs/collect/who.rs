@@ -22,7 +22,7 @@ pub fn tells_clients(view: &View) -> bool {
         || view
             .facts
             .iter()
-            .any(|(_, facts)| facts.trace_seconds.iter().next().is_some())
+            .any(|(_, facts)| facts.slow_calls().1.iter().next().is_some())
         || view.has("kube-apiserver")
 }
 
@@ -42,7 +42,7 @@ pub(super) fn who(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     }
     let mut rows = cells(&view.audit.seconds, Some("audit"));
     for (_, facts) in &view.facts {
-        rows.extend(cells(&facts.trace_seconds, Some("trace")));
+        rows.extend(cells(facts.slow_calls().1, Some("trace")));
     }
     if tells_clients(view) {
         set.put(

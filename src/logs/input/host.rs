@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::logs::event::Component;
 use crate::target::HostRoot;
 
-use super::name::{component, is_controller};
+use super::program::{component, is_controller};
 use super::walk::Walk;
 use super::{LogFile, Source, Stream};
 

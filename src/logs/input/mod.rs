@@ -6,6 +6,7 @@
 mod copies;
 mod host;
 mod name;
+mod program;
 mod sniff;
 mod walk;
 

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use crate::logs::event::Component;
 
+use super::program::component;
+
 /// What a path says about a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -268,105 +270,6 @@ fn parent<'p>(parts: &[&'p str]) -> &'p str {
         [.., parent, _] => parent,
         _ => "",
     }
-}
-
-/// Who writes into a file or container of that name; `folder` is its pod or parent folder.
-pub(super) fn component(name: &str, folder: &str) -> Component {
-    let name = name.trim_end_matches(".log");
-    let name = name.strip_suffix("_service").unwrap_or(name);
-    let lower = name.to_ascii_lowercase();
-    let is = |known: &str| {
-        lower == known
-            || lower
-                .strip_prefix(known)
-                .is_some_and(|rest| rest.starts_with(['.', '_']))
-    };
-    if is("etcd") || is("etcd-events") || is("etcd-main") || is("etcd-manager") || is("etcd-server")
-    {
-        return Component::Etcd;
-    }
-    if lower.starts_with("etcd")
-        && (folder.starts_with("etcd") || folder.contains("_etcd"))
-        && lower == "etcd-container"
-    {
-        return Component::Etcd;
-    }
-    if is("kube-apiserver") || is("apiserver") || is("openshift-apiserver") || is("oauth-apiserver")
-    {
-        return Component::Apiserver;
-    }
-    if lower.contains("audit")
-        && !lower.contains("auditd")
-        && (folder != "audit" || lower != "audit")
-    {
-        return Component::Apiserver;
-    }
-    if lower.contains("audit") && folder == "audit" {
-        // `/var/log/kubernetes/audit/audit.log`; the kernel's own `/var/log/audit/audit.log` has
-        // no audit.k8s.io record in it and says so by itself.
-        return Component::Apiserver;
-    }
-    if is("kube-controller-manager") {
-        return Component::ControllerManager;
-    }
-    if is("kube-scheduler") {
-        return Component::Scheduler;
-    }
-    if is("kubelet") {
-        return Component::Kubelet;
-    }
-    if matches!(&*lower, "kern" | "kernel" | "dmesg") {
-        return Component::Kernel;
-    }
-    if is_controller(&lower) {
-        return Component::Controller;
-    }
-    // `logs/etcd-cp0.log` of a hand-made bundle.
-    for (prefix, component) in [
-        ("kube-apiserver-", Component::Apiserver),
-        ("kube-controller-manager-", Component::ControllerManager),
-        ("kube-scheduler-", Component::Scheduler),
-        ("etcd-", Component::Etcd),
-    ] {
-        if lower.starts_with(prefix) && !is_helper(&lower) {
-            return component;
-        }
-    }
-    Component::Unknown
-}
-
-/// Whether a container of that name is likely a controller: something that lists and watches.
-pub(super) fn is_controller(container: &str) -> bool {
-    let words = [
-        "manager",
-        "operator",
-        "controller",
-        "provisioner",
-        "autoscaler",
-        "gateway",
-        "webhook",
-        "cainjector",
-    ];
-    words.iter().any(|word| container.contains(word))
-}
-
-/// Containers beside a control-plane component that are not it.
-fn is_helper(name: &str) -> bool {
-    let words = [
-        "syncer",
-        "metrics",
-        "readyz",
-        "monitor",
-        "etcdctl",
-        "copy",
-        "setup",
-        "backup",
-        "endpoints",
-        "ensure",
-        "rev",
-        "defrag",
-    ];
-    words.iter().any(|word| name.contains(word))
 }
 
 /// The file's name without its rotation, and its age.

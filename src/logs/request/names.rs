@@ -1,4 +1,4 @@
-//! Requests of users, members and versions, by the names that etcd gives them
+//! Requests of users, members, versions, leases and maintenance, by the names that etcd gives them
 //! (api/etcdserverpb: raft_internal.proto, rpc.proto).
 
 use crate::logs::event::Operation;
@@ -33,6 +33,24 @@ const MEMBERS: [(&str, &str); 5] = [
     ("MemberPromote", "member_promote"),
 ];
 
+/// Calls of leases that no raft request has the name of.
+const LEASES: [(&str, &str); 3] = [
+    ("LeaseTimeToLive", "lease_time_to_live"),
+    ("LeaseLeases", "lease_leases"),
+    ("LeaseKeepAlive", "lease_keep_alive"),
+];
+
+/// Calls of maintenance.
+const MAINTENANCE: [(&str, &str); 7] = [
+    ("Status", "status"),
+    ("Defragment", "defragment"),
+    ("Hash", "hash"),
+    ("HashKV", "hash_kv"),
+    ("Snapshot", "snapshot"),
+    ("MoveLeader", "move_leader"),
+    ("Downgrade", "downgrade"),
+];
+
 /// Requests that etcd makes by itself.
 const CLUSTER: [&str; 4] = [
     "cluster_version_set",
@@ -61,6 +79,12 @@ pub fn of_method(method: &[u8]) -> Operation {
     };
     if let Some(method) = method.strip_prefix(b"Auth/") {
         return Operation::Auth(named(&AUTH, method).unwrap_or("auth"));
+    }
+    if let Some(method) = method.strip_prefix(b"Lease/") {
+        return Operation::Call(named(&LEASES, method).unwrap_or("lease"));
+    }
+    if let Some(method) = method.strip_prefix(b"Maintenance/") {
+        return Operation::Call(named(&MAINTENANCE, method).unwrap_or("maintenance"));
     }
     match method.strip_prefix(b"Cluster/") {
         Some(method) => Operation::Cluster(named(&MEMBERS, method).unwrap_or("cluster")),

@@ -69,6 +69,7 @@ pub fn shape_of(
         Operation::Txn if compactor => Shape::Compaction,
         Operation::Txn => txn_shape(facts),
         Operation::LeaseGrant | Operation::LeaseRevoke | Operation::LeaseCheckpoint => Shape::Lease,
+        Operation::Call(name) if name.starts_with("lease") => Shape::Lease,
         Operation::Compaction => Shape::Compaction,
         Operation::V2 if facts.v2_qget => Shape::Health,
         _ => Shape::Other,

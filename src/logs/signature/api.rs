@@ -4,13 +4,11 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use crate::catalog::resources::{
-    KeyParts, Scope, builtin_by_name, names_resource, parse_bare_key, parse_path,
-};
+use crate::catalog::resources::{KeyParts, Scope, builtin_by_name, names_resource, parse_path};
 use crate::logs::audit;
 use crate::logs::event::{Component, Event, Extra};
 use crate::logs::fields::text;
-use crate::logs::needle::{self, Needle, near, near2};
+use crate::logs::needle::{self, near2};
 use crate::logs::record::{Fields, Record};
 use crate::sys::find;
 use crate::units::parse_go_duration;
@@ -68,7 +66,7 @@ pub(super) fn url<'a>(event: &mut Event<'a>, text: Cow<'a, str>) {
 }
 
 /// Settles the verb once verb and path are both known.
-fn refine(event: &mut Event<'_>) {
+pub(super) fn refine(event: &mut Event<'_>) {
     if let Some(call) = event.api.as_deref_mut()
         && call.parts.scope != Scope::Unknown
         && let Some(verb) = api_verb(&call.verb, &call.parts)
@@ -220,203 +218,6 @@ pub(super) fn checks<'a>(
     }
 }
 
-/// Names that separate the fields of a trace's header: values may hold commas and colons.
-const TRACE_FIELDS: [&str; 24] = [
-    "accept",
-    "audit-id",
-    "client",
-    "protocol",
-    "resource",
-    "scope",
-    "url",
-    "user-agent",
-    "verb",
-    "api-group",
-    "api-version",
-    "name",
-    "subresource",
-    "namespace",
-    "key",
-    "resourceVersion",
-    "resourceVersionMatch",
-    "limit",
-    "continue",
-    "type",
-    "path",
-    "method",
-    "count",
-    "etcd",
-];
-
-/// The text before and behind a literal for which there is a searcher.
-fn parted<'t>(text: &'t str, needle: &Needle, literal: &str) -> Option<(&'t str, &'t str)> {
-    let at = needle.find(text.as_bytes())?;
-    Some((text.get(..at)?, text.get(at + literal.len()..)?))
-}
-
-/// `Trace[1]: "List" url:/api/v1/pods,user-agent:…,client:… (31-Mar-2022 …) (total time: 2272ms):`
-pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) {
-    let Ok(text) = std::str::from_utf8(&record.msg) else {
-        return;
-    };
-    let Some((head, rest)) = parted(text, &needle::TRACE_NAME, "]: \"") else {
-        return;
-    };
-    let Some((what, rest)) = rest.split_once('"') else {
-        return;
-    };
-    let id = head.trim_start_matches("Trace[");
-    if let Some((_, total)) = parted(rest, &needle::TOTAL_TIME, "(total time: ") {
-        // Without its end it is the beginning of another number.
-        let total = total.split_once(')').map(|(total, _)| total);
-        event.took_ns = total.and_then(|total| parse_go_duration(total.as_bytes()));
-    }
-    let storage = what.ends_with(" etcd3")
-        || what.starts_with("cacher list")
-        || what == "List(recursive=true) etcd3";
-    let http = matches!(
-        what,
-        "List"
-            | "Get"
-            | "Create"
-            | "Update"
-            | "Patch"
-            | "Delete"
-            | "Watch"
-            | "DeleteCollection"
-            | "Delete Collection"
-            | "HTTP Request"
-    );
-    event.kind = match (storage, http) {
-        (true, _) => "apiserver-storage-trace",
-        (_, true) => "apiserver-trace",
-        _ => "component-trace",
-    };
-    if storage || http {
-        event.component = Component::Apiserver;
-    }
-    if detail == Detail::Full {
-        event.extra.push(("trace", Extra::Text(Cow::Borrowed(id))));
-        event.extra.push(("what", Extra::Text(Cow::Borrowed(what))));
-    }
-    let fields = header_fields(rest);
-    let get = |name: &str| {
-        fields
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| *value)
-            .filter(|value| !value.is_empty())
-    };
-    event.client = get("client").map(Cow::Borrowed);
-    if http {
-        call(event).verb = verb(Cow::Borrowed(get("verb").unwrap_or(what)));
-        if let Some(target) = get("url") {
-            url(event, Cow::Borrowed(target));
-        }
-        if let Some(agent) = get("user-agent") {
-            call(event).user_agent = Some(clip(Cow::Borrowed(agent.trim())));
-        }
-        refine(event);
-    } else if storage {
-        let call = call(event);
-        call.verb = match what.split([' ', '(']).next().unwrap_or_default() {
-            "GuaranteedUpdate" => Cow::Borrowed("update"),
-            "cacher" => Cow::Borrowed("list"),
-            other => verb(Cow::Borrowed(other)),
-        };
-        if let Some(key) = get("key") {
-            // The key is without its prefix here.
-            call.parts = parse_bare_key(key.as_bytes());
-        }
-    }
-    if detail == Detail::Full {
-        if let Some(limit) = get("limit").and_then(|limit| limit.parse().ok()) {
-            event.extra.push(("limit", Extra::Int(limit)));
-        }
-        for (name, field) in [
-            ("object_type", "type"),
-            ("resource_version", "resourceVersion"),
-            ("audit_id", "audit-id"),
-        ] {
-            if let Some(value) = get(field) {
-                event.extra.push((name, Extra::Text(Cow::Borrowed(value))));
-            }
-        }
-    }
-}
-
-/// Where the last ` (` is.
-fn last_date(text: &str) -> Option<usize> {
-    let text = text.as_bytes();
-    let mut places = memchr::memrchr_iter(b'(', text);
-    places.find_map(|at| at.checked_sub(1).filter(|at| text.get(*at) == Some(&b' ')))
-}
-
-/// Splits ` name:value,name:value (31-Mar-2022 …` at commas that a known name follows.
-fn header_fields(rest: &str) -> Vec<(&str, &str)> {
-    let text = rest.trim_start();
-    // The date begins the tail: ` (31-Mar-2022 23:00:04.575) (total time: …`.
-    let end = parted(text, &needle::BEFORE_TOTAL_TIME, "")
-        .and_then(|(before, _)| last_date(before))
-        .unwrap_or(text.len());
-    let mut text = text.get(..end).unwrap_or_default();
-    let mut out = Vec::new();
-    let name_at = |text: &str| {
-        /// The longest of them is shorter.
-        const MAX: usize = 32;
-        let head = text.as_bytes();
-        let end = near(b':', head.get(..MAX).unwrap_or(head))?;
-        let name = text.get(..end)?;
-        TRACE_FIELDS.iter().copied().find(|known| *known == name)
-    };
-    let mut next = name_at(text);
-    while let Some(name) = next.take() {
-        let body = text.get(name.len() + 1..).unwrap_or_default();
-        let mut cut = body.len();
-        for at in memchr::memchr_iter(b',', body.as_bytes()) {
-            next = body.get(at + 1..).and_then(name_at);
-            if next.is_some() {
-                cut = at;
-                break;
-            }
-        }
-        out.push((name, body.get(..cut).unwrap_or_default()));
-        text = body.get(cut + 1..).unwrap_or_default();
-    }
-    out
-}
-
-/// `Trace[1]: ---"Writing http response done" 45107ms (07:32:11.071)`, `Trace[1]: [45.1s] [45.1s] END`.
-pub(super) fn trace_step<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: Detail) {
-    let Ok(text) = std::str::from_utf8(&record.msg) else {
-        return;
-    };
-    let Some((head, rest)) = text.split_once("]: ") else {
-        return;
-    };
-    let mut step = None;
-    if let Some((_, named)) = rest.split_once("---\"")
-        && let Some((name, after)) = named.split_once('"')
-    {
-        step = Some(name);
-        let took = after
-            .split_whitespace()
-            .find_map(|word| parse_go_duration(word.as_bytes()));
-        event.took_ns = took;
-    } else if let Some(total) = rest.strip_prefix('[') {
-        event.took_ns = total
-            .split_once(']')
-            .and_then(|(took, _)| parse_go_duration(took.as_bytes()));
-    }
-    if detail == Detail::Full {
-        let id = head.trim_start_matches("Trace[");
-        event.extra.push(("trace", Extra::Text(Cow::Borrowed(id))));
-        if let Some(step) = step {
-            event.extra.push(("step", Extra::Text(Cow::Borrowed(step))));
-        }
-    }
-}
-
 /// The start of a component. `"Starting"` is said by many controllers too, and only with a
 /// version by a component.
 pub(super) fn start<'a>(
@@ -474,11 +275,30 @@ pub(super) fn http<'a>(
     // The controller-manager and the scheduler log their own /healthz this way.
     if of_api {
         event.component = Component::Apiserver;
+        failed_answer(event);
     }
 }
 
+/// An answer that tells of a fault of the server is a kind of its own.
+fn failed_answer(event: &mut Event<'_>) {
+    let Some(call) = event.api.as_deref() else {
+        return;
+    };
+    match call.status {
+        Some(504) => event.kind = "http-timeout",
+        // What an aggregated server or a custom resource's webhook cannot answer is not etcd's
+        // nor kube-apiserver's.
+        Some(500..) if call.parts.builtin.is_some() => event.kind = "http-server-error",
+        _ => {}
+    }
+}
+
+/// From this duration on more of a request counts than its duration: kube-apiserver traces requests
+/// that take longer (apiserver: endpoints/handlers, `LogIfLong`).
+pub(in crate::logs) const SLOW_CALL_NS: u64 = 500_000_000;
+
 /// What counting a structured line of the HTTP log takes, read by position: its duration, and
-/// whose log it is. `None` for any other form.
+/// whose log it is. `None` for any other form, and where more of it counts.
 pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
     let Fields::Klog(text) = record.fields else {
         return None;
@@ -502,8 +322,12 @@ pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
     let (end, after) = plain(rest)?;
     let took_ns = parse_go_duration(rest.get(..end)?);
     let rest = rest.get(after..)?;
-    // The last of a name counts, and an answer 429 is a kind of its own.
-    if took_ns.is_none() || holds_uri(rest) || holds_latency(rest) || may_be_odd(rest) {
+    // The last of a name counts, and an answer 429 or 5xx is a kind of its own.
+    if took_ns.is_none_or(|ns| ns >= SLOW_CALL_NS)
+        || holds_uri(rest)
+        || holds_latency(rest)
+        || may_be_odd(rest)
+    {
         return None;
     }
     Some((took_ns, names_resource(uri)?))
@@ -514,10 +338,11 @@ pub(super) fn http_counts(record: &Record<'_>) -> Option<(Option<u64>, bool)> {
 fn may_be_odd(text: &[u8]) -> bool {
     match text.last_chunk::<9>() {
         Some([b' ', b'r', b'e', b's', b'p', b'=', status @ ..]) => {
-            matches!(status, b"429" | b"101")
+            matches!(status, b"429" | b"101" | [b'5', ..])
         }
         _ => {
-            dispatch::is_429(text) || holds(text, b" resp", b"=0") || holds(text, b" resp", b"=101")
+            let status = |begin| holds(text, b" resp", begin);
+            dispatch::is_429(text) || status(b"=0") || status(b"=101") || status(b"=5")
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::logs::record::{Encoding, Fields, Record};
 
 use super::extract::PlainFields;
 use super::types::{Extractor, Signature};
-use super::{api, dispatch, extract, requests};
+use super::{api, api_trace, dispatch, extract, requests};
 
 /// How much of a record is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,8 +87,8 @@ fn extracted<'a>(
         }
         Extractor::Drift => requests::drift(&mut event, record, &found, detail),
         Extractor::Checks => api::checks(&mut event, record, &found, detail),
-        Extractor::ApiTrace => api::trace(&mut event, record, detail),
-        Extractor::ApiTraceStep => api::trace_step(&mut event, record, detail),
+        Extractor::ApiTrace => api_trace::trace(&mut event, record, detail),
+        Extractor::ApiTraceStep => api_trace::trace_step(&mut event, record, detail),
         Extractor::Waited => api::waited(&mut event, record, &found, detail),
         Extractor::Http => api::http(&mut event, record, &found, detail),
         Extractor::Audit => api::audit(&mut event, record, detail),

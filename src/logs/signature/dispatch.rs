@@ -383,6 +383,13 @@ fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
                 Some(_) if msg == b"Failed to update lease" && is_conflict(fields) => {
                     super::signature("lease-update-conflict").map(Found::plain)
                 }
+                // From 1.33 on a list that failed is told so, too.
+                Some(signature) if signature.id == "reflector-watch-failed" => {
+                    let found = free_text(b"", fields);
+                    found
+                        .filter(|found| found.signature.id == "reflector-list-failed")
+                        .or(Some(Found::plain(signature)))
+                }
                 // A general message whose error names the cause.
                 Some(signature) if signature.extractor == super::Extractor::Around => {
                     free_text(b"", fields).or(Some(Found::plain(signature)))

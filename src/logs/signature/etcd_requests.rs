@@ -5,6 +5,13 @@ use crate::logs::record::Level;
 
 use super::types::{Extractor, Field, How, Nature, Role, Signature, field, form};
 
+/// Fields of a trace of the loop that serves linearizable reads.
+const LOOP: &[Field] = &[
+    field("duration", Role::Took, ""),
+    field("steps", Role::Text("step"), "the longest step"),
+    field("steps", Role::Ms("step_ms"), "its duration"),
+];
+
 const APPLY: &[Field] = &[
     field(
         "took",
@@ -168,6 +175,34 @@ pub(super) static TABLE: &[Signature] = &[
             field("steps", Role::Text("step"), "the longest step"),
             field("steps", Role::Ms("step_ms"), "its duration"),
         ],
+        extractor: Extractor::Trace,
+    },
+    Signature {
+        id: "read-loop-slow",
+        component: Component::Etcd,
+        level: Level::Info,
+        nature: Nature::Symptom,
+        versions: "3.4.2+ with zap, 3.5 to 3.7; told apart from 500 ms on",
+        doc: "The reads of a member waited for the leader's confirmation of where they stand: one loop serves all that came in meanwhile.",
+        forms: &[form(
+            How::Code,
+            r#"{"level":"info","ts":"2026-11-20T10:00:05.000100Z","caller":"traceutil/trace.go:172","msg":"trace[7] linearizableReadLoop","detail":"{readStateIndex:5; appliedIndex:4; }","duration":"5s","start":"2026-11-20T10:00:00.000Z","end":"2026-11-20T10:00:05.000Z","steps":["trace[7] 'read index received'  (duration: 4.99s)","trace[7] 'applied index is now lower than readState.Index'  (duration: 1ms)"],"step_count":2}"#,
+        )],
+        fields: LOOP,
+        extractor: Extractor::Trace,
+    },
+    Signature {
+        id: "apply-behind",
+        component: Component::Etcd,
+        level: Level::Info,
+        nature: Nature::Symptom,
+        versions: "3.4.2+ with zap, 3.5 to 3.7; told apart from 500 ms on",
+        doc: "The reads of a member waited for it to apply what the leader had confirmed: it lags.",
+        forms: &[form(
+            How::Code,
+            r#"{"level":"info","ts":"2026-11-20T10:00:05.000100Z","caller":"traceutil/trace.go:172","msg":"trace[7] linearizableReadLoop","detail":"{readStateIndex:5; appliedIndex:4; }","duration":"5s","start":"2026-11-20T10:00:00.000Z","end":"2026-11-20T10:00:05.000Z","steps":["trace[7] 'read index received'  (duration: 1ms)","trace[7] 'applied index is now lower than readState.Index'  (duration: 4.99s)"],"step_count":2}"#,
+        )],
+        fields: LOOP,
         extractor: Extractor::Trace,
     },
     Signature {

@@ -28,19 +28,44 @@ pub(super) fn fields<'a>(
     let declared = found.signature.fields;
     for (name, text) in found.captures.iter() {
         if let Some(field) = declared.iter().find(|field| field.name == name) {
-            let value = Value {
-                raw: text,
-                kind: ValueKind::Plain,
-            };
-            apply(event, field.role, value, detail);
+            apply(event, field.role, captured(text, &record.fields), detail);
         }
     }
+    // A structured line may say in a field what its error says, too.
+    let said = event.extra.len();
     // A count needs no signature's own fields, and most lines have no others.
     let wanted = |field: &Field| detail == Detail::Full || field.role.extra().is_none();
     if declared.iter().any(wanted) {
         each(&record.fields, declared, |role, value| {
-            apply(event, role, value, detail);
+            let mut known = event.extra.iter().take(said);
+            if !known.any(|(name, _)| role.extra() == Some(*name)) {
+                apply(event, role, value, detail);
+            }
         });
+    }
+}
+
+/// A captured part as a value. One that stands in a field ends where the field's value does, and is
+/// escaped as that is.
+fn captured<'a>(text: &'a [u8], fields: &Fields<'a>) -> Value<'a> {
+    let start = text.as_ptr() as usize;
+    let around = fields.iter().find_map(|(_, value)| {
+        let from = value.raw.as_ptr() as usize;
+        let left = (from + value.raw.len()).checked_sub(start)?;
+        (from <= start).then_some((left, value.kind))
+    });
+    match around {
+        Some((left, kind)) => Value {
+            raw: text.get(..left).unwrap_or(text),
+            kind: match kind {
+                ValueKind::String | ValueKind::Torn => kind,
+                _ => ValueKind::Plain,
+            },
+        },
+        None => Value {
+            raw: text,
+            kind: ValueKind::Plain,
+        },
     }
 }
 

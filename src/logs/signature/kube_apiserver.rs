@@ -71,6 +71,36 @@ pub(super) static TABLE: &[Signature] = &[
     )
     .by(Extractor::ApiTrace),
     row(
+        "apiserver-cache-trace", Apiserver, Info, Request, "all; above 500 ms",
+        "One slow list that the apiserver answered from its watch cache: its own CPU, not etcd.",
+        &[form(Code, r#"I1120 10:00:00.000022       1 trace.go:236] Trace[683]: "cacher list" audit-id:abc,type:deployments.apps (20-Nov-2026 09:59:59.000) (total time: 3800ms):"#)],
+        &[
+            TOTAL,
+            TRACE,
+            WHAT,
+            field("type", Txt("object_type"), "`resource.group` since 1.27"),
+            field("audit-id", Txt("audit_id"), ""),
+        ],
+    )
+    .by(Extractor::ApiTrace),
+    row(
+        "apiserver-webhook-trace", Apiserver, Info, Request, "all; above 500 ms",
+        "One slow call of the apiserver to a webhook: admission, or conversion of a custom resource.",
+        &[
+            form(Code, r#"I1120 10:00:00.500022       1 trace.go:236] Trace[10000]: "Call mutating webhook" configuration:istio,webhook:sidecar.istio.io,resource:/v1, Resource=pods,subresource:,operation:CREATE,UID:abc (20-Nov-2026 10:00:00.000) (total time: 5800ms):"#),
+            form(Code, r#"I1120 10:00:00.500022       1 trace.go:236] Trace[10000]: "Call conversion webhook" custom-resource-definition:widgets.example.com,desired-api-version:example.com/v2,object-count:5,UID:abc (20-Nov-2026 10:00:00.000) (total time: 5800ms):"#),
+        ],
+        &[
+            TOTAL,
+            TRACE,
+            WHAT,
+            field("webhook", Txt("webhook"), "or the custom resource"),
+            field("operation", Verb, ""),
+            field("resource", Url, ""),
+        ],
+    )
+    .by(Extractor::ApiTrace),
+    row(
         "component-trace", Unknown, Info, Request, "all",
         "Another slow operation that a Kubernetes component traced.",
         &[form(Code, r#"I0331 23:00:06.844303      10 trace.go:205] Trace[484169231]: "Reflector ListAndWatch" name:k8s.io/client-go/informers/factory.go:134 (31-Mar-2022 22:59:54.575) (total time: 12268ms):"#)],
@@ -78,8 +108,8 @@ pub(super) static TABLE: &[Signature] = &[
     )
     .by(Extractor::ApiTrace),
     row(
-        "apiserver-trace-step", Apiserver, Info, Request, "all",
-        "A line that follows a trace's header, without one of its own; joined by the trace's number within one stream.",
+        "apiserver-trace-step", Unknown, Info, Request, "all",
+        "A line that follows a trace's header, without one of its own; joined by the trace's number within one stream. It is whose its header is.",
         &[
             form(Code, r#"Trace[908013652]: ---"Writing http response done" 45107ms (07:32:11.071)"#),
             form(Code, "Trace[908013652]: [45.111899611s] [45.111899611s] END"),
@@ -109,6 +139,23 @@ pub(super) static TABLE: &[Signature] = &[
             form(Code, r#"I1120 10:01:00.000000       1 httplog.go:132] "HTTP" verb="LIST" URI="/api/v1/namespaces/x/configmaps" latency="10ms" userAgent="batchjob/1.0" audit-ID="a-b" srcIP="10.0.0.1:444" apf_pl="workload-low" apf_fs="service-accounts" apf_iseats=10 apf_fseats=0 apf_additionalLatency="0s" apf_init_latency="1ms" apf_execution_time="41.167µs" resp=429"#),
             form(Code, r#"{"ts":1772791209000.123,"caller":"httplog/httplog.go:132","msg":"HTTP","v":3,"verb":"LIST","URI":"/api/v1/pods?limit=500","latency":"1.2s","userAgent":"x/1","audit-ID":"a","srcIP":"10.0.0.1:2","apf_pl":"workload-low","apf_fs":"service-accounts","resp":429}"#),
             form(Code, "I1008 04:37:11.770951       1 httplog.go:90] GET /api/v1/pods?limit=500: (2.3ms) 429 [kubectl/v1.16.3 (linux/amd64) kubernetes/b3cbbae 172.18.0.1:60528]"),
+        ],
+        HTTP,
+    )
+    .by(Extractor::Http),
+    row(
+        "http-timeout", Apiserver, Info, Fault, "all, at v3",
+        "The HTTP log shows a request answered 504: it was not done in its time. A line of `http-log` is not counted there, too.",
+        &[form(Code, r#"I1120 10:00:00.500022       1 httplog.go:132] "HTTP" verb="LIST" URI="/api/v1/secrets" latency="59.8s" userAgent="badclient/v1" audit-ID="a0" srcIP="10.0.0.9:1234" apf_pl="workload-low" apf_fs="service-accounts" apf_init_latency="1ms" apf_execution_time="59.7s" resp=504"#)],
+        HTTP,
+    )
+    .by(Extractor::Http),
+    row(
+        "http-server-error", Apiserver, Info, Symptom, "all, at v3",
+        "The HTTP log shows a request for a built-in resource answered 500, 503 or another error of the server. A line of `http-log` is not counted there, too.",
+        &[
+            form(Code, r#"I1120 10:00:00.500022       1 httplog.go:132] "HTTP" verb="LIST" URI="/api/v1/secrets" latency="59.8s" userAgent="badclient/v1" audit-ID="a0" srcIP="10.0.0.9:1234" apf_pl="workload-low" apf_fs="service-accounts" apf_init_latency="1ms" apf_execution_time="59.7s" resp=500 statusStack="x" addedInfo="y""#),
+            form(Code, "I1008 04:37:11.770951       1 httplog.go:90] PUT /api/v1/nodes/a/status: (2.3ms) 500 [kubelet/v1.16.3 172.18.0.1:60528]"),
         ],
         HTTP,
     )

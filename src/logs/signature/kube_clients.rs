@@ -144,6 +144,7 @@ pub(super) static TABLE: &[Signature] = &[
         &[
             form(Find("failed to list {type}: {error}"), r#"W0503 06:23:23.804106      15 reflector.go:539] k8s.io/client-go/informers/factory.go:150: failed to list *v1.Node: Get "https://10.0.0.1:6443/api/v1/nodes?limit=500&resourceVersion=0": dial tcp 10.0.0.1:6443: connect: connection refused"#),
             form(Find("Failed to list {type}: {error}"), r#"E0503 06:23:23.804106      15 reflector.go:126] k8s.io/client-go/informers/factory.go:133: Failed to list *v1.Node: connection refused"#),
+            form(Code, r#"E1120 10:00:07.000022       1 reflector.go:205] "Failed to watch" err="failed to list *v1.Node: Get \"https://10.0.0.1:6443/api/v1/nodes?limit=500\": dial tcp 10.0.0.1:6443: connect: connection refused" logger="UnhandledError" reflector="k8s.io/client-go/informers/factory.go:160" type="*v1.Node""#),
         ],
         &[field("type", Txt("object_type"), ""), ERROR],
     ),

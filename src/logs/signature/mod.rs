@@ -6,6 +6,7 @@
 //! klog, the first bytes for capnslog, one Aho-Corasick automaton for free text.
 
 mod api;
+mod api_trace;
 mod classify;
 mod dispatch;
 mod etcd_peers;
@@ -25,6 +26,7 @@ mod types;
 
 use std::sync::LazyLock;
 
+pub(super) use api::SLOW_CALL_NS;
 pub use classify::{
     Detail, classify, classify_as, classify_http, classify_plain, plain_fields, warm_up,
 };

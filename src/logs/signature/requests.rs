@@ -257,6 +257,10 @@ pub(super) fn operation_of_method(method: &[u8]) -> Operation {
 const AGREEMENT: &[u8] = b"agreement among raft nodes before linearized reading";
 const COUNTED: &[u8] = b"count revisions from in-memory index tree";
 const FROM_DISK: &[u8] = b"range keys from bolt db";
+/// The step of a read loop in which this member applies what the leader has confirmed.
+const APPLYING: &[u8] = b"applied index is now lower than readState.Index";
+/// A read loop that takes longer would be retried (etcd: v3_server.go, readIndexRetryTime).
+const SLOW_LOOP_NS: u64 = 500_000_000;
 
 /// What a trace's steps tell of its request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -331,6 +335,12 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
     };
     event.request = Some(request);
     event.response = response;
+    if operation == Operation::ReadIndex && event.took_ns.is_some_and(|ns| ns >= SLOW_LOOP_NS) {
+        event.kind = match &steps.longest {
+            Some(step) if step.name.starts_with(APPLYING) => "apply-behind",
+            _ => "read-loop-slow",
+        };
+    }
     if detail == Detail::Full {
         if let Some(step) = steps.longest {
             event

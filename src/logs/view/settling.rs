@@ -14,7 +14,12 @@ const AGAIN_US: i64 = 600_000_000;
 const OF_APISERVER: &[&str] = &[
     "apiserver-health-failed",
     "apiserver-post-timeout",
+    // It fills its watch caches.
+    "apiserver-storage-trace",
+    "apiserver-webhook-trace",
     "etcd-client-retry",
+    "http-server-error",
+    "http-timeout",
     "leaderelection-lock-error",
     "leaderelection-renew-failed",
     "lease-update-failed",
@@ -29,6 +34,9 @@ const SETTLES: &[&str] = &[
     "api-version-too-large",
     "apiserver-health-failed",
     "apiserver-post-timeout",
+    "apiserver-storage-trace",
+    "http-server-error",
+    "http-timeout",
     // Of clients of etcd, kube-apiserver above all.
     "etcd-client-retry",
     "etcd-error-leader-changed",
@@ -39,8 +47,10 @@ const SETTLES: &[&str] = &[
     // Probes of a member that has no leader yet, or that wait for one.
     "health-error",
     "leadership-check-failed",
+    "apply-behind",
     "failed-apply",
     "heartbeat-late",
+    "read-loop-slow",
     "readindex-failed",
     "readstate-timeout",
     // Of controllers, who could not reach or change what they wanted meanwhile.
@@ -273,7 +283,7 @@ mod tests {
             };
             (Component::Apiserver, all.iter().map(line).collect())
         };
-        let kind = "reflector-watch-failed";
+        let kind = "reflector-list-failed";
         assert_eq!(seen(&[starts(&[20]), lists(12..24)], kind), (12, 12));
         // It was away for longer than a restart takes.
         assert_eq!(seen(&[starts(&[200]), lists(12..204)], kind), (192, 0));

@@ -25,9 +25,12 @@ const KINDS: &[&str] = &[
 /// A handler that went on after its time-out says so once more when it ends.
 const AFTER: &[&str] = &["apiserver-post-timeout"];
 
+/// What the HTTP log says of the same requests.
+const ANSWERS: &[&str] = &["http-timeout"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("apiserver-timeouts");
-    let drafts = events::most(cx, &[KINDS, AFTER])?
+    let drafts = events::most(cx, &[KINDS, AFTER, ANSWERS])?
         .into_iter()
         .filter(|seen| seen.count >= limit.value)
         .map(|seen| {
@@ -75,6 +78,13 @@ mod tests {
         let status = |timeouts, after| of(&[(KINDS[0], timeouts), (AFTER[0], after)]).status(&RULE);
         assert_eq!(status(limit - 1.0, limit - 1.0).0, Status::Pass);
         assert_eq!(status(0.0, limit).0, Status::Fail);
+        let answers = |n| {
+            of(&[(KINDS[0], limit - 1.0), (ANSWERS[0], n)])
+                .status(&RULE)
+                .0
+        };
+        assert_eq!(answers(limit - 1.0), Status::Pass);
+        assert_eq!(answers(limit), Status::Fail);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The apiserver waits long for etcd: a symptom that tells nothing about the cause.
 
-use crate::evidence::{Missing, Unit, keys, number};
+use crate::evidence::{Histogram, Missing, Row, Subject, Unit, keys, number};
+use crate::rules::events;
 use crate::rules::phases;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::units::format_ms;
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -14,10 +16,73 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// Slow calls of etcd that kube-apiserver traces.
+const KINDS: &[&str] = &["apiserver-storage-trace"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let metrics = cx.evidence.some(&keys::APISERVER_ETCD_TOOK);
+    let logs = events::seen(cx, KINDS).unwrap_or_default();
+    cx.evidence.take_citations();
+    let mut drafts = metrics
+        .as_ref()
+        .map_or_else(|_| Vec::new(), |metrics| from_metrics(cx, metrics));
+    for seen in &logs {
+        traced(cx, seen, &mut drafts);
+    }
+    match metrics {
+        // A log without traces clears nothing: they are written at some verbosity only.
+        Err(why) if drafts.is_empty() => Err(why),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
+}
+
+/// Calls that an apiserver traced as slow.
+fn traced(cx: &Context<'_>, seen: &events::Seen, drafts: &mut Vec<Draft>) {
+    let limit = cx.profile.limit("etcd-request-traces");
+    if events::within_an_hour(cx, seen, KINDS) < limit.value {
+        return;
+    }
+    events::cite(cx, seen, "slow calls of etcd");
+    if let Some(known) = drafts
+        .iter_mut()
+        .find(|draft| draft.is_about(&seen.subject))
+    {
+        known.add_citations(cx.evidence.take_citations());
+        return;
+    }
+    let table = cx.evidence.peek(&keys::LOGS_APISERVER_CALLS, &seen.subject);
+    let most = table.as_ref().and_then(|table| {
+        let rows = table.rows.iter();
+        let of_etcd = rows.filter(|row| row.get_text("target") == Some("etcd"));
+        let secs = |row: &Row| row.get("total_ms").unwrap_or(0.0);
+        of_etcd.max_by(|a, b| secs(a).total_cmp(&secs(b)))
+    });
+    let mostly = most.map_or_else(String::new, |row| {
+        let text = |name| row.get_text(name).unwrap_or("?");
+        format!(", above all {} {}", text("verb"), text("resource"))
+    });
+    let longest = seen.max_ms.map_or_else(String::new, |max| {
+        format!(", the slowest {}", format_ms(max))
+    });
+    drafts.push(
+        Draft::new(
+            seen.subject.clone(),
+            Severity::Warn,
+            format!(
+                "{:.0} slow calls of etcd traced{longest}{mostly}",
+                seen.count
+            ),
+        )
+        .confidence(Confidence::Medium)
+        .threshold(limit.words())
+        .cites(cx.evidence.take_citations()),
+    );
+}
+
+fn from_metrics(cx: &Context<'_>, metrics: &[(Subject, Histogram)]) -> Vec<Draft> {
     let limit = cx.profile.limit("etcd-request-p99");
     let mut drafts = Vec::new();
-    for (subject, histogram) in cx.evidence.some(&keys::APISERVER_ETCD_TOOK)? {
+    for (subject, histogram) in metrics {
         let Some((low, high)) = histogram.bracket(0.99) else {
             continue;
         };
@@ -26,13 +91,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         }
         let worst = cx
             .evidence
-            .peek(&keys::APISERVER_PHASES, &subject)
+            .peek(&keys::APISERVER_PHASES, subject)
             .and_then(|table| phases::worst_etcd_requests(&table))
             .filter(|worst| worst.low > low && worst.low >= limit.value);
         if low < limit.value && worst.is_none() {
             continue;
         }
-        cx.evidence.cite(&keys::APISERVER_ETCD_TOOK, &subject);
+        cx.evidence.cite(&keys::APISERVER_ETCD_TOOK, subject);
         let whole = format!(
             "between {} and {}",
             number(low, Unit::Ms),
@@ -47,7 +112,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 let words = worst.words();
                 cx.evidence.cite_as(
                     &keys::APISERVER_PHASES,
-                    &subject,
+                    subject,
                     format!("p99 of requests to etcd {words}"),
                 );
                 if low < limit.value {
@@ -61,20 +126,21 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             None => format!("p99 of requests to etcd is {whole}"),
         };
         drafts.push(
-            Draft::new(subject, Severity::Warn, message)
+            Draft::new(subject.clone(), Severity::Warn, message)
                 .confidence(Confidence::High)
                 .threshold(limit.words())
                 .cites(cx.evidence.take_citations()),
         );
     }
-    Ok(Verdict::Fail(drafts))
+    drafts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::Table;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, component, histogram};
+    use crate::rules::testing::{Set, component, histogram, table};
 
     #[test]
     fn only_a_bracket_above_the_limit() {
@@ -98,5 +164,36 @@ mod tests {
             Status::Pass
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn traced_calls_count_by_the_hour() {
+        let limit = crate::profile::Profile::default().get("etcd-request-traces");
+        let about = || component("kube-apiserver");
+        let with = |count: f64, hours: i64| {
+            let row: &[(&str, f64)] = &[("count", count), ("max_ms", 5800.0)];
+            let call = Row::new("x")
+                .text("target", "etcd")
+                .text("verb", "list")
+                .text("resource", "secrets")
+                .num("total_ms", 1.0);
+            let calls = Table {
+                rows: vec![call],
+                ..Table::default()
+            };
+            let events = table(&[(KINDS[0], row)]);
+            Set::new()
+                .put_over(&keys::LOGS_EVENTS, about(), events, hours * 3600)
+                .put(&keys::LOGS_APISERVER_CALLS, about(), calls)
+        };
+        assert_eq!(with(limit, 1).status(&RULE), (Status::Fail, Severity::Warn));
+        assert_eq!(with(limit - 1.0, 1).status(&RULE).0, Status::Unknown);
+        assert_eq!(with(limit, 24).status(&RULE).0, Status::Unknown);
+        let found = with(limit, 1).check(&RULE);
+        assert!(
+            found[0]
+                .message
+                .contains("slowest 5.8 s, above all list secrets")
+        );
     }
 }

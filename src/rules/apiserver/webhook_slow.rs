@@ -1,5 +1,7 @@
 //! Admission webhooks hold requests up: slow ones, and those that cannot be called.
 
+use std::collections::BTreeMap;
+
 use crate::evidence::{Missing, keys};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
@@ -16,6 +18,9 @@ pub static RULE: Rule = Rule {
 };
 
 const KINDS: &[&str] = &["webhook-failed"];
+
+/// Slow calls of webhooks that kube-apiserver traces.
+const TRACES: &[&str] = &["apiserver-webhook-trace"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let metrics = cx.evidence.some(&keys::APISERVER_WEBHOOKS);
@@ -46,6 +51,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
+    if logs.is_ok() {
+        traced(cx, &mut drafts);
+    }
     for seen in logs.iter().flatten() {
         // A webhook that is rolled out fails a few calls now and then.
         if events::within_an_hour(cx, seen, KINDS) < least.value {
@@ -74,9 +82,60 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Verdict::of_either(drafts, metrics, logs)
 }
 
+/// Webhooks of which an apiserver traced slow calls. Fast ones leave no trace, so the mean is that
+/// of the slow ones.
+fn traced(cx: &Context<'_>, drafts: &mut Vec<Draft>) {
+    let limit = cx.profile.limit("webhook-took");
+    let least = cx.profile.limit("webhook-calls");
+    for seen in events::seen(cx, TRACES).unwrap_or_default() {
+        let hourly = events::within_an_hour(cx, &seen, TRACES) / seen.count.max(1.0);
+        let Some(table) = cx.evidence.peek(&keys::LOGS_APISERVER_CALLS, &seen.subject) else {
+            continue;
+        };
+        let mut hooks: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        for row in &table.rows {
+            if row.get_text("target") == Some("webhook") {
+                let sum = hooks
+                    .entry(row.get_text("name").unwrap_or("?"))
+                    .or_default();
+                sum.0 += row.get("count").unwrap_or(0.0);
+                sum.1 += row.get("total_ms").unwrap_or(0.0);
+            }
+        }
+        for (name, (calls, total_ms)) in hooks {
+            let mean = total_ms / calls.max(1.0);
+            if calls * hourly < least.value || mean < limit.value {
+                continue;
+            }
+            let words = format!(
+                "webhook {name} took {} for each of {calls:.0} calls that were traced as slow",
+                format_ms(mean)
+            );
+            cx.evidence
+                .cite_as(&keys::LOGS_APISERVER_CALLS, &seen.subject, words.clone());
+            // Metrics name it, too, and know of all calls.
+            let begin = format!("webhook {name} took ");
+            if let Some(known) = drafts
+                .iter_mut()
+                .find(|draft| draft.message.starts_with(&begin))
+            {
+                known.add_citations(cx.evidence.take_citations());
+                continue;
+            }
+            drafts.push(
+                Draft::new(seen.subject.clone(), Severity::Warn, words)
+                    .confidence(Confidence::Medium)
+                    .threshold(limit.words())
+                    .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Row, Table};
     use crate::rules::Status;
     use crate::rules::testing::{Set, component, table};
 
@@ -125,5 +184,36 @@ mod tests {
         };
         assert_eq!(with(least).status(&RULE), (Status::Fail, Severity::Warn));
         assert_eq!(with(least - 1.0).status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
+    fn traced_calls_name_the_webhook_without_metrics() {
+        let profile = crate::profile::Profile::default();
+        let (took, least) = (profile.get("webhook-took"), profile.get("webhook-calls"));
+        let with = |count: f64, mean_ms: f64, hours: i64| {
+            let about = || component("kube-apiserver");
+            let row = Row::new("x")
+                .text("target", "webhook")
+                .text("name", "sidecar.example.com")
+                .num("count", count)
+                .num("total_ms", count * mean_ms);
+            let calls = Table {
+                rows: vec![row],
+                ..Table::default()
+            };
+            let events = table(&[(TRACES[0], &[("count", count)])]);
+            Set::new()
+                .put_over(&keys::LOGS_EVENTS, about(), events, hours * 3600)
+                .put(&keys::LOGS_APISERVER_CALLS, about(), calls)
+        };
+        assert_eq!(
+            with(least, took, 1).status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        let found = with(1200.0, 5800.0, 1).check(&RULE);
+        assert!(found[0].message.contains("sidecar.example.com took 5.8 s"));
+        assert_eq!(with(least - 1.0, took, 1).status(&RULE).0, Status::Pass);
+        assert_eq!(with(least, took * 0.99, 1).status(&RULE).0, Status::Pass);
+        assert_eq!(with(least, took, 24).status(&RULE).0, Status::Pass);
     }
 }

@@ -94,7 +94,7 @@ fn from_audit(cx: &Context<'_>, per_sec: f64, busy: f64) -> Result<Vec<Draft>, M
     Ok(drafts)
 }
 
-/// Slow lists that kube-apiserver traced, with the client's user agent.
+/// Slow lists that kube-apiserver traced or logged, with the client's user agent.
 fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
     let least = cx.profile.get("heavy-list-traces");
     let (subject, table) = cx.evidence.any(&keys::LOGS_TRACES)?;
@@ -114,7 +114,7 @@ fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
             continue;
         }
         let words = format!(
-            "{agent}: {count:.0} slow lists of {} traced, the slowest {}",
+            "{agent}: {count:.0} slow lists of {} logged, the slowest {}",
             row.get_text("resource").unwrap_or("?"),
             crate::units::format_ms(row.get("max_ms").unwrap_or(0.0))
         );

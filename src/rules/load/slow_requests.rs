@@ -18,8 +18,12 @@ pub static RULE: Rule = Rule {
 /// What etcd 3.1 and 3.2 write instead of a line for each request, from the usual threshold on.
 const KINDS: &[&str] = &["apply-entries-slow"];
 
+/// What the reads of a member say that wait for it to apply.
+const BEHIND: &[&str] = &["apply-behind"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let batches = batches(cx);
+    let mut batches = batches(cx);
+    batches.extend(behind(cx));
     match requests(cx) {
         Ok(Verdict::Fail(mut drafts)) => {
             drafts.extend(batches);
@@ -54,6 +58,33 @@ fn batches(cx: &Context<'_>) -> Vec<Draft> {
             )
             .confidence(Confidence::High)
             .threshold(usual.words())
+            .cites(cx.evidence.take_citations())
+        })
+        .collect()
+}
+
+/// Members whose reads waited long for what was still to be applied.
+fn behind(cx: &Context<'_>) -> Vec<Draft> {
+    let least = cx.profile.limit("slow-requests-min");
+    events::seen(cx, BEHIND)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|seen| seen.count >= least.value)
+        .map(|seen| {
+            events::cite(cx, &seen, "waits of reads for the apply");
+            let max = seen.max_ms.map_or_else(String::new, |max| {
+                format!(", the longest for {}", format_ms(max))
+            });
+            Draft::new(
+                seen.subject.clone(),
+                Severity::Warn,
+                format!(
+                    "reads waited {:.0} times for it to apply what was committed: it lags{max}",
+                    seen.count
+                ),
+            )
+            .confidence(Confidence::High)
+            .threshold(least.words())
             .cites(cx.evidence.take_citations())
         })
         .collect()
@@ -147,6 +178,22 @@ mod tests {
         };
         assert_eq!(with(least).status(&RULE), (Status::Fail, Severity::Warn));
         assert!(with(least).check(&RULE)[0].message.contains("1.5 s"));
+        assert!(!with(least - 1.0).check(&RULE)[0].failed());
+    }
+
+    #[test]
+    fn reads_that_wait_for_the_apply_tell_who_lags() {
+        let least = crate::profile::Profile::default().get("slow-requests-min");
+        let with = |count: f64| {
+            let row: &[(&str, f64)] = &[("count", count), ("max_ms", 5000.0)];
+            Set::new().put(&keys::LOGS_EVENTS, member(), table(&[(BEHIND[0], row)]))
+        };
+        assert_eq!(with(least).status(&RULE), (Status::Fail, Severity::Warn));
+        assert!(
+            with(least).check(&RULE)[0]
+                .message
+                .contains("longest for 5 s")
+        );
         assert!(!with(least - 1.0).check(&RULE)[0].failed());
     }
 

@@ -109,6 +109,10 @@ const HOURLY: &[(&[&str], &str)] = &[
     (&["auth-failed"], "refused tokens or passwords of clients"),
     (&["apiserver-health-failed"], "failed health checks"),
     (
+        &["http-server-error"],
+        "answered requests with an error of its own (5xx)",
+    ),
+    (
         &["etcd-client-retry", "etcd-error-leader-changed"],
         "had calls of etcd that failed",
     ),

@@ -16,6 +16,9 @@ pub static RULE: Rule = Rule {
 
 const KINDS: &[&str] = &["readindex-retry", "readindex-timeout", "readindex-stale"];
 
+/// Traces of the loop that waits for the leader, of 500 ms or more: what a retry stands for, too.
+const LOOPS: &[&str] = &["read-loop-slow"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("read-index-slow");
     let metrics = cx.evidence.some(&keys::SLOW_READ_INDEXES);
@@ -61,6 +64,23 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
+    for seen in events::seen(cx, LOOPS).unwrap_or_default() {
+        let told = drafts.iter().any(|draft| draft.is_about(&seen.subject));
+        if told || seen.count < limit.value {
+            continue;
+        }
+        events::cite(cx, &seen, "waits of reads for the leader");
+        drafts.push(
+            Draft::new(
+                seen.subject.clone(),
+                Severity::Warn,
+                format!("reads waited {:.0} times for the leader", seen.count),
+            )
+            .confidence(Confidence::High)
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations()),
+        );
+    }
     Verdict::of_either(drafts, metrics, logs)
 }
 
@@ -73,15 +93,17 @@ mod tests {
     #[test]
     fn logs_or_metrics_are_enough() {
         let limit = crate::profile::Profile::default().get("read-index-slow");
-        let logs = |n: f64| {
-            Set::new().put(
-                &keys::LOGS_EVENTS,
-                member(),
-                table(&[("readindex-retry", &[("count", n)])]),
-            )
-        };
-        assert_eq!(logs(limit).status(&RULE), (Status::Fail, Severity::Warn));
-        assert_eq!(logs(limit - 1.0).status(&RULE).0, Status::Pass);
+        for kind in [KINDS[0], LOOPS[0]] {
+            let logs = |n: f64| {
+                Set::new().put(
+                    &keys::LOGS_EVENTS,
+                    member(),
+                    table(&[(kind, &[("count", n)])]),
+                )
+            };
+            assert_eq!(logs(limit).status(&RULE), (Status::Fail, Severity::Warn));
+            assert_eq!(logs(limit - 1.0).status(&RULE).0, Status::Pass);
+        }
         let metrics = |n: f64| Set::new().put(&keys::SLOW_READ_INDEXES, member(), n);
         assert_eq!(metrics(limit).status(&RULE).0, Status::Fail);
         assert_eq!(metrics(limit - 1.0).status(&RULE).0, Status::Pass);
