@@ -550,7 +550,7 @@ mod tests {
             most_together(&moments)
         };
         assert_eq!(at(&[]), 0);
-        assert_eq!(at(&[0, 899, 900, 1_799]), 3);
+        assert_eq!(at(&[0, 899, 900, 1_798]), 3);
         assert_eq!(at(&[0, 90_000, 180_000]), 1);
     }
 }
