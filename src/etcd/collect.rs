@@ -171,6 +171,14 @@ impl Collecting {
         if last.leader != 0 {
             status = status.text("leader", format!("{:x}", last.leader));
         }
+        // Of members that follow two leaders only the look before tells whether it was an election.
+        if let [first, .., _] = member.samples.as_slice()
+            && first.leader != 0
+        {
+            status = status
+                .text("first-leader", format!("{:x}", first.leader))
+                .num("first_term", first.term as f64);
+        }
         if last.id != 0 {
             status = status
                 .text("id", format!("{:x}", last.id))
@@ -437,6 +445,27 @@ mod tests {
         assert_eq!(of("a").get("behind"), Some(0.0));
         assert_eq!(of("b").get("behind"), Some(10.0));
         assert_eq!(of("b").get("unapplied"), Some(10.0));
+    }
+
+    #[test]
+    fn the_look_before_tells_whom_a_member_followed() {
+        let subject = Subject::new(SubjectKind::Member, "a");
+        let first = |looks: Vec<Sample>| {
+            let set = collect(&model(vec![member("a", looks)]), None, &Quotas::new());
+            let status = Reader::new(&set)
+                .peek(&keys::ETCD_STATUS, &subject)
+                .unwrap();
+            let row = status.row("status").unwrap();
+            (
+                row.get_text("first-leader").map(str::to_owned),
+                row.get("first_term"),
+            )
+        };
+        let mut before = sample(0, 1, 1, MIB);
+        before.leader = 0xab;
+        let told = (Some("ab".to_owned()), Some(2.0));
+        assert_eq!(first(vec![before, sample(10, 2, 2, MIB)]), told);
+        assert_eq!(first(vec![sample(10, 2, 2, MIB)]), (None, None));
     }
 
     #[test]

@@ -134,6 +134,10 @@ pub struct Kind {
     pub elsewhere: u64,
     /// Those other devices.
     pub others: BTreeSet<String>,
+    /// How many of `count` killed a process for want of the machine's memory, by its name.
+    pub killed: BTreeMap<String, u64>,
+    /// The same of those that met the limit of their own cgroup.
+    pub killed_by_limit: BTreeMap<String, u64>,
     /// Time of the last one.
     pub last: Option<Timestamp>,
     /// The last one.
@@ -319,6 +323,8 @@ pub fn parse(
             on_etcd_disk: 0,
             elsewhere: 0,
             others: BTreeSet::new(),
+            killed: BTreeMap::new(),
+            killed_by_limit: BTreeMap::new(),
             last: None,
             example: String::new(),
         });
@@ -326,6 +332,15 @@ pub fn parse(
             kind.older += 1;
         } else {
             kind.count += 1;
+            if let Some(victim) = killed(line) {
+                let names = match has("cgroup out of memory") {
+                    true => &mut kind.killed_by_limit,
+                    false => &mut kind.killed,
+                };
+                if names.len() < VICTIMS || names.contains_key(&victim) {
+                    *names.entry(victim).or_default() += 1;
+                }
+            }
             let named = devices_in(line);
             if has("task etcd")
                 || disks.iter().any(|disk| names(line, disk))
@@ -354,6 +369,27 @@ pub fn parse(
 
 /// Most names of other devices that are kept.
 const OTHERS: usize = 8;
+/// Most names of killed processes that are kept.
+const VICTIMS: usize = 32;
+
+/// The process that an OOM message names: `Killed process 31925 (etcd) total-vm:…`.
+fn killed(line: &[u8]) -> Option<String> {
+    let at = memmem::find(line, b"ill")?;
+    let rest = line.get(at..)?;
+    let at = memmem::find(rest, b" process ")?;
+    let rest = String::from_utf8_lossy(rest.get(at + " process ".len()..)?);
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    // A thread names itself, so that the name may hold blanks and brackets.
+    let (name, _) = rest.strip_prefix(" (")?.split_once(')')?;
+    let name: String = name
+        .chars()
+        .filter(|c| !c.is_control() && *c != ',')
+        .collect();
+    (!name.is_empty()).then(|| name.chars().take(NAME).collect())
+}
+
+/// Longest name of a process that is kept; the kernel's own have 15 letters.
+const NAME: usize = 32;
 
 /// Beginnings of the names of disks that end in letters, and of those that end in a number.
 const LETTERED: &[&str] = &["xvd", "dasd", "sd", "vd", "hd"];
@@ -479,6 +515,26 @@ mod tests {
 [  301.000000] Memory cgroup out of memory: Killed process 77 (etcd) total-vm:1kB
 ";
 
+    #[test]
+    fn everybody_who_was_killed_is_named() {
+        const KILLS: &[u8] = b"\
+[ 1.0] Out of memory: Killed process 31925 (etcd) total-vm:1kB, oom_score_adj:-997
+[ 2.0] Memory cgroup out of memory: Killed process 40 (java) total-vm:1kB
+[ 3.0] Memory cgroup out of memory: Kill process 41 (Web Content) score 5 or sacrifice child
+[ 4.0] Memory cgroup out of memory: Killed process 42 (java), UID 1000
+[ 5.0] Out of memory: Killed process 7
+";
+        let log = parse("dmesg", KILLS, Form::Kernel, None, None, &[]);
+        let kind = &log.kinds["oom-kill"];
+        let names = |of: &BTreeMap<String, u64>| -> Vec<(String, u64)> {
+            of.iter().map(|(name, n)| (name.clone(), *n)).collect()
+        };
+        assert_eq!(kind.count, 5);
+        assert_eq!(names(&kind.killed), [("etcd".to_owned(), 1)]);
+        let limited = [("Web Content".to_owned(), 1), ("java".to_owned(), 2)];
+        assert_eq!(names(&kind.killed_by_limit), limited);
+    }
+
     fn at(text: &str) -> Option<Timestamp> {
         Timestamp::parse(text)
     }
@@ -506,7 +562,10 @@ mod tests {
             ]
         );
         assert_eq!(log.lines, 8);
-        assert_eq!(log.kinds["oom-kill"].topic, Topic::Machine);
+        let killed = &log.kinds["oom-kill"];
+        assert_eq!(killed.topic, Topic::Machine);
+        assert_eq!(killed.killed_by_limit["etcd"], 1);
+        assert!(killed.killed.is_empty());
         assert_eq!(log.kinds["io-error"].last, at("2026-11-21T10:01:40Z"));
         // Days later the same messages are history.
         let later = parse(

@@ -403,10 +403,18 @@ fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             .filter(|e| wanted(e.planned, e.start))
             .count() as u64)
     };
+    let unplanned: Vec<Timestamp> = view
+        .elections
+        .iter()
+        .filter(|e| !e.planned && !e.start)
+        .map(|e| e.election.first)
+        .collect();
     let rows = vec![
         Row::new("planned").num("terms", count(&|planned, start| planned && !start)),
         Row::new("start").num("terms", count(&|_, start| start)),
-        Row::new("unplanned").num("terms", count(&|planned, start| !planned && !start)),
+        Row::new("unplanned")
+            .num("terms", count(&|planned, start| !planned && !start))
+            .num("max_terms", num(most_together(&unplanned))),
     ];
     if view.has("etcd") {
         set.put(
@@ -417,6 +425,17 @@ fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             table(rows, 3),
         );
     }
+}
+
+/// Most of these moments within a quarter of an hour: etcd's own alert counts elections so.
+fn most_together(moments: &[Timestamp]) -> u64 {
+    const SPAN_US: i64 = 15 * 60 * 1_000_000;
+    let most = moments.iter().map(|first| {
+        let end = first.add_us(SPAN_US);
+        let near = |at: &&Timestamp| (*first..end).contains(at);
+        moments.iter().filter(near).count() as u64
+    });
+    most.max().unwrap_or(0)
 }
 
 fn facts(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
@@ -517,5 +536,21 @@ fn facts(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
                 table(versions, MAX_ROWS),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elections_of_one_quarter_of_an_hour_are_counted_together() {
+        let at = |seconds: &[i64]| -> u64 {
+            let moments: Vec<_> = seconds.iter().map(|at| Timestamp::from_secs(*at)).collect();
+            most_together(&moments)
+        };
+        assert_eq!(at(&[]), 0);
+        assert_eq!(at(&[0, 899, 900, 1_798]), 3);
+        assert_eq!(at(&[0, 90_000, 180_000]), 1);
     }
 }

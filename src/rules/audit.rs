@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::core_clients;
 use crate::evidence::{Missing, Row, Subject, keys};
 
 use super::Context;
@@ -32,22 +33,7 @@ impl Client {
 
     /// Whether it is part of Kubernetes itself, whose load is not a fault of its own.
     pub(super) fn is_core(&self) -> bool {
-        let core_user = self.user.starts_with("system:node:")
-            || matches!(
-                self.user.as_str(),
-                "system:apiserver" | "system:kube-controller-manager" | "system:kube-scheduler"
-            )
-            || self.user.starts_with("system:serviceaccount:kube-system:");
-        let core_agent = [
-            "kube-apiserver/",
-            "kube-controller-manager/",
-            "kube-scheduler/",
-            "kubelet/",
-            "kube-proxy/",
-        ]
-        .iter()
-        .any(|agent| self.user_agent.starts_with(agent));
-        core_user || core_agent
+        core_clients::is_core(&self.user_agent, &self.user)
     }
 }
 

@@ -1,12 +1,13 @@
 //! What several rules ask of log events.
 
 use crate::clock::Timestamp;
-use crate::evidence::{Episode, Missing, Subject, SubjectKind, keys};
+use crate::evidence::{Episode, Episodes, Missing, Subject, SubjectKind, keys};
+use crate::profile::Limit;
 
-use super::Context;
+use super::{Confidence, Context, Draft, Severity};
 
 const HOUR_US: i64 = 3_600_000_000;
-const HOUR_SECS: f64 = 3600.0;
+pub(super) const HOUR_SECS: f64 = 3600.0;
 
 /// How often a kind of message was seen on one subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,17 +65,30 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
 }
 
 /// How many of these messages of a subject came within one hour: the busiest one as far as episodes
-/// tell, and at least the mean of all hours.
+/// tell, at least the mean of all hours, and never less than one.
 pub(super) fn within_an_hour(cx: &Context<'_>, seen: &Seen, kinds: &[&str]) -> f64 {
     let record = cx.evidence.record(&keys::LOGS_EVENTS, &seen.subject);
     let secs = record.and_then(|record| record.window.secs());
-    let mean = seen.count / secs.map_or(1.0, |secs| (secs / HOUR_SECS).max(1.0));
     let all = cx.evidence.peek(&keys::LOGS_EPISODES, &seen.subject);
-    let episodes: Vec<&Episode> = all
-        .iter()
-        .flat_map(|all| &all.episodes)
-        .filter(|episode| !episode.planned && kinds.contains(&episode.kind.as_str()))
-        .collect();
+    busiest_hour(seen.count, secs, all.iter(), |episode| {
+        kinds.contains(&episode.kind.as_str())
+    })
+}
+
+/// How many of `count` signs in so many seconds came within one hour.
+pub(super) fn busiest_hour<'a>(
+    count: f64,
+    secs: Option<f64>,
+    lists: impl Iterator<Item = &'a Episodes>,
+    wanted: impl Fn(&Episode) -> bool,
+) -> f64 {
+    let mean = count / secs.map_or(1.0, |secs| (secs / HOUR_SECS).max(1.0));
+    let (mut episodes, mut cut) = (Vec::new(), false);
+    for list in lists {
+        cut |= list.dropped > 0;
+        let counts = |episode: &&Episode| !episode.planned && wanted(episode);
+        episodes.extend(list.episodes.iter().filter(counts));
+    }
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts of lines, stretches of time"
@@ -88,23 +102,73 @@ pub(super) fn within_an_hour(cx: &Context<'_>, seen: &Seen, kinds: &[&str]) -> f
         let begun = |episode: &&&Episode| (first.from..end).contains(&episode.from);
         episodes.iter().filter(begun).map(|e| share(e)).sum::<f64>()
     });
-    busiest.fold(mean, f64::max)
+    let mut most = busiest.fold(mean, f64::max);
+    if cut {
+        // What the kept ones do not tell of may all be of one hour.
+        let told: u64 = episodes.iter().map(|episode| episode.count).sum();
+        #[expect(clippy::cast_precision_loss, reason = "counts of lines")]
+        let rest = count - told as f64;
+        most += rest.max(0.0);
+    }
+    most.max(1.0).min(count)
+}
+
+/// As [`most`], of those only that were seen so often within one hour: what comes now and then in a
+/// log of weeks is no state.
+pub(super) fn often(
+    cx: &Context<'_>,
+    lists: &[&[&str]],
+    is_often: impl Fn(f64) -> bool,
+) -> Result<Vec<Seen>, Missing> {
+    let mut all = Vec::new();
+    for kinds in lists {
+        let seen = self::seen(cx, kinds)?.into_iter();
+        all.extend(seen.filter(|seen| is_often(within_an_hour(cx, seen, kinds))));
+    }
+    Ok(by_subject(all))
+}
+
+/// A warning for each subject on which any of these lists of kinds was seen `limit` times within one
+/// hour. `what` names them in the citation.
+pub(super) fn at_least(
+    cx: &Context<'_>,
+    lists: &[&[&str]],
+    limit: &Limit,
+    what: &str,
+    words: impl Fn(&Seen) -> String,
+) -> Result<Vec<Draft>, Missing> {
+    let often = often(cx, lists, |count| count >= limit.value)?;
+    let draft = |seen: Seen| {
+        cite(cx, &seen, what);
+        Draft::new(seen.subject.clone(), Severity::Warn, words(&seen))
+            .confidence(Confidence::High)
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations())
+    };
+    Ok(often.into_iter().map(draft).collect())
 }
 
 /// As [`seen`], of several lists of kinds that tell of the same trouble: of each subject the list
 /// that was seen most counts, so that nothing counts twice.
 pub(super) fn most(cx: &Context<'_>, lists: &[&[&str]]) -> Result<Vec<Seen>, Missing> {
-    let mut most: Vec<Seen> = Vec::new();
+    let mut all = Vec::new();
     for kinds in lists {
-        for seen in self::seen(cx, kinds)? {
-            match most.iter_mut().find(|have| have.subject == seen.subject) {
-                Some(have) if have.count < seen.count => *have = seen,
-                Some(_) => {}
-                None => most.push(seen),
-            }
+        all.extend(seen(cx, kinds)?);
+    }
+    Ok(by_subject(all))
+}
+
+/// Of each subject what was seen most.
+fn by_subject(all: Vec<Seen>) -> Vec<Seen> {
+    let mut most: Vec<Seen> = Vec::new();
+    for seen in all {
+        match most.iter_mut().find(|have| have.subject == seen.subject) {
+            Some(have) if have.count < seen.count => *have = seen,
+            Some(_) => {}
+            None => most.push(seen),
         }
     }
-    Ok(most)
+    most
 }
 
 /// One column of the messages of any of `kinds` on one subject. Cites nothing.
@@ -196,4 +260,36 @@ pub(super) fn cite_alarm(cx: &Context<'_>, seen: &Seen, what: &str) {
     let words = counted(seen.count, what);
     cx.evidence
         .cite_as(&keys::LOGS_ALARMS, &seen.subject, words);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{episode, episodes};
+
+    #[test]
+    fn the_busiest_hour_of_a_long_log_counts() {
+        let month = Some(30.0 * 86_400.0);
+        let of = |count: f64, lists: &[Episodes]| {
+            busiest_hour(count, month, lists.iter(), |episode| episode.kind == "a")
+        };
+        let at = |seconds: &[i64]| {
+            let all = seconds.iter().map(|at| episode("a", *at, *at));
+            episodes(all.collect())
+        };
+        // Three on three days, and three within an hour.
+        assert_eq!(of(3.0, &[at(&[0, 90_000, 180_000])]), 1.0);
+        assert_eq!(of(3.0, &[at(&[0, 900, 3_500])]), 3.0);
+        // Two members' together.
+        assert_eq!(of(3.0, &[at(&[0]), at(&[10, 90_000])]), 2.0);
+        // Without episodes the mean, and one at least.
+        assert_eq!(of(7_200.0, &[]), 10.0);
+        assert_eq!(of(2.0, &[]), 1.0);
+        // What was dropped may be of one hour.
+        let mut cut = at(&[0, 90_000]);
+        cut.dropped = 1;
+        assert_eq!(of(12.0, &[cut]), 11.0);
+        // Lines of a stop that was asked for are in the episodes, not in the count.
+        assert_eq!(of(2.0, &[at(&[0, 1, 2])]), 2.0);
+    }
 }

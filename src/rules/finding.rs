@@ -180,6 +180,11 @@ impl Draft {
         self
     }
 
+    /// What it is about.
+    pub fn about(&self) -> &Subject {
+        &self.subject
+    }
+
     /// Whether it is about this subject.
     pub fn is_about(&self, subject: &Subject) -> bool {
         self.subject == *subject

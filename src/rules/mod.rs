@@ -10,7 +10,10 @@ mod engine;
 mod events;
 mod faults;
 mod finding;
+mod latency;
+mod nodes;
 pub(crate) mod phases;
+mod rises;
 mod settings;
 #[cfg(test)]
 pub(crate) mod testing;

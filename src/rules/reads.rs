@@ -41,7 +41,12 @@ pub const READS: &[Reads] = &[
     reads(
         "backend-commit-slow",
         &["server.backend.commit", "server.backend.commit-phases"],
-        &["backend-commit-p99", "wal-fsync-p99-critical"],
+        &[
+            "backend-commit-p99",
+            "p99-values",
+            "slow-values",
+            "wal-fsync-p99-critical",
+        ],
     ),
     reads(
         "bench-disk-slow",
@@ -175,7 +180,7 @@ pub const READS: &[Reads] = &[
     reads(
         "etcd-io-limited",
         &["cgroup.io.limits", "server.wal.fsync"],
-        &["wal-fsync-p99"],
+        &["p99-values", "slow-values", "wal-fsync-p99"],
     ),
     reads(
         "etcd-requests-slow",
@@ -236,10 +241,12 @@ pub const READS: &[Reads] = &[
             "logs.elections",
             "server.leader.changes",
             "server.peer.rtt",
+            "server.phases",
             "server.wal.fsync",
             "settings",
         ],
         &[
+            "counted-within",
             "election-heartbeats",
             "election-rtts",
             "election-timeout",
@@ -247,6 +254,8 @@ pub const READS: &[Reads] = &[
             "heartbeat-interval",
             "heartbeat-rtts",
             "leader-changes",
+            "p99-values",
+            "slow-values",
         ],
     ),
     reads("heartbeat-late", &["logs.events"], &["heartbeat-late"]),
@@ -282,8 +291,8 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "leader-unstable",
-        &["logs.elections", "server.leader.changes"],
-        &["leader-changes"],
+        &["logs.elections", "server.leader.changes", "server.phases"],
+        &["counted-within", "leader-changes"],
     ),
     reads(
         "learner-not-promoted",
@@ -398,12 +407,17 @@ pub const READS: &[Reads] = &[
     reads(
         "peer-rtt-high",
         &["server.peer.rtt", "server.peer.rtt-phases"],
-        &["heartbeat-interval", "peer-rtt-p99"],
+        &[
+            "heartbeat-interval",
+            "p99-values",
+            "peer-rtt-p99",
+            "slow-rtts",
+        ],
     ),
     reads(
         "proposals-failing",
-        &["logs.events", "server.proposals.failed"],
-        &["proposals-failed"],
+        &["logs.events", "server.phases", "server.proposals.failed"],
+        &["counted-within", "proposals-failed"],
     ),
     reads("quota-above-maximum", &["settings"], &["quota-max"]),
     reads("quota-default", &["settings"], &["quota-default"]),
@@ -424,7 +438,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "read-index-slow",
-        &["logs.events", "server.slow.read-indexes"],
+        &["logs.events", "server.phases", "server.slow.read-indexes"],
         &["read-index-slow"],
     ),
     reads("reads-slow", &["etcd.reads"], &["read-latency"]),
@@ -446,8 +460,14 @@ pub const READS: &[Reads] = &[
     reads("settings-not-applied", &["settings.faults"], &[]),
     reads(
         "slow-requests",
-        &["logs.events", "logs.requests.took", "server.slow.applies"],
-        &["slow-apply-default", "slow-requests-min", "slow-share"],
+        &[
+            "logs.episodes",
+            "logs.events",
+            "logs.requests.took",
+            "server.phases",
+            "server.slow.applies",
+        ],
+        &["slow-apply-default", "slow-requests-min"],
     ),
     reads("snapshot-count-high", &["settings"], &["snapshot-count"]),
     reads("swap-in-use", &["process.facts"], &["swap-in-use"]),
@@ -466,14 +486,23 @@ pub const READS: &[Reads] = &[
     reads(
         "wal-fsync-slow",
         &["server.wal.fsync", "server.wal.fsync-phases"],
-        &["wal-fsync-p99", "wal-fsync-p99-critical"],
+        &[
+            "p99-values",
+            "slow-values",
+            "wal-fsync-p99",
+            "wal-fsync-p99-critical",
+        ],
     ),
     reads(
         "wal-shares-device",
         &["bench.disk.level", "bench.disk.wal.db-cost"],
         &["bench-wal-db-cost"],
     ),
-    reads("wal-sync-stalled", &["logs.events"], &["wal-sync-stall"]),
+    reads(
+        "wal-sync-stalled",
+        &["logs.events"],
+        &["wal-sync-stall", "wal-sync-stalls"],
+    ),
     reads(
         "warning-threshold-lowered",
         &["settings"],
@@ -514,12 +543,24 @@ mod tests {
         ("events::column(", "LOGS_EVENTS"),
         ("behind::by_metrics(", "PROPOSALS_APPLIED"),
         ("behind::by_metrics(", "PROPOSALS_COMMITTED"),
+        ("events::at_least(", "LOGS_EVENTS"),
         ("events::most(", "LOGS_EVENTS"),
+        ("events::often(", "LOGS_EVENTS"),
         ("events::raised(", "LOGS_ALARMS"),
         ("events::seen(", "LOGS_EVENTS"),
         ("faults::of(", "SETTINGS_FAULTS"),
+        ("leader_unstable::is_so(", "LEADER_CHANGES"),
+        ("leader_unstable::is_so(", "LOGS_ELECTIONS"),
+        ("leader_unstable::is_so(", "MEMBER_PHASES"),
+        ("rises::over(", "MEMBER_PHASES"),
         ("settings::of(", "SETTINGS"),
         ("settings::version_of(", "VERSIONS"),
+    ];
+
+    /// The limits that the rules' helpers compare with.
+    const HELPED: &[(&str, &str)] = &[
+        ("Least::of(", "p99-values"),
+        ("leader_unstable::is_so(", "counted-within"),
     ];
 
     #[expect(
@@ -605,6 +646,12 @@ mod tests {
             let compared = text
                 .split('"')
                 .filter(|word| limits.contains(*word))
+                .chain(
+                    HELPED
+                        .iter()
+                        .filter(|(call, _)| text.contains(call))
+                        .map(|(_, limit)| *limit),
+                )
                 .map(str::to_owned)
                 .collect();
             found.insert(id.to_owned(), (read, compared));

@@ -33,6 +33,12 @@ impl Setting {
         parse_go_duration(self.value.trim().as_bytes()).map(|ns| ns as f64 / 1e6)
     }
 
+    /// Whether a retention or an interval of compaction makes anybody compact: `0`, in whatever unit,
+    /// and an empty text do not.
+    pub(super) fn compacts(&self) -> bool {
+        !self.value.trim().is_empty() && self.ms() != Some(0.0)
+    }
+
     /// As a number or a size in bytes.
     pub(super) fn number(&self) -> Option<f64> {
         let text = self.value.trim();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::controllers::Role;
+use crate::catalog::core_clients::is_core;
 use crate::diagnosis::Cause;
 use crate::evidence::{Row, SubjectKind, keys};
 use crate::rules::{Confidence, Finding, Severity};
@@ -49,21 +50,6 @@ fn split_name(name: &str) -> (&str, Option<&str>) {
         Some((agent, user)) => (agent, user.strip_suffix(')')),
         None => (name, None),
     }
-}
-
-/// Part of Kubernetes itself, whose load follows from what others do.
-pub(super) fn is_core(agent: &str, user: &str) -> bool {
-    (user.starts_with("system:") && !user.starts_with("system:serviceaccount:"))
-        || user.starts_with("system:serviceaccount:kube-system:")
-        || [
-            "kube-apiserver/",
-            "kube-controller-manager/",
-            "kube-scheduler/",
-            "kubelet/",
-            "kube-proxy/",
-        ]
-        .iter()
-        .any(|core| agent.starts_with(core))
 }
 
 /// Every client that a failed finding blames.

@@ -5,6 +5,7 @@
 //! None of this is said of a controller that merely could: each needs a rate that was measured.
 
 use crate::catalog::controllers::Role;
+use crate::catalog::core_clients::is_core;
 use crate::diagnosis::Cause;
 use crate::evidence::keys;
 use crate::rules::Confidence;
@@ -288,7 +289,7 @@ fn endpoints(facts: &Facts<'_>) -> Option<Advice> {
             let n = row.get("requests").unwrap_or(0.0);
             if text("resource") != "endpoints"
                 || !matches!(text("verb"), "watch" | "list" | "get")
-                || super::client::is_core(text("user_agent"), text("user"))
+                || is_core(text("user_agent"), text("user"))
                 || n < 10.0
             {
                 continue;

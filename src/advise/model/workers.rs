@@ -318,7 +318,12 @@ fn proposal(facts: &Facts<'_>, knob: &Knob, have: f64, need: f64) -> Option<(f64
         }
         return Some((
             value,
-            "doubling is a step, not a published value".to_owned(),
+            if value > have * 2.0 {
+                "doubled until it meets the need, four times at most: a step, not a published value"
+            } else {
+                "doubling is a step, not a published value"
+            }
+            .to_owned(),
         ));
     }
     let objects = knob

@@ -24,6 +24,6 @@ keys! { ETCD;
     ETCD_READS: Table = "etcd.reads", None, Latest;
     /// What the rights at hand let see: rows by what, texts `state` (seen, denied, not-seen, not-asked), `why`, `needs`.
     ETCD_RIGHTS: Table = "etcd.rights", None, Latest;
-    /// A member's status, row `status`: columns `revision`, `term`, `index`, `applied`, `learner`, `leads`, `db_bytes`, `in_use_bytes`, `quota_bytes` (3.6.6+); texts `endpoint`, `version`, `storage-version`, `id`, `leader` (its id; absent without one), `cluster-id`, `errors`. Subject: the member.
+    /// A member's status, row `status`: columns `revision`, `term`, `index`, `applied`, `learner`, `leads`, `db_bytes`, `in_use_bytes`, `quota_bytes` (3.6.6+); texts `endpoint`, `version`, `storage-version`, `id`, `leader` (its id; absent without one), `first-leader` with column `first_term` (of the look before), `cluster-id`, `errors`. Subject: the member.
     ETCD_STATUS: Table = "etcd.status", None, Latest;
 }

@@ -78,7 +78,7 @@ keys! { HOST;
     /// day, or time unknown), `older`, `on_etcd_disk` (of `count`: name etcd's device or etcd), `elsewhere` (of `count`: name another device, where etcd's is known), `last_unix_secs`;
     /// texts `example`, `others` (those other devices). A table without rows: the log was read and is clean.
     KERNEL_IO_ERRORS: Table = "kernel.io-errors", None, Sum;
-    /// Other kernel messages that matter: rows `oom-kill`, `soft-lockup`, `hung-task-other`, `clock-unstable`, `cpu-thermal`; as `kernel.io-errors`.
+    /// Other kernel messages that matter: rows `oom-kill`, `soft-lockup`, `hung-task-other`, `clock-unstable`, `cpu-thermal`; as `kernel.io-errors`. Of `oom-kill` also whom: columns `killed:NAME`, `limited:NAME` (by the limit of its own cgroup).
     KERNEL_NOTES: Table = "kernel.notes", None, Sum;
     /// Memory available, share of all.
     MEM_AVAILABLE: f64 = "mem.available", Ratio, Min;

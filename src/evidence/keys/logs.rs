@@ -36,7 +36,7 @@ keys! { LOGS;
     LOGS_COVERAGE: Table = "logs.coverage", None, Sum;
     /// Size of the etcd database over time, as compaction lines tell it.
     LOGS_DB_SIZE: Series = "logs.db.size", Bytes, Union;
-    /// Elections by term: rows `planned`, `unplanned`, `start` (the first one of a start), column `terms`.
+    /// Elections by term: rows `planned`, `unplanned`, `start` (the first one of a start), column `terms`; of `unplanned` also `max_terms` (most within 15 minutes).
     LOGS_ELECTIONS: Table = "logs.elections", None, Sum;
     /// What happened, as episodes; `kind` is an id of the signature catalogue.
     LOGS_EPISODES: Episodes = "logs.episodes", None, Union;

@@ -190,6 +190,13 @@ fn kernel_log(log: &KernelLog, model: &HostModel, node: &Subject, out: &mut Out)
                         let others: Vec<&str> = kind.others.iter().map(String::as_str).collect();
                         row = row.text("others", others.join(","));
                     }
+                    // A column for each, so that what several runs saw adds up.
+                    for (name, count) in &kind.killed {
+                        row = row.num(&format!("killed:{name}"), *count as f64);
+                    }
+                    for (name, count) in &kind.killed_by_limit {
+                        row = row.num(&format!("limited:{name}"), *count as f64);
+                    }
                     if let Some(last) = kind.last {
                         row = row.num("last_unix_secs", last.secs() as f64);
                     }

@@ -1,8 +1,8 @@
 //! Requests to the apiserver ran into their time limit.
 
 use crate::evidence::Missing;
-use crate::rules::events;
-use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::events::{self, Seen};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -30,22 +30,8 @@ const ANSWERS: &[&str] = &["http-timeout"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("apiserver-timeouts");
-    let drafts = events::most(cx, &[KINDS, AFTER, ANSWERS])?
-        .into_iter()
-        .filter(|seen| seen.count >= limit.value)
-        .map(|seen| {
-            events::cite(cx, &seen, "time-outs");
-            let severity = Severity::Warn;
-            Draft::new(
-                seen.subject.clone(),
-                severity,
-                format!("{:.0} requests timed out", seen.count),
-            )
-            .confidence(Confidence::High)
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations())
-        })
-        .collect();
+    let words = |seen: &Seen| format!("{:.0} requests timed out", seen.count);
+    let drafts = events::at_least(cx, &[KINDS, AFTER, ANSWERS], limit, "time-outs", words)?;
     Ok(Verdict::Fail(drafts))
 }
 

@@ -1,8 +1,8 @@
 //! A component lost its leader lease: renewing it failed for its whole renew deadline.
 
 use crate::evidence::Missing;
-use crate::rules::events;
-use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::events::{self, Seen};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -18,25 +18,11 @@ const KINDS: &[&str] = &["leaderelection-lost"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("leader-election-lost");
-    let drafts = events::seen(cx, KINDS)?
-        .into_iter()
-        .filter(|seen| seen.count >= limit.value)
-        .map(|seen| {
-            events::cite(cx, &seen, "lost leader elections");
-            let severity = Severity::Warn;
-            Draft::new(
-                seen.subject.clone(),
-                severity,
-                match seen.count {
-                    1.0 => "the leader lease was lost once".to_owned(),
-                    n => format!("the leader lease was lost {n:.0} times"),
-                },
-            )
-            .confidence(Confidence::High)
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations())
-        })
-        .collect();
+    let words = |seen: &Seen| match seen.count {
+        1.0 => "the leader lease was lost once".to_owned(),
+        n => format!("the leader lease was lost {n:.0} times"),
+    };
+    let drafts = events::at_least(cx, &[KINDS], limit, "lost leader elections", words)?;
     Ok(Verdict::Fail(drafts))
 }
 

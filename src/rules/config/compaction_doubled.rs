@@ -1,7 +1,7 @@
 //! etcd compacts by itself beside kube-apiserver: two compactions fight over one history.
 
 use crate::evidence::Missing;
-use crate::rules::settings;
+use crate::rules::settings::{self, Setting};
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -26,8 +26,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         return Ok(Verdict::Fail(drafts));
     }
     for setting in settings::of(cx, "etcd", NAMES)? {
-        let off = matches!(setting.value.trim(), "0" | "" | "0s" | "0h");
-        if off || !setting.is_set() {
+        if !setting.compacts() || !setting.is_set() {
             continue;
         }
         settings::cite(cx, &setting, NAMES[0]);
@@ -50,7 +49,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 /// Whether every kube-apiserver whose settings were read leaves compaction to etcd.
 fn nobody_else(cx: &Context<'_>) -> bool {
     let all = settings::of(cx, "kube-apiserver", &["etcd-compaction-interval"]).unwrap_or_default();
-    !all.is_empty() && all.iter().all(|setting| setting.ms() == Some(0.0))
+    !all.is_empty() && !all.iter().any(Setting::compacts)
 }
 
 #[cfg(test)]
@@ -80,6 +79,7 @@ mod tests {
             (Status::Fail, Severity::Info)
         );
         assert_eq!(with("0", "flag").status(&RULE).0, Status::Pass);
+        assert_eq!(with("0m", "flag").status(&RULE).0, Status::Pass);
         assert_eq!(with("0", "default").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
         let alone = with("8", "flag").put(

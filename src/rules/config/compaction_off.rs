@@ -20,7 +20,7 @@ const NAMES: &[&str] = &["etcd-compaction-interval"];
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut drafts = Vec::new();
     for setting in settings::of(cx, "kube-apiserver", NAMES)? {
-        if setting.ms() != Some(0.0) || etcd_compacts(cx) {
+        if setting.compacts() || etcd_compacts(cx) {
             continue;
         }
         settings::cite(cx, &setting, NAMES[0]);
@@ -38,7 +38,7 @@ fn etcd_compacts(cx: &Context<'_>) -> bool {
     settings::of(cx, "etcd", &["auto-compaction-retention"])
         .unwrap_or_default()
         .iter()
-        .any(|setting| setting.is_set() && setting.value.trim() != "0")
+        .any(|setting| setting.is_set() && setting.compacts())
 }
 
 #[cfg(test)]
@@ -70,5 +70,16 @@ mod tests {
         assert_eq!(with("5m0s", "default").status(&RULE).0, Status::Pass);
         assert_eq!(with("150s", "flag").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        let etcd = |retention: &str| {
+            let settings = settings(&[("auto-compaction-retention", retention, "flag")]);
+            let set = with("0", "flag").put(&keys::SETTINGS, component("etcd"), settings);
+            set.status(&RULE).0
+        };
+        for off in ["0", "0s", "0m", "0h", ""] {
+            assert_eq!(etcd(off), Status::Fail, "`{off}` compacts nothing");
+        }
+        for on in ["8", "5m", "1h30m", "1000"] {
+            assert_eq!(etcd(on), Status::Pass, "{on}");
+        }
     }
 }

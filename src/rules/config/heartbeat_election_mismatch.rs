@@ -1,6 +1,8 @@
 //! Heartbeat and election timeouts do not fit each other, or the measured round trip.
 
 use crate::evidence::{Missing, Unit, keys, number};
+use crate::rules::latency::Least;
+use crate::rules::raft::leader_unstable;
 use crate::rules::settings::{self, Setting};
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
@@ -13,9 +15,6 @@ pub static RULE: Rule = Rule {
     playbook: "heartbeat-election-mismatch",
     check,
 };
-
-/// Fewer syncs than this make no p99.
-const MIN_SYNCS: f64 = 50.0;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let least_heartbeats = cx.profile.limit("election-heartbeats");
@@ -31,7 +30,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .filter_map(|(subject, rtt)| Some((subject, rtt.mean()?)))
         .max_by(|a, b| a.1.total_cmp(&b.1));
     let usual = cx.profile.limit("election-timeout");
-    let unstable = leader_changes(cx) > cx.profile.get("leader-changes");
+    let least = Least::of(cx, "slow-values");
+    let unstable = leader_unstable::is_so(cx, cx.profile.get("leader-changes"));
     let mut drafts = Vec::new();
     for election in &elections {
         let same_node = |s: &&Setting| s.subject.node == election.subject.node;
@@ -71,9 +71,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .evidence
             .all(&keys::WAL_FSYNC)
             .into_iter()
-            .filter(|(_, syncs)| syncs.count() >= MIN_SYNCS)
-            .filter_map(|(subject, syncs)| Some((subject, syncs.bracket(0.99)?.0)))
-            .find(|(_, sync)| *sync >= timeout)
+            .filter(|(_, syncs)| least.is_slow(syncs, timeout))
+            .find_map(|(subject, syncs)| Some((subject, syncs.bracket(0.99)?.0)))
         {
             cx.evidence.cite(&keys::WAL_FSYNC, &subject);
             (
@@ -116,20 +115,6 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         );
     }
     Ok(Verdict::Fail(drafts))
-}
-
-/// Changes of the leader that were counted, or elections that nobody asked for.
-fn leader_changes(cx: &Context<'_>) -> f64 {
-    let counted = cx.evidence.all(&keys::LEADER_CHANGES);
-    let elections = cx.evidence.all(&keys::LOGS_ELECTIONS);
-    let logged = elections
-        .iter()
-        .filter_map(|(_, table)| table.row("unplanned").and_then(|row| row.get("terms")));
-    counted
-        .iter()
-        .map(|(_, count)| *count)
-        .chain(logged)
-        .fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -176,9 +161,10 @@ mod tests {
             let syncs = histogram(&[(512.0, 0.0), (1024.0, count)]);
             with("50", election).put(&keys::WAL_FSYNC, member(), syncs)
         };
-        assert_eq!(disk("513", 50.0).status(&RULE).0, Status::Pass);
-        assert_eq!(disk("512", 50.0).status(&RULE).0, Status::Fail);
-        assert_eq!(disk("512", 49.0).status(&RULE).0, Status::Pass);
+        let least = crate::profile::Profile::default().get("slow-values");
+        assert_eq!(disk("513", least).status(&RULE).0, Status::Pass);
+        assert_eq!(disk("512", least).status(&RULE).0, Status::Fail);
+        assert_eq!(disk("512", least - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
         // Below the default alone is a choice; with a leader that comes and goes it is the reason.
         let changes = |n: f64| with("10", "50").put(&keys::LEADER_CHANGES, member(), n);

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::catalog::advisories::{self, Advisory};
 use crate::catalog::releases::Version;
-use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::evidence::{Citation, Missing, Subject, SubjectKind, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{events, nodes};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -18,17 +19,16 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let mut versions: BTreeMap<Version, Subject> = BTreeMap::new();
-    let mut cited = Vec::new();
+    let mut versions: BTreeMap<Version, Vec<Subject>> = BTreeMap::new();
+    let mut cited: Vec<(Version, Citation)> = Vec::new();
     for key in [
         &keys::VERSIONS,
         &keys::METRICS_VERSIONS,
         &keys::LOGS_VERSIONS,
     ] {
         for (subject, table) in cx.evidence.all(key) {
-            let etcd = subject.kind == SubjectKind::Member || subject.name == "etcd";
             for row in &table.rows {
-                let other = !etcd && !row.key.starts_with("etcd");
+                let other = !is_etcd(&subject) && !row.key.starts_with("etcd");
                 if other || matches!(row.key.as_str(), "go" | "cluster") {
                     continue;
                 }
@@ -39,10 +39,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 if version.major != 3 && version.major != 2 {
                     continue;
                 }
-                versions.entry(version).or_insert_with(|| subject.clone());
+                let on = versions.entry(version).or_default();
+                if !on.contains(&subject) {
+                    on.push(subject.clone());
+                }
                 cx.evidence
                     .cite_as(key, &subject, format!("etcd {version}"));
-                cited.extend(cx.evidence.take_citations());
+                let cites = cx.evidence.take_citations().into_iter();
+                cited.extend(cites.map(|cite| (version, cite)));
             }
         }
     }
@@ -52,60 +56,72 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         });
     }
     let mut drafts = Vec::new();
-    for (version, subject) in versions {
-        let all = advisories::affecting("etcd", version);
-        let (ill, mut quiet): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .map(|advisory| {
-                (
-                    advisory,
-                    advisory.symptoms.iter().find(|symptom| seen(cx, symptom)),
-                )
-            })
-            .partition(|(_, symptom)| symptom.is_some());
-        // What matters only with a setting does not matter without it.
-        quiet.retain(|(advisory, _)| {
-            let symptoms = &advisory.symptoms;
-            symptoms.is_empty() || !symptoms.iter().all(|one| one.starts_with("setting:"))
-        });
-        for (advisory, symptom) in ill {
-            let sign = symptom.map_or("", String::as_str);
+    for (version, subjects) in versions {
+        let (mut ill, mut quiet) = (Vec::new(), Vec::new());
+        for advisory in advisories::affecting("etcd", version) {
+            cx.evidence.take_citations();
+            let sign = advisory
+                .symptoms
+                .iter()
+                .find_map(|symptom| seen(cx, &subjects, symptom));
+            let cites = cx.evidence.take_citations();
+            let of_setting = |one: &String| one.starts_with("setting:");
+            let needs_setting =
+                !advisory.symptoms.is_empty() && advisory.symptoms.iter().all(of_setting);
+            match sign {
+                // A setting makes it matter, and is no sign of it.
+                Some(_) if needs_setting => quiet.push((advisory, cites)),
+                Some(sign) => ill.push((advisory, sign, cites)),
+                // What matters only with a setting does not matter without it.
+                None if needs_setting => {}
+                None => quiet.push((advisory, Vec::new())),
+            }
+        }
+        let Some(subject) = subjects.first() else {
+            continue;
+        };
+        let cited: Vec<Citation> = cited
+            .iter()
+            .filter(|(of, _)| *of == version)
+            .map(|(_, cite)| cite.clone())
+            .collect();
+        let with = |more: &[Citation]| [&cited, more].concat();
+        for (advisory, sign, cites) in &ill {
             let fixed = fixed(advisory, version);
             drafts.push(
                 Draft::new(
                     subject.clone(),
                     Severity::Warn,
-                    format!(
-                        "etcd {version}: {} (and `{sign}` was seen){fixed}",
-                        advisory.summary
-                    ),
+                    format!("etcd {version}: {} (and {sign}){fixed}", advisory.summary),
                 )
                 .confidence(Confidence::Medium)
                 .threshold(source(advisory))
-                .cites(cited.clone()),
+                .cites(with(cites)),
             );
         }
         if quiet.is_empty() {
             continue;
         }
         let sources: Vec<String> = quiet.iter().map(|(advisory, _)| source(advisory)).collect();
+        let more: Vec<Citation> = quiet.iter().flat_map(|(_, cites)| cites.clone()).collect();
+        let known: Vec<&Advisory> = quiet.into_iter().map(|(advisory, _)| advisory).collect();
         drafts.push(
-            Draft::new(subject.clone(), Severity::Info, in_short(version, &quiet))
+            Draft::new(subject.clone(), Severity::Info, in_short(version, &known))
                 .confidence(Confidence::High)
                 .threshold(sources.join(", "))
-                .cites(cited.clone()),
+                .cites(with(&more)),
         );
     }
     Ok(Verdict::Fail(drafts))
 }
 
 /// Defects of which nothing was seen, in one sentence: two by name, and where they are mended.
-fn in_short(version: Version, quiet: &[(&Advisory, Option<&String>)]) -> String {
+fn in_short(version: Version, quiet: &[&Advisory]) -> String {
     const NAMED: usize = 2;
     let named: Vec<&str> = quiet
         .iter()
         .take(NAMED)
-        .map(|(advisory, _)| advisory.summary.as_str())
+        .map(|advisory| advisory.summary.as_str())
         .collect();
     let head = match quiet.len() {
         1 => "a known defect".to_owned(),
@@ -117,7 +133,7 @@ fn in_short(version: Version, quiet: &[(&Advisory, Option<&String>)]) -> String 
     };
     let mended = quiet
         .iter()
-        .filter_map(|(advisory, _)| advisory.fixed_for(version))
+        .filter_map(|advisory| advisory.fixed_for(version))
         .max()
         .map_or_else(String::new, |mended| match quiet.len() {
             1 => format!(". {mended} mends it"),
@@ -139,20 +155,59 @@ fn source(advisory: &Advisory) -> String {
     format!("{} ({})", advisory.id, advisory.source)
 }
 
-/// Whether a symptom was seen: a kind of log event, or a setting that is set.
-fn seen(cx: &Context<'_>, symptom: &str) -> bool {
+/// A symptom that was seen on the nodes of a release, in words.
+fn seen(cx: &Context<'_>, on: &[Subject], symptom: &str) -> Option<String> {
     if let Some(name) = symptom.strip_prefix("setting:") {
-        return crate::rules::settings::of(cx, "etcd", &[name])
-            .is_ok_and(|all| all.iter().any(crate::rules::settings::Setting::is_set));
+        return set(cx, on, name);
     }
-    cx.evidence
-        .all(&keys::LOGS_EVENTS)
-        .iter()
-        .any(|(_, table)| {
-            table.rows.iter().any(|row| {
-                row.key.starts_with(symptom) && row.get("count").is_some_and(|n| n > 0.0)
-            })
-        })
+    for (subject, table) in cx.evidence.all(&keys::LOGS_EVENTS) {
+        // Another program's panic is not etcd's.
+        if !is_etcd(&subject) || !on.iter().any(|etcd| nodes::same(etcd, &subject)) {
+            continue;
+        }
+        let row = table.rows.iter().find(|row| {
+            let kind = row.key.strip_prefix(symptom);
+            kind.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+                && row.get("count").is_some_and(|n| n > 0.0)
+        });
+        if let Some(row) = row {
+            let count = row.get("count").unwrap_or(0.0);
+            let words = events::counted(count, &format!("{} messages", row.key));
+            cx.evidence.cite_as(&keys::LOGS_EVENTS, &subject, words);
+            return Some(format!("`{}` was seen", row.key));
+        }
+    }
+    None
+}
+
+/// A setting that somebody set; `NAME*` stands for all that begin so.
+fn set(cx: &Context<'_>, on: &[Subject], name: &str) -> Option<String> {
+    for (subject, table) in cx.evidence.all(&keys::SETTINGS) {
+        if !is_etcd(&subject) || !on.iter().any(|etcd| nodes::same(etcd, &subject)) {
+            continue;
+        }
+        let row = table.rows.iter().find(|row| {
+            let is_it = match name.strip_suffix('*') {
+                Some(prefix) => row.key.starts_with(prefix),
+                None => row.key == name,
+            };
+            let source = row.get_text("source").unwrap_or("flag");
+            is_it && row.get_text("value").is_some() && !source.ends_with("default")
+        });
+        if let Some(row) = row {
+            cx.evidence
+                .cite_as(&keys::SETTINGS, &subject, format!("{} is set", row.key));
+            return Some(format!("`{}` is set", row.key));
+        }
+    }
+    None
+}
+
+/// Whether a subject is an etcd; `etcd-events` is one too.
+fn is_etcd(subject: &Subject) -> bool {
+    subject.kind == SubjectKind::Member
+        || subject.name == "etcd"
+        || subject.name.starts_with("etcd-")
 }
 
 #[cfg(test)]
@@ -160,6 +215,7 @@ mod tests {
     use super::*;
     use crate::evidence::{Row, Table};
     use crate::rules::Status;
+    use crate::rules::settings::testing::settings;
     use crate::rules::testing::{Set, component, member, table};
 
     fn running(version: &str) -> Set {
@@ -194,6 +250,62 @@ mod tests {
                 .any(|f| f.severity == Severity::Warn)
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn only_the_release_that_is_ill_is_blamed() {
+        let panic = |about: Subject| {
+            let events = table(&[("panic", &[("count", 1.0)])]);
+            let set = running("3.5.1").put(&keys::LOGS_EVENTS, about, events);
+            let found = set.check(&RULE);
+            found.into_iter().find(|f| f.severity == Severity::Warn)
+        };
+        assert_eq!(panic(component("unknown")), None, "another program");
+        let elsewhere = Subject::new(SubjectKind::Member, "b");
+        assert_eq!(panic(elsewhere), None, "another node");
+        let own = panic(member()).unwrap();
+        assert!(own.message.contains("(and `panic` was seen)"), "{own:?}");
+        let key = keys::LOGS_EVENTS.info.name;
+        assert!(own.evidence.iter().any(|cite| cite.key == key), "{own:?}");
+    }
+
+    #[test]
+    fn every_advisory_can_be_told() {
+        for advisory in advisories::advisories() {
+            let (_, before) = advisory.affected[0];
+            let version = match advisory.affected[0].0 {
+                Some(from) => from.to_string(),
+                None if before.patch > 0 => {
+                    format!("{}.{}.{}", before.major, before.minor, before.patch - 1)
+                }
+                None => format!("{}.{}.0", before.major, before.minor - 1),
+            };
+            let mut set = running(&version);
+            match advisory.symptoms.first() {
+                Some(one) if one.starts_with("setting:") => {
+                    let name = one.trim_start_matches("setting:").replace('*', "name");
+                    let set_to = settings(&[(&name, "true", "flag")]);
+                    set = set.put(&keys::SETTINGS, component("etcd"), set_to);
+                }
+                Some(kind) => {
+                    let known = |kind: &str| crate::logs::signature::signature(kind).is_some();
+                    let kind = match known(kind) {
+                        true => kind.clone(),
+                        false => format!("{kind}-detected"),
+                    };
+                    assert!(known(&kind), "{}: no message `{kind}`", advisory.id);
+                    let events = table(&[(&kind, &[("count", 1.0)])]);
+                    set = set.put(&keys::LOGS_EVENTS, member(), events);
+                }
+                None => {}
+            }
+            let told = |found: &crate::rules::Finding| found.threshold.contains(&advisory.id);
+            assert!(
+                set.check(&RULE).iter().any(told),
+                "{} {version}",
+                advisory.id
+            );
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Backend commits, as etcd measured them, are slower than etcd needs. A symptom of the disk, of the CPU or of a large database.
 
-use crate::evidence::{Missing, Unit, keys, number};
-use crate::rules::phases;
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::evidence::{Missing, keys};
+use crate::rules::latency::{self, Latency, Least};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -15,66 +15,18 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let limit = cx.profile.limit("backend-commit-p99");
-    let critical = cx.profile.limit("wal-fsync-p99-critical");
-    let mut drafts = Vec::new();
-    for (subject, histogram) in cx.evidence.some(&keys::WAL_COMMIT)? {
-        // Buckets give a bracket. Only when the whole bracket lies above the limit is it passed.
-        let Some((low, high)) = histogram.bracket(0.99) else {
-            continue;
-        };
-        // A window that is fast as a whole can hold a bad phase: told from the point on where a
-        // heartbeat waits for it.
-        let worst = cx
-            .evidence
-            .peek(&keys::COMMIT_PHASES, &subject)
-            .and_then(|table| phases::worst(&table))
-            .filter(|worst| worst.low > low && worst.low >= critical.value);
-        if low < limit.value && worst.is_none() {
-            continue;
-        }
-        cx.evidence.cite(&keys::WAL_COMMIT, &subject);
-        let whole = format!(
-            "between {} and {} (mean {}, {:.0} values)",
-            number(low, Unit::Ms),
-            if high.is_finite() {
-                number(high, Unit::Ms)
-            } else {
-                "∞".to_owned()
-            },
-            histogram
-                .mean()
-                .map_or_else(|| "?".to_owned(), |mean| number(mean, Unit::Ms)),
-            histogram.count(),
-        );
-        let message = match &worst {
-            Some(worst) => {
-                let words = worst.words();
-                cx.evidence.cite_as(
-                    &keys::COMMIT_PHASES,
-                    &subject,
-                    format!("backend commit p99 {words}"),
-                );
-                if low < limit.value {
-                    format!("backend commit p99 was {words}; over the whole window it is {whole}")
-                } else {
-                    format!("backend commit p99 is {whole}; at its worst {words}")
-                }
-            }
-            None => format!("backend commit p99 is {whole}"),
-        };
-        let threshold = if low < limit.value {
-            critical.words()
-        } else {
-            limit.words()
-        };
-        drafts.push(
-            Draft::new(subject, Severity::Warn, message)
-                .threshold(threshold)
-                .cites(cx.evidence.take_citations()),
-        );
-    }
-    Ok(Verdict::Fail(drafts))
+    latency::slow(
+        cx,
+        &Latency {
+            key: &keys::WAL_COMMIT,
+            phases: &keys::COMMIT_PHASES,
+            what: "backend commit",
+            limit: cx.profile.limit("backend-commit-p99"),
+            critical: cx.profile.limit("wal-fsync-p99-critical"),
+            least: Least::of(cx, "slow-values"),
+            gravest: Severity::Warn,
+        },
+    )
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The file system under etcd lacks room for the WAL, a snapshot and a defragmentation.
 
-use crate::evidence::{Missing, SubjectKind, Unit, keys, number};
-use crate::rules::events;
+use crate::evidence::{Missing, Subject, SubjectKind, Unit, keys, number};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{events, nodes};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -17,14 +17,12 @@ pub static RULE: Rule = Rule {
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let least = cx.profile.limit("free-space-critical");
     let spare = cx.profile.limit("free-space-wal");
-    // The largest database: a defragmentation writes a copy of it, and so does a snapshot.
-    let database = cx
+    let sizes: Vec<(Subject, f64)> = cx
         .evidence
         .all(&keys::DB_SIZE)
-        .iter()
-        .filter_map(|(_, series)| series.points.last().map(|point| point.value))
-        .fold(0.0, f64::max);
-    let need = spare.value + 2.0 * database;
+        .into_iter()
+        .filter_map(|(subject, series)| Some((subject, series.points.last()?.value)))
+        .collect();
     let mut drafts = Vec::new();
     let measured = cx.evidence.some(&keys::FS_FREE);
     cx.evidence.take_citations();
@@ -53,11 +51,29 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     if let (Err(why), Err(_)) = (&measured, &logged) {
         return Err(why.clone());
     }
-    for (subject, free) in measured.unwrap_or_default() {
+    let measured = measured.unwrap_or_default();
+    let asking: Vec<Subject> = measured
+        .iter()
+        .map(|(subject, _)| subject.clone())
+        .collect();
+    for (subject, free) in measured {
+        // A defragmentation writes a copy of the database, and so does a snapshot. The members of a
+        // cluster hold the same data, so that of a node without metrics is as large as another's.
+        let mut on_node = nodes::beside(&sizes, &subject, &asking);
+        if on_node.is_empty() {
+            on_node = sizes.iter().map(|(_, size)| size).collect();
+        }
+        let database = on_node.into_iter().copied().fold(0.0, f64::max);
+        let need = spare.value + 2.0 * database;
         let (severity, threshold) = if free < least.value {
             (Severity::Critical, least.words())
         } else if free < need {
-            (Severity::Warn, spare.words())
+            let size = number(database, Unit::Bytes);
+            let words = format!(
+                "{} and twice the database of {size} ({})",
+                spare.text, spare.source
+            );
+            (Severity::Warn, words)
         } else {
             continue;
         };
@@ -131,6 +147,19 @@ mod tests {
         );
         assert_eq!(with(wal, 0.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(wal, 1.0).status(&RULE), (Status::Fail, Severity::Warn));
+        let threshold = with(wal, 1e6).check(&RULE)[0].threshold.clone();
+        let judged = "640MB and twice the database of 977 KiB (";
+        assert!(threshold.starts_with(judged), "{threshold}");
+        // The database of another cluster's node needs no room here.
+        let larger = Series {
+            points: vec![Point {
+                at: Timestamp(0),
+                value: 9e9,
+            }],
+        };
+        let other = Subject::new(SubjectKind::Member, "b");
+        let two = with(wal + 10.0, 1.0).put(&keys::DB_SIZE, other, larger);
+        assert_eq!(two.status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

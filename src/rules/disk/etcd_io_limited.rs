@@ -1,6 +1,8 @@
 //! etcd's own cgroup limits its I/O: its syncs wait for a budget, however fast the disk is.
 
 use crate::evidence::{Missing, keys};
+use crate::rules::latency::Least;
+use crate::rules::nodes;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::units::format_bytes;
 
@@ -17,16 +19,17 @@ pub static RULE: Rule = Rule {
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let fsync = cx.profile.get("wal-fsync-p99");
     // A limit alone is a choice; with slow syncs it is a suspect.
-    let slow = cx
-        .evidence
-        .all(&keys::WAL_FSYNC)
-        .iter()
-        .any(|(_, syncs)| syncs.bracket(0.99).is_some_and(|(low, _)| low >= fsync));
+    let least = Least::of(cx, "slow-values");
+    let syncs = cx.evidence.all(&keys::WAL_FSYNC);
     let mut drafts = Vec::new();
-    for (subject, table) in cx.evidence.some(&keys::CGROUP_IO_LIMITS)? {
-        if subject.name != "etcd" && !subject.name.starts_with("etcd-") {
-            continue;
-        }
+    let mut limited = cx.evidence.some(&keys::CGROUP_IO_LIMITS)?;
+    limited.retain(|(subject, _)| subject.name == "etcd" || subject.name.starts_with("etcd-"));
+    let asking: Vec<_> = limited.iter().map(|(subject, _)| subject.clone()).collect();
+    for (subject, table) in limited {
+        // The limit of one node slows no member on another.
+        let slow = nodes::beside(&syncs, &subject, &asking)
+            .into_iter()
+            .any(|syncs| least.is_slow(syncs, fsync));
         for row in &table.rows {
             let limits: Vec<String> = [
                 ("write_bytes_per_sec", "written a second", true),
@@ -78,6 +81,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Subject, SubjectKind};
     use crate::rules::Status;
     use crate::rules::testing::{Set, component, histogram, member, table};
 
@@ -98,6 +102,14 @@ mod tests {
             histogram(&[(16.0, 0.0), (32.0, 100.0)]),
         );
         assert_eq!(slow.status(&RULE), (Status::Fail, Severity::Warn));
+        let elsewhere = with(&[("write_bytes_per_sec", 1e6)])
+            .put(&keys::WAL_FSYNC, member(), histogram(&[(1.0, 100.0)]))
+            .put(
+                &keys::WAL_FSYNC,
+                Subject::new(SubjectKind::Member, "b"),
+                histogram(&[(16.0, 0.0), (32.0, 100.0)]),
+            );
+        assert_eq!(elsewhere.status(&RULE).1, Severity::Info);
         assert_eq!(with(&[]).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }

@@ -1,8 +1,8 @@
 //! WAL fsync, as etcd measured it, is slower than etcd needs. A symptom of the disk or of the CPU: the diagnosis tells which.
 
-use crate::evidence::{Missing, Unit, keys, number};
-use crate::rules::phases;
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::evidence::{Missing, keys};
+use crate::rules::latency::{self, Latency, Least};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -15,77 +15,18 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let limit = cx.profile.limit("wal-fsync-p99");
-    let critical = cx.profile.limit("wal-fsync-p99-critical");
-    let mut drafts = Vec::new();
-    for (subject, histogram) in cx.evidence.some(&keys::WAL_FSYNC)? {
-        // Buckets give a bracket. Only when the whole bracket lies above the limit is it passed.
-        let Some((low, high)) = histogram.bracket(0.99) else {
-            continue;
-        };
-        let worst = cx
-            .evidence
-            .peek(&keys::WAL_FSYNC_PHASES, &subject)
-            .and_then(|table| phases::worst(&table))
-            .filter(|worst| worst.low > low);
-        // A window that is fast as a whole can hold minutes of standstill.
-        let phase_alone = low < limit.value;
-        if phase_alone
-            && worst
-                .as_ref()
-                .is_none_or(|worst| worst.low < critical.value)
-        {
-            continue;
-        }
-        cx.evidence.cite(&keys::WAL_FSYNC, &subject);
-        let severity = if low >= critical.value {
-            Severity::Critical
-        } else {
-            Severity::Warn
-        };
-        let between = |low: f64, high: f64| {
-            if high.is_finite() {
-                format!(
-                    "between {} and {}",
-                    number(low, Unit::Ms),
-                    number(high, Unit::Ms)
-                )
-            } else {
-                format!("between {} and ∞", number(low, Unit::Ms))
-            }
-        };
-        let whole = format!(
-            "{} (mean {}, {:.0} values)",
-            between(low, high),
-            histogram
-                .mean()
-                .map_or_else(|| "?".to_owned(), |mean| number(mean, Unit::Ms)),
-            histogram.count(),
-        );
-        let worst = worst.map(|worst| {
-            let words = worst.words();
-            cx.evidence.cite_as(
-                &keys::WAL_FSYNC_PHASES,
-                &subject,
-                format!("WAL fsync p99 {words}"),
-            );
-            words
-        });
-        let message = match worst {
-            Some(worst) if phase_alone => {
-                format!("WAL fsync p99 was {worst}; over the whole window it is {whole}")
-            }
-            Some(worst) => format!("WAL fsync p99 is {whole}; at its worst {worst}"),
-            None => format!("WAL fsync p99 is {whole}"),
-        };
-        let threshold = if phase_alone { critical } else { limit };
-        drafts.push(
-            Draft::new(subject, severity, message)
-                .threshold(threshold.words())
-                .cites(cx.evidence.take_citations()),
-        );
-    }
-    Ok(Verdict::Fail(drafts))
+    latency::slow(
+        cx,
+        &Latency {
+            key: &keys::WAL_FSYNC,
+            phases: &keys::WAL_FSYNC_PHASES,
+            what: "WAL fsync",
+            limit: cx.profile.limit("wal-fsync-p99"),
+            critical: cx.profile.limit("wal-fsync-p99-critical"),
+            least: Least::of(cx, "slow-values"),
+            gravest: Severity::Critical,
+        },
+    )
 }
 
 #[cfg(test)]
@@ -131,6 +72,26 @@ mod tests {
             findings[0].message
         );
         assert_eq!(phase(critical - 1.0).status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
+    fn a_slow_value_or_two_of_few_make_no_p99() {
+        let profile = crate::profile::Profile::default();
+        let (slow, all) = (profile.get("slow-values"), profile.get("p99-values"));
+        let of = |slow: f64, all: f64| {
+            let buckets = [(8.0, all - slow), (128.0, 0.0), (256.0, slow)];
+            with(&buckets).check(&RULE)[0].clone()
+        };
+        let found = of(1.0, 5.0);
+        assert_eq!(found.status, Status::Unknown);
+        let why = "1 of 5 values of WAL fsync above 10ms: too few for a p99";
+        assert_eq!(found.message, why);
+        assert_eq!(of(slow - 1.0, all - 1.0).status, Status::Unknown);
+        // A disk that stands still: a dozen syncs in a minute, each of seconds.
+        assert_eq!(of(slow, slow).severity, Severity::Critical);
+        assert_eq!(of(slow, 12.0).status, Status::Fail);
+        assert_eq!(of(2.0, all).status, Status::Fail);
+        assert_eq!(of(0.0, 5.0).status, Status::Pass);
     }
 
     #[test]

@@ -15,17 +15,27 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+const KINDS: &[&str] = &["wal-sync-slow"];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("wal-sync-stall");
-    let drafts = events::seen(cx, &["wal-sync-slow"])?
+    let several = cx.profile.limit("wal-sync-stalls");
+    let drafts = events::seen(cx, KINDS)?
         .into_iter()
         .map(|seen| {
             events::cite(cx, &seen, "slow WAL syncs logged");
-            // One stall can be a moment; several are a pattern.
-            let severity = if seen.count >= 3.0 {
-                Severity::Critical
+            // One stall can be a moment; several within an hour are a pattern.
+            let pattern = events::within_an_hour(cx, &seen, KINDS) >= several.value;
+            let (severity, threshold) = if pattern {
+                let words = format!(
+                    "{}; {} of them ({})",
+                    limit.words(),
+                    several.text,
+                    several.source
+                );
+                (Severity::Critical, words)
             } else {
-                Severity::Warn
+                (Severity::Warn, limit.words())
             };
             let longest = seen.max_ms.map_or_else(String::new, |ms| {
                 format!(", the longest {}", crate::units::format_ms(ms))
@@ -40,7 +50,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             )
             // The line is a fact; that the disk is to blame is for the diagnosis to say.
             .confidence(Confidence::High)
-            .threshold(limit.words())
+            .threshold(threshold)
             .cites(cx.evidence.take_citations())
         })
         .collect();
@@ -52,7 +62,7 @@ mod tests {
     use super::*;
     use crate::evidence::keys;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, member, table};
+    use crate::rules::testing::{Set, episode, episodes, member, table};
 
     #[test]
     fn one_stall_warns_three_are_critical_none_passes() {
@@ -71,5 +81,21 @@ mod tests {
         assert_eq!(with(2.0).status(&RULE), (Status::Fail, Severity::Warn));
         assert_eq!(with(3.0).status(&RULE), (Status::Fail, Severity::Critical));
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        // Three on three days of a month are three moments, three within an hour a pattern.
+        let days = |apart: i64| {
+            let at = |n: i64| episode(KINDS[0], n * apart, n * apart + 1);
+            let count: &[(&str, f64)] = &[("count", 3.0), ("max_ms", 1200.0)];
+            let month = 30 * 86_400;
+            let logged = table(&[(KINDS[0], count)]);
+            Set::new()
+                .put_over(&keys::LOGS_EVENTS, member(), logged, month)
+                .put(
+                    &keys::LOGS_EPISODES,
+                    member(),
+                    episodes((0..3).map(at).collect()),
+                )
+        };
+        assert_eq!(days(86_400).status(&RULE).1, Severity::Warn);
+        assert_eq!(days(60).status(&RULE).1, Severity::Critical);
     }
 }

@@ -1,6 +1,7 @@
 //! The kernel killed processes for want of memory.
 
 use crate::evidence::{Missing, Subject, keys};
+use crate::rules::nodes;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -13,15 +14,21 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-/// Programs whose death stops the control plane.
+/// Programs whose death stops the control plane, as the kernel names them: by 15 letters at most, and
+/// k3s by what it serves as.
 const OURS: &[&str] = &[
     "etcd",
     "kube-apiserver",
     "kube-controller",
+    "kube-controller-manager",
     "kube-scheduler",
     "kubelet",
     "k3s",
+    "k3s-agent",
+    "k3s-server",
     "rke2",
+    "rke2-agent",
+    "rke2-server",
 ];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
@@ -36,11 +43,28 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let count = row.get("count").unwrap_or(0.0);
         if count > 0.0 {
             let example = row.get_text("example").unwrap_or_default();
+            let names = |of: &str| {
+                let names = row
+                    .cells
+                    .keys()
+                    .filter_map(|column| column.strip_prefix(of));
+                names.collect::<Vec<_>>().join(", ")
+            };
+            let (killed, limited) = (names("killed:"), names("limited:"));
+            let severity = severity(&killed, &limited, example);
+            let who = match (&*killed, &*limited) {
+                // A bundle of an older release has the last message only.
+                ("", "") => example.to_owned(),
+                ("", limited) => limited.to_owned(),
+                (killed, "") => killed.to_owned(),
+                (killed, limited) => format!("{killed}; by their own limits {limited}"),
+            };
             cx.evidence
                 .cite_as(&keys::KERNEL_NOTES, subject, example.to_owned());
-            drafts.push(draft(cx, subject.clone(), count, example));
+            drafts.push(draft(cx, subject.clone(), severity, count, &who));
         }
     }
+    let mut found = Vec::new();
     for (subject, list) in cx.evidence.all(&keys::LOGS_EPISODES) {
         let kills: Vec<_> = list
             .episodes
@@ -48,8 +72,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .filter(|episode| episode.kind == "kernel-oom-kill")
             .collect();
         let count: u64 = kills.iter().map(|kill| kill.count).sum();
-        // The same messages may have been read by both.
-        if count == 0 || !drafts.is_empty() {
+        // The same messages of one node may have been read by both.
+        let told = drafts
+            .iter()
+            .any(|draft| nodes::same(draft.about(), &subject));
+        if count == 0 || told {
             continue;
         }
         let mut names: Vec<&str> = kills.iter().map(|kill| kill.detail.as_str()).collect();
@@ -61,8 +88,15 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             &subject,
             format!("{count} OOM kills: {names}"),
         );
-        drafts.push(draft(cx, subject, count as f64, &names));
+        found.push(draft(
+            cx,
+            subject,
+            severity(&names, "", ""),
+            count as f64,
+            &names,
+        ));
     }
+    drafts.extend(found);
     for (subject, facts) in cx.evidence.all(&keys::PROCESS_FACTS) {
         looked = Some(());
         let kills = facts
@@ -107,19 +141,30 @@ fn processes(count: f64) -> String {
     }
 }
 
-fn draft(cx: &Context<'_>, subject: Subject, count: f64, who: &str) -> Draft {
-    let ours = OURS.iter().any(|name| who.contains(name));
-    let severity = if ours {
-        Severity::Critical
-    } else if who
-        .to_ascii_lowercase()
-        .contains("memory cgroup out of memory")
-    {
-        // A pod that met its own limit is its own affair.
-        Severity::Info
-    } else {
-        Severity::Warn
+/// How bad it is who was killed: the worst of all that are known counts.
+fn severity(killed: &str, limited: &str, example: &str) -> Severity {
+    let ours = |text: &str| {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+            .any(|word| OURS.contains(&word))
     };
+    let unnamed = killed.is_empty() && limited.is_empty();
+    if ours(killed) || ours(limited) || (unnamed && ours(example)) {
+        return Severity::Critical;
+    }
+    let by_limit = match unnamed {
+        true => example
+            .to_ascii_lowercase()
+            .contains("memory cgroup out of memory"),
+        false => killed.is_empty(),
+    };
+    match by_limit {
+        // A pod that met its own limit is its own affair.
+        true => Severity::Info,
+        false => Severity::Warn,
+    }
+}
+
+fn draft(cx: &Context<'_>, subject: Subject, severity: Severity, count: f64, who: &str) -> Draft {
     let whom = if who.is_empty() {
         String::new()
     } else {
@@ -143,7 +188,7 @@ mod tests {
     use super::*;
     use crate::evidence::{Row, Table};
     use crate::rules::Status;
-    use crate::rules::testing::{Set, component, table};
+    use crate::rules::testing::{Set, component, episode, episodes, table};
 
     #[test]
     fn who_was_killed_decides() {
@@ -182,6 +227,63 @@ mod tests {
         let pod = "Memory cgroup out of memory: Killed process 12 (java)";
         assert_eq!(with(pod, 1.0).status(&RULE), (Status::Fail, Severity::Info));
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn the_worst_of_all_victims_decides() {
+        let with = |killed: &str, limited: &str| {
+            let example = "Memory cgroup out of memory: Killed process 9 (java)";
+            let mut row = Row::new("oom-kill")
+                .num("count", 2.0)
+                .text("example", example);
+            for (of, names) in [("killed", killed), ("limited", limited)] {
+                for name in names.split(", ").filter(|name| !name.is_empty()) {
+                    row = row.num(&format!("{of}:{name}"), 1.0);
+                }
+            }
+            let mut notes = Table::default();
+            notes.rows.push(row);
+            let set = Set::new().put(&keys::KERNEL_NOTES, component("host"), notes);
+            let found = set.check(&RULE)[0].clone();
+            (found.severity, found.message)
+        };
+        let (severity, message) = with("etcd", "java");
+        assert_eq!(severity, Severity::Critical);
+        assert!(
+            message.ends_with("(etcd; by their own limits java)"),
+            "{message}"
+        );
+        assert_eq!(with("", "java, kube-apiserver").0, Severity::Critical);
+        assert_eq!(with("", "java").0, Severity::Info);
+        assert_eq!(with("java", "python").0, Severity::Warn);
+        // Names are whole words.
+        assert_eq!(with("", "etcd-operator, etcdctl").0, Severity::Info);
+    }
+
+    #[test]
+    fn each_node_is_told_of() {
+        let killed = |node: &str| {
+            let mut kill = episode("kernel-oom-kill", 5, 5);
+            kill.detail = "etcd".to_owned();
+            let subject = component("kernel").on(node);
+            (subject, episodes(vec![kill]))
+        };
+        let row = Row::new("oom-kill")
+            .num("count", 1.0)
+            .num("killed:etcd", 1.0);
+        let mut notes = Table::default();
+        notes.rows.push(row);
+        let mut set = Set::new().put(&keys::KERNEL_NOTES, component("host"), notes);
+        for (subject, list) in [killed("a"), killed("b"), killed("c")] {
+            set = set.put(&keys::LOGS_EPISODES, subject, list);
+        }
+        let nodes: Vec<_> = set
+            .check(&RULE)
+            .into_iter()
+            .map(|f| f.subject.node)
+            .collect();
+        let expected = ["a", "b", "c"].map(|node| Some(node.to_owned()));
+        assert_eq!(nodes, expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One client lists whole resources again and again, past the watch cache.
 
 use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::profile::Limit;
 use crate::rules::audit;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -16,7 +17,7 @@ pub static RULE: Rule = Rule {
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("heavy-list-rate");
-    let found = from_audit(cx, limit.value, cx.profile.get("list-busy"));
+    let found = from_audit(cx, limit, cx.profile.get("list-busy"));
     let traces = from_traces(cx);
     let drafts = match (found, traces) {
         (Err(why), Err(_)) => return Err(why),
@@ -25,15 +26,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         (_, Ok(drafts)) => drafts,
         (Ok(drafts), Err(_)) => drafts,
     };
-    Ok(Verdict::Fail(
-        drafts
-            .into_iter()
-            .map(|draft| draft.threshold(limit.words()))
-            .collect(),
-    ))
+    Ok(Verdict::Fail(drafts))
 }
 
-fn from_audit(cx: &Context<'_>, per_sec: f64, busy: f64) -> Result<Vec<Draft>, Missing> {
+fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, Missing> {
     let slow = cx.profile.get("etcd-request-fast");
     let (subject, secs, clients) = audit::clients(cx)?;
     let mut drafts = Vec::new();
@@ -43,7 +39,7 @@ fn from_audit(cx: &Context<'_>, per_sec: f64, busy: f64) -> Result<Vec<Draft>, M
             .iter()
             .filter(|row| row.get_text("verb") == Some("list"))
             .filter_map(|row| {
-                let unlimited = row.get("unlimited").filter(|n| *n / secs >= per_sec)?;
+                let unlimited = row.get("unlimited").filter(|n| *n / secs >= limit.value)?;
                 Some((
                     row.get_text("resource")?,
                     unlimited,
@@ -88,6 +84,7 @@ fn from_audit(cx: &Context<'_>, per_sec: f64, busy: f64) -> Result<Vec<Draft>, M
                 words,
             )
             .confidence(Confidence::High)
+            .threshold(format!("{}/s ({})", limit.text, limit.source))
             .cites(cx.evidence.take_citations()),
         );
     }
@@ -96,7 +93,7 @@ fn from_audit(cx: &Context<'_>, per_sec: f64, busy: f64) -> Result<Vec<Draft>, M
 
 /// Slow lists that kube-apiserver traced or logged, with the client's user agent.
 fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
-    let least = cx.profile.get("heavy-list-traces");
+    let least = cx.profile.limit("heavy-list-traces");
     let (subject, table) = cx.evidence.any(&keys::LOGS_TRACES)?;
     cx.evidence.take_citations();
     let mut drafts = Vec::new();
@@ -110,7 +107,7 @@ fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
             ..audit::Client::default()
         }
         .is_core();
-        if agent.is_empty() || core || !list || count < least {
+        if agent.is_empty() || core || !list || count < least.value {
             continue;
         }
         let words = format!(
@@ -127,8 +124,9 @@ fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
                 Severity::Warn,
                 words,
             )
-            // Traces are rate-limited by nothing, but hold slow requests only.
+            // Traces are of slow requests only.
             .confidence(Confidence::Medium)
+            .threshold(least.words())
             .cites(cx.evidence.take_citations()),
         );
     }
@@ -201,7 +199,10 @@ mod tests {
             (finding.status, finding.subject.name.as_str()),
             (Status::Fail, "lister/v1")
         );
+        assert!(finding.threshold.starts_with("10 ("), "{finding:?}");
         assert_eq!(traces(least - 1.0).status(&RULE).0, Status::Pass);
+        let threshold = &audit(1000.0).check(&RULE)[0].threshold;
+        assert!(threshold.starts_with("0.1/s ("), "{threshold}");
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

@@ -1,8 +1,8 @@
 //! etcd logged slow requests: a symptom. How many say nothing about why.
 
-use crate::evidence::{Completeness, Missing, Subject, keys};
-use crate::rules::events;
+use crate::evidence::{Completeness, Episode, Episodes, Missing, Subject, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{events, rises};
 use crate::units::format_ms;
 
 /// The rule.
@@ -17,6 +17,8 @@ pub static RULE: Rule = Rule {
 
 /// What etcd 3.1 and 3.2 write instead of a line for each request, from the usual threshold on.
 const KINDS: &[&str] = &["apply-entries-slow"];
+/// The lines for each request.
+const APPLIES: &[&str] = &["slow-apply"];
 
 /// What the reads of a member say that wait for it to apply.
 const BEHIND: &[&str] = &["apply-behind"];
@@ -37,11 +39,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 /// Members that were slow to apply batches of entries.
 fn batches(cx: &Context<'_>) -> Vec<Draft> {
     let usual = cx.profile.limit("slow-apply-default");
-    let least = cx.profile.get("slow-requests-min");
-    events::seen(cx, KINDS)
+    let least = cx.profile.limit("slow-requests-min");
+    events::often(cx, &[KINDS], |count| count >= least.value)
         .unwrap_or_default()
         .into_iter()
-        .filter(|seen| seen.count >= least)
         .map(|seen| {
             events::cite(cx, &seen, "slow batches of entries");
             let max = seen.max_ms.map_or_else(String::new, |max| {
@@ -57,7 +58,7 @@ fn batches(cx: &Context<'_>) -> Vec<Draft> {
                 ),
             )
             .confidence(Confidence::High)
-            .threshold(usual.words())
+            .threshold(format!("{}; {}", usual.words(), least.words()))
             .cites(cx.evidence.take_citations())
         })
         .collect()
@@ -93,7 +94,6 @@ fn behind(cx: &Context<'_>) -> Vec<Draft> {
 /// Requests that were logged as slow, or counted where there is no log.
 fn requests(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let usual = cx.profile.limit("slow-apply-default");
-    let share_limit = cx.profile.limit("slow-share");
     let cluster = Subject::cluster();
     let logs = cx.evidence.get(&keys::LOGS_REQUESTS_TOOK, &cluster);
     cx.evidence.take_citations();
@@ -107,8 +107,8 @@ fn requests(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .record(&keys::LOGS_REQUESTS_TOOK, &cluster)
         .and_then(|record| record.window.secs())
         .filter(|secs| *secs > 0.0);
-    let least = cx.profile.get("slow-requests-min");
-    if surely < least {
+    let least = cx.profile.limit("slow-requests-min");
+    if in_an_hour(cx, surely, secs) < least.value {
         return Ok(Verdict::Pass);
     }
     let rate = secs.map_or_else(String::new, |secs| format!(" in {}", format_ms(secs * 1e3)));
@@ -132,39 +132,59 @@ fn requests(cx: &Context<'_>) -> Result<Verdict, Missing> {
             } else {
                 Confidence::High
             })
-            .threshold(format!("{}; {}", usual.words(), share_limit.words())),
+            .threshold(format!("{}; {}", usual.words(), least.words())),
     ))
+}
+
+/// How many of so many slow requests came within one hour, as far as etcd's own lines tell when.
+fn in_an_hour(cx: &Context<'_>, count: f64, secs: Option<f64>) -> f64 {
+    let lists: Vec<Episodes> = cx
+        .evidence
+        .all(&keys::LOGS_EPISODES)
+        .into_iter()
+        .map(|(_, list)| list)
+        .collect();
+    let told = |episode: &Episode| APPLIES.contains(&episode.kind.as_str());
+    let lines: u64 = lists
+        .iter()
+        .flat_map(|list| &list.episodes)
+        .filter(|episode| told(episode))
+        .map(|episode| episode.count)
+        .sum();
+    let known = (lines as f64).min(count);
+    // Of the others it is not known when: they may be of that hour.
+    events::busiest_hour(known, secs, lists.iter(), told) + count - known
 }
 
 /// etcd's own counter, where there is no log. The threshold may have been lowered, so it is
 /// information only.
 fn from_metrics(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let least = cx.profile.get("slow-requests-min");
+    let least = cx.profile.limit("slow-requests-min");
+    let over = |count: f64| count >= least.value;
+    let hour = events::HOUR_SECS;
+    let rises = rises::over(cx, &keys::SLOW_APPLIES, "slow_applies", hour, over)?;
     let mut drafts = Vec::new();
-    for (subject, count) in cx.evidence.some(&keys::SLOW_APPLIES)? {
-        if count < least {
-            continue;
-        }
-        cx.evidence.cite(&keys::SLOW_APPLIES, &subject);
+    for rise in rises.over {
+        cx.evidence.cite(&keys::SLOW_APPLIES, &rise.subject);
+        let words = rise.words("requests took longer than etcd's warning threshold to apply");
         drafts.push(
-            Draft::new(
-                subject,
-                Severity::Info,
-                format!("{count:.0} requests took longer than etcd's warning threshold to apply"),
-            )
-            .confidence(Confidence::Medium)
-            .threshold(cx.profile.limit("slow-requests-min").words())
-            .cites(cx.evidence.take_citations()),
+            Draft::new(rise.subject, Severity::Info, words)
+                .confidence(Confidence::Medium)
+                .threshold(least.words())
+                .cites(cx.evidence.take_citations()),
         );
     }
-    Ok(Verdict::Fail(drafts))
+    match rises.untold {
+        Some(why) if drafts.is_empty() => Err(why),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, histogram, member, table};
+    use crate::rules::testing::{Set, episode, episodes, histogram, member, table};
 
     #[test]
     fn batches_that_name_no_request_are_slow_too() {
@@ -215,5 +235,24 @@ mod tests {
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
         let metrics = Set::new().put(&keys::SLOW_APPLIES, member(), least);
         assert_eq!(metrics.status(&RULE), (Status::Fail, Severity::Info));
+        let life = Set::new().put_over(&keys::SLOW_APPLIES, member(), least, 30 * 86_400);
+        assert_eq!(life.status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn a_slow_request_now_and_then_is_everyday_life() {
+        let least = crate::profile::Profile::default().get("slow-requests-min");
+        let month = |apart: i64| {
+            let at = |n: i64| episode(APPLIES[0], n * apart, n * apart);
+            #[expect(clippy::cast_possible_truncation, reason = "a small number")]
+            let lines = episodes((0..least as i64).map(at).collect());
+            let took = histogram(&[(100.0, 0.0), (200.0, least)]);
+            let month = 30 * 86_400;
+            Set::new()
+                .put_over(&keys::LOGS_REQUESTS_TOOK, Subject::cluster(), took, month)
+                .put(&keys::LOGS_EPISODES, member(), lines)
+        };
+        assert_eq!(month(86_400).status(&RULE).0, Status::Pass);
+        assert_eq!(month(60).status(&RULE).0, Status::Fail);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{Missing, keys};
-use crate::rules::events;
+use crate::rules::events::{self, Seen};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::units::format_ms;
 
@@ -21,27 +21,12 @@ const KINDS: &[&str] = &["clock-drift"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("clock-drift");
-    let logged = events::seen(cx, KINDS)?;
+    let words = |seen: &Seen| format!("{:.0} warnings of clock drift between members", seen.count);
+    let drafts = events::at_least(cx, &[KINDS], limit, "clock drift warnings", words)?;
     let peers = by_peer(cx);
-    if !peers.is_empty() && logged.iter().any(|seen| seen.count >= limit.value) {
+    if !peers.is_empty() && !drafts.is_empty() {
         return Ok(Verdict::Fail(peers));
     }
-    let drafts = logged
-        .into_iter()
-        .filter(|seen| seen.count >= limit.value)
-        .map(|seen| {
-            events::cite(cx, &seen, "clock drift warnings");
-            let severity = Severity::Warn;
-            Draft::new(
-                seen.subject.clone(),
-                severity,
-                format!("{:.0} warnings of clock drift between members", seen.count),
-            )
-            .confidence(Confidence::High)
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations())
-        })
-        .collect();
     Ok(Verdict::Fail(drafts))
 }
 

@@ -24,8 +24,9 @@ const DIAL: &[&str] = &["peer-dial-failed"];
 /// The same, as the leader's version monitor meets it.
 const ASKED: &[&str] = &["peer-unreachable"];
 
-/// Fewer probes than this without an answer can be a peer that is just starting.
-const MIN_PROBES: f64 = 4.0;
+/// Fewer looks than this without an answer can be a peer that is just starting: two of the streams,
+/// two of the messages, 30 s apart.
+const MIN_LOOKS: f64 = 4.0;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("peer-link-unstable");
@@ -104,24 +105,25 @@ fn names(cx: &Context<'_>) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Peers that answered none of a member's probes: etcd notes a round trip of zero for each (rafthttp/probing_status.go).
+/// Peers that answered none of a member's probes: etcd notes a round trip of zero at each look at
+/// them (rafthttp/probing_status.go).
 fn silent(cx: &Context<'_>, probed: &[(Subject, Table)]) -> Vec<Draft> {
     let names = names(cx);
     let mut drafts = Vec::new();
     for (subject, table) in probed {
         for row in &table.rows {
             let probes = row.get("count").unwrap_or(0.0);
-            if probes < MIN_PROBES || row.get("mean_ms") != Some(0.0) {
+            if probes < MIN_LOOKS || row.get("mean_ms") != Some(0.0) {
                 continue;
             }
             let peer = names.get(&row.key).unwrap_or(&row.key);
-            let words = format!("peer {peer} answered none of {probes:.0} probes");
+            let words = format!("peer {peer} answered no probe at any of {probes:.0} looks");
             cx.evidence
                 .cite_as(&keys::PEER_RTT_BY, subject, words.clone());
             drafts.push(
                 Draft::new(subject.clone(), Severity::Warn, words)
                     .confidence(Confidence::High)
-                    .threshold("etcd's prober asks each peer every few seconds")
+                    .threshold("etcd probes each peer every 4 s, and each 30 s it notes the round trip (rafthttp/probing_status.go)")
                     .cites(cx.evidence.take_citations()),
             );
         }

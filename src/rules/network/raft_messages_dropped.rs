@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{Missing, Subject, Table, keys};
-use crate::rules::events;
+use crate::rules::events::{self, Seen};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -21,26 +21,15 @@ const KINDS: &[&str] = &["raft-message-dropped"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("raft-messages-dropped");
-    let logged = events::seen(cx, KINDS);
+    let words = |seen: &Seen| events::counted(seen.count, "raft messages dropped");
+    let logged = events::at_least(cx, &[KINDS], limit, "dropped raft messages", words);
     let counted = cx.evidence.some(&keys::PEER_RTT_BY);
     cx.evidence.take_citations();
-    let mut drafts: Vec<Draft> = logged
-        .iter()
-        .flatten()
-        .filter(|seen| seen.count >= limit.value)
-        .map(|seen| {
-            events::cite(cx, seen, "dropped raft messages");
-            let severity = Severity::Warn;
-            Draft::new(
-                seen.subject.clone(),
-                severity,
-                events::counted(seen.count, "raft messages dropped"),
-            )
-            .confidence(Confidence::Medium)
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations())
-        })
-        .collect();
+    let logged = logged.map(|drafts| {
+        let inferred = |draft: Draft| draft.confidence(Confidence::Medium);
+        drafts.into_iter().map(inferred).collect::<Vec<_>>()
+    });
+    let mut drafts = logged.as_ref().cloned().unwrap_or_default();
     drafts.extend(unsent(cx, counted.as_deref().unwrap_or_default()));
     Verdict::of_either(drafts, logged, counted)
 }

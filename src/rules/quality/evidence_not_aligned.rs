@@ -24,15 +24,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .map(|r| r.window)
         .unwrap_or_default();
     let mut metrics = Window::default();
-    for record in cx
-        .evidence
-        .records(&keys::WAL_FSYNC)
-        .into_iter()
-        .chain(cx.evidence.records(&keys::APISERVER_ETCD_TOOK))
-    {
-        if record.origin.collector == Collector::Metrics {
-            metrics = metrics.union(record.window);
-            cx.evidence.cite(&keys::WAL_FSYNC, &record.subject);
+    for key in [&keys::WAL_FSYNC, &keys::APISERVER_ETCD_TOOK] {
+        for record in cx.evidence.records(key) {
+            if record.origin.collector == Collector::Metrics {
+                metrics = metrics.union(record.window);
+                cx.evidence.cite(key, &record.subject);
+            }
         }
     }
     let (Some(of_logs), Some(of_metrics), Some(both)) =
@@ -97,5 +94,12 @@ mod tests {
         assert_eq!(with(51, 151), Status::Fail);
         assert_eq!(with(500, 600), Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        // What was read is what is cited.
+        let apiserver = Set::new()
+            .put(&keys::LOGS_LINES, Subject::cluster(), 5)
+            .put(&keys::APISERVER_ETCD_TOOK, member(), Histogram::default());
+        let cited = apiserver.check(&RULE)[0].evidence.clone();
+        let key = keys::APISERVER_ETCD_TOOK.info.name;
+        assert!(cited.iter().any(|cite| cite.key == key), "{cited:?}");
     }
 }

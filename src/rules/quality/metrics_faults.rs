@@ -1,6 +1,7 @@
 //! A scrape is torn, empty or no metrics at all: its numbers were not used.
 
 use crate::evidence::{Missing, keys};
+use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -18,25 +19,25 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let tables = cx.evidence.some(&keys::METRICS_FAULTS)?;
     cx.evidence.take_citations();
     for (subject, table) in tables {
-        let faults: Vec<String> = table
+        let faults: Vec<&str> = table
             .rows
             .iter()
-            .take(3)
-            .map(|row| {
-                format!(
-                    "{}: {}",
-                    row.key,
-                    row.get_text("fault").unwrap_or("damaged")
-                )
-            })
+            // A scrape without another one to compare it with is sound.
+            .filter(|row| !row.key.starts_with("single-scrape"))
+            .map(|row| row.get_text("fault").unwrap_or(&row.key))
             .collect();
         if faults.is_empty() {
             continue;
         }
         let words = format!(
-            "{} faults of scrapes: {}",
-            table.rows.len(),
-            faults.join("; ")
+            "{}: {}",
+            events::counted(faults.len() as f64, "faults"),
+            faults
+                .iter()
+                .take(3)
+                .copied()
+                .collect::<Vec<_>>()
+                .join("; ")
         );
         cx.evidence
             .cite_as(&keys::METRICS_FAULTS, &subject, words.clone());
@@ -72,6 +73,16 @@ mod tests {
         assert_eq!(with(vec![]).status(&RULE).0, Status::Pass);
         let torn = with(vec![Row::new("a.prom").text("fault", "torn")]);
         assert_eq!(torn.status(&RULE), (Status::Fail, Severity::Info));
+        // The key holds the words as well.
+        let fault = "a.prom: the scrape is torn";
+        let row = Row::new("torn a.prom the scrape is torn").text("fault", fault);
+        let single =
+            Row::new("single-scrape b.prom the only one").text("fault", "b.prom: the only");
+        let message = with(vec![single.clone(), row]).check(&RULE)[0]
+            .message
+            .clone();
+        assert_eq!(message, "1 fault: a.prom: the scrape is torn");
+        assert_eq!(with(vec![single]).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

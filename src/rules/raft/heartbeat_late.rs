@@ -1,8 +1,8 @@
 //! The leader sent heartbeats late: its disk, its CPU or its network keeps it.
 
 use crate::evidence::Missing;
-use crate::rules::events;
-use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::events::{self, Seen};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -18,22 +18,8 @@ const KINDS: &[&str] = &["heartbeat-late"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("heartbeat-late");
-    let drafts = events::seen(cx, KINDS)?
-        .into_iter()
-        .filter(|seen| seen.count >= limit.value)
-        .map(|seen| {
-            events::cite(cx, &seen, "late heartbeats");
-            let severity = Severity::Warn;
-            Draft::new(
-                seen.subject.clone(),
-                severity,
-                format!("{:.0} heartbeats were sent late", seen.count),
-            )
-            .confidence(Confidence::High)
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations())
-        })
-        .collect();
+    let words = |seen: &Seen| format!("{:.0} heartbeats were sent late", seen.count);
+    let drafts = events::at_least(cx, &[KINDS], limit, "late heartbeats", words)?;
     Ok(Verdict::Fail(drafts))
 }
 
@@ -42,7 +28,7 @@ mod tests {
     use super::*;
     use crate::evidence::keys;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, member, table};
+    use crate::rules::testing::{Set, episode, episodes, member, table};
 
     fn with(count: f64) -> Set {
         Set::new().put(
@@ -58,5 +44,20 @@ mod tests {
         assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(limit).status(&RULE).0, Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        // Two for each of three pauses on three days: everyday life of a month.
+        let month = |apart: i64| {
+            let at = |n: i64| episode(KINDS[0], n * apart, n * apart + 1);
+            let count: &[(&str, f64)] = &[("count", 6.0)];
+            let logged = table(&[(KINDS[0], count)]);
+            Set::new()
+                .put_over(&keys::LOGS_EVENTS, member(), logged, 30 * 86_400)
+                .put(
+                    &keys::LOGS_EPISODES,
+                    member(),
+                    episodes((0..6).map(at).collect()),
+                )
+        };
+        assert_eq!(month(43_200).status(&RULE).0, Status::Pass);
+        assert_eq!(month(300).status(&RULE).0, Status::Fail);
     }
 }

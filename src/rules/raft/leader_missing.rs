@@ -23,11 +23,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let metrics = cx.evidence.some(&keys::HAS_LEADER);
     let least = cx.profile.get("leader-missing-drops");
     let lost = events::seen(cx, LOST);
-    let dropped = events::seen(cx, DROPPED).map(|all| {
-        all.into_iter()
-            .filter(|seen| seen.count >= least)
-            .collect::<Vec<_>>()
-    });
+    let dropped = events::often(cx, &[DROPPED], |count| count >= least);
     let logs = match (lost, dropped) {
         (Ok(mut lost), Ok(dropped)) => {
             lost.extend(dropped);

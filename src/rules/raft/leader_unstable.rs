@@ -1,6 +1,7 @@
 //! The leader changes again and again.
 
 use crate::evidence::{Missing, Subject, keys};
+use crate::rules::rises::{self, Rises};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -15,55 +16,95 @@ pub static RULE: Rule = Rule {
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("leader-changes");
-    let metrics = cx.evidence.some(&keys::LEADER_CHANGES);
-    let logs = cx.evidence.some(&keys::LOGS_ELECTIONS);
+    let metrics = counted(cx, limit.value);
+    let logs = logged(cx, limit.value);
+    cx.evidence.take_citations();
     let mut drafts = Vec::new();
-    if let Ok(metrics) = &metrics {
-        for (subject, count) in metrics.iter().filter(|(_, count)| *count > limit.value) {
-            cx.evidence.cite(&keys::LEADER_CHANGES, subject);
-            drafts.push(
-                Draft::new(
-                    subject.clone(),
-                    Severity::Critical,
-                    format!("{count:.0} leader changes seen in the window"),
-                )
+    for rise in metrics.iter().flat_map(|rises| &rises.over) {
+        cx.evidence.cite(&keys::LEADER_CHANGES, &rise.subject);
+        let words = rise.words("leader changes");
+        drafts.push(
+            Draft::new(rise.subject.clone(), Severity::Critical, words)
                 .threshold(limit.words())
                 .cites(cx.evidence.take_citations()),
-            );
-        }
+        );
     }
-    if let Ok(logs) = &logs {
-        // Every member writes lines of its own about one election, so terms are counted.
-        let unplanned: f64 = logs
-            .iter()
-            .map(|(_, table)| {
-                table
-                    .row("unplanned")
-                    .and_then(|row| row.get("terms"))
-                    .unwrap_or(0.0)
-            })
-            .fold(0.0, f64::max);
-        if unplanned > limit.value && drafts.is_empty() {
-            for (subject, _) in logs {
-                cx.evidence.cite_as(
-                    &keys::LOGS_ELECTIONS,
-                    subject,
-                    format!("{unplanned:.0} unplanned elections (terms)"),
-                );
-            }
-            drafts.push(
-                Draft::new(
-                    Subject::cluster(),
-                    Severity::Critical,
-                    format!("{unplanned:.0} unplanned elections, counted by term"),
-                )
+    if let Ok(logs) = &logs
+        && logs.most > limit.value
+        && drafts.is_empty()
+    {
+        let words = format!("{:.0} unplanned elections, counted by term", logs.all);
+        for (subject, _) in cx.evidence.all(&keys::LOGS_ELECTIONS) {
+            cx.evidence
+                .cite_as(&keys::LOGS_ELECTIONS, &subject, words.clone());
+        }
+        drafts.push(
+            Draft::new(Subject::cluster(), Severity::Critical, words)
                 .confidence(Confidence::High)
                 .threshold(limit.words())
                 .cites(cx.evidence.take_citations()),
-            );
-        }
+        );
+    }
+    // A log tells when, where the counters do not.
+    if logs.is_err()
+        && drafts.is_empty()
+        && let Ok(Rises {
+            untold: Some(why), ..
+        }) = metrics
+    {
+        return Err(why);
     }
     Verdict::of_either(drafts, metrics, logs)
+}
+
+/// Whether the leader changed more than `limit` times in a short while, by counters or by logs.
+pub(in crate::rules) fn is_so(cx: &Context<'_>, limit: f64) -> bool {
+    counted(cx, limit).is_ok_and(|rises| !rises.over.is_empty())
+        || logged(cx, limit).is_ok_and(|logs| logs.most > limit)
+}
+
+/// Members that counted more than `limit` changes within the time that the limit is for.
+fn counted(cx: &Context<'_>, limit: f64) -> Result<Rises, Missing> {
+    let span = cx.profile.get("counted-within") / 1e3;
+    let over = |count: f64| count > limit;
+    rises::over(cx, &keys::LEADER_CHANGES, "leader_changes", span, over)
+}
+
+/// Elections that nobody asked for.
+struct Elections {
+    /// All of them.
+    all: f64,
+    /// Most within a quarter of an hour.
+    most: f64,
+}
+
+/// Unplanned elections in logs. Every member writes lines of its own about one election, so terms are
+/// counted.
+fn logged(cx: &Context<'_>, limit: f64) -> Result<Elections, Missing> {
+    let span = cx.profile.get("counted-within") / 1e3;
+    let mut found = Elections {
+        all: 0.0,
+        most: 0.0,
+    };
+    for (subject, table) in cx.evidence.some(&keys::LOGS_ELECTIONS)? {
+        let Some(row) = table.row("unplanned") else {
+            continue;
+        };
+        let all = row.get("terms").unwrap_or(0.0);
+        let record = cx.evidence.record(&keys::LOGS_ELECTIONS, &subject);
+        let secs = record.and_then(|record| record.window.secs());
+        // A bundle of an older release does not say when: as many as the mean.
+        let mean = all * (span / secs.unwrap_or(span).max(span));
+        let most = row.get("max_terms").unwrap_or(mean).max(mean);
+        if all > limit && most <= limit && row.get("max_terms").is_none() {
+            return Err(Missing::NotEnough {
+                why: format!("{all:.0} unplanned elections, and not known how close together"),
+            });
+        }
+        found.all = found.all.max(all);
+        found.most = found.most.max(most);
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -97,5 +138,26 @@ mod tests {
             (Status::Fail, Severity::Critical)
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn what_is_spread_over_months_is_no_fault_of_now() {
+        let month = 30 * 86_400;
+        let counted = Set::new().put_over(&keys::LEADER_CHANGES, member(), 5.0, month);
+        assert_eq!(counted.status(&RULE).0, Status::Unknown);
+        let logs = |most: f64| {
+            let row: &[(&str, f64)] = &[("max_terms", most), ("terms", 9.0)];
+            let elections = table(&[("unplanned", row)]);
+            Set::new().put_over(&keys::LOGS_ELECTIONS, Subject::cluster(), elections, month)
+        };
+        assert_eq!(logs(3.0).status(&RULE).0, Status::Pass);
+        assert_eq!(logs(4.0).status(&RULE).0, Status::Fail);
+        let row: &[(&str, f64)] = &[("terms", 9.0)];
+        let old = table(&[("unplanned", row)]);
+        let old = Set::new().put_over(&keys::LOGS_ELECTIONS, Subject::cluster(), old, month);
+        assert_eq!(old.status(&RULE).0, Status::Unknown);
+        // A log of the same time tells what the counters do not.
+        let both = logs(1.0).put_over(&keys::LEADER_CHANGES, member(), 5.0, month);
+        assert_eq!(both.status(&RULE).0, Status::Pass);
     }
 }

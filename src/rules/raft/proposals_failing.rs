@@ -2,6 +2,7 @@
 
 use crate::evidence::{Missing, keys};
 use crate::rules::events;
+use crate::rules::rises::{self, Rises};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -22,28 +23,24 @@ const UNSURE: &[&str] = &["leadership-check-failed"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("proposals-failed");
-    let metrics = cx.evidence.some(&keys::PROPOSALS_FAILED);
-    let logs = events::most(cx, &[KINDS, UNSURE]);
+    let span = cx.profile.get("counted-within") / 1e3;
+    let over = |count: f64| count > limit.value;
+    let metrics = rises::over(cx, &keys::PROPOSALS_FAILED, "proposals_failed", span, over);
+    let logs = events::often(cx, &[KINDS, UNSURE], over);
     cx.evidence.take_citations();
     let mut drafts: Vec<Draft> = Vec::new();
-    for (subject, value) in metrics.iter().flatten() {
-        if *value <= limit.value {
-            continue;
-        }
-        cx.evidence.cite(&keys::PROPOSALS_FAILED, subject);
+    for rise in metrics.iter().flat_map(|rises| &rises.over) {
+        cx.evidence.cite(&keys::PROPOSALS_FAILED, &rise.subject);
+        let words = rise.words("proposals failed");
         drafts.push(
-            Draft::new(
-                subject.clone(),
-                Severity::Warn,
-                format!("{value:.0} proposals failed"),
-            )
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
+            Draft::new(rise.subject.clone(), Severity::Warn, words)
+                .threshold(limit.words())
+                .cites(cx.evidence.take_citations()),
         );
     }
     for seen in logs.iter().flatten() {
         let counted = drafts.iter().any(|draft| draft.is_about(&seen.subject));
-        if counted || seen.count <= limit.value {
+        if counted {
             continue;
         }
         events::cite(cx, seen, "leases that could not be revoked");
@@ -60,6 +57,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .threshold(limit.words())
             .cites(cx.evidence.take_citations()),
         );
+    }
+    // Leases are a part of all writes only: a log without them clears nothing.
+    if drafts.is_empty()
+        && let Ok(Rises {
+            untold: Some(why), ..
+        }) = metrics
+    {
+        return Err(why);
     }
     Verdict::of_either(drafts, metrics, logs)
 }
@@ -99,5 +104,7 @@ mod tests {
             (Status::Fail, Severity::Warn)
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        let week = Set::new().put_over(&keys::PROPOSALS_FAILED, member(), 30.0, 7 * 86_400);
+        assert_eq!(week.status(&RULE).0, Status::Unknown, "not known when");
     }
 }

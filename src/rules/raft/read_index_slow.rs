@@ -2,6 +2,7 @@
 
 use crate::evidence::{Missing, keys};
 use crate::rules::events;
+use crate::rules::rises::{self, Rises};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -21,25 +22,27 @@ const LOOPS: &[&str] = &["read-loop-slow"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("read-index-slow");
-    let metrics = cx.evidence.some(&keys::SLOW_READ_INDEXES);
-    let logs = events::seen(cx, KINDS);
+    let over = |count: f64| count >= limit.value;
+    let metrics = rises::over(
+        cx,
+        &keys::SLOW_READ_INDEXES,
+        "slow_read_indexes",
+        events::HOUR_SECS,
+        over,
+    );
+    let logs = events::often(cx, &[KINDS], over);
     let mut drafts: Vec<Draft> = Vec::new();
-    if let Ok(metrics) = &metrics {
-        for (subject, count) in metrics.iter().filter(|(_, count)| *count >= limit.value) {
-            cx.evidence.cite(&keys::SLOW_READ_INDEXES, subject);
-            drafts.push(
-                Draft::new(
-                    subject.clone(),
-                    Severity::Warn,
-                    format!("{count:.0} slow read indexes"),
-                )
+    for rise in metrics.iter().flat_map(|rises| &rises.over) {
+        cx.evidence.cite(&keys::SLOW_READ_INDEXES, &rise.subject);
+        let words = rise.words("slow read indexes");
+        drafts.push(
+            Draft::new(rise.subject.clone(), Severity::Warn, words)
                 .threshold(limit.words())
                 .cites(cx.evidence.take_citations()),
-            );
-        }
+        );
     }
     if let Ok(logs) = &logs {
-        for seen in logs.iter().filter(|seen| seen.count >= limit.value) {
+        for seen in logs {
             events::cite(cx, seen, "read-index retries and time-outs");
             if let Some(have) = drafts
                 .iter_mut()
@@ -64,9 +67,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
-    for seen in events::seen(cx, LOOPS).unwrap_or_default() {
-        let told = drafts.iter().any(|draft| draft.is_about(&seen.subject));
-        if told || seen.count < limit.value {
+    for seen in events::often(cx, &[LOOPS], over).unwrap_or_default() {
+        if drafts.iter().any(|draft| draft.is_about(&seen.subject)) {
             continue;
         }
         events::cite(cx, &seen, "waits of reads for the leader");
@@ -80,6 +82,15 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .threshold(limit.words())
             .cites(cx.evidence.take_citations()),
         );
+    }
+    // A log tells when, where the counters do not.
+    if logs.is_err()
+        && drafts.is_empty()
+        && let Ok(Rises {
+            untold: Some(why), ..
+        }) = metrics
+    {
+        return Err(why);
     }
     Verdict::of_either(drafts, metrics, logs)
 }
@@ -108,5 +119,7 @@ mod tests {
         assert_eq!(metrics(limit).status(&RULE).0, Status::Fail);
         assert_eq!(metrics(limit - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        let week = Set::new().put_over(&keys::SLOW_READ_INDEXES, member(), 30.0, 7 * 86_400);
+        assert_eq!(week.status(&RULE).0, Status::Unknown, "not known when");
     }
 }
