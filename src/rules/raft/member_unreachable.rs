@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
+use crate::evidence::{Missing, Row, Subject, SubjectKind, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -107,6 +107,7 @@ fn leaders(cx: &Context<'_>) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::Table;
     use crate::rules::Status;
     use crate::rules::testing::Set;
 
