@@ -67,7 +67,7 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
 /// tell, and at least the mean of all hours.
 pub(super) fn within_an_hour(cx: &Context<'_>, seen: &Seen, kinds: &[&str]) -> f64 {
     let record = cx.evidence.record(&keys::LOGS_EVENTS, &seen.subject);
-    let secs = record.and_then(|record| record.window.secs());
+    let secs = record.and_then(|record| record.secs());
     let mean = seen.count / secs.map_or(1.0, |secs| (secs / HOUR_SECS).max(1.0));
     let all = cx.evidence.peek(&keys::LOGS_EPISODES, &seen.subject);
     let episodes: Vec<&Episode> = all

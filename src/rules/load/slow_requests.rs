@@ -74,7 +74,7 @@ fn requests(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let secs = cx
         .evidence
         .record(&keys::LOGS_REQUESTS_TOOK, &cluster)
-        .and_then(|record| record.window.secs())
+        .and_then(|record| record.secs())
         .filter(|secs| *secs > 0.0);
     let least = cx.profile.get("slow-requests-min");
     if surely < least {
