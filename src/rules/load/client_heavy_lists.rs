@@ -127,7 +127,8 @@ fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
                 Severity::Warn,
                 words,
             )
-            // Traces are rate-limited by nothing, but hold slow requests only.
+            // `LogIfLong` of k8s.io/utils/trace writes each trace over its threshold: nothing limits
+            // their rate, but quicker lists are not among them.
             .confidence(Confidence::Medium)
             .cites(cx.evidence.take_citations()),
         );
