@@ -1,4 +1,9 @@
 //! Scrapes of other releases, and scrapes that are damaged: the same readings, or none.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test over scrapes that it writes itself"
+)]
+
 use etcd_doctor::clock::Timestamp;
 use etcd_doctor::evidence::{
     Completeness, EvidenceSet, FromShape, Key, Missing, Reader, Reading, Subject, SubjectKind, keys,
@@ -273,8 +278,8 @@ fn five(starts: [u32; 5], puts: [u32; 5], torn: &[usize]) -> EvidenceSet {
             let leader = "# TYPE etcd_server_has_leader";
             let puts = format!("etcd_mvcc_put_total {}\n{leader}", puts[at]);
             let cpu = f64::from(starts[at] % 1000) + 1.0;
-            let mut text = etcd([10, 10, 10, 10], cpu, "").replace(leader, &puts);
-            text += &format!("process_start_time_seconds {}\n", starts[at]);
+            let start = format!("process_start_time_seconds {}\n", starts[at]);
+            let mut text = etcd([10, 10, 10, 10], cpu, "").replace(leader, &puts) + &start;
             if torn.contains(&at) {
                 text.truncate(text.find("etcd_mvcc_put_total").unwrap());
             }
