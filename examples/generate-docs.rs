@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
 use etcd_doctor::cli::{self, Cli, Session};
+use etcd_doctor::diagnosis::DISK_WEIGHTS;
 use etcd_doctor::evidence::{KeyInfo, MergeLaw, ShapeKind, Unit, keys};
 use etcd_doctor::exit::EXIT_CODES;
 use etcd_doctor::logs::event::Component;
@@ -40,6 +41,7 @@ fn main() -> Result<()> {
     fs::write(docs.join("rules.md"), rules()?)?;
     fs::write(docs.join("log-kinds.md"), log_kinds()?)?;
     fs::write(docs.join("evidence-keys.md"), evidence_keys()?)?;
+    fs::write(docs.join("disk-weights.md"), disk_weights()?)?;
     Ok(())
 }
 
@@ -256,6 +258,25 @@ fn log_kinds() -> Result<String> {
                 fields.join(", ")
             )?;
         }
+    }
+    Ok(out)
+}
+
+fn disk_weights() -> Result<String> {
+    let mut out = String::from(
+        "# How much the evidence weighs against the disk\n\nGenerated from `src/diagnosis/disk/weights.rs` by `make \
+         regenerate`.\n\n\
+         The first row that holds decides; before it, slow syncs of a device that the kernel measured as fast are left out.\n\
+         From 50 % on the disk is claimed as a cause, below it is a possibility. The figures were set by hand: they order\n\
+         causes and are no probabilities.\n\n| what is seen | confidence | why |\n|---|---|---|\n",
+    );
+    for weight in DISK_WEIGHTS {
+        let says = match weight.confidence() {
+            Some(confidence) => format!("{:.0} %", confidence * 100.0),
+            None if weight.clears() => "not the disk".to_owned(),
+            None => "nothing".to_owned(),
+        };
+        writeln!(out, "| {} | {says} | {} |", weight.name, weight.why)?;
     }
     Ok(out)
 }

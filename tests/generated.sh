@@ -13,7 +13,8 @@ trap 'rm -rf "$copy"' EXIT
 cp README.md "$copy/"
 "$generator" "$copy"
 stale=0
-for file in README.md docs/command-line.md docs/evidence-keys.md docs/log-kinds.md docs/rules.md; do
+for file in README.md docs/command-line.md docs/disk-weights.md docs/evidence-keys.md docs/log-kinds.md \
+    docs/rules.md; do
     if ! diff -u "$file" "$copy/$file" >"$copy/diff" 2>&1; then
         echo "generated.sh: $file is out of date:" >&2
         head -n 40 "$copy/diff" >&2

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 /// Modules at the bottom, which every other may use.
 const BASE: &[&str] = &["units", "clock", "sys", "catalog", "formats"];
 /// Engines: they never name each other.
-const ENGINES: &[&str] = &[
-    "host", "manifest", "metrics", "logs", "etcd", "keyspace", "bench",
-];
+const ENGINES: &[&str] = &["host", "manifest", "metrics", "logs", "etcd", "bench"];
+/// What may name everything: the command line ties the parts together.
+const FREE: &[&str] = &["cli", "lib", "main"];
 
 /// What a module may name besides itself and `BASE`; `None` means everything.
 fn allowed(module: &str) -> Option<Vec<&'static str>> {
@@ -69,6 +69,13 @@ fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
+/// The top-level modules, and the roots of the crate.
+fn modules(root: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(root).unwrap();
+    let name = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    entries.map(|entry| name(entry.unwrap().path())).collect()
+}
+
 /// Top-level modules that a source names, in `use crate::…` and in paths.
 fn named(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
@@ -92,13 +99,44 @@ fn word(text: &str) -> String {
         .collect()
 }
 
-/// The part of a source before its unit tests, without comments.
+/// A source without what is only compiled for tests, and without comments. What stands behind a test
+/// module is program again.
 fn program(text: &str) -> String {
-    let text = text.split("\n#[cfg(test)]").next().unwrap_or(text);
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let mut kept = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        if line.trim() != "#[cfg(test)]" {
+            kept.push(line);
+            continue;
+        }
+        // The item ends at its own depth: `mod tests;`, a field, or the brace that closes a block.
+        let indent = line.get(..line.len() - line.trim_start().len()).unwrap();
+        for item in lines.by_ref() {
+            let own = item
+                .strip_prefix(indent)
+                .filter(|rest| !rest.starts_with(char::is_whitespace));
+            if own.is_some_and(|rest| rest.ends_with([';', ',', '}'])) {
+                break;
+            }
+        }
+    }
+    kept.join("\n")
+}
+
+#[test]
+fn what_stands_behind_a_test_module_is_looked_at() {
+    let of = |text: &str| named(&program(text)).into_iter().collect::<Vec<_>>();
+    let outside = "#[cfg(test)]\nmod tests;\n\nuse crate::render;\n";
+    assert_eq!(of(outside), ["render"]);
+    let block = "use crate::logs;\n#[cfg(test)]\n#[expect(\n    unused,\n)]\npub(crate) mod tests {\n    \
+                 use crate::host;\n}\nuse crate::{cli, patch};\n";
+    assert_eq!(of(block), ["cli", "logs", "patch"]);
+    let within = "impl A {\n    #[cfg(test)]\n    fn a() {\n        crate::host::a();\n    }\n    fn b() \
+                  {\n        crate::etcd::b();\n    }\n}\n";
+    assert_eq!(of(within), ["etcd"]);
 }
 
 #[test]
@@ -107,18 +145,7 @@ fn nobody_names_a_module_it_must_not_know() {
     let mut files = Vec::new();
     sources(&root, &mut files);
     assert!(files.len() > 50, "the sources were not found");
-    let modules: BTreeSet<String> = fs::read_dir(&root)
-        .unwrap()
-        .map(|e| {
-            e.unwrap()
-                .path()
-                .file_stem()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
+    let modules = modules(&root);
     let mut wrong = Vec::new();
     for file in &files {
         let inside = file.strip_prefix(&root).unwrap();
@@ -164,6 +191,21 @@ fn nobody_names_a_module_it_must_not_know() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_names_what_there_is() {
+    let modules = modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    for module in &modules {
+        let told = allowed(module).is_some();
+        assert_ne!(told, FREE.contains(&module.as_str()), "{module}");
+        for other in allowed(module).unwrap_or_default() {
+            assert!(modules.contains(other), "{module} may name `{other}`");
+        }
+    }
+    for name in BASE.iter().chain(ENGINES).chain(FREE) {
+        assert!(modules.contains(*name), "there is no `{name}`");
+    }
 }
 
 #[test]

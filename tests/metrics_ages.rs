@@ -1,4 +1,9 @@
 //! Scrapes of other releases, and scrapes that are damaged: the same readings, or none.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test over scrapes that it writes itself"
+)]
+
 use etcd_doctor::clock::Timestamp;
 use etcd_doctor::evidence::{
     Completeness, EvidenceSet, FromShape, Key, Missing, Reader, Reading, Subject, SubjectKind, keys,
@@ -263,6 +268,63 @@ fn a_torn_first_scrape_makes_no_births() {
     );
     assert!(get(&set, &keys::APISERVER_ETCD_REQUESTS, &api).is_err());
     assert!(get(&set, &keys::CLIENT_REQUESTS_RATE, &api).is_err());
+}
+
+/// Five scrapes, ten minutes apart, of which some are cut.
+fn five(starts: [u32; 5], puts: [u32; 5], torn: &[usize]) -> EvidenceSet {
+    let files: Vec<(String, String)> = (0..5)
+        .map(|at| {
+            // Where it stands in a real scrape: a tear leaves out what sorts behind it.
+            let leader = "# TYPE etcd_server_has_leader";
+            let puts = format!("etcd_mvcc_put_total {}\n{leader}", puts[at]);
+            let cpu = f64::from(starts[at] % 1000) + 1.0;
+            let start = format!("process_start_time_seconds {}\n", starts[at]);
+            let mut text = etcd([10, 10, 10, 10], cpu, "").replace(leader, &puts) + &start;
+            if torn.contains(&at) {
+                text.truncate(text.find("etcd_mvcc_put_total").unwrap());
+            }
+            (format!("etcd-m0-20260101T03{at}000Z.prom"), text)
+        })
+        .collect();
+    let files: Vec<(&str, String)> = files.iter().map(|(name, t)| (&**name, t.clone())).collect();
+    load(&files).1
+}
+
+/// Count and rate.
+fn puts(set: &EvidenceSet) -> (f64, f64) {
+    let table = get(set, &keys::SERVER_COUNTERS, &m0()).unwrap();
+    let row = table.row("puts").unwrap();
+    (row.get("count").unwrap(), row.get("per_sec").unwrap())
+}
+
+const SAME: [u32; 5] = [1_767_200_000; 5];
+const PUTS: [u32; 5] = [1000, 2000, 3000, 4000, 5000];
+
+#[test]
+fn a_torn_scrape_in_the_middle_takes_nothing_away() {
+    let whole = puts(&five(SAME, PUTS, &[]));
+    assert_eq!(whole, (4000.0, 4000.0 / 2400.0));
+    for torn in [&[2][..], &[1, 3], &[1, 2, 3]] {
+        assert_eq!(puts(&five(SAME, PUTS, torn)), whole, "{torn:?}");
+    }
+    // At an end nobody knows what was before or after: the rate is that of the known time.
+    for torn in [0, 4] {
+        let known = puts(&five(SAME, PUTS, &[torn]));
+        assert_eq!(known, (3000.0, 3000.0 / 1800.0), "{torn}");
+    }
+}
+
+#[test]
+fn a_restart_behind_a_torn_scrape_is_seen() {
+    // The process began anew at about the third scrape, which is torn, and soon counts more than before.
+    let anew = 1_767_237_600 + 1_000;
+    let starts = [SAME[0], SAME[0], anew, anew, anew];
+    let overtaken = [1000, 2000, 2100, 2300, 2500];
+    let set = five(starts, overtaken, &[2]);
+    // 1000 before, at least 2300 after, and 200 more.
+    assert_eq!(puts(&set).0, 3500.0);
+    let restarts = get(&set, &keys::PROCESS_RESTARTS, &component("etcd")).unwrap();
+    assert_eq!(restarts, 1.0);
 }
 
 #[test]

@@ -449,6 +449,7 @@ fn every_shape() -> EvidenceSet {
             key: format!("test.{number}"),
             subject: Subject::new(SubjectKind::Node, "cp0"),
             window: Window::at(at),
+            covered: vec![Window::at(at), Window::at(at)],
             origin: Origin::new(Collector::Host, "/").with(Completeness::AtLeast),
             value,
         });

@@ -197,6 +197,11 @@ impl<'a> Facts<'a> {
         self.reader.all(key)
     }
 
+    /// Seconds that a reading covers, the time between runs left out.
+    pub(super) fn covered_secs<T>(&self, key: &Key<T>, subject: &Subject) -> Option<f64> {
+        self.reader.record(key, subject)?.secs()
+    }
+
     /// One table over all subjects: the cluster's where there is one, else the sum of the others.
     pub(super) fn summed(&self, key: &Key<Table>) -> Option<Table> {
         let all = self.reader.all(key);

@@ -205,7 +205,7 @@ impl<'de> Visitor<'de> for RecordsVisitor {
 
 /// How many cells, buckets, points or episodes a record holds.
 fn parts_of(record: &Record) -> usize {
-    match &record.value {
+    let own = match &record.value {
         Reading::Known(Shape::Table(table)) => {
             table.rows.iter().map(|row| 1 + row.cells.len()).sum()
         }
@@ -213,7 +213,8 @@ fn parts_of(record: &Record) -> usize {
         Reading::Known(Shape::Series(series)) => series.points.len(),
         Reading::Known(Shape::Episodes(episodes)) => episodes.episodes.len(),
         Reading::Known(Shape::Scalar(_)) | Reading::Missing(_) => 1,
-    }
+    };
+    own + record.covered.len()
 }
 
 #[cfg(test)]

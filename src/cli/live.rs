@@ -259,6 +259,7 @@ impl Gathered {
                 key: info.name.to_owned(),
                 subject: Subject::cluster(),
                 window: Window::default(),
+                covered: Vec::new(),
                 origin: Origin::new(collector, "this node"),
                 value: Reading::Missing(missing.clone()),
             });

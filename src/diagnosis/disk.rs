@@ -1,14 +1,21 @@
 //! Is it the disk? The kernel's flush time and etcd's own lines about stalled syncs prove it;
 //! latency alone does not, because a starved CPU looks the same to etcd.
 
+mod weights;
+
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
 use super::facts::node_of;
 use crate::evidence::Citation;
-use crate::rules::{Confidence, Finding, Severity};
+use crate::rules::{Finding, Severity};
+use weights::{OnNode, Says, Seen, SlowSyncs, Stalls};
+pub use weights::{WEIGHTS, Weight};
 
 const SETTLE: &str = "two samples of the device's flush counters (host evidence: /proc/diskstats or \
                       /sys/block/DEV/stat) and the CPU throttling of etcd's cgroup";
+
+/// An etcd that uses less of a core than this does next to nothing.
+const IDLE_CORES: f64 = 0.1;
 
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let flush = case.failed("device-flush-slow");
@@ -51,13 +58,6 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         stalls.retain(|finding| !cleared(finding));
         fsync.retain(|finding| !cleared(finding));
     }
-    let fails_on = |rule: &str, node: &str| {
-        case.failed(rule)
-            .iter()
-            .any(|finding| node.is_empty() || node_of(&finding.subject) == node)
-    };
-    let throttled_on = |node: &str| fails_on("etcd-cpu-throttled", node);
-    let waits_on = |node: &str| fails_on("run-delay-high", node);
     // Of another node they say nothing about the syncs of this one.
     let breaks = |ill: &&Finding| {
         let node = node_of(&ill.subject);
@@ -67,7 +67,38 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         })
     };
     let unwritable = case.logged("storage-io-error");
-    let mut carry: Vec<&Finding> = read_only.clone();
+    let seen = Seen {
+        read_only: read_only.first().map(|worst| worst.confidence),
+        slow_flush: !flush.is_empty(),
+        broken_beneath: stalls.iter().chain(&fsync).any(breaks),
+        unwritable: !unwritable.is_empty(),
+        slow_writes: writes.first().map(|worst| on_node(case, worst)),
+        stalls: stalls.first().map(|worst| Stalls {
+            on: on_node(case, worst),
+            many: worst.severity >= Severity::Critical,
+        }),
+        slow_syncs: fsync.first().map(|worst| SlowSyncs {
+            on: on_node(case, worst),
+            steady: facts.steadily_slow.contains(&node_of(&worst.subject)),
+        }),
+        fast_syncs: facts.fsync_fast.is_some(),
+        slow_commits: case.has_at("backend-commit-slow", Severity::Warn),
+        fast_device: facts.device_fast.is_some(),
+        starved: !case.starved().is_empty(),
+        idle: facts.etcd_cpu.is_some_and(|cores| cores < IDLE_CORES),
+    };
+    let confidence = match weights::says(&seen) {
+        Says::Cause(confidence) => confidence,
+        Says::Cleared => {
+            return Assessment::cleared(
+                Cause::Disk,
+                "p99 of the WAL fsync is within the limit on every member",
+                facts.fsync_fast.clone().unwrap_or_default(),
+            );
+        }
+        Says::Nothing => return Assessment::default(),
+    };
+    let mut carry: Vec<&Finding> = read_only;
     carry.extend(&unwritable);
     carry.extend(&flush);
     carry.extend(&writes);
@@ -75,90 +106,27 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     carry.extend(&fsync);
     carry.extend(&broken);
     carry.extend(case.failed("backend-commit-slow"));
-    let confidence = if let Some(worst) = read_only.first() {
-        // No write gets through, whatever else is measured.
-        if worst.confidence == Confidence::High {
-            0.95
-        } else {
-            0.7
-        }
-    } else if !flush.is_empty() {
-        match (
-            stalls.is_empty() && fsync.is_empty(),
-            facts.fsync_fast.is_some(),
-        ) {
-            // Below etcd and inside etcd: proved twice.
-            (false, _) => 0.95,
-            // The device is slow, and etcd does not feel it.
-            (true, true) => 0.35,
-            (true, false) => 0.75,
-        }
-    } else if stalls.iter().chain(&fsync).any(breaks) {
-        0.85
-    } else if !unwritable.is_empty() {
-        // An error, not a latency: no starved CPU makes it.
-        0.8
-    } else if let Some(slow) = writes.first() {
-        let node = node_of(&slow.subject);
-        if throttled_on(&node) || waits_on(&node) {
-            0.6
-        } else if facts.free_cpu(&node) || facts.runs_freely(&node) {
-            0.85
-        } else {
-            0.75
-        }
-    } else if let Some(worst) = stalls.first() {
-        let node = node_of(&worst.subject);
-        // One or two such lines in hours are a moment, not a state.
-        let few = worst.severity < Severity::Critical && fsync.is_empty();
-        if throttled_on(&node) {
-            0.35
-        } else if few {
-            0.45
-        } else if facts.free_cpu(&node) {
-            0.85
-        } else if facts.runs_freely(&node) {
-            // Its peers get their answers at once.
-            0.75
-        } else if !case.starved().is_empty() {
-            // A process that is kept from running misses ticks, and its syncs take long as well.
-            0.45
-        } else if facts.etcd_cpu.is_some_and(|cores| cores < 0.1)
-            && !fsync.is_empty()
-            && worst.severity < Severity::Critical
-        {
-            // CPU was not looked at: a starved etcd can write a line or two as well.
-            0.45
-        } else {
-            0.65
-        }
-    } else if let Some(worst) = fsync.first() {
-        let node = node_of(&worst.subject);
-        if throttled_on(&node) {
-            return Assessment::default();
-        }
-        // Slow syncs without a measurement below etcd: disk or CPU. A process that is kept from
-        // running syncs fast while it runs; one that runs freely and whose every sync is slow
-        // waits for its disk.
-        if facts.steadily_slow.contains(&node) && facts.runs_freely(&node) {
-            0.6
-        } else if waits_on(&node) {
-            0.4
-        } else {
-            0.45
-        }
-    } else if let Some(fast) = &facts.fsync_fast {
-        return Assessment::cleared(
-            Cause::Disk,
-            "p99 of the WAL fsync is within the limit on every member",
-            fast.clone(),
-        );
-    } else if case.has_at("backend-commit-slow", Severity::Warn) && facts.device_fast.is_none() {
-        // Commits sync as the WAL does; what its syncs took at that time is not known.
-        0.4
-    } else {
-        return Assessment::default();
+    told(case, confidence, carry)
+}
+
+/// What is known of the node that a finding is about.
+fn on_node(case: &Case<'_>, finding: &Finding) -> OnNode {
+    let node = node_of(&finding.subject);
+    let fails = |rule: &str| {
+        case.failed(rule)
+            .iter()
+            .any(|finding| node.is_empty() || node_of(&finding.subject) == node)
     };
+    OnNode {
+        throttled: fails("etcd-cpu-throttled"),
+        waits: fails("run-delay-high"),
+        free_cpu: case.facts.free_cpu(&node),
+        runs_freely: case.facts.runs_freely(&node),
+    }
+}
+
+/// The cause in words, with the findings that carry it.
+fn told<'a>(case: &Case<'a>, confidence: f64, mut carry: Vec<&'a Finding>) -> Assessment {
     let on = names(&carry);
     let mut summary = carry
         .first()

@@ -339,7 +339,7 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
             continue;
         }
         let record = reader.record(&keys::WAL_FSYNC, subject);
-        if record.is_some_and(|record| !covers_trouble(reader, record.window)) {
+        if record.is_some_and(|record| !covers_trouble(reader, record)) {
             return None;
         }
         enough += 1;
@@ -369,7 +369,7 @@ fn network_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>>
         };
         measured += 1;
         let record = reader.record(&keys::PEER_RTT, &subject);
-        let covers = record.is_none_or(|record| covers_trouble(reader, record.window));
+        let covers = record.is_none_or(|record| covers_trouble(reader, record));
         let lost = unanswered(reader, &subject) || failing_sends(reader, &subject, profile);
         if low >= limit || lost || !covers {
             return None;
@@ -445,7 +445,7 @@ fn etcd_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
         };
         measured += 1;
         let record = reader.record(&keys::APISERVER_ETCD_TOOK, &subject);
-        let covers = record.is_none_or(|record| covers_trouble(reader, record.window));
+        let covers = record.is_none_or(|record| covers_trouble(reader, record));
         if mean > fast || p99 >= profile.get("etcd-request-p99") || !covers {
             return None;
         }

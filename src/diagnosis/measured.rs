@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::evidence::{Citation, Completeness, Key, Reader, Subject, SubjectKind, Window, keys};
+use crate::clock::Timestamp;
+use crate::evidence::{
+    Citation, Completeness, Key, Reader, Record, Subject, SubjectKind, Window, keys,
+};
 use crate::profile::Profile;
 use crate::rules::cpu::run_delay_high::Waits;
 
@@ -113,7 +116,7 @@ fn mean(
     }
     let fast = mean_ms <= limit / 2.0;
     let record = reader.record(time, device);
-    if fast && record.is_some_and(|record| !covers_trouble(reader, record.window)) {
+    if fast && record.is_some_and(|record| !covers_trouble(reader, record)) {
         return None;
     }
     reader.cite(time, device);
@@ -140,7 +143,7 @@ fn layers(reader: &Reader<'_>, device: &Subject, limit: f64) -> Good {
         return Some(true);
     };
     let record = reader.record(&keys::DEVICE_ABOVE, device);
-    let covers = record.is_none_or(|record| covers_trouble(reader, record.window));
+    let covers = record.is_none_or(|record| covers_trouble(reader, record));
     let mut good = Some(true);
     for row in &above.rows {
         let enough = row.get("writes").is_some_and(|n| n >= MIN_REQUESTS);
@@ -182,12 +185,12 @@ pub(super) struct Cpus {
 pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
     let mut cpus = Cpus::default();
     let at_the_time =
-        |window: Option<Window>| window.is_none_or(|window| covers_trouble(reader, window));
+        |record: Option<&Record>| record.is_none_or(|record| covers_trouble(reader, record));
     let limit = profile.get("cgroup-throttled-periods") / 2.0;
     for (subject, value) in reader.all(&keys::CGROUP_THROTTLED) {
         let record = reader.record(&keys::CGROUP_THROTTLED, &subject);
         let good = value <= limit;
-        if !is_etcd(&subject) || good && !at_the_time(record.map(|r| r.window)) {
+        if !is_etcd(&subject) || good && !at_the_time(record) {
             continue;
         }
         reader.cite(&keys::CGROUP_THROTTLED, &subject);
@@ -206,7 +209,7 @@ pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
             share: reader.peek(&keys::RUN_WAIT_SHARE, &subject),
         };
         let held = per_sec > profile.get("run-delay") || waits.starved(profile);
-        let free = waits.free(of_all, profile) && at_the_time(record.map(|r| r.window));
+        let free = waits.free(of_all, profile) && at_the_time(record);
         if !held && !free {
             continue;
         }
@@ -249,23 +252,33 @@ pub(super) fn unanswered(reader: &Reader<'_>, member: &Subject) -> bool {
         })
 }
 
-/// Whether the slow requests that logs tell of were, for the most part, at a time in which `window`
-/// was measured. A measurement clears nothing for any other time.
-pub(super) fn covers_trouble(reader: &Reader<'_>, window: Window) -> bool {
-    let (Some(from), Some(to)) = (window.from, window.to) else {
+/// Whether the slow requests that logs tell of were, for the most part, at a time in which this was
+/// measured. A measurement clears nothing for any other time, and none for the time between runs.
+pub(super) fn covers_trouble(reader: &Reader<'_>, record: &Record) -> bool {
+    if record.window.from.is_none() || record.window.to.is_none() {
         return true;
-    };
-    let (from, to) = (from.add_us(-EDGE_US), to.add_us(EDGE_US));
+    }
+    let wider = record.stretches().into_iter().filter_map(|stretch| {
+        let (from, to) = stretch.from.zip(stretch.to)?;
+        Some(Window::between(from.add_us(-EDGE_US), to.add_us(EDGE_US)))
+    });
+    let measured: Vec<(Timestamp, Timestamp)> = Window::stretches(wider)
+        .iter()
+        .filter_map(|stretch| stretch.from.zip(stretch.to))
+        .collect();
     let (mut inside, mut outside) = (0.0, 0.0);
     for (_, list) in reader.all(&keys::LOGS_EPISODES) {
         for episode in list.episodes.iter().filter(|e| e.kind == "slow-apply") {
             let span = episode.to.since_us(episode.from).max(0);
-            let shared = episode.to.min(to).since_us(episode.from.max(from));
+            let shared = measured
+                .iter()
+                .map(|(from, to)| episode.to.min(*to).since_us(episode.from.max(*from)))
+                .filter(|shared| *shared >= 0);
             // Requests of an episode are taken to be spread evenly over it.
-            let share = match (shared, span) {
-                (shared, _) if shared < 0 => 0.0,
+            let share = match (shared.reduce(|a, b| a + b), span) {
+                (None, _) => 0.0,
                 (_, 0) => 1.0,
-                (shared, span) => (shared as f64 / span as f64).min(1.0),
+                (Some(shared), span) => (shared as f64 / span as f64).min(1.0),
             };
             let count = episode.count as f64;
             inside += count * share;
@@ -289,11 +302,40 @@ pub(super) fn uncovered(reader: &Reader<'_>) -> bool {
         &keys::PEER_RTT,
         &keys::WAL_FSYNC,
     ];
-    let records = numbers
+    let mut records = numbers
         .iter()
         .flat_map(|key| reader.records(key))
         .chain(histograms.iter().flat_map(|key| reader.records(key)));
-    records
-        .map(|record| record.window)
-        .any(|window| !covers_trouble(reader, window))
+    records.any(|record| !covers_trouble(reader, record))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{Set, episode, episodes, member};
+
+    #[test]
+    fn what_was_measured_before_and_after_says_nothing_of_the_time_between() {
+        let run = |from: i64, to: i64| {
+            Window::between(Timestamp::from_secs(from), Timestamp::from_secs(to))
+        };
+        let trouble = |from, to| {
+            let all = episodes(vec![episode("slow-apply", from, to)]);
+            Set::new().put(&keys::LOGS_EPISODES, member(), all)
+        };
+        let covers = |set: Set, covered: Vec<Window>| {
+            let set = set.put_over(&keys::RUN_DELAY, member(), 0.0, 10_000);
+            let mut record = set.0.record(&keys::RUN_DELAY, &member()).unwrap().clone();
+            record.covered = covered;
+            covers_trouble(&Reader::new(&set.0), &record)
+        };
+        let two = || vec![run(0, 100), run(9_900, 10_000)];
+        assert!(covers(trouble(5_000, 5_010), vec![]));
+        assert!(!covers(trouble(5_000, 5_010), two()));
+        assert!(covers(trouble(20, 30), two()));
+        assert!(covers(trouble(9_950, 9_951), two()));
+        // A moment at the edge, and one that reaches into the gap for the most part.
+        assert!(covers(trouble(103, 103), two()));
+        assert!(!covers(trouble(50, 1_000), two()));
+    }
 }

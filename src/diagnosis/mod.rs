@@ -27,5 +27,6 @@ pub mod who;
 pub use assess::{ILL, LOADED};
 pub use cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
 pub use client::ClientNamed;
+pub use disk::{WEIGHTS as DISK_WEIGHTS, Weight};
 pub use rank::{LONGER, diagnose};
 pub use timeline::{Entry, Mark};

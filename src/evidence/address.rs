@@ -164,6 +164,26 @@ impl Window {
         }
     }
 
+    /// The stretches of time that these windows cover, by time: those that touch are one. A window
+    /// with an unknown end covers nothing that could be told.
+    pub fn stretches(windows: impl IntoIterator<Item = Window>) -> Vec<Window> {
+        let mut known: Vec<(Timestamp, Timestamp)> = windows
+            .into_iter()
+            .filter_map(|window| window.from.zip(window.to))
+            .filter(|(from, to)| from <= to)
+            .collect();
+        known.sort_unstable();
+        let mut joined: Vec<(Timestamp, Timestamp)> = Vec::new();
+        for (from, to) in known {
+            match joined.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                _ => joined.push((from, to)),
+            }
+        }
+        let between = |(from, to)| Window::between(from, to);
+        joined.into_iter().map(between).collect()
+    }
+
     /// Seconds in which both windows hold; `None` when an end is unknown.
     pub fn overlap_secs(&self, other: &Window) -> Option<f64> {
         let from = self.from?.max(other.from?);
@@ -207,8 +227,8 @@ impl Collector {
     }
 }
 
-/// How much of the truth the source can hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How much of the truth the source can hold, from all of it to least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Completeness {
     /// Everything of its kind in the window.

@@ -1,10 +1,14 @@
 //! The set of all readings of a run: filled by collectors, merged, saved and replayed.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher as _};
 
 use serde::{Deserialize, Serialize};
 
 use super::address::{Origin, Subject, Window};
+use super::key::MergeLaw;
 use super::key::{FromShape, Key};
 use super::merge::{MergeError, merge_readings};
 use super::shape::Shape;
@@ -21,17 +25,62 @@ pub struct Record {
     /// When it holds.
     #[serde(default)]
     pub window: Window,
+    /// The stretches of the window that were looked at, where there are gaps between them, as of
+    /// runs on several days. Empty when it is the whole window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub covered: Vec<Window>,
     /// Where it came from.
     pub origin: Origin,
     /// The value, or why there is none.
     pub value: Reading<Shape>,
 }
 
+impl Record {
+    /// The stretches of time that were looked at, by time.
+    pub fn stretches(&self) -> Vec<Window> {
+        match self.covered.as_slice() {
+            [] => Window::stretches([self.window]),
+            covered => Window::stretches(covered.iter().copied()),
+        }
+    }
+
+    /// Seconds that were looked at, which counts are to be divided by; `None` where an end is not
+    /// known. The window of runs on several days is much longer.
+    pub fn secs(&self) -> Option<f64> {
+        self.window.secs()?;
+        Some(self.stretches().iter().filter_map(Window::secs).sum())
+    }
+
+    /// Tells readings apart: the same one again has the same digest.
+    fn digest(&self) -> u64 {
+        struct Into(DefaultHasher);
+        impl std::fmt::Write for Into {
+            fn write_str(&mut self, text: &str) -> std::fmt::Result {
+                self.0.write(text.as_bytes());
+                Ok(())
+            }
+        }
+        let mut digest = Into(DefaultHasher::new());
+        // Writing into a hasher cannot fail.
+        write!(digest, "{self:?}").ok();
+        digest.0.finish()
+    }
+}
+
 /// All readings of a run, by key and subject.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct EvidenceSet {
     records: BTreeMap<(String, Subject), Record>,
+    /// What the sums are made of, as digests, so that no reading counts twice.
+    parts: BTreeMap<(String, Subject), BTreeSet<u64>>,
     conflicts: Vec<String>,
+}
+
+/// What was found out, however it came together.
+impl PartialEq for EvidenceSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.records == other.records && self.conflicts == other.conflicts
+    }
 }
 
 impl EvidenceSet {
@@ -53,6 +102,7 @@ impl EvidenceSet {
             key: key.info.name.to_owned(),
             subject,
             window,
+            covered: Vec::new(),
             origin,
             value: Reading::Known(value.into_shape()),
         });
@@ -64,36 +114,75 @@ impl EvidenceSet {
             key: key.info.name.to_owned(),
             subject,
             window: Window::default(),
+            covered: Vec::new(),
             origin,
             value: Reading::Missing(why),
         });
     }
 
-    /// Adds a record, as read from a bundle.
+    /// Adds a record, as read from a bundle. One that is part of a sum already changes nothing.
     pub fn insert(&mut self, record: Record) {
-        use std::collections::btree_map::Entry;
-        match self
-            .records
-            .entry((record.key.clone(), record.subject.clone()))
-        {
-            Entry::Vacant(slot) => {
-                slot.insert(record);
-            }
-            Entry::Occupied(mut slot) => {
-                let law = keys::info(&record.key).map(|info| info.merge);
-                if let Err(MergeError { why }) = merge_readings(law, slot.get_mut(), &record) {
-                    self.conflicts
-                        .push(format!("{} of {}: {why}", record.key, record.subject));
-                }
-            }
-        }
+        self.add(record, BTreeSet::new());
     }
 
     /// Adds all readings of another run: the same node again, or another node.
-    pub fn merge(&mut self, other: EvidenceSet) {
-        self.conflicts.extend(other.conflicts);
-        for record in other.records.into_values() {
-            self.insert(record);
+    pub fn merge(&mut self, mut other: EvidenceSet) {
+        for words in other.conflicts {
+            self.note_conflict(words);
+        }
+        for (address, record) in other.records {
+            let parts = other.parts.remove(&address).unwrap_or_default();
+            self.add(record, parts);
+        }
+    }
+
+    /// Adds a record that is the sum of `parts`; of itself alone when there are none.
+    fn add(&mut self, record: Record, mut parts: BTreeSet<u64>) {
+        let address = (record.key.clone(), record.subject.clone());
+        let mut slot = match self.records.entry(address.clone()) {
+            Entry::Vacant(slot) => {
+                slot.insert(record);
+                if !parts.is_empty() {
+                    self.parts.insert(address, parts);
+                }
+                return;
+            }
+            Entry::Occupied(slot) => slot,
+        };
+        let law = keys::info(&record.key).map(|info| info.merge);
+        let known = |record: &Record| matches!(record.value, Reading::Known(_));
+        let sums = matches!(law, Some(MergeLaw::Sum | MergeLaw::Union));
+        let mut said = None;
+        if sums && known(slot.get()) && known(&record) {
+            if parts.is_empty() {
+                parts.insert(record.digest());
+            }
+            let have = self
+                .parts
+                .entry(address)
+                .or_insert_with(|| [slot.get().digest()].into());
+            if parts.is_subset(have) {
+                return;
+            }
+            if have.is_subset(&parts) {
+                slot.insert(record);
+                *have = parts;
+                return;
+            }
+            if !have.is_disjoint(&parts) {
+                said = Some("runs that were merged before share a part, which counts twice".into());
+            }
+            have.extend(parts);
+        } else if !known(slot.get()) && known(&record) && !parts.is_empty() {
+            self.parts.insert(address, parts);
+        }
+        match merge_readings(law, slot.get_mut(), &record) {
+            Ok(0) => {}
+            Ok(dropped) => said = Some(format!("{dropped} over the bound were dropped")),
+            Err(MergeError { why }) => said = Some(why),
+        }
+        if let Some(why) = said {
+            self.note_conflict(format!("{} of {}: {why}", record.key, record.subject));
         }
     }
 
@@ -104,7 +193,9 @@ impl EvidenceSet {
 
     /// Keeps what could not be merged elsewhere, said in words.
     pub fn note_conflict(&mut self, words: String) {
-        self.conflicts.push(words);
+        if !self.conflicts.contains(&words) {
+            self.conflicts.push(words);
+        }
     }
 
     /// What could not be merged, said in words.

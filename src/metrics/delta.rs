@@ -2,7 +2,8 @@
 //!
 //! A counter that falls, or whose process restarted, began again from 0: the part after the
 //! reset is counted and the result is a lower bound. A series that appears within the window
-//! began at 0, unless the earlier scrape is torn before its place: then nobody knows.
+//! began at 0, unless the earlier scrape is torn before its place: then nobody knows. A torn scrape
+//! between two good ones takes nothing away.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::catalog::metrics::{Kind, Metric};
 
 use super::bracket::Hist;
 use super::store::{BAD, Key, Part};
-use super::timeline::{Labels, SeriesRows, Timeline};
+use super::timeline::{Labels, Restart, SeriesRows, Timeline};
 use super::window::Span;
 
 /// How much a counter rose.
@@ -42,41 +43,22 @@ pub struct Level {
     pub min: f64,
 }
 
-/// What one part of a series did in one step.
-enum Step {
-    /// From, to.
-    Both(f64, f64),
-    Unknown,
-}
-
 impl Timeline {
-    fn step(&self, row: usize, key: &Key, from: usize, to: usize) -> Step {
-        let read = |column: usize| {
-            let value = self.at(row, column);
-            if value == BAD {
-                None
-            } else if !value.is_nan() {
-                Some(value)
-            } else if self.knows(key, column) {
-                Some(f64::NAN)
-            } else {
-                None
-            }
+    /// The parts of a series in one scrape, `NaN` where it was not exposed; `None` where the scrape
+    /// does not tell.
+    fn parts(&self, rows: &SeriesRows<'_>, column: usize) -> Option<Vec<f64>> {
+        let one = |(offset, key): (usize, &Key)| {
+            let value = self.at(rows.first + offset, column);
+            let told = value != BAD && (!value.is_nan() || self.knows(key, column));
+            told.then_some(value)
         };
-        match (read(from), read(to)) {
-            // Born in between: it began at 0.
-            (Some(a), Some(b)) if !b.is_nan() => Step::Both(if a.is_nan() { 0.0 } else { a }, b),
-            // Absent at both ends: nothing happened.
-            (Some(a), Some(_)) if a.is_nan() => Step::Both(0.0, 0.0),
-            _ => Step::Unknown,
-        }
+        rows.keys.iter().enumerate().map(one).collect()
     }
 
-    /// By how much each part of a series rose in a span, and whether that is a lower bound.
+    /// By how much each part of a series rose in a span, and whether that is a lower bound. A scrape
+    /// that does not tell is stepped over: what lies on both sides of it is known.
     fn rise(&self, rows: &SeriesRows<'_>, span: Span) -> Option<(Vec<f64>, bool)> {
         let mut total = vec![0.0; rows.keys.len()];
-        let mut at_least = false;
-        let mut known = false;
         if span.is_lifetime() {
             for (offset, sum) in total.iter_mut().enumerate() {
                 let value = self.at(rows.first + offset, span.to);
@@ -87,14 +69,21 @@ impl Timeline {
             }
             return Some((total, false));
         }
-        for (from, to) in span.steps() {
-            let steps: Vec<Step> = rows
-                .keys
-                .iter()
-                .enumerate()
-                .map(|(offset, key)| self.step(rows.first + offset, key, from, to))
-                .collect();
-            if steps.iter().any(|step| matches!(step, Step::Unknown)) {
+        let mut at_least = false;
+        let mut known = false;
+        let mut before: Option<(usize, Vec<f64>)> = None;
+        for column in span.from..=span.to {
+            let Some(now) = self.parts(rows, column) else {
+                // At an end of the span nothing makes up for it.
+                at_least |= before.is_none() || column == span.to;
+                continue;
+            };
+            let Some((from, was)) = &before else {
+                before = Some((column, now));
+                continue;
+            };
+            if was.iter().zip(&now).any(|(a, b)| !a.is_nan() && b.is_nan()) {
+                // It is gone, with what it counted since: where it comes back, it may have begun again.
                 at_least = true;
                 continue;
             }
@@ -103,23 +92,47 @@ impl Timeline {
                 .keys
                 .first()
                 .is_some_and(|key| key.metric.info().kind == Kind::Level);
-            let restarted = self.columns.get(to).is_some_and(|c| c.restarted);
-            let fell = rows.keys.iter().zip(&steps).any(
-                |(key, step)| matches!(step, Step::Both(a, b) if b < a && key.part != Part::Sum),
-            );
-            let reset = fell || (restarted && !outlives);
-            at_least |= reset;
+            // What was not exposed before was born in between and began at 0.
+            let steps: Vec<(f64, f64)> = was
+                .iter()
+                .zip(&now)
+                .map(|(a, b)| {
+                    let count = |n: &f64| if n.is_nan() { 0.0 } else { *n };
+                    (count(a), count(b))
+                })
+                .collect();
+            let fell = rows
+                .keys
+                .iter()
+                .zip(&steps)
+                .any(|(key, (a, b))| b < a && key.part != Part::Sum);
+            let restart = self.restart(*from, column).filter(|_| !outlives);
+            at_least |= fell || restart.is_some();
+            let reset = fell || restart == Some(Restart::Within);
             if fell && outlives {
                 // An index that falls was restored from elsewhere: no count can be made of it.
+                before = Some((column, now));
                 continue;
             }
-            for (sum, step) in total.iter_mut().zip(&steps) {
-                if let Step::Both(a, b) = step {
-                    *sum += if reset { *b } else { b - a };
-                }
+            for (sum, (a, b)) in total.iter_mut().zip(&steps) {
+                *sum += if reset { *b } else { b - a };
             }
+            before = Some((column, now));
         }
         known.then_some((total, at_least))
+    }
+
+    /// Seconds from the first to the last scrape of a span that tell of a metric: what its counters
+    /// rose by is to be divided by them. Torn scrapes at the ends are not among them.
+    pub(super) fn secs_of(&self, metric: Metric, span: Span) -> Option<f64> {
+        let series = self.series(metric);
+        let tells = |column: &usize| {
+            let mut any = series.iter();
+            any.any(|rows| self.parts(rows, *column).is_some())
+        };
+        let from = (span.from..=span.to).find(tells)?;
+        let to = (span.from..=span.to).rev().find(tells)?;
+        self.secs(Span { from, to })
     }
 
     /// By how much the counters of a metric rose, added up by what `by` says. Series for which
@@ -154,7 +167,7 @@ impl Timeline {
 
     /// Rise per second of a window.
     pub fn rate(&self, metric: Metric, span: Span) -> Option<f64> {
-        Some(self.counter(metric, span)?.value / self.secs(span)?)
+        Some(self.counter(metric, span)?.value / self.secs_of(metric, span)?)
     }
 
     /// Histograms of a metric over a span, added up by what `by` says, durations in

@@ -139,9 +139,10 @@ pub fn etcd(line: &Timeline, span: Span) -> Etcd {
     Etcd {
         wal_fsync: all(Metric::WalFsync),
         wal_write: all(Metric::WalWrite),
-        commit_duty: commit
-            .as_ref()
-            .and_then(|(hist, _)| Some(hist.sum? / 1000.0 / secs?)),
+        commit_duty: commit.as_ref().and_then(|(hist, _)| {
+            let secs = line.secs_of(Metric::BackendCommit, span)?;
+            Some(hist.sum? / 1000.0 / secs)
+        }),
         commit,
         peer_rtt: all(Metric::PeerRtt),
         peer_rtt_by: line.histograms(Metric::PeerRtt, span, label("To")),

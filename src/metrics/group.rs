@@ -440,6 +440,7 @@ impl Loader {
                 torn_at: scrape.torn_at.clone(),
                 start: value_of(&self.interner, scrape, Metric::StartTime),
                 restarted: false,
+                old_until: 0,
             })
             .collect();
         let mut rows: BTreeMap<u32, Vec<f64>> = BTreeMap::new();

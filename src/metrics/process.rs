@@ -61,7 +61,7 @@ pub fn process(line: &Timeline) -> Process {
         goroutines: line.gauge(Metric::Goroutines).map(|level| level.max),
         max_procs: line.gauge(Metric::GoMaxProcs).map(|level| level.last),
         gc_share: share(Metric::GcCpu),
-        gc_pause: line.secs(span).and_then(|secs| {
+        gc_pause: line.secs_of(Metric::GcPause, span).and_then(|secs| {
             let paused = line.summary_sum(Metric::GcPause, span)?;
             Some(paused / secs)
         }),

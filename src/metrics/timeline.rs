@@ -69,6 +69,18 @@ pub struct Column {
     pub start: Option<f64>,
     /// Whether the process restarted since the scrape before.
     pub restarted: bool,
+    /// The last scrape before it that surely is of the process before the restart: torn ones in
+    /// between may be of either.
+    pub(super) old_until: usize,
+}
+
+/// A restart between two scrapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Restart {
+    /// It lies between them.
+    Within,
+    /// It lies between them, or between one of them and a scrape beyond.
+    Perhaps,
 }
 
 /// One process over time.
@@ -113,11 +125,7 @@ pub(super) struct SeriesRows<'a> {
 }
 
 impl Timeline {
-    pub(super) fn new(
-        target: Target,
-        mut columns: Vec<Column>,
-        rows: Vec<(Key, Vec<f64>)>,
-    ) -> Self {
+    pub(super) fn new(target: Target, columns: Vec<Column>, rows: Vec<(Key, Vec<f64>)>) -> Self {
         let mut rows = rows;
         rows.sort_by(|a, b| a.0.cmp(&b.0));
         let mut keys = Vec::with_capacity(rows.len());
@@ -125,9 +133,6 @@ impl Timeline {
         for (key, row) in rows {
             keys.push(key);
             values.extend(row);
-        }
-        if let Some(first) = columns.first_mut() {
-            first.restarted = false;
         }
         let mut line = Timeline {
             target,
@@ -147,26 +152,57 @@ impl Timeline {
                     .map_or(f64::NAN, |rows| self.at(rows.first, column))
             })
             .collect();
-        for at in 1..self.columns.len() {
-            let (Some(before), Some(now)) = (self.columns.get(at - 1), self.columns.get(at)) else {
-                continue;
-            };
+        // The last scrape that has the CPU time, and the last that has the start: torn ones lack them.
+        let (mut timed, mut dated): (Option<usize>, Option<usize>) = (None, None);
+        let mut latest = None;
+        for at in 0..self.columns.len() {
             // CPU time never falls while a process lives.
-            let fell = match (cpu.get(at - 1), cpu.get(at)) {
-                (Some(a), Some(b)) => b < a,
-                _ => false,
-            };
+            let busy = cpu.get(at).filter(|cpu| cpu.is_finite());
+            let fell = timed.filter(|before| busy.is_some_and(|now| Some(now) < cpu.get(*before)));
             // The start is computed from the boot time, which moves when the clock is set. A new
             // process starts after the last scrape of the old one.
-            let started = match (before.start, now.start, before.at) {
-                (Some(a), Some(b), Some(seen)) => b > a + 1.5 && b > seen.0 as f64 / 1e6 - 5.0,
-                (Some(a), Some(b), None) => b > a + 60.0,
-                _ => false,
-            };
+            let started = dated.filter(|before| {
+                if latest > Some(*before) {
+                    // Its CPU time told of that start before.
+                    return false;
+                }
+                let (before, now) = (self.columns.get(*before), self.columns.get(at));
+                let starts = before.and_then(|c| c.start).zip(now.and_then(|c| c.start));
+                match (starts, before.and_then(|c| c.at)) {
+                    (Some((a, b)), Some(seen)) => b > a + 1.5 && b > seen.0 as f64 / 1e6 - 5.0,
+                    (Some((a, b)), None) => b > a + 60.0,
+                    _ => false,
+                }
+            });
+            if busy.is_some() {
+                timed = Some(at);
+            }
+            if fell.or(started).is_some() {
+                latest = Some(at);
+            }
             if let Some(column) = self.columns.get_mut(at) {
-                column.restarted = fell || started;
+                column.restarted = fell.or(started).is_some();
+                column.old_until = fell.max(started).unwrap_or(at);
+                if column.start.is_some() {
+                    dated = Some(at);
+                }
             }
         }
+    }
+
+    /// Whether the process restarted between two scrapes, of which the first is the earlier one.
+    pub(super) fn restart(&self, from: usize, to: usize) -> Option<Restart> {
+        let mut found = None;
+        for (at, column) in self.columns.iter().enumerate().skip(from + 1) {
+            if !column.restarted || column.old_until >= to {
+                continue;
+            }
+            if from <= column.old_until && at <= to {
+                return Some(Restart::Within);
+            }
+            found = Some(Restart::Perhaps);
+        }
+        found
     }
 
     /// From the first to the last scrape; the life of the process when there is only one.

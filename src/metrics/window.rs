@@ -13,9 +13,4 @@ impl Span {
     pub fn is_lifetime(self) -> bool {
         self.from == self.to
     }
-
-    /// The steps from scrape to scrape.
-    pub(super) fn steps(self) -> impl Iterator<Item = (usize, usize)> {
-        (self.from..self.to).map(|at| (at, at + 1))
-    }
 }

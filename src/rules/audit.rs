@@ -46,7 +46,7 @@ pub(super) fn clients(cx: &Context<'_>) -> Result<(Subject, f64, Vec<Client>), M
     let secs = records
         .iter()
         .find(|record| record.subject == subject)
-        .and_then(|record| record.window.secs())
+        .and_then(|record| record.secs())
         .filter(|secs| *secs > 0.0)
         .ok_or_else(|| Missing::NotEnough {
             why: "the audit log covers no time".to_owned(),

@@ -68,7 +68,7 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
 /// tell, at least the mean of all hours, and never less than one.
 pub(super) fn within_an_hour(cx: &Context<'_>, seen: &Seen, kinds: &[&str]) -> f64 {
     let record = cx.evidence.record(&keys::LOGS_EVENTS, &seen.subject);
-    let secs = record.and_then(|record| record.window.secs());
+    let secs = record.and_then(|record| record.secs());
     let all = cx.evidence.peek(&keys::LOGS_EPISODES, &seen.subject);
     busiest_hour(seen.count, secs, all.iter(), |episode| {
         kinds.contains(&episode.kind.as_str())

@@ -16,6 +16,8 @@ pub(crate) mod phases;
 mod rises;
 mod settings;
 #[cfg(test)]
+mod several_runs;
+#[cfg(test)]
 pub(crate) mod testing;
 
 pub mod apiserver;
@@ -33,12 +35,24 @@ pub mod raft;
 pub mod reads;
 pub mod space;
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 pub use accept::{Accepted, AcceptedRisks};
 pub use engine::{Context, Rule, Verdict, run};
 pub use finding::{Confidence, Draft, Finding, Severity, Status};
 
-/// All rules, sorted by id.
-pub static RULES: &[&Rule] = &[
+/// Makes the registry and the families from one list: a rule's family is the folder it is in.
+macro_rules! registry {
+    ($(&$family:ident::$rule:ident::RULE,)*) => {
+        /// All rules, sorted by id.
+        pub static RULES: &[&Rule] = &[$(&$family::$rule::RULE),*];
+        /// The family of each, in the same order.
+        const FAMILY_OF: &[&str] = &[$(stringify!($family)),*];
+    };
+}
+
+registry! {
     &apiserver::apf_queue_waits::RULE,
     &apiserver::apf_rejections::RULE,
     &apiserver::api_slo_missed::RULE,
@@ -140,170 +154,16 @@ pub static RULES: &[&Rule] = &[
     &client::workqueue_backlog::RULE,
     &disk::write_barriers_off::RULE,
     &config::yaml_scalar_ambiguous::RULE,
-];
+}
 
-/// The rules by family, as their folders hold them.
-pub static FAMILIES: &[(&str, &[&Rule])] = &[
-    (
-        "apiserver",
-        &[
-            &apiserver::apf_queue_waits::RULE,
-            &apiserver::apf_rejections::RULE,
-            &apiserver::api_slo_missed::RULE,
-            &apiserver::apiserver_timeouts::RULE,
-            &apiserver::etcd_requests_slow::RULE,
-            &apiserver::object_limits::RULE,
-            &apiserver::webhook_slow::RULE,
-        ],
-    ),
-    (
-        "bench",
-        &[
-            &bench::disk_slow::RULE,
-            &bench::disk_unsafe::RULE,
-            &bench::wal_shares_device::RULE,
-        ],
-    ),
-    (
-        "client",
-        &[
-            &client::client_throttled::RULE,
-            &client::leader_election_lost::RULE,
-            &client::retries_plateau::RULE,
-            &client::scheduler_backlog::RULE,
-            &client::workqueue_backlog::RULE,
-        ],
-    ),
-    (
-        "config",
-        &[
-            &config::client_qps_low::RULE,
-            &config::compaction_doubled::RULE,
-            &config::compaction_off::RULE,
-            &config::election_timeouts_unequal::RULE,
-            &config::event_ttl_long::RULE,
-            &config::flag_and_environment::RULE,
-            &config::flag_removed::RULE,
-            &config::heartbeat_election_mismatch::RULE,
-            &config::inflight_unbalanced::RULE,
-            &config::known_bad_release::RULE,
-            &config::leader_election_tight::RULE,
-            &config::lists_bypass_cache::RULE,
-            &config::liveness_probe_kills::RULE,
-            &config::max_request_bytes_raised::RULE,
-            &config::node_status_frequency_trap::RULE,
-            &config::overrides_invalid::RULE,
-            &config::quota_above_maximum::RULE,
-            &config::quota_default::RULE,
-            &config::settings_not_applied::RULE,
-            &config::snapshot_count_high::RULE,
-            &config::unsafe_no_fsync::RULE,
-            &config::warning_threshold_lowered::RULE,
-            &config::yaml_scalar_ambiguous::RULE,
-        ],
-    ),
-    (
-        "cpu",
-        &[
-            &cpu::cpu_pressure_high::RULE,
-            &cpu::cpu_steal_high::RULE,
-            &cpu::etcd_cpu_throttled::RULE,
-            &cpu::run_delay_high::RULE,
-        ],
-    ),
-    (
-        "disk",
-        &[
-            &disk::backend_commit_slow::RULE,
-            &disk::device_flush_slow::RULE,
-            &disk::device_write_slow::RULE,
-            &disk::disk_shared::RULE,
-            &disk::disk_space_low::RULE,
-            &disk::etcd_io_limited::RULE,
-            &disk::filesystem_unsuited::RULE,
-            &disk::kernel_io_errors::RULE,
-            &disk::wal_fsync_slow::RULE,
-            &disk::wal_sync_stalled::RULE,
-            &disk::write_barriers_off::RULE,
-        ],
-    ),
-    (
-        "host",
-        &[
-            &host::cpu_governor_slow::RULE,
-            &host::io_scheduler_unsuited::RULE,
-            &host::memory_low::RULE,
-            &host::oom_killed::RULE,
-            &host::open_files_limit_low::RULE,
-            &host::swap_in_use::RULE,
-            &host::time_unsynced::RULE,
-        ],
-    ),
-    (
-        "load",
-        &[
-            &load::client_heavy_lists::RULE,
-            &load::client_hot_loop::RULE,
-            &load::compaction_saw_tooth::RULE,
-            &load::events_dominate::RULE,
-            &load::expensive_lists::RULE,
-            &load::leases_granted_fast::RULE,
-            &load::slow_requests::RULE,
-            &load::watchers_behind::RULE,
-        ],
-    ),
-    (
-        "network",
-        &[
-            &network::clock_drift::RULE,
-            &network::peer_link_unstable::RULE,
-            &network::peer_rtt_high::RULE,
-            &network::raft_messages_dropped::RULE,
-        ],
-    ),
-    (
-        "quality",
-        &[
-            &quality::certificate_expiring::RULE,
-            &quality::component_restarting::RULE,
-            &quality::data_corruption::RULE,
-            &quality::evidence_not_aligned::RULE,
-            &quality::log_gaps::RULE,
-            &quality::log_sampled::RULE,
-            &quality::log_unparsed::RULE,
-            &quality::metrics_faults::RULE,
-            &quality::tls_rejections::RULE,
-            &quality::versions_mixed::RULE,
-        ],
-    ),
-    (
-        "raft",
-        &[
-            &raft::heartbeat_late::RULE,
-            &raft::leader_disputed::RULE,
-            &raft::leader_missing::RULE,
-            &raft::leader_unstable::RULE,
-            &raft::learner_not_promoted::RULE,
-            &raft::member_lagging::RULE,
-            &raft::member_lists_differ::RULE,
-            &raft::member_odd_one_out::RULE,
-            &raft::member_unreachable::RULE,
-            &raft::proposals_failing::RULE,
-            &raft::read_index_slow::RULE,
-            &raft::reads_slow::RULE,
-        ],
-    ),
-    (
-        "space",
-        &[
-            &space::database_fragmented::RULE,
-            &space::database_growing_fast::RULE,
-            &space::defragmentation_stalls::RULE,
-            &space::nospace_alarm::RULE,
-            &space::quota_near_limit::RULE,
-        ],
-    ),
-];
+/// The rules by family, both sorted.
+pub static FAMILIES: LazyLock<BTreeMap<&'static str, Vec<&'static Rule>>> = LazyLock::new(|| {
+    let mut families: BTreeMap<&'static str, Vec<&'static Rule>> = BTreeMap::new();
+    for (rule, family) in RULES.iter().zip(FAMILY_OF) {
+        families.entry(family).or_default().push(rule);
+    }
+    families
+});
 
 /// A rule by id.
 pub fn rule(id: &str) -> Option<&'static Rule> {
@@ -331,6 +191,19 @@ mod tests {
                 "{}",
                 rule.id
             );
+        }
+    }
+
+    #[test]
+    fn every_rule_is_in_the_family_of_its_folder_and_in_no_other() {
+        let in_families: usize = FAMILIES.values().map(Vec::len).sum();
+        assert_eq!(in_families, RULES.len());
+        let in_one = |family: &str, id: &str| FAMILIES[family].iter().any(|rule| rule.id == id);
+        assert!(in_one("disk", "filesystem-read-only"));
+        assert!(in_one("quality", "faults-logged"));
+        assert!(!in_one("raft", "faults-logged"));
+        for (family, rules) in FAMILIES.iter() {
+            assert!(rules.is_sorted_by(|a, b| a.id < b.id), "{family}");
         }
     }
 

@@ -121,6 +121,8 @@ impl RowValue for PaceRow {
 
     fn raise(&mut self, other: &Self) {
         self.requests = self.requests.max(other.requests);
+        self.not_found = self.not_found.max(other.not_found);
+        self.throttled = self.throttled.max(other.throttled);
     }
 
     fn weight(&self) -> u64 {
@@ -189,6 +191,7 @@ impl RowValue for ObjectRow {
 
     fn raise(&mut self, other: &Self) {
         self.requests = self.requests.max(other.requests);
+        self.not_found = self.not_found.max(other.not_found);
     }
 
     fn weight(&self) -> u64 {

@@ -87,6 +87,7 @@ impl RowValue for Cell {
     fn raise(&mut self, other: &Self) {
         self.requests = self.requests.max(other.requests);
         self.ns = self.ns.max(other.ns);
+        self.unlimited = self.unlimited.max(other.unlimited);
     }
     fn weight(&self) -> u64 {
         self.ns / 1_000_000 + self.requests

@@ -15,7 +15,7 @@ use super::hash::stable_hash;
 pub trait RowValue: Clone + Default {
     /// Adds `other`, column by column.
     fn add(&mut self, other: &Self);
-    /// The larger of both, column by column; used for errors.
+    /// The larger of both, counter by counter; used for errors. Distributions and times have none.
     fn raise(&mut self, other: &Self);
     /// How much the row matters.
     fn weight(&self) -> u64;

@@ -20,7 +20,7 @@ pub(super) fn apiserver(put: &mut Putter<'_>) {
 }
 
 fn requests(put: &mut Putter<'_>, read: &Apiserver) {
-    let secs = put.line.secs(put.span);
+    let secs = put.line.secs_of(Metric::ApiRequests, put.span);
     let rows = read.requests.as_ref().map(|requests| {
         requests
             .iter()
@@ -155,7 +155,7 @@ pub(super) fn slo_row(name: &str, slo: &Slo) -> Row {
 }
 
 fn etcd(put: &mut Putter<'_>, read: &Apiserver) {
-    let secs = put.line.secs(put.span);
+    let secs = put.line.secs_of(Metric::EtcdRequest, put.span);
     let rows = read.etcd.as_ref().map(|resources| {
         resources
             .iter()

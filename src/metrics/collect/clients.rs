@@ -130,7 +130,7 @@ pub(super) fn kubelet(put: &mut Putter<'_>) {
 /// Puts work queues, reconciles and the client of a process, where it has them.
 pub(super) fn client(put: &mut Putter<'_>) {
     work_queues(put);
-    let secs = put.line.secs(put.span);
+    let secs = put.line.secs_of(Metric::Reconciles, put.span);
     if let Some(controllers) = reconcilers(put.line, put.span) {
         let rows = controllers
             .into_iter()
@@ -221,7 +221,7 @@ fn work_queues(put: &mut Putter<'_>) {
     let Some(all) = queues(put.line, put.span) else {
         return;
     };
-    let secs = put.line.secs(put.span);
+    let secs = put.line.secs_of(Metric::QueueAdds, put.span);
     let at_least = all.values().any(|queue| queue.at_least);
     let mut busy: Vec<String> = Vec::new();
     let rows = all

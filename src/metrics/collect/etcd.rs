@@ -192,7 +192,7 @@ const COUNTERS: [(&str, Metric); 17] = [
 ];
 
 fn clients(put: &mut Putter<'_>, read: &Etcd) {
-    let secs = put.line.secs(put.span);
+    let secs = put.line.secs_of(Metric::GrpcHandled, put.span);
     let rows: Vec<Row> = read
         .grpc
         .iter()

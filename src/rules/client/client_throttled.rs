@@ -32,7 +32,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             // What was counted since a start a moment ago is the start.
             if record.is_some_and(|record| {
                 record.origin.completeness == Completeness::Estimate
-                    && record.window.secs().is_some_and(|secs| secs * 1e3 < life)
+                    && record.secs().is_some_and(|secs| secs * 1e3 < life)
             }) {
                 continue;
             }

@@ -22,7 +22,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let secs = cx
             .evidence
             .record(&keys::WORKQUEUES, &subject)
-            .and_then(|record| record.window.secs())
+            .and_then(|record| record.secs())
             .unwrap_or(0.0);
         if secs < 30.0 {
             continue;

@@ -124,7 +124,8 @@ fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
                 Severity::Warn,
                 words,
             )
-            // Traces are of slow requests only.
+            // `LogIfLong` of k8s.io/utils/trace writes each trace over its threshold: nothing limits
+            // their rate, but quicker lists are not among them.
             .confidence(Confidence::Medium)
             .threshold(least.words())
             .cites(cx.evidence.take_citations()),

@@ -106,7 +106,7 @@ fn from_metrics(cx: &Context<'_>, drafts: &mut Vec<Draft>) -> Option<()> {
         let record = cx.evidence.record(&keys::APISERVER_REQUESTS, &subject);
         // A start asks for much that is not there yet: what was counted since is no rate.
         let record = record.filter(|r| r.origin.completeness != Completeness::Estimate);
-        let Some(secs) = record.and_then(|r| r.window.secs()).filter(|n| *n > 0.0) else {
+        let Some(secs) = record.and_then(|r| r.secs()).filter(|n| *n > 0.0) else {
             continue;
         };
         let mut by: BTreeMap<&str, (f64, f64)> = BTreeMap::new();

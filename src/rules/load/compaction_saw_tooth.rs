@@ -1,4 +1,4 @@
-//! Compactions take long, or run twice as often as they should, and requests are slow meanwhile.
+//! Compactions take long again and again. Whether requests are slow meanwhile is not judged here.
 
 use crate::evidence::{Missing, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
@@ -7,7 +7,7 @@ use crate::units::format_ms;
 /// The rule.
 pub static RULE: Rule = Rule {
     id: "compaction-saw-tooth",
-    summary: "compactions take long and slow down requests",
+    summary: "compactions take long, which can slow down requests",
     severity: Severity::Info,
     since: "0.1.0",
     playbook: "compaction-saw-tooth",

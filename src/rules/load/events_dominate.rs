@@ -28,7 +28,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     if let Ok(metrics) = &metrics {
         for (subject, table) in metrics {
             let window = cx.evidence.record(&keys::APISERVER_ETCD_REQUESTS, subject);
-            let Some(secs) = window.and_then(|r| r.window.secs()).filter(|s| *s > 0.0) else {
+            let Some(secs) = window.and_then(|r| r.secs()).filter(|s| *s > 0.0) else {
                 continue;
             };
             let writes = table.total("writes");

@@ -41,7 +41,7 @@ fn from_metrics(cx: &Context<'_>, subject: &Subject, table: &Table, drafts: &mut
     let secs = cx
         .evidence
         .record(&keys::APISERVER_ETCD_REQUESTS, subject)
-        .and_then(|record| record.window.secs())
+        .and_then(|record| record.secs())
         .unwrap_or(0.0);
     let total = table.total("total_secs");
     for (row, list_secs) in table.top("list_secs") {
@@ -97,7 +97,7 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
     let span = cx
         .evidence
         .record(&keys::LOGS_REQUESTS, &Subject::cluster())
-        .and_then(|record| record.window.secs())
+        .and_then(|record| record.secs())
         .unwrap_or(f64::INFINITY);
     let total = table.total("slow_secs");
     let bound = cx

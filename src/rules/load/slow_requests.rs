@@ -105,7 +105,7 @@ fn requests(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let secs = cx
         .evidence
         .record(&keys::LOGS_REQUESTS_TOOK, &cluster)
-        .and_then(|record| record.window.secs())
+        .and_then(|record| record.secs())
         .filter(|secs| *secs > 0.0);
     let least = cx.profile.limit("slow-requests-min");
     if in_an_hour(cx, surely, secs) < least.value {

@@ -102,8 +102,21 @@ impl RowValue for AuditRow {
 
     fn raise(&mut self, other: &Self) {
         self.requests = self.requests.max(other.requests);
+        self.watch_ends = self.watch_ends.max(other.watch_ends);
+        self.watch_begins = self.watch_begins.max(other.watch_begins);
         self.errors = self.errors.max(other.errors);
+        self.not_found = self.not_found.max(other.not_found);
+        self.conflicts = self.conflicts.max(other.conflicts);
+        self.throttled = self.throttled.max(other.throttled);
+        self.server_errors = self.server_errors.max(other.server_errors);
+        self.timeouts = self.timeouts.max(other.timeouts);
         self.unlimited = self.unlimited.max(other.unlimited);
+        self.rv_unset = self.rv_unset.max(other.rv_unset);
+        self.unbounded = self.unbounded.max(other.unbounded);
+        self.from_etcd = self.from_etcd.max(other.from_etcd);
+        self.etcd_ns = self.etcd_ns.max(other.etcd_ns);
+        self.etcd_total_ns = self.etcd_total_ns.max(other.etcd_total_ns);
+        self.queue_ns = self.queue_ns.max(other.queue_ns);
     }
 
     fn weight(&self) -> u64 {
