@@ -29,6 +29,7 @@ use crate::target::etcd::Discovered;
 
 use super::super::common::{Format, Session};
 use super::super::etcd_access::EtcdArgs;
+use super::super::save;
 
 /// Arguments of `bench etcd`.
 #[derive(Debug, clap::Args)]
@@ -397,13 +398,9 @@ fn save(
     begun: crate::clock::Timestamp,
     session: &Session<'_>,
 ) -> Result<(), Error> {
-    let failed = |source| Error::Write {
-        path: path.clone(),
-        source,
-    };
-    let evidence = collect::collect(result, begun, session.clock.now());
-    let file = std::fs::File::create(path).map_err(failed)?;
-    bundle::save(file, session.clock.now(), &evidence, &[]).map_err(failed)
+    let at = session.clock.now();
+    let evidence = collect::collect(result, begun, at);
+    save::whole(path, |out| bundle::save(out, at, &evidence, &[]))
 }
 
 #[cfg(test)]
