@@ -1,6 +1,6 @@
 //! `diagnose`: everything that can be gathered, to one verdict with advice.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::advise::{self, Advice};
@@ -347,7 +347,7 @@ pub(super) fn judge(
     }
 }
 
-fn save(path: &PathBuf, report: &Report) -> Result<(), Error> {
+fn save(path: &Path, report: &Report) -> Result<(), Error> {
     super::save::whole(path, |out| {
         bundle::save(out, report.at, &report.evidence, &report.seen.problems)
     })

@@ -1,7 +1,7 @@
 //! `bench etcd`: a bounded load on a live cluster, and what it says about it.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
@@ -393,7 +393,7 @@ impl Surroundings for Live {
 }
 
 fn save(
-    path: &PathBuf,
+    path: &Path,
     result: &BenchEtcd,
     begun: crate::clock::Timestamp,
     session: &Session<'_>,
