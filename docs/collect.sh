@@ -1,6 +1,6 @@
 #!/bin/sh
 # Copies what `etcd-doctor diagnose --bundle` reads from a kubeadm control-plane node into a tar on
-# standard output. Changes nothing on the node but a temporary folder, which it removes. Takes
+# standard output. Changes nothing on the node but two temporary folders, which it removes. Takes
 # about half a minute: counters are read twice.
 #
 #   ssh cp0 'sudo sh -s' < docs/collect.sh > cp0.tar
@@ -10,7 +10,8 @@
 set -u
 umask 077
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+keys=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir" "$keys"' EXIT
 node=$dir/$(uname -n)
 mkdir -p "$node/logs/var/log/pods" "$node/metrics" "$node/manifests" "$node/host/proc/self" "$node/host/sys/block"
 cp /etc/kubernetes/manifests/*.yaml "$node/manifests/" 2>/dev/null
@@ -21,30 +22,94 @@ done
 
 # /proc and /sys files have no size: `cat` reads them, `cp` may not.
 take() {
-    mkdir -p "$(dirname "$node/host$2")"
+    [ -r "$1" ] || return 0
+    [ -d "$node/host${2%/*}" ] || mkdir -p "$node/host${2%/*}"
     cat "$1" >"$node/host$2" 2>/dev/null || rm -f "$node/host$2"
+}
+pids=$(
+    pgrep -x etcd
+    pgrep -x kube-apiserver
+    pgrep -x kube-controller
+    pgrep -x kube-scheduler
+)
+# The cgroup folders of the processes, each with those above it: a limit may be on any of them.
+groups=$(
+    for pid in $pids; do
+        while IFS=: read -r _ controllers path; do
+            case $controllers in
+            '') top=/sys/fs/cgroup ;;
+            name=*) continue ;;
+            *) top=/sys/fs/cgroup/$controllers ;;
+            esac
+            [ -d "$top$path" ] || top=/sys/fs/cgroup/unified
+            while [ -n "${path%/}" ] && [ -d "$top$path" ]; do
+                echo "$top$path"
+                path=${path%/*}
+            done
+        done 2>/dev/null <"/proc/$pid/cgroup"
+    done | sort -u
+)
+# With the administrator's certificate, where kubeadm left one, the other components answer too.
+if [ -r /etc/kubernetes/admin.conf ]; then
+    for what in certificate key; do
+        kubectl --kubeconfig /etc/kubernetes/admin.conf config view --raw \
+            -o "jsonpath={.users[0].user.client-$what-data}" 2>/dev/null | base64 -d >"$keys/$what" 2>/dev/null
+    done
+fi
+scrape() {
+    file=$node/metrics/$1-$now.prom
+    shift
+    "$@" >"$file" || rm -f "$file"
 }
 sample() {
     now=$(date -u +%Y%m%dT%H%M%SZ)
     suffix=${1:+-$now}
+    # Tells when the files without a time in their name were read.
+    [ -n "$suffix" ] || take /proc/uptime /proc/uptime
     for file in diskstats stat loadavg meminfo; do take "/proc/$file" "/proc/$file$suffix"; done
     for file in cpu io memory; do take "/proc/pressure/$file" "/proc/pressure/$file$suffix"; done
-    curl -sS -m 20 http://127.0.0.1:2381/metrics >"$node/metrics/etcd-$now.prom" || rm -f "$node/metrics/etcd-$now.prom"
+    for pid in $pids; do take "/proc/$pid/io" "/proc/$pid/io$suffix"; done
+    for file in $(pgrep -x etcd | sed 's|.*|/proc/&/task/*/schedstat|'); do take "$file" "$file$suffix"; done
+    for group in $groups; do
+        for file in cpu.stat cpu.pressure io.pressure memory.pressure; do
+            take "$group/$file" "$group/$file$suffix"
+        done
+    done
+    scrape etcd curl -sS -f -m 20 http://127.0.0.1:2381/metrics
     if [ -r /etc/kubernetes/admin.conf ]; then
-        kubectl --kubeconfig /etc/kubernetes/admin.conf get --raw /metrics >"$node/metrics/kube-apiserver-$now.prom" ||
-            rm -f "$node/metrics/kube-apiserver-$now.prom"
+        scrape kube-apiserver kubectl --kubeconfig /etc/kubernetes/admin.conf get --raw /metrics
+    fi
+    if [ -s "$keys/key" ]; then
+        for port in kube-controller-manager:10257 kube-scheduler:10259; do
+            # Their certificates are their own work, signed by nobody.
+            scrape "${port%:*}" curl -sS -f -k -m 20 --cert "$keys/certificate" --key "$keys/key" \
+                "https://127.0.0.1:${port#*:}/metrics"
+        done
     fi
 }
 take /proc/self/mountinfo /proc/self/mountinfo
 take /proc/cpuinfo /proc/cpuinfo
-take /proc/uptime /proc/uptime
-for pid in $(pgrep -x etcd) $(pgrep -x kube-apiserver) $(pgrep -x kube-controller) $(pgrep -x kube-scheduler); do
-    for file in cmdline cgroup io limits schedstat stat status; do take "/proc/$pid/$file" "/proc/$pid/$file"; done
+for pid in $pids; do
+    for file in cmdline cgroup limits oom_score_adj stat status; do take "/proc/$pid/$file" "/proc/$pid/$file"; done
+done
+for group in $groups; do
+    for file in cpu.max cpu.cfs_quota_us cpu.cfs_period_us io.max memory.max memory.current memory.events \
+        memory.limit_in_bytes memory.usage_in_bytes memory.oom_control blkio.throttle.read_bps_device \
+        blkio.throttle.write_bps_device blkio.throttle.read_iops_device blkio.throttle.write_iops_device; do
+        take "$group/$file" "$group/$file"
+    done
 done
 for queue in /sys/block/*/queue; do
     for file in write_cache scheduler rotational read_ahead_kb fua; do take "$queue/$file" "$queue/$file"; done
-    take "${queue%/queue}/size" "${queue%/queue}/size"
 done
+# Volumes and loop devices name what is below them.
+for file in /sys/block/*/size /sys/block/*/dm/name /sys/block/*/dm/uuid /sys/block/*/slaves/*/dev \
+    /sys/block/*/loop/backing_file; do
+    take "$file" "$file"
+done
+# The kernel's own log: errors of disks, and what it killed for want of memory.
+dmesg >"$node/host/dmesg" 2>/dev/null || journalctl -k -b -o short-iso --no-pager >"$node/host/journal-kernel.log" 2>/dev/null
+for file in dmesg journal-kernel.log; do [ -s "$node/host/$file" ] || rm -f "$node/host/$file"; done
 # What ZFS and NVMe controllers say of themselves, where their tools are installed.
 if command -v zfs >/dev/null; then
     zfs get -H sync >"$node/host/zfs-get-sync" 2>/dev/null || rm -f "$node/host/zfs-get-sync"
@@ -58,6 +123,6 @@ if command -v nvme >/dev/null; then
     done
 fi
 sample ''
-sleep 30
+sleep "${SECS:-30}"
 sample again
 tar -C "$dir" -cf - .

@@ -321,12 +321,27 @@ fn one_election_is_one_term_however_many_members_tell_of_it() {
 }
 
 #[test]
+fn compare_grep_leaves_the_path_alone() {
+    let path = fixture("zap-sampling.log");
+    let found = report(&[], &["--compare-grep", path.to_str().unwrap()]);
+    assert!(found["grep"].as_array().unwrap().len() > 1, "{found}");
+    assert!(found["requests"]["joined"].as_u64().unwrap() > 0, "{found}");
+    let output = doctor(&["logs", "--compare-grep", "nosuchword"]).output();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`--compare-grep=nosuchword`"), "{said}");
+}
+
+#[test]
 fn compare_grep_says_what_grep_says() {
     for name in ["zap-sampling.log", "capnslog-unsampled.log.gz"] {
         let path = fixture(name);
         let found = report(
             &[&path],
-            &["--compare-grep", "pods", "RANGE", "warn", "nosuchword"],
+            &[
+                "--compare-grep=pods,RANGE",
+                "--compare-grep=warn,nosuchword",
+            ],
         );
         for row in found["grep"].as_array().unwrap() {
             let word = row["word"].as_str().unwrap();

@@ -91,7 +91,7 @@ fn what_grep_would_have_said() {
     // Where lines wrap depends on how long the path of this checkout is.
     let part: Vec<&str> = grep_part(&text).split_whitespace().collect();
     insta::assert_snapshot!(part.join(" "));
-    let text = of_node(&["--compare-grep", "Engines", "nothing", "--"]);
+    let text = of_node(&["--compare-grep=Engines,nothing"]);
     let part = grep_part(&text);
     insta::assert_snapshot!("grep_words", part);
 }

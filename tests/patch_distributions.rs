@@ -246,7 +246,9 @@ fn k3s_and_rke2_merge_as_they_do_and_keep_an_earlier_drop_in() {
             if let Some(name) = name.strip_prefix("config/") {
                 let diff = &out[&format!("diffs/{name}.diff")];
                 let was = RKE2.iter().find(|(have, _)| *have == name).unwrap().1;
-                assert_eq!(apply_diff(text, diff, true).as_deref(), Some(was));
+                // The diff is to be read, and the token is not.
+                let masked = |text: &str| text.replace("token: x", "token: ***");
+                assert_eq!(apply_diff(&masked(text), diff, true), Some(masked(was)));
                 case.put(name, text);
             }
         }

@@ -27,8 +27,8 @@ pub struct Args {
     /// Manifests of controllers (Deployments, StatefulSets, a chart's values, `kubectl get -o yaml|json`), logs, scrapes, saved runs; `-` reads standard input
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Evidence: a folder (logs/ metrics/ manifests/ host/, or a copied host root), a tarball of one, a saved run, or single files; without any, this node
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    /// Evidence: a folder (logs/ metrics/ manifests/ host/, or a copied host root), a tarball of one, a saved run, or a single file; may be given several times; without any, this node
+    #[arg(long, value_name = "PATH")]
     pub bundle: Vec<PathBuf>,
     /// Limits to judge by: a profile's name, or a TOML file laid over the built-in ones
     #[arg(long, value_name = "NAME|FILE", default_value = "base")]
@@ -255,6 +255,25 @@ fn add_stdin(gathered: &mut Gathered, how: &How<'_>) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bundle_takes_one_path_and_leaves_the_files() {
+        #[derive(clap::Parser)]
+        struct Only {
+            #[command(flatten)]
+            args: Args,
+        }
+        let parse = |line: &str| {
+            let words = line.split(' ');
+            <Only as clap::Parser>::try_parse_from(words).map(|only| only.args)
+        };
+        let args = parse("advise --bundle cp0/ -").unwrap();
+        assert_eq!(args.bundle, [PathBuf::from("cp0/")]);
+        assert_eq!(args.files, [PathBuf::from("-")]);
+        let args = parse("advise --bundle a --bundle b c d").unwrap();
+        assert_eq!(args.bundle, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert_eq!(args.files, [PathBuf::from("c"), PathBuf::from("d")]);
+    }
 
     #[test]
     fn kinds_of_texts() {

@@ -462,12 +462,8 @@ fn save(
     evidence: &EvidenceSet,
     problems: &[String],
 ) -> Result<(), Error> {
-    let failed = |source| Error::Write {
-        path: path.to_owned(),
-        source,
-    };
-    let file = std::fs::File::create(path).map_err(failed)?;
-    bundle::save(file, session.clock.now(), evidence, problems).map_err(failed)
+    let at = session.clock.now();
+    super::save::whole(path, |out| bundle::save(out, at, evidence, problems))
 }
 
 #[cfg(test)]

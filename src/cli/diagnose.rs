@@ -1,6 +1,6 @@
 //! `diagnose`: everything that can be gathered, to one verdict with advice.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::advise::{self, Advice};
@@ -284,13 +284,15 @@ fn kubeadm_patch(
     if nodes.is_empty() || advice.is_empty() {
         return None;
     }
-    let emitter = patch::emitter("kubeadm")?;
-    Some(emitter.emit(&PatchInput {
-        advices: advice,
-        nodes,
-        members,
-        ..PatchInput::default()
-    }))
+    patch::emit(
+        "kubeadm",
+        &PatchInput {
+            advices: advice,
+            nodes,
+            members,
+            ..PatchInput::default()
+        },
+    )
 }
 
 /// A profile by name, or from a user's file.
@@ -345,13 +347,10 @@ pub(super) fn judge(
     }
 }
 
-fn save(path: &PathBuf, report: &Report) -> Result<(), Error> {
-    let failed = |source| Error::Write {
-        path: path.clone(),
-        source,
-    };
-    let file = std::fs::File::create(path).map_err(failed)?;
-    bundle::save(file, report.at, &report.evidence, &report.seen.problems).map_err(failed)
+fn save(path: &Path, report: &Report) -> Result<(), Error> {
+    super::save::whole(path, |out| {
+        bundle::save(out, report.at, &report.evidence, &report.seen.problems)
+    })
 }
 
 pub(super) fn exit(report: &Report, session: &Session<'_>) -> Exit {

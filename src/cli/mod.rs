@@ -25,6 +25,7 @@ mod redact;
 mod redact_evidence;
 mod report;
 mod rules;
+mod save;
 mod schema;
 mod side_by_side;
 

@@ -13,7 +13,7 @@ use crate::catalog::releases::Version;
 use crate::error::Error;
 use crate::evidence::Missing;
 use crate::exit::Exit;
-use crate::patch::{EMITTERS, Member, NodeManifests, PatchInput, PatchSet, emitter, members};
+use crate::patch::{EMITTERS, Member, NodeManifests, PatchInput, PatchSet, emit, members};
 use crate::render::{self, Paint};
 use crate::target::HostRoot;
 
@@ -160,9 +160,8 @@ fn write(args: &Args, diagnosed: Diagnosed, session: &mut Session<'_>) -> Result
         etcd: args.etcd_version,
         members,
     };
-    let emitter = emitter(&args.target)
+    let set = emit(&args.target, &input)
         .ok_or_else(|| Error::Usage(format!("there is no target `{}`", args.target)))?;
-    let set = emitter.emit(&input);
     let Some(out) = &args.out else {
         return drift(&set, session);
     };

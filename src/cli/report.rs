@@ -1,6 +1,5 @@
 //! `report`: the same as `diagnose`, as a page to hand on.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use crate::error::Error;
@@ -31,21 +30,8 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     }
     let mut page = Vec::new();
     render::html(&mut page, &report)?;
-    // Whole or not at all: a page that is cut in the middle would read as if nothing else was wrong.
-    let failed = |source| Error::Write {
-        path: args.html.clone(),
-        source,
-    };
-    let mut name = args.html.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = args.html.with_file_name(name);
-    let written = std::fs::File::create_new(&part)
-        .and_then(|mut file| file.write_all(&page).and_then(|()| file.sync_data()))
-        .and_then(|()| std::fs::rename(&part, &args.html));
-    if let Err(source) = written {
-        std::fs::remove_file(&part).ok();
-        return Err(failed(source));
-    }
+    // A page that is cut in the middle would read as if nothing else was wrong.
+    super::save::whole(&args.html, |out| out.write_all(&page))?;
     let verdict = &report.diagnosis.verdict;
     writeln!(
         session.out,

@@ -245,6 +245,14 @@ impl ManifestModel {
     /// Adds one document; says whether it held settings. `offset` lines stand before it.
     fn add_document(&mut self, doc: &Node, file: File<'_>, offset: u32) -> bool {
         let push = |model: &mut Self, mut instance: Instance| {
+            // No control plane runs from a file with a template in a setting: it is the source of one
+            // that was never made, and none of it is in force.
+            if let Some((place, mark)) = unfilled(&instance) {
+                let text = format!("line {}: {}", place.line, yaml::unfilled(mark));
+                let fault = Fault::new("unfilled-template", Weight::Stop, place, text);
+                model.fault(file.node, fault);
+                return;
+            }
             instance.node = instance.node.take().or_else(|| file.owner());
             model.instances.push(instance);
         };
@@ -647,4 +655,19 @@ fn shift(node: &mut Node, by: u32) {
         }
         yaml::Value::Null | yaml::Value::Plain(_) | yaml::Value::Text(_) => {}
     }
+}
+
+/// Where a component of the control plane is given a template that nobody filled in. Arguments of
+/// other programs may well be templates.
+fn unfilled(instance: &Instance) -> Option<(Place, &'static str)> {
+    instance.component?;
+    let image = instance.image.iter().map(|image| (image, &instance.place));
+    let bare = instance.bare.iter().map(|word| (word, &instance.place));
+    instance
+        .given
+        .iter()
+        .filter_map(|given| Some((given.value.as_ref()?, &given.place)))
+        .chain(bare)
+        .chain(image)
+        .find_map(|(text, place)| Some((place.clone(), yaml::template_in(text)?.1)))
 }

@@ -14,6 +14,7 @@ mod gather;
 mod helm;
 mod host;
 mod kubeadm;
+mod masked;
 mod model;
 mod pods;
 mod process;
@@ -33,11 +34,13 @@ pub use effective::{Effective, Provenance, Settled, settle, settle_as};
 pub(crate) use env_files::{is_pattern, matches as matches_pattern};
 pub use gather::ManifestModel;
 pub use host::read_host;
+pub(crate) use masked::mask_lines;
 pub use model::{
     Fault, Given, Instance, Means, Place, Probe, Resources, SourceKind, VersionSeen, Weight,
     Workload,
 };
 pub use read::{read_bundle, read_single};
+pub(crate) use secret::mask_text;
 pub use settled::{Defined, Unit, settle_all, unread};
 pub(crate) use specifier::expand as expand_specifiers;
 pub use systemd::quotes_closed;

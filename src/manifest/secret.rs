@@ -204,11 +204,12 @@ fn mask_script(command: &str, depth: u32) -> String {
 }
 
 /// Whether the value is `name:password`.
-fn is_user(plain: &str) -> bool {
+pub(super) fn is_user(plain: &str) -> bool {
     plain.ends_with("discovery-user") || matches!(plain, "user" | "u" | "etcdctl-user")
 }
 
-fn is_variable(name: &str) -> bool {
+/// Whether a name is one of an environment variable.
+pub(super) fn is_variable(name: &str) -> bool {
     !name.is_empty()
         && name
             .bytes()
@@ -216,7 +217,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// The name in lower case with dashes: `joinKey`, `JOIN_KEY` and `join-key` are one.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     let mut before = ' ';
     for c in name.chars() {
@@ -245,7 +246,8 @@ fn last_word(plain: &str) -> &str {
         .unwrap_or("")
 }
 
-fn is_secret(plain: &str) -> bool {
+/// Whether a setting of this plain name holds a secret.
+pub(super) fn is_secret(plain: &str) -> bool {
     let last = plain.rsplit('.').next().unwrap_or(plain);
     !HARMLESS.contains(&last)
         && (WORDS.iter().any(|word| last.contains(word)) || LAST_WORDS.contains(&last_word(last)))
@@ -269,7 +271,7 @@ fn is_reference(name: &str, value: &str) -> bool {
 }
 
 /// A text with the passwords of all addresses and the secrets of all `name=value` in it masked.
-pub(super) fn mask_text(text: &str) -> String {
+pub(crate) fn mask_text(text: &str) -> String {
     let text = without_userinfo(text);
     if text.contains('=') {
         without_pairs(&text)
@@ -279,7 +281,7 @@ pub(super) fn mask_text(text: &str) -> String {
 }
 
 /// Splits a text into runs of separators and what is between them; quotes keep words together.
-fn pieces(text: &str, separates: impl Fn(char) -> bool) -> Vec<&str> {
+pub(super) fn pieces(text: &str, separates: impl Fn(char) -> bool) -> Vec<&str> {
     let mut out = Vec::new();
     let mut start = 0;
     let mut quote: Option<char> = None;

@@ -79,6 +79,17 @@ impl Node {
         })
     }
 
+    /// Whether no mapping in it has a mapping or a list for a key.
+    fn keys_are_scalars(&self) -> bool {
+        match &self.value {
+            Value::Seq(items) => items.iter().all(Node::keys_are_scalars),
+            Value::Map(entries) => entries.iter().all(|(key, value)| {
+                !matches!(key.value, Value::Seq(_) | Value::Map(_)) && value.keys_are_scalars()
+            }),
+            Value::Null | Value::Plain(_) | Value::Text(_) => true,
+        }
+    }
+
     /// A member of nested mappings.
     pub(super) fn at(&self, path: &[&str]) -> Option<&Node> {
         path.iter().try_fold(self, |node, key| node.get(key))
@@ -141,7 +152,12 @@ fn read_one(body: &str, first_line: u32, out: &mut Documents) {
     if clean.trim().is_empty() {
         return;
     }
-    if let Some((line, column, why)) = refuse(&clean) {
+    let read = yaml_serde::from_str::<Node>(body);
+    // `{{ .Values.x }}` outside of quotes is a mapping whose key is a mapping; inside of them it is a
+    // text like any other, and whose it is the reader of the settings knows.
+    if !read.as_ref().is_ok_and(|node| node.keys_are_scalars())
+        && let Some((line, column, why)) = explained(&clean)
+    {
         out.troubles.push(Trouble {
             line: first_line + line,
             column: Some(column),
@@ -151,7 +167,7 @@ fn read_one(body: &str, first_line: u32, out: &mut Documents) {
         });
         return;
     }
-    let mut node = match yaml_serde::from_str::<Node>(body) {
+    let mut node = match read {
         Ok(node) => node,
         Err(err) => {
             let location = err.location();
@@ -219,9 +235,9 @@ fn split(text: &str) -> Vec<(u32, String)> {
     documents
 }
 
-/// Tabs that YAML refuses and templates that were never filled in: `(line, column, why)`, the
-/// line from 0.
-fn refuse(clean: &str) -> Option<(u32, u32, String)> {
+/// Why a text is no YAML, where it is a tab or a template that was never filled in: `(line, column,
+/// why)`, the line from 0.
+fn explained(clean: &str) -> Option<(u32, u32, String)> {
     for (number, line) in clean.lines().enumerate() {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         let indent = line.len() - line.trim_start_matches(' ').len();
@@ -236,25 +252,27 @@ fn refuse(clean: &str) -> Option<(u32, u32, String)> {
                 ));
             }
         }
-        for mark in ["{{", "{%", "<%"] {
-            let Some(at) = line.find(mark) else { continue };
-            // `{{` opens a JSON object inside an object only in invalid JSON.
-            let close = match mark {
-                "{{" => "}}",
-                "{%" => "%}",
-                _ => "%>",
-            };
-            if line.get(at..).is_some_and(|rest| rest.contains(close)) {
-                let column = u32::try_from(at + 1).unwrap_or(u32::MAX);
-                return Some((
-                    number,
-                    column,
-                    format!("holds a template that was never filled in (`{mark}`)"),
-                ));
-            }
+        if let Some((at, mark)) = template_in(line) {
+            let column = u32::try_from(at + 1).unwrap_or(u32::MAX);
+            return Some((number, column, unfilled(mark)));
         }
     }
     None
+}
+
+/// Where a template begins that nobody filled in, and its mark.
+pub(super) fn template_in(text: &str) -> Option<(usize, &'static str)> {
+    [("{{", "}}"), ("{%", "%}"), ("<%", "%>")]
+        .into_iter()
+        .find_map(|(mark, close)| {
+            let at = text.find(mark)?;
+            text.get(at..)?.contains(close).then_some((at, mark))
+        })
+}
+
+/// What is said of such a template.
+pub(super) fn unfilled(mark: &str) -> String {
+    format!("holds a template that was never filled in (`{mark}`)")
 }
 
 /// The text with comments blanked out, byte for byte as long. A `#` starts a comment at the start
@@ -265,7 +283,7 @@ fn without_comments(text: &str) -> String {
     let mut comment = false;
     let mut previous = b'\n';
     let mut at_token = true;
-    for &byte in text.as_bytes() {
+    for (at, &byte) in text.as_bytes().iter().enumerate() {
         let kept = match byte {
             b'\n' => {
                 comment = false;
@@ -274,7 +292,13 @@ fn without_comments(text: &str) -> String {
             _ if comment => b' ',
             _ => match quote {
                 Some(open) => {
-                    if byte == open && previous != b'\\' {
+                    // A backslash is one like any other letter in single quotes; there a quote is
+                    // doubled to stand for itself.
+                    let escaped = match open {
+                        b'"' => previous == b'\\',
+                        _ => previous == b'\'' || text.as_bytes().get(at + 1) == Some(&b'\''),
+                    };
+                    if byte == open && !escaped {
                         quote = None;
                     }
                     byte
@@ -618,14 +642,40 @@ mod tests {
     fn tabs_and_templates_are_refused_with_their_line() {
         let tab = read("a:\n\tb: 1\n");
         assert_eq!((tab.troubles[0].line, tab.troubles[0].column), (2, Some(1)));
-        let template = read("a: 1\n---\nx: 1\nb: \"{{ .Values.x }}\"\n");
+        let template = read("a: 1\n---\nx: 1\nb: {{ .Values.x }}\n");
         assert_eq!(template.documents.len(), 1);
         assert_eq!(
             (template.troubles[0].line, template.troubles[0].column),
-            (4, Some(5))
+            (4, Some(4))
         );
+        for line in [
+            "{{- if .Values.x }}",
+            "- {{ include \"x\" . }}",
+            "{% if x %}",
+            "<% if x %>\nb: 1",
+        ] {
+            let read = read(&format!("a: 1\n{line}\n"));
+            assert!(read.documents.is_empty(), "{line}");
+            assert!(read.troubles[0].why.contains("template"), "{line}");
+        }
         assert_eq!(read("# {{ fine }}\na: 1\n").troubles, []);
         assert_eq!(read("{\n\t\"a\": {\"b\": 1}}").troubles, []);
+    }
+
+    #[test]
+    fn a_template_in_a_text_is_a_text() {
+        let texts = [
+            "- \"--fqdn-template={{.Name}}.example.com\"\n- --format={{ .level }}\n- 'it''s # {{ x }}'\n",
+            "a: 'C:\\'\n# managed by {{ .host }}\nb: 'x' # {{ y }}\n",
+            "a: |\n  {{ if x }}\n  y\n  {{ end }}\n",
+        ];
+        for text in texts {
+            let read = read(text);
+            assert_eq!((read.documents.len(), read.troubles), (1, vec![]), "{text}");
+        }
+        assert_eq!(without_comments("'C:\\' # x"), "'C:\\'    ");
+        assert_eq!(without_comments("'it''s # x' # y"), "'it''s # x'    ");
+        assert_eq!(without_comments("\"a\\\" # x\" # y"), "\"a\\\" # x\"    ");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use yaml_serde::Value;
 
 use crate::catalog::releases::{Version, of_image};
 
-use super::kubeadm::safe_name;
+use super::diff::safe_name;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::pod::Pod;
 use super::steps;

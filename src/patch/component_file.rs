@@ -8,8 +8,8 @@ use crate::advise::{Advice, Disposition};
 use crate::catalog::settings::{Component, setting};
 
 use super::change::component_of;
+use super::diff::{safe_name, unified};
 use super::edit::rewrite;
-use super::kubeadm::{safe_name, unified};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::yaml::{Refusal, documents};

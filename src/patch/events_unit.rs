@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use crate::catalog::settings::{Component, Kind, setting};
 use crate::manifest::{Means, Provenance, effective_of_files};
 
+use super::diff::safe_name;
 use super::events_etcd::{self, CLIENT_PORT, DATA_DIR, Member};
-use super::kubeadm::safe_name;
 use super::model::{NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 
 /// What to do with the units, before what holds everywhere.

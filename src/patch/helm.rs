@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use yaml_serde::{Mapping, Value};
 
-use super::kubeadm::safe_name;
+use super::diff::safe_name;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::yaml::documents;

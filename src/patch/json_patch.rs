@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::advise::{Advice, Disposition};
 
 use super::argv::shell_of;
-use super::kubeadm::{safe_name, unified};
+use super::diff::{safe_name, unified};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::yaml::documents;

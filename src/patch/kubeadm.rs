@@ -4,14 +4,13 @@ mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use similar::TextDiff;
-
 use crate::advise::{Advice, Disposition};
 use crate::catalog::releases::{Version, of_image};
 use crate::catalog::settings::Component;
 
 use super::change::{Change, change_of, component_of, differs, is_list, union, value_for};
 use super::cluster_config::{Api, Arg, ClusterConfiguration, fragment};
+use super::diff::{safe_name, unified};
 use super::events_etcd;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::pod::Pod;
@@ -795,32 +794,4 @@ fn on(node: &str, file: &str) -> String {
     } else {
         format!("{file} of {node}")
     }
-}
-
-/// A name that is a single path segment.
-pub(super) fn safe_name(name: &str) -> String {
-    let safe: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "._-".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    if safe.is_empty() || safe.chars().all(|c| c == '.') {
-        "node".to_owned()
-    } else {
-        safe
-    }
-}
-
-/// A unified diff with three lines around each change.
-pub(super) fn unified(before: &str, after: &str, name: &str) -> String {
-    TextDiff::from_lines(before, after)
-        .unified_diff()
-        .context_radius(3)
-        .header(&format!("a/{name}"), &format!("b/{name}"))
-        .to_string()
 }

@@ -9,6 +9,7 @@ mod argv;
 mod change;
 mod cluster_config;
 mod component_file;
+mod diff;
 mod edit;
 #[cfg(test)]
 mod emitter_props;
@@ -30,6 +31,8 @@ mod talos;
 mod talos_undo;
 mod wanted;
 mod yaml;
+
+use crate::manifest::mask_text;
 
 pub use apf::Apf;
 pub use component_file::{ComponentFile, KUBELET_FILE, SCHEDULER_FILE};
@@ -58,10 +61,16 @@ pub const EMITTERS: &[&dyn Emitter] = &[
     &Apf,
 ];
 
-/// The emitter of a name.
-pub fn emitter(name: &str) -> Option<&'static dyn Emitter> {
-    EMITTERS
-        .iter()
-        .copied()
-        .find(|emitter| emitter.name() == name)
+/// What the emitter of a name gives, with the secrets masked in what is to be printed: its files hold
+/// the nodes' own lines, its sentences and diffs do not.
+pub fn emit(name: &str, input: &PatchInput<'_>) -> Option<PatchSet> {
+    let emitter = EMITTERS.iter().find(|emitter| emitter.name() == name)?;
+    let mut set = emitter.emit(input);
+    for shown in &mut set.shown {
+        shown.why = mask_text(&shown.why);
+    }
+    for already in &mut set.already {
+        *already = mask_text(already);
+    }
+    Some(set)
 }

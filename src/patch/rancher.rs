@@ -16,9 +16,9 @@ use crate::catalog::settings::{Component, setting};
 use crate::manifest::{Settled, effective_of_files, quotes_closed};
 
 use super::apf;
+use super::diff::{safe_name, unified};
 use super::edit::rewrite;
 use super::exec_line::{appended, changed_element, runs_program, unit_with};
-use super::kubeadm::{safe_name, unified};
 use super::members::order;
 use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown, apart};
 use super::steps::{self, sentence};

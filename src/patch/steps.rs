@@ -269,7 +269,7 @@ fn write_events(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
          moved in:\n"
     )?;
     for member in plan.members {
-        let dir = super::kubeadm::safe_name(&member.name);
+        let dir = super::diff::safe_name(&member.name);
         writeln!(
             out,
             "- {} ({}): `install -m 600 events-etcd/{dir}/etcd-events.yaml \

@@ -15,9 +15,9 @@ use crate::manifest::{
 
 use super::apf;
 use super::component_file;
+use super::diff::{safe_name, unified};
 use super::events_unit;
 use super::exec_line::{changed, once, runs, unit_with};
-use super::kubeadm::{safe_name, unified};
 use super::members::order;
 use super::model::{Emitter, NodeManifests, PatchFile, PatchInput, PatchSet, Shown, apart};
 use super::steps::{self, sentence};

@@ -11,7 +11,7 @@ use yaml_serde::Value;
 use crate::catalog::releases::{Version, of_image};
 use crate::catalog::settings::Component;
 
-use super::kubeadm::safe_name;
+use super::diff::safe_name;
 use super::model::PatchFile;
 use super::talos::section;
 use super::wanted::Wanted;

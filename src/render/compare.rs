@@ -20,7 +20,7 @@ pub fn compared(
         let paint = match change {
             Change::Better => Paint::Good,
             Change::Worse => Paint::Bad,
-            Change::NoneShown | Change::TooFew => Paint::Faint,
+            Change::Minor | Change::NoneShown | Change::TooFew => Paint::Faint,
         };
         terminal.paint(paint, change.words())
     };
@@ -74,7 +74,7 @@ fn runs(out: &mut dyn Write, terminal: Terminal, comparison: &Comparison) -> io:
     let paint = |change: Change| match change {
         Change::Better => Paint::Good,
         Change::Worse => Paint::Bad,
-        Change::NoneShown | Change::TooFew => Paint::Faint,
+        Change::Minor | Change::NoneShown | Change::TooFew => Paint::Faint,
     };
     if !comparison.brackets.is_empty() {
         writeln!(out)?;
@@ -110,6 +110,7 @@ fn runs(out: &mut dyn Write, terminal: Terminal, comparison: &Comparison) -> io:
         let word = match line.change {
             Change::Better => "better",
             Change::Worse => "worse",
+            Change::Minor => "note",
             Change::NoneShown => "noise",
             Change::TooFew => "unknown",
         };

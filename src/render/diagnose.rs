@@ -1,9 +1,11 @@
 //! The report on a terminal: the first lines are the answer, the rest is why.
 
+mod timeline;
+
 use std::io::{self, Write};
 
 use crate::advise::{Advice, Strength};
-use crate::diagnosis::{Cause, Entry, LONGER, Mark, Role};
+use crate::diagnosis::{Cause, LONGER, Role};
 use crate::evidence::{Citation, Subject, SubjectKind};
 use crate::report::counts::counts;
 use crate::report::seats::Seats;
@@ -402,80 +404,6 @@ impl Page {
         Ok(())
     }
 
-    /// What happened around the first sign of the primary cause, on all members and components.
-    fn timeline(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
-        const SHOWN: usize = 12;
-        let told: Vec<&Entry> = report
-            .diagnosis
-            .timeline
-            .iter()
-            .filter(|entry| {
-                entry.mark == Mark::FirstCause
-                    || !entry.planned && matches!(entry.nature.as_str(), "fault" | "symptom")
-            })
-            .collect();
-        if told.is_empty() || report.diagnosis.causes.is_empty() {
-            return Ok(());
-        }
-        let first = told.iter().position(|entry| entry.mark == Mark::FirstCause);
-        let begin = first.map_or(0, |at| at.saturating_sub(2));
-        let day = told
-            .get(begin)
-            .and_then(|entry| entry.from.to_string().get(..10).map(str::to_owned))
-            .unwrap_or_default();
-        // With one node its name on every line tells nothing.
-        let nodes: std::collections::BTreeSet<&str> = told
-            .iter()
-            .filter_map(|entry| node_of(&entry.subject))
-            .collect();
-        let node = match nodes.len() {
-            1 => nodes.first().map(|node| (*node).to_owned()),
-            _ => None,
-        };
-        let where_ = match &node {
-            Some(node) => format!("on {}", safe(node)),
-            None => "over all nodes".to_owned(),
-        };
-        let legend = first.map_or("", |_| "; > is the first sign of the cause");
-        self.head(out, &format!("TIMELINE  {day} UTC, {where_}{legend}"))?;
-        for entry in told.iter().skip(begin).take(SHOWN) {
-            let mark = if entry.mark == Mark::FirstCause {
-                ">"
-            } else {
-                " "
-            };
-            let clock = |at: crate::clock::Timestamp| {
-                at.to_string().get(11..19).unwrap_or_default().to_owned()
-            };
-            let times = if entry.count > 1 {
-                format!(" x{}", entry.count)
-            } else {
-                String::new()
-            };
-            let longest = entry
-                .max_ms
-                .map(|ms| format!(", up to {}", crate::units::format_ms(ms)))
-                .unwrap_or_default();
-            let (from, to) = (clock(entry.from), clock(entry.to));
-            let when = match from == to {
-                true => from,
-                false => format!("{from}-{to}"),
-            };
-            let who = teller(&entry.subject);
-            let who = match &node {
-                Some(node) => who.trim_end_matches(&format!("@{node}")).to_owned(),
-                None => who,
-            };
-            let line = format!("{who} {}{times}{longest}", entry.kind);
-            self.para(out, &format!("  {mark} {when:<17} "), &line)?;
-        }
-        let more = told.len().saturating_sub(begin + SHOWN);
-        if more > 0 {
-            writeln!(out, "  and {more} more later")?;
-        }
-        Ok(())
-    }
-
     /// Slow requests of etcd by client.
     fn clients(&self, out: &mut dyn Write, report: &Report) -> io::Result<()> {
         let Some(who) = &report.diagnosis.who else {
@@ -659,10 +587,15 @@ impl Page {
             Paint::Faint
         };
         let word = format!("{:<8}", finding.severity.word());
-        let subject = format!("[{}]", safe(&finding.subject.to_string()));
+        let subject = match nameless(&finding.subject) {
+            true => String::new(),
+            false => format!("[{}]", safe(&finding.subject.to_string())),
+        };
         let rule = &finding.rule;
         write!(out, "  {} {rule}", self.terminal.paint(paint, word))?;
-        if 12 + rule.chars().count() + subject.chars().count() <= self.width {
+        if subject.is_empty() {
+            writeln!(out)?;
+        } else if 12 + rule.chars().count() + subject.chars().count() <= self.width {
             writeln!(out, " {subject}")?;
         } else {
             writeln!(out)?;
@@ -756,17 +689,15 @@ impl Page {
     }
 }
 
-/// The node that something was told on.
-fn node_of(subject: &Subject) -> Option<&str> {
-    match subject.kind {
-        SubjectKind::Member | SubjectKind::Node => Some(&subject.name),
-        _ => subject.node.as_deref(),
-    }
+/// A member or a component of which nobody said which one it is.
+fn nameless(subject: &Subject) -> bool {
+    subject.kind != SubjectKind::Cluster && subject.name.is_empty() && subject.node.is_none()
 }
 
 /// Who told something, without its kind: `kube-scheduler@cp0`, `etcd@cp0`.
 fn teller(subject: &Subject) -> String {
     match subject.kind {
+        SubjectKind::Member if subject.name.is_empty() => "etcd".to_owned(),
         SubjectKind::Member => format!("etcd@{}", subject.name),
         _ => subject
             .to_string()

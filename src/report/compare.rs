@@ -24,6 +24,8 @@ pub enum Change {
     Better,
     /// The second is worse.
     Worse,
+    /// It is another, and neither was or became a trouble.
+    Minor,
     /// The spread of the rounds hides a difference, if there is one.
     NoneShown,
     /// There are too few rounds to tell.
@@ -36,6 +38,7 @@ impl Change {
         match self {
             Change::Better => "better",
             Change::Worse => "worse",
+            Change::Minor => "different",
             Change::NoneShown => "no difference shown",
             Change::TooFew => "too few rounds to tell",
         }

@@ -268,10 +268,13 @@ fn findings(a: &Run, b: &Run, out: &mut Comparison) {
         let Some(said) = said else {
             continue;
         };
-        if matches!(change, Change::Worse | Change::Better)
-            && let Some(bracket) = decides(said, &out.brackets)
-            && bracket.change != change
-        {
+        // Of a hint only what came by chance is told; which way it went is nobody's trouble.
+        let by_chance = |bracket: &&Bracket| match change {
+            Change::Worse | Change::Better => bracket.change != change,
+            Change::Minor => bracket.change == Change::NoneShown,
+            Change::NoneShown | Change::TooFew => false,
+        };
+        if let Some(bracket) = decides(said, &out.brackets).filter(by_chance) {
             change = bracket.change;
             note = format!("its {} differs no more than by chance", bracket.what);
         }
@@ -289,7 +292,8 @@ fn findings(a: &Run, b: &Run, out: &mut Comparison) {
         Change::Worse => 0,
         Change::Better => 1,
         Change::TooFew => 2,
-        Change::NoneShown => 3,
+        Change::Minor => 3,
+        Change::NoneShown => 4,
     };
     out.findings
         .sort_by(|x, y| (rank(x.change), &x.rule).cmp(&(rank(y.change), &y.rule)));
@@ -322,7 +326,7 @@ fn judged(from: Option<&str>, to: Option<&str>) -> Change {
     match (from.and_then(rank), to.and_then(rank)) {
         (Some(from), Some(to)) if to > from && to >= 2 => Change::Worse,
         (Some(from), Some(to)) if to < from && from >= 2 => Change::Better,
-        (Some(_), Some(_)) => Change::NoneShown,
+        (Some(_), Some(_)) => Change::Minor,
         _ => Change::TooFew,
     }
 }
@@ -504,7 +508,8 @@ mod tests {
         assert_eq!(changes(&[fails], &[worse]), [Change::Worse]);
         assert_eq!(changes(&[fails], &[unknown]), [Change::TooFew]);
         assert_eq!(changes(&[], &[fails]), [Change::TooFew]);
-        assert_eq!(changes(&[passes], &[hint]), [Change::NoneShown]);
+        assert_eq!(changes(&[passes], &[hint]), [Change::Minor]);
+        assert_eq!(changes(&[hint], &[passes]), [Change::Minor]);
         assert_eq!(changes(&[fails], &[fails]), []);
         // It failed on another member: here it passed.
         let other = ("slow", "member:b", "fail", "warn");

@@ -1,7 +1,7 @@
 //! `bench etcd`: a bounded load on a live cluster, and what it says about it.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
@@ -29,6 +29,7 @@ use crate::target::etcd::Discovered;
 
 use super::super::common::{Format, Session};
 use super::super::etcd_access::EtcdArgs;
+use super::super::save;
 
 /// Arguments of `bench etcd`.
 #[derive(Debug, clap::Args)]
@@ -392,18 +393,14 @@ impl Surroundings for Live {
 }
 
 fn save(
-    path: &PathBuf,
+    path: &Path,
     result: &BenchEtcd,
     begun: crate::clock::Timestamp,
     session: &Session<'_>,
 ) -> Result<(), Error> {
-    let failed = |source| Error::Write {
-        path: path.clone(),
-        source,
-    };
-    let evidence = collect::collect(result, begun, session.clock.now());
-    let file = std::fs::File::create(path).map_err(failed)?;
-    bundle::save(file, session.clock.now(), &evidence, &[]).map_err(failed)
+    let at = session.clock.now();
+    let evidence = collect::collect(result, begun, at);
+    save::whole(path, |out| bundle::save(out, at, &evidence, &[]))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::formats::bench::disk::{DiskBench, Level, Plan};
 use crate::profile::Profile;
 use crate::render;
 
-use super::super::diagnose;
+use super::super::{diagnose, save};
 
 /// Limits and where the result goes.
 #[derive(Clone, Debug, clap::Args)]
@@ -75,12 +75,8 @@ impl OutcomeArgs {
         if let Some(path) = &self.save {
             let evidence = collect::disk(result);
             let notes: Vec<String> = result.partial.iter().cloned().collect();
-            let write = |source| Error::Write {
-                path: path.clone(),
-                source,
-            };
-            let file = std::fs::File::create(path).map_err(write)?;
-            bundle::save(file, session.clock.now(), &evidence, &notes).map_err(write)?;
+            let at = session.clock.now();
+            save::whole(path, |out| bundle::save(out, at, &evidence, &notes))?;
             session.note(&format!("saved the readings to {}", path.display()));
         }
         Ok(exit(result, session))

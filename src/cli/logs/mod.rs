@@ -7,7 +7,6 @@ mod follow;
 mod notes;
 
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +25,7 @@ use crate::target::HostRoot;
 use super::common::{Format, Session, parse_time};
 use super::guest::{self, Guest};
 use super::redact::Redactor;
+use super::save;
 
 /// What the load table has a row for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -123,8 +123,8 @@ pub struct Args {
     /// What the table has a row for
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub by: By,
-    /// Also show what `grep -ic WORD` would have said; without words, the usual six
-    #[arg(long, num_args = 0.., value_name = "WORD")]
+    /// Also show what `grep -ic WORD` would have said of each word (`--compare-grep=pods,RANGE`); without words, the usual six
+    #[arg(long, num_args = 0.., require_equals = true, value_delimiter = ',', value_name = "WORD")]
     pub compare_grep: Option<Vec<String>>,
     /// Hash names and namespaces: of objects, users, hosts, nodes, programs that are not well known. The same name is the same hash within a run; resources, addresses, numbers and words of known messages stay, any other word may be a name
     #[arg(long)]
@@ -149,6 +149,14 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     }
     if !args.merge.is_empty() {
         asks_for_lines(args)?;
+    }
+    if args.compare_grep.as_ref().is_some_and(Vec::is_empty)
+        && let Some(word) = args.paths.iter().find(|path| !path.exists())
+    {
+        return Err(Error::Usage(format!(
+            "there is no `{}`; were it a word to count, it is given as `--compare-grep={0}`",
+            word.display()
+        )));
     }
     let root = match &args.root {
         Some(path) => HostRoot::new(path),
@@ -215,7 +223,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     };
     summary.merge_all(pieces);
     if let Some(path) = &args.save_summary {
-        save(&summary, path)?;
+        save::whole(path, |out| summary.save(out))?;
     }
     summary.close();
     let report = report(&summary, args);
@@ -383,18 +391,6 @@ fn load(path: &Path) -> Result<(Summary, Option<(u64, u64)>), Error> {
         why,
     })?;
     Ok((summary, id))
-}
-
-fn save(summary: &Summary, path: &Path) -> Result<(), Error> {
-    let write = || {
-        let mut out = io::BufWriter::new(std::fs::File::create(path)?);
-        summary.save(&mut out)?;
-        out.flush()
-    };
-    write().map_err(|source| Error::Write {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]

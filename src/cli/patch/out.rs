@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::Error;
 use crate::patch::PatchFile;
 
+use super::super::save;
 use super::manifests::existing;
 
 /// Refuses to write where the kubelet would start what is written.
@@ -121,7 +123,12 @@ fn stage(
             source,
         };
         let dir = path.parent().unwrap_or(out);
-        fs::create_dir_all(dir).map_err(fail)?;
+        // What is written holds what the node's own files hold, secrets too.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(fail)?;
         // A link inside the folder must not lead out of it.
         let inside = fs::canonicalize(dir).map_err(fail)?;
         let root = fs::canonicalize(out).map_err(fail)?;
@@ -137,10 +144,8 @@ fn stage(
                 "two files of this name were to be written",
             )));
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temp = dir.join(format!(".{name}.{}.new", std::process::id()));
-        staged.push((temp.clone(), path.clone()));
-        let mut handle = fs::File::create(&temp).map_err(fail)?;
+        let (temp, mut handle) = save::fresh(dir).map_err(fail)?;
+        staged.push((temp, path.clone()));
         handle.write_all(file.content.as_bytes()).map_err(fail)?;
         handle.sync_all().map_err(fail)?;
     }

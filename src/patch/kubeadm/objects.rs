@@ -7,7 +7,8 @@ use crate::catalog::settings::Component;
 use super::super::events_etcd::{self, members, servers};
 use super::super::pod::Pod;
 use super::super::{apf, probes};
-use super::{Work, safe_name};
+use super::Work;
+use crate::patch::diff::safe_name;
 
 /// From here on an override etcd is part of `/livez` (k8s.io/apiserver 1.34).
 const OVERRIDE_HEALTH: Version = Version::minor(1, 34);
