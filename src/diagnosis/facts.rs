@@ -6,8 +6,9 @@ use crate::evidence::{Citation, Collector, EvidenceSet, Reader, Reading, Subject
 use crate::profile::Profile;
 use crate::rules::phases;
 
+use super::cover::{self, Lacks, cover_of};
 use super::links::{self, Complaint};
-use super::measured::{self, ByNode, Measured, covers_trouble, is_etcd, unanswered};
+use super::measured::{self, ByNode, Measured, is_etcd, unanswered};
 
 /// Fewer WAL syncs than this make no p99.
 const MIN_SYNCS: f64 = 100.0;
@@ -58,8 +59,8 @@ pub(super) struct Facts {
     flushes_seen: bool,
     /// Layers above those devices whose writes were not timed.
     unmeasured_layers: Vec<String>,
-    /// Something was measured at another time than that of the trouble.
-    uncovered: bool,
+    /// What the times of measurements lack.
+    lacks: Lacks,
     /// etcd's CPU by node: good when it was not held back.
     cpus: ByNode,
     /// Nodes where etcd surely did not wait for a CPU, which its limit does not tell.
@@ -120,7 +121,7 @@ impl Facts {
             ..Facts::default()
         };
         facts.etcd_nodes = etcd_nodes(evidence);
-        facts.uncovered = measured::uncovered(&reader);
+        facts.lacks = cover::lacks(&reader);
         facts.devices = measured::devices(&reader, profile);
         facts.device_fast = measured::all_good(&facts.devices);
         facts.flushes_seen = !reader.all(&keys::DEVICE_FLUSH_TIME).is_empty();
@@ -219,8 +220,12 @@ impl Facts {
             ),
             (!self.audit, "the apiserver's audit log"),
             (
-                self.uncovered,
+                self.lacks.uncovered,
                 "more of the time of the trouble in logs, metrics and host facts",
+            ),
+            (
+                self.lacks.diluted && (disk_open || cpu_open),
+                "samples of the host that lie closer together than the trouble is long",
             ),
         ]
         .into_iter()
@@ -338,10 +343,7 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
         if histogram.count() < MIN_SYNCS {
             continue;
         }
-        let record = reader.record(&keys::WAL_FSYNC, subject);
-        if record.is_some_and(|record| !covers_trouble(reader, record.window)) {
-            return None;
-        }
+        let cover = cover_of(reader, &keys::WAL_FSYNC, subject, None)?;
         enough += 1;
         // A good window may hold a bad phase.
         let bad_phase = reader
@@ -352,7 +354,8 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
             return None;
         }
         // The bracket may straddle the limit: that is not slow.
-        if histogram.bracket(0.99).is_none_or(|(low, _)| low >= limit) {
+        let p99 = histogram.bracket(cover.quantile(0.99));
+        if p99.is_none_or(|(low, _)| low >= limit) {
             return None;
         }
         reader.cite(&keys::WAL_FSYNC, subject);
@@ -364,14 +367,14 @@ fn network_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>>
     let limit = profile.get("peer-rtt-p99");
     let mut measured = 0;
     for (subject, histogram) in reader.all(&keys::PEER_RTT) {
-        let Some((low, _)) = histogram.bracket(0.99) else {
+        if histogram.count() <= 0.0 {
             continue;
-        };
+        }
         measured += 1;
-        let record = reader.record(&keys::PEER_RTT, &subject);
-        let covers = record.is_none_or(|record| covers_trouble(reader, record.window));
+        let cover = cover_of(reader, &keys::PEER_RTT, &subject, None)?;
+        let (low, _) = histogram.bracket(cover.quantile(0.99))?;
         let lost = unanswered(reader, &subject) || failing_sends(reader, &subject, profile);
-        if low >= limit || lost || !covers {
+        if low >= limit || lost {
             return None;
         }
         reader.cite(&keys::PEER_RTT, &subject);
@@ -440,13 +443,14 @@ fn etcd_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
     let fast = profile.get("etcd-request-fast");
     let mut measured = 0;
     for (subject, histogram) in reader.all(&keys::APISERVER_ETCD_TOOK) {
-        let (Some(mean), Some((p99, _))) = (histogram.mean(), histogram.bracket(0.99)) else {
+        let Some(mean) = histogram.mean() else {
             continue;
         };
         measured += 1;
-        let record = reader.record(&keys::APISERVER_ETCD_TOOK, &subject);
-        let covers = record.is_none_or(|record| covers_trouble(reader, record.window));
-        if mean > fast || p99 >= profile.get("etcd-request-p99") || !covers {
+        let cover = cover_of(reader, &keys::APISERVER_ETCD_TOOK, &subject, None)?;
+        let (p99, _) = histogram.bracket(cover.quantile(0.99))?;
+        let whole_ms = mean * histogram.count();
+        if !cover.within(mean, fast, whole_ms) || p99 >= profile.get("etcd-request-p99") {
             return None;
         }
         reader.cite(&keys::APISERVER_ETCD_TOOK, &subject);

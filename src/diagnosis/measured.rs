@@ -3,18 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::evidence::{Citation, Completeness, Key, Reader, Subject, SubjectKind, Window, keys};
+use crate::evidence::{Citation, Completeness, Key, Reader, Subject, SubjectKind, keys};
 use crate::profile::Profile;
 use crate::rules::cpu::run_delay_high::Waits;
 
+use super::cover::{Cover, cover_of};
 use super::facts::node_of;
 
 /// Fewer device requests than this make no mean.
 const MIN_REQUESTS: f64 = 20.0;
 /// Fewer probes of peers than this tell nothing.
 const MIN_PROBES: f64 = 4.0;
-/// Seconds around a window that still belong to it: scrapes and lines have clocks of their own.
-const EDGE_US: i64 = 5_000_000;
 
 /// Something that was measured on one node.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +91,7 @@ pub(super) fn devices(reader: &Reader<'_>, profile: &Profile) -> ByNode {
         let above = layers(reader, &device, profile.get("device-write"));
         let good = match (own, above) {
             (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
+            (Some(true), Some(true)) if !may_hide_stalls(reader, &device, profile) => Some(true),
             _ => None,
         };
         note(&mut all, reader, node_of(&device), good);
@@ -108,16 +107,44 @@ fn mean(
     limit: f64,
 ) -> Good {
     let mean_ms = reader.peek(time, device)?;
-    if reader.peek(count, device).is_none_or(|n| n < MIN_REQUESTS) {
-        return None;
-    }
+    let count = reader.peek(count, device).filter(|n| *n >= MIN_REQUESTS)?;
     let fast = mean_ms <= limit / 2.0;
-    let record = reader.record(time, device);
-    if fast && record.is_some_and(|record| !covers_trouble(reader, record.window)) {
-        return None;
+    if fast {
+        let cover = cover_of(reader, time, device, Some(&keys::DEVICE_SAMPLE_SECS))?;
+        if !cover.within(mean_ms, limit / 2.0, mean_ms * count) {
+            return None;
+        }
     }
     reader.cite(time, device);
     Some(fast)
+}
+
+/// Whether all that a device or a layer above it did took long enough to hold the syncs of over a
+/// second that were logged: among many fast requests no mean shows a few that stood still.
+fn may_hide_stalls(reader: &Reader<'_>, device: &Subject, profile: &Profile) -> bool {
+    let node = node_of(device);
+    let events = reader.all(&keys::LOGS_EVENTS);
+    let stalls: f64 = events
+        .iter()
+        .filter(|(subject, _)| {
+            let other = node_of(subject);
+            is_etcd(subject) && (other == node || other.is_empty() || node.is_empty())
+        })
+        .filter_map(|(_, table)| table.row("wal-sync-slow"))
+        .map(|row| row.get("count").unwrap_or(0.0) - row.get("settling").unwrap_or(0.0))
+        .sum();
+    let stalled_ms = stalls * profile.get("wal-sync-stall");
+    let whole = |time: &Key<f64>, count: &Key<f64>| {
+        reader.peek(time, device).unwrap_or(0.0) * reader.peek(count, device).unwrap_or(0.0)
+    };
+    let own_ms = whole(&keys::DEVICE_FLUSH_TIME, &keys::DEVICE_FLUSHES)
+        + whole(&keys::DEVICE_WRITE_TIME, &keys::DEVICE_WRITES);
+    let above = reader.peek(&keys::DEVICE_ABOVE, device);
+    let above_ms = above
+        .iter()
+        .flat_map(|table| &table.rows)
+        .filter_map(|row| Some(row.get("max_write_mean_ms")? * row.get("writes")?));
+    stalls > 0.0 && above_ms.fold(own_ms, f64::max) >= stalled_ms
 }
 
 /// Whether the kernel sends a device no flush: it says that it has no cache to forget, or flushes
@@ -139,15 +166,18 @@ fn layers(reader: &Reader<'_>, device: &Subject, limit: f64) -> Good {
     let Some(above) = reader.peek(&keys::DEVICE_ABOVE, device) else {
         return Some(true);
     };
-    let record = reader.record(&keys::DEVICE_ABOVE, device);
-    let covers = record.is_none_or(|record| covers_trouble(reader, record.window));
+    let longest = Some(&keys::DEVICE_SAMPLE_SECS);
+    let cover = cover_of(reader, &keys::DEVICE_ABOVE, device, longest);
     let mut good = Some(true);
     for row in &above.rows {
-        let enough = row.get("writes").is_some_and(|n| n >= MIN_REQUESTS);
-        let mean_ms = row.get("max_write_mean_ms").filter(|_| enough);
+        let writes = row.get("writes").unwrap_or(0.0);
+        let mean_ms = row
+            .get("max_write_mean_ms")
+            .filter(|_| writes >= MIN_REQUESTS);
+        let within = |ms: f64, cover: Cover| cover.within(ms, limit / 2.0, ms * writes);
         match mean_ms {
             Some(ms) if ms > limit / 2.0 => good = Some(false),
-            Some(_) if covers => {}
+            Some(ms) if cover.is_some_and(|cover| within(ms, cover)) => {}
             _ => good = good.filter(|good| !good),
         }
         if let Some(ms) = mean_ms {
@@ -181,17 +211,20 @@ pub(super) struct Cpus {
 
 pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
     let mut cpus = Cpus::default();
-    let at_the_time =
-        |window: Option<Window>| window.is_none_or(|window| covers_trouble(reader, window));
+    let longest = Some(&keys::PROCESS_SAMPLE_SECS);
     let limit = profile.get("cgroup-throttled-periods") / 2.0;
     for (subject, value) in reader.all(&keys::CGROUP_THROTTLED) {
-        let record = reader.record(&keys::CGROUP_THROTTLED, &subject);
-        let good = value <= limit;
-        if !is_etcd(&subject) || good && !at_the_time(record.map(|r| r.window)) {
+        if !is_etcd(&subject) {
             continue;
         }
+        let cover = cover_of(reader, &keys::CGROUP_THROTTLED, &subject, longest);
+        let good = match cover {
+            _ if value > limit => Some(false),
+            Some(cover) => (cover.at_worst(value) <= limit).then_some(true),
+            None => continue,
+        };
         reader.cite(&keys::CGROUP_THROTTLED, &subject);
-        note(&mut cpus.by, reader, node_of(&subject), Some(good));
+        note(&mut cpus.by, reader, node_of(&subject), good);
     }
     for (subject, per_sec) in reader.all(&keys::RUN_DELAY) {
         if !is_etcd(&subject) {
@@ -206,7 +239,15 @@ pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
             share: reader.peek(&keys::RUN_WAIT_SHARE, &subject),
         };
         let held = per_sec > profile.get("run-delay") || waits.starved(profile);
-        let free = waits.free(of_all, profile) && at_the_time(record.map(|r| r.window));
+        let cover = cover_of(reader, &keys::RUN_DELAY, &subject, longest);
+        let free = cover.is_some_and(|cover| {
+            let at_worst = Waits {
+                per_sec: cover.at_worst(per_sec),
+                mean_ms: waits.mean_ms.map(|ms| cover.at_worst(ms)),
+                share: waits.share,
+            };
+            at_worst.free(of_all, profile)
+        });
         if !held && !free {
             continue;
         }
@@ -224,7 +265,10 @@ pub(super) fn answering(reader: &Reader<'_>, profile: &Profile) -> ByNode {
     let limit = profile.get("peer-rtt-p99");
     let mut all = ByNode::new();
     for (subject, rtt) in reader.all(&keys::PEER_RTT) {
-        let (Some(mean), Some((low, _))) = (rtt.mean(), rtt.bracket(0.99)) else {
+        let Some(cover) = cover_of(reader, &keys::PEER_RTT, &subject, None) else {
+            continue;
+        };
+        let (Some(mean), Some((low, _))) = (rtt.mean(), rtt.bracket(cover.quantile(0.99))) else {
             continue;
         };
         // Peers that do not answer leave a time of zero.
@@ -247,53 +291,4 @@ pub(super) fn unanswered(reader: &Reader<'_>, member: &Subject) -> bool {
                 row.get("count").is_some_and(|n| n > 0.0) && row.get("mean_ms") == Some(0.0)
             })
         })
-}
-
-/// Whether the slow requests that logs tell of were, for the most part, at a time in which `window`
-/// was measured. A measurement clears nothing for any other time.
-pub(super) fn covers_trouble(reader: &Reader<'_>, window: Window) -> bool {
-    let (Some(from), Some(to)) = (window.from, window.to) else {
-        return true;
-    };
-    let (from, to) = (from.add_us(-EDGE_US), to.add_us(EDGE_US));
-    let (mut inside, mut outside) = (0.0, 0.0);
-    for (_, list) in reader.all(&keys::LOGS_EPISODES) {
-        for episode in list.episodes.iter().filter(|e| e.kind == "slow-apply") {
-            let span = episode.to.since_us(episode.from).max(0);
-            let shared = episode.to.min(to).since_us(episode.from.max(from));
-            // Requests of an episode are taken to be spread evenly over it.
-            let share = match (shared, span) {
-                (shared, _) if shared < 0 => 0.0,
-                (_, 0) => 1.0,
-                (shared, span) => (shared as f64 / span as f64).min(1.0),
-            };
-            let count = episode.count as f64;
-            inside += count * share;
-            outside += count * (1.0 - share);
-        }
-    }
-    inside >= outside
-}
-
-/// Whether something that tells causes from each other was measured at another time than that of
-/// the trouble.
-pub(super) fn uncovered(reader: &Reader<'_>) -> bool {
-    let numbers = [
-        &keys::CGROUP_THROTTLED,
-        &keys::DEVICE_FLUSH_TIME,
-        &keys::DEVICE_WRITE_TIME,
-        &keys::RUN_DELAY,
-    ];
-    let histograms = [
-        &keys::APISERVER_ETCD_TOOK,
-        &keys::PEER_RTT,
-        &keys::WAL_FSYNC,
-    ];
-    let records = numbers
-        .iter()
-        .flat_map(|key| reader.records(key))
-        .chain(histograms.iter().flat_map(|key| reader.records(key)));
-    records
-        .map(|record| record.window)
-        .any(|window| !covers_trouble(reader, window))
 }

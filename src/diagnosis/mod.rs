@@ -10,6 +10,7 @@ mod cause;
 mod client;
 mod clients;
 mod config;
+mod cover;
 mod cpu;
 mod disk;
 mod facts;

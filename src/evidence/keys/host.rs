@@ -47,6 +47,8 @@ keys! { HOST;
     DEVICE_QUEUE: Table = "device.queue", None, Latest;
     /// Mean number of requests queued or under way on the device.
     DEVICE_QUEUE_LENGTH: f64 = "device.queue-length", Count, Max;
+    /// The longest time between two samples of the device's counters: what a mean of the slowest window was taken over at most.
+    DEVICE_SAMPLE_SECS: f64 = "device.sample-secs", Secs, Max;
     /// Other mount points on a disk of etcd's, rows by mount point; texts `fs`, `source`.
     DEVICE_SHARED: Table = "device.shared", None, Latest;
     /// Bytes written on the device in the window.
@@ -105,6 +107,8 @@ keys! { HOST;
     /// with column `value`; rows `name`, `data-dir`, `wal-dir`, `ionice`, `policy`, `state`, `started`, `unsafe-no-fsync`, `embedded` with text `text`;
     /// a row that could not be read has the text `missing`.
     PROCESS_FACTS: Table = "process.facts", None, Latest;
+    /// The longest time between two samples of a component's waits and limits: what a share of the worst window was taken over at most.
+    PROCESS_SAMPLE_SECS: f64 = "process.sample-secs", Secs, Max;
     /// Time a component's threads waited for a CPU, per second of the window; above 1 when several wait.
     RUN_DELAY: f64 = "process.run-delay", Ratio, Max;
     /// Mean time that a component's threads waited each time before they got a CPU; absent with too few runs.
