@@ -169,7 +169,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "etcd-cpu-throttled",
-        &["cgroup.cpu.throttled"],
+        &["cgroup.cpu.throttled", "process.sample-secs"],
         &["cgroup-throttled-periods"],
     ),
     reads(
@@ -180,7 +180,7 @@ pub const READS: &[Reads] = &[
     reads(
         "etcd-requests-slow",
         &["apiserver.etcd.took", "apiserver.phases"],
-        &["etcd-request-p99"],
+        &["etcd-request-p50", "etcd-request-p99"],
     ),
     reads("event-ttl-long", &["settings"], &["event-ttl"]),
     reads(
