@@ -5,6 +5,7 @@
 
 use crate::clock::Timestamp;
 use crate::evidence::{Episode, Key, Reader, Subject, Window, keys};
+use crate::profile::Profile;
 
 /// Microseconds around a window that still belong to it: scrapes and lines have clocks of their own.
 const EDGE_US: i64 = 5_000_000;
@@ -54,7 +55,12 @@ impl Cover {
 
 /// How a reading lies to the trouble: `None` when most of the trouble was at another time.
 /// `longest_secs` is its longest single window, where the reading is the worst of several.
-pub(super) fn cover(reader: &Reader<'_>, window: Window, longest_secs: Option<f64>) -> Option<Cover> {
+pub(super) fn cover(
+    reader: &Reader<'_>,
+    profile: &Profile,
+    window: Window,
+    longest_secs: Option<f64>,
+) -> Option<Cover> {
     if !covers_trouble(reader, window) {
         return None;
     }
@@ -66,22 +72,28 @@ pub(super) fn cover(reader: &Reader<'_>, window: Window, longest_secs: Option<f6
         return Some(cover);
     };
     let whole_us = to.since_us(from);
-    #[expect(clippy::cast_possible_truncation, reason = "seconds between two samples")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "seconds between two samples"
+    )]
     let one_us = longest_secs.map_or(whole_us, |secs| ((secs * 1e6) as i64).min(whole_us));
     let (from, to) = (from.add_us(-EDGE_US), to.add_us(EDGE_US));
     let mut spans: Vec<(Timestamp, Timestamp)> = Vec::new();
+    let mut count = 0.0;
     for episode in signs(reader) {
         if episode.to < from || episode.from > to {
             continue;
         }
         let end = episode.to.max(episode.from.add_us(SIGN_US));
+        count += episode.count as f64;
         spans.push((episode.from.max(from), end.min(to)));
         let waits = ["slow-apply", "wal-sync-slow"].contains(&episode.kind.as_str());
         let longest = episode.max_ms.filter(|_| waits).unwrap_or(0.0);
         cover.longest_wait_ms = cover.longest_wait_ms.max(longest);
     }
     let trouble_us = longest_incident(spans, one_us);
-    if trouble_us > 0 {
+    // A few lines are no trouble: a start or a compaction writes them.
+    if trouble_us > 0 && count >= profile.get("slow-requests-min") {
         cover.stretch = (one_us as f64 / trouble_us as f64).max(1.0);
     }
     Some(cover)
@@ -90,6 +102,7 @@ pub(super) fn cover(reader: &Reader<'_>, window: Window, longest_secs: Option<f6
 /// The same of a reading of one key. `longest` is the key that holds its longest single window.
 pub(super) fn cover_of<T>(
     reader: &Reader<'_>,
+    profile: &Profile,
     key: &Key<T>,
     subject: &Subject,
     longest: Option<&Key<f64>>,
@@ -98,7 +111,7 @@ pub(super) fn cover_of<T>(
         .record(key, subject)
         .map_or_else(Window::default, |record| record.window);
     let secs = longest.and_then(|key| reader.peek(key, subject));
-    cover(reader, window, secs)
+    cover(reader, profile, window, secs)
 }
 
 fn signs(reader: &Reader<'_>) -> Vec<Episode> {
@@ -162,7 +175,7 @@ pub(super) struct Lacks {
 }
 
 /// What the times of measurements lack.
-pub(super) fn lacks(reader: &Reader<'_>) -> Lacks {
+pub(super) fn lacks(reader: &Reader<'_>, profile: &Profile) -> Lacks {
     let device = Some(&keys::DEVICE_SAMPLE_SECS);
     let process = Some(&keys::PROCESS_SAMPLE_SECS);
     let numbers = [
@@ -189,7 +202,7 @@ pub(super) fn lacks(reader: &Reader<'_>) -> Lacks {
         .map(|record| (record.window, None));
     let mut lacks = Lacks::default();
     for (window, secs) in numbers.chain(histograms) {
-        match cover(reader, window, secs) {
+        match cover(reader, profile, window, secs) {
             None => lacks.uncovered = true,
             Some(cover) => lacks.diluted |= secs.is_some() && cover.diluted(),
         }

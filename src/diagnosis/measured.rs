@@ -74,13 +74,13 @@ pub(super) fn devices(reader: &Reader<'_>, profile: &Profile) -> ByNode {
             reader,
             (&keys::DEVICE_FLUSH_TIME, &keys::DEVICE_FLUSHES),
             &device,
-            profile.get("device-flush"),
+            (profile, "device-flush"),
         );
         let write = mean(
             reader,
             (&keys::DEVICE_WRITE_TIME, &keys::DEVICE_WRITES),
             &device,
-            profile.get("device-write"),
+            (profile, "device-write"),
         );
         let own = match (flush, write) {
             (Some(false), _) | (_, Some(false)) => Some(false),
@@ -88,7 +88,7 @@ pub(super) fn devices(reader: &Reader<'_>, profile: &Profile) -> ByNode {
             (None, Some(true)) if never_flushed(reader, &device) => Some(true),
             _ => None,
         };
-        let above = layers(reader, &device, profile.get("device-write"));
+        let above = layers(reader, &device, profile);
         let good = match (own, above) {
             (Some(false), _) | (_, Some(false)) => Some(false),
             (Some(true), Some(true)) if !may_hide_stalls(reader, &device, profile) => Some(true),
@@ -104,13 +104,20 @@ fn mean(
     reader: &Reader<'_>,
     (time, count): (&Key<f64>, &Key<f64>),
     device: &Subject,
-    limit: f64,
+    (profile, limit): (&Profile, &str),
 ) -> Good {
+    let limit = profile.get(limit);
     let mean_ms = reader.peek(time, device)?;
     let count = reader.peek(count, device).filter(|n| *n >= MIN_REQUESTS)?;
     let fast = mean_ms <= limit / 2.0;
     if fast {
-        let cover = cover_of(reader, time, device, Some(&keys::DEVICE_SAMPLE_SECS))?;
+        let cover = cover_of(
+            reader,
+            profile,
+            time,
+            device,
+            Some(&keys::DEVICE_SAMPLE_SECS),
+        )?;
         if !cover.within(mean_ms, limit / 2.0, mean_ms * count) {
             return None;
         }
@@ -162,12 +169,13 @@ fn never_flushed(reader: &Reader<'_>, device: &Subject) -> bool {
 }
 
 /// Whether all layers above a device are fast. Good where there are none.
-fn layers(reader: &Reader<'_>, device: &Subject, limit: f64) -> Good {
+fn layers(reader: &Reader<'_>, device: &Subject, profile: &Profile) -> Good {
+    let limit = profile.get("device-write");
     let Some(above) = reader.peek(&keys::DEVICE_ABOVE, device) else {
         return Some(true);
     };
     let longest = Some(&keys::DEVICE_SAMPLE_SECS);
-    let cover = cover_of(reader, &keys::DEVICE_ABOVE, device, longest);
+    let cover = cover_of(reader, profile, &keys::DEVICE_ABOVE, device, longest);
     let mut good = Some(true);
     for row in &above.rows {
         let writes = row.get("writes").unwrap_or(0.0);
@@ -207,6 +215,8 @@ pub(super) struct Cpus {
     pub(super) by: ByNode,
     /// Where it surely did not wait for a CPU: a limit that was not met does not tell that.
     pub(super) delay_known: BTreeSet<String>,
+    /// Throttling that is little over a window and may have been much in the time of the trouble.
+    pub(super) hidden: Option<String>,
 }
 
 pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
@@ -217,12 +227,20 @@ pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
         if !is_etcd(&subject) {
             continue;
         }
-        let cover = cover_of(reader, &keys::CGROUP_THROTTLED, &subject, longest);
+        let cover = cover_of(reader, profile, &keys::CGROUP_THROTTLED, &subject, longest);
         let good = match cover {
             _ if value > limit => Some(false),
             Some(cover) => (cover.at_worst(value) <= limit).then_some(true),
             None => continue,
         };
+        if good.is_none() {
+            let node = node_of(&subject);
+            cpus.hidden = Some(format!(
+                "etcd on {node} was throttled in {:.1} % of the scheduling periods, and the window is much \
+                 longer than the trouble: it may have been throttled for most of that",
+                value * 100.0
+            ));
+        }
         reader.cite(&keys::CGROUP_THROTTLED, &subject);
         note(&mut cpus.by, reader, node_of(&subject), good);
     }
@@ -239,7 +257,7 @@ pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
             share: reader.peek(&keys::RUN_WAIT_SHARE, &subject),
         };
         let held = per_sec > profile.get("run-delay") || waits.starved(profile);
-        let cover = cover_of(reader, &keys::RUN_DELAY, &subject, longest);
+        let cover = cover_of(reader, profile, &keys::RUN_DELAY, &subject, longest);
         let free = cover.is_some_and(|cover| {
             let at_worst = Waits {
                 per_sec: cover.at_worst(per_sec),
@@ -265,7 +283,7 @@ pub(super) fn answering(reader: &Reader<'_>, profile: &Profile) -> ByNode {
     let limit = profile.get("peer-rtt-p99");
     let mut all = ByNode::new();
     for (subject, rtt) in reader.all(&keys::PEER_RTT) {
-        let Some(cover) = cover_of(reader, &keys::PEER_RTT, &subject, None) else {
+        let Some(cover) = cover_of(reader, profile, &keys::PEER_RTT, &subject, None) else {
             continue;
         };
         let (Some(mean), Some((low, _))) = (rtt.mean(), rtt.bracket(cover.quantile(0.99))) else {

@@ -19,10 +19,12 @@ mod load;
 mod measured;
 mod network;
 mod rank;
+mod seats;
 mod space;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod unseen;
 pub mod who;
 
 pub use assess::{ILL, LOADED};

@@ -107,14 +107,14 @@ keys! { HOST;
     /// with column `value`; rows `name`, `data-dir`, `wal-dir`, `ionice`, `policy`, `state`, `started`, `unsafe-no-fsync`, `embedded` with text `text`;
     /// a row that could not be read has the text `missing`.
     PROCESS_FACTS: Table = "process.facts", None, Latest;
-    /// The longest time between two samples of a component's waits and limits: what a share of the worst window was taken over at most.
-    PROCESS_SAMPLE_SECS: f64 = "process.sample-secs", Secs, Max;
     /// Time a component's threads waited for a CPU, per second of the window; above 1 when several wait.
     RUN_DELAY: f64 = "process.run-delay", Ratio, Max;
     /// Mean time that a component's threads waited each time before they got a CPU; absent with too few runs.
     RUN_WAIT: f64 = "process.run-wait", Ms, Max;
     /// Waiting for a CPU, share of the time in which a component's threads could run; absent with too few runs.
     RUN_WAIT_SHARE: f64 = "process.run-wait-share", Ratio, Max;
+    /// The longest time between two samples of a component's waits and limits: what a share of the worst window was taken over at most.
+    PROCESS_SAMPLE_SECS: f64 = "process.sample-secs", Secs, Max;
     /// Offset of the clock from its source, positive when it is ahead.
     TIME_OFFSET: f64 = "time.offset", Ms, Latest;
     /// Whether the clock is kept in step with a source.
