@@ -250,6 +250,10 @@ impl Facts {
                 "the apiserver's audit log",
             ),
             (
+                fails(&["leases-granted-fast"]),
+                "which client of etcd grants the leases (its connections to port 2379)",
+            ),
+            (
                 fails(&["webhook-slow"]),
                 "logs and metrics of the webhook, and of the way to it",
             ),

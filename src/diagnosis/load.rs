@@ -61,7 +61,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else {
         return Assessment::default();
     };
-    // While etcd's own syncs are slow, and neither its disk nor its CPU is cleared, slow lists may
+    // While etcd's own syncs are slow, and neither its disk nor its CPU is cleared, slow requests may
     // be the effect.
     let ill = [
         "wal-fsync-slow",
@@ -72,7 +72,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     .iter()
     .any(|rule| case.has(rule));
     let cleared = case.facts.device_fast.is_some() && case.facts.cpu_free.is_some();
-    let confidence = if ill && !cleared && lists {
+    let confidence = if ill && !cleared && (lists || leases) {
         f64::min(confidence, 0.45)
     } else {
         confidence

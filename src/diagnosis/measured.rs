@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::evidence::{Citation, Completeness, Key, Reader, Subject, SubjectKind, keys};
+use crate::evidence::{Citation, Completeness, Key, Reader, Record, Subject, SubjectKind, keys};
 use crate::profile::Profile;
 use crate::rules::cpu::run_delay_high::Waits;
 
@@ -118,12 +118,59 @@ fn mean(
             device,
             Some(&keys::DEVICE_SAMPLE_SECS),
         )?;
-        if !cover.within(mean_ms, limit / 2.0, mean_ms * count) {
+        let waited_elsewhere = slow_syncs_elsewhere(reader, device, profile);
+        if !waited_elsewhere && !cover.within(mean_ms, limit / 2.0, mean_ms * count) {
             return None;
         }
     }
     reader.cite(time, device);
     Some(fast)
+}
+
+/// Whether most of the time of etcd's slow syncs was not spent in a device: all that it did in a
+/// second took less than half of what those syncs took.
+fn slow_syncs_elsewhere(reader: &Reader<'_>, device: &Subject, profile: &Profile) -> bool {
+    let limit = profile.get("wal-fsync-p99");
+    let node = node_of(device);
+    let syncs = reader.all(&keys::WAL_FSYNC);
+    let Some((about, syncs)) = syncs.iter().find(|(about, _)| node_of(about) == node) else {
+        return false;
+    };
+    let mut low = 0.0;
+    let mut slow_ms = 0.0;
+    for bucket in &syncs.buckets {
+        if low >= limit {
+            slow_ms += low * bucket.count;
+        }
+        low = bucket.le;
+    }
+    let secs = |record: Option<&Record>| {
+        let window = record?.window;
+        Some(window.to?.since_us(window.from?) as f64 / 1e6).filter(|secs| *secs > 0.0)
+    };
+    let times = [
+        (&keys::DEVICE_FLUSH_TIME, &keys::DEVICE_FLUSHES),
+        (&keys::DEVICE_WRITE_TIME, &keys::DEVICE_WRITES),
+    ];
+    let device_secs = times
+        .iter()
+        .find_map(|(time, _)| secs(reader.record(time, device)));
+    let (Some(syncs_secs), Some(device_secs)) =
+        (secs(reader.record(&keys::WAL_FSYNC, about)), device_secs)
+    else {
+        return false;
+    };
+    let device_ms: f64 = times
+        .iter()
+        .map(|(time, count)| whole_ms(reader, device, time, count))
+        .sum();
+    slow_ms / syncs_secs > 2.0 * device_ms / device_secs
+}
+
+/// All the time that a device spent in requests of one kind; at most, where the mean is of its
+/// slowest window.
+fn whole_ms(reader: &Reader<'_>, device: &Subject, time: &Key<f64>, count: &Key<f64>) -> f64 {
+    reader.peek(time, device).unwrap_or(0.0) * reader.peek(count, device).unwrap_or(0.0)
 }
 
 /// Whether all that a device or a layer above it did took long enough to hold the syncs of over a
@@ -141,9 +188,7 @@ fn may_hide_stalls(reader: &Reader<'_>, device: &Subject, profile: &Profile) -> 
         .map(|row| row.get("count").unwrap_or(0.0) - row.get("settling").unwrap_or(0.0))
         .sum();
     let stalled_ms = stalls * profile.get("wal-sync-stall");
-    let whole = |time: &Key<f64>, count: &Key<f64>| {
-        reader.peek(time, device).unwrap_or(0.0) * reader.peek(count, device).unwrap_or(0.0)
-    };
+    let whole = |time, count| whole_ms(reader, device, time, count);
     let own_ms = whole(&keys::DEVICE_FLUSH_TIME, &keys::DEVICE_FLUSHES)
         + whole(&keys::DEVICE_WRITE_TIME, &keys::DEVICE_WRITES);
     let above = reader.peek(&keys::DEVICE_ABOVE, device);

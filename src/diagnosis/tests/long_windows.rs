@@ -64,6 +64,19 @@ fn a_mean_clears_no_minute_of_a_quarter_of_an_hour() {
     assert!(out(&judged(&set)).contains(&Cause::Disk));
 }
 
+/// Each sync was slow, all the time, and the device had little to do: however few requests were
+/// logged, it is not the device.
+#[test]
+fn a_device_that_did_less_than_half_of_what_slow_syncs_took_is_cleared() {
+    let all = histogram(&[(64.0, 0.0), (128.0, 45_000.0)]);
+    let set = slow_for(Set::new(), 10).put_over(&keys::WAL_FSYNC, member("cp0"), all, WINDOW);
+    assert!(out(&judged(&flushed(set, 1.0, 60))).contains(&Cause::Disk));
+    // Syncs that took little longer than the device's own work prove nothing.
+    let some = histogram(&[(1.0, 44_000.0), (64.0, 0.0), (128.0, 1_000.0)]);
+    let set = slow_for(Set::new(), 10).put_over(&keys::WAL_FSYNC, member("cp0"), some, WINDOW);
+    assert!(!out(&judged(&flushed(set, 1.0, 60))).contains(&Cause::Disk));
+}
+
 #[test]
 fn syncs_over_a_second_are_not_cleared_by_many_fast_flushes() {
     let with = |flush_ms: f64, each_secs: i64| {
