@@ -97,6 +97,6 @@ fn answers_late(case: &Case<'_>) -> bool {
         let on = node_of(&odd.subject);
         let same = |finding: &&Finding| node_of(&finding.subject) == on;
         let mut held_up = held_up.iter().filter(|f| f.severity >= Severity::Warn);
-        held_up.any(|finding| same(finding))
+        held_up.any(same)
     })
 }
