@@ -1,10 +1,13 @@
 //! What an assessment of one cause gives, and how findings are looked up.
 
-use crate::evidence::{Citation, Subject};
+use std::collections::BTreeSet;
+
+use crate::evidence::{Citation, Subject, SubjectKind};
 use crate::rules::{Confidence, Finding, Severity};
 
 use super::cause::{Alternative, Cause, CauseFound, Role, RuledOut};
 use super::facts::Facts;
+use super::measured::is_etcd;
 
 /// From this confidence on a cause is claimed; below it is an alternative.
 pub(super) const CLAIM: f64 = 0.5;
@@ -221,13 +224,14 @@ pub(super) fn names(findings: &[&Finding]) -> String {
             names.push(name);
         }
     }
-    // `etcd on cp0, cp0` says one thing twice.
-    let full = names.clone();
-    names.retain(|name| {
-        !full
-            .iter()
-            .any(|other| other.ends_with(&format!(" on {name}")))
-    });
+    // `etcd on cp0, cp0` says one thing twice; `kube-apiserver on cp0, cp0` says two.
+    let longer: BTreeSet<String> = findings
+        .iter()
+        .filter(|finding| finding.subject.kind == SubjectKind::Device || is_etcd(&finding.subject))
+        .filter(|finding| !finding.subject.name.is_empty())
+        .filter_map(|finding| finding.subject.node.clone())
+        .collect();
+    names.retain(|name| !longer.contains(name));
     names.truncate(3);
     names.join(", ")
 }

@@ -42,7 +42,14 @@ pub(super) fn name(
     joined: Option<&Joined>,
 ) {
     for cause in causes {
+        let first = cause.rules.first().map(String::as_str);
+        // Whoever waits for a webhook is not what fills the seats.
+        if first == Some(super::clients::WEBHOOK) {
+            continue;
+        }
+        let direct = first == Some(super::load::LEASES);
         let client = match cause.cause {
+            Cause::QueryLoad if direct => None,
             Cause::QueryLoad => of_load(cause, evidence, findings, joined),
             Cause::ApiserverSaturation => {
                 most(evidence, "answers 429", MOST, &|row| row.get("throttled"))
@@ -55,7 +62,12 @@ pub(super) fn name(
             }
             Some(_) => {}
             None => {
-                let why = unknown(evidence);
+                let why = match direct {
+                    true => {
+                        "it asks etcd directly, which no log of kube-apiserver shows".to_owned()
+                    }
+                    false => unknown(evidence),
+                };
                 cause.summary = format!("{}; the client is not known ({why})", cause.summary);
                 cause.client_unknown = Some(why);
             }

@@ -3,6 +3,9 @@
 use super::assess::{Assessment, Case, LOADED, names};
 use super::cause::Cause;
 
+/// The rule of webhooks that hold requests up.
+pub(super) const WEBHOOK: &str = "webhook-slow";
+
 pub(super) fn throttling(case: &Case<'_>) -> Assessment {
     let throttled = case.failed("client-throttled");
     if throttled.is_empty() {
@@ -63,16 +66,29 @@ pub(super) fn saturation(case: &Case<'_>) -> Assessment {
         // Requests wait; whether for seats alone or for etcd behind them is not known.
         (true, false, false) => 0.45,
     };
-    let carry = case.all(&[
+    // Whoever waits for a webhook keeps a seat, and more seats would wait as well.
+    let webhook = case.failed(WEBHOOK).into_iter().next();
+    let webhook = webhook.zip(case.facts.webhook_share);
+    let mut carry = Vec::new();
+    carry.extend(webhook.map(|(finding, _)| finding));
+    carry.extend(case.all(&[
         "apf-rejections",
         "apf-queue-waits",
         "inflight-unbalanced",
         "apiserver-timeouts",
-    ]);
+    ]));
     let on = names(&carry);
-    let mut summary = carry
+    let mut summary = rejected
         .first()
+        .or(waits.first())
         .map_or_else(String::new, |finding| finding.message.clone());
+    if let Some((finding, share)) = webhook {
+        summary = format!(
+            "{}: webhooks take {:.0} % of the time for which requests hold seats; {summary}",
+            finding.message,
+            share * 100.0
+        );
+    }
     if !on.is_empty() {
         summary = format!("{summary} ({on})");
     }

@@ -47,6 +47,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             finding.rule != "etcd-io-limited"
                 || case.facts.fast_device(&node_of(&finding.subject)).is_some()
         })
+        // One member's late answers are no distance, where its disk or its CPU explains them.
+        .filter(|finding| !(of_round_trips(finding) && answers_late(case)))
         .collect();
     let Some(first) = carry.iter().max_by_key(|f| f.severity) else {
         return Assessment::default();
@@ -73,4 +75,28 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         &ordered,
         "whether the symptom that this setting causes is seen",
     )
+}
+
+/// Whether a finding about timers rests on how long members take to answer each other.
+fn of_round_trips(finding: &Finding) -> bool {
+    finding.rule == "heartbeat-election-mismatch"
+        && finding.evidence.iter().any(|c| c.key == "server.peer.rtt")
+}
+
+/// Whether only one member answers its peers late, and its disk or its CPU keeps it from answering.
+fn answers_late(case: &Case<'_>) -> bool {
+    let odd = case.odd("server.peer.rtt-by");
+    let held_up = case.all(&[
+        "device-flush-slow",
+        "device-write-slow",
+        "wal-sync-stalled",
+        "etcd-cpu-throttled",
+        "run-delay-high",
+    ]);
+    odd.iter().any(|odd| {
+        let on = node_of(&odd.subject);
+        let same = |finding: &&Finding| node_of(&finding.subject) == on;
+        let mut held_up = held_up.iter().filter(|f| f.severity >= Severity::Warn);
+        held_up.any(same)
+    })
 }

@@ -63,6 +63,24 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else if !case.starved().is_empty() && facts.cpu_free.is_none() {
         // Its log says that it did not run; a log alone does not say what kept it from running.
         (0.45, case.starved())
+    } else if slow && let Some(hidden) = &facts.throttling_hidden {
+        // Over the whole window it is little; in the time of the trouble it may have been all.
+        return Assessment::of(
+            Cause::Cpu,
+            0.45,
+            hidden.clone(),
+            &case.all(&["heartbeat-late", "slow-requests"]),
+            "samples of cpu.stat that lie closer together than the trouble is long",
+        );
+    } else if case.has("cpu-pressure-high") && case.has_at("api-slo-missed", Severity::Warn) {
+        // etcd gets its CPU, and others of the control plane on that host may not get theirs.
+        return Assessment::of(
+            Cause::Cpu,
+            0.45,
+            pressed(case),
+            &case.all(&["cpu-pressure-high", "api-slo-missed"]),
+            "run-queue delay and throttling of kube-apiserver (/proc/PID/schedstat and cpu.stat)",
+        );
     } else if let Some(free) = &facts.cpu_free {
         return Assessment::cleared(
             Cause::Cpu,
@@ -82,4 +100,13 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         summary = format!("{summary} ({on})");
     }
     Assessment::of(Cause::Cpu, confidence, summary, &carry, SETTLE)
+}
+
+/// The worst pressure on a host, with its name.
+fn pressed(case: &Case<'_>) -> String {
+    let pressed = case.failed("cpu-pressure-high");
+    let words = pressed
+        .first()
+        .map_or("", |finding| finding.message.as_str());
+    format!("{words} on {}, and the API is slow", names(&pressed))
 }

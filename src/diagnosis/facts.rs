@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::evidence::{Citation, Collector, EvidenceSet, Reader, Reading, Subject, keys};
 use crate::profile::Profile;
-use crate::rules::phases;
+use crate::rules::{Finding, Severity, phases};
 
+use super::cover::{self, Lacks, cover_of};
 use super::links::{self, Complaint};
-use super::measured::{self, ByNode, Measured, covers_trouble, is_etcd, unanswered};
+use super::measured::{self, ByNode, Measured, is_etcd, unanswered};
+use super::{seats, unseen};
 
 /// Fewer WAL syncs than this make no p99.
 const MIN_SYNCS: f64 = 100.0;
@@ -58,12 +60,14 @@ pub(super) struct Facts {
     flushes_seen: bool,
     /// Layers above those devices whose writes were not timed.
     unmeasured_layers: Vec<String>,
-    /// Something was measured at another time than that of the trouble.
-    uncovered: bool,
+    /// What the times of measurements lack.
+    lacks: Lacks,
     /// etcd's CPU by node: good when it was not held back.
     cpus: ByNode,
     /// Nodes where etcd surely did not wait for a CPU, which its limit does not tell.
     run_delay_known: BTreeSet<String>,
+    /// Throttling that a long window may hide, in words.
+    pub(super) throttling_hidden: Option<String>,
     /// Members whose own probes of their peers come back at once: a process that is kept from running
     /// would be late with them.
     answering: ByNode,
@@ -89,6 +93,10 @@ pub(super) struct Facts {
     pub(super) etcd_fast: Option<Vec<Citation>>,
     /// Largest CPU use of an etcd process, in cores.
     pub(super) etcd_cpu: Option<f64>,
+    /// What share of the time for which requests hold seats is spent in webhooks, where it is most of it.
+    pub(super) webhook_share: Option<f64>,
+    /// Members that no log, metric or host fact is of, in words.
+    unseen_members: Option<String>,
     /// Raft's clock could not tick more often than a sync was slow.
     pub(super) ticks_over_syncs: bool,
 }
@@ -120,13 +128,14 @@ impl Facts {
             ..Facts::default()
         };
         facts.etcd_nodes = etcd_nodes(evidence);
-        facts.uncovered = measured::uncovered(&reader);
+        facts.lacks = cover::lacks(&reader, profile);
         facts.devices = measured::devices(&reader, profile);
         facts.device_fast = measured::all_good(&facts.devices);
         facts.flushes_seen = !reader.all(&keys::DEVICE_FLUSH_TIME).is_empty();
         facts.unmeasured_layers = measured::unmeasured_layers(&reader);
         let cpus = measured::cpus(&reader, profile);
         (facts.cpus, facts.run_delay_known) = (cpus.by, cpus.delay_known);
+        facts.throttling_hidden = cpus.hidden;
         facts.answering = measured::answering(&reader, profile);
         facts.steadily_slow = steadily_slow(&reader, profile);
         facts.fsync_fast = fsync_fast(&reader, profile);
@@ -144,6 +153,8 @@ impl Facts {
             .map(|(_, cores)| cores)
             .reduce(f64::max);
         facts.ticks_over_syncs = ticks_over_syncs(&reader);
+        facts.webhook_share = seats::webhook_share(&reader, profile);
+        facts.unseen_members = unseen::members(&reader, facts.members, evidence);
         facts
     }
 
@@ -200,11 +211,20 @@ impl Facts {
         missing
     }
 
-    /// What would tell one cause of slowness from another and was not read, in words.
-    pub(super) fn would_tell(&self) -> Vec<String> {
+    /// What would tell one cause from another and was not read, in words.
+    pub(super) fn would_tell(&self, findings: &[Finding]) -> Vec<String> {
+        let fails = |rules: &[&str]| {
+            let mut worse = findings.iter().filter(|f| f.severity >= Severity::Warn);
+            worse.any(|f| f.failed() && rules.contains(&f.rule.as_str()))
+        };
         let disk_open = self.device_fast.is_none() && !self.devices.values().any(|m| m.ill);
         let cpu_open = self.cpu_free.is_none() && !self.cpus.values().any(|m| m.ill);
-        let mut lacking: Vec<String> = [
+        // etcd is fast by its own account, and waited for all the same.
+        let between = fails(&["etcd-requests-slow"])
+            && self.fsync_fast.is_some()
+            && !fails(&["slow-requests"]);
+        let mut lacking: Vec<String> = self.unseen_members.iter().cloned().collect();
+        let open = [
             (
                 disk_open && !self.flushes_seen,
                 "flush times of the device under etcd (host evidence; the kernel counts them from 5.5 on)",
@@ -217,16 +237,41 @@ impl Facts {
                 !self.rtt_seen && !self.single_member,
                 "round trips between members (etcd's metrics, two scrapes)",
             ),
-            (!self.audit, "the apiserver's audit log"),
             (
-                self.uncovered,
+                between,
+                "what lies between kube-apiserver and etcd: round trips, proxies, the CPU of kube-apiserver",
+            ),
+            // It tells who asks for what: nothing of a leader that is gone or of a webhook.
+            (
+                !self.audit
+                    && !between
+                    && fails(ASKED)
+                    && !fails(&["leader-missing", "webhook-slow"]),
+                "the apiserver's audit log",
+            ),
+            (
+                fails(&["leases-granted-fast"]),
+                "which client of etcd grants the leases (its connections to port 2379)",
+            ),
+            (
+                fails(&["webhook-slow"]),
+                "logs and metrics of the webhook, and of the way to it",
+            ),
+            (
+                fails(&["oom-killed"]),
+                "the memory of all processes before the kill, over time",
+            ),
+            (
+                self.lacks.uncovered,
                 "more of the time of the trouble in logs, metrics and host facts",
             ),
-        ]
-        .into_iter()
-        .filter(|(lacks, _)| *lacks)
-        .map(|(_, words)| words.to_owned())
-        .collect();
+            (
+                self.lacks.diluted && (disk_open || cpu_open),
+                "samples of the host that lie closer together than the trouble is long",
+            ),
+        ];
+        let words = open.into_iter().filter(|(lacks, _)| *lacks);
+        lacking.extend(words.map(|(_, words)| words.to_owned()));
         if disk_open && !self.unmeasured_layers.is_empty() {
             lacking.push(format!(
                 "write times of {} (host evidence: two samples of /proc/diskstats)",
@@ -236,6 +281,21 @@ impl Facts {
         lacking
     }
 }
+
+/// Rules about requests: who asks for what can be behind them.
+const ASKED: &[&str] = &[
+    "api-slo-missed",
+    "apf-queue-waits",
+    "apf-rejections",
+    "apiserver-timeouts",
+    "client-heavy-lists",
+    "client-hot-loop",
+    "etcd-requests-slow",
+    "events-dominate",
+    "expensive-lists",
+    "object-limits",
+    "slow-requests",
+];
 
 /// Of which programs of a control plane there is evidence of one kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -338,10 +398,7 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
         if histogram.count() < MIN_SYNCS {
             continue;
         }
-        let record = reader.record(&keys::WAL_FSYNC, subject);
-        if record.is_some_and(|record| !covers_trouble(reader, record)) {
-            return None;
-        }
+        let cover = cover_of(reader, profile, &keys::WAL_FSYNC, subject, None)?;
         enough += 1;
         // A good window may hold a bad phase.
         let bad_phase = reader
@@ -352,7 +409,8 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
             return None;
         }
         // The bracket may straddle the limit: that is not slow.
-        if histogram.bracket(0.99).is_none_or(|(low, _)| low >= limit) {
+        let p99 = histogram.bracket(cover.quantile(0.99));
+        if p99.is_none_or(|(low, _)| low >= limit) {
             return None;
         }
         reader.cite(&keys::WAL_FSYNC, subject);
@@ -364,14 +422,14 @@ fn network_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>>
     let limit = profile.get("peer-rtt-p99");
     let mut measured = 0;
     for (subject, histogram) in reader.all(&keys::PEER_RTT) {
-        let Some((low, _)) = histogram.bracket(0.99) else {
+        if histogram.count() <= 0.0 {
             continue;
-        };
+        }
         measured += 1;
-        let record = reader.record(&keys::PEER_RTT, &subject);
-        let covers = record.is_none_or(|record| covers_trouble(reader, record));
+        let cover = cover_of(reader, profile, &keys::PEER_RTT, &subject, None)?;
+        let (low, _) = histogram.bracket(cover.quantile(0.99))?;
         let lost = unanswered(reader, &subject) || failing_sends(reader, &subject, profile);
-        if low >= limit || lost || !covers {
+        if low >= limit || lost {
             return None;
         }
         reader.cite(&keys::PEER_RTT, &subject);
@@ -440,13 +498,14 @@ fn etcd_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
     let fast = profile.get("etcd-request-fast");
     let mut measured = 0;
     for (subject, histogram) in reader.all(&keys::APISERVER_ETCD_TOOK) {
-        let (Some(mean), Some((p99, _))) = (histogram.mean(), histogram.bracket(0.99)) else {
+        let Some(mean) = histogram.mean() else {
             continue;
         };
         measured += 1;
-        let record = reader.record(&keys::APISERVER_ETCD_TOOK, &subject);
-        let covers = record.is_none_or(|record| covers_trouble(reader, record));
-        if mean > fast || p99 >= profile.get("etcd-request-p99") || !covers {
+        let cover = cover_of(reader, profile, &keys::APISERVER_ETCD_TOOK, &subject, None)?;
+        let (p99, _) = histogram.bracket(cover.quantile(0.99))?;
+        let whole_ms = mean * histogram.count();
+        if !cover.within(mean, fast, whole_ms) || p99 >= profile.get("etcd-request-p99") {
             return None;
         }
         reader.cite(&keys::APISERVER_ETCD_TOOK, &subject);

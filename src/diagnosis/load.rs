@@ -4,6 +4,9 @@ use super::assess::{Assessment, Case};
 use super::cause::Cause;
 use crate::rules::Severity;
 
+/// The rule of a client that asks etcd and not kube-apiserver.
+pub(super) const LEASES: &str = "leases-granted-fast";
+
 /// What would settle it, as far as it was not read yet.
 fn settle(metrics: bool, audit: bool) -> &'static str {
     match (metrics, audit) {
@@ -28,6 +31,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     // A writer that waits for each answer asks at equal gaps as well, and at those that a slow etcd
     // makes; one that asks for what is gone spins whatever etcd does.
     let spins = case.measured("client-hot-loop");
+    // No kube-apiserver asks for leases at such a rate: somebody talks to etcd directly.
+    let leases = case.has_at(LEASES, Severity::Warn);
     let etcd_well = case.facts.etcd_seen
         && case.facts.fsync_fast.is_some()
         && !case.etcd_is_ill()
@@ -46,7 +51,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         0.75
     } else if lists {
         0.6
-    } else if loops || events {
+    } else if leases && case.has("slow-requests") {
+        0.7
+    } else if loops || events || leases {
         0.45
     } else if lister {
         // Somebody lists a lot; that this is what slows etcd down is not shown.
@@ -54,7 +61,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else {
         return Assessment::default();
     };
-    // While etcd's own syncs are slow, and neither its disk nor its CPU is cleared, slow lists may
+    // While etcd's own syncs are slow, and neither its disk nor its CPU is cleared, slow requests may
     // be the effect.
     let ill = [
         "wal-fsync-slow",
@@ -65,7 +72,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     .iter()
     .any(|rule| case.has(rule));
     let cleared = case.facts.device_fast.is_some() && case.facts.cpu_free.is_some();
-    let confidence = if ill && !cleared && lists {
+    let confidence = if ill && !cleared && (lists || leases) {
         f64::min(confidence, 0.45)
     } else {
         confidence
@@ -77,6 +84,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             "expensive-lists",
             "events-dominate",
             "client-hot-loop",
+            "leases-granted-fast",
             "slow-requests",
         ]
     } else if events {
@@ -84,10 +92,11 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             "events-dominate",
             "client-heavy-lists",
             "client-hot-loop",
+            "leases-granted-fast",
             "slow-requests",
         ]
     } else {
-        &["client-hot-loop", "slow-requests"]
+        &["client-hot-loop", "leases-granted-fast", "slow-requests"]
     };
     let carry = case.all(order);
     let mut summary = carry
@@ -102,6 +111,10 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         .iter()
         .flat_map(|finding| &finding.evidence)
         .any(|cited| cited.key.starts_with("logs.audit"));
-    let settle = settle(case.facts.metrics, audit);
+    let of_leases = carry.first().is_some_and(|f| f.rule == LEASES);
+    let settle = match of_leases {
+        true => "which client of etcd grants them: `ss -tnp` on port 2379 beside the members",
+        false => settle(case.facts.metrics, audit),
+    };
     Assessment::of(Cause::QueryLoad, confidence, summary, &carry, settle)
 }

@@ -3,21 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::clock::Timestamp;
-use crate::evidence::{
-    Citation, Completeness, Key, Reader, Record, Subject, SubjectKind, Window, keys,
-};
+use crate::evidence::{Citation, Completeness, Key, Reader, Record, Subject, SubjectKind, keys};
 use crate::profile::Profile;
 use crate::rules::cpu::run_delay_high::Waits;
 
+use super::cover::{Cover, cover_of};
 use super::facts::node_of;
 
 /// Fewer device requests than this make no mean.
 const MIN_REQUESTS: f64 = 20.0;
 /// Fewer probes of peers than this tell nothing.
 const MIN_PROBES: f64 = 4.0;
-/// Seconds around a window that still belong to it: scrapes and lines have clocks of their own.
-const EDGE_US: i64 = 5_000_000;
 
 /// Something that was measured on one node.
 #[derive(Clone, Debug, Default)]
@@ -78,13 +74,13 @@ pub(super) fn devices(reader: &Reader<'_>, profile: &Profile) -> ByNode {
             reader,
             (&keys::DEVICE_FLUSH_TIME, &keys::DEVICE_FLUSHES),
             &device,
-            profile.get("device-flush"),
+            (profile, "device-flush"),
         );
         let write = mean(
             reader,
             (&keys::DEVICE_WRITE_TIME, &keys::DEVICE_WRITES),
             &device,
-            profile.get("device-write"),
+            (profile, "device-write"),
         );
         let own = match (flush, write) {
             (Some(false), _) | (_, Some(false)) => Some(false),
@@ -92,10 +88,10 @@ pub(super) fn devices(reader: &Reader<'_>, profile: &Profile) -> ByNode {
             (None, Some(true)) if never_flushed(reader, &device) => Some(true),
             _ => None,
         };
-        let above = layers(reader, &device, profile.get("device-write"));
+        let above = layers(reader, &device, profile);
         let good = match (own, above) {
             (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
+            (Some(true), Some(true)) if !may_hide_stalls(reader, &device, profile) => Some(true),
             _ => None,
         };
         note(&mut all, reader, node_of(&device), good);
@@ -108,19 +104,99 @@ fn mean(
     reader: &Reader<'_>,
     (time, count): (&Key<f64>, &Key<f64>),
     device: &Subject,
-    limit: f64,
+    (profile, limit): (&Profile, &str),
 ) -> Good {
+    let limit = profile.get(limit);
     let mean_ms = reader.peek(time, device)?;
-    if reader.peek(count, device).is_none_or(|n| n < MIN_REQUESTS) {
-        return None;
-    }
+    let count = reader.peek(count, device).filter(|n| *n >= MIN_REQUESTS)?;
     let fast = mean_ms <= limit / 2.0;
-    let record = reader.record(time, device);
-    if fast && record.is_some_and(|record| !covers_trouble(reader, record)) {
-        return None;
+    if fast {
+        let cover = cover_of(
+            reader,
+            profile,
+            time,
+            device,
+            Some(&keys::DEVICE_SAMPLE_SECS),
+        )?;
+        let waited_elsewhere = slow_syncs_elsewhere(reader, device, profile);
+        if !waited_elsewhere && !cover.within(mean_ms, limit / 2.0, mean_ms * count) {
+            return None;
+        }
     }
     reader.cite(time, device);
     Some(fast)
+}
+
+/// Whether most of the time of etcd's slow syncs was not spent in a device: all that it did in a
+/// second took less than half of what those syncs took.
+fn slow_syncs_elsewhere(reader: &Reader<'_>, device: &Subject, profile: &Profile) -> bool {
+    let limit = profile.get("wal-fsync-p99");
+    let node = node_of(device);
+    let syncs = reader.all(&keys::WAL_FSYNC);
+    let Some((about, syncs)) = syncs.iter().find(|(about, _)| node_of(about) == node) else {
+        return false;
+    };
+    let mut low = 0.0;
+    let mut slow_ms = 0.0;
+    for bucket in &syncs.buckets {
+        if low >= limit {
+            slow_ms += low * bucket.count;
+        }
+        low = bucket.le;
+    }
+    let secs = |record: Option<&Record>| {
+        let window = record?.window;
+        Some(window.to?.since_us(window.from?) as f64 / 1e6).filter(|secs| *secs > 0.0)
+    };
+    let times = [
+        (&keys::DEVICE_FLUSH_TIME, &keys::DEVICE_FLUSHES),
+        (&keys::DEVICE_WRITE_TIME, &keys::DEVICE_WRITES),
+    ];
+    let device_secs = times
+        .iter()
+        .find_map(|(time, _)| secs(reader.record(time, device)));
+    let (Some(syncs_secs), Some(device_secs)) =
+        (secs(reader.record(&keys::WAL_FSYNC, about)), device_secs)
+    else {
+        return false;
+    };
+    let device_ms: f64 = times
+        .iter()
+        .map(|(time, count)| whole_ms(reader, device, time, count))
+        .sum();
+    slow_ms / syncs_secs > 2.0 * device_ms / device_secs
+}
+
+/// All the time that a device spent in requests of one kind; at most, where the mean is of its
+/// slowest window.
+fn whole_ms(reader: &Reader<'_>, device: &Subject, time: &Key<f64>, count: &Key<f64>) -> f64 {
+    reader.peek(time, device).unwrap_or(0.0) * reader.peek(count, device).unwrap_or(0.0)
+}
+
+/// Whether all that a device or a layer above it did took long enough to hold the syncs of over a
+/// second that were logged: among many fast requests no mean shows a few that stood still.
+fn may_hide_stalls(reader: &Reader<'_>, device: &Subject, profile: &Profile) -> bool {
+    let node = node_of(device);
+    let events = reader.all(&keys::LOGS_EVENTS);
+    let stalls: f64 = events
+        .iter()
+        .filter(|(subject, _)| {
+            let other = node_of(subject);
+            is_etcd(subject) && (other == node || other.is_empty() || node.is_empty())
+        })
+        .filter_map(|(_, table)| table.row("wal-sync-slow"))
+        .map(|row| row.get("count").unwrap_or(0.0) - row.get("settling").unwrap_or(0.0))
+        .sum();
+    let stalled_ms = stalls * profile.get("wal-sync-stall");
+    let whole = |time, count| whole_ms(reader, device, time, count);
+    let own_ms = whole(&keys::DEVICE_FLUSH_TIME, &keys::DEVICE_FLUSHES)
+        + whole(&keys::DEVICE_WRITE_TIME, &keys::DEVICE_WRITES);
+    let above = reader.peek(&keys::DEVICE_ABOVE, device);
+    let above_ms = above
+        .iter()
+        .flat_map(|table| &table.rows)
+        .filter_map(|row| Some(row.get("max_write_mean_ms")? * row.get("writes")?));
+    stalls > 0.0 && above_ms.fold(own_ms, f64::max) >= stalled_ms
 }
 
 /// Whether the kernel sends a device no flush: it says that it has no cache to forget, or flushes
@@ -138,19 +214,23 @@ fn never_flushed(reader: &Reader<'_>, device: &Subject) -> bool {
 }
 
 /// Whether all layers above a device are fast. Good where there are none.
-fn layers(reader: &Reader<'_>, device: &Subject, limit: f64) -> Good {
+fn layers(reader: &Reader<'_>, device: &Subject, profile: &Profile) -> Good {
+    let limit = profile.get("device-write");
     let Some(above) = reader.peek(&keys::DEVICE_ABOVE, device) else {
         return Some(true);
     };
-    let record = reader.record(&keys::DEVICE_ABOVE, device);
-    let covers = record.is_none_or(|record| covers_trouble(reader, record));
+    let longest = Some(&keys::DEVICE_SAMPLE_SECS);
+    let cover = cover_of(reader, profile, &keys::DEVICE_ABOVE, device, longest);
     let mut good = Some(true);
     for row in &above.rows {
-        let enough = row.get("writes").is_some_and(|n| n >= MIN_REQUESTS);
-        let mean_ms = row.get("max_write_mean_ms").filter(|_| enough);
+        let writes = row.get("writes").unwrap_or(0.0);
+        let mean_ms = row
+            .get("max_write_mean_ms")
+            .filter(|_| writes >= MIN_REQUESTS);
+        let within = |ms: f64, cover: Cover| cover.within(ms, limit / 2.0, ms * writes);
         match mean_ms {
             Some(ms) if ms > limit / 2.0 => good = Some(false),
-            Some(_) if covers => {}
+            Some(ms) if cover.is_some_and(|cover| within(ms, cover)) => {}
             _ => good = good.filter(|good| !good),
         }
         if let Some(ms) = mean_ms {
@@ -180,21 +260,34 @@ pub(super) struct Cpus {
     pub(super) by: ByNode,
     /// Where it surely did not wait for a CPU: a limit that was not met does not tell that.
     pub(super) delay_known: BTreeSet<String>,
+    /// Throttling that is little over a window and may have been much in the time of the trouble.
+    pub(super) hidden: Option<String>,
 }
 
 pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
     let mut cpus = Cpus::default();
-    let at_the_time =
-        |record: Option<&Record>| record.is_none_or(|record| covers_trouble(reader, record));
+    let longest = Some(&keys::PROCESS_SAMPLE_SECS);
     let limit = profile.get("cgroup-throttled-periods") / 2.0;
     for (subject, value) in reader.all(&keys::CGROUP_THROTTLED) {
-        let record = reader.record(&keys::CGROUP_THROTTLED, &subject);
-        let good = value <= limit;
-        if !is_etcd(&subject) || good && !at_the_time(record) {
+        if !is_etcd(&subject) {
             continue;
         }
+        let cover = cover_of(reader, profile, &keys::CGROUP_THROTTLED, &subject, longest);
+        let good = match cover {
+            _ if value > limit => Some(false),
+            Some(cover) => (cover.at_worst(value) <= limit).then_some(true),
+            None => continue,
+        };
+        if good.is_none() {
+            let node = node_of(&subject);
+            cpus.hidden = Some(format!(
+                "etcd on {node} was throttled in {:.1} % of the scheduling periods, and the window is much \
+                 longer than the trouble: it may have been throttled for most of that",
+                value * 100.0
+            ));
+        }
         reader.cite(&keys::CGROUP_THROTTLED, &subject);
-        note(&mut cpus.by, reader, node_of(&subject), Some(good));
+        note(&mut cpus.by, reader, node_of(&subject), good);
     }
     for (subject, per_sec) in reader.all(&keys::RUN_DELAY) {
         if !is_etcd(&subject) {
@@ -209,7 +302,15 @@ pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
             share: reader.peek(&keys::RUN_WAIT_SHARE, &subject),
         };
         let held = per_sec > profile.get("run-delay") || waits.starved(profile);
-        let free = waits.free(of_all, profile) && at_the_time(record);
+        let cover = cover_of(reader, profile, &keys::RUN_DELAY, &subject, longest);
+        let free = cover.is_some_and(|cover| {
+            let at_worst = Waits {
+                per_sec: cover.at_worst(per_sec),
+                mean_ms: waits.mean_ms.map(|ms| cover.at_worst(ms)),
+                share: waits.share,
+            };
+            at_worst.free(of_all, profile)
+        });
         if !held && !free {
             continue;
         }
@@ -227,7 +328,10 @@ pub(super) fn answering(reader: &Reader<'_>, profile: &Profile) -> ByNode {
     let limit = profile.get("peer-rtt-p99");
     let mut all = ByNode::new();
     for (subject, rtt) in reader.all(&keys::PEER_RTT) {
-        let (Some(mean), Some((low, _))) = (rtt.mean(), rtt.bracket(0.99)) else {
+        let Some(cover) = cover_of(reader, profile, &keys::PEER_RTT, &subject, None) else {
+            continue;
+        };
+        let (Some(mean), Some((low, _))) = (rtt.mean(), rtt.bracket(cover.quantile(0.99))) else {
             continue;
         };
         // Peers that do not answer leave a time of zero.
@@ -250,92 +354,4 @@ pub(super) fn unanswered(reader: &Reader<'_>, member: &Subject) -> bool {
                 row.get("count").is_some_and(|n| n > 0.0) && row.get("mean_ms") == Some(0.0)
             })
         })
-}
-
-/// Whether the slow requests that logs tell of were, for the most part, at a time in which this was
-/// measured. A measurement clears nothing for any other time, and none for the time between runs.
-pub(super) fn covers_trouble(reader: &Reader<'_>, record: &Record) -> bool {
-    if record.window.from.is_none() || record.window.to.is_none() {
-        return true;
-    }
-    let wider = record.stretches().into_iter().filter_map(|stretch| {
-        let (from, to) = stretch.from.zip(stretch.to)?;
-        Some(Window::between(from.add_us(-EDGE_US), to.add_us(EDGE_US)))
-    });
-    let measured: Vec<(Timestamp, Timestamp)> = Window::stretches(wider)
-        .iter()
-        .filter_map(|stretch| stretch.from.zip(stretch.to))
-        .collect();
-    let (mut inside, mut outside) = (0.0, 0.0);
-    for (_, list) in reader.all(&keys::LOGS_EPISODES) {
-        for episode in list.episodes.iter().filter(|e| e.kind == "slow-apply") {
-            let span = episode.to.since_us(episode.from).max(0);
-            let shared = measured
-                .iter()
-                .map(|(from, to)| episode.to.min(*to).since_us(episode.from.max(*from)))
-                .filter(|shared| *shared >= 0);
-            // Requests of an episode are taken to be spread evenly over it.
-            let share = match (shared.reduce(|a, b| a + b), span) {
-                (None, _) => 0.0,
-                (_, 0) => 1.0,
-                (Some(shared), span) => (shared as f64 / span as f64).min(1.0),
-            };
-            let count = episode.count as f64;
-            inside += count * share;
-            outside += count * (1.0 - share);
-        }
-    }
-    inside >= outside
-}
-
-/// Whether something that tells causes from each other was measured at another time than that of
-/// the trouble.
-pub(super) fn uncovered(reader: &Reader<'_>) -> bool {
-    let numbers = [
-        &keys::CGROUP_THROTTLED,
-        &keys::DEVICE_FLUSH_TIME,
-        &keys::DEVICE_WRITE_TIME,
-        &keys::RUN_DELAY,
-    ];
-    let histograms = [
-        &keys::APISERVER_ETCD_TOOK,
-        &keys::PEER_RTT,
-        &keys::WAL_FSYNC,
-    ];
-    let mut records = numbers
-        .iter()
-        .flat_map(|key| reader.records(key))
-        .chain(histograms.iter().flat_map(|key| reader.records(key)));
-    records.any(|record| !covers_trouble(reader, record))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rules::testing::{Set, episode, episodes, member};
-
-    #[test]
-    fn what_was_measured_before_and_after_says_nothing_of_the_time_between() {
-        let run = |from: i64, to: i64| {
-            Window::between(Timestamp::from_secs(from), Timestamp::from_secs(to))
-        };
-        let trouble = |from, to| {
-            let all = episodes(vec![episode("slow-apply", from, to)]);
-            Set::new().put(&keys::LOGS_EPISODES, member(), all)
-        };
-        let covers = |set: Set, covered: Vec<Window>| {
-            let set = set.put_over(&keys::RUN_DELAY, member(), 0.0, 10_000);
-            let mut record = set.0.record(&keys::RUN_DELAY, &member()).unwrap().clone();
-            record.covered = covered;
-            covers_trouble(&Reader::new(&set.0), &record)
-        };
-        let two = || vec![run(0, 100), run(9_900, 10_000)];
-        assert!(covers(trouble(5_000, 5_010), vec![]));
-        assert!(!covers(trouble(5_000, 5_010), two()));
-        assert!(covers(trouble(20, 30), two()));
-        assert!(covers(trouble(9_950, 9_951), two()));
-        // A moment at the edge, and one that reaches into the gap for the most part.
-        assert!(covers(trouble(103, 103), two()));
-        assert!(!covers(trouble(50, 1_000), two()));
-    }
 }

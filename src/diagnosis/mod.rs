@@ -10,6 +10,7 @@ mod cause;
 mod client;
 mod clients;
 mod config;
+mod cover;
 mod cpu;
 mod disk;
 mod facts;
@@ -18,10 +19,12 @@ mod load;
 mod measured;
 mod network;
 mod rank;
+mod seats;
 mod space;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod unseen;
 pub mod who;
 
 pub use assess::{ILL, LOADED};

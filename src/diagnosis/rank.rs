@@ -4,7 +4,7 @@ use crate::evidence::EvidenceSet;
 use crate::profile::Profile;
 use crate::rules::{Finding, Severity};
 
-use super::assess::{Assessment, Case};
+use super::assess::{Assessment, CLAIM, Case};
 use super::cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
 use super::facts::Facts;
 use super::{client, clients, config, cpu, disk, load, network, space, timeline, who};
@@ -14,7 +14,12 @@ use super::{client, clients, config, cpu, disk, load, network, space, timeline, 
 const UPSTREAM: &[Cause] = &[Cause::Space, Cause::Disk, Cause::Cpu, Cause::Network];
 
 /// Rules of load that rest on counts, which a slow etcd does not raise.
-const COUNTED: &[&str] = &["client-heavy-lists", "client-hot-loop", "events-dominate"];
+const COUNTED: &[&str] = &[
+    "client-heavy-lists",
+    "client-hot-loop",
+    "events-dominate",
+    "leases-granted-fast",
+];
 
 /// Finds the root causes.
 pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile) -> Diagnosis {
@@ -108,6 +113,13 @@ fn few_seats(cause: &CauseFound) -> bool {
     cause.rules.iter().any(|rule| rule == "inflight-unbalanced")
 }
 
+/// Whether somebody was counted to list a lot, and those lists are what costs time.
+fn counted_lists(cause: &CauseFound) -> bool {
+    ["client-heavy-lists", "expensive-lists"]
+        .iter()
+        .all(|rule| cause.rules.iter().any(|have| have == rule))
+}
+
 /// Gives roles: what follows from the primary cause is a consequence; what only looks like a cause
 /// while the primary one is at work is dropped to an alternative.
 fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>) {
@@ -171,11 +183,22 @@ fn follow(
             Cause::ApiserverSaturation => Role::Consequence,
             // What ails etcd is known, so a client that holds itself back is a matter of its own.
             Cause::ClientThrottling => Role::Contributing,
+            // Beside a cause that explains the slow syncs, lists that were counted are one of their
+            // own: a slow etcd makes nobody list more.
+            Cause::QueryLoad if counted_lists(&cause) => {
+                cause.confidence = cause.confidence.max(CLAIM);
+                Role::Contributing
+            }
             _ => continue,
         };
         alternatives.retain(|alternative| alternative.cause != cause.cause);
         causes.push(cause);
     }
+}
+
+fn from_log(finding: &Finding) -> bool {
+    let first = finding.evidence.first();
+    first.is_some_and(|cited| cited.key.starts_with("logs."))
 }
 
 /// What settles a question that all readings leave open.
@@ -211,7 +234,7 @@ fn verdict(
         };
     }
     if !no_fault_seen && missing.is_empty() {
-        missing = facts.would_tell();
+        missing = facts.would_tell(findings);
         // All of it was read, and it does not settle the question: only a longer look can.
         if missing.is_empty() {
             missing.push(LONGER.to_owned());
@@ -226,8 +249,11 @@ fn verdict(
         let worst = findings
             .iter()
             .filter(|f| f.failed())
-            // What users feel says less than what makes them feel it.
-            .max_by_key(|f| (f.severity, f.rule != "api-slo-missed", f.confidence))
+            // What users feel says less than what makes them feel it, and a line less than a count.
+            .max_by_key(|f| {
+                let slo = f.rule == "api-slo-missed";
+                (f.severity, !slo, f.confidence, !from_log(f))
+            })
             .map_or_else(String::new, |f| f.message.clone());
         match alternatives.first() {
             Some(likely) => format!(

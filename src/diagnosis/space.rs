@@ -2,7 +2,7 @@
 
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
-use crate::rules::Severity;
+use crate::rules::{Finding, Severity};
 
 const SETTLE: &str =
     "etcdctl endpoint status and alarm list, or the metrics of database size and quota";
@@ -35,16 +35,25 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else {
         return Assessment::default();
     };
-    let on = names(&carry);
-    // What the database is by its own numbers says more than that somebody logged it.
-    let mut summary = carry
+    // What the database is by its own numbers says more than that somebody logged it, and is of
+    // those members only.
+    let by_numbers: Vec<&Finding> = ["the database is", "the NOSPACE alarm"]
         .iter()
-        .find(|finding| {
-            ["the database is", "the NOSPACE alarm"]
-                .iter()
-                .any(|begin| finding.message.starts_with(begin))
+        .map(|begin| {
+            let mut told = carry.clone();
+            told.retain(|finding| finding.message.starts_with(begin));
+            told
         })
-        .or(carry.first())
+        .find(|told| !told.is_empty())
+        .unwrap_or_default();
+    let told = if by_numbers.is_empty() {
+        &carry
+    } else {
+        &by_numbers
+    };
+    let on = names(told);
+    let mut summary = told
+        .first()
         .map_or_else(String::new, |finding| finding.message.clone());
     if !on.is_empty() {
         summary = format!("{summary} ({on})");

@@ -9,12 +9,19 @@ use crate::profile::Profile;
 use crate::rules::testing::{Set, histogram, table};
 use crate::rules::{RULES, run};
 
+use super::facts::Facts;
 use super::{Cause, Diagnosis, Role, diagnose};
 
 fn judged(set: &Set) -> Diagnosis {
     let profile = Profile::default();
     let findings = run(RULES, &set.0, &profile);
     diagnose(&set.0, &findings, &profile)
+}
+
+fn lacks(set: &Set) -> Vec<String> {
+    let profile = Profile::default();
+    let findings = run(RULES, &set.0, &profile);
+    Facts::of(&set.0, &profile).would_tell(&findings)
 }
 
 fn member(node: &str) -> Subject {
@@ -570,26 +577,5 @@ fn sends_that_fail_at_both_ends_are_the_network() {
     assert!(!out(&away).contains(&Cause::Network));
 }
 
-/// As with a slow disk: few seats are a cause of their own, whatever the primary one is.
-#[test]
-fn few_seats_beside_a_full_database_are_no_consequence() {
-    let full = |set: Set| events(set, "cp0", &[("disk-full", &[("count", 3.0)])]);
-    let role = |set: Set| -> Vec<Role> {
-        judged(&full(waiting(set)))
-            .causes
-            .iter()
-            .filter(|c| c.cause == Cause::ApiserverSaturation)
-            .map(|c| c.role)
-            .collect()
-    };
-    let few = settings(
-        syncs(Set::new(), "cp0", 1.0),
-        apiserver(),
-        &[
-            ("max-mutating-requests-inflight", "4"),
-            ("max-requests-inflight", "8"),
-        ],
-    );
-    assert_eq!(role(few), [Role::Contributing]);
-    assert_eq!(role(syncs(Set::new(), "cp0", 1.0)), [Role::Consequence]);
-}
+mod beside;
+mod long_windows;

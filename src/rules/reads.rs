@@ -174,7 +174,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "etcd-cpu-throttled",
-        &["cgroup.cpu.throttled"],
+        &["cgroup.cpu.throttled", "process.sample-secs"],
         &["cgroup-throttled-periods"],
     ),
     reads(
@@ -190,7 +190,11 @@ pub const READS: &[Reads] = &[
             "logs.apiserver.calls",
             "logs.events",
         ],
-        &["etcd-request-p99", "etcd-request-traces"],
+        &[
+            "etcd-request-p50",
+            "etcd-request-p99",
+            "etcd-request-traces",
+        ],
     ),
     reads("event-ttl-long", &["settings"], &["event-ttl"]),
     reads(

@@ -43,6 +43,9 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     if slow || facts.first_cause().is_some() {
         return not_while_slow(facts).into_iter().collect();
     }
+    if saturated && super::webhook::fills(facts) {
+        return vec![not_for_webhooks(facts)];
+    }
     if !(saturated || lowered) {
         return Vec::new();
     }
@@ -352,6 +355,34 @@ fn not_while_slow(facts: &Facts<'_>) -> Option<Advice> {
                      limits last"
         .to_owned();
     Some(advice)
+}
+
+/// Seats that webhooks hold: more of them would be held as well.
+fn not_for_webhooks(facts: &Facts<'_>) -> Advice {
+    let read = facts.setting("kube-apiserver", READ, Some("400"));
+    let mutating = facts.setting("kube-apiserver", MUTATING, Some("200"));
+    let slow = facts.ails("webhook-slow");
+    let mut advice = Advice::new("inflight", Remedy::Inflight, "kube-apiserver", READ);
+    advice.strength = Strength::Refused;
+    advice.now = read
+        .zip(mutating)
+        .map(|(read, mutating)| format!("{} and {}", read.words(), mutating.words()));
+    advice.proposed = "leave both limits as they are until the webhook answers".to_owned();
+    advice.why = format!(
+        "{}, but {}: requests keep their seats while they wait for it, and more seats would only \
+         make more of them wait",
+        reason(facts),
+        slow.map_or("a webhook is slow", |finding| finding.message.as_str())
+    );
+    advice.effect = "none but more requests that wait for the webhook".to_owned();
+    advice.risk = "kube-apiserver's memory, and that of what answers the webhook".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "look again once the webhook answers in time".to_owned();
+    advice.finding_ids = facts.grounds(&["apf-rejections"], Cause::ApiserverSaturation);
+    advice.source = "order of remedies: disk and etcd, client, shard, priority levels, and these \
+                     limits last"
+        .to_owned();
+    advice
 }
 
 /// Connections that stick to one kube-apiserver of several behind a load balancer.

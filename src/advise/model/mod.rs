@@ -29,6 +29,7 @@ mod shard;
 mod space;
 mod timers;
 mod unraised;
+mod webhook;
 mod workers;
 
 pub(super) use client::slug;
@@ -54,6 +55,7 @@ pub(super) const ALL: &[Model] = &[
     timers::advise,
     client::advise,
     kubelet::advise,
+    webhook::advise,
     shard::advise,
     limits::advise,
     workers::advise,

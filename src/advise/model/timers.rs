@@ -1,9 +1,10 @@
 //! Heartbeat interval and election timeout, where a rule found them wrong by themselves or for the
 //! links and disks that they live with.
 
+use crate::diagnosis::Cause;
 use crate::rules::{Confidence, Finding};
 
-use super::super::advice::{Advice, Disposition, Remedy};
+use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::{Facts, whole};
 use super::config::ONE_BY_ONE;
 use super::network::{ELECTION_HEARTBEATS, ELECTION_MAX_MS, Turn, timers_for};
@@ -66,7 +67,26 @@ fn mismatch(facts: &Facts<'_>) -> Vec<Advice> {
     if election < new_election || longest_election > ELECTION_MAX_MS {
         all.push(election_timeout(facts, finding, new_election, both));
     }
+    if held_up(facts, finding) {
+        for advice in &mut all {
+            advice.strength = Strength::Candidate;
+            advice.why = format!(
+                "{}; a member that waits for its disk or a CPU answers its peers late: mend that \
+                 first, and measure the links again",
+                advice.why
+            );
+        }
+    }
     all
+}
+
+/// Whether round trips were measured while the diagnosis blames what makes them long by itself.
+fn held_up(facts: &Facts<'_>, finding: &Finding) -> bool {
+    matches!(facts.first_cause(), Some(Cause::Disk | Cause::Cpu))
+        && finding
+            .evidence
+            .iter()
+            .any(|cited| cited.key == "server.peer.rtt")
 }
 
 fn make(facts: &Facts<'_>, setting: &str, default: &str, value: f64) -> Advice {

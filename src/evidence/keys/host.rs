@@ -47,6 +47,8 @@ keys! { HOST;
     DEVICE_QUEUE: Table = "device.queue", None, Latest;
     /// Mean number of requests queued or under way on the device.
     DEVICE_QUEUE_LENGTH: f64 = "device.queue-length", Count, Max;
+    /// The longest time between two samples of the device's counters: what a mean of the slowest window was taken over at most.
+    DEVICE_SAMPLE_SECS: f64 = "device.sample-secs", Secs, Max;
     /// Other mount points on a disk of etcd's, rows by mount point; texts `fs`, `source`.
     DEVICE_SHARED: Table = "device.shared", None, Latest;
     /// Bytes written on the device in the window.
@@ -111,6 +113,8 @@ keys! { HOST;
     RUN_WAIT: f64 = "process.run-wait", Ms, Max;
     /// Waiting for a CPU, share of the time in which a component's threads could run; absent with too few runs.
     RUN_WAIT_SHARE: f64 = "process.run-wait-share", Ratio, Max;
+    /// The longest time between two samples of a component's waits and limits: what a share of the worst window was taken over at most.
+    PROCESS_SAMPLE_SECS: f64 = "process.sample-secs", Secs, Max;
     /// Offset of the clock from its source, positive when it is ahead.
     TIME_OFFSET: f64 = "time.offset", Ms, Latest;
     /// Whether the clock is kept in step with a source.

@@ -1,7 +1,7 @@
 //! Evidence about each etcd process: CPU limits and waits, I/O limits, its own settings.
 
-use crate::evidence::{Completeness, Row, keys};
-use crate::host::model::{HostModel, ProcessUse};
+use crate::evidence::{Completeness, Row, Subject, keys};
+use crate::host::model::{HostModel, ProcessUse, Span};
 use crate::host::process::EtcdProcess;
 
 use super::{Missing, Out, moment, pressure, subject, table, window};
@@ -30,6 +30,7 @@ pub(super) fn collect(model: &HostModel, etcd: &EtcdProcess, out: &mut Out) {
                 ENOUGH_RUNS_OF_ONE,
             ),
         };
+        sample_secs(&about, delay.span, &delay.source, out);
         out.num(
             &keys::RUN_DELAY,
             &about,
@@ -52,6 +53,7 @@ pub(super) fn collect(model: &HostModel, etcd: &EtcdProcess, out: &mut Out) {
         out.missing(&keys::RUN_DELAY, &about, &source, why);
     }
     for group in &used.throttling {
+        sample_secs(&about, group.span, &group.source, out);
         let mut origin = Out::origin(&group.source);
         if group.lifetime {
             origin = origin.with(Completeness::Estimate);
@@ -229,4 +231,13 @@ fn process_rows(etcd: &EtcdProcess, used: &ProcessUse) -> Vec<Row> {
         rows.push(Row::new("started").text("text", started.to_string()));
     }
     rows
+}
+
+/// How long one window of a component's counters is: the longest one is kept.
+fn sample_secs(about: &Subject, span: Span, source: &str, out: &mut Out) {
+    if let (Some(from), Some(to)) = (span.from, span.to) {
+        let secs = to.since_us(from) as f64 / 1e6;
+        let origin = Out::origin(source);
+        out.num(&keys::PROCESS_SAMPLE_SECS, about, span, origin, secs);
+    }
 }

@@ -107,6 +107,7 @@ fn device(model: &HostModel, used: &DeviceUse, about: &Subject, out: &mut Out) {
             let origin = doubt(Out::origin(&window.source));
             out.num(key, about, window.span, origin, value);
         };
+        put(&keys::DEVICE_SAMPLE_SECS, delta.secs);
         put(&keys::DEVICE_BUSY, delta.busy);
         put(&keys::DEVICE_QUEUE_LENGTH, delta.queue);
         put(&keys::DEVICE_WRITES, delta.writes as f64);

@@ -94,7 +94,26 @@ fn from_metrics(cx: &Context<'_>, metrics: &[(Subject, Histogram)]) -> Vec<Draft
             .peek(&keys::APISERVER_PHASES, subject)
             .and_then(|table| phases::worst_etcd_requests(&table))
             .filter(|worst| worst.low > low && worst.low >= limit.value);
+        cx.evidence.take_citations();
         if low < limit.value && worst.is_none() {
+            // A way to etcd that costs every request as much leaves p99 below the limit.
+            let half = cx.profile.limit("etcd-request-p50");
+            let median = histogram.bracket(0.5);
+            if let Some((low, high)) = median.filter(|(low, _)| *low >= half.value) {
+                cx.evidence.cite(&keys::APISERVER_ETCD_TOOK, subject);
+                let words = format!(
+                    "half of {:.0} requests to etcd take longer than {} to {}",
+                    histogram.count(),
+                    number(low, Unit::Ms),
+                    number(high, Unit::Ms)
+                );
+                drafts.push(
+                    Draft::new(subject.clone(), Severity::Warn, words)
+                        .confidence(Confidence::High)
+                        .threshold(half.words())
+                        .cites(cx.evidence.take_citations()),
+                );
+            }
             continue;
         }
         cx.evidence.cite(&keys::APISERVER_ETCD_TOOK, subject);
@@ -156,7 +175,9 @@ mod tests {
             (Status::Fail, Severity::Warn)
         );
         assert_eq!(
-            with(&[(800.0, 0.0), (1250.0, 100.0)]).status(&RULE).0,
+            with(&[(5.0, 900.0), (800.0, 0.0), (1250.0, 100.0)])
+                .status(&RULE)
+                .0,
             Status::Pass
         );
         assert_eq!(
@@ -195,5 +216,18 @@ mod tests {
                 .message
                 .contains("slowest 5.8 s, above all list secrets")
         );
+    }
+
+    /// p99 is below its limit, and no request is answered as fast as etcd answers.
+    #[test]
+    fn a_slow_way_makes_every_request_slow() {
+        let limit = crate::profile::Profile::default().get("etcd-request-p50");
+        let with = |low: f64| {
+            let took = histogram(&[(low, 0.0), (low * 2.0, 300.0), (600.0, 2.0)]);
+            let about = component("kube-apiserver");
+            Set::new().put(&keys::APISERVER_ETCD_TOOK, about, took)
+        };
+        assert_eq!(with(limit).status(&RULE), (Status::Fail, Severity::Warn));
+        assert_eq!(with(limit * 0.9).status(&RULE).0, Status::Pass);
     }
 }

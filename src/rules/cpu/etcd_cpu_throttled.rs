@@ -1,6 +1,6 @@
 //! The kernel holds etcd back because its cgroup has used up its CPU limit.
 
-use crate::evidence::{Missing, keys};
+use crate::evidence::{Missing, Subject, keys};
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -26,9 +26,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 subject.clone(),
                 Severity::Critical,
                 format!(
-                    "{} was throttled in {:.0} % of the scheduling periods",
+                    "{} was throttled in {:.0} % of the scheduling periods{}",
                     subject.name,
-                    value * 100.0
+                    value * 100.0,
+                    worst_of(cx, &subject)
                 ),
             )
             .threshold(limit.words())
@@ -38,9 +39,22 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Ok(Verdict::Fail(drafts))
 }
 
+/// Of several windows the worst one is told, which is not the share over all of them.
+fn worst_of(cx: &Context<'_>, subject: &Subject) -> &'static str {
+    let record = cx.evidence.record(&keys::CGROUP_THROTTLED, subject);
+    let whole = record.and_then(|record| Some(record.window.to?.since_us(record.window.from?)));
+    let longest = cx.evidence.peek(&keys::PROCESS_SAMPLE_SECS, subject);
+    match (whole, longest) {
+        (Some(whole), Some(secs)) if secs * 1e6 < whole as f64 * 0.9 => " of the worst window",
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::evidence::{Collector, Origin, Window};
     use crate::rules::Status;
     use crate::rules::testing::{Set, component};
 
@@ -54,5 +68,28 @@ mod tests {
             (Status::Fail, Severity::Critical)
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn the_worst_of_several_windows_is_called_that() {
+        let mut set = Set::new();
+        let at = |secs| Some(Timestamp::from_secs(secs));
+        for (from, share) in [(0, 0.64), (60, 0.0)] {
+            let window = Window {
+                from: at(from),
+                to: at(from + 60),
+            };
+            let origin = || Origin::new(Collector::Host, "test");
+            let etcd = || component("etcd");
+            set.0
+                .put(&keys::CGROUP_THROTTLED, etcd(), window, origin(), share);
+            set.0
+                .put(&keys::PROCESS_SAMPLE_SECS, etcd(), window, origin(), 60.0);
+        }
+        let words = set.check(&RULE)[0].message.clone();
+        assert!(
+            words.contains("64 % of the scheduling periods of the worst"),
+            "{words}"
+        );
     }
 }

@@ -33,13 +33,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         }
         cx.evidence.cite(&keys::DEVICE_FLUSH_TIME, &device);
         cx.evidence.cite(&keys::DEVICE_FLUSHES, &device);
-        let number = flushes.map_or_else(String::new, |n| format!(" over {n:.0} flushes"));
+        // The mean is that of the slowest window, the number that of all.
+        let number = flushes.map_or_else(String::new, |n| format!(", of {n:.0} flushes in all"));
         drafts.push(
             Draft::new(
                 device.clone(),
                 Severity::Critical,
                 format!(
-                    "one flush of {} takes {mean_ms:.1} ms on average{number}",
+                    "one flush of {} takes {mean_ms:.1} ms on average in the slowest window{number}",
                     device.name
                 ),
             )
@@ -73,6 +74,8 @@ mod tests {
             with(10.1, 100.0).status(&RULE),
             (Status::Fail, Severity::Critical)
         );
+        let words = with(60.0, 4_573_800.0).check(&RULE)[0].message.clone();
+        assert!(words.contains("in the slowest window, of"), "{words}");
         assert_eq!(with(99.0, 19.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }

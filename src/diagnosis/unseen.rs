@@ -1,0 +1,50 @@
+//! Members of the cluster that the evidence does not look at.
+
+use std::collections::BTreeSet;
+
+use crate::evidence::{Collector, EvidenceSet, Reader, Reading, keys};
+
+use super::facts::node_of;
+use super::measured::is_etcd;
+
+/// Whose logs, metrics and host facts are lacking, in words: `logs, metrics and host facts of cp2`.
+pub(super) fn members(reader: &Reader<'_>, count: usize, evidence: &EvidenceSet) -> Option<String> {
+    // A setting or a manifest tells of a member without looking at it.
+    let looked = [Collector::Logs, Collector::Metrics, Collector::Host];
+    let seen: BTreeSet<String> = evidence
+        .records()
+        .filter(|record| {
+            looked.contains(&record.origin.collector)
+                && matches!(record.value, Reading::Known(_))
+                && is_etcd(&record.subject)
+        })
+        .map(|record| node_of(&record.subject))
+        .filter(|node| !node.is_empty())
+        .collect();
+    if seen.is_empty() || seen.len() >= count {
+        return None;
+    }
+    let named: BTreeSet<String> = reader
+        .all(&keys::SETTINGS)
+        .iter()
+        .filter_map(|(_, table)| {
+            table
+                .row("initial-cluster")?
+                .get_text("value")
+                .map(str::to_owned)
+        })
+        .flat_map(|value| {
+            let names = value.split(',').filter_map(|pair| pair.split_once('='));
+            names
+                .map(|(name, _)| name.trim().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let absent: Vec<String> = named.difference(&seen).cloned().collect();
+    // Names that do not fit what was seen are those of another source.
+    let whose = match absent.len() == count - seen.len() {
+        true => absent.join(", "),
+        false => format!("{} of {count} members", count - seen.len()),
+    };
+    Some(format!("logs, metrics and host facts of {whose}"))
+}
