@@ -18,7 +18,7 @@ use super::event::{Component, Event, Extra};
 use super::input::{LogFile, Plan, Stream};
 use super::reader::{Chunk, open};
 use super::record::{Record, TimeSource};
-use super::scan::{ScanOptions, TimeFilter};
+use super::scan::{ScanOptions, TimeFilter, by_wrapper};
 use super::signature::{Detail, classify};
 use super::tail::{News, Tails, split};
 
@@ -299,9 +299,12 @@ impl<'p> Lines<'p> {
             return Ok(());
         }
         let mut text = Vec::with_capacity(512);
-        let component = match event.component {
-            Component::Unknown => self.component,
-            known => known,
+        // Wrappers are asked where no name says whose the whole stream is, as where records are
+        // counted.
+        let component = match (self.component, event.component) {
+            (Component::Unknown, said) => by_wrapper(record).unwrap_or(said),
+            (stream, Component::Unknown) => stream,
+            (_, said) => said,
         };
         let (file, line, line_end) = self.place(event.line, event.line_end);
         let object = Object {

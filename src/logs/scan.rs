@@ -19,7 +19,7 @@ mod filter;
 mod work;
 
 pub(super) use counter::Counter;
-pub(super) use filter::component_of;
+pub(super) use filter::{by_wrapper, component_of};
 pub use filter::{Only, TimeFilter};
 use work::{Piece, Place, Task, Work};
 

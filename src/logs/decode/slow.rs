@@ -221,12 +221,23 @@ impl Decoder {
     fn wrapped<'a>(
         &mut self,
         wrapped: Wrapped<'a>,
-        mut piece: Piece<'a>,
+        piece: Piece<'a>,
         layer: u8,
         sink: &mut Sink<'_>,
     ) {
+        let mut joined = self.buffer();
+        let place = wrapped.place;
+        let is_both = place.join(&mut joined);
+        let mut piece = piece;
         piece.time(wrapped.time, true);
-        piece.ident(wrapped.ident, wrapped.host, wrapped.name);
+        let ident = if is_both {
+            Some(&*joined)
+        } else if wrapped.journal {
+            place.container.or(wrapped.ident)
+        } else {
+            wrapped.ident.or(place.container).or(place.pod)
+        };
+        piece.ident(ident, wrapped.host, place.pod);
         if wrapped.level != Level::Unknown {
             piece.level = wrapped.level;
         }
@@ -242,6 +253,7 @@ impl Decoder {
         let mut text: &[u8] = &line;
         if object::has_objects(&wrapped.text) {
             self.unwrap(text, piece, layer + 1, sink);
+            self.give_back(joined);
             return;
         }
         let ended = text.ends_with(b"\n");
@@ -255,6 +267,7 @@ impl Decoder {
             }
         }
         self.lines(text, piece, layer, sink);
+        self.give_back(joined);
     }
 
     /// A text that may hold several lines of its own; the first settles for all.

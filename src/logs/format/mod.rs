@@ -8,6 +8,7 @@ pub mod klog;
 pub mod logfmt;
 pub mod object;
 pub mod plain;
+pub mod pods;
 pub mod site;
 pub mod zap;
 
