@@ -287,10 +287,20 @@ impl Walk {
             };
             self.problem(&inside, &words, false);
         }
-        let copies = copies::find(self.found.iter().map(|found| &found.file));
+        let files = self.found.iter();
+        let copies = copies::find(files.map(|found| (&found.file, &found.identity)));
         self.plan.skipped.duplicates += copies.len() as u64;
-        for at in copies.into_iter().rev() {
-            self.found.remove(at);
+        for copy in &copies {
+            let path = self.found.get(copy.at).map(|copy| copy.identity.clone());
+            // Whichever has more bytes: the path that tells most says whose log it is.
+            if let (Some(path), Some(whole)) = (path, self.found.get_mut(copy.of))
+                && whole.identity.rank < path.rank
+            {
+                whole.identity = path;
+            }
+        }
+        for copy in copies.into_iter().rev() {
+            self.found.remove(copy.at);
         }
         let mut newest: HashMap<(String, String), Option<Timestamp>> = HashMap::new();
         for found in &self.found {
