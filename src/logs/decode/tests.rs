@@ -48,6 +48,7 @@ fn seen(record: &Record<'_>) -> Seen {
 fn context() -> DecodeContext {
     DecodeContext {
         reference: Timestamp::parse("2026-11-21T21:00:00Z"),
+        ..DecodeContext::default()
     }
 }
 

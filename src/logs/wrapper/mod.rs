@@ -6,6 +6,7 @@ pub mod clean;
 pub mod cri;
 pub mod prefix;
 pub mod salvage;
+pub mod section;
 pub mod syslog;
 
 use crate::clock::Timestamp;
