@@ -60,12 +60,16 @@ fn of_static_pod(name: &str) -> Option<Component> {
     (!BESIDE.iter().any(|word| name.contains(word))).then_some(*component)
 }
 
-/// Of several names for one writer the one that surely is a program's, else the first.
-pub fn surest<const N: usize>(names: [Option<&[u8]>; N]) -> Option<&[u8]> {
-    let names = || names.into_iter().flatten().filter(|name| !name.is_empty());
-    names()
-        .find(|name| writer(name).is_some())
-        .or_else(|| names().next())
+/// Of several names for one writer the one that surely is a program's, else the first. A pod alone
+/// counts where its name says which program's it is.
+pub fn surest<'n>(names: [Option<&'n [u8]>; 2], pod: Option<&'n [u8]>) -> Option<&'n [u8]> {
+    let names = names.into_iter().flatten();
+    let is_sure = |name: &&[u8]| writer(name).is_some();
+    names
+        .clone()
+        .chain(pod)
+        .find(is_sure)
+        .or_else(|| names.clone().next())
 }
 
 /// The writer that a wrapper's name stands for, if it surely is one program. Names of runtimes, of

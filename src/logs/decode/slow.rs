@@ -9,6 +9,7 @@ use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level};
 use crate::logs::timestamp::YearFrom;
 use crate::logs::wrapper::{self, clean, salvage, section, syslog};
+use crate::logs::writer;
 
 use super::entry;
 use super::open::{OpenKind, is_dump, starts_dump};
@@ -263,7 +264,7 @@ impl Decoder {
         } else if wrapped.journal {
             place.container.or(wrapped.ident)
         } else {
-            wrapped.ident.or(place.container).or(place.pod)
+            writer::surest([wrapped.ident, place.container], place.pod)
         };
         piece.ident(ident, wrapped.host, place.pod);
         if wrapped.level != Level::Unknown {

@@ -223,7 +223,7 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             format!(
                 r#"{{"insertId":"1","jsonPayload":{{"message":"{json}"}},"logName":"projects/p/logs/stderr","resource":{{"type":"k8s_container","labels":{{"container_name":"etcd","pod_name":"etcd-cp0"}}}},"timestamp":"2026-11-20T19:06:43.223Z"}}"#
             ),
-            Some("etcd"),
+            Some("etcd-cp0 etcd"),
         ),
         (
             format!(
@@ -265,7 +265,7 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             format!(
                 r#"{{"line":"{json}","timestamp":"1795201602223456000","labels":{{"app":"etcd"}}}},"#
             ),
-            None,
+            Some("etcd"),
         ),
         (
             format!(

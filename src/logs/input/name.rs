@@ -464,8 +464,10 @@ fn odd_rotation(name: &str) -> Option<(&str, Order)> {
         None => (name.get(..1).filter(|x| *x == "x")?, name.get(1..)?),
     };
     let letters = piece.len() == 2 && piece.bytes().all(|b| b.is_ascii_lowercase());
-    let place = piece.bytes().fold(0, |sum, b| sum * 26 + i64::from(b));
-    letters.then(|| (stem, dated(place)))
+    letters.then(|| {
+        let place = piece.bytes().fold(0, |sum, b| sum * 26 + i64::from(b));
+        (stem, dated(place))
+    })
 }
 
 /// A day as `20200925`, if there is such a one.

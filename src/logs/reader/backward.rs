@@ -155,7 +155,7 @@ mod tests {
     fn records_are_turned_round_and_stay_whole() {
         let record = |n: u32| {
             format!(
-                "2026-11-21 19:{:02}:{:02} W | etcdserver: {n}",
+                "2026-11-21 19:{:02}:{:02}.000001 W | etcdserver: {n}",
                 n / 60,
                 n % 60
             )
@@ -176,7 +176,7 @@ mod tests {
     fn any_length_is_read() {
         let record = |n: u32| {
             format!(
-                "2026-11-21 19:{:02}:{:02} W | etcdserver: {n} {}\n",
+                "2026-11-21 19:{:02}:{:02}.000001 W | etcdserver: {n} {}\n",
                 n / 60,
                 n % 60,
                 "x".repeat(n as usize * 7 % 5000)

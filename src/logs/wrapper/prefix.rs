@@ -145,11 +145,11 @@ fn labelled(text: &[u8]) -> Option<Peeled<'_>> {
     }
     rest.strip_prefix(b"} ")?;
     let inner = text.get(head.len() - rest.len() + 2..)?;
+    let [container, app, pod] =
+        [container, app, pod].map(|name| name.filter(|name| names_writer(name)));
     Some(Peeled {
-        ident: writer::surest(
-            [container, app, pod].map(|name| name.filter(|name| names_writer(name))),
-        ),
-        name: pod.filter(|name| names_writer(name)),
+        ident: writer::surest([container, app], pod),
+        name: pod,
         ..Peeled::text(inner.trim_ascii_start())
     })
 }
