@@ -185,7 +185,7 @@ fn a_log_and_its_copies_count_once() {
     let shorter = &text[..text.len() - 1000];
     for (files, joined) in [
         (vec![(pod("cp0"), &*text), (link.clone(), &*text)], 200),
-        (vec![(pod("cp0"), &*text), (link.clone(), shorter)], 200),
+        (vec![(pod("cp0"), &*text), (link, shorter)], 200),
         (
             vec![
                 ("etcd.log".to_owned(), &*text),

@@ -225,7 +225,7 @@ mod tests {
         let id = "0123456789abcdef".repeat(4);
         let both = |place: Option<Place<'_>>| {
             let mut name = Vec::new();
-            let _ = place.is_some_and(|place| place.join(&mut name));
+            place.unwrap_or_default().join(&mut name);
             String::from_utf8(name).unwrap()
         };
         for (path, want) in [

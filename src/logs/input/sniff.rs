@@ -172,9 +172,11 @@ pub(super) fn of_lines(bytes: &[u8]) -> Told {
 fn zone(file: &File, size: u64, mut look: Look) -> i64 {
     let step = size / PLACES;
     if step > 0 && !is_packed(file) {
-        let mut bytes = vec![0; HEAD];
-        for place in 1..PLACES {
-            let Ok(len) = file.read_at(&mut bytes, place * step) else {
+        // No line counts twice: the head was looked at, and no place reaches the next one.
+        let mut bytes = vec![0; HEAD.min(usize::try_from(step).unwrap_or(HEAD))];
+        let places = (1..PLACES).map(|place| place * step);
+        for from in places.filter(|from| *from >= HEAD as u64) {
+            let Ok(len) = file.read_at(&mut bytes, from) else {
                 break;
             };
             let read = bytes.get(..len).unwrap_or_default();
