@@ -193,6 +193,7 @@ fn lines_of(data: &[u8]) -> u64 {
 fn decoder() -> Decoder {
     Decoder::new(DecodeContext {
         reference: Some(Timestamp::from_secs(1_800_000_000)),
+        ..DecodeContext::default()
     })
 }
 

@@ -17,9 +17,9 @@ use super::aggregate::load;
 use super::decode::{DecodeContext, Decoder};
 use super::event::{Component, Event, Extra};
 use super::input::{LogFile, Plan, Stream};
-use super::reader::{Chunk, open};
+use super::reader::{Chunk, lines_of, open};
 use super::record::{Encoding, Record, TimeSource};
-use super::scan::{ScanOptions, TimeFilter};
+use super::scan::{ScanOptions, TimeFilter, by_wrapper};
 use super::signature::{Detail, classify};
 use super::tail::{News, Tails, split};
 
@@ -166,6 +166,7 @@ impl<'p> Run<'p> {
     fn new(at: usize, stream: &Stream, options: &ScanOptions, redact: &'p dyn Redact) -> Self {
         let decoder = Decoder::across(DecodeContext {
             reference: options.now,
+            ..DecodeContext::default()
         });
         Run {
             decoder,
@@ -174,11 +175,13 @@ impl<'p> Run<'p> {
     }
 
     fn begin(&mut self, file: &LogFile, options: &ScanOptions) {
-        self.decoder.next_file(DecodeContext {
-            reference: file.modified.or(options.now),
-        });
+        self.decoder.next_file(file.context(options.now));
         let before = self.decoder.next_line().max(1) - 1;
-        self.lines.places.push_back((before, file.name.clone()));
+        self.lines.places.push_back(Place {
+            before,
+            name: file.name.clone(),
+            backward: None,
+        });
         // A record that began further back than this is over.
         if self.lines.places.len() > MAX_PLACES {
             self.lines.places.pop_front();
@@ -205,6 +208,11 @@ impl<'p> Run<'p> {
         stop: &AtomicBool,
     ) -> Result<(), Failure> {
         self.begin(file, options);
+        if file.is_read_backward(&options.read)
+            && let Some(place) = self.lines.places.back_mut()
+        {
+            place.backward = Some(lines_of(file, &options.read).map_err(Failure::Input)?);
+        }
         let mut reader =
             open(file, Chunk::WHOLE, &options.read, Vec::new()).map_err(Failure::Input)?;
         loop {
@@ -244,6 +252,15 @@ struct Waiting {
     open: bool,
 }
 
+/// Where a file's lines stand in the stream.
+struct Place {
+    /// Lines before its first one.
+    before: u64,
+    name: String,
+    /// How many lines it has, where it is read from its end.
+    backward: Option<u64>,
+}
+
 /// The objects of one stream.
 struct Lines<'p> {
     stream_at: usize,
@@ -251,7 +268,7 @@ struct Lines<'p> {
     filter: TimeFilter,
     redact: &'p dyn Redact,
     /// The stream's files, with the number of lines before each.
-    places: VecDeque<(u64, String)>,
+    places: VecDeque<Place>,
     joiner: Joiner<()>,
     /// Roots of the latest request lines, by index.
     roots: VecDeque<u64>,
@@ -297,14 +314,21 @@ impl<'p> Lines<'p> {
         let at = self
             .places
             .iter()
-            .rposition(|(before, _)| *before < line)
+            .rposition(|place| place.before < line)
             .unwrap_or(0);
-        let Some((before, name)) = self.places.get(at) else {
+        let Some(place) = self.places.get(at) else {
             return ("-", line, line_end);
         };
-        let last = self.places.get(at + 1).map_or(u64::MAX, |(next, _)| *next);
-        let local = |line: u64| line.saturating_sub(*before).max(1);
-        (name, local(line), local(line_end.min(last)))
+        let last = self.places.get(at + 1).map_or(u64::MAX, |next| next.before);
+        let local = |line: u64| line.saturating_sub(place.before).max(1);
+        let (line, line_end) = (local(line), local(line_end.min(last)));
+        match place.backward {
+            Some(lines) => {
+                let back = |line: u64| (lines + 1).saturating_sub(line).max(1);
+                (&place.name, back(line_end), back(line))
+            }
+            None => (&place.name, line, line_end),
+        }
     }
 
     fn record(&mut self, record: &Record<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -319,9 +343,12 @@ impl<'p> Lines<'p> {
             return Ok(());
         }
         let mut text = Vec::with_capacity(512);
-        let component = match event.component {
-            Component::Unknown => self.component,
-            known => known,
+        // Wrappers are asked where no name says whose the whole stream is, as where records are
+        // counted.
+        let component = match (self.component, event.component) {
+            (Component::Unknown, said) => by_wrapper(record).unwrap_or(said),
+            (stream, Component::Unknown) => stream,
+            (_, said) => said,
         };
         let (file, line, line_end) = self.place(event.line, event.line_end);
         let object = Object {

@@ -148,6 +148,7 @@ impl Feed {
         }
         let mut decoder = Decoder::across(DecodeContext {
             reference: options.now,
+            ..DecodeContext::default()
         });
         // The last record of the file before may go on.
         if let Some(tail) = stream.ends.tail.take() {
@@ -167,6 +168,7 @@ impl Feed {
         self.settle(stream);
         self.decoder.next_file(DecodeContext {
             reference: options.now.max(file.modified),
+            ..file.context(options.now)
         });
         self.file = FileReport {
             name: file.name.clone(),

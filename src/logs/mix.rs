@@ -182,6 +182,7 @@ mod tests {
             Counter::new(Component::Unknown, TimeFilter::of(None, None)).of_one(!named.is_empty());
         let mut decoder = Decoder::new(DecodeContext {
             reference: Some(crate::clock::Timestamp::from_secs(1_795_400_000)),
+            ..DecodeContext::default()
         });
         decoder.block(lines.join("\n").as_bytes(), 1, &mut counter);
         decoder.finish(&mut |record: &Record<'_>| counter.add(record));

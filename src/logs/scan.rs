@@ -9,8 +9,8 @@ use memchr::memchr;
 use crate::clock::Timestamp;
 
 use super::aggregate::memory::Memory;
-use super::decode::{DecodeContext, Decoder, Ends, join};
-use super::input::{LogFile, Plan, Stream};
+use super::decode::{Decoder, Ends, join};
+use super::input::{LogFile, Plan, Source, Stream, told_by};
 use super::reader::{BlockReader, ReadOptions, open};
 use super::summary::{FileReport, StreamSummary, Summary, named};
 
@@ -19,8 +19,8 @@ mod filter;
 mod work;
 
 pub(super) use counter::Counter;
-pub(super) use filter::component_of;
 pub use filter::{Only, TimeFilter};
+pub(super) use filter::{by_wrapper, component_of};
 use work::{Piece, Place, Task, Work};
 
 /// How to scan.
@@ -122,6 +122,9 @@ impl<'p> Worker<'p> {
         {
             let mut report = FileReport {
                 name: file.name.clone(),
+                local_us: file.told.local_us,
+                newest_first: file.told.newest_first,
+                unjoined: file.told.newest_first && !file.is_read_backward(&self.options.read),
                 ..FileReport::default()
             };
             let read = &self.options.read;
@@ -153,8 +156,7 @@ impl<'p> Worker<'p> {
         report: &mut FileReport,
     ) -> std::io::Result<()> {
         let options = self.options;
-        let reference = file.modified.or(options.now);
-        let context = DecodeContext { reference };
+        let mut context = file.context(options.now);
         // The first lines of a file may go on from what was written before it.
         let mut decoder = match chunk {
             0 => Decoder::with_head(context),
@@ -176,6 +178,14 @@ impl<'p> Worker<'p> {
             };
             if let Some(words) = &self.words {
                 count_words(words, block.bytes, &mut piece.grep);
+            }
+            // Of what is no file nothing was seen before.
+            if line == 1 && matches!(file.source, Source::Stdin | Source::Pipe(_)) {
+                let told = told_by(block.bytes);
+                context.local_us = told.local_us;
+                decoder.wrappers_are_east(told.local_us);
+                report.local_us = told.local_us;
+                (report.newest_first, report.unjoined) = (told.newest_first, told.newest_first);
             }
             let before = decoder.counts().lines;
             decoder.block(block.bytes, line, &mut counter);
@@ -232,8 +242,9 @@ impl<'p> Worker<'p> {
             head: edges.head,
             tail: edges.tail,
             only_head: edges.only_head,
-            references: [reference; 2],
-        };
+            ..Ends::default()
+        }
+        .with_contexts([context; 2]);
         if let Some((from, to)) = piece.stream.segment.coverage.span() {
             (report.from, report.to) = (Some(from), Some(to));
         }

@@ -42,7 +42,7 @@ pub fn absorb(into: &mut StreamSummary, mut later: StreamSummary, filter: TimeFi
 /// Ends what is open: nothing comes before or after.
 pub fn close(stream: &mut StreamSummary, filter: TimeFilter) {
     let ends = std::mem::take(&mut stream.ends);
-    let [before, after] = ends.references.map(|reference| DecodeContext { reference });
+    let [before, after] = ends.contexts();
     let mut edge = Edge::new(stream, filter);
     if ends.only_head {
         let counter = &mut edge.counter;
@@ -122,11 +122,10 @@ impl Edge {
 
     /// The usual case: the first piece has a body of its own.
     fn between(&mut self, mine: Ends, theirs: Ends) -> Ends {
-        let context = DecodeContext {
-            reference: match mine.tail {
-                Some(_) => mine.references[1],
-                None => theirs.references[0],
-            },
+        let ([first, end], [begin, last]) = (mine.contexts(), theirs.contexts());
+        let context = match mine.tail {
+            Some(_) => end,
+            None => begin,
         };
         let mut add = self.add();
         let sink = &mut |_, record: &Record<'_>| add(record);
@@ -141,16 +140,14 @@ impl Edge {
             head: mine.head,
             tail,
             only_head: false,
-            references: [mine.references[0], theirs.references[1]],
+            ..Ends::default()
         }
+        .with_contexts([first, last])
     }
 
     /// The first piece is all beginning: the two beginnings are one.
     fn heads(&mut self, mine: Ends, theirs: Ends) -> Ends {
-        let references = [mine.references[0], theirs.references[1]];
-        let context = DecodeContext {
-            reference: mine.references[0],
-        };
+        let ([context, _], [_, last_context]) = (mine.contexts(), theirs.contexts());
         let head = mine.head.unwrap_or_default();
         let next = theirs.head.unwrap_or_default();
         let mut add = self.add();
@@ -170,8 +167,9 @@ impl Edge {
             head: edges.head,
             tail,
             only_head: edges.only_head && theirs.only_head,
-            references,
+            ..Ends::default()
         }
+        .with_contexts([context, last_context])
     }
 
     /// Adds what was decoded to the stream.

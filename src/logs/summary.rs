@@ -51,6 +51,19 @@ pub struct FileReport {
     pub to: Option<Timestamp>,
     /// Why it could not be read, or not to its end.
     pub error: Option<String>,
+    /// How far its wrappers' clock was taken to be east of UTC, in microseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub local_us: i64,
+    /// Its newest lines stand first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub newest_first: bool,
+    /// They could not be read from its end, so the lines of one request did not find each other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unjoined: bool,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 impl FileReport {

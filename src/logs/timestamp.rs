@@ -7,6 +7,8 @@ use crate::clock::Timestamp;
 use crate::units::eight_digits;
 
 const MINUTE_US: i64 = 60_000_000;
+/// A quarter of an hour, of which zones are whole numbers.
+pub const QUARTER_US: i64 = 900_000_000;
 /// One day in microseconds.
 pub const DAY_US: i64 = 86_400_000_000;
 
@@ -129,6 +131,17 @@ impl TimeCache {
         };
         Some(Timestamp(days_us + day_us))
     }
+}
+
+/// How many quarters of an hour a time without a zone is ahead of one that is known, if that is a
+/// zone's distance. A record may lag behind its own time by some 30 s on a starved host.
+pub fn quarters(local: Timestamp, known: Timestamp) -> Option<i64> {
+    const LAG_US: i64 = 120_000_000;
+    let apart = local.since_us(known);
+    let quarters = (apart + QUARTER_US / 2).div_euclid(QUARTER_US);
+    let rest = apart - quarters * QUARTER_US;
+    // No zone is more than 14 hours from UTC.
+    (quarters.abs() <= 56 && rest.abs() <= LAG_US).then_some(quarters)
 }
 
 /// Where a missing year is taken from.

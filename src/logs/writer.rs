@@ -15,6 +15,22 @@ const LONGEST: usize = 320;
 /// How `kubectl logs --prefix` names a pod and its container.
 const POD: &str = "pod/";
 
+/// How names of static pods, and EKS's of log streams, begin. An etcd member says its own name.
+const PODS: [(&str, Component); 3] = [
+    ("kube-apiserver-", Component::Apiserver),
+    ("kube-controller-manager-", Component::ControllerManager),
+    ("kube-scheduler-", Component::Scheduler),
+];
+/// What OpenShift calls programs beside these.
+const BESIDE: [&str; 6] = [
+    "operator",
+    "syncer",
+    "recovery",
+    "regeneration",
+    "endpoints",
+    "readyz",
+];
+
 /// The component of a program or unit of that name; of the control plane only.
 pub fn program(name: &[u8]) -> Option<Component> {
     let name = name.strip_suffix(b".service").unwrap_or(name);
@@ -38,6 +54,24 @@ pub fn best(names: [Option<&[u8]>; 3]) -> Option<&[u8]> {
     names.find(|name| program(name).is_some()).or(Some(first))
 }
 
+/// The component of a static pod of that name.
+fn of_static_pod(name: &str) -> Option<Component> {
+    let (_, component) = PODS.iter().find(|(start, _)| name.starts_with(start))?;
+    (!BESIDE.iter().any(|word| name.contains(word))).then_some(*component)
+}
+
+/// Of several names for one writer the one that surely is a program's, else the first. A pod alone
+/// counts where its name says which program's it is.
+pub fn surest<'n>(names: [Option<&'n [u8]>; 2], pod: Option<&'n [u8]>) -> Option<&'n [u8]> {
+    let names = names.into_iter().flatten();
+    let is_sure = |name: &&[u8]| writer(name).is_some();
+    names
+        .clone()
+        .chain(pod)
+        .find(is_sure)
+        .or_else(|| names.clone().next())
+}
+
 /// The writer that a wrapper's name stands for, if it surely is one program. Names of runtimes, of
 /// files and of programs that run a whole control plane (`k3s`) are not a writer's.
 pub fn writer(ident: &[u8]) -> Option<String> {
@@ -47,12 +81,18 @@ pub fn writer(ident: &[u8]) -> Option<String> {
     }
     let pod = match text.strip_prefix(POD) {
         Some(rest) => rest.split_once('/'),
-        None => text.split_once(' '),
+        None => text.split_once(' ').or_else(|| {
+            // `POD[CONTAINER` of kail.
+            text.split_once('[')
+        }),
     };
     if let Some((pod, container)) = pod {
         return Some(of_pod(pod, container));
     }
     if let Some(known) = program(ident) {
+        return Some(known.word().to_owned());
+    }
+    if let Some(known) = of_static_pod(text) {
         return Some(known.word().to_owned());
     }
     let name = text.strip_suffix(".service").unwrap_or(text);
@@ -107,6 +147,17 @@ mod tests {
                 Some("capi-controller-manager"),
             ),
             ("web-7d4b9c6f5d-x2x9z proxy", Some("web/proxy")),
+            (
+                "kube-scheduler-cp0[kube-scheduler",
+                Some("kube-scheduler\u{1f}cp0"),
+            ),
+            (
+                "kube-controller-manager-0123abcd",
+                Some("kube-controller-manager"),
+            ),
+            ("kube-controller-manager-cert-syncer", None),
+            ("kube-apiserver-operator-5d-x", None),
+            ("etcd-cp0", None),
         ] {
             assert_eq!(writer(ident.as_bytes()).as_deref(), want, "{ident}");
         }

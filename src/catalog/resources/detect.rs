@@ -72,6 +72,9 @@ pub(super) fn detect(key: &[u8]) -> KeyParts<'_> {
             };
             return under_prefix(text(prefix), tail);
         }
+        if number > 0 && is_kubernetes_own(first, tail) {
+            return under_prefix(text(prefix), rest);
+        }
         if number > 0 && is_group(first) && two.is_some_and(|(_, more)| more.starts_with(b"/")) {
             return under_prefix(text(prefix), rest);
         }
@@ -108,6 +111,45 @@ fn may_be_prefix(prefix: &[u8]) -> bool {
         rest = more;
     }
     false
+}
+
+/// Whether no other program has such a key: the apiserver's own leases and allocation maps.
+fn is_kubernetes_own(first: &[u8], tail: &[u8]) -> bool {
+    match first {
+        b"masterleases" | b"peerserverleases" => true,
+        b"ranges" => matches!(
+            tail,
+            b"/serviceips" | b"/secondaryserviceips" | b"/servicenodeports"
+        ),
+        _ => false,
+    }
+}
+
+/// The length of a prefix that lies one segment below one of `len` bytes, where what follows shows
+/// that the segment is no resource.
+pub(super) fn deeper(key: &[u8], len: usize) -> Option<usize> {
+    let (first, tail) = split(key.get(len..)?.strip_prefix(b"/")?);
+    let below = tail.strip_prefix(b"/").filter(|_| !first.is_empty())?;
+    let (second, more) = split(below);
+    let longer = Some(len + 1 + first.len());
+    let two = two_segments(below);
+    // No namespace has a point in its name.
+    if is_group(second) && two.is_some_and(|(two, _)| two.len() > second.len() + 1) {
+        return longer;
+    }
+    let plural = first.iter().all(u8::is_ascii_lowercase) && first.ends_with(b"s");
+    let known = builtin_by_segment(second).is_some()
+        || two.is_some_and(|(two, _)| builtin_by_segment(two).is_some());
+    if known {
+        // Namespace and name are two segments.
+        let third = more.strip_prefix(b"/").map(|more| split(more).1);
+        let many = third.is_some_and(|rest| rest.len() > 1);
+        return longer.filter(|_| many || !plural);
+    }
+    let special = SPECIAL.iter().any(|(special, _)| *special == second);
+    // A prefix of several segments.
+    let leads = special || deeper(key, len + 1 + first.len()).is_some();
+    longer.filter(|_| leads && !plural)
 }
 
 /// A DNS subdomain with at least one dot and a letter at its end, as API groups are.

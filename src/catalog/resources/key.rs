@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::detect::detect;
+use super::detect::{deeper, detect};
 use super::parts::{KeyParts, Scope};
 use super::under_prefix::{special, text, under_prefix};
+
+/// How many segments a prefix may have below a known one.
+const MAX_BELOW: u8 = 3;
 
 /// Prefixes that Kubernetes distributions use: kube-apiserver's default, OpenShift's
 /// kube-apiserver and OpenShift's openshift-apiserver.
@@ -22,7 +25,7 @@ pub fn parse_key_with<'a>(key: &'a [u8], prefixes: &[&str]) -> KeyParts<'a> {
     if let Some(rest) = key.strip_prefix(b"/registry")
         && matches!(rest, [] | [b'/', ..])
     {
-        return under_prefix(Cow::Borrowed("/registry"), rest);
+        return under_known(Cow::Borrowed("/registry"), key, "/registry".len());
     }
     match key {
         b"" => return special("(all)", Scope::All),
@@ -39,10 +42,28 @@ pub fn parse_key_with<'a>(key: &'a [u8], prefixes: &[&str]) -> KeyParts<'a> {
             && matches!(rest, [] | [b'/', ..])
             && let Some(prefix) = key.get(..prefix.len())
         {
-            return under_prefix(text(prefix), rest);
+            return under_known(text(prefix), key, prefix.len());
         }
     }
     detect(key)
+}
+
+/// What stands under a known prefix of so many bytes, or under one that lies below it:
+/// `--etcd-prefix=/registry/cluster-1`.
+fn under_known<'a>(prefix: Cow<'a, str>, key: &'a [u8], mut len: usize) -> KeyParts<'a> {
+    let mut parts = under_prefix(prefix, key.get(len..).unwrap_or_default());
+    for _ in 0..MAX_BELOW {
+        if parts.builtin.is_some() || parts.group.is_some() || !parts.is_object() {
+            break;
+        }
+        let Some(longer) = deeper(key, len) else {
+            break;
+        };
+        len = longer;
+        let (prefix, rest) = key.split_at_checked(len).unwrap_or((key, b""));
+        parts = under_prefix(text(prefix), rest);
+    }
+    parts
 }
 
 /// As [`parse_key`] for keys whose prefix was cut off, as kube-apiserver's own traces print them:
@@ -418,6 +439,102 @@ mod tests {
         let parts = parse_key_with(b"/tke/platform/machines/m1", &["/tke/platform"]);
         assert_eq!(parts.resource, "machines");
         assert_eq!(parts.prefix, "/tke/platform");
+    }
+
+    #[test]
+    fn a_prefix_below_a_known_one_is_no_resource() {
+        use Scope::{Namespace, Object, Resource};
+        let r = "/registry/cluster1";
+        let at = |key: &str| format!("{r}{key}");
+        check(&at("/pods/default/a"), r, "pods", "default", "a", Object);
+        check(&at("/pods/default/"), r, "pods", "default", "-", Namespace);
+        check(&at("/pods/"), r, "pods", "-", "-", Resource);
+        check(&at("/minions/n1"), r, "nodes", "-", "n1", Object);
+        check(&at("/services/specs/d/k"), r, "services", "d", "k", Object);
+        check(
+            &at("/example.com/foos/ns/x"),
+            r,
+            "foos.example.com",
+            "ns",
+            "x",
+            Object,
+        );
+        check(&at("/health"), r, "(health)", "-", "-", Object);
+        check(
+            &at("/ranges/serviceips"),
+            r,
+            "(ranges)",
+            "-",
+            "serviceips",
+            Object,
+        );
+        check(
+            "/registry/a/b-1/pods/default/a",
+            "/registry/a/b-1",
+            "pods",
+            "default",
+            "a",
+            Object,
+        );
+        // A plural that is not known may have a namespace of that name; no object's has a slash.
+        let r = "/registry";
+        check(
+            "/registry/widgets/pods/a",
+            r,
+            "widgets",
+            "pods",
+            "a",
+            Object,
+        );
+        check(
+            "/registry/widgets/health",
+            r,
+            "widgets",
+            "-",
+            "health",
+            Object,
+        );
+        check(
+            "/registry/widgets/pods/",
+            r,
+            "widgets",
+            "pods",
+            "-",
+            Namespace,
+        );
+        let r = "/registry/tenants";
+        check("/registry/tenants/pods/a/b", r, "pods", "a", "b", Object);
+    }
+
+    #[test]
+    fn what_is_no_object_is_found_under_any_prefix() {
+        use Scope::{Object, Resource};
+        let p = "/default_k8s";
+        check(
+            "/default_k8s/masterleases/10.0.0.1",
+            p,
+            "(masterleases)",
+            "-",
+            "10.0.0.1",
+            Object,
+        );
+        check(
+            "/default_k8s/masterleases/",
+            p,
+            "(masterleases)",
+            "-",
+            "-",
+            Resource,
+        );
+        check(
+            "/default_k8s/ranges/servicenodeports",
+            p,
+            "(ranges)",
+            "-",
+            "servicenodeports",
+            Object,
+        );
+        check("/shop/ranges/7", "", "", "-", "-", Scope::Unknown);
     }
 
     #[test]

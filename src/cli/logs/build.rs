@@ -12,7 +12,7 @@ use crate::logs::summary::Summary;
 use crate::logs::view::{DelayView, Place, View, parts, sorted};
 use crate::report::logs as v1;
 
-use super::notes::notes;
+use super::notes::{notes, reading};
 use super::{Args, Sort};
 use crate::cli::redact::Redactor;
 
@@ -133,6 +133,8 @@ pub(super) fn report(summary: &Summary, args: &Args, redactor: &Redactor) -> v1:
         notes: Vec::new(),
     };
     report.notes = notes(&report);
+    let files: Vec<_> = summary.files().collect();
+    report.notes.extend(reading(&files, redactor));
     report
 }
 

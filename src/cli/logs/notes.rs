@@ -1,6 +1,51 @@
 //! What must be said beside the numbers: of what they are bounds, and what is not in them.
 
+use std::collections::BTreeSet;
+
+use crate::cli::redact::Redactor;
+use crate::logs::summary::FileReport;
 use crate::report::logs as v1;
+
+/// How files were read where that is not as they stand there.
+pub(super) fn reading(files: &[&FileReport], redactor: &Redactor) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |chosen: &dyn Fn(&FileReport) -> bool, rest: &str| {
+        let mut names = files
+            .iter()
+            .filter(|file| chosen(file))
+            .map(|file| &file.name);
+        if let Some(first) = names.next() {
+            let first = redactor.text(first);
+            let more = match names.count() {
+                0 => format!("`{first}`"),
+                1 => format!("`{first}` and 1 more file"),
+                n => format!("`{first}` and {n} more files"),
+            };
+            notes.push(format!("{more}: {rest}"));
+        }
+    };
+    note(
+        &|file| file.newest_first && !file.unjoined,
+        "the newest lines stand first, so it was read from its end.",
+    );
+    note(
+        &|file| file.unjoined,
+        "the newest lines stand first, and what is compressed or piped cannot be read from its end: the lines of one request did not find each other, so requests count up to three times. Save it as a plain file.",
+    );
+    let zones: BTreeSet<i64> = files.iter().map(|file| file.local_us).collect();
+    for local_us in zones.into_iter().filter(|local_us| *local_us != 0) {
+        let minutes = local_us.unsigned_abs() / 60_000_000;
+        let sign = if local_us < 0 { '-' } else { '+' };
+        let (hours, minutes) = (minutes / 60, minutes % 60);
+        note(
+            &|file| file.local_us == local_us,
+            &format!(
+                "times without a zone are the host's, which records with a zone show to be UTC{sign}{hours:02}:{minutes:02}: they were read so."
+            ),
+        );
+    }
+    notes
+}
 
 /// What the numbers are not.
 pub(super) fn notes(report: &v1::LogsReport) -> Vec<String> {

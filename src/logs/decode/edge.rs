@@ -99,9 +99,34 @@ pub struct Ends {
     pub only_head: bool,
     /// What dates without a year are completed from, in the head and in the tail.
     pub references: [Option<Timestamp>; 2],
+    /// How far the clock of wrappers is east of UTC, there and there.
+    #[serde(skip_serializing_if = "is_utc")]
+    pub locals_us: [i64; 2],
+}
+
+fn is_utc(locals_us: &[i64; 2]) -> bool {
+    *locals_us == [0; 2]
 }
 
 impl Ends {
+    /// What the head and the tail are decoded with.
+    pub fn contexts(&self) -> [DecodeContext; 2] {
+        [0, 1].map(|at: usize| DecodeContext {
+            reference: self.references.get(at).copied().flatten(),
+            local_us: self.locals_us.get(at).copied().unwrap_or_default(),
+            sections: false,
+        })
+    }
+
+    /// Notes that head and tail are decoded with these.
+    pub fn with_contexts(self, contexts: [DecodeContext; 2]) -> Self {
+        Ends {
+            references: contexts.map(|context| context.reference),
+            locals_us: contexts.map(|context| context.local_us),
+            ..self
+        }
+    }
+
     /// Fills the object values in it, which nothing is counted from, before it is saved.
     pub fn hide_values(&mut self) {
         values::hide_in(self);

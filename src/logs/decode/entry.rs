@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::logs::format::level_priority;
 use crate::logs::format::object::Origin;
+use crate::logs::format::pods::Place;
 use crate::logs::record::Level;
 use crate::logs::timestamp::TimeCache;
 use crate::logs::writer;
@@ -35,6 +36,9 @@ pub(super) struct Entry {
     comm: Vec<u8>,
     #[serde(default, with = "saved")]
     unit: Vec<u8>,
+    /// The pod and the container, where Docker's log driver made the entry.
+    #[serde(default, with = "saved", skip_serializing_if = "Vec::is_empty")]
+    place: Vec<u8>,
     #[serde(with = "saved")]
     host: Vec<u8>,
     origin: Origin,
@@ -152,6 +156,14 @@ impl Entry {
             b"_COMM" => self.comm = value.to_vec(),
             b"_SYSTEMD_UNIT" | b"UNIT" => self.unit = value.to_vec(),
             b"_HOSTNAME" => self.host = value.to_vec(),
+            b"CONTAINER_NAME" => {
+                self.origin.note(name, value);
+                let place = Place::of_docker(value);
+                self.place.clear();
+                if !place.join(&mut self.place) {
+                    self.place = value.to_vec();
+                }
+            }
             b"__REALTIME_TIMESTAMP" => self.time = number().map(Timestamp),
             b"_SOURCE_REALTIME_TIMESTAMP" => self.source_time = number().map(Timestamp),
             _ => self.origin.note(name, value),
@@ -179,6 +191,9 @@ impl Entry {
     }
 
     pub(super) fn ident(&self) -> Option<&[u8]> {
+        if !self.place.is_empty() {
+            return Some(&self.place);
+        }
         writer::best([&self.ident, &self.comm, &self.unit].map(|name| Some(name.as_slice())))
     }
 

@@ -42,6 +42,10 @@ pub use start::LineStart;
 pub struct DecodeContext {
     /// What a date without a year is completed from: the file's last change, or now.
     pub reference: Option<Timestamp>,
+    /// How far the clock of wrappers without a zone is east of UTC, in microseconds.
+    pub local_us: i64,
+    /// Whether lines that name a pod are believed: only where all that follows them is read here.
+    pub sections: bool,
 }
 
 /// What became of the lines. A joined record counts with all its lines.
@@ -97,6 +101,8 @@ pub struct Decoder {
     entry: Option<Entry>,
     /// Whether lines of a dump belong to the record before them.
     dump: bool,
+    /// The pod and container whose lines these are, where a line before them named it.
+    section: Option<Vec<u8>>,
     /// Lines before the first one that surely starts a record, while they are collected.
     head: Option<OpenHead>,
     /// Whether the head is complete, and lines are decoded.
@@ -125,9 +131,11 @@ impl Decoder {
     /// A decoder for the beginning of a file whose predecessor is known: lines that may go on
     /// from there are kept for [`join`].
     pub fn with_head(context: DecodeContext) -> Self {
+        // What stands before the first record names the writer of all that follows.
+        let headed = !context.sections;
         Decoder {
-            head: Some(OpenHead::default()),
-            busy: true,
+            head: headed.then(OpenHead::default),
+            busy: headed,
             keeps_torn: true,
             ..Decoder::new(context)
         }
@@ -145,6 +153,13 @@ impl Decoder {
     pub fn next_file(&mut self, context: DecodeContext) {
         self.context = context;
         self.cache = TimeCache::default();
+        self.section = None;
+        self.settle_busy();
+    }
+
+    /// From now on the clock of wrappers without a zone is so far east of UTC.
+    pub fn wrappers_are_east(&mut self, local_us: i64) {
+        self.context.local_us = local_us;
     }
 
     /// Reads a block of whole lines; its last line may lack its newline. `first_line` is the
@@ -214,6 +229,7 @@ impl Decoder {
             || self.open.is_some()
             || self.entry.is_some()
             || self.dump
+            || self.section.is_some()
             || self.parts.iter().any(Option::is_some);
     }
 
@@ -229,7 +245,9 @@ impl Decoder {
             (piece.yearless, parsed.time, parsed.time_source)
         {
             // The record knows its year, so its wrapper's is the nearest.
-            outer.time = complete_time(yearless, YearFrom::Near(inner));
+            let local_us = self.context.local_us;
+            outer.time = complete_time(yearless, YearFrom::Near(inner.add_us(local_us)))
+                .map(|time| time.add_us(-local_us));
         }
         let mut record = parsed.into_record(piece.line, piece.line_end, outer);
         if record.level == Level::Unknown {

@@ -8,7 +8,8 @@ use crate::logs::format::{Parsed, Reference, capnslog, klog, parse_text, starts_
 use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level};
 use crate::logs::timestamp::YearFrom;
-use crate::logs::wrapper::{self, clean, salvage, syslog};
+use crate::logs::wrapper::{self, clean, salvage, section, syslog};
+use crate::logs::writer;
 
 use super::entry;
 use super::open::{OpenKind, is_dump, starts_dump};
@@ -31,9 +32,15 @@ impl Decoder {
             self.settle_busy();
             return;
         }
+        if self.context.sections && line.starts_with(b"====") && self.marked(line, sink) {
+            self.settle_busy();
+            return;
+        }
         let text = line.strip_suffix(b"\r").unwrap_or(line);
         let text = clean::strip_start(text);
-        let piece = Piece::at(number);
+        let section = self.section.take();
+        let mut piece = Piece::at(number);
+        piece.ident(section.as_deref(), None, None);
         if text.trim_ascii().is_empty() {
             self.blank(text, &piece, sink);
         } else if memchr(0x1b, text).is_some() {
@@ -44,7 +51,22 @@ impl Decoder {
         } else {
             self.unwrap(text, piece, 0, sink);
         }
+        self.section = section;
         self.settle_busy();
+    }
+
+    /// Takes the lines around a container's log in `kubectl cluster-info dump`.
+    fn marked(&mut self, line: &[u8], sink: &mut Sink<'_>) -> bool {
+        let Some(mark) = section::mark(line) else {
+            return false;
+        };
+        self.flush_open(sink);
+        self.settle(true, 1);
+        self.section = match mark {
+            section::Mark::Start(writer) => Some(writer),
+            section::Mark::End => None,
+        };
+        true
     }
 
     /// A blank line belongs to an open record, or to nothing.
@@ -93,8 +115,15 @@ impl Decoder {
                     .map_or(YearFrom::Nothing, YearFrom::NotAfter);
                 syslog::complete_time(time, piece.outer.time.map_or(year, YearFrom::Near))
             });
-            piece.time(time, peeled.zoned);
-            if peeled.time != time && piece.outer.time == time {
+            let yearless = peeled.time != time;
+            let local_us = if peeled.zoned {
+                0
+            } else {
+                self.context.local_us
+            };
+            let time = time.map(|time| time.add_us(-local_us));
+            piece.time(time, peeled.zoned || local_us != 0);
+            if yearless && piece.outer.time == time {
                 piece.yearless = peeled.time;
             }
             piece.ident(peeled.ident, peeled.host, peeled.name);
@@ -221,12 +250,23 @@ impl Decoder {
     fn wrapped<'a>(
         &mut self,
         wrapped: Wrapped<'a>,
-        mut piece: Piece<'a>,
+        piece: Piece<'a>,
         layer: u8,
         sink: &mut Sink<'_>,
     ) {
+        let mut joined = self.buffer();
+        let place = wrapped.place;
+        let is_both = place.join(&mut joined);
+        let mut piece = piece;
         piece.time(wrapped.time, true);
-        piece.ident(wrapped.ident, wrapped.host, wrapped.name);
+        let ident = if is_both {
+            Some(&*joined)
+        } else if wrapped.journal {
+            place.container.or(wrapped.ident)
+        } else {
+            writer::surest([wrapped.ident, place.container], place.pod)
+        };
+        piece.ident(ident, wrapped.host, place.pod);
         if wrapped.level != Level::Unknown {
             piece.level = wrapped.level;
         }
@@ -242,6 +282,7 @@ impl Decoder {
         let mut text: &[u8] = &line;
         if object::has_objects(&wrapped.text) {
             self.unwrap(text, piece, layer + 1, sink);
+            self.give_back(joined);
             return;
         }
         let ended = text.ends_with(b"\n");
@@ -255,6 +296,7 @@ impl Decoder {
             }
         }
         self.lines(text, piece, layer, sink);
+        self.give_back(joined);
     }
 
     /// A text that may hold several lines of its own; the first settles for all.

@@ -48,6 +48,7 @@ fn seen(record: &Record<'_>) -> Seen {
 fn context() -> DecodeContext {
     DecodeContext {
         reference: Timestamp::parse("2026-11-21T21:00:00Z"),
+        ..DecodeContext::default()
     }
 }
 
@@ -222,7 +223,7 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             format!(
                 r#"{{"insertId":"1","jsonPayload":{{"message":"{json}"}},"logName":"projects/p/logs/stderr","resource":{{"type":"k8s_container","labels":{{"container_name":"etcd","pod_name":"etcd-cp0"}}}},"timestamp":"2026-11-20T19:06:43.223Z"}}"#
             ),
-            Some("etcd"),
+            Some("etcd-cp0 etcd"),
         ),
         (
             format!(
@@ -264,7 +265,7 @@ fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             format!(
                 r#"{{"line":"{json}","timestamp":"1795201602223456000","labels":{{"app":"etcd"}}}},"#
             ),
-            None,
+            Some("etcd"),
         ),
         (
             format!(

@@ -8,6 +8,7 @@ pub mod klog;
 pub mod logfmt;
 pub mod object;
 pub mod plain;
+pub mod pods;
 pub mod site;
 pub mod zap;
 
@@ -16,7 +17,7 @@ use std::borrow::Cow;
 use crate::clock::Timestamp;
 
 use super::record::{Encoding, Fields, Level, Outer, Record, TimeSource};
-use super::timestamp::{TimeCache, YearFrom};
+use super::timestamp::{QUARTER_US, TimeCache, YearFrom, quarters};
 
 /// A record as its own text gives it, before line numbers and wrappers are added.
 #[derive(Clone, Debug)]
@@ -105,21 +106,12 @@ impl Reference {
 
     /// A local time read as UTC, moved into UTC where the wrapper shows the zone: when both
     /// differ by whole quarters of an hour, as a container in local time under containerd does.
-    /// A record may lag behind its own time by some 30 s on a starved host.
     pub fn zone(&self, local: Timestamp) -> (Timestamp, bool) {
-        const QUARTER_US: i64 = 900_000_000;
-        const LAG_US: i64 = 120_000_000;
-        let Some(outer) = self.outer.filter(|_| self.outer_zoned) else {
-            return (local, false);
-        };
-        let apart = local.since_us(outer);
-        let quarters = (apart + QUARTER_US / 2).div_euclid(QUARTER_US);
-        let rest = apart - quarters * QUARTER_US;
-        // No zone is more than 14 hours from UTC.
-        if quarters != 0 && quarters.abs() <= 56 && rest.abs() <= LAG_US {
-            return (local.add_us(-quarters * QUARTER_US), true);
+        let outer = self.outer.filter(|_| self.outer_zoned);
+        match outer.and_then(|outer| quarters(local, outer)) {
+            Some(apart) if apart != 0 => (local.add_us(-apart * QUARTER_US), true),
+            _ => (local, false),
         }
-        (local, false)
     }
 }
 

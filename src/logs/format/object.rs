@@ -13,6 +13,7 @@ use crate::logs::timestamp::{TimeCache, epoch};
 use crate::logs::writer;
 
 use super::json::{Completeness, JsonFields, completeness, nested_end, string_end};
+use super::pods::Place;
 use super::{Parsed, level_priority, level_word};
 
 /// What an object turned out to be.
@@ -37,8 +38,8 @@ pub struct Wrapped<'a> {
     pub ident: Option<&'a [u8]>,
     /// Where.
     pub host: Option<&'a [u8]>,
-    /// The pod, where a shipper adds it.
-    pub name: Option<&'a [u8]>,
+    /// The pod and its container, where a shipper adds them.
+    pub place: Place<'a>,
     /// Severity as the wrapper knows it.
     pub level: Level,
     /// capnslog's package, in the journal's field.
@@ -199,7 +200,15 @@ struct Seen<'a> {
     comm: Option<Value<'a>>,
     unit: Option<Value<'a>>,
     host: Option<Value<'a>>,
+    /// What a shipper knows of the pod: in one object, in others, or beside the line.
     kubernetes: Option<Value<'a>>,
+    labels: Option<Value<'a>>,
+    attributes: Option<Value<'a>>,
+    place: Place<'a>,
+    /// The file, the stream of it, or Docker's container that the line is from.
+    file: Option<Value<'a>>,
+    log_stream: Option<Value<'a>>,
+    container_name: Option<Value<'a>>,
     /// Google's labels of what wrote a line.
     resource: Option<Value<'a>>,
     /// Where klog's header said that it was written.
@@ -250,6 +259,19 @@ impl<'a> Seen<'a> {
                 ValueKind::Nested => &mut self.inside,
                 _ => &mut self.line,
             },
+            b"attributes" if value.kind == ValueKind::Nested => {
+                self.attributes.get_or_insert(value);
+                &mut self.inside
+            }
+            b"labels" if value.kind == ValueKind::Nested => &mut self.labels,
+            b"file" | b"filename" if is_text(&value) => &mut self.file,
+            b"@logStream" | b"logStreamName" | b"logStream" if is_text(&value) => {
+                &mut self.log_stream
+            }
+            b"CONTAINER_NAME" => {
+                self.origin.note(name, value.raw);
+                &mut self.container_name
+            }
             b"category" => &mut self.category,
             b"Category" => {
                 self.azure = true;
@@ -259,9 +281,9 @@ impl<'a> Seen<'a> {
             b"service" if is_text(&value) => &mut self.service,
             b"sourceLocation" => &mut self.site,
             // Google, Elasticsearch, Datadog, CloudWatch, OpenTelemetry, Loki.
-            b"jsonPayload" | b"_source" | b"hits" | b"attributes" | b"events" | b"resourceLogs"
-            | b"scopeLogs" | b"logRecords" | b"logEvents" | b"data" | b"result" | b"streams"
-            | b"values" | b"log_processed" | b"structured"
+            b"jsonPayload" | b"_source" | b"hits" | b"events" | b"resourceLogs" | b"scopeLogs"
+            | b"logRecords" | b"logEvents" | b"data" | b"result" | b"streams" | b"values"
+            | b"log_processed" | b"structured"
                 if value.kind == ValueKind::Nested =>
             {
                 &mut self.inside
@@ -306,6 +328,7 @@ impl<'a> Seen<'a> {
             }
             _ => {
                 self.origin.note(name, value.raw);
+                self.place.note(name, &value);
                 return;
             }
         };
@@ -332,6 +355,29 @@ impl<'a> Seen<'a> {
             .or_else(|| self.resource.and_then(google))
             // Datadog.
             .or(self.service.map(|value| value.raw))
+    }
+
+    /// The pod and its container.
+    fn place(&self) -> Place<'a> {
+        let labels = |value: Option<Value<'a>>| value.map(Place::in_labels);
+        let path = |value: Option<Value<'a>>| {
+            let value = value.filter(is_text)?;
+            Place::of_path(value.raw)
+        };
+        let docker = self.container_name.filter(is_text);
+        Place::default()
+            .or(|| labels(self.kubernetes))
+            .or(|| Some(self.place))
+            // Loki's labels are an object `stream`.
+            .or(|| labels(self.stream))
+            .or(|| labels(self.labels))
+            .or(|| labels(self.resource))
+            .or(|| labels(self.attributes))
+            .or(|| docker.map(|name| Place::of_docker(name.raw)))
+            .or(|| path(self.file))
+            // Splunk's `source`.
+            .or(|| path(self.caller))
+            .or(|| self.log_stream.map(|name| Place::of_stream(name.raw)))
     }
 
     fn level(&self) -> Level {
@@ -384,12 +430,7 @@ fn classify_inside<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Obje
                 time,
                 ident: seen.writer(),
                 host: seen.host.filter(is_text).map(|value| value.raw),
-                // Loki's labels are an object `stream`.
-                name: seen
-                    .kubernetes
-                    .or(seen.stream)
-                    .and_then(pod_of)
-                    .or_else(|| seen.resource.and_then(|value| label(value, b"pod_name"))),
+                place: seen.place(),
                 level: seen.level(),
                 package: b"",
                 // Docker gives every part its time; what has none is whole.
@@ -418,21 +459,6 @@ fn text_in<'a>(object: Value<'a>, name: &[u8]) -> Option<&'a [u8]> {
 fn label<'a>(resource: Value<'a>, name: &[u8]) -> Option<&'a [u8]> {
     let labels = JsonFields::new(resource.raw).find(|(known, _)| *known == b"labels")?;
     text_in(labels.1, name)
-}
-
-/// The pod in what Fluent Bit (`{"pod_name":"etcd-a",…}`) or filebeat (`{"pod":{"name":"etcd-a"},…}`)
-/// adds.
-fn pod_of(kubernetes: Value<'_>) -> Option<&[u8]> {
-    let found = JsonFields::new(kubernetes.raw)
-        .find(|(name, _)| matches!(*name, b"pod_name" | b"pod"))?
-        .1;
-    match found.kind {
-        ValueKind::String => Some(found.raw),
-        ValueKind::Nested => JsonFields::new(found.raw)
-            .find(|(name, value)| *name == b"name" && is_text(value))
-            .map(|(_, value)| value.raw),
-        _ => None,
-    }
 }
 
 /// Whether the first of what an export has inside is a record or a wrapper. Other documents have
@@ -573,7 +599,7 @@ fn journal<'a>(seen: &Seen<'a>, text: &'a [u8]) -> Wrapped<'a> {
             .map(Timestamp),
         ident: writer::best([seen.ident, seen.comm, seen.unit].map(|v| v.map(|v| v.raw))),
         host: seen.host.map(|value| value.raw),
-        name: seen.kubernetes.and_then(pod_of),
+        place: seen.place(),
         level: priority.map(level_priority).unwrap_or_default(),
         package,
         docker: None,

@@ -1,47 +1,90 @@
-//! A log and its compressed copy side by side, as `gunzip -k` and an interrupted logrotate leave
-//! them: their lines must not count twice.
+//! The same log twice: beside its compressed copy, as `gunzip -k` and an interrupted logrotate leave
+//! it, or as plain bytes, since `tar -h`, `scp -r` and `rsync -L` make a file of each link that
+//! leads to a pod's log. Their lines must not count twice.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::formats::inflate::{Compression, Inflate, Limits};
+use crate::logs::event::Component;
 
+use super::name::Identity;
 use super::{LogFile, Source};
 
 /// How much of both is compared. Lines of a log have times, so that two logs are not alike for long.
 const HEAD: usize = 64 << 10;
+/// So much of each file is read to see which ones may be alike. What is shorter may be so by chance.
+const FIRST: usize = 512;
 
-/// Which of these files are compressed copies of others among them, by their places.
-pub(super) fn find<'f>(files: impl Iterator<Item = &'f LogFile> + Clone) -> Vec<usize> {
-    let mut plain: HashMap<PathBuf, u64> = HashMap::new();
-    for file in files.clone() {
-        if let (Source::File { path, .. }, None) = (&file.source, file.compression) {
-            plain.insert(path.clone(), file.size);
-        }
-    }
-    let is_copy = |file: &LogFile| {
+/// A file that is a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Copied {
+    /// Its place.
+    pub at: usize,
+    /// The place of the file that holds all of it.
+    pub of: usize,
+}
+
+/// A plain file.
+#[derive(Clone, Copy)]
+struct Plain<'f> {
+    at: usize,
+    path: &'f Path,
+    file: &'f LogFile,
+    identity: &'f Identity,
+}
+
+/// Which of these files are copies of others among them, in their order.
+pub(super) fn find<'f>(
+    files: impl Iterator<Item = (&'f LogFile, &'f Identity)> + Clone,
+) -> Vec<Copied> {
+    let plain: Vec<Plain<'f>> = files
+        .clone()
+        .enumerate()
+        .filter_map(|(at, (file, identity))| match &file.source {
+            Source::File { path, .. } if file.compression.is_none() => Some(Plain {
+                at,
+                path,
+                file,
+                identity,
+            }),
+            _ => None,
+        })
+        .collect();
+    let mut copies = compressed(files.map(|(file, _)| file), &plain);
+    copies.extend(alike(plain));
+    copies.sort_by_key(|copy| copy.at);
+    copies
+}
+
+/// Compressed files that are copies of plain ones, by their places.
+fn compressed<'f>(files: impl Iterator<Item = &'f LogFile>, plain: &[Plain<'_>]) -> Vec<Copied> {
+    let sizes: HashMap<&Path, (usize, u64)> = plain
+        .iter()
+        .map(|plain| (plain.path, (plain.at, plain.file.size)))
+        .collect();
+    let original = |file: &LogFile| {
         let (Source::File { path, .. }, Some(Compression::Gzip)) = (&file.source, file.compression)
         else {
-            return false;
+            return None;
         };
-        let original = path.with_extension("");
-        path.extension().is_some_and(|name| name == "gz")
-            && plain
-                .get(&original)
-                .is_some_and(|size| is_same(path, file.size, &original, *size).unwrap_or(false))
+        let original: PathBuf = path.with_extension("");
+        path.extension().filter(|name| *name == "gz")?;
+        let (of, size) = *sizes.get(&*original)?;
+        is_packed(path, file.size, &original, size)
+            .unwrap_or(false)
+            .then_some(of)
     };
-    files
-        .enumerate()
-        .filter(|(_, file)| is_copy(file))
-        .map(|(at, _)| at)
-        .collect()
+    let copy = |(at, file)| original(file).map(|of| Copied { at, of });
+    files.enumerate().filter_map(copy).collect()
 }
 
 /// Whether a compressed file has the length and the beginning of a plain one. What cannot be read
 /// is told when it is to be read.
-fn is_same(packed: &Path, packed_size: u64, plain: &Path, size: u64) -> std::io::Result<bool> {
+fn is_packed(packed: &Path, packed_size: u64, plain: &Path, size: u64) -> std::io::Result<bool> {
     let file = super::open(packed)?;
     // The last four bytes are the length of what was compressed, up to 4 GiB (RFC 1952).
     let mut length = [0; 4];
@@ -53,9 +96,79 @@ fn is_same(packed: &Path, packed_size: u64, plain: &Path, size: u64) -> std::io:
     Inflate::new(file, Limits::default())?
         .take(HEAD as u64)
         .read_to_end(&mut packed)?;
-    let mut head = Vec::with_capacity(HEAD);
-    super::open(plain)?
-        .take(HEAD as u64)
-        .read_to_end(&mut head)?;
-    Ok(packed == head)
+    Ok(packed == piece(plain, 0, HEAD)?)
+}
+
+/// Plain files whose bytes are those of another one, or of its beginning: a log that is written to
+/// grows between one copy and the next.
+fn alike(plain: Vec<Plain<'_>>) -> Vec<Copied> {
+    let mut groups: HashMap<Vec<u8>, Vec<Plain<'_>>> = HashMap::new();
+    let least = FIRST as u64;
+    for file in plain.into_iter().filter(|plain| plain.file.size >= least) {
+        if let Ok(first) = piece(file.path, 0, FIRST) {
+            groups.entry(first).or_default().push(file);
+        }
+    }
+    let mut copies = Vec::new();
+    for mut group in groups.into_values() {
+        // The longest is kept, of equal ones the one whose path tells most.
+        group.sort_by_key(|plain| {
+            let unknown = plain.identity.component == Component::Unknown;
+            let name = &plain.file.name;
+            let path = (unknown, name.len(), name);
+            (Reverse((plain.file.size, plain.identity.rank)), path)
+        });
+        let mut kept: Vec<Plain<'_>> = Vec::new();
+        for file in group {
+            let whole = kept.iter().find(|whole| {
+                may_be_one(file.identity, whole.identity)
+                    && begins_with(whole.path, file.path, file.file.size).unwrap_or(false)
+            });
+            match whole {
+                Some(whole) => copies.push(Copied {
+                    at: file.at,
+                    of: whole.at,
+                }),
+                None => kept.push(file),
+            }
+        }
+    }
+    copies
+}
+
+/// Whether two paths may name one writer's log. Two pods are two writers, whatever they write.
+fn may_be_one(a: &Identity, b: &Identity) -> bool {
+    let agree = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+    agree(&a.namespace, &b.namespace)
+        && agree(&a.pod, &b.pod)
+        && agree(&a.container, &b.container)
+        && agree(&a.node, &b.node)
+}
+
+/// Whether a file begins with all of another one, by the head and the tail of the latter.
+fn begins_with(whole: &Path, part: &Path, size: u64) -> std::io::Result<bool> {
+    let tail = size.saturating_sub(HEAD as u64);
+    let length = HEAD.min(usize::try_from(size).unwrap_or(HEAD));
+    for from in [tail, 0] {
+        let inner = piece(part, from, length)?;
+        if inner.len() < length || inner != piece(whole, from, length)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// At most so many bytes of a file from a place on.
+fn piece(path: &Path, from: u64, length: usize) -> std::io::Result<Vec<u8>> {
+    let file = super::open(path)?;
+    let mut bytes = vec![0; length];
+    let mut got = 0;
+    while let Some(rest) = bytes.get_mut(got..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, from + got as u64)? {
+            0 => break,
+            more => got += more,
+        }
+    }
+    bytes.truncate(got);
+    Ok(bytes)
 }

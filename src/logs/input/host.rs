@@ -200,7 +200,7 @@ pub(super) fn unit_stream(
             size: 0,
             modified: None,
             compression: None,
-            dated: None,
+            told: super::Told::default(),
         }],
         ..Stream::default()
     }

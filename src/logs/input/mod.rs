@@ -17,7 +17,9 @@ use crate::formats::inflate::Compression;
 
 use crate::target::HostRoot;
 
+use super::decode::DecodeContext;
 use super::event::Component;
+use super::reader::ReadOptions;
 
 pub(super) use name::of_container;
 
@@ -50,6 +52,11 @@ pub fn plan_inside(paths: &[PathBuf], since: Option<Timestamp>) -> Plan {
     walk.finish()
 }
 
+/// What the first lines of a pipe tell.
+pub fn told_by(lines: &[u8]) -> Told {
+    sniff::of_lines(lines)
+}
+
 fn stdin() -> Stream {
     Stream {
         id: "-".to_owned(),
@@ -59,7 +66,7 @@ fn stdin() -> Stream {
             size: 0,
             modified: None,
             compression: None,
-            dated: None,
+            told: Told::default(),
         }],
         ..Stream::default()
     }
@@ -109,8 +116,23 @@ pub struct LogFile {
     pub modified: Option<Timestamp>,
     /// How it is compressed, by its first bytes.
     pub compression: Option<Compression>,
+    /// What its lines told when it was found.
+    pub told: Told,
+}
+
+/// What a look at a few lines tells of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
     /// The first time with a year that stands in it, where its beginning has one.
     pub dated: Option<Timestamp>,
+    /// How far its wrappers' clock is east of UTC, in microseconds, where they name no zone and
+    /// records in them do.
+    pub local_us: i64,
+    /// Whether pods' logs follow each other in it, with a line before each that names the pod.
+    pub sections: bool,
+    /// Whether its newest lines stand first, as logcli, `journalctl -r` and downloads of Grafana and
+    /// Kibana have them.
+    pub newest_first: bool,
 }
 
 /// Where bytes come from.
@@ -174,9 +196,9 @@ impl LogFile {
         let file = open(&path)?;
         let meta = file.metadata()?;
         let mut head = [0; 8];
-        let mut dated = None;
+        let mut told = Told::default();
         let len = if meta.is_file() {
-            (_, dated) = sniff::sniff(open(&path)?)?;
+            (_, told) = sniff::sniff(&open(&path)?, meta.len())?;
             file.read_at(&mut head, 0)?
         } else {
             0
@@ -198,7 +220,7 @@ impl LogFile {
             size: meta.len(),
             modified: modified(&meta),
             compression: Compression::detect(head.get(..len).unwrap_or_default()),
-            dated,
+            told,
         })
     }
 
@@ -208,11 +230,30 @@ impl LogFile {
     pub fn reference(&self) -> Option<Timestamp> {
         /// Less than a year, so that a date is never one year late.
         const SPAN_US: i64 = 300 * 86_400_000_000;
-        let latest = self.dated.map(|dated| dated.add_us(SPAN_US));
+        let latest = self.told.dated.map(|dated| dated.add_us(SPAN_US));
         match (latest, self.modified) {
             (Some(latest), Some(modified)) => Some(latest.min(modified)),
             (latest, modified) => latest.or(modified),
         }
+    }
+
+    /// What its lines are read by; `now` is for what has no last change.
+    pub fn context(&self, now: Option<Timestamp>) -> DecodeContext {
+        DecodeContext {
+            reference: self.modified.or(now),
+            local_us: self.told.local_us,
+            // What is no file is read in one piece.
+            sections: self.told.sections || !matches!(self.source, Source::File { .. }),
+        }
+    }
+
+    /// Whether it is read from its end to its beginning. What is compressed or piped cannot be, and a
+    /// guest does not read that way.
+    pub fn is_read_backward(&self, options: &ReadOptions) -> bool {
+        self.told.newest_first
+            && self.compression.is_none()
+            && options.guest.is_none()
+            && matches!(self.source, Source::File { .. })
     }
 
     /// The same source, to be followed: `journalctl` is told to go on. Files are followed by

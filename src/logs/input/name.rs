@@ -283,6 +283,9 @@ pub(super) fn rotation(file: &str) -> (&str, Order) {
         slot,
         place,
     };
+    if let Some(found) = odd_rotation(name) {
+        return found;
+    }
     if let Some((stem, suffix)) = name.rsplit_once('.') {
         // logrotate: `etcd.log.2`.
         if let Ok(number) = suffix.parse::<u32>()
@@ -319,7 +322,65 @@ pub(super) fn rotation(file: &str) -> (&str, Order) {
             order(DATED, date * 10_000_000_000 + second),
         );
     }
+    // The same of a file without an extension: `messages-20200925`.
+    if let Some((stem, date)) = name.rsplit_once('-')
+        && date.len() == 8
+        && !stem.is_empty()
+        && let Some(date) = day_of(date)
+    {
+        return (stem, order(DATED, date * 10_000_000_000));
+    }
     (name, order(CURRENT, 0))
+}
+
+/// Rotations of rarer tools, whose names look like others' in part.
+fn odd_rotation(name: &str) -> Option<(&str, Order)> {
+    let dated = |place| Order {
+        restart: 0,
+        slot: DATED,
+        place,
+    };
+    // glog: `kube-scheduler.cp0.root.log.INFO.20200925-181650.1234`.
+    if let Some((head, rest)) = name.split_once(".log.")
+        && let Some((level, rest)) = rest.split_once('.')
+        && matches!(level, "INFO" | "WARNING" | "ERROR" | "FATAL")
+        && let Some((date, _)) = rest.split_once('.')
+        && let Some(date) = digits_of(date, 14)
+    {
+        let stem = name.get(..head.len() + ".log.".len() + level.len())?;
+        return Some((stem, dated(date)));
+    }
+    // multilog, beside `current`: seconds and nanoseconds in hexadecimal (TAI64N).
+    if let Some(stamp) = name.strip_prefix('@') {
+        let (stamp, _) = stamp.split_once('.').unwrap_or((stamp, ""));
+        let secs = (stamp.len() == 24).then(|| stamp.get(..16)).flatten()?;
+        let secs = u64::from_str_radix(secs, 16).ok()? & u64::from(u32::MAX);
+        return Some(("current", dated(i64::try_from(secs).ok()?)));
+    }
+    // CloudWatch's export to S3: `000000.gz`, `000001.gz`.
+    if name.len() >= 6 && name.bytes().all(|b| b.is_ascii_digit()) {
+        return Some((name.get(..1)?, dated(name.parse().ok()?)));
+    }
+    // `split`: `etcd.log.aa`, and `xaa` where nobody gave it a name.
+    let (stem, piece) = match name.split_once(".log.") {
+        Some((head, piece)) => (name.get(..head.len() + ".log".len())?, piece),
+        None => (name.get(..1).filter(|x| *x == "x")?, name.get(1..)?),
+    };
+    let letters = piece.len() == 2 && piece.bytes().all(|b| b.is_ascii_lowercase());
+    letters.then(|| {
+        let place = piece.bytes().fold(0, |sum, b| sum * 26 + i64::from(b));
+        (stem, dated(place))
+    })
+}
+
+/// A day as `20200925`, if there is such a one.
+fn day_of(text: &str) -> Option<i64> {
+    let date = digits_of(text, 8)?;
+    let (month, day) = (date / 100 % 100, date % 100);
+    ((1990..2100).contains(&(date / 10_000))
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day))
+    .then_some(date)
 }
 
 /// The digits of a text as one number, if there are just so many and only dashes, dots and a `T`
@@ -376,6 +437,26 @@ mod tests {
                 "etcd.log-20200925-1601065806.gz",
                 ("etcd.log", DATED, 202_009_251_601_065_806),
             ),
+            (
+                "messages-20261118",
+                ("messages", DATED, 202_611_180_000_000_000),
+            ),
+            ("messages-20261318", ("messages-20261318", CURRENT, 0)),
+            ("000001.gz", ("0", DATED, 1)),
+            (
+                "@400000005f6e1e2a12345678.s",
+                ("current", DATED, 0x5f6e_1e2a),
+            ),
+            (
+                "kube-scheduler.cp0.root.log.INFO.20200925-181650.1234",
+                (
+                    "kube-scheduler.cp0.root.log.INFO",
+                    DATED,
+                    20_200_925_181_650,
+                ),
+            ),
+            ("etcd.log.ab", ("etcd.log", DATED, 97 * 26 + 98)),
+            ("xab", ("x", DATED, 97 * 26 + 98)),
             ("current.log", ("current.log", CURRENT, 0)),
             ("10.0.0.1", ("10.0.0", NUMBERED, -1)),
         ];

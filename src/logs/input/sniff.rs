@@ -1,18 +1,26 @@
 //! Whether a file is a log: by its name where that is clear, by its first bytes otherwise.
 
-use std::io::Read;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 
 use crate::clock::Timestamp;
-use crate::formats::inflate::{Inflate, Limits};
+use crate::formats::inflate::{Compression, Inflate, Limits};
 use crate::logs::decode::{DecodeContext, Decoder, LineStart};
 use crate::logs::format::object::{self, Object};
-use crate::logs::record::Record;
-use crate::logs::timestamp::TimeCache;
+use crate::logs::record::{Encoding, Record, TimeSource};
+use crate::logs::timestamp::{QUARTER_US, TimeCache, quarters};
+use crate::logs::wrapper::section;
+
+use super::Told;
 
 /// How much of a file is looked at, inflated.
-const HEAD: u64 = 16 << 10;
+const HEAD: usize = 16 << 10;
 /// How many lines of it.
 const LINES: usize = 40;
+/// At how many places a file is looked at for the zone of its wrappers.
+const PLACES: u64 = 16;
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +48,8 @@ pub(super) enum ByName {
 pub(super) fn by_name(name: &str) -> ByName {
     let lower = name.to_ascii_lowercase();
     let (stem, order) = super::name::rotation(&lower);
-    if stem.ends_with(".log") || stem.contains(".log.") || order.slot == 0 {
+    let dated = order.slot == 0 && lower.contains(".log");
+    if stem.ends_with(".log") || stem.contains(".log.") || dated {
         return ByName::Log;
     }
     const OTHER: [&str; 44] = [
@@ -55,10 +64,10 @@ pub(super) fn by_name(name: &str) -> ByName {
     }
 }
 
-/// Judges the first bytes of a file, compressed or not, and looks for the first time with a year.
-pub(super) fn sniff(file: impl Read) -> std::io::Result<(Kind, Option<Timestamp>)> {
+/// Judges the first bytes of a file, compressed or not, and what a few of its lines tell.
+pub(super) fn sniff(file: &File, size: u64) -> std::io::Result<(Kind, Told)> {
     let limits = Limits {
-        bytes: HEAD,
+        bytes: HEAD as u64,
         ..Limits::default()
     };
     let mut inflate = Inflate::new(file.take(4 << 20), limits)?;
@@ -66,21 +75,169 @@ pub(super) fn sniff(file: impl Read) -> std::io::Result<(Kind, Option<Timestamp>
     // What came out before an error is judged; the error comes again when the file is read.
     let failed = inflate.read_to_end(&mut head).is_err();
     if head.is_empty() && failed {
-        return Ok((Kind::Log, None));
+        return Ok((Kind::Log, Told::default()));
     }
-    Ok((judge(&head), dated(&head)))
+    let kind = judge(&head);
+    let mut look = Look::default();
+    look.at(&head);
+    let told = Told {
+        dated: look.dated,
+        local_us: if look.is_local() {
+            zone(file, size, look)
+        } else {
+            0
+        },
+        sections: has_sections(&head),
+        newest_first: is_newest_first(file, size, &head),
+    };
+    Ok((kind, told))
 }
 
-/// The first time in these lines that names its year.
-fn dated(head: &[u8]) -> Option<Timestamp> {
-    let mut first = None;
-    let mut decoder = Decoder::new(DecodeContext::default());
-    // The last line is cut off.
-    let end = memchr::memrchr(b'\n', head).map_or(head.len(), |at| at + 1);
-    decoder.block(head.get(..end)?, 1, &mut |record: &Record<'_>| {
-        first = first.or(record.time);
+/// Whether a file's newest lines stand first: those of its beginning do, and its end is older.
+fn is_newest_first(file: &File, size: u64, head: &[u8]) -> bool {
+    let first = times(head);
+    if !descend(&first) {
+        return false;
+    }
+    let mut tail = vec![0; HEAD];
+    let from = size.saturating_sub(HEAD as u64);
+    if from < head.len() as u64 || is_packed(file) {
+        return true;
+    }
+    let Ok(len) = file.read_at(&mut tail, from) else {
+        return false;
+    };
+    tail.truncate(len);
+    let last = times(memchr::memchr(b'\n', &tail).map_or(&[], |at| tail.split_at(at).1));
+    matches!((first.last(), last.first()), (Some(first), Some(last)) if last <= first)
+}
+
+/// The times of records in these lines, of which the last one may be cut off.
+fn times(bytes: &[u8]) -> Vec<Timestamp> {
+    let end = memchr::memrchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+    // Any year will do to tell which of two times is the earlier one.
+    let mut decoder = Decoder::new(DecodeContext {
+        reference: Some(Timestamp::from_secs(1_700_000_000)),
+        ..DecodeContext::default()
     });
-    first
+    let mut times = Vec::new();
+    let lines = bytes.get(..end).unwrap_or_default();
+    decoder.block(lines, 1, &mut |record: &Record<'_>| {
+        times.extend(record.time);
+    });
+    times
+}
+
+/// Whether times go down, but for few that several writers may have put out of order.
+fn descend(times: &[Timestamp]) -> bool {
+    /// Fewer steps may be an accident.
+    const STEPS: usize = 4;
+    /// So many steps down for each one up.
+    const DOWN: usize = 10;
+    let pairs = || times.iter().zip(times.iter().skip(1));
+    let down = pairs().filter(|(a, b)| a > b).count();
+    let up = pairs().filter(|(a, b)| a < b).count();
+    down >= STEPS && down >= up * DOWN
+}
+
+fn is_packed(file: &File) -> bool {
+    let mut magic = [0; 8];
+    file.read_at(&mut magic, 0)
+        .is_ok_and(|_| Compression::detect(&magic).is_some())
+}
+
+/// Whether this is the beginning of a `kubectl cluster-info dump`: its lists of objects, or the line
+/// before a pod's log.
+fn has_sections(head: &[u8]) -> bool {
+    let list = head.trim_ascii_start().starts_with(b"{");
+    memchr::memmem::find(head, section::START).is_some()
+        || list && memchr::memmem::find(head, br#""kind": "NodeList""#).is_some()
+}
+
+/// What the first lines of a pipe tell, of which there is nothing else to look at.
+pub(super) fn of_lines(bytes: &[u8]) -> Told {
+    let head = bytes.get(..bytes.len().min(4 * HEAD)).unwrap_or_default();
+    let mut look = Look::default();
+    look.at(head);
+    Told {
+        dated: look.dated,
+        local_us: look.zone(),
+        newest_first: descend(&times(head)),
+        ..Told::default()
+    }
+}
+
+/// How far the wrappers' clock is east of UTC: by what most of the records that say it do. Those
+/// with a zone may be rare, so places all over a plain file are looked at.
+fn zone(file: &File, size: u64, mut look: Look) -> i64 {
+    let step = size / PLACES;
+    if step > 0 && !is_packed(file) {
+        // No line counts twice: the head was looked at, and no place reaches the next one.
+        let mut bytes = vec![0; HEAD.min(usize::try_from(step).unwrap_or(HEAD))];
+        let places = (1..PLACES).map(|place| place * step);
+        for from in places.filter(|from| *from >= HEAD as u64) {
+            let Ok(len) = file.read_at(&mut bytes, from) else {
+                break;
+            };
+            let read = bytes.get(..len).unwrap_or_default();
+            let whole = memchr::memchr(b'\n', read).and_then(|at| read.get(at + 1..));
+            look.at(whole.unwrap_or_default());
+        }
+    }
+    look.zone()
+}
+
+/// What a look at lines found.
+#[derive(Default)]
+struct Look {
+    /// The first time that names its year.
+    dated: Option<Timestamp>,
+    /// Records whose time is their wrapper's, or that have a wrapper's beside their own.
+    wrapped: bool,
+    /// How many quarters of an hour wrappers are ahead of the records in them, and how often.
+    zones: BTreeMap<i64, u64>,
+}
+
+impl Look {
+    /// Looks at lines, of which the last one may be cut off.
+    fn at(&mut self, bytes: &[u8]) {
+        let end = memchr::memrchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+        let mut decoder = Decoder::new(DecodeContext::default());
+        let lines = bytes.get(..end).unwrap_or_default();
+        decoder.block(lines, 1, &mut |record: &Record<'_>| {
+            self.dated = self.dated.or(record.time);
+            self.record(record);
+        });
+    }
+
+    fn record(&mut self, record: &Record<'_>) {
+        self.wrapped |= record.outer.ident.is_some();
+        // These always name their zone, or count from the epoch.
+        let zoned = matches!(
+            record.encoding,
+            Encoding::ZapJson | Encoding::ZapConsole | Encoding::KlogJson | Encoding::Logrus
+        );
+        if zoned
+            && record.time_source == TimeSource::Inner
+            && let (Some(outer), Some(inner)) = (record.outer.time, record.time)
+            && let Some(quarters) = quarters(outer, inner)
+        {
+            *self.zones.entry(quarters).or_default() += 1;
+        }
+    }
+
+    /// The zone that most records show: where clocks are put on an hour a file holds two, and most
+    /// of it is right. Where no zone is most records', nobody can tell.
+    fn zone(&self) -> i64 {
+        let all: u64 = self.zones.values().sum();
+        let most = self.zones.iter().find(|(_, count)| **count * 2 > all);
+        most.map_or(0, |(quarters, _)| quarters * QUARTER_US)
+    }
+
+    /// Whether the file may have wrappers in local time.
+    fn is_local(&self) -> bool {
+        self.wrapped && self.zones.keys().all(|quarters| *quarters != 0) || self.zones.len() > 1
+    }
 }
 
 fn judge(head: &[u8]) -> Kind {
@@ -156,7 +313,19 @@ fn archive(head: &[u8]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    fn look(text: &[u8]) -> (Kind, Told) {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(text).expect("writes");
+        sniff(&file.reopen().expect("opens"), text.len() as u64).expect("reads")
+    }
+
+    fn told(text: &[u8]) -> Told {
+        look(text).1
+    }
 
     #[test]
     fn names() {
@@ -178,7 +347,15 @@ mod tests {
         ] {
             assert_eq!(by_name(name), ByName::Other, "{name}");
         }
-        for name in ["truth.json", "stat", "messages", "journal.txt", "syslog.1"] {
+        for name in [
+            "truth.json",
+            "stat",
+            "messages",
+            "messages-20261118",
+            "000001.gz",
+            "journal.txt",
+            "syslog.1",
+        ] {
             assert_eq!(by_name(name), ByName::Unclear, "{name}");
         }
     }
@@ -186,19 +363,59 @@ mod tests {
     #[test]
     fn the_first_year_is_found() {
         let text = b"Nov 24 19:06:42 host k3s[1]: I1124 19:06:42.770951       1 a.go:1] x\n2023-11-24 19:33:30.483562 I | etcdmain: x\n";
-        let at = sniff(&text[..]).expect("reads").1;
+        let at = told(text).dated;
         assert_eq!(at, Timestamp::parse("2023-11-24T19:33:30.483562Z"));
-        assert_eq!(
-            sniff(&b"Nov 24 19:06:42 host sshd[1]: x\n"[..])
-                .expect("reads")
-                .1,
-            None
-        );
+        assert_eq!(told(b"Nov 24 19:06:42 host sshd[1]: x\n").dated, None);
+    }
+
+    #[test]
+    fn the_zone_of_wrappers_is_told_by_the_records_in_them() {
+        let line = |zone: &str| {
+            format!(
+                "Feb 16 21:31:27 h k3s[1]: {{\"level\":\"warn\",\"ts\":\"2026-02-16T21:31:27.325{zone}\",\"msg\":\"slow fdatasync\"}}\n"
+            )
+        };
+        let klog = "Feb 16 21:31:27 h k3s[1]: I0216 21:31:27.400003       1 a.go:1] x\n";
+        let hour = 4 * QUARTER_US;
+        for (zone, want) in [("-0500", -5 * hour), ("+0530", 11 * hour / 2), ("Z", 0)] {
+            assert_eq!(told(line(zone).as_bytes()).local_us, want, "{zone}");
+            // The only line of etcd stands far from the beginning.
+            let many = [klog.repeat(3000), line(zone).repeat(200), klog.repeat(3000)];
+            assert_eq!(told(many.concat().as_bytes()).local_us, want, "{zone}");
+        }
+        assert_eq!(told(klog.as_bytes()).local_us, 0);
+        // The line stood in its writer's pipe for long: that is no zone.
+        let late = line("Z").replace("21:31:27 h", "21:38:27 h");
+        assert_eq!(told(late.as_bytes()).local_us, 0);
+    }
+
+    #[test]
+    fn the_newest_lines_may_stand_first() {
+        let zap = |n: u32| {
+            format!(
+                "{{\"level\":\"warn\",\"ts\":\"2026-02-16T21:{:02}:{:02}.325Z\",\"msg\":\"x\"}}\n",
+                n / 60,
+                n % 60
+            )
+        };
+        let syslog = |n: u32| format!("Feb 16 21:{:02}:{:02} h etcd[1]: x\n", n / 60, n % 60);
+        let lines: [&dyn Fn(u32) -> String; 2] = [&zap, &syslog];
+        for line in lines {
+            for many in [20, 3000] {
+                let forth: String = (0..many).map(line).collect();
+                let back: String = (0..many).rev().map(line).collect();
+                assert!(!told(forth.as_bytes()).newest_first);
+                assert!(told(back.as_bytes()).newest_first);
+                // Only its first lines are out of order.
+                let odd = [line(9), line(8), line(7), line(6), line(5), line(4), forth].concat();
+                assert!(!told(odd.as_bytes()).newest_first);
+            }
+        }
     }
 
     #[test]
     fn first_bytes() {
-        let kind = |text: &[u8]| sniff(text).expect("reads").0;
+        let kind = |text: &[u8]| look(text).0;
         for text in [
             &br#"{"level":"info","ts":"2026-11-21T19:32:28.496Z","caller":"a","msg":"x"}"#[..],
             b"2026-11-21 19:33:30.483562 I | etcdmain: x\n",

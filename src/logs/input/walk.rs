@@ -11,7 +11,7 @@ use crate::formats::inflate::Compression;
 use super::copies;
 use super::name::{self, Identity};
 use super::sniff::{self, ByName, Kind};
-use super::{FileId, LogFile, Plan, Problem, Source, Stream, modified};
+use super::{FileId, LogFile, Plan, Problem, Source, Stream, Told, modified};
 
 /// How deep folders are followed.
 const DEPTH: usize = 64;
@@ -178,7 +178,7 @@ impl Walk {
                     size: 0,
                     modified: None,
                     compression: None,
-                    dated: None,
+                    told: Told::default(),
                 },
                 identity,
             });
@@ -220,7 +220,7 @@ impl Walk {
             self.plan.skipped.old += 1;
             return;
         }
-        let Some((compression, dated)) = self.look(real, shown, named, by_name) else {
+        let Some((compression, told)) = self.look(real, meta.len(), shown, named, by_name) else {
             return;
         };
         self.by_id.insert(id, self.found.len());
@@ -234,7 +234,7 @@ impl Walk {
                 size: meta.len(),
                 modified,
                 compression,
-                dated,
+                told,
             },
             identity,
         });
@@ -244,18 +244,19 @@ impl Walk {
     fn look(
         &mut self,
         real: &Path,
+        size: u64,
         shown: &Path,
         named: bool,
         by_name: ByName,
-    ) -> Option<(Option<Compression>, Option<Timestamp>)> {
+    ) -> Option<(Option<Compression>, Told)> {
         use std::os::unix::fs::FileExt as _;
         let look = || {
             let file = super::open(real)?;
             let mut head = [0; 8];
             let len = file.read_at(&mut head, 0)?;
             let compression = Compression::detect(head.get(..len).unwrap_or_default());
-            let (kind, dated) = sniff::sniff(file)?;
-            Ok::<_, std::io::Error>((compression, kind, dated))
+            let (kind, told) = sniff::sniff(&file, size)?;
+            Ok::<_, std::io::Error>((compression, kind, told))
         };
         match look() {
             Err(err) => {
@@ -274,7 +275,7 @@ impl Walk {
                 self.plan.skipped.other += 1;
                 None
             }
-            Ok((compression, _, dated)) => Some((compression, dated)),
+            Ok((compression, _, told)) => Some((compression, told)),
         }
     }
 
@@ -287,10 +288,20 @@ impl Walk {
             };
             self.problem(&inside, &words, false);
         }
-        let copies = copies::find(self.found.iter().map(|found| &found.file));
+        let files = self.found.iter();
+        let copies = copies::find(files.map(|found| (&found.file, &found.identity)));
         self.plan.skipped.duplicates += copies.len() as u64;
-        for at in copies.into_iter().rev() {
-            self.found.remove(at);
+        for copy in &copies {
+            let path = self.found.get(copy.at).map(|copy| copy.identity.clone());
+            // Whichever has more bytes: the path that tells most says whose log it is.
+            if let (Some(path), Some(whole)) = (path, self.found.get_mut(copy.of))
+                && whole.identity.rank < path.rank
+            {
+                whole.identity = path;
+            }
+        }
+        for copy in copies.into_iter().rev() {
+            self.found.remove(copy.at);
         }
         let mut newest: HashMap<(String, String), Option<Timestamp>> = HashMap::new();
         for found in &self.found {
@@ -359,7 +370,8 @@ impl Walk {
 /// Numbers of rotations count back in time, those of other pieces (`split -d`) forth: where every
 /// file says when it begins and each begins before the one that its name puts first, names are wrong.
 fn undo_count(files: &mut [LogFile]) {
-    let goes_back = |first: &LogFile, second: &LogFile| match (first.dated, second.dated) {
+    let goes_back = |first: &LogFile, second: &LogFile| match (first.told.dated, second.told.dated)
+    {
         (Some(first), Some(second)) => first > second,
         _ => false,
     };

@@ -6,6 +6,7 @@
 //! one thread and cut into parts in the same way. What is piped or printed by a command is read in
 //! sequence.
 
+mod backward;
 mod cut;
 mod flow;
 pub mod follow;
@@ -23,6 +24,8 @@ use crate::formats::inflate::Limits;
 
 use super::input::{FileId, LogFile, Source};
 
+use backward::Backward;
+pub use backward::lines_of;
 use lines::{Lines, Range};
 use pace::GuestFile;
 pub use pace::Pace;
@@ -102,7 +105,9 @@ pub fn chunks_of(file: &LogFile, length: u64) -> Vec<Chunk> {
 
 /// Chunks of as many steps each as `steps` says of those that are left.
 fn chunks_by(file: &LogFile, step: u64, steps: impl Fn(u64) -> u64) -> Vec<Chunk> {
-    if file.compression.is_some() || !matches!(file.source, Source::File { .. }) {
+    let is_plain = file.compression.is_none() && matches!(file.source, Source::File { .. });
+    // A line far above says whose the lines are; or the file is read from its end.
+    if !is_plain || file.told.sections || file.told.newest_first {
         return vec![Chunk::WHOLE];
     }
     let step = step.max(1);
@@ -157,6 +162,7 @@ pub struct BlockReader {
 enum Input {
     Range(Lines, Range),
     Pipe(Lines, Pipe),
+    Backward(Lines, Backward),
     Part(Part),
 }
 
@@ -183,6 +189,15 @@ pub fn open(
                 let pipe = Pipe::inflate(opened, options)?;
                 return Ok(BlockReader {
                     source: Input::Pipe(lines(0), pipe),
+                });
+            }
+            if file.is_read_backward(options) {
+                let lines = lines(0);
+                return Ok(BlockReader {
+                    source: Input::Backward(
+                        lines,
+                        Backward::new(opened, file.size, options.max_line),
+                    ),
                 });
             }
             let size = file.size;
@@ -224,6 +239,7 @@ impl BlockReader {
         match &mut self.source {
             Input::Range(lines, range) => lines.next(range),
             Input::Pipe(lines, pipe) => lines.next(pipe),
+            Input::Backward(lines, file) => lines.next(file),
             Input::Part(part) => part.next(None),
         }
     }
@@ -233,6 +249,7 @@ impl BlockReader {
         match &mut self.source {
             Input::Range(lines, range) => lines.next(range),
             Input::Pipe(lines, pipe) => lines.next(&mut pipe.until(stop)),
+            Input::Backward(lines, file) => lines.next(file),
             Input::Part(part) => part.next(Some(stop)),
         }
     }
@@ -242,7 +259,7 @@ impl BlockReader {
     pub fn is_last_part(&self) -> Option<bool> {
         match &self.source {
             Input::Part(part) => Some(part.is_last()),
-            Input::Range(..) | Input::Pipe(..) => None,
+            Input::Range(..) | Input::Pipe(..) | Input::Backward(..) => None,
         }
     }
 
@@ -257,6 +274,7 @@ impl BlockReader {
                 bytes_read: pipe.bytes_read(),
                 ..lines.stats()
             },
+            Input::Backward(lines, _) => lines.stats(),
             Input::Part(part) => part.stats(),
         }
     }
@@ -264,7 +282,9 @@ impl BlockReader {
     /// The buffer, to be used again.
     pub fn into_buffer(self) -> Vec<u8> {
         match self.source {
-            Input::Range(lines, _) | Input::Pipe(lines, _) => lines.into_buffer(),
+            Input::Range(lines, _) | Input::Pipe(lines, _) | Input::Backward(lines, _) => {
+                lines.into_buffer()
+            }
             Input::Part(_) => Vec::new(),
         }
     }

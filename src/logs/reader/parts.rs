@@ -29,6 +29,7 @@ const LEAST_BUFFERS: usize = 4;
 pub fn is_in_parts(file: &LogFile, options: &ReadOptions) -> bool {
     file.compression.is_some()
         && options.guest.is_none()
+        && !file.told.sections
         && matches!(file.source, Source::File { .. })
 }
 

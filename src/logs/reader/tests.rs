@@ -101,7 +101,7 @@ fn decode_all(readers: impl Iterator<Item = BlockReader>) -> (Vec<String>, u64) 
     let mut records = Vec::new();
     let mut base = 0;
     for mut reader in readers {
-        let mut decoder = Decoder::new(DecodeContext { reference: None });
+        let mut decoder = Decoder::new(DecodeContext::default());
         let mut sink = |record: &Record<'_>| {
             let text = format!("{:?} {:?}", record.msg, record.outer.time);
             records.push(format!(
@@ -176,6 +176,25 @@ fn chunks_are_long_at_first_and_short_in_the_end() {
     assert!(steps.is_sorted_by(|a, b| a >= b));
     assert_eq!(steps.iter().sum::<u64>() + 1, 128);
     assert!(chunks.windows(2).all(|pair| pair[0].end == pair[1].start));
+}
+
+#[test]
+fn a_file_that_must_be_read_in_one_piece_is_one_chunk() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let plain = file(dir.path(), "0.log", mixed(700).as_bytes());
+    assert!(chunks_of(&plain, 1000).len() > 1);
+    for (sections, newest_first) in [(true, false), (false, true)] {
+        let told = crate::logs::input::Told {
+            sections,
+            newest_first,
+            ..plain.told
+        };
+        let file = LogFile {
+            told,
+            ..plain.clone()
+        };
+        assert_eq!(chunks_of(&file, 1000), [Chunk::WHOLE]);
+    }
 }
 
 #[test]
@@ -423,7 +442,7 @@ fn a_command_is_read_and_its_failure_told() {
         size: 0,
         modified: None,
         compression: None,
-        dated: None,
+        told: crate::logs::input::Told::default(),
     };
     let (all, _, err) = read(
         &command(&["printf", "%s\\n", "a b; c"]),

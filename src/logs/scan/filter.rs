@@ -107,13 +107,7 @@ impl TimeFilter {
         if record.encoding == Encoding::Audit {
             return self.only.has(Component::Apiserver);
         }
-        let by_wrapper = record.outer.ident.and_then(writer).map(|name| {
-            match component_of(parts(&name).0) {
-                // All writers that are known and no part of the control plane are controllers.
-                Component::Unknown => Component::Controller,
-                known => known,
-            }
-        });
+        let by_wrapper = by_wrapper(record);
         let said = match event.map_or(Component::Unknown, |event| event.component) {
             // Only etcd writes this, and never klog.
             Component::Unknown
@@ -149,6 +143,16 @@ impl TimeFilter {
         }
         self.inside
     }
+}
+
+/// Whose a record is, where its wrapper names its writer.
+pub(in crate::logs) fn by_wrapper(record: &Record<'_>) -> Option<Component> {
+    let name = record.outer.ident.and_then(writer)?;
+    Some(match component_of(parts(&name).0) {
+        // All writers that are known and no part of the control plane are controllers.
+        Component::Unknown => Component::Controller,
+        known => known,
+    })
 }
 
 /// The component of a word, as streams are named by it.

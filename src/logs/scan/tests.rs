@@ -5,6 +5,7 @@ use super::*;
 
 use proptest::prelude::*;
 
+use crate::logs::decode::DecodeContext;
 use crate::logs::event::{Component, Shape};
 use crate::logs::record::Record;
 

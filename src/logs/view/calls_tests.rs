@@ -13,6 +13,7 @@ fn view(lines: &[String]) -> View {
     let mut counter = Counter::new(Component::Unknown, TimeFilter::of(None, None));
     let mut decoder = Decoder::new(DecodeContext {
         reference: Some(Timestamp::from_secs(1_795_400_000)),
+        ..DecodeContext::default()
     });
     decoder.block(lines.join("\n").as_bytes(), 1, &mut counter);
     decoder.finish(&mut |record: &Record<'_>| counter.add(record));

@@ -218,6 +218,7 @@ mod tests {
                 let mut counter = Counter::new(*component, TimeFilter::of(None, None));
                 let mut decoder = Decoder::new(DecodeContext {
                     reference: Some(Timestamp::from_secs(1_795_400_000)),
+                    ..DecodeContext::default()
                 });
                 decoder.block(lines.join("\n").as_bytes(), 1, &mut counter);
                 decoder.finish(&mut |record: &Record<'_>| counter.add(record));

@@ -1,10 +1,12 @@
 //! Wrappers: what runtimes, journals, shippers and people put around a line. Each is taken off
 //! only where its shape is strict, and they nest: syslog around CRI around JSON around capnslog.
 
+pub mod calendar;
 pub mod clean;
 pub mod cri;
 pub mod prefix;
 pub mod salvage;
+pub mod section;
 pub mod syslog;
 
 use crate::clock::Timestamp;

@@ -8,6 +8,7 @@ use crate::logs::format::level_word;
 use crate::logs::format::object;
 use crate::logs::needle;
 use crate::logs::timestamp::{Stamp, TimeCache, zone};
+use crate::logs::writer;
 
 use super::{Peeled, is_strict, may_hold, plausible};
 
@@ -29,7 +30,8 @@ pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     if !may_hold(text) {
         return None;
     }
-    bracketed(text, cache)
+    kail(text, cache)
+        .or_else(|| bracketed(text, cache))
         .or_else(|| columns(text, cache))
         .or_else(|| coloned(text, cache))
         .or_else(|| bulleted(text, cache))
@@ -123,7 +125,7 @@ fn tagged<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
 fn labelled(text: &[u8]) -> Option<Peeled<'_>> {
     let head = text.get(..text.len().min(LABELS_MAX))?;
     let mut rest = head.strip_prefix(b"{")?;
-    let (mut container, mut pod) = (None, None);
+    let (mut container, mut pod, mut app) = (None, None, None);
     let name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/' | b':');
     while rest.first() != Some(&b'}') {
         let len = rest.iter().position(|b| !name(b)).filter(|len| *len > 0)?;
@@ -133,6 +135,7 @@ fn labelled(text: &[u8]) -> Option<Peeled<'_>> {
         match label {
             b"container" => container = value.get(..end),
             b"pod" => pod = value.get(..end),
+            b"app" | b"app_kubernetes_io_name" | b"component" => app = app.or(value.get(..end)),
             _ => {}
         }
         rest = value.get(end + 1..)?;
@@ -142,9 +145,11 @@ fn labelled(text: &[u8]) -> Option<Peeled<'_>> {
     }
     rest.strip_prefix(b"} ")?;
     let inner = text.get(head.len() - rest.len() + 2..)?;
+    let [container, app, pod] =
+        [container, app, pod].map(|name| name.filter(|name| names_writer(name)));
     Some(Peeled {
-        ident: container.filter(|name| names_writer(name)),
-        name: pod.filter(|name| names_writer(name)),
+        ident: writer::surest([container, app], pod),
+        name: pod,
         ..Peeled::text(inner.trim_ascii_start())
     })
 }
@@ -174,6 +179,26 @@ fn bracketed<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     Some(Peeled {
         ident: ident.filter(|name| names_writer(name)),
         name: names_writer(name).then_some(name),
+        ..Peeled::text(rest)
+    })
+}
+
+/// `kube-system/etcd-x[etcd]: text` of kail.
+fn kail<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    let head = text.get(..text.len().min(PREFIX_MAX))?;
+    let end = needle::PID_END.find(head)?;
+    let before = head.get(..end)?;
+    let (slash, open) = (memchr(b'/', before)?, memchr(b'[', before)?);
+    let namespace = before.get(..slash)?;
+    let (pod, container) = (before.get(slash + 1..open)?, before.get(open + 1..)?);
+    let named = [namespace, pod, container]
+        .iter()
+        .all(|name| !name.is_empty() && is_object_name(name));
+    let rest = text.get(end..)?.strip_prefix(b"]: ")?.trim_ascii_start();
+    (named && plausible(rest, cache)).then_some(Peeled {
+        // The pod and its container.
+        ident: before.get(slash + 1..),
+        name: Some(pod),
         ..Peeled::text(rest)
     })
 }
@@ -267,6 +292,8 @@ fn worded<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let (first, rest) = word(text)?;
     if plausible(rest, cache) {
         return Some(Peeled {
+            // EKS's streams have their programs' names.
+            ident: named(first).filter(|name| writer::writer(name).is_some()),
             name: named(first),
             ..Peeled::text(rest)
         });

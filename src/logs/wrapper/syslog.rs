@@ -9,6 +9,7 @@ use crate::logs::record::Level;
 use crate::logs::timestamp::{TimeCache, YearFrom, clock, complete, month};
 
 use super::Peeled;
+use super::calendar::{any_month, zone_word};
 
 /// Longest host and program name that is believed.
 const NAME_MAX: usize = 255;
@@ -19,10 +20,12 @@ const NAME_MAX: usize = 255;
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     match text.first()? {
         b'<' => priority(text, cache),
-        b'0'..=b'9' => iso(text, cache),
+        b'0'..=b'9' => iso(text, cache).or_else(|| dated(text)),
         b'[' => monotonic(text),
         b'A'..=b'Z' => named(text, cache),
-        b'a'..=b'z' => no_time(text),
+        b'a'..=b'z' => dated(text).or_else(|| no_time(text)),
+        // A month's name in another script.
+        0x80.. => dated(text),
         _ => None,
     }
 }
@@ -39,7 +42,7 @@ fn priority<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
         Some(rest) => structured(rest, cache)?,
         None => match rest.first()? {
             b'0'..=b'9' => iso(rest, cache)?,
-            _ => named(rest, cache)?,
+            _ => named(rest, cache).or_else(|| dated(rest))?,
         },
     };
     if peeled.level == Level::Unknown {
@@ -99,10 +102,11 @@ fn elements(text: &[u8]) -> Option<&[u8]> {
 /// beginning and any text after it, so host and program must have their shapes.
 fn iso<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let stamp = cache.iso(text)?;
-    if text.get(10) != Some(&b'T') && !stamp.zoned {
+    let rest = text.get(stamp.len..)?.strip_prefix(b" ")?;
+    // Many programs begin their lines so: no syslog's line without the process that wrote it.
+    if text.get(10) != Some(&b'T') && !stamp.zoned && !(stamp.digits <= 6 && named_program(rest)) {
         return None;
     }
-    let rest = text.get(stamp.len..)?.strip_prefix(b" ")?;
     // RFC3339Nano is a container runtime's time: no syslog has more than microseconds.
     if stamp.digits > 6 && !loose_program(rest) {
         return None;
@@ -123,6 +127,15 @@ fn iso<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     Some(peeled)
 }
 
+/// Whether this is `host ident[pid]: ` or `host kernel: `.
+fn named_program(text: &[u8]) -> bool {
+    program(text).is_some_and(|peeled| {
+        let head = text.get(..text.len() - peeled.text.len());
+        peeled.host.is_some_and(|host| level_word(host).is_none())
+            && (peeled.ident == Some(b"kernel") || head.is_some_and(|head| head.ends_with(b"]: ")))
+    })
+}
+
 fn loose_program(text: &[u8]) -> bool {
     // `host tag: text` with a pid is never kubectl's.
     program(text).is_some_and(|peeled| peeled.ident.is_some()) && needle::PID_END.is_in(text)
@@ -131,15 +144,9 @@ fn loose_program(text: &[u8]) -> bool {
 /// `Nov 24 19:06:42 host ident[pid]: text` and `Sat 2026-11-21 20:04:04 UTC host ident: text`.
 fn named<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     if let Some(month) = month(text.get(..3)?) {
-        let (&[b' ', d1, d2, b' '], rest) = text.get(3..)?.split_first_chunk()? else {
-            return None;
-        };
-        let tens = if d1 == b' ' { b'0' } else { d1 };
-        let day = crate::logs::timestamp::two(tens, d2)?;
-        let (us, taken) = clock(rest)?;
-        let rest = rest.get(taken..)?.strip_prefix(b" ")?;
-        let mut peeled = program(rest)?;
-        peeled.time = Some(unfinished(month, day, us));
+        return behind_month(month, text.get(3..)?.strip_prefix(b" ")?);
+    }
+    if let Some(peeled) = dated(text) {
         return Some(peeled);
     }
     const DAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
@@ -154,11 +161,32 @@ fn named<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
             return None;
         }
         let mut peeled = program(after)?;
-        peeled.time = Some(stamp.time);
-        peeled.zoned = matches!(zone, b"UTC" | b"GMT");
+        let offset_us = zone_word(zone);
+        peeled.time = Some(stamp.time.add_us(-offset_us.unwrap_or_default()));
+        peeled.zoned = offset_us.is_some();
         return Some(peeled);
     }
     no_time(text)
+}
+
+/// The same with a month in the host's language, `févr. 16 19:06:42 host ident[pid]: text`.
+fn dated(text: &[u8]) -> Option<Peeled<'_>> {
+    let (month, rest) = any_month(text)?;
+    behind_month(month, rest)
+}
+
+/// `24 19:06:42 host ident[pid]: text`.
+fn behind_month(month: u32, text: &[u8]) -> Option<Peeled<'_>> {
+    let (&[d1, d2, b' '], rest) = text.split_first_chunk()? else {
+        return None;
+    };
+    let tens = if d1 == b' ' { b'0' } else { d1 };
+    let day = crate::logs::timestamp::two(tens, d2)?;
+    let (us, taken) = clock(rest)?;
+    let rest = rest.get(taken..)?.strip_prefix(b" ")?;
+    let mut peeled = program(rest)?;
+    peeled.time = Some(unfinished(month, day, us));
+    Some(peeled)
 }
 
 /// `[ 5123.170712] host ident[pid]: text`, and dmesg's `[ 5123.170712] text`.
@@ -369,6 +397,61 @@ mod tests {
             ),
             (
                 "Sat 2026-11-21 20:04:04 CET host etcd[7]: y",
+                Some("2026-11-21T19:04:04Z"),
+                true,
+                "host",
+                "etcd",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "Sat 2026-11-21 20:04:04 -03 host etcd[7]: y",
+                Some("2026-11-21T23:04:04Z"),
+                true,
+                "host",
+                "etcd",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "févr. 16 16:01:27 host k3s[7]: y",
+                Some("2026-02-16T16:01:27Z"),
+                false,
+                "host",
+                "k3s",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "2月 16 16:01:27 host k3s[7]: y",
+                Some("2026-02-16T16:01:27Z"),
+                false,
+                "host",
+                "k3s",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                "<30>mai 16 16:01:27 host k3s[7]: y",
+                Some("2026-05-16T16:01:27Z"),
+                false,
+                "host",
+                "k3s",
+                Level::Info,
+                "y",
+            ),
+            (
+                "2026-02-16 16:01:27 host etcd[7]: y",
+                Some("2026-02-16T16:01:27Z"),
+                false,
+                "host",
+                "etcd",
+                Level::Unknown,
+                "y",
+            ),
+            (
+                // China's or Chicago's.
+                "Sat 2026-11-21 20:04:04 CST host etcd[7]: y",
                 Some("2026-11-21T20:04:04Z"),
                 false,
                 "host",
@@ -461,6 +544,10 @@ mod tests {
             "2021-05-14 16:47:40.070062 W | wal: sync",
             "etcdserver: read-only range request",
             "Nov is a month",
+            "mai is a month",
+            "2026-02-16 16:01:27 INFO etcd: y",
+            "2026-02-16 16:01:27 host etcd: y",
+            "2026-02-16 16:01:27 ERROR worker[7]: y",
             "<no>",
             "<999>Nov 20 19:06:42 node1 etcd[1]: y",
             "[WARNING] Deprecated",
