@@ -70,6 +70,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         });
         for (advisory, symptom) in ill {
             let sign = symptom.map_or("", String::as_str);
+            let sign = sign.strip_prefix("rule:").unwrap_or(sign);
             let fixed = fixed(advisory, version);
             drafts.push(
                 Draft::new(
@@ -139,8 +140,11 @@ fn source(advisory: &Advisory) -> String {
     format!("{} ({})", advisory.id, advisory.source)
 }
 
-/// Whether a symptom was seen: a kind of log event, or a setting that is set.
+/// Whether a symptom was seen: a kind of log event, a setting that is set, or what a rule found.
 fn seen(cx: &Context<'_>, symptom: &str) -> bool {
+    if symptom == "rule:compaction-saw-tooth" {
+        return crate::rules::load::compaction_saw_tooth::seen(cx);
+    }
     if let Some(name) = symptom.strip_prefix("setting:") {
         return crate::rules::settings::of(cx, "etcd", &[name])
             .is_ok_and(|all| all.iter().any(crate::rules::settings::Setting::is_set));
