@@ -313,13 +313,14 @@ pub(super) fn profile(name: &str) -> Result<Profile, Error> {
 
 /// Evidence to report.
 pub(super) fn judge(
-    evidence: EvidenceSet,
+    mut evidence: EvidenceSet,
     mut problems: Vec<String>,
     input: Vec<String>,
     profile: &Profile,
     at: Timestamp,
 ) -> Report {
     problems.extend(evidence.conflicts().iter().cloned());
+    rules::started::reconcile(&mut evidence);
     let findings = rules::run(rules::RULES, &evidence, profile);
     let diagnosis = diagnosis::diagnose(&evidence, &findings, profile);
     let advice = advise::advise(&advise::Input {
