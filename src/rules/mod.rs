@@ -29,6 +29,7 @@ pub mod quality;
 pub mod raft;
 pub mod reads;
 pub mod space;
+pub mod started;
 
 pub use accept::{Accepted, AcceptedRisks};
 pub use engine::{Context, Rule, Verdict, run};
@@ -120,7 +121,10 @@ pub static RULES: &[&Rule] = &[
     &client::retries_plateau::RULE,
     &cpu::run_delay_high::RULE,
     &client::scheduler_backlog::RULE,
+    &config::setting_refused::RULE,
+    &config::setting_without_effect::RULE,
     &config::settings_not_applied::RULE,
+    &config::settings_unreadable::RULE,
     &load::slow_requests::RULE,
     &config::snapshot_count_high::RULE,
     &host::swap_in_use::RULE,
@@ -192,7 +196,10 @@ pub static FAMILIES: &[(&str, &[&Rule])] = &[
             &config::overrides_invalid::RULE,
             &config::quota_above_maximum::RULE,
             &config::quota_default::RULE,
+            &config::setting_refused::RULE,
+            &config::setting_without_effect::RULE,
             &config::settings_not_applied::RULE,
+            &config::settings_unreadable::RULE,
             &config::snapshot_count_high::RULE,
             &config::unsafe_no_fsync::RULE,
             &config::warning_threshold_lowered::RULE,
