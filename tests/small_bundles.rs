@@ -363,7 +363,7 @@ fn a_file_that_waits_for_a_restart_is_not_what_runs() {
              \"current-db-size-bytes\":2140000000,\"current-db-size-in-use-bytes\":2000000000",
         );
     }
-    etcd_log(dir.path(), "n1", &text);
+    write(&dir.path().join("n1/logs/etcd.log"), &text);
     write(
         &dir.path().join("n1/manifests/etcd.yaml"),
         "apiVersion: v1\nkind: Pod\nmetadata: {name: etcd, namespace: kube-system}\nspec:\n\

@@ -20,11 +20,15 @@ pub fn reconcile(evidence: &mut EvidenceSet) {
     if said.is_empty() {
         return;
     }
+    let all: Vec<Subject> = evidence
+        .of_key(&keys::SETTINGS)
+        .map(|record| record.subject.clone())
+        .collect();
     let mut changed: Vec<Record> = Vec::new();
     let mut faults: Vec<(Record, Vec<Row>)> = Vec::new();
     for record in evidence.of_key(&keys::SETTINGS) {
         let mut record = record.clone();
-        let (found, quota) = match said.iter().find(|(who, _)| is_same(who, &record.subject)) {
+        let (found, quota) = match log_of(&said, &all, &record.subject) {
             Some((_, table)) => (
                 differences(&record, table),
                 measured_quota(&reader, &record.subject),
@@ -101,12 +105,33 @@ fn put(
     }
 }
 
-/// Whether a log is that of the component whose settings these are, on the same node.
-fn is_same(log: &Subject, settings: &Subject) -> bool {
+/// The log of the component whose settings these are: that of the same node, or where one of both
+/// names no node, the only one of the only component of that name.
+fn log_of<'l>(
+    said: &'l [(Subject, Table)],
+    all: &[Subject],
+    settings: &Subject,
+) -> Option<&'l (Subject, Table)> {
+    let node_of = |log: &Subject| match log.kind {
+        SubjectKind::Member => log.name.clone(),
+        _ => log.node.clone().unwrap_or_default(),
+    };
     let node = settings.node.as_deref().unwrap_or_default();
-    match log.kind {
-        SubjectKind::Member => settings.name == "etcd" && log.name == node,
-        _ => log.name == settings.name && log.node.as_deref().unwrap_or_default() == node,
+    let same_component = |log: &Subject| match log.kind {
+        SubjectKind::Member => settings.name == "etcd",
+        _ => log.name == settings.name,
+    };
+    let logs: Vec<&(Subject, Table)> = said.iter().filter(|(log, _)| same_component(log)).collect();
+    let same_node = logs.iter().find(|(log, _)| node_of(log) == node);
+    let alone = all
+        .iter()
+        .filter(|other| other.name == settings.name)
+        .count()
+        == 1;
+    match (same_node, logs.as_slice()) {
+        (Some(log), _) => Some(log),
+        (None, [only]) if alone && (node.is_empty() || node_of(&only.0).is_empty()) => Some(only),
+        _ => None,
     }
 }
 
@@ -257,6 +282,29 @@ mod tests {
         reconcile(&mut measured.0);
         let status = measured.status(&settings_not_applied::RULE).0;
         assert_eq!(status, Status::Pass);
+    }
+
+    #[test]
+    fn a_log_without_a_node_is_that_of_the_only_one() {
+        let unnamed = Subject::new(SubjectKind::Member, "");
+        let given = || settings(&[(QUOTA, "8589934592", "flag")]);
+        let one = || {
+            Set::new().put(&keys::SETTINGS, etcd(), given()).put(
+                &keys::LOGS_SETTINGS,
+                unnamed.clone(),
+                said(QUOTA, "0"),
+            )
+        };
+        let status = |mut set: Set| {
+            reconcile(&mut set.0);
+            set.status(&settings_not_applied::RULE).0
+        };
+        assert_eq!(status(one()), Status::Fail);
+        let other = Subject::new(SubjectKind::Component, "etcd").on("other");
+        assert_eq!(
+            status(one().put(&keys::SETTINGS, other, given())),
+            Status::Pass
+        );
     }
 
     #[test]
