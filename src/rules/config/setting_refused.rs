@@ -44,8 +44,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     for seen in said.unwrap_or_default() {
         events::cite(cx, &seen, "starts that ended at the settings");
         let who = match (&*seen.subject.name, seen.subject.kind) {
-            ("", _) | (_, SubjectKind::Cluster) => "a component",
             (_, SubjectKind::Member) => "etcd",
+            ("", _) | (_, SubjectKind::Cluster) => "a component",
             (name, _) => name,
         };
         let times = events::counted(seen.count, "times");
@@ -97,6 +97,9 @@ mod tests {
         };
         let critical = (Status::Fail, Severity::Critical);
         assert_eq!(of(member(), 1.0).status(&RULE), critical);
+        // A log that names no node.
+        let unnamed = Subject::new(SubjectKind::Member, "");
+        assert_eq!(of(unnamed, 1.0).status(&RULE), critical);
         assert_eq!(of(component("kube-apiserver"), 1.0).status(&RULE), critical);
         let other = of(component("kube-scheduler"), 1.0).status(&RULE);
         assert_eq!(other, (Status::Fail, Severity::Warn));
