@@ -157,6 +157,41 @@ fn every_fault_and_symptom_is_read_by_a_rule() {
     assert!(unread.is_empty(), "{unread:?}");
 }
 
+/// Faults of settings that a rule finds by itself, out of the values.
+const WORKED_OUT: &[&str] = &["refused-timers"];
+
+#[test]
+fn every_kind_of_fault_of_settings_is_read_by_a_rule() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("src/evidence/keys/manifest.rs")).unwrap();
+    let list = page.split("Kinds of faults:").nth(1).unwrap();
+    let list = list.split("Weights:").next().unwrap();
+    let kinds: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    assert!(kinds.len() > 20, "{kinds:?}");
+    let code: String = sources(&root.join("src/rules"))
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .map(|text| text.split("#[cfg(test)]").next().unwrap().to_owned())
+        .collect();
+    for kind in &kinds {
+        let read = code.contains(&format!("\"{kind}\""));
+        assert!(read || WORKED_OUT.contains(kind), "{kind}");
+    }
+    // And what is made is listed.
+    let made = regex::Regex::new(r#"Fault::new\(\s*"([a-z-]+)""#).unwrap();
+    for path in sources(&root.join("src/manifest")) {
+        let text = fs::read_to_string(&path).unwrap();
+        for found in made.captures_iter(&text) {
+            assert!(
+                kinds.contains(&&found[1]),
+                "{}: {}",
+                path.display(),
+                &found[1]
+            );
+        }
+    }
+}
+
 #[test]
 fn no_rule_asks_for_a_kind_that_does_not_exist() {
     let known: BTreeSet<String> = catalogue().into_iter().map(|(id, _)| id).collect();

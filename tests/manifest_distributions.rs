@@ -100,7 +100,7 @@ fn a_kubeadm_node_with_a_pending_restart() {
     );
     assert_eq!(
         faults("kubeadm", "etcd-events", "cp-1"),
-        ["invalid-value:election-timeout"]
+        ["refused-timers:election-timeout"]
     );
     let apiserver = |name| setting("kubeadm", "kube-apiserver", "cp-1", name);
     is(

@@ -190,6 +190,31 @@ fn a_restart_counts_from_zero_and_says_so() {
 }
 
 #[test]
+fn copied_files_have_no_time_and_keep_their_order() {
+    let first = etcd([10, 20, 30, 30], 50.0, START);
+    let second = etcd([110, 220, 330, 330], 90.0, START);
+    // Copied at once, within a moment, and in the wrong order.
+    for modified in [(0, 0), (0, 300_000), (600_000_000, 0)] {
+        let mut loader = Loader::new(Limits::default());
+        for (name, text, at) in [
+            ("etcd-m0-1.prom", &first, modified.0),
+            ("etcd-m0-2.prom", &second, modified.1),
+        ] {
+            let hint = Hint {
+                modified: Some(Timestamp(1_767_228_000_000_000 + at)),
+                ..Hint::default()
+            };
+            loader.add(name, name, text.as_bytes(), &hint);
+        }
+        let model = loader.finish();
+        assert_eq!(kinds(&model), ["doubtful-time"], "{modified:?}");
+        let set = collect(&model);
+        let syncs = get(&set, &keys::WAL_FSYNC, &m0()).unwrap();
+        assert_eq!(syncs.count(), 300.0, "{modified:?}");
+    }
+}
+
+#[test]
 fn a_clock_that_was_set_is_no_restart() {
     let start = |at: u32| format!("process_start_time_seconds {at}\n");
     let (model, set) = pair(

@@ -275,3 +275,103 @@ fn a_client_without_a_user_agent_goes_by_its_user() {
         .unwrap();
     assert!(row.contains("system:serviceaccount:a:noagent"), "{row}");
 }
+
+/// Lists of all pods, one a second.
+fn lists(query: &str) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for n in 0..600 {
+        let (at, end) = (at(n), at(n + 1));
+        writeln!(
+            text,
+            "{{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"level\":\"Metadata\",\
+             \"auditID\":\"{n}\",\"stage\":\"ResponseComplete\",\"requestURI\":\"/api/v1/pods{query}\",\
+             \"verb\":\"list\",\"user\":{{\"username\":\"system:serviceaccount:a:agent\"}},\
+             \"userAgent\":\"agent/1.0\",\"objectRef\":{{\"resource\":\"pods\",\"apiVersion\":\"v1\"}},\
+             \"responseStatus\":{{\"code\":200}},\
+             \"requestReceivedTimestamp\":\"{at}\",\"stageTimestamp\":\"{end}\"}}"
+        )
+        .unwrap();
+    }
+    write(&dir.path().join("audit.log"), &text);
+    diagnose(dir.path())
+}
+
+#[test]
+fn lists_out_of_the_cache_are_no_heavy_ones() {
+    assert_eq!(failures(&lists(""), "client-heavy-lists").len(), 1);
+    for query in [
+        "?resourceVersion=0",
+        "?fieldSelector=metadata.name%3Dfoo&resourceVersion=123",
+        "?limit=500",
+    ] {
+        let found = failures(&lists(query), "client-heavy-lists");
+        assert!(found.is_empty(), "{query}: {found:?}");
+    }
+}
+
+#[test]
+fn an_etcd_that_refuses_its_flags_starts_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |n: u32| {
+        line(
+            n * 60,
+            "warn",
+            "\"msg\":\"failed to verify flags\",\"error\":\"--election-timeout[1000ms] should be at \
+             least as 5 times as --heartbeat-interval[500ms]\"",
+        )
+    };
+    etcd_log(dir.path(), "n1", &(0..8).map(refused).collect::<String>());
+    let report = diagnose(dir.path());
+    assert_eq!(failures(&report, "component-restarting").len(), 1);
+    let said = failures(&report, "setting-refused");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0].0, "critical");
+    assert_eq!(report["verdict"]["cause"], "config");
+}
+
+#[test]
+fn a_value_that_is_refused_is_told_of_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        &dir.path().join("manifests/kube-apiserver.yaml"),
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: kube-system}\nspec:\n\
+         \x20 containers:\n  - name: kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.34.2\n\
+         \x20   command: [kube-apiserver, --event-ttl=1d, --etcd-servers=https://127.0.0.1:2379]\n",
+    );
+    let report = diagnose(dir.path());
+    let found = failures(&report, "setting-refused");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, "critical");
+    assert_eq!(report["verdict"]["cause"], "config");
+}
+
+#[test]
+fn a_file_that_waits_for_a_restart_is_not_what_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut text = line(
+        0,
+        "info",
+        "\"msg\":\"starting an etcd server\",\"etcd-version\":\"3.6.5\",\"name\":\"n1\",\
+         \"data-dir\":\"/var/lib/etcd\",\"quota-backend-bytes\":2147483648",
+    );
+    for n in 1..4 {
+        text += &line(
+            n * 300,
+            "info",
+            "\"msg\":\"finished scheduled compaction\",\"compact-revision\":9000000,\"took\":\"310ms\",\
+             \"current-db-size-bytes\":2140000000,\"current-db-size-in-use-bytes\":2000000000",
+        );
+    }
+    write(&dir.path().join("n1/logs/etcd.log"), &text);
+    write(
+        &dir.path().join("n1/manifests/etcd.yaml"),
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: etcd, namespace: kube-system}\nspec:\n\
+         \x20 containers:\n  - name: etcd\n    image: registry.k8s.io/etcd:3.6.5-0\n\
+         \x20   command: [etcd, --name=n1, --quota-backend-bytes=8589934592]\n",
+    );
+    let report = diagnose(dir.path());
+    assert_eq!(failures(&report, "settings-not-applied").len(), 1);
+    assert_eq!(failures(&report, "quota-near-limit")[0].0, "critical");
+    assert_eq!(report["verdict"]["cause"], "space");
+}

@@ -313,6 +313,20 @@ fn free_pages_are_given_back_before_the_quota_is_raised() {
         all.iter()
             .any(|a| a.conflicts.iter().any(|c| c.contains("etcd-defrag")))
     );
+    // Full of free pages, the recovery gives them back; full of data, it needs the quota as well.
+    let full = |in_use: f64| {
+        let all = Plane::with(Cause::Space)
+            .fails("nospace-alarm", member(), Critical)
+            .fails("database-fragmented", member(), Warn)
+            .put(&keys::DB_QUOTA, member(), 2.0 * gib)
+            .put(&keys::DB_IN_USE, member(), in_use * gib)
+            .advice();
+        order(&all)
+    };
+    let recovery = ("nospace-recovery".to_owned(), Strength::Recommended);
+    let raised = |strength| vec![recovery.clone(), (quota.clone(), strength)];
+    assert_eq!(full(0.3), raised(Strength::Candidate));
+    assert_eq!(full(1.3), raised(Strength::Recommended));
     // More than half of the quota is in use: free pages alone are not room enough.
     assert_eq!(
         order(&with(1.3)),

@@ -19,7 +19,7 @@ pub struct Advisory {
     pub fixed: Vec<Version>,
     /// What it does.
     pub summary: String,
-    /// Ids of log events, evidence keys or `setting:NAME` that make it matter; none: information.
+    /// Ids of log events, `setting:NAME` or `rule:NAME` that make it matter; none: information.
     pub symptoms: Vec<String>,
     /// Where it is described.
     pub source: String,

@@ -147,6 +147,38 @@ pub fn schemas(version: Version) -> Vec<Schema> {
         .collect()
 }
 
+/// The built-in schema that takes the requests of a user: the one that its requests were counted
+/// under, where it is one that several users share by what they ask for, or else the one of its name.
+/// Members of `system:masters` are exempt, which a name does not tell.
+pub fn schema_of(user: &str, counted: Option<&str>) -> Option<Schema> {
+    const BY_REQUEST: [&str; 2] = ["system-leader-election", "workload-leader-election"];
+    let account = user.strip_prefix("system:serviceaccount:");
+    let by_name = match (account, user) {
+        (Some(account), _) if account.starts_with("kube-system:") => "kube-system-service-accounts",
+        (Some(_), _) => "service-accounts",
+        (_, "system:kube-controller-manager") => "kube-controller-manager",
+        (_, "system:kube-scheduler") => "kube-scheduler",
+        (_, user) if user.starts_with("system:node:") => "system-nodes",
+        _ => "global-default",
+    };
+    let of_plane = by_name.starts_with("kube-");
+    let name = counted
+        .filter(|name| BY_REQUEST.contains(name) && (account.is_some() || of_plane))
+        .unwrap_or(by_name);
+    SCHEMAS.iter().find(|schema| schema.name == name).copied()
+}
+
+impl Schema {
+    /// A precedence that comes before this schema, and after those that come before it. Of the last
+    /// ones all leave much room.
+    pub fn before(&self) -> u32 {
+        match self.precedence {
+            9000.. => 1000,
+            own => own.saturating_sub(10),
+        }
+    }
+}
+
 /// The version of `flowcontrol.apiserver.k8s.io` to write for a release; `None` before 1.20.
 pub fn api_version(version: Version) -> Option<&'static str> {
     match version.minor {
@@ -312,6 +344,29 @@ mod tests {
             }
             let got = of("catch-all", *limit);
             assert_eq!((got.nominal, got.min), (*catch_all, *catch_all), "{limit}");
+        }
+    }
+
+    #[test]
+    fn what_shall_catch_a_user_comes_before_the_schema_that_does() {
+        let of = |user: &str, counted: Option<&str>| {
+            let schema = schema_of(user, counted).unwrap();
+            (schema.name, schema.before())
+        };
+        let leases = Some("workload-leader-election");
+        let account = "system:serviceaccount:op:chatty";
+        assert_eq!(of(account, None), ("service-accounts", 1000));
+        assert_eq!(of(account, Some("catch-all")), ("service-accounts", 1000));
+        assert_eq!(of(account, leases), ("workload-leader-election", 190));
+        let system = "system:serviceaccount:kube-system:x";
+        assert_eq!(of(system, None), ("kube-system-service-accounts", 890));
+        assert_eq!(of("jane", leases), ("global-default", 1000));
+        assert_eq!(of("system:node:n1", None), ("system-nodes", 490));
+        for schema in SCHEMAS.iter().filter(|schema| schema.precedence > 2) {
+            let taken = SCHEMAS.iter().map(|other| other.precedence);
+            let between = schema.before()..schema.precedence;
+            let others = taken.filter(|other| between.contains(other)).count();
+            assert!(others == 0 || schema.precedence > 9000, "{}", schema.name);
         }
     }
 

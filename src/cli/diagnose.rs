@@ -322,10 +322,13 @@ pub(super) fn judge(
     at: Timestamp,
 ) -> Report {
     problems.extend(evidence.conflicts().iter().cloned());
-    let findings = rules::run(rules::RULES, &evidence, profile);
-    let diagnosis = diagnosis::diagnose(&evidence, &findings, profile);
+    // What is saved stays as it was read: another run may bring the metrics or the process to it.
+    let mut in_force = evidence.clone();
+    rules::started::reconcile(&mut in_force);
+    let findings = rules::run(rules::RULES, &in_force, profile);
+    let diagnosis = diagnosis::diagnose(&in_force, &findings, profile);
     let advice = advise::advise(&advise::Input {
-        evidence: &evidence,
+        evidence: &in_force,
         findings: &findings,
         diagnosis: &diagnosis,
         profile,

@@ -16,7 +16,7 @@ use crate::evidence::{
 };
 
 use super::aggregate::coverage::Coverage;
-use super::aggregate::facts::REJECTED;
+use super::aggregate::facts::{Facts, REJECTED, UNCONNECTED};
 use super::aggregate::rejections::Rejections;
 use super::signature::Nature;
 use super::summary::Summary;
@@ -277,11 +277,14 @@ fn kinds(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
                 .num("total_ms", ms(kind.row.sum_ns));
         }
         let about = subject(&kind.place);
-        if kind.kind == REJECTED {
-            for (name, count) in rejections(view, &about).columns() {
-                if count > 0 {
-                    row = row.num(name, num(count));
-                }
+        let reasons = match kind.kind.as_str() {
+            REJECTED => reasons(view, &about, |facts| &facts.rejections),
+            UNCONNECTED => reasons(view, &about, |facts| &facts.unconnected),
+            _ => Rejections::default(),
+        };
+        for (name, count) in reasons.columns() {
+            if count > 0 {
+                row = row.num(name, num(count));
             }
         }
         match tables.iter_mut().find(|(have, _)| *have == about) {
@@ -300,12 +303,12 @@ fn kinds(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     }
 }
 
-/// Why one member turned connections away.
-fn rejections(view: &View, about: &Subject) -> Rejections {
+/// Why one member turned connections away, or one program could not connect.
+fn reasons(view: &View, about: &Subject, of: fn(&Facts) -> &Rejections) -> Rejections {
     let mut all = Rejections::default();
     for (place, facts) in &view.facts {
         if subject(place) == *about {
-            all.merge(&facts.rejections);
+            all.merge(of(facts));
         }
     }
     all
@@ -496,6 +499,21 @@ fn facts(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
                 out.window,
                 out.origin(),
                 series(sizes),
+            );
+        }
+        let said: Vec<Row> = facts
+            .settings
+            .0
+            .iter()
+            .map(|(name, said)| Row::new(name).text("value", said.value.clone()))
+            .collect();
+        if !said.is_empty() {
+            set.put(
+                &keys::LOGS_SETTINGS,
+                about.clone(),
+                out.window,
+                out.origin(),
+                table(said, MAX_ROWS),
             );
         }
         let starts: Vec<Row> = facts

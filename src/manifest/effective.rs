@@ -647,7 +647,7 @@ fn check_timing(out: &mut Settled) {
     };
     out.faults.push(
         Fault::new(
-            "invalid-value",
+            "refused-timers",
             Weight::Stop,
             at.or(near).unwrap_or_default(),
             format!("etcd refuses to start: {why}"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::metrics::Metric;
 
+use super::copies::{Look, are_copies};
 use super::fault::{Fault, FaultKind};
 use super::identity::{self, Named, Role};
 use super::load::Loader;
@@ -402,6 +403,7 @@ impl Loader {
     }
 
     fn timeline(&mut self, target: Target, mut scrapes: Vec<Scrape>) -> Timeline {
+        self.forget_copies(&mut scrapes);
         let cpu = |scrape: &Scrape| value_of(&self.interner, scrape, Metric::Cpu);
         scrapes.sort_by(|a, b| {
             let time = |s: &Scrape| s.at.map(|(at, _)| at);
@@ -470,6 +472,35 @@ impl Loader {
             .filter_map(|(id, row)| Some((self.interner.key(id)?.clone(), row)))
             .collect();
         Timeline::new(target, columns, rows)
+    }
+
+    /// Takes the times of copied files away: the scrapes' order is then that of their CPU time, and
+    /// there are no rates.
+    fn forget_copies(&mut self, scrapes: &mut [Scrape]) {
+        let value = |scrape: &Scrape, metric| value_of(&self.interner, scrape, metric);
+        let looks: Vec<Look> = scrapes
+            .iter()
+            .map(|scrape| Look {
+                at: scrape.at,
+                start: value(scrape, Metric::StartTime),
+                cpu: value(scrape, Metric::Cpu),
+                confirmed: value(scrape, Metric::LastGc).is_some(),
+            })
+            .collect();
+        if !are_copies(&looks) {
+            return;
+        }
+        for (scrape, look) in scrapes.iter_mut().zip(&looks) {
+            if look.confirmed || !matches!(scrape.at, Some((_, TimeSource::Modified))) {
+                continue;
+            }
+            scrape.at = None;
+            self.faults.push(Fault::new(
+                &scrape.source,
+                FaultKind::DoubtfulTime,
+                "the file was last changed when it was copied: when it was taken is not known",
+            ));
+        }
     }
 
     /// A text cut at the end of a line shows only beside the others of its process: it stops at

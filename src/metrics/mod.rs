@@ -11,6 +11,7 @@ pub mod apiserver;
 mod bracket;
 pub mod collect;
 pub mod controllers;
+mod copies;
 mod delta;
 pub mod etcd;
 mod fault;

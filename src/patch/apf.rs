@@ -29,6 +29,7 @@ pub(super) fn objects(
     name: &str,
     user: &str,
     shares: u32,
+    precedence: u32,
     version: Version,
 ) -> Result<String, String> {
     let (api, field) = api(version)
@@ -77,8 +78,8 @@ kind: FlowSchema
 metadata:
   name: {name}
 spec:
-  # Below 9000, where service-accounts matches, and above the system's own.
-  matchingPrecedence: 1000
+  # Before the schema that takes this client's requests now, and after those that come before it.
+  matchingPrecedence: {precedence}
   priorityLevelConfiguration:
     name: {name}
   distinguisherMethod:
@@ -190,7 +191,8 @@ pub(super) fn add(
             })
             .and_then(|version| {
                 let shares = detail("shares").parse().unwrap_or(10);
-                objects(&level, &detail("user"), shares, version)
+                let precedence = detail("precedence").parse().unwrap_or(1000);
+                objects(&level, &detail("user"), shares, precedence, version)
             });
         match made {
             Ok(content) if present(&content, input) => set
@@ -285,6 +287,7 @@ mod tests {
                 "limit-x",
                 "system:serviceaccount:a:b",
                 10,
+                1000,
                 Version::minor(1, minor),
             )
             .unwrap();
@@ -302,7 +305,8 @@ mod tests {
             "CN=x, O=\"y\"",
             "no",
         ] {
-            let text = objects("limit-x", user, 10, Version::minor(1, 30)).unwrap();
+            let text = objects("limit-x", user, 10, 190, Version::minor(1, 30)).unwrap();
+            assert!(text.contains("matchingPrecedence: 190"), "{text}");
             assert_eq!(documents(&text).unwrap().len(), 2);
         }
     }

@@ -1,5 +1,7 @@
 //! What several rules ask of faults in settings.
 
+use std::collections::BTreeMap;
+
 use crate::evidence::{Missing, Reading, Subject, keys};
 
 use super::Context;
@@ -11,6 +13,8 @@ pub(super) struct Fault {
     pub(super) text: String,
     /// `stop`, `warn` or `note`.
     pub(super) weight: String,
+    /// One of those that the evidence key lists.
+    pub(super) kind: String,
     key: String,
     place: Option<String>,
 }
@@ -48,12 +52,51 @@ pub(super) fn of(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Fault>, Missing
                     row.get_text("fault").unwrap_or("a fault of the settings")
                 ),
                 weight: row.get_text("weight").unwrap_or("note").to_owned(),
+                kind: row.get_text("kind").unwrap_or_default().to_owned(),
                 key: row.key.clone(),
                 place: place.map(str::to_owned),
             });
         }
     }
     Ok(faults)
+}
+
+/// As [`of`], by what they are about.
+pub(super) fn by_subject(
+    cx: &Context<'_>,
+    kinds: &[&str],
+) -> Result<BTreeMap<Subject, Vec<Fault>>, Missing> {
+    let mut by_subject: BTreeMap<Subject, Vec<Fault>> = BTreeMap::new();
+    for fault in of(cx, kinds)? {
+        let all = by_subject.entry(fault.subject.clone()).or_default();
+        all.push(fault);
+    }
+    Ok(by_subject)
+}
+
+/// Faults in one sentence: the first `many` in full, which are noted as used, and how many more.
+pub(super) fn in_words(cx: &Context<'_>, all: &[Fault], many: usize) -> String {
+    let told = all.iter().take(many);
+    for fault in told.clone() {
+        cite(cx, fault);
+    }
+    let mut words: Vec<String> = told.map(|fault| fault.text.clone()).collect();
+    let more = all.len().saturating_sub(many);
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    words.join("; ")
+}
+
+/// Why a component refuses the value that it is given for a setting, if it does.
+pub(super) fn refused(cx: &Context<'_>, subject: &Subject, setting: &str) -> Option<String> {
+    let table = cx.evidence.peek(&keys::SETTINGS_FAULTS, subject)?;
+    table.rows.iter().find_map(|row| {
+        let value = row.get_text("kind") == Some("invalid-value")
+            && row.get_text("weight") == Some("stop")
+            && row.get_text("setting") == Some(setting);
+        value.then(|| row.get_text("fault").unwrap_or_default().to_owned())
+    })
 }
 
 /// Notes a fault as used.

@@ -34,6 +34,7 @@ pub mod quality;
 pub mod raft;
 pub mod reads;
 pub mod space;
+pub mod started;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -137,7 +138,10 @@ registry! {
     &client::retries_plateau::RULE,
     &cpu::run_delay_high::RULE,
     &client::scheduler_backlog::RULE,
+    &config::setting_refused::RULE,
+    &config::setting_without_effect::RULE,
     &config::settings_not_applied::RULE,
+    &config::settings_unreadable::RULE,
     &load::slow_requests::RULE,
     &config::snapshot_count_high::RULE,
     &host::swap_in_use::RULE,

@@ -109,8 +109,12 @@ pub const READS: &[Reads] = &[
     reads("compaction-off", &["settings"], &[]),
     reads(
         "compaction-saw-tooth",
-        &["logs.compaction.took"],
-        &["compaction-took"],
+        &["logs.compaction.took", "logs.slow.seconds"],
+        &[
+            "compaction-took",
+            "slow-in-compactions",
+            "slow-requests-min",
+        ],
     ),
     reads("component-restarting", &["logs.restarts"], &["restarts"]),
     reads("cpu-governor-slow", &["host.settings"], &[]),
@@ -336,7 +340,9 @@ pub const READS: &[Reads] = &[
         "member-lagging",
         &[
             "etcd.lag",
+            "etcd.members",
             "logs.events",
+            "server.is-learner",
             "server.proposals.applied",
             "server.proposals.committed",
         ],
@@ -427,7 +433,12 @@ pub const READS: &[Reads] = &[
     reads("quota-default", &["settings"], &["quota-default"]),
     reads(
         "quota-near-limit",
-        &["server.db.in-use", "server.db.quota", "server.db.size"],
+        &[
+            "logs.db.size",
+            "server.db.in-use",
+            "server.db.quota",
+            "server.db.size",
+        ],
         &["quota-used-critical", "quota-used-info", "quota-used-warn"],
     ),
     reads(
@@ -461,7 +472,10 @@ pub const READS: &[Reads] = &[
         &["scheduler.pending"],
         &["scheduler-pending"],
     ),
+    reads("setting-refused", &["logs.events", "settings.faults"], &[]),
+    reads("setting-without-effect", &["settings.faults"], &[]),
     reads("settings-not-applied", &["settings.faults"], &[]),
+    reads("settings-unreadable", &["settings.faults"], &[]),
     reads(
         "slow-requests",
         &[
@@ -479,7 +493,7 @@ pub const READS: &[Reads] = &[
     reads(
         "tls-rejections",
         &["logs.events"],
-        &["peer-link-unstable", "tls-rejections"],
+        &["ends-with-error", "peer-link-unstable", "tls-rejections"],
     ),
     reads("unsafe-no-fsync", &["settings"], &[]),
     reads(
@@ -552,6 +566,7 @@ mod tests {
         ("events::often(", "LOGS_EVENTS"),
         ("events::raised(", "LOGS_ALARMS"),
         ("events::seen(", "LOGS_EVENTS"),
+        ("faults::by_subject(", "SETTINGS_FAULTS"),
         ("faults::of(", "SETTINGS_FAULTS"),
         ("leader_unstable::is_so(", "LEADER_CHANGES"),
         ("leader_unstable::is_so(", "LOGS_ELECTIONS"),

@@ -5,7 +5,7 @@ use crate::catalog::settings::Component;
 use crate::evidence::{Missing, Subject, SubjectKind, Table, keys};
 use crate::units::{parse_bytes, parse_go_duration};
 
-use super::Context;
+use super::{Context, faults};
 
 /// One effective setting of one component.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +97,11 @@ pub(super) fn of(
         else {
             continue;
         };
+        // A value that the component does not take is none: it cannot be judged as one.
+        if let Some(why) = faults::refused(cx, &subject, &row.key) {
+            unread.get_or_insert(why);
+            continue;
+        }
         settings.push(Setting {
             subject,
             value: value.to_owned(),
@@ -163,6 +168,31 @@ mod tests {
     use crate::rules::config::unsafe_no_fsync::RULE;
     use crate::rules::testing::{Set, component};
     use crate::rules::{Severity, Status};
+
+    #[test]
+    fn a_value_that_is_refused_is_not_judged_as_one() {
+        use crate::rules::config::event_ttl_long::RULE;
+        use crate::rules::settings::testing::settings;
+        let fault = Row::new("invalid-value:event-ttl")
+            .text("kind", "invalid-value")
+            .text("weight", "stop")
+            .text("setting", "event-ttl")
+            .text(
+                "fault",
+                "kube-apiserver refuses the value `1d` of `event-ttl`",
+            );
+        let faults = Table {
+            rows: vec![fault],
+            ..Table::default()
+        };
+        let apiserver = component("kube-apiserver");
+        let given = settings(&[("event-ttl", "1d", "flag")]);
+        let set = Set::new()
+            .put(&keys::SETTINGS, apiserver.clone(), given)
+            .put(&keys::SETTINGS_FAULTS, apiserver, faults);
+        let found = set.check(&RULE);
+        assert_eq!(found[0].status, Status::Unknown, "{found:?}");
+    }
 
     #[test]
     fn what_an_unread_file_may_set_is_unknown() {

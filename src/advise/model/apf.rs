@@ -3,9 +3,12 @@
 //! The formulas are those of k8s.io/apiserver `pkg/util/flowcontrol/apf_controller.go`: a level
 //! gets `SCL × shares / Σ shares`, so a new level shrinks every other one a little.
 
-use crate::catalog::apf::levels;
+use std::collections::BTreeMap;
+
+use crate::catalog::apf::{Schema, levels, schema_of};
 use crate::catalog::releases::Version;
 use crate::diagnosis::Cause;
+use crate::evidence::keys;
 use crate::rules::Confidence;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
@@ -112,6 +115,46 @@ fn dilution(version: Option<Version>, shares: f64, sum: f64) -> Vec<String> {
         .collect()
 }
 
+/// The flow schema of most requests that were turned away.
+fn turned_away(facts: &Facts<'_>) -> Option<String> {
+    let mut by_schema: BTreeMap<String, f64> = BTreeMap::new();
+    for (_, table) in facts.all(&keys::APF_FLOWS) {
+        for row in &table.rows {
+            let Some((_, schema)) = row.key.split_once('/') else {
+                continue;
+            };
+            let rejected = row.get("rejected").unwrap_or_default();
+            *by_schema.entry(schema.to_owned()).or_default() += rejected;
+        }
+    }
+    let all: f64 = by_schema.values().sum();
+    let most = by_schema.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (all > 0.0 && most.1 > all / 2.0).then_some(most.0)
+}
+
+/// The schema under which kube-apiserver takes the client's requests now, and whom it shares it with.
+fn schema_now(facts: &Facts<'_>, noisy: &Noisy) -> Option<(Schema, String)> {
+    let counted =
+        turned_away(facts).filter(|_| noisy.rules.iter().any(|rule| rule == "apf-rejections"));
+    let schema = schema_of(&noisy.user, counted.as_deref())?;
+    let others = match schema.name {
+        "workload-leader-election" => ", with the leases of every service account",
+        "system-leader-election" => ", with the leases of the control plane",
+        "kube-system-service-accounts" => ", with every other service account of kube-system",
+        "service-accounts" => ", with every other service account",
+        "system-nodes" => ", with every other node",
+        "global-default" => {
+            return Some((
+                schema,
+                "global-default, with everybody else who is in no other level".to_owned(),
+            ));
+        }
+        _ => "",
+    };
+    let words = format!("{} → {}{others}", schema.name, schema.level);
+    Some((schema, words))
+}
+
 fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
     let seats = |setting: &str, default: &str| {
         facts
@@ -150,13 +193,13 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
     } else {
         Strength::Recommended
     };
-    advice.now = Some(if noisy.user.starts_with("system:serviceaccount:") {
-        "service-accounts → workload-low, with every other service account".to_owned()
-    } else {
-        "global-default, with everybody else who is in no other level".to_owned()
-    });
+    let now = schema_now(facts, noisy);
+    // One that a schema of a smaller number is asked before would never be asked.
+    let precedence = now.as_ref().map_or(1000, |(schema, _)| schema.before());
+    advice = advice.detail("precedence", precedence.to_string());
+    advice.now = now.map(|(_, words)| words);
     advice.proposed = format!(
-        "a priority level `{name}` with {SHARES:.0} shares, and a FlowSchema at precedence 1000 \
+        "a priority level `{name}` with {SHARES:.0} shares, and a FlowSchema at precedence {precedence} \
          that puts user {} into it",
         noisy.user
     );
@@ -205,4 +248,46 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
                      for one client"
             .to_owned();
     advice
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{Plane, component};
+    use super::*;
+    use crate::evidence::{Row, Table};
+    use crate::rules::Severity::Critical;
+
+    fn of(user: &str, flow: &str) -> Advice {
+        let table = |row: Row| Table {
+            rows: vec![row],
+            ..Table::default()
+        };
+        let requests = Row::new("a")
+            .text("user_agent", "chatty/0.1")
+            .text("user", user)
+            .text("verb", "update")
+            .text("resource", "leases")
+            .num("requests", 750.0);
+        let rejected = Row::new(flow).num("rejected", 13_500.0);
+        let apiserver = || component("kube-apiserver");
+        Plane::with(Cause::ApiserverSaturation)
+            .fails("apf-rejections", apiserver(), Critical)
+            .version("kube-apiserver", "v1.30.2")
+            .settings("kube-apiserver", &[])
+            .put(&keys::LOGS_AUDIT_CLIENTS, apiserver(), table(requests))
+            .put(&keys::APF_FLOWS, apiserver(), table(rejected))
+            .find("apf-chatty-0-1")
+            .unwrap()
+    }
+
+    #[test]
+    fn the_flow_schema_comes_before_the_one_that_catches_the_client_now() {
+        let account = "system:serviceaccount:op:chatty";
+        let leases = of(account, "leader-election/workload-leader-election");
+        assert_eq!(leases.details["precedence"], "190");
+        let now = leases.now.unwrap();
+        assert!(now.starts_with("workload-leader-election"), "{now}");
+        let others = of(account, "workload-low/service-accounts");
+        assert_eq!(others.details["precedence"], "1000");
+    }
 }

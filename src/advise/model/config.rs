@@ -163,6 +163,20 @@ const FIXES: &[Fix] = &[
         source: "k8s.io/apiserver pkg/server/options/etcd.go",
     },
     Fix {
+        rule: "setting-refused",
+        target: "",
+        setting: "refused value",
+        proposed: "give the setting a value that the component takes, or take it out",
+        remove: "",
+        remedy: Remedy::Safety,
+        with: None,
+        disposition: Disposition::ShowOnly,
+        effect: "the component starts",
+        risk: "none while it does not start; a process that still runs does so until its next restart",
+        verify: "the component starts and does not complain of its flags",
+        source: "Go's flag and spf13/pflag packages; etcd server/embed/config.go",
+    },
+    Fix {
         rule: "snapshot-count-high",
         target: "etcd",
         setting: "snapshot-count",
@@ -182,7 +196,39 @@ const FIXES: &[Fix] = &[
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let mut all: Vec<Advice> = FIXES.iter().filter_map(|fix| one(facts, fix)).collect();
     all.extend(liveness(facts));
+    all.extend(certificates(facts));
     all
+}
+
+/// Certificates that keep members or kube-apiserver from etcd.
+fn certificates(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts
+        .failed("tls-rejections")
+        .filter(|finding| finding.severity >= Severity::Warn)
+        .filter(|finding| finding.message.contains("for a certificate"))
+        .max_by_key(|finding| finding.severity)?;
+    let mut advice = Advice::new("certificates", Remedy::Safety, "etcd", "certificates");
+    advice.proposed = "see which one: `kubeadm certs check-expiration`, or `openssl x509 -noout -enddate -issuer -in` \
+                       each file of etcd and apiserver-etcd-client; renew what has expired (`kubeadm certs renew \
+                       NAME`), or have what is of another authority signed anew; then restart who uses it"
+        .to_owned();
+    advice.why = finding.message.clone();
+    advice.effect = "members and kube-apiserver connect to etcd again".to_owned();
+    advice.confidence = finding.confidence;
+    advice.risk =
+        "a clock that is wrong looks the same: check it first. One node at a time, etcd before \
+                   kube-apiserver; a process keeps the old certificate until it restarts"
+            .to_owned();
+    advice.undo = "put the copy of /etc/kubernetes/pki back that was made before".to_owned();
+    advice.verify =
+        "etcd logs no `rejected connection` for a certificate, and kube-apiserver's /readyz \
+                     answers ok"
+            .to_owned();
+    advice.finding_ids = vec!["tls-rejections".to_owned()];
+    advice.source =
+        "Kubernetes docs: certificate management with kubeadm (a year's life, renewed at upgrades)"
+            .to_owned();
+    Some(advice)
 }
 
 fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {

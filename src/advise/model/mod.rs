@@ -10,6 +10,7 @@ mod defrag;
 mod disk;
 mod endless;
 mod events;
+mod filler;
 mod headroom;
 mod hygiene;
 mod inflight;

@@ -105,9 +105,11 @@ fn one(facts: &Facts<'_>, finding: &Finding, broken: &Broken, first: bool) -> Ad
     advice.verify = "another run advises the restart itself: the file is sound then".to_owned();
     advice.confidence = Confidence::High;
     if broken.refused {
-        advice
-            .finding_ids
-            .extend(facts.failing(&["flag-removed", "flag-and-environment"]));
+        advice.finding_ids.extend(facts.failing(&[
+            "flag-removed",
+            "flag-and-environment",
+            "setting-refused",
+        ]));
     }
     if broken.worst == Some(Severity::Critical) {
         advice.remedy = Remedy::Safety;

@@ -9,6 +9,7 @@ use crate::units::{format_bytes, format_ms};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::{Current, Facts, whole};
+use super::filler::{self, Filler};
 use super::{defrag, pending};
 
 /// etcd's suggested maximum.
@@ -22,6 +23,9 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all.extend(disk_full(facts));
     // While etcd takes no writes, that comes next; then what filled it.
     all.extend(recovery(facts));
+    if let Some(outgrown) = outgrown(facts).filter(|_| pressing(facts)) {
+        all.extend(filler::advise(facts, outgrown, in_use(facts)));
+    }
     all.extend(compaction(facts));
     all.extend(saw_tooth(facts));
     // Free pages are room without a restart for a larger quota.
@@ -136,11 +140,25 @@ fn recovery(facts: &Facts<'_>) -> Option<Advice> {
         );
     let third = defrag::steps(facts)
         .unwrap_or_else(|| "`etcdctl defrag` member by member, the leader last".to_owned());
+    let used = in_use(facts);
+    // What is in use stays so: neither step gives it back.
+    let of_data = used.zip(quota_now(facts)).is_some_and(|(used, quota)| {
+        used as f64 >= quota as f64 * facts.limit("quota-used-critical")
+    });
+    let first = match of_data {
+        true => {
+            "save a snapshot, then delete objects that nobody needs: deletes are taken with the alarm on"
+        }
+        false => "save a snapshot",
+    };
     advice.proposed = format!(
-        "1. save a snapshot; 2. `etcdctl compact {revision}; 3. {third}, the next member only when \
+        "1. {first}; 2. `etcdctl compact {revision}; 3. {third}, the next member only when \
          the last one is healthy; 4. `etcdctl alarm disarm`"
     );
-    advice.why = finding.message.clone();
+    advice.why = match Filler::of(facts, used) {
+        Some(filler) => format!("{}; {}", finding.message, filler.words()),
+        None => finding.message.clone(),
+    };
     advice.effect =
         "writes are taken again; the file shrinks to what is in use after step 3".to_owned();
     advice.confidence = Confidence::High;
@@ -150,9 +168,11 @@ fn recovery(facts: &Facts<'_>) -> Option<Advice> {
         stall(facts)
     );
     advice.undo = "restore the snapshot".to_owned();
-    advice.verify = "`etcdctl alarm list` is empty, `etcdctl endpoint status --cluster` shows the \
-                     size far below the quota, and a `kubectl create configmap` works"
-        .to_owned();
+    advice.verify = format!(
+        "`etcdctl alarm list` is empty, `etcdctl endpoint status --cluster` shows the size {} the quota, \
+         and a `kubectl create configmap` works",
+        if of_data { "below" } else { "far below" }
+    );
     advice.finding_ids = vec!["nospace-alarm".to_owned()];
     advice.source = "etcd maintenance guide: space quota".to_owned();
     Some(advice)
@@ -285,12 +305,18 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
         });
     let mut advice = Advice::new("etcd-quota", Remedy::Space, "etcd", "quota-backend-bytes");
     // What is in use fits well below the quota: it was the free pages that neared it.
+    // A full database gets its defragmentation as a step of the recovery.
+    let frees = match facts.full_database() {
+        Some(_) => Some("nospace-recovery"),
+        None => defragment(facts).map(|_| "etcd-defrag"),
+    };
     let freed = in_use
         .zip(now)
-        .filter(|(used, now)| *used <= now / 2 && defragment(facts).is_some() && !large(facts));
-    if let Some((used, now)) = freed {
+        .filter(|(used, now)| *used <= now / 2 && !large(facts))
+        .zip(frees);
+    if let Some(((used, now), frees)) = freed {
         advice.conflicts.push(format!(
-            "`etcd-defrag` comes first: it brings the file to {} of {}, and this quota may do",
+            "`{frees}` comes first: it brings the file to {} of {}, and this quota may do",
             format_bytes(used),
             format_bytes(now)
         ));

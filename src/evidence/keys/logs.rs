@@ -40,7 +40,7 @@ keys! { LOGS;
     LOGS_ELECTIONS: Table = "logs.elections", None, Sum;
     /// What happened, as episodes; `kind` is an id of the signature catalogue.
     LOGS_EPISODES: Episodes = "logs.episodes", None, Union;
-    /// Recognised messages by kind: columns `count`, `max_ms` (where the kind has a duration), `settling` (of `count`: around a stop or start of a member). Of `rejected-connection` also why: `expired`, `unknown_authority`, `bad_certificate`, of these `peer_certificates`, and `open_files`.
+    /// Recognised messages by kind: columns `count`, `max_ms` (where the kind has a duration), `settling` (of `count`: around a stop or start of a member). Of `rejected-connection` and `grpc-connect-failed` also why: `expired`, `unknown_authority`, `bad_certificate`, of these `peer_certificates`, and `open_files`.
     LOGS_EVENTS: Table = "logs.events", None, Sum;
     /// Lines read.
     LOGS_LINES: i64 = "logs.lines", Count, Sum;
@@ -59,6 +59,9 @@ keys! { LOGS;
     LOGS_REQUESTS_TOOK: Histogram = "logs.requests.took", Ms, Sum;
     /// Restarts of a component: one row per start with text `version`, column `count`.
     LOGS_RESTARTS: Table = "logs.restarts", None, Sum;
+    /// Settings that the last start in the log tells, by the name of the flag: text `value`. Of etcd its quota and raft's timers,
+    /// of Kubernetes components their limits of requests and workers.
+    LOGS_SETTINGS: Table = "logs.settings", None, Latest;
     /// Whether the log holds every request, not only the slow ones (threshold or level make it so).
     LOGS_SLOW_COMPLETE: bool = "logs.slow.complete", None, Min;
     /// Slow lists and changes by the second in which they began, per etcd member: one row per second, resource and class, with the

@@ -6,7 +6,8 @@
 //!
 //! Kinds of faults: `bare-word`, `config-file-not-read`, `drift`, `duplicate-key`,
 //! `flag-and-variable`, `ignored-settings`, `invalid-value`, `missing-value`, `not-applied`,
-//! `open-quote`, `removed-setting`, `removed-value`, `renamed-setting`, `repeated-setting`, `stray-manifest`,
+//! `open-quote`, `refused-timers`, `removed-setting`, `removed-value`, `renamed-setting`, `repeated-setting`,
+//! `stray-manifest`,
 //! `two-definitions`, `idle-unit`, `ambiguous-scalar`,
 //! `two-names`, `unfilled-template`, `unknown-setting`, `unknown-variable`, `unreadable`.
 //! Weights: `stop` (the component refuses it, or the source could not be read), `warn`, `note`.

@@ -14,6 +14,7 @@ use super::delays::{call_row, calls_row, trace_row, trace_second, turned_away_ro
 use super::kinds::earliest;
 use super::rejections::Rejections;
 use super::runs::{Run, Runs};
+use super::said::Settings;
 use super::seconds::Seconds;
 use super::spark::{BucketValue, Grid};
 use super::table::Bounded;
@@ -150,6 +151,9 @@ pub struct Facts {
     /// The member's name, as it said at its last start.
     #[serde(default)]
     pub member: Option<String>,
+    /// Settings as the last start told them, by the name of the flag.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
     /// Elections by term.
     pub elections: BTreeMap<u64, Election>,
     /// Shutdowns and transfers of leadership: an election right after one was planned.
@@ -162,6 +166,9 @@ pub struct Facts {
     /// Why connections were turned away.
     #[serde(default, skip_serializing_if = "Rejections::is_empty")]
     pub rejections: Rejections,
+    /// Why it could not connect to a server itself.
+    #[serde(default, skip_serializing_if = "Rejections::is_empty")]
+    pub unconnected: Rejections,
     /// Clock differences by peer.
     pub drift: BTreeMap<String, Drift>,
     /// Size of the database on disk, in bytes.
@@ -208,11 +215,13 @@ impl Default for Facts {
             starts: BTreeSet::new(),
             versions: Bounded::new(64),
             member: None,
+            settings: Settings::default(),
             elections: BTreeMap::new(),
             handovers: BTreeSet::new(),
             shutdowns: 0,
             alarms: BTreeMap::new(),
             rejections: Rejections::default(),
+            unconnected: Rejections::default(),
             drift: BTreeMap::new(),
             db_size: Grid::default(),
             db_in_use: Grid::default(),
@@ -260,6 +269,9 @@ pub const FAILED_APPLY: &str = "failed-apply";
 /// The kind of lines that tell of a connection that was turned away.
 pub const REJECTED: &str = "rejected-connection";
 
+/// The kind of lines that tell of a server that a program could not connect to.
+pub const UNCONNECTED: &str = "grpc-connect-failed";
+
 impl Facts {
     /// Takes what the event tells. It must have its own fields.
     pub fn add(&mut self, event: &Event<'_>) {
@@ -286,8 +298,11 @@ impl Facts {
             | "apiserver-start"
             | "controller-manager-start"
             | "scheduler-start"
-            | "kubelet-start" => self.start(event),
+            | "kubelet-start"
+            // It ended before it could say that it starts.
+            | "settings-refused" => self.start(event),
             "member-name" => self.name(event),
+            "component-flag" => self.settings.flag(event),
             "shutdown"
             | "etcd-stopped"
             | "component-stop"
@@ -413,6 +428,7 @@ impl Facts {
     fn start(&mut self, event: &Event<'_>) {
         if event.kind == "etcd-start" {
             self.name(event);
+            self.settings.of_etcd(event);
         }
         let version = text(event, "version").map(str::to_owned);
         if let Some(version) = &version {
@@ -492,6 +508,7 @@ impl Facts {
             self.handovers.pop_first();
             self.dropped += 1;
         }
+        self.settings.merge(&other.settings);
         self.shutdowns += other.shutdowns;
         for (kind, theirs) in &other.alarms {
             let mine = self.alarms.entry(kind.clone()).or_default();
@@ -501,6 +518,7 @@ impl Facts {
             mine.last_disarmed = mine.last_disarmed.max(theirs.last_disarmed);
         }
         self.rejections.merge(&other.rejections);
+        self.unconnected.merge(&other.unconnected);
         for (peer, drift) in &other.drift {
             let known = self.drift.entry(peer.clone()).or_default();
             known.checks.merge(&drift.checks);

@@ -21,6 +21,7 @@ pub mod pages;
 pub mod rejections;
 pub mod row;
 pub mod runs;
+pub mod said;
 pub mod sampling;
 pub mod seconds;
 pub mod segment;

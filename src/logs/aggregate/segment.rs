@@ -12,7 +12,7 @@ use crate::logs::timeline;
 use super::audit::Audit;
 use super::coverage::Coverage;
 use super::episodes::Episodes;
-use super::facts::{FAILED_APPLY, Facts, REJECTED, int};
+use super::facts::{FAILED_APPLY, Facts, REJECTED, UNCONNECTED, int};
 use super::hot::{self, HotRange};
 use super::kinds::Kinds;
 use super::load::{Load, Writer};
@@ -349,10 +349,13 @@ impl Segment {
         if way.suppressed {
             self.coverage.suppressed += int(event, "count").unwrap_or(0);
         }
-        if event.kind == REJECTED
-            && let Some(error) = &event.error
-        {
-            facts.rejections.add(&record.msg, error, event.repeats);
+        let refused = match event.kind {
+            REJECTED => Some(&mut facts.rejections),
+            UNCONNECTED => Some(&mut facts.unconnected),
+            _ => None,
+        };
+        if let (Some(refused), Some(error)) = (refused, &event.error) {
+            refused.add(&record.msg, error, event.repeats);
         }
         if way.tells_facts || !event.extra.is_empty() || event.api.is_some() {
             facts.add(event);
@@ -486,6 +489,8 @@ fn needs_fields(kind: &str) -> bool {
             | "controller-manager-start"
             | "scheduler-start"
             | "kubelet-start"
+            | "settings-refused"
+            | "component-flag"
             | "leader-elected"
             | "leader-lost"
             | "leader-changed"
@@ -519,6 +524,7 @@ fn tells_facts(kind: &str) -> bool {
         kind,
         REJECTED
             | FAILED_APPLY
+            | UNCONNECTED
             | "compaction-finished"
             | "shutdown"
             | "etcd-stopped"
@@ -532,5 +538,7 @@ fn tells_facts(kind: &str) -> bool {
             | "controller-manager-start"
             | "scheduler-start"
             | "kubelet-start"
+            | "settings-refused"
+            | "component-flag"
     )
 }

@@ -225,7 +225,8 @@ fn audit_row(key: &str, row: &AuditRow) -> Row {
         .num("conflicts", num(row.conflicts))
         .num("throttled", num(row.throttled))
         .num("errors", num(row.server_errors))
-        .num("unlimited", num(row.unlimited))
+        // A list without limit is answered from the cache where it names a resource version.
+        .num("unlimited", num(row.unbounded))
         .num("rv_unset", num(row.rv_unset))
         .num("total_secs", secs(row.took.sum_ns()))
         .num("max_ms", ms(row.took.max_ns().unwrap_or(0)))

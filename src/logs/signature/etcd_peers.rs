@@ -285,6 +285,72 @@ pub(super) static TABLE: &[Signature] = &[
         ],
     ),
     row(
+        "cluster-id-mismatch",
+        Etcd,
+        Warn,
+        Symptom,
+        "all",
+        "A peer belongs to another cluster: an address or a data directory of another one. Both ends say so, at each try.",
+        &[
+            form(
+                Msg("request cluster ID mismatch"),
+                r#"{"level":"warn","ts":"2026-11-20T03:00:10.000000Z","caller":"rafthttp/http.go:396","msg":"request cluster ID mismatch","local-member-id":"8e9e05c52164694d","local-member-cluster-id":"cdf818194e3a8c32","local-member-server-version":"3.6.5","remote-peer-server-name":"b01ddf10aa","remote-peer-server-version":"3.6.5","remote-peer-cluster-id":"aaaa18194e3a8c32"}"#,
+            ),
+            form(
+                Msg("request sent was ignored due to cluster ID mismatch"),
+                r#"{"level":"error","ts":"2026-11-20T03:00:10.000000Z","caller":"rafthttp/http_util.go:64","msg":"request sent was ignored due to cluster ID mismatch","remote-peer-id":"8e9e05c52164694d","remote-peer-cluster-id":"cdf818194e3a8c32","local-member-cluster-id":"aaaa18194e3a8c32"}"#,
+            ),
+            form(
+                Msg("request sent was ignored by remote peer due to cluster ID mismatch"),
+                r#"{"level":"warn","ts":"2026-11-20T03:00:10.000000Z","caller":"rafthttp/stream.go:653","msg":"request sent was ignored by remote peer due to cluster ID mismatch","remote-peer-id":"8e9e05c52164694d","remote-peer-cluster-id":"cdf818194e3a8c32","local-member-id":"b01ddf10aa","local-member-cluster-id":"aaaa18194e3a8c32","error":"cluster ID mismatch"}"#,
+            ),
+            form(
+                Text("request cluster ID mismatch (got {cluster:hex} want {_})"),
+                "2026-11-21 19:34:26.933043 E | rafthttp: request cluster ID mismatch (got cf138cda9790f1d0 want 8732ef518b18f052)",
+            ),
+            form(
+                Text("request sent was ignored (cluster ID mismatch: {_}"),
+                "2026-11-21 19:34:26.933043 E | rafthttp: request sent was ignored (cluster ID mismatch: peer[8732ef518b18f052]=cf138cda9790f1d0, local=8732ef518b18f052)",
+            ),
+        ],
+        &[
+            field("remote-peer-cluster-id", Txt("cluster"), ""),
+            field("cluster", Txt("cluster"), ""),
+        ],
+    ),
+    row(
+        "member-removed",
+        Etcd,
+        Warn,
+        Fault,
+        "all",
+        "The member was taken out of the cluster, and ends: right once, after `member remove`; again and again, it is still started with its former data.",
+        &[
+            form(
+                Msg("data-dir used by this member must be removed"),
+                r#"{"level":"warn","ts":"2026-11-20T03:00:11.100000Z","caller":"etcdserver/server.go:861","msg":"data-dir used by this member must be removed"}"#,
+            ),
+            form(
+                Text("the data-dir used by this member must be removed."),
+                "2026-11-21 19:34:26.933043 I | etcdserver: the data-dir used by this member must be removed.",
+            ),
+        ],
+        &[],
+    ),
+    row(
+        "server-error",
+        Etcd,
+        Warn,
+        Noise,
+        "3.4 to 3.7",
+        "Why a member ends, in a line of its own before its `member-removed`, which is the one that counts.",
+        &[form(
+            Msg("server error"),
+            r#"{"level":"warn","ts":"2026-11-20T03:00:11.000000Z","caller":"etcdserver/server.go:860","msg":"server error","error":"the member has been permanently removed from the cluster"}"#,
+        )],
+        &[ERROR],
+    ),
+    row(
         "peer-unknown",
         Etcd,
         Warn,

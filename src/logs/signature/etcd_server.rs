@@ -13,6 +13,19 @@ const VERSION: Field = field("version", Txt("version"), "");
 
 pub(super) static TABLE: &[Signature] = &[
     row(
+        "settings-refused", Unknown, Err, Fault, "all",
+        "A component ended before it served, for a setting: etcd's own checks, or the flags of etcd and of Kubernetes components. It counts as a start; repeated, it never serves.",
+        &[
+            form(Msg("failed to verify flags"), r#"{"level":"warn","ts":"2026-11-20T03:00:10.010000Z","caller":"etcdmain/etcd.go:75","msg":"failed to verify flags","error":"--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[500ms]"}"#),
+            form(Text("error verifying flags, {error}. See 'etcd --help'."), "2026-11-20 03:00:10.010000 E | etcdmain: error verifying flags, --election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[500ms]. See 'etcd --help'."),
+            form(Find("^flag provided but not defined: {error}"), "flag provided but not defined: -experimental-corrupt-check-time"),
+            form(Find("^invalid value {error}"), r#"invalid value "10k" for flag -snapshot-count: parse error"#),
+            form(Find("^Error: unknown flag: {error}"), "Error: unknown flag: --enable-dynamic-kubelet"),
+            form(Find("^Error: invalid argument {error}"), r#"Error: invalid argument "x" for "--max-requests-inflight" flag: strconv.ParseInt: parsing "x": invalid syntax"#),
+        ],
+        &[ERROR],
+    ),
+    row(
         "etcd-start", Etcd, Info, Change, "all",
         "A server starts; with its version and its settings.",
         &[

@@ -279,12 +279,19 @@ pub(super) static TABLE: &[Signature] = &[
         &[field("name", Txt("event"), "")],
     ),
     row(
-        "command-failed", Unknown, Err, Fault, "1.24+; wrong flags in all",
-        "A Kubernetes component ended with an error: a flag it does not know, a file it cannot read, an etcd that does not answer. Repeated, it never starts.",
+        "component-flag", Unknown, Info, Noise, "from verbosity 1 on",
+        "One flag with which a Kubernetes component starts; it lists all of them, defaults among them.",
+        &[form(Find(r#"^FLAG: --{name}="{value}""#), r#"I1120 03:00:01.000000       1 flags.go:64] FLAG: --kube-api-qps="20""#)],
+        &[
+            field("name", Txt("flag"), ""),
+            field("value", Txt("value"), ""),
+        ],
+    ),
+    row(
+        "command-failed", Unknown, Err, Fault, "1.24+",
+        "A Kubernetes component ended with an error: a file it cannot read, an etcd that does not answer. Repeated, it never starts.",
         &[
             form(Klog("command failed"), r#"E1121 20:31:01.000000       1 run.go:72] "command failed" err="error creating self-signed certificates: open /etc/kubernetes/pki/apiserver.crt: permission denied""#),
-            form(Find("^Error: unknown flag: {err}"), "Error: unknown flag: --enable-dynamic-kubelet"),
-            form(Find("^Error: invalid argument {err}"), r#"Error: invalid argument "x" for "--max-requests-inflight" flag: strconv.ParseInt: parsing "x": invalid syntax"#),
         ],
         &[ERR],
     ),

@@ -164,7 +164,8 @@ impl Work<'_> {
         let detail = |name: &str| advice.details.get(name).cloned().unwrap_or_default();
         let shares = detail("shares").parse().unwrap_or(10);
         let level = detail("level");
-        match apf::objects(&level, &detail("user"), shares, version) {
+        let precedence = detail("precedence").parse().unwrap_or(1000);
+        match apf::objects(&level, &detail("user"), shares, precedence, version) {
             Ok(content) if apf::present(&content, self.input) => {
                 self.set
                     .already

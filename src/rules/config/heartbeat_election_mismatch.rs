@@ -10,7 +10,7 @@ use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 pub static RULE: Rule = Rule {
     id: "heartbeat-election-mismatch",
     summary: "heartbeat and election timeouts do not fit each other or the network",
-    severity: Severity::Warn,
+    severity: Severity::Critical,
     since: "0.1.0",
     playbook: "heartbeat-election-mismatch",
     check,
@@ -41,10 +41,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         ) else {
             continue;
         };
+        // etcd checks both against each other as it starts, and ends.
+        let refused = timeout < heartbeat * least_heartbeats.value || timeout > longest.value;
         let (message, threshold) = if timeout < heartbeat * least_heartbeats.value {
             (
                 format!(
-                    "election-timeout {timeout:.0} ms is less than five heartbeats of {heartbeat:.0} ms"
+                    "election-timeout {timeout:.0} ms is less than five heartbeats of {heartbeat:.0} ms: etcd \
+                     does not start"
                 ),
                 least_heartbeats.words(),
             )
@@ -107,9 +110,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         } else {
             continue;
         };
+        let severity = if refused {
+            Severity::Critical
+        } else {
+            Severity::Warn
+        };
         settings::cite(cx, election, "election-timeout");
         drafts.push(
-            Draft::new(election.subject.clone(), Severity::Warn, message)
+            Draft::new(election.subject.clone(), severity, message)
                 .threshold(threshold)
                 .cites(cx.evidence.take_citations()),
         );
@@ -140,12 +148,12 @@ mod tests {
         assert_eq!(with("100", "500").status(&RULE).0, Status::Pass);
         assert_eq!(
             with("100", "499").status(&RULE),
-            (Status::Fail, Severity::Warn)
+            (Status::Fail, Severity::Critical)
         );
         assert_eq!(with("100", "50000").status(&RULE).0, Status::Pass);
         assert_eq!(
             with("100", "50001").status(&RULE),
-            (Status::Fail, Severity::Warn)
+            (Status::Fail, Severity::Critical)
         );
         // A mean of 70 ms: 700 ms is enough, 699 ms is not.
         let rtt = histogram(&[(100.0, 10.0)]);

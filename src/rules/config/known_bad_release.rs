@@ -155,8 +155,13 @@ fn source(advisory: &Advisory) -> String {
     format!("{} ({})", advisory.id, advisory.source)
 }
 
-/// A symptom that was seen on the nodes of a release, in words.
+/// A symptom that was seen on the nodes of a release, in words: a kind of log event, a setting that
+/// is set, or what a rule found.
 fn seen(cx: &Context<'_>, on: &[Subject], symptom: &str) -> Option<String> {
+    if symptom == "rule:compaction-saw-tooth" {
+        let seen = crate::rules::load::compaction_saw_tooth::seen(cx);
+        return seen.then(|| "`compaction-saw-tooth` was seen".to_owned());
+    }
     if let Some(name) = symptom.strip_prefix("setting:") {
         return set(cx, on, name);
     }

@@ -1,8 +1,6 @@
 //! What runs is not what the manifest says: a change waits for a restart, or was made by hand.
 
-use std::collections::BTreeMap;
-
-use crate::evidence::{Missing, Subject};
+use crate::evidence::Missing;
 use crate::rules::faults;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -23,37 +21,20 @@ const KINDS: &[&str] = &["not-applied", "drift", "two-definitions", "stray-manif
 const MANY: usize = 3;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let mut by_subject: BTreeMap<Subject, Vec<faults::Fault>> = BTreeMap::new();
-    for fault in faults::of(cx, KINDS)? {
-        by_subject
-            .entry(fault.subject.clone())
-            .or_default()
-            .push(fault);
-    }
     let mut drafts = Vec::new();
-    for (subject, all) in by_subject {
-        for fault in all.iter().take(MANY) {
-            faults::cite(cx, fault);
-        }
+    for (subject, all) in faults::by_subject(cx, KINDS)? {
         let severity = if all.iter().all(|fault| fault.weight == "note") {
             Severity::Info
         } else {
             Severity::Warn
         };
-        let mut words: Vec<String> = all
-            .iter()
-            .take(MANY)
-            .map(|fault| fault.text.clone())
-            .collect();
-        let more = all.len().saturating_sub(MANY);
-        if more > 0 {
-            words.push(format!("and {more} more"));
-        }
+        let words = faults::in_words(cx, &all, MANY);
         drafts.push(
-            Draft::new(subject, severity, words.join("; "))
-                .confidence(match more {
-                    0 => Confidence::High,
-                    _ => Confidence::Medium,
+            Draft::new(subject, severity, words)
+                .confidence(if all.len() > MANY {
+                    Confidence::Medium
+                } else {
+                    Confidence::High
                 })
                 .threshold("the next start takes what the file says")
                 .cites(cx.evidence.take_citations()),

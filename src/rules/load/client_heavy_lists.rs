@@ -40,10 +40,12 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
             .filter(|row| row.get_text("verb") == Some("list"))
             .filter_map(|row| {
                 let unlimited = row.get("unlimited").filter(|n| *n / secs >= limit.value)?;
+                let asked = row.get("requests").unwrap_or(unlimited).max(1.0);
                 Some((
                     row.get_text("resource")?,
                     unlimited,
-                    row.get("total_secs").unwrap_or(0.0),
+                    // The row's other lists, out of the cache or page by page, took their part.
+                    row.get("total_secs").unwrap_or(0.0) * (unlimited / asked).min(1.0),
                 ))
             })
             .collect();

@@ -103,8 +103,8 @@ const HOURLY: &[(&[&str], &str)] = &[
         "sends a snapshot so slowly that the database grows meanwhile",
     ),
     (
-        &["peer-unknown"],
-        "was asked by a member that is not of its cluster",
+        &["cluster-id-mismatch", "peer-unknown"],
+        "met a member that is not of its cluster",
     ),
     (&["auth-failed"], "refused tokens or passwords of clients"),
     (&["apiserver-health-failed"], "failed health checks"),
@@ -142,6 +142,12 @@ const HOURLY: &[(&[&str], &str)] = &[
 /// A program that ended with an error, and does again and again.
 const ENDED: (&[&str], &str) = (&["command-failed"], "ended with an error");
 
+/// A member that was taken out once says so once; this one is started with its former data all the same.
+const REMOVED: (&[&str], &str) = (
+    &["member-removed"],
+    "was removed from the cluster and cannot come back with the data it has",
+);
+
 /// Every watch of a component fails when its server is away for a moment.
 const WATCHES: (&[&str], &str) = (
     &["reflector-list-failed", "reflector-watch-failed"],
@@ -162,6 +168,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
     let limit = cx.profile.limit("ends-with-error");
     judge(cx, ENDED, Some(limit), true, &mut drafts)?;
+    judge(cx, REMOVED, Some(limit), true, &mut drafts)?;
     let limit = cx.profile.limit("watches-failed");
     judge(cx, WATCHES, Some(limit), true, &mut drafts)?;
     Ok(Verdict::Fail(drafts))
@@ -287,6 +294,7 @@ mod tests {
         let profile = crate::profile::Profile::default();
         for (kinds, limit) in [
             (ENDED.0, profile.get("ends-with-error")),
+            (REMOVED.0, profile.get("ends-with-error")),
             (WATCHES.0, profile.get("watches-failed")),
         ] {
             for kind in kinds {

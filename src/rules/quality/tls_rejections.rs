@@ -16,6 +16,12 @@ pub static RULE: Rule = Rule {
 
 const KINDS: &[&str] = &["rejected-connection"];
 
+/// A client of etcd that was told why it was refused, or refused etcd's own certificate.
+const CLIENTS: &[&str] = &["grpc-connect-failed"];
+
+/// A program that ended.
+const ENDED: &[&str] = &["command-failed", "panic"];
+
 const PEERS: &[&str] = &["peer-unhealthy", "stream-lost", "peer-inactive"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
@@ -25,9 +31,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .into_iter()
         .filter(|seen| seen.count >= links)
         .collect();
-    let mut drafts = Vec::new();
+    let mut drafts = apiservers(cx)?;
     for seen in events::seen(cx, KINDS)? {
-        let why = Why::of(cx, &seen);
+        let why = Why::of(cx, &seen, KINDS);
         if why.certificates() >= limit.value {
             events::cite(cx, &seen, "refused connections");
             let peers = why.peers >= limit.value;
@@ -83,6 +89,47 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Ok(Verdict::Fail(drafts))
 }
 
+/// Each kube-apiserver that etcd's certificate or its own keeps from etcd. Without etcd it ends.
+fn apiservers(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
+    let limit = cx.profile.limit("tls-rejections");
+    let ends = cx.profile.limit("ends-with-error");
+    let ended = events::seen(cx, ENDED)?;
+    let mut drafts = Vec::new();
+    for seen in events::seen(cx, CLIENTS)? {
+        let refused = Why::of(cx, &seen, CLIENTS).certificates();
+        if seen.subject.name != "kube-apiserver" || refused == 0.0 {
+            continue;
+        }
+        let ended = ended.iter().find(|ended| ended.subject == seen.subject);
+        let ended = ended.filter(|ended| ended.count >= ends.value);
+        if ended.is_none() && refused < limit.value {
+            continue;
+        }
+        events::cite(cx, &seen, "connections that failed");
+        let times = events::counted(refused, "connections");
+        let mut words =
+            format!("kube-apiserver could not connect to etcd for a certificate: {times}");
+        let (severity, threshold) = match ended {
+            Some(ended) => {
+                events::cite(cx, ended, "crashes");
+                words = format!(
+                    "{words}, and it ended {}",
+                    events::counted(ended.count, "times")
+                );
+                (Severity::Critical, ends.words())
+            }
+            None => (Severity::Warn, limit.words()),
+        };
+        drafts.push(
+            Draft::new(seen.subject.clone(), severity, words)
+                .confidence(Confidence::High)
+                .threshold(threshold)
+                .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(drafts)
+}
+
 /// What the errors say why.
 #[derive(Default)]
 struct Why {
@@ -95,8 +142,8 @@ struct Why {
 }
 
 impl Why {
-    fn of(cx: &Context<'_>, seen: &events::Seen) -> Self {
-        let of = |column| events::column(cx, &seen.subject, KINDS, column);
+    fn of(cx: &Context<'_>, seen: &events::Seen, kinds: &[&str]) -> Self {
+        let of = |column| events::column(cx, &seen.subject, kinds, column);
         Why {
             expired: of("expired"),
             unknown: of("unknown_authority"),
@@ -172,6 +219,33 @@ mod tests {
             ]),
         );
         assert_eq!(both.status(&RULE), (Status::Fail, Severity::Warn));
+    }
+
+    #[test]
+    fn an_apiserver_that_ends_for_its_certificate_is_critical() {
+        let profile = crate::profile::Profile::default();
+        let (limit, ends) = (
+            profile.get("tls-rejections"),
+            profile.get("ends-with-error"),
+        );
+        let with = |name: &str, refused: f64, ended: f64| {
+            let of = [("count", refused.max(1.0)), ("expired", refused)];
+            let events = table(&[(CLIENTS[0], &of), ("panic", &[("count", ended)])]);
+            Set::new()
+                .put(
+                    &keys::LOGS_EVENTS,
+                    crate::rules::testing::component(name),
+                    events,
+                )
+                .status(&RULE)
+        };
+        let apiserver = |refused, ended| with("kube-apiserver", refused, ended);
+        assert_eq!(apiserver(1.0, ends), (Status::Fail, Severity::Critical));
+        assert_eq!(apiserver(1.0, ends - 1.0).0, Status::Pass);
+        assert_eq!(apiserver(limit, 0.0), (Status::Fail, Severity::Warn));
+        // It ends for something else.
+        assert_eq!(apiserver(0.0, ends).0, Status::Pass);
+        assert_eq!(with("kube-scheduler", limit, ends).0, Status::Pass);
     }
 
     #[test]

@@ -22,6 +22,35 @@ pub(super) struct Behind {
     pub(super) unapplied: f64,
     /// Looks that could tell.
     pub(super) looks: usize,
+    /// Entries behind at the first look beside another member and at the last, as the samples say.
+    pub(super) trend: Option<(f64, f64)>,
+    /// How far off such a number may be, for the times of the samples.
+    pub(super) doubt: f64,
+}
+
+/// Where a member is going that is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Going {
+    CatchesUp,
+    FallsBehind,
+    /// One look, or too little change.
+    Unknown,
+}
+
+impl Behind {
+    /// Whether it catches up, by more than the samples may be off.
+    pub(super) fn going(&self) -> Going {
+        match self.trend {
+            Some((first, last)) if first - last > self.doubt => Going::CatchesUp,
+            Some((first, last)) if last - first > self.doubt => Going::FallsBehind,
+            _ => Going::Unknown,
+        }
+    }
+
+    /// How far behind it was last, as the samples say.
+    pub(super) fn last(&self) -> f64 {
+        self.trend.map_or(self.entries, |(_, last)| last)
+    }
 }
 
 /// Members by metrics. Cites nothing. `Err` when no member's metrics tell.
@@ -48,12 +77,18 @@ pub(super) fn by_metrics(cx: &Context<'_>) -> Result<Vec<Behind>, Missing> {
                 entries: f64::INFINITY,
                 unapplied: f64::INFINITY,
                 looks: 0,
+                trend: None,
+                doubt: doubt.unwrap_or_default(),
             };
             // A member that has just started has applied nothing yet, and says 0.
             for point in own.points.iter().filter(|point| point.value > 0.0) {
                 let by = point.at.add_us(ROUND_US);
                 let most = others.iter().filter_map(|series| last_by(series, by));
                 let most = most.max_by(f64::total_cmp);
+                if let Some(gap) = most.map(|most| (most - point.value).max(0.0)) {
+                    let first = found.trend.map_or(gap, |(first, _)| first);
+                    found.trend = Some((first, gap));
+                }
                 let most = most.and_then(|most| Some(most - doubt?));
                 let index = known.and_then(|(_, series)| {
                     let same = series.points.iter().find(|look| look.at == point.at)?;

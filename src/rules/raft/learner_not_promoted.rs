@@ -3,7 +3,7 @@
 use crate::evidence::{Missing, Subject, SubjectKind, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
-use super::behind;
+use super::behind::{self, Going};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -39,7 +39,7 @@ fn live(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
             cx.evidence
                 .cite_as(&keys::ETCD_MEMBERS, &cluster, format!("{} learns", row.key));
             let about = Subject::new(SubjectKind::Member, &row.key);
-            draft(cx, about, lag(&row.key))
+            draft(cx, about, lag(&row.key), lag(&row.key), Going::Unknown)
         })
         .collect();
     Ok(drafts)
@@ -59,25 +59,43 @@ fn metrics(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
             let words = format!("1 at each of {} looks", said.points.len());
             cx.evidence.cite_as(&keys::IS_LEARNER, &subject, words);
             let lag = lags.iter().find(|lag| lag.subject == subject);
-            draft(cx, subject, lag.map(|lag| lag.entries))
+            let going = lag.map_or(Going::Unknown, behind::Behind::going);
+            let last = lag.map(behind::Behind::last);
+            draft(cx, subject, lag.map(|lag| lag.entries), last, going)
         })
         .collect())
 }
 
-/// A learner, with how far it is behind.
-fn draft(cx: &Context<'_>, about: Subject, behind: Option<f64>) -> Draft {
+/// A learner, with how far it is behind: at least, and at the last look.
+fn draft(
+    cx: &Context<'_>,
+    about: Subject,
+    behind: Option<f64>,
+    last: Option<f64>,
+    going: Going,
+) -> Draft {
     let limit = cx.profile.get("raft-lag");
     // One that has caught up waits for nothing but its promotion.
-    let (severity, state) = match behind {
-        Some(behind) if behind < limit => (
+    let (severity, state) = match (behind, last) {
+        (Some(behind), Some(last)) if behind < limit => (
             Severity::Warn,
-            format!("it is {behind:.0} entries behind, near enough to be promoted"),
+            format!("it is {last:.0} entries behind, near enough to be promoted"),
         ),
-        Some(behind) => (
-            Severity::Info,
-            format!("it is {behind:.0} entries behind and still catches up"),
-        ),
-        None => (
+        (Some(_), Some(last)) => match going {
+            Going::CatchesUp => (
+                Severity::Info,
+                format!("it is {last:.0} entries behind and still catches up"),
+            ),
+            Going::FallsBehind => (
+                Severity::Warn,
+                format!("it is {last:.0} entries behind, and falls further behind"),
+            ),
+            Going::Unknown => (
+                Severity::Info,
+                format!("it is {last:.0} entries behind; whether it catches up is not known"),
+            ),
+        },
+        _ => (
             Severity::Warn,
             "how far it has come is not known".to_owned(),
         ),
@@ -107,8 +125,18 @@ mod tests {
         // One that still catches up is in order.
         let set = behind::testing::applied(Set::new(), "b", &[9e5, 9e5]);
         let set = behind::testing::applied(set, &member().name, &[1e5, 2e5]);
-        let found = says(set, &[1.0, 1.0]).status(&RULE);
-        assert_eq!(found, (Status::Fail, Severity::Info));
+        let found = says(set, &[1.0, 1.0]).check(&RULE);
+        assert_eq!(found[0].severity, Severity::Info);
+        assert!(found[0].message.contains("700000 entries behind and still"));
+        // One that falls further behind never gets there.
+        let set = behind::testing::applied(Set::new(), "b", &[8e5, 9e5]);
+        let set = behind::testing::applied(set, &member().name, &[3e5, 3e5]);
+        let found = says(set, &[1.0, 1.0]).check(&RULE);
+        assert!(found[0].message.contains("not known"), "{found:?}");
+        let set = behind::testing::applied(Set::new(), "b", &[9e5, 9e5]);
+        let set = behind::testing::applied(set, &member().name, &[3e5, 1e5]);
+        let found = says(set, &[1.0, 1.0]).check(&RULE);
+        assert_eq!(found[0].severity, Severity::Warn, "{found:?}");
     }
 
     fn with(learner: f64, behind: f64) -> Set {

@@ -47,7 +47,12 @@ fn live(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
     let (cluster, lag) = cx.evidence.any(&keys::ETCD_LAG)?;
     cx.evidence.take_citations();
     let mut drafts = Vec::new();
-    for row in &lag.rows {
+    let members = cx.evidence.peek(&keys::ETCD_MEMBERS, &cluster);
+    let learns = |name: &str| {
+        let row = members.as_ref().and_then(|members| members.row(name));
+        row.is_some_and(|row| row.get("learner") == Some(1.0))
+    };
+    for row in lag.rows.iter().filter(|row| !learns(&row.key)) {
         let (behind, unapplied) = (
             row.get("behind").unwrap_or_default(),
             row.get("unapplied").unwrap_or_default(),
@@ -75,7 +80,11 @@ fn live(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
 /// Members whose metrics, put beside those of the others, tell the same.
 fn metrics(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
     let mut drafts = Vec::new();
+    let learners = learners(cx);
     for found in behind::by_metrics(cx)? {
+        if learners.contains(&found.subject) {
+            continue;
+        }
         let (entries, unapplied) = (found.entries, found.unapplied);
         let about = found.subject.clone();
         let worst = entries.max(unapplied);
@@ -85,7 +94,7 @@ fn metrics(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
         };
         let name = &found.subject.name;
         let message = if entries >= unapplied {
-            format!("{name} has applied {entries:.0} entries less than another member")
+            format!("{name} has applied at least {entries:.0} entries less than another member")
         } else {
             format!("{name} has {unapplied:.0} committed entries that it has not applied")
         };
@@ -97,6 +106,16 @@ fn metrics(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
         drafts.push(draft(message).cites(cx.evidence.take_citations()));
     }
     Ok(drafts)
+}
+
+/// Members that said at every scrape that they learn. They do not vote, and are behind until they have
+/// caught up: `learner-not-promoted` judges whether they do.
+fn learners(cx: &Context<'_>) -> Vec<Subject> {
+    let said = cx.evidence.all(&keys::IS_LEARNER).into_iter();
+    said.filter(|(_, said)| !said.points.is_empty())
+        .filter(|(_, said)| said.points.iter().all(|point| point.value == 1.0))
+        .map(|(subject, _)| subject)
+        .collect()
 }
 
 /// How a lag is judged, if it is one.
@@ -211,6 +230,26 @@ mod tests {
             assert_eq!(with(limit).status(&RULE), (Status::Fail, Severity::Warn));
             assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
         }
+    }
+
+    #[test]
+    fn a_learner_may_be_behind() {
+        use crate::rules::testing::each_minute;
+        let set = behind::testing::applied(Set::new(), "m0", &[2e5, 2e5]);
+        let set = behind::testing::applied(set, "m1", &[1e4, 2e4]);
+        assert_eq!(set.status(&RULE).1, Severity::Critical);
+        let about = Subject::new(SubjectKind::Member, "m1");
+        let set = set.put(&keys::IS_LEARNER, about, each_minute(&[1.0, 1.0]));
+        assert_eq!(set.status(&RULE).0, Status::Pass);
+        let learns: &[(&str, f64)] = &[("learner", 1.0)];
+        let live = with(1e6, 0.0);
+        assert_eq!(live.status(&RULE).1, Severity::Critical);
+        let live = live.put(
+            &keys::ETCD_MEMBERS,
+            Subject::cluster(),
+            table(&[("m0", learns)]),
+        );
+        assert_eq!(live.status(&RULE).0, Status::Pass);
     }
 
     fn with(behind: f64, unapplied: f64) -> Set {

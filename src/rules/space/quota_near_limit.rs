@@ -21,7 +21,20 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     ];
     let mut drafts = Vec::new();
     let mut looked = false;
-    for (subject, series) in cx.evidence.some(&keys::DB_SIZE)? {
+    let measured = cx.evidence.some(&keys::DB_SIZE);
+    let logged = cx.evidence.all(&keys::LOGS_DB_SIZE);
+    cx.evidence.take_citations();
+    let sizes = match measured {
+        Err(why) if logged.is_empty() => return Err(why),
+        sizes => sizes.unwrap_or_default(),
+    };
+    // What compactions say of the size counts for members without metrics.
+    let unmeasured: Vec<_> = logged
+        .into_iter()
+        .filter(|(member, _)| !sizes.iter().any(|(have, _)| have == member))
+        .collect();
+    let of_metrics = sizes.len();
+    for (at, (subject, series)) in sizes.into_iter().chain(unmeasured).enumerate() {
         let (Some(last), Some(quota)) = (
             series.points.last(),
             cx.evidence.peek(&keys::DB_QUOTA, &subject),
@@ -37,8 +50,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let Some((name, severity)) = step else {
             continue;
         };
-        cx.evidence
-            .cite_as(&keys::DB_SIZE, &subject, number(last.value, Unit::Bytes));
+        let size = number(last.value, Unit::Bytes);
+        if at < of_metrics {
+            cx.evidence.cite_as(&keys::DB_SIZE, &subject, size);
+        } else {
+            cx.evidence.cite_as(&keys::LOGS_DB_SIZE, &subject, size);
+        }
         cx.evidence.cite(&keys::DB_QUOTA, &subject);
         cx.evidence.cite(&keys::DB_IN_USE, &subject);
         drafts.push(
@@ -80,6 +97,25 @@ mod tests {
         Set::new()
             .put(&keys::DB_SIZE, member(), Series { points })
             .put(&keys::DB_QUOTA, member(), 1e9)
+    }
+
+    #[test]
+    fn a_log_tells_the_size_of_a_member_without_metrics() {
+        let points = vec![Point {
+            at: Timestamp(0),
+            value: 0.9e9,
+        }];
+        let set = Set::new()
+            .put(&keys::LOGS_DB_SIZE, member(), Series { points })
+            .put(&keys::DB_QUOTA, member(), 1e9);
+        assert_eq!(set.status(&RULE), (Status::Fail, Severity::Critical));
+        // Metrics go before it.
+        let points = vec![Point {
+            at: Timestamp(0),
+            value: 0.1e9,
+        }];
+        let set = set.put(&keys::DB_SIZE, member(), Series { points });
+        assert_eq!(set.status(&RULE).0, Status::Pass);
     }
 
     #[test]
