@@ -41,6 +41,21 @@ pub(super) fn readings() -> impl Iterator<Item = &'static str> {
     keys::all().map(|info| info.name)
 }
 
+/// Those of a metric's readings that are made of few metrics, if there are any: who reads a table of
+/// all of them need not look at this one.
+fn of_few(fed: &[&'static str]) -> Vec<&'static str> {
+    const FEW: usize = 2;
+    let made_of = |key: &str| {
+        let metrics = METRICS.iter();
+        metrics
+            .filter(|(one, _)| feeds(*one).contains(&key))
+            .count()
+    };
+    let few = fed.iter().copied().filter(|key| made_of(key) <= FEW);
+    let few: Vec<&str> = few.collect();
+    if few.is_empty() { fed.to_vec() } else { few }
+}
+
 impl Explained {
     /// What a name means: any spelling of a metric, with or without what a histogram appends to it,
     /// or a reading's name.
@@ -98,7 +113,7 @@ impl Explained {
                 (_, MetricUnit::Count) => "a count",
             },
             readings: fed.iter().filter_map(|name| keys::info(name)).collect(),
-            rules: readers(fed),
+            rules: readers(&of_few(fed)),
         })
     }
 

@@ -48,8 +48,8 @@ pub(super) struct Facts {
     pub(super) full_soon: bool,
     /// The audit log was read.
     pub(super) audit: bool,
-    /// Settings were read.
-    pub(super) settings: bool,
+    /// Whose settings were read.
+    seen_settings: Seen,
     /// The mounts under etcd were read.
     pub(super) mounts: bool,
     /// Every device under etcd that was measured is fast.
@@ -123,7 +123,7 @@ impl Facts {
             audit: !reader.all(&keys::LOGS_AUDIT_CLIENTS).is_empty(),
             metrics: !reader.all(&keys::WAL_FSYNC).is_empty()
                 || !reader.all(&keys::APISERVER_ETCD_TOOK).is_empty(),
-            settings: !reader.all(&keys::SETTINGS).is_empty(),
+            seen_settings: Seen::in_settings(&reader),
             mounts: !reader.all(&keys::MOUNTS).is_empty(),
             ..Facts::default()
         };
@@ -203,10 +203,9 @@ impl Facts {
         // What holds a controller manager back is in its log as well.
         metrics.controllers |= self.logs.controllers;
         missing.extend(metrics.missing("metrics"));
-        for (there, name) in [(self.settings, "settings"), (self.mounts, "mounts")] {
-            if !there {
-                missing.push(name.to_owned());
-            }
+        missing.extend(self.seen_settings.missing("settings"));
+        if !self.mounts {
+            missing.push("mounts".to_owned());
         }
         missing
     }
@@ -326,6 +325,19 @@ impl Seen {
             }
         }
         seen
+    }
+
+    /// In settings: by the components whose files, units or processes told any.
+    fn in_settings(reader: &Reader<'_>) -> Self {
+        let all = reader.all(&keys::SETTINGS);
+        let of = |name: &str| all.iter().any(|(subject, _)| subject.name == name);
+        let etcd = all.iter().any(|(subject, _)| is_etcd(subject));
+        Seen {
+            any: !all.is_empty(),
+            etcd,
+            apiserver: of("kube-apiserver"),
+            controllers: of("kube-controller-manager"),
+        }
     }
 
     fn in_metrics(reader: &Reader<'_>) -> Self {

@@ -292,6 +292,11 @@ mod tests {
                     let set_to = settings(&[(&name, "true", "flag")]);
                     set = set.put(&keys::SETTINGS, component("etcd"), set_to);
                 }
+                // Compactions that hold requests up; a test of the diagnosis tells it.
+                Some(rule) if rule.starts_with("rule:") => {
+                    let id = rule.trim_start_matches("rule:");
+                    assert_eq!(id, crate::rules::load::compaction_saw_tooth::RULE.id);
+                }
                 Some(kind) => {
                     let known = |kind: &str| crate::logs::signature::signature(kind).is_some();
                     let kind = match known(kind) {
