@@ -48,6 +48,20 @@ fn changes<'v>(value: &'v Value, change: &str) -> Vec<&'v str> {
         .collect()
 }
 
+/// The log of the only controller manager under a folder of pods.
+fn manager_log(pods: &Path) -> PathBuf {
+    let mut folders = std::fs::read_dir(pods)
+        .unwrap()
+        .map(|one| one.unwrap().path());
+    let of_manager = |path: &PathBuf| {
+        path.display()
+            .to_string()
+            .contains("kube-controller-manager")
+    };
+    let pod = folders.find(of_manager).unwrap();
+    pod.join("kube-controller-manager/0.log")
+}
+
 /// The same node before and after its settings went wrong; and back.
 #[test]
 fn what_got_worse_is_named_and_sets_the_exit_code() {
@@ -60,6 +74,18 @@ fn what_got_worse_is_named_and_sets_the_exit_code() {
         .replace("--kube-api-qps=5", "--kube-api-qps=50")
         .replace("--kube-api-burst=5", "--kube-api-burst=100");
     std::fs::write(&manifest, text).unwrap();
+    // It was restarted with them, as its log says.
+    let log = manager_log(&root.join("logs/var/log/pods"));
+    let text = support::read(&log)
+        .replace(
+            r#"FLAG: --kube-api-qps="5""#,
+            r#"FLAG: --kube-api-qps="50""#,
+        )
+        .replace(
+            r#"FLAG: --kube-api-burst="5""#,
+            r#"FLAG: --kube-api-burst="100""#,
+        );
+    std::fs::write(&log, text).unwrap();
     let good = save(&root, dir.path().join("good.zst"));
     let good_report = report(&root, dir.path().join("good.json"));
     for (good, bad) in [(&good, &bad), (&good_report, &bad_report)] {

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod calls_tests;
+mod elections;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -359,6 +360,7 @@ impl View {
                         known.election.first = known.election.first.min(election.first);
                         known.election.last = known.election.last.max(election.last);
                         known.election.lost |= election.lost;
+                        known.election.elected |= election.elected;
                         known.nodes.insert(node);
                     }
                     None => found.push(ElectionView {
@@ -372,6 +374,7 @@ impl View {
             }
         }
         found.sort_by_key(|view| (view.election.first, view.term));
+        elections::join_losses(&mut found);
         let handovers: BTreeSet<Timestamp> = self
             .facts
             .iter()

@@ -64,6 +64,14 @@ pub struct Election {
     pub leader: Option<String>,
     /// A line says that a leader was lost before.
     pub lost: bool,
+    /// A line says that somebody was elected; of a term in which all that is said is that its leader
+    /// was lost, the election was before or is still to come.
+    #[serde(default = "yes")]
+    pub elected: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Election {
@@ -75,6 +83,7 @@ impl Election {
         self.last = self.last.max(other.last);
         self.lines += other.lines;
         self.lost |= other.lost;
+        self.elected |= other.elected;
         if self.leader.is_none() {
             self.leader.clone_from(&other.leader);
         }
@@ -471,6 +480,7 @@ impl Facts {
             lines: 1,
             leader: leader.map(str::to_owned),
             lost,
+            elected: !lost,
         };
         if let Some(known) = self.elections.get_mut(&term) {
             known.merge(&found);
