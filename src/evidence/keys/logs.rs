@@ -74,7 +74,7 @@ keys! { LOGS;
     /// Client-side throttling as the client logged it, by client and request: columns `lines` (a floor), `max_delay_ms`,
     /// `startup` (of `lines`: within two minutes after the client's start), `last_secs` (of the last line, since 1970); texts `component`, `verb`, `resource`.
     LOGS_THROTTLING: Table = "logs.throttling", None, Sum;
-    /// Slow requests (over 500 ms) that kube-apiserver traced, or that its HTTP log shows where that holds more of them, by user agent and resource: columns `count`, `max_ms`, `total_ms`; texts `user_agent`, `verb`, `resource`.
+    /// Slow requests (over 500 ms) that kube-apiserver traced, or those of 5 s and more that its HTTP log shows where that holds more of them, by user agent and resource: columns `count`, `max_ms`, `total_ms`; texts `user_agent`, `verb`, `resource`.
     LOGS_TRACES: Table = "logs.traces", None, Sum;
     /// Requests answered 429, from the HTTP log, by priority level, flow schema and user agent (empty where a line names none):
     /// columns `count`, `last_secs` (of the last one, since 1970); texts `level`, `flow_schema`, `user_agent`. Empty when an HTTP log shows none.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::logs::event::{Component, Event, Extra};
-use crate::logs::signature::{PlainFields, SLOW_CALL_NS};
+use crate::logs::signature::{PlainFields, SLOW_HTTP_NS};
 
 use super::coverage::Count;
 use super::delays::{call_row, calls_row, trace_row, trace_second, turned_away_row};
@@ -363,7 +363,7 @@ impl Facts {
             sub.is_some_and(|sub| STREAMS.contains(&sub))
         });
         let of_api = event.component == Component::Apiserver;
-        if of_api && !streams && event.took_ns.is_some_and(|ns| ns >= SLOW_CALL_NS) {
+        if of_api && !streams && event.took_ns.is_some_and(|ns| ns >= SLOW_HTTP_NS) {
             trace_row(&mut self.http, event);
             trace_second(&mut self.http_seconds, event);
         }

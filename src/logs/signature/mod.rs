@@ -26,7 +26,7 @@ mod types;
 
 use std::sync::LazyLock;
 
-pub(super) use api::SLOW_CALL_NS;
+pub(super) use api::SLOW_HTTP_NS;
 pub use classify::{
     Detail, classify, classify_as, classify_http, classify_plain, plain_fields, warm_up,
 };
