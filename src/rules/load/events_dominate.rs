@@ -25,32 +25,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     cx.evidence.take_citations();
     let source = source_of_events(cx);
     let mut drafts = Vec::new();
-    if let Ok(metrics) = &metrics {
-        for (subject, table) in metrics {
-            let window = cx.evidence.record(&keys::APISERVER_ETCD_REQUESTS, subject);
-            let Some(secs) = window.and_then(|r| r.secs()).filter(|s| *s > 0.0) else {
-                continue;
-            };
-            let writes = table.total("writes");
-            let events = table
-                .row("events")
-                .and_then(|row| row.get("writes"))
-                .unwrap_or(0.0);
-            if writes <= 0.0
-                || events / writes < share_limit.value
-                || events / secs < rate_limit.value
-            {
-                continue;
-            }
-            let words = format!(
-                "{events:.0} of {writes:.0} writes ({:.0} %) are events, {:.0}/s",
-                events / writes * 100.0,
-                events / secs
-            );
-            cx.evidence
-                .cite_as(&keys::APISERVER_ETCD_REQUESTS, subject, words.clone());
-            drafts.push((words, Confidence::High));
-        }
+    if let Ok(metrics) = &metrics
+        && let Some(words) = of_all(cx, metrics, share_limit.value, rate_limit.value)
+    {
+        drafts.push((words, Confidence::High));
     }
     if drafts.is_empty()
         && let Some((client, rate, _)) = &source
@@ -100,6 +78,50 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .threshold(format!("{}; {}/s", share_limit.words(), rate_limit.words()))
         .cites(cx.evidence.take_citations()),
     ))
+}
+
+/// What all kube-apiservers wrote together: they share one etcd, and clients are spread over them.
+fn of_all(
+    cx: &Context<'_>,
+    metrics: &[(Subject, Table)],
+    share_limit: f64,
+    rate_limit: f64,
+) -> Option<String> {
+    let (mut events, mut writes, mut events_rate, mut writes_rate) = (0.0, 0.0, 0.0, 0.0);
+    let mut of: Vec<(&Subject, String)> = Vec::new();
+    for (subject, table) in metrics {
+        let record = cx.evidence.record(&keys::APISERVER_ETCD_REQUESTS, subject);
+        let Some(secs) = record.and_then(|record| record.secs()).filter(|s| *s > 0.0) else {
+            continue;
+        };
+        let all = table.total("writes");
+        let row = table.row("events");
+        let own = row.and_then(|row| row.get("writes")).unwrap_or(0.0);
+        events += own;
+        writes += all;
+        events_rate += own / secs;
+        writes_rate += all / secs;
+        of.push((subject, format!("{own:.0} of {all:.0} writes are events")));
+    }
+    if writes_rate <= 0.0 || events_rate / writes_rate < share_limit || events_rate < rate_limit {
+        return None;
+    }
+    let through = match of.len() {
+        1 => String::new(),
+        n => format!(" through {n} kube-apiservers"),
+    };
+    let words = format!(
+        "{events:.0} of {writes:.0} writes ({:.0} %) are events, {events_rate:.0}/s{through}",
+        events_rate / writes_rate * 100.0
+    );
+    if let [(_, own)] = of.as_mut_slice() {
+        own.clone_from(&words);
+    }
+    for (subject, own) in of {
+        cx.evidence
+            .cite_as(&keys::APISERVER_ETCD_REQUESTS, subject, own);
+    }
+    Some(words)
 }
 
 /// What slow requests alone tell: Events are most of the slow changes, and of the time.
@@ -180,6 +202,32 @@ mod tests {
         assert_eq!(with(least - 1.0, 0.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(least, least * 9.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn what_several_apiservers_write_adds_up() {
+        let least = crate::profile::Profile::default().get("events-rate") * 100.0;
+        let with = |events: f64| {
+            ["cp0", "cp1", "cp2"]
+                .into_iter()
+                .fold(Set::new(), |set, node| {
+                    let about = component("kube-apiserver").on(node);
+                    let table = table(&[
+                        ("events", &[("writes", events)]),
+                        ("pods", &[("writes", 10.0)]),
+                    ]);
+                    set.put(&keys::APISERVER_ETCD_REQUESTS, about, table)
+                })
+        };
+        let found = with(least / 3.0).check(&RULE);
+        assert_eq!((found.len(), found[0].status), (1, Status::Fail));
+        assert!(
+            found[0].message.contains("through 3 kube-apiservers"),
+            "{}",
+            found[0].message
+        );
+        assert_eq!(found[0].evidence.len(), 3);
+        assert_eq!(with(least / 3.0 - 1.0).status(&RULE).0, Status::Pass);
     }
 
     #[test]
