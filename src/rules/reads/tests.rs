@@ -1,0 +1,142 @@
+//! The table and the sources say the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::*;
+use crate::profile::Profile;
+
+/// What the rules' helpers read for them.
+const HELPERS: &[(&str, &str)] = &[
+    ("audit::clients(", "LOGS_AUDIT_CLIENTS"),
+    ("devices::is_etcds(", "MOUNTS"),
+    ("events::column(", "LOGS_EVENTS"),
+    ("behind::by_metrics(", "PROPOSALS_APPLIED"),
+    ("behind::by_metrics(", "PROPOSALS_COMMITTED"),
+    ("events::at_least(", "LOGS_EVENTS"),
+    ("events::most(", "LOGS_EVENTS"),
+    ("events::often(", "LOGS_EVENTS"),
+    ("events::raised(", "LOGS_ALARMS"),
+    ("events::seen(", "LOGS_EVENTS"),
+    ("faults::by_subject(", "SETTINGS_FAULTS"),
+    ("faults::of(", "SETTINGS_FAULTS"),
+    ("leader_unstable::is_so(", "LEADER_CHANGES"),
+    ("leader_unstable::is_so(", "LOGS_ELECTIONS"),
+    ("leader_unstable::is_so(", "MEMBER_PHASES"),
+    ("rises::over(", "MEMBER_PHASES"),
+    ("settings::of(", "SETTINGS"),
+    ("settings::version_of(", "VERSIONS"),
+];
+
+/// The limits that the rules' helpers compare with.
+const HELPED: &[(&str, &str)] = &[
+    ("Least::of(", "p99-values"),
+    ("leader_unstable::is_so(", "counted-within"),
+];
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test over the program's own sources"
+)]
+fn sources(dir: &Path) -> Vec<String> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            out.extend(sources(&path));
+        } else {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+            out.push(code.to_owned());
+        }
+    }
+    out
+}
+
+/// The word that begins a text.
+fn word(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    text.get(..end.unwrap_or(text.len())).unwrap()
+}
+
+#[test]
+fn every_failure_says_what_it_was_measured_by() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for text in sources(&src.join("rules")) {
+        let Some((_, id)) = text.split_once("\n    id: \"") else {
+            continue;
+        };
+        let times = |what: &str| text.matches(what).count();
+        assert!(
+            times(".threshold(") >= times("Draft::new(") || text.contains("draft.threshold("),
+            "{}: a failure without limit or reason",
+            id.split('"').next().unwrap()
+        );
+    }
+}
+
+#[test]
+fn the_table_is_what_the_sources_say() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut keys: BTreeMap<String, String> = BTreeMap::new();
+    for text in sources(&src.join("evidence/keys")) {
+        for line in text.lines().map(str::trim) {
+            let ident = word(line);
+            if let Some(rest) = line.strip_prefix(ident)
+                && rest.starts_with(": ")
+                && let Some((_, name)) = rest.split_once("= \"")
+            {
+                let (name, _) = name.split_once('"').unwrap();
+                keys.insert(ident.to_owned(), name.to_owned());
+            }
+        }
+    }
+    let limits: BTreeSet<String> = Profile::default()
+        .limits()
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let mut found: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    for text in sources(&src.join("rules")) {
+        let Some((_, id)) = text.split_once("\n    id: \"") else {
+            continue;
+        };
+        let (id, _) = id.split_once('"').unwrap();
+        let helped = HELPERS
+            .iter()
+            .filter(|(call, _)| text.contains(call))
+            .map(|(_, key)| *key);
+        let read = text
+            .split("keys::")
+            .skip(1)
+            .map(word)
+            .filter(|key| key.bytes().all(|b| !b.is_ascii_lowercase()))
+            .filter(|key| !key.is_empty())
+            .chain(helped)
+            .map(|key| keys[key].clone())
+            .collect();
+        let compared = text
+            .split('"')
+            .filter(|word| limits.contains(*word))
+            .chain(
+                HELPED
+                    .iter()
+                    .filter(|(call, _)| text.contains(call))
+                    .map(|(_, limit)| *limit),
+            )
+            .map(str::to_owned)
+            .collect();
+        found.insert(id.to_owned(), (read, compared));
+    }
+    let told: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = READS
+        .iter()
+        .map(|reads| {
+            let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            (reads.rule.to_owned(), (set(reads.keys), set(reads.limits)))
+        })
+        .collect();
+    for (rule, sets) in &found {
+        assert_eq!(told.get(rule), Some(sets), "{rule}");
+    }
+    assert_eq!(told.len(), found.len());
+    assert_eq!(found.len(), crate::rules::RULES.len());
+}
