@@ -3,9 +3,10 @@
 
 use crate::clock::Timestamp;
 use crate::evidence::{Key, Missing, Subject, keys};
+use crate::profile::Limit;
 use crate::units::format_ms;
 
-use super::Context;
+use super::{Context, Draft, Severity, Verdict};
 
 /// How much a counter of one subject rose, at most, within some seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +38,42 @@ pub(super) struct Rises {
     pub(super) untold: Option<Missing>,
 }
 
+impl Rises {
+    /// A draft for each that is too many. `what` names what was counted.
+    pub(super) fn drafts(
+        &self,
+        cx: &Context<'_>,
+        key: &Key<f64>,
+        what: &str,
+        severity: Severity,
+        limit: &Limit,
+    ) -> Vec<Draft> {
+        let draft = |rise: &Rise| {
+            cx.evidence.cite(key, &rise.subject);
+            Draft::new(rise.subject.clone(), severity, rise.words(what))
+                .threshold(limit.words())
+                .cites(cx.evidence.take_citations())
+        };
+        self.over.iter().map(draft).collect()
+    }
+}
+
+/// The verdict of what counters and logs tell, either of which is enough. Counters of which nothing
+/// says when they rose clear nothing; `dated` says whether the logs do so instead.
+pub(super) fn verdict<L>(
+    drafts: Vec<Draft>,
+    metrics: Result<Rises, Missing>,
+    logs: Result<L, Missing>,
+    dated: bool,
+) -> Result<Verdict, Missing> {
+    match metrics {
+        Ok(Rises {
+            untold: Some(why), ..
+        }) if drafts.is_empty() && !dated => Err(why),
+        metrics => Verdict::of_either(drafts, metrics, logs),
+    }
+}
+
 /// One stretch between two scrapes, in seconds.
 struct Step {
     from: f64,
@@ -58,7 +95,7 @@ pub(super) fn over(
     let mut rises = Rises::default();
     for (subject, total) in all {
         let record = cx.evidence.record(key, &subject);
-        let secs = record.and_then(|record| record.window.secs());
+        let secs = record.and_then(|record| record.secs());
         let steps = steps(cx, &subject, column);
         let mean = match secs {
             Some(secs) if secs > span => total * span / secs,

@@ -90,11 +90,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 /// Slow requests of a member beside its compactions. `None` where neither the times of both are known
 /// well enough, nor compactions leave enough time without one.
 fn slow(cx: &Context<'_>, member: &Subject, took: &Series) -> Option<Slow> {
-    let window = cx
-        .evidence
-        .record(&keys::LOGS_COMPACTION_TOOK, member)?
-        .window;
-    let span = window.secs()?;
+    let record = cx.evidence.record(&keys::LOGS_COMPACTION_TOOK, member)?;
+    let span = record.secs()?;
     // Times are those of buckets, a minute times a power of two wide.
     let minutes = took
         .points

@@ -1,8 +1,9 @@
 //! etcd logged slow requests: a symptom. How many say nothing about why.
 
 use crate::evidence::{Completeness, Episode, Episodes, Missing, Subject, keys};
+use crate::rules::events::{self, Seen};
+use crate::rules::rises;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
-use crate::rules::{events, rises};
 use crate::units::format_ms;
 
 /// The rule.
@@ -67,28 +68,15 @@ fn batches(cx: &Context<'_>) -> Vec<Draft> {
 /// Members whose reads waited long for what was still to be applied.
 fn behind(cx: &Context<'_>) -> Vec<Draft> {
     let least = cx.profile.limit("slow-requests-min");
-    events::seen(cx, BEHIND)
+    let words = |seen: &Seen| {
+        let max = seen.max_ms.map_or_else(String::new, |max| {
+            format!(", the longest for {}", format_ms(max))
+        });
+        let count = seen.count;
+        format!("reads waited {count:.0} times for it to apply what was committed: it lags{max}")
+    };
+    events::at_least(cx, &[BEHIND], least, "waits of reads for the apply", words)
         .unwrap_or_default()
-        .into_iter()
-        .filter(|seen| seen.count >= least.value)
-        .map(|seen| {
-            events::cite(cx, &seen, "waits of reads for the apply");
-            let max = seen.max_ms.map_or_else(String::new, |max| {
-                format!(", the longest for {}", format_ms(max))
-            });
-            Draft::new(
-                seen.subject.clone(),
-                Severity::Warn,
-                format!(
-                    "reads waited {:.0} times for it to apply what was committed: it lags{max}",
-                    seen.count
-                ),
-            )
-            .confidence(Confidence::High)
-            .threshold(least.words())
-            .cites(cx.evidence.take_citations())
-        })
-        .collect()
 }
 
 /// Requests that were logged as slow, or counted where there is no log.
@@ -163,17 +151,12 @@ fn from_metrics(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let over = |count: f64| count >= least.value;
     let hour = events::HOUR_SECS;
     let rises = rises::over(cx, &keys::SLOW_APPLIES, "slow_applies", hour, over)?;
-    let mut drafts = Vec::new();
-    for rise in rises.over {
-        cx.evidence.cite(&keys::SLOW_APPLIES, &rise.subject);
-        let words = rise.words("requests took longer than etcd's warning threshold to apply");
-        drafts.push(
-            Draft::new(rise.subject, Severity::Info, words)
-                .confidence(Confidence::Medium)
-                .threshold(least.words())
-                .cites(cx.evidence.take_citations()),
-        );
-    }
+    let what = "requests took longer than etcd's warning threshold to apply";
+    let drafts = rises.drafts(cx, &keys::SLOW_APPLIES, what, Severity::Info, least);
+    let drafts: Vec<Draft> = drafts
+        .into_iter()
+        .map(|draft| draft.confidence(Confidence::Medium))
+        .collect();
     match rises.untold {
         Some(why) if drafts.is_empty() => Err(why),
         _ => Ok(Verdict::Fail(drafts)),

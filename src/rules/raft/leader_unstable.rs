@@ -19,16 +19,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let metrics = counted(cx, limit.value);
     let logs = logged(cx, limit.value);
     cx.evidence.take_citations();
-    let mut drafts = Vec::new();
-    for rise in metrics.iter().flat_map(|rises| &rises.over) {
-        cx.evidence.cite(&keys::LEADER_CHANGES, &rise.subject);
-        let words = rise.words("leader changes");
-        drafts.push(
-            Draft::new(rise.subject.clone(), Severity::Critical, words)
-                .threshold(limit.words())
-                .cites(cx.evidence.take_citations()),
-        );
-    }
+    let (key, what) = (&keys::LEADER_CHANGES, "leader changes");
+    let mut drafts = metrics.as_ref().map_or_else(
+        |_| Vec::new(),
+        |rises| rises.drafts(cx, key, what, Severity::Critical, limit),
+    );
     if let Ok(logs) = &logs
         && logs.most > limit.value
         && drafts.is_empty()
@@ -45,16 +40,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 .cites(cx.evidence.take_citations()),
         );
     }
-    // A log tells when, where the counters do not.
-    if logs.is_err()
-        && drafts.is_empty()
-        && let Ok(Rises {
-            untold: Some(why), ..
-        }) = metrics
-    {
-        return Err(why);
-    }
-    Verdict::of_either(drafts, metrics, logs)
+    let dated = logs.is_ok();
+    rises::verdict(drafts, metrics, logs, dated)
 }
 
 /// Whether the leader changed more than `limit` times in a short while, by counters or by logs.
@@ -92,7 +79,7 @@ fn logged(cx: &Context<'_>, limit: f64) -> Result<Elections, Missing> {
         };
         let all = row.get("terms").unwrap_or(0.0);
         let record = cx.evidence.record(&keys::LOGS_ELECTIONS, &subject);
-        let secs = record.and_then(|record| record.window.secs());
+        let secs = record.and_then(|record| record.secs());
         // A bundle of an older release does not say when: as many as the mean.
         let mean = all * (span / secs.unwrap_or(span).max(span));
         let most = row.get("max_terms").unwrap_or(mean).max(mean);

@@ -2,7 +2,7 @@
 
 use crate::evidence::{Missing, keys};
 use crate::rules::events;
-use crate::rules::rises::{self, Rises};
+use crate::rules::rises;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -28,16 +28,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let metrics = rises::over(cx, &keys::PROPOSALS_FAILED, "proposals_failed", span, over);
     let logs = events::often(cx, &[KINDS, UNSURE], over);
     cx.evidence.take_citations();
-    let mut drafts: Vec<Draft> = Vec::new();
-    for rise in metrics.iter().flat_map(|rises| &rises.over) {
-        cx.evidence.cite(&keys::PROPOSALS_FAILED, &rise.subject);
-        let words = rise.words("proposals failed");
-        drafts.push(
-            Draft::new(rise.subject.clone(), Severity::Warn, words)
-                .threshold(limit.words())
-                .cites(cx.evidence.take_citations()),
-        );
-    }
+    let (key, what) = (&keys::PROPOSALS_FAILED, "proposals failed");
+    let mut drafts = metrics.as_ref().map_or_else(
+        |_| Vec::new(),
+        |rises| rises.drafts(cx, key, what, Severity::Warn, limit),
+    );
     for seen in logs.iter().flatten() {
         let counted = drafts.iter().any(|draft| draft.is_about(&seen.subject));
         if counted {
@@ -59,14 +54,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         );
     }
     // Leases are a part of all writes only: a log without them clears nothing.
-    if drafts.is_empty()
-        && let Ok(Rises {
-            untold: Some(why), ..
-        }) = metrics
-    {
-        return Err(why);
-    }
-    Verdict::of_either(drafts, metrics, logs)
+    rises::verdict(drafts, metrics, logs, false)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::evidence::{Missing, keys};
 use crate::rules::events;
-use crate::rules::rises::{self, Rises};
+use crate::rules::rises;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -30,20 +30,15 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         events::HOUR_SECS,
         over,
     );
-    let logs = events::often(cx, &[KINDS], over);
-    let mut drafts: Vec<Draft> = Vec::new();
-    for rise in metrics.iter().flat_map(|rises| &rises.over) {
-        cx.evidence.cite(&keys::SLOW_READ_INDEXES, &rise.subject);
-        let words = rise.words("slow read indexes");
-        drafts.push(
-            Draft::new(rise.subject.clone(), Severity::Warn, words)
-                .threshold(limit.words())
-                .cites(cx.evidence.take_citations()),
-        );
-    }
+    let logs = events::often(cx, &[KINDS, LOOPS], over);
+    let (key, what) = (&keys::SLOW_READ_INDEXES, "slow read indexes");
+    let mut drafts = metrics.as_ref().map_or_else(
+        |_| Vec::new(),
+        |rises| rises.drafts(cx, key, what, Severity::Warn, limit),
+    );
     if let Ok(logs) = &logs {
         for seen in logs {
-            events::cite(cx, seen, "read-index retries and time-outs");
+            events::cite(cx, seen, "waits of reads for the leader");
             if let Some(have) = drafts
                 .iter_mut()
                 .find(|draft| draft.is_about(&seen.subject))
@@ -55,11 +50,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 Draft::new(
                     seen.subject.clone(),
                     Severity::Warn,
-                    // Each retry line stands for 500 ms of waiting.
-                    format!(
-                        "{:.0} read-index retries (one each 500 ms of waiting)",
-                        seen.count
-                    ),
+                    // A line for each 500 ms of waiting, or for a wait of that or more.
+                    format!("reads waited {:.0} times 500 ms for the leader", seen.count),
                 )
                 .confidence(Confidence::High)
                 .threshold(limit.words())
@@ -67,32 +59,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
-    for seen in events::often(cx, &[LOOPS], over).unwrap_or_default() {
-        if drafts.iter().any(|draft| draft.is_about(&seen.subject)) {
-            continue;
-        }
-        events::cite(cx, &seen, "waits of reads for the leader");
-        drafts.push(
-            Draft::new(
-                seen.subject.clone(),
-                Severity::Warn,
-                format!("reads waited {:.0} times for the leader", seen.count),
-            )
-            .confidence(Confidence::High)
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
-        );
-    }
-    // A log tells when, where the counters do not.
-    if logs.is_err()
-        && drafts.is_empty()
-        && let Ok(Rises {
-            untold: Some(why), ..
-        }) = metrics
-    {
-        return Err(why);
-    }
-    Verdict::of_either(drafts, metrics, logs)
+    let dated = logs.is_ok();
+    rises::verdict(drafts, metrics, logs, dated)
 }
 
 #[cfg(test)]
