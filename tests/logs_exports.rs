@@ -14,13 +14,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use support::doctor;
-
-fn events(input: &str) -> Vec<Value> {
-    doctor(&["logs", "--emit", "events", "--threads", "1", "-"])
-        .stdin(input.as_bytes())
-        .json_lines()
-}
+use support::{doctor, events};
 
 fn report_of(input: &str) -> Value {
     let run = doctor(&["logs", "--format", "json", "-"]);

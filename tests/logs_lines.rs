@@ -11,13 +11,7 @@ mod support;
 
 use serde_json::{Value, json};
 
-use support::doctor;
-
-fn events(input: &str) -> Vec<Value> {
-    doctor(&["logs", "--emit", "events", "--threads", "1", "-"])
-        .stdin(input.as_bytes())
-        .json_lines()
-}
+use support::{doctor, events};
 
 /// Each line alone, with what its one event must say; `null` is also a field that is not there.
 fn each_says(lines: &[(&str, Value)]) {
@@ -94,7 +88,7 @@ fn one_failed_list_has_one_error_in_every_wording() {
 #[test]
 fn steps_of_a_trace_are_whose_its_header_is() {
     let components = |header: &str| -> Vec<Value> {
-        let all = events(&format!("{header}\nTrace[7]: [2.272s] [2.272s] END"));
+        let all = events(format!("{header}\nTrace[7]: [2.272s] [2.272s] END"));
         all.iter().map(|event| event["component"].clone()).collect()
     };
     let apiserver = r#"I0331 23:00:06.848003      10 trace.go:205] Trace[7]: "List" url:/api/v1/pods,user-agent:x/1,client:192.0.2.1 (31-Mar-2022 23:00:04.575) (total time: 2272ms):"#;

@@ -9,17 +9,11 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::doctor;
+use support::{doctor, events};
 
 const ZAP: &str = r#"{"level":"warn","ts":"2023-03-13T08:46:25.065Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"123.5ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/\" range_end:\"/registry/pods0\" ","response":"range_response_count:7 size:900"}"#;
 const CAPNSLOG: &str = r#"2023-03-13 08:46:25.065123 W | etcdserver: read-only range request "key:\"/registry/pods/\" range_end:\"/registry/pods0\" " with result "range_response_count:7 size:900" took too long (123.5ms) to execute"#;
 const KLOG: &str = r#"I0313 08:46:25.065123      10 trace.go:205] Trace[1]: "List" url:/api/v1/pods,user-agent:kubectl/v1.22 (linux/amd64) kubernetes/abc,audit-id:x,client:10.0.0.1,accept:application/json, */*,protocol:HTTP/2.0 (13-Mar-2023 08:46:24.000) (total time: 1065ms):"#;
-
-fn events(input: &[u8]) -> Vec<Value> {
-    doctor(&["logs", "--emit", "events", "--threads", "1", "-"])
-        .stdin(input)
-        .json_lines()
-}
 
 /// Every input is one record; all are read in one run, a file of its own each, and compared.
 fn hold(cases: &[(String, Vec<u8>, Value)]) {

@@ -475,6 +475,18 @@ fn what_is_no_file_is_said_in_its_own_words() {
     assert_eq!(why, "something to do, not a file: move");
 }
 
+/// What the program says when it is to write there.
+fn written_to(case: &Case, out: &Path) -> String {
+    doctor(&["patch", "--target", "kubeadm"])
+        .arg("--report")
+        .path(case.path("report.json"))
+        .arg("--manifests")
+        .path(fixtures().join("paypal/manifests"))
+        .arg("--out")
+        .path(out)
+        .text()
+}
+
 #[test]
 fn nothing_is_written_where_the_kubelet_would_start_it() {
     let case = Case::new(&all());
@@ -483,14 +495,7 @@ fn nothing_is_written_where_the_kubelet_would_start_it() {
     let link = case.path("link");
     std::os::unix::fs::symlink(&pods, &link).unwrap();
     for out in [pods.clone(), pods.join("sub/dir"), link] {
-        let text = doctor(&["patch", "--target", "kubeadm"])
-            .arg("--report")
-            .path(case.path("report.json"))
-            .arg("--manifests")
-            .path(fixtures().join("paypal/manifests"))
-            .arg("--out")
-            .path(&out)
-            .text();
+        let text = written_to(&case, &out);
         assert!(text.starts_with("exit 64"), "{text}");
         assert!(text.contains("the kubelet starts every file"), "{text}");
     }
@@ -504,28 +509,14 @@ fn nothing_is_written_where_the_kubelet_would_start_it() {
         ("etc/rancher/rke2", "in force at the next restart"),
         ("etc/systemd/system", "in force at the next restart"),
     ] {
-        let text = doctor(&["patch", "--target", "kubeadm"])
-            .arg("--report")
-            .path(case.path("report.json"))
-            .arg("--manifests")
-            .path(fixtures().join("paypal/manifests"))
-            .arg("--out")
-            .path(case.path(folder))
-            .text();
+        let text = written_to(&case, &case.path(folder));
         assert!(text.starts_with("exit 64") && text.contains(why), "{text}");
     }
     // A link inside the folder that leads out of it.
     let out = case.path("out");
     fs::create_dir_all(&out).unwrap();
     std::os::unix::fs::symlink(&pods, out.join("manifests")).unwrap();
-    let text = doctor(&["patch", "--target", "kubeadm"])
-        .arg("--report")
-        .path(case.path("report.json"))
-        .arg("--manifests")
-        .path(fixtures().join("paypal/manifests"))
-        .arg("--out")
-        .path(&out)
-        .text();
+    let text = written_to(&case, &out);
     assert!(text.starts_with("exit 64"), "{text}");
     assert!(tree(&pods).is_empty());
     let left: Vec<String> = tree(&out).into_keys().collect();

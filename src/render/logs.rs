@@ -76,11 +76,8 @@ pub fn logs(
     grep(out, terminal, report)?;
     episodes(out, terminal, report)?;
     events(out, terminal, report)?;
-    delays(out, terminal, report)?;
-    if !report.apiserver_calls.is_empty() {
-        heading(out, terminal, "Slow calls by kube-apiserver itself")?;
-        logs_calls::calls(out, terminal, &report.apiserver_calls)?;
-    }
+    logs_calls::delays(out, terminal, report)?;
+    logs_calls::calls(out, terminal, &report.apiserver_calls)?;
     slow_clients(out, terminal, report)?;
     audit(out, terminal, report)?;
     coverage(out, terminal, report)?;
@@ -94,7 +91,7 @@ fn pad_left(line: &mut String, text: &str, width: usize) {
     line.push_str(text);
 }
 
-fn heading(out: &mut dyn Write, terminal: Terminal, text: &str) -> io::Result<()> {
+pub(super) fn heading(out: &mut dyn Write, terminal: Terminal, text: &str) -> io::Result<()> {
     writeln!(out, "\n{}", terminal.paint(Paint::Strong, text))
 }
 
@@ -271,7 +268,7 @@ fn grep(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::Res
     Ok(())
 }
 
-fn place(component: &str, node: Option<&str>) -> String {
+pub(super) fn place(component: &str, node: Option<&str>) -> String {
     match node {
         Some(node) => format!("{component}@{node}"),
         None => component.to_owned(),
@@ -375,39 +372,6 @@ fn events(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::R
     if told.len() > MAX_LINES {
         let more = format!("{} more in --format json", told.len() - MAX_LINES);
         writeln!(out, "{}", terminal.paint(Paint::Faint, more))?;
-    }
-    Ok(())
-}
-
-fn delays(out: &mut dyn Write, terminal: Terminal, report: &LogsReport) -> io::Result<()> {
-    let width = usize::from(terminal.width);
-    for (title, rows) in [
-        ("Throttled by their own client limit", &report.throttling),
-        ("Told to wait by the server", &report.server_waits),
-        ("Slow API calls, by user agent", &report.traces),
-    ] {
-        if rows.is_empty() {
-            continue;
-        }
-        heading(out, terminal, title)?;
-        for row in rows.iter().take(10) {
-            let who = match &row.user_agent {
-                Some(agent) if !agent.is_empty() => safe(agent),
-                _ => place(&row.component, row.node.as_deref()),
-            };
-            let line = format!(
-                "  {:>7} lines  up to {:>8}  {who}  {} {}",
-                row.lines,
-                format_ms(row.max_ms),
-                safe(&row.verb),
-                safe(&row.resource)
-            );
-            writeln!(out, "{}", shorten(&line, width))?;
-        }
-        if rows.len() > 10 {
-            let more = format!("{} more in --format json", rows.len() - 10);
-            writeln!(out, "{}", terminal.paint(Paint::Faint, more))?;
-        }
     }
     Ok(())
 }

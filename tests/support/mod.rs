@@ -204,6 +204,13 @@ pub fn capture(name: &str, into: &Path) -> PathBuf {
     into.join(name)
 }
 
+/// What `logs --emit events` says of a text, with one thread.
+pub fn events(text: impl AsRef<[u8]>) -> Vec<serde_json::Value> {
+    doctor(&["logs", "--emit", "events", "--threads", "1", "-"])
+        .stdin(text.as_ref())
+        .json_lines()
+}
+
 /// Replaces what differs between machines and releases.
 pub fn mask(text: &str, home: &Path) -> String {
     text.replace(&home.display().to_string(), "[HOME]")
