@@ -13,6 +13,7 @@ mod gather;
 pub mod model;
 mod plan;
 mod probe;
+mod roster;
 mod tls;
 mod trouble;
 

@@ -5,6 +5,7 @@ pub mod disk;
 pub mod etcd;
 pub mod latency;
 pub mod observe;
+mod plan;
 pub mod power_cut;
 pub mod replay;
 pub mod throttle;

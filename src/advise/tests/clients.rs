@@ -1,0 +1,222 @@
+//! Clients before scaling: who is to be asked, and what limits them.
+
+use super::*;
+use crate::diagnosis::Role;
+
+#[test]
+fn a_bad_client_is_named_before_anything_is_scaled() {
+    let client = Subject::new(SubjectKind::Client, "inventory-scraper/1.0");
+    let all = large(Cause::QueryLoad)
+        .fails("client-heavy-lists", client, Critical)
+        .put(
+            &keys::LOGS_AUDIT_CLIENTS,
+            component("kube-apiserver"),
+            audit(&[(
+                "inventory-scraper/1.0",
+                "system:serviceaccount:inventory:scraper",
+                "list",
+                "events",
+                600.0,
+            )]),
+        )
+        .slow_log(seed())
+        .advice();
+    assert_eq!(all[0].id, "client-lists-inventory-scraper-1-0");
+    assert_eq!(all[0].target, "client inventory-scraper/1.0");
+    let shard = all.iter().find(|a| a.id == "shard-events").unwrap();
+    assert_eq!(shard.strength, Strength::Candidate);
+    let apf = all.iter().find(|a| a.remedy == Remedy::Apf).unwrap();
+    assert_eq!(
+        apf.details.get("user").map(String::as_str),
+        Some("system:serviceaccount:inventory:scraper")
+    );
+}
+
+#[test]
+fn one_source_of_events_is_named_and_the_small_cluster_gets_no_shard_first() {
+    let counters = |name: &str, writes: f64| {
+        Row::new(name)
+            .num("requests", writes)
+            .num("writes", writes)
+            .num("total_secs", writes / 100.0)
+            .num("write_secs", writes / 100.0)
+    };
+    let all = Plane::with(Cause::QueryLoad)
+        .fails(
+            "events-dominate",
+            Subject::new(SubjectKind::Resource, "events"),
+            Critical,
+        )
+        .nodes(20.0)
+        .settings(
+            "kube-apiserver",
+            &[("etcd-servers", "https://127.0.0.1:2379")],
+        )
+        .put(
+            &keys::APISERVER_ETCD_REQUESTS,
+            component("kube-apiserver"),
+            table(vec![counters("events", 7975.0), counters("pods", 800.0)]),
+        )
+        .put(
+            &keys::LOGS_AUDIT_CLIENTS,
+            component("kube-apiserver"),
+            audit(&[
+                (
+                    "node-problem-detector/0.8",
+                    "system:serviceaccount:monitoring:node-problem",
+                    "create",
+                    "events",
+                    7891.0,
+                ),
+                (
+                    "kubelet/1.36",
+                    "system:node:node-01",
+                    "create",
+                    "events",
+                    60.0,
+                ),
+            ]),
+        )
+        .advice();
+    assert_eq!(all[0].id, "client-events-node-problem-detector-0-8");
+    let ids: Vec<&str> = all.iter().map(|a| a.id.as_str()).collect();
+    assert!(
+        ids.contains(&"event-rate-limit") && ids.contains(&"event-ttl"),
+        "{ids:?}"
+    );
+    let shard = all.iter().find(|a| a.id == "shard-events").unwrap();
+    assert_eq!(shard.strength, Strength::Candidate);
+    assert!(!ids.iter().any(|id| id.contains("leases")), "{ids:?}");
+}
+
+#[test]
+fn a_lowered_limit_goes_back_to_the_default_first() {
+    let plane = throttled("5", "5").put(
+        &keys::LOGS_THROTTLING,
+        component("kube-controller-manager"),
+        throttling(1245.0, 3900.0),
+    );
+    let qps = plane.find("kcm-qps").unwrap();
+    assert_eq!(
+        (qps.now.as_deref(), qps.proposed.as_str()),
+        (Some("5"), "20")
+    );
+    assert_eq!(qps.setting, "kube-api-qps");
+    assert_eq!(qps.strength, Strength::Recommended);
+    let burst = plane.find("kcm-burst").unwrap();
+    assert_eq!(
+        (burst.now.as_deref(), burst.proposed.as_str()),
+        (Some("5"), "30")
+    );
+}
+
+#[test]
+fn the_seed_gets_qps_and_burst_of_its_size() {
+    let plane = large(Cause::QueryLoad)
+        .also(Cause::ClientThrottling, Role::Contributing)
+        .fails(
+            "client-throttled",
+            component("kube-controller-manager"),
+            Warn,
+        )
+        .settings("kube-controller-manager", &[("leader-elect", "true")])
+        .put(
+            &keys::LOGS_THROTTLING,
+            component("kube-controller-manager"),
+            throttling(40.0, 31_613.7),
+        )
+        .slow_log(seed());
+    let all = plane.advice();
+    let qps = all.iter().find(|a| a.id == "kcm-qps").unwrap();
+    assert_eq!(
+        (qps.now.as_deref(), qps.proposed.as_str()),
+        (Some("20 (default)"), "200")
+    );
+    assert_eq!(qps.strength, Strength::Recommended);
+    assert!(qps.why.contains("POST pods"), "{}", qps.why);
+    let at = |id: &str| all.iter().position(|a| a.id == id).unwrap();
+    assert!(at("shard-events") < at("kcm-qps"));
+}
+
+#[test]
+fn a_few_lines_at_the_start_are_no_throttling() {
+    let plane = throttled("20", "30").put(
+        &keys::LOGS_THROTTLING,
+        component("kube-controller-manager"),
+        throttling(2.0, 1200.0),
+    );
+    assert_eq!(plane.find("kcm-qps"), None);
+}
+
+#[test]
+fn metrics_alone_are_enough_and_the_innocent_stay_out() {
+    let waits = |count: f64, le: f64| Histogram {
+        buckets: vec![
+            Bucket {
+                le: 5.0,
+                count: 10.0,
+            },
+            Bucket { le, count },
+        ],
+        sum: count * le,
+        max: None,
+    };
+    let all = throttled("5", "5")
+        .settings("kube-scheduler", &[("leader-elect", "true")])
+        .put(
+            &keys::CLIENT_LIMITER_WAIT,
+            component("kube-controller-manager"),
+            waits(990.0, 4000.0),
+        )
+        .put(
+            &keys::CLIENT_LIMITER_WAIT,
+            component("kube-scheduler"),
+            waits(0.0, 4000.0),
+        )
+        .advice();
+    let targets: Vec<&str> = all.iter().map(|a| a.target.as_str()).collect();
+    assert!(targets.contains(&"kube-controller-manager"), "{targets:?}");
+    assert!(!targets.contains(&"kube-scheduler"), "{targets:?}");
+}
+
+#[test]
+fn workers_are_raised_when_they_bind_and_not_when_the_limiter_does() {
+    let queues = || {
+        table(vec![
+            Row::new("deployment")
+                .num("max_depth", 900.0)
+                .num("adds", 100.0)
+                .num("work_secs", 50.0),
+        ])
+    };
+    let bound = Plane::with(Cause::ClientThrottling)
+        .fails(
+            "workqueue-backlog",
+            component("kube-controller-manager"),
+            Warn,
+        )
+        .settings("kube-controller-manager", &[])
+        .put(
+            &keys::WORKQUEUES,
+            component("kube-controller-manager"),
+            queues(),
+        );
+    let advice = bound.find("kcm-concurrent-deployment-syncs").unwrap();
+    assert_eq!(
+        (advice.now.as_deref(), advice.proposed.as_str()),
+        (Some("5 (default)"), "10")
+    );
+    assert_eq!(advice.strength, Strength::Recommended);
+    let limited = throttled("20", "30")
+        .put(
+            &keys::LOGS_THROTTLING,
+            component("kube-controller-manager"),
+            throttling(99.0, 9e3),
+        )
+        .put(
+            &keys::WORKQUEUES,
+            component("kube-controller-manager"),
+            queues(),
+        );
+    assert_eq!(limited.find("kcm-concurrent-deployment-syncs"), None);
+}

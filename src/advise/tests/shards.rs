@@ -1,0 +1,238 @@
+//! Which resource to move to an etcd of its own, and when not.
+
+use super::super::{Bound, Disposition};
+use super::*;
+
+#[test]
+fn a_large_cluster_under_query_load_moves_events_out() {
+    let advice = large(Cause::QueryLoad)
+        .slow_log(seed())
+        .find("shard-events")
+        .unwrap();
+    assert_eq!(advice.strength, Strength::Recommended);
+    assert_eq!(
+        advice.proposed,
+        "/events#https://10.0.0.1:2382;https://10.0.0.2:2382"
+    );
+    assert_eq!(advice.disposition, Disposition::Disruptive);
+    let relief = advice.relief.unwrap();
+    assert_eq!(relief.bound, Bound::UpperBound);
+    assert!((relief.requests.unwrap() - 1308.0 / 3365.0).abs() < 1e-9);
+    assert!(advice.effect.contains("upper bound"), "{}", advice.effect);
+    assert!(advice.why.contains("4100 nodes"), "{}", advice.why);
+    // 1.20 does not look at override servers, and does not answer such lists from its cache.
+    assert!(!advice.risk.contains("livez?exclude"), "{}", advice.risk);
+    assert!(!advice.risk.contains("3.5.13"), "{}", advice.risk);
+}
+
+#[test]
+fn what_else_comes_to_mind_is_argued_against() {
+    let all = large(Cause::QueryLoad).slow_log(seed()).advice();
+    let pods = all.iter().find(|a| a.id == "shard-pods").unwrap();
+    assert_eq!(pods.strength, Strength::Refused);
+    assert!(!pods.proposed.contains('#'));
+    assert!(!all.iter().any(|a| a.id == "shard-deployments.apps"));
+}
+
+#[test]
+fn custom_resources_cannot_be_moved() {
+    let all = large(Cause::QueryLoad)
+        .slow_log(vec![
+            row("functions.openfaas.com", 900.0, 0.0, 900.0),
+            row("pods", 1.0, 0.0, 1.0),
+        ])
+        .advice();
+    let custom = all
+        .iter()
+        .find(|a| a.id == "shard-functions.openfaas.com")
+        .unwrap();
+    assert_eq!(custom.strength, Strength::Refused);
+    assert!(custom.why.contains("cannot be moved"));
+    assert!(
+        !all.iter()
+            .any(|a| a.proposed.contains("functions.openfaas.com#"))
+    );
+}
+
+#[test]
+fn count_polls_are_no_reason_for_a_shard() {
+    let polls = seed()
+        .into_iter()
+        .map(|r| {
+            let n = r.get("requests").unwrap();
+            row(&r.key, n * 0.05, n * 0.95, r.get("slow_secs").unwrap())
+        })
+        .collect();
+    let all = large(Cause::QueryLoad).slow_log(polls).advice();
+    let events = all.iter().find(|a| a.id == "shard-events").unwrap();
+    assert_eq!(events.strength, Strength::Refused);
+    assert!(events.why.contains("count polls"), "{}", events.why);
+    assert!(!events.proposed.contains('#'));
+}
+
+#[test]
+fn no_shard_first_while_something_else_is_the_verdict() {
+    for cause in [Cause::Disk, Cause::Cpu, Cause::Network, Cause::Space] {
+        let all = large(cause)
+            .fails("wal-sync-stalled", component("etcd"), Critical)
+            .fails("etcd-cpu-throttled", component("etcd"), Critical)
+            .fails("nospace-alarm", component("etcd"), Critical)
+            .slow_log(seed())
+            .advice();
+        let first = &all[0];
+        assert!(first.remedy < Remedy::Shard, "{cause:?}: {}", first.id);
+        let shard = all.iter().find(|a| a.id == "shard-events").unwrap();
+        assert_eq!(shard.strength, Strength::Candidate, "{cause:?}");
+        assert!(shard.why.contains("mend that first"), "{}", shard.why);
+        assert!(!all.iter().any(|a| a.remedy == Remedy::ClientLimits));
+        assert!(!all.iter().any(|a| a.remedy == Remedy::Inflight));
+    }
+}
+
+#[test]
+fn an_unknown_number_of_nodes_makes_a_candidate() {
+    let advice = Plane::with(Cause::QueryLoad)
+        .fails("slow-requests", Subject::cluster(), Warn)
+        .slow_log(seed())
+        .find("shard-events")
+        .unwrap();
+    assert_eq!(advice.strength, Strength::Candidate);
+    assert_eq!(
+        advice.disposition,
+        Disposition::ShowOnly,
+        "no host is known"
+    );
+    assert!(advice.proposed.contains("<etcd-1>"));
+    assert!(advice.why.contains("not known"));
+}
+
+#[test]
+fn the_threshold_of_nodes_holds_on_both_sides() {
+    let at = |nodes: f64| {
+        Plane::with(Cause::QueryLoad)
+            .fails("slow-requests", Subject::cluster(), Warn)
+            .slow_log(seed())
+            .nodes(nodes)
+            .find("shard-events")
+            .unwrap()
+            .strength
+    };
+    assert_eq!(at(499.0), Strength::Refused);
+    assert_eq!(at(500.0), Strength::Recommended);
+}
+
+#[test]
+fn exact_counters_give_exact_relief() {
+    let row = |name: &str, writes: f64, secs: f64| {
+        Row::new(name)
+            .num("requests", writes)
+            .num("writes", writes)
+            .num("total_secs", secs)
+            .num("write_secs", secs)
+    };
+    let advice = large(Cause::QueryLoad)
+        .put(
+            &keys::APISERVER_ETCD_REQUESTS,
+            component("kube-apiserver"),
+            table(vec![row("events", 700.0, 7.0), row("pods", 300.0, 3.0)]),
+        )
+        .find("shard-events")
+        .unwrap();
+    let relief = advice.relief.unwrap();
+    assert_eq!(relief.bound, Bound::Exact);
+    assert_eq!(relief.writes, Some(0.7));
+    assert!(!advice.effect.contains("upper bound"));
+}
+
+#[test]
+fn an_existing_events_shard_is_not_proposed_again_and_others_are_kept() {
+    let sharded = Plane::with(Cause::QueryLoad)
+        .fails("slow-requests", Subject::cluster(), Warn)
+        .slow_log(seed())
+        .nodes(4100.0)
+        .settings(
+            "kube-apiserver",
+            &[
+                ("etcd-servers-overrides", "/events#https://10.0.0.1:2382"),
+                ("etcd-servers", "https://10.0.0.1:2379"),
+            ],
+        );
+    assert_eq!(sharded.find("shard-events"), None);
+    let leases = sharded.find("shard-leases").unwrap();
+    assert!(
+        leases
+            .proposed
+            .starts_with("/events#https://10.0.0.1:2382,coordination.k8s.io/leases#")
+    );
+    assert_eq!(leases.disposition, Disposition::ShowOnly);
+}
+
+#[test]
+fn an_override_without_effect_goes_and_the_shard_is_still_proposed() {
+    for idle in [
+        "cluster.x-k8s.io/machines#https://10.0.0.1:2390",
+        "events.k8s.io/events#https://10.0.0.1:2390",
+    ] {
+        let leases = "coordination.k8s.io/leases#https://10.0.0.1:2385";
+        let plane = Plane::with(Cause::QueryLoad)
+            .fails("slow-requests", Subject::cluster(), Warn)
+            .nodes(4100.0)
+            .slow_log(seed())
+            .fails("overrides-invalid", component("kube-apiserver"), Warn)
+            .settings(
+                "kube-apiserver",
+                &[
+                    ("etcd-servers-overrides", &format!("{idle},{leases}")),
+                    ("etcd-servers", "https://10.0.0.1:2379"),
+                ],
+            );
+        let invalid = plane.find("overrides-invalid").unwrap();
+        assert!(invalid.proposed.contains(idle), "{}", invalid.proposed);
+        let shard = plane.find("shard-events").unwrap();
+        assert_eq!(
+            shard.proposed,
+            format!("{leases},/events#https://10.0.0.1:2382")
+        );
+        assert!(shard.why.contains(idle), "{}", shard.why);
+    }
+}
+
+#[test]
+fn overrides_that_differ_by_node_are_proposed_together() {
+    let one = |node: &str, value: &str| {
+        let subject = Subject::new(SubjectKind::Component, "kube-apiserver").on(node);
+        let rows = [
+            ("etcd-servers-overrides", value),
+            ("etcd-servers", "https://10.0.0.1:2379"),
+        ]
+        .iter()
+        .map(|(name, value)| Row::new(*name).text("value", *value).text("source", "flag"))
+        .collect();
+        (subject, table(rows))
+    };
+    let (a, on_a) = one("cp0", "/pods#https://10.0.0.1:2390");
+    let (b, on_b) = one("cp1", "/jobs#https://10.0.0.1:2391");
+    let shard = Plane::with(Cause::QueryLoad)
+        .fails("slow-requests", Subject::cluster(), Warn)
+        .nodes(4100.0)
+        .slow_log(seed())
+        .put(&keys::SETTINGS, a, on_a)
+        .put(&keys::SETTINGS, b, on_b)
+        .find("shard-events")
+        .unwrap();
+    assert_eq!(
+        shard.proposed,
+        "/pods#https://10.0.0.1:2390,/jobs#https://10.0.0.1:2391,/events#https://10.0.0.1:2382"
+    );
+}
+
+#[test]
+fn a_kine_datastore_is_not_sharded() {
+    let all = Plane::with(Cause::QueryLoad)
+        .fails("slow-requests", Subject::cluster(), Warn)
+        .slow_log(seed())
+        .nodes(4100.0)
+        .settings("kube-apiserver", &[("etcd-servers", "unix://kine.sock")])
+        .advice();
+    assert!(!all.iter().any(|a| a.remedy == Remedy::Shard));
+}
