@@ -26,11 +26,12 @@ test:
 	$(MAKE) generated
 	$(MAKE) fuzz-check
 
-## What building needs beyond Rust: a C compiler for zstd and ring, and protoc for etcd's protocol.
+## What building needs beyond Rust: a C compiler for zstd and ring, and for etcd's protocol protoc with
+## the well-known types, which Debian packs apart from it.
 deps:
-	@command -v cc >/dev/null && command -v protoc >/dev/null || { \
+	@command -v cc >/dev/null && protoc -o/dev/null google/protobuf/descriptor.proto 2>/dev/null || { \
 		echo "installing a C compiler and protoc"; \
-		$(APT) update </dev/null && $(APT) install -y --no-install-recommends gcc libc6-dev protobuf-compiler </dev/null; }
+		$(APT) update </dev/null && $(APT) install -y --no-install-recommends gcc libc6-dev protobuf-compiler libprotobuf-dev </dev/null; }
 
 ## What tests need beyond that. Each is optional but rustfmt and clippy: without cargo-nextest the
 ## same tests run with `cargo test`, and tests that need an etcd say that they skip.
