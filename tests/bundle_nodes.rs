@@ -355,3 +355,51 @@ fn a_read_only_file_system_under_etcd_is_critical() {
         assert!(find(&report, "findings", "rule", "filesystem-read-only").is_empty());
     }
 }
+
+/// Every member's log tells of the same elections, and of the term that ended as well as of the next.
+#[test]
+fn one_election_is_one_whichever_way_the_nodes_are_packed() {
+    let critical = |elections: u32, a_folder_each: bool| {
+        let home = tempfile::tempdir().unwrap();
+        for (node, id) in [
+            ("cp0", "8e9e05c52164694d"),
+            ("cp1", "91bc3c398fb3c146"),
+            ("cp2", "fd422379fda50e48"),
+        ] {
+            let mut text = String::new();
+            for n in 0..elections {
+                let (minute, term) = (n + 1, 10 + n);
+                for (second, what) in [
+                    (10, format!("lost leader 8e9e05c52164694d at term {term}")),
+                    (
+                        11,
+                        format!("elected leader 91bc3c398fb3c146 at term {}", term + 1),
+                    ),
+                ] {
+                    text += &format!(
+                        "{{\"level\":\"info\",\"ts\":\"2026-11-20T03:{minute:02}:{second}.000Z\",\"caller\":\"etcdserver/zap_raft.go:77\",\"msg\":\"raft.node: {id} {what}\"}}\n"
+                    );
+                }
+            }
+            let pod = format!(
+                "var/log/pods/kube-system_etcd-{node}_0123456789abcdef0123456789abcdef/etcd"
+            );
+            let folder = match a_folder_each {
+                true => home.path().join(node).join("logs").join(pod),
+                false => home.path().join("logs").join(pod),
+            };
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("0.log"), text).unwrap();
+        }
+        let report = diagnose(&[home.path()]);
+        assert_eq!(report["seen"]["problems"], Value::Array(vec![]), "{report}");
+        find(&report, "findings", "rule", "leader-unstable")
+            .iter()
+            .any(|finding| finding["status"] == "fail")
+    };
+    for a_folder_each in [true, false] {
+        assert!(!critical(1, a_folder_each), "{a_folder_each}");
+        assert!(!critical(3, a_folder_each), "{a_folder_each}");
+        assert!(critical(4, a_folder_each), "{a_folder_each}");
+    }
+}

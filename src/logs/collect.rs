@@ -417,6 +417,7 @@ fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         Row::new("start").num("terms", count(&|_, start| start)),
         Row::new("unplanned")
             .num("terms", count(&|planned, start| !planned && !start))
+            .num("max_all", num(unplanned.len() as u64))
             .num("max_terms", num(most_together(&unplanned))),
     ];
     if view.has("etcd") {

@@ -36,8 +36,8 @@ keys! { LOGS;
     LOGS_COVERAGE: Table = "logs.coverage", None, Sum;
     /// Size of the etcd database over time, as compaction lines tell it.
     LOGS_DB_SIZE: Series = "logs.db.size", Bytes, Union;
-    /// Elections by term: rows `planned`, `unplanned`, `start` (the first one of a start), column `terms`; of `unplanned` also `max_terms` (most within 15 minutes). Every member's log tells of the same ones.
-    LOGS_ELECTIONS: Table = "logs.elections", None, Max;
+    /// Elections by term: rows `planned`, `unplanned`, `start` (the first one of a start), column `terms`; of `unplanned` also, as every member's log tells of the same ones, of the log that tells most `max_all` (all of them) and `max_terms` (within 15 minutes).
+    LOGS_ELECTIONS: Table = "logs.elections", None, Sum;
     /// What happened, as episodes; `kind` is an id of the signature catalogue.
     LOGS_EPISODES: Episodes = "logs.episodes", None, Union;
     /// Recognised messages by kind: columns `count`, `max_ms` (where the kind has a duration), `settling` (of `count`: around a stop or start of a member). Of `rejected-connection` and `grpc-connect-failed` also why: `expired`, `unknown_authority`, `bad_certificate`, of these `peer_certificates`, and `open_files`.

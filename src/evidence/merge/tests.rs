@@ -100,6 +100,21 @@ fn readings() -> impl Strategy<Value = Vec<Record>> {
     prop::collection::vec(one, 1..6)
 }
 
+/// The larger and the smaller of two is told of numbers only.
+#[test]
+fn every_law_can_merge_the_shape_of_its_key() {
+    for info in keys::all() {
+        if matches!(info.merge, MergeLaw::Max | MergeLaw::Min) {
+            assert_eq!(
+                info.shape,
+                crate::evidence::ShapeKind::Scalar,
+                "{}",
+                info.name
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn sums_do_not_depend_on_order_grouping_or_repetition(

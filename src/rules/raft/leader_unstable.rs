@@ -77,7 +77,11 @@ fn logged(cx: &Context<'_>, limit: f64) -> Result<Elections, Missing> {
         let Some(row) = table.row("unplanned") else {
             continue;
         };
-        let all = row.get("terms").unwrap_or(0.0);
+        // Those of several members' logs add up in `terms`.
+        let all = row
+            .get("max_all")
+            .or_else(|| row.get("terms"))
+            .unwrap_or(0.0);
         let record = cx.evidence.record(&keys::LOGS_ELECTIONS, &subject);
         let secs = record.and_then(|record| record.secs());
         // A bundle of an older release does not say when: as many as the mean.
