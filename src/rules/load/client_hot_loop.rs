@@ -96,51 +96,83 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Ok(Verdict::Fail(drafts))
 }
 
-/// Resources that somebody asks for at a high rate although they are gone. `None` without counts.
+/// What was asked for one resource, of all kube-apiservers together.
+#[derive(Default)]
+struct Asked {
+    requests: f64,
+    gone: f64,
+    gone_per_sec: f64,
+    of: Vec<(Subject, String)>,
+}
+
+/// Resources that somebody asks for at a high rate although they are gone; a client's requests may be
+/// spread over all kube-apiservers. `None` without counts.
 fn from_metrics(cx: &Context<'_>, drafts: &mut Vec<Draft>) -> Option<()> {
     let rate_limit = cx.profile.limit("gone-rate");
     let share_limit = cx.profile.limit("hot-loop-404-share");
     let tables = cx.evidence.some(&keys::APISERVER_REQUESTS).ok()?;
     cx.evidence.take_citations();
-    for (subject, table) in tables {
-        let record = cx.evidence.record(&keys::APISERVER_REQUESTS, &subject);
+    let mut by: BTreeMap<String, Asked> = BTreeMap::new();
+    for (subject, table) in &tables {
+        let record = cx.evidence.record(&keys::APISERVER_REQUESTS, subject);
         // A start asks for much that is not there yet: what was counted since is no rate.
         let record = record.filter(|r| r.origin.completeness != Completeness::Estimate);
         let Some(secs) = record.and_then(|r| r.secs()).filter(|n| *n > 0.0) else {
             continue;
         };
-        let mut by: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        let mut own: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         for row in &table.rows {
             let Some((_, resource)) = row.key.split_once(' ') else {
                 continue;
             };
             let resource = resource.split('/').next().unwrap_or(resource);
-            let (requests, gone) = by.entry(resource).or_default();
+            let (requests, gone) = own.entry(resource).or_default();
             *requests += row.get("requests").unwrap_or(0.0);
             *gone += row.get("not_found").unwrap_or(0.0);
         }
-        for (resource, (requests, gone)) in by {
-            if gone / secs < rate_limit.value || gone / requests.max(1.0) < share_limit.value {
-                continue;
-            }
+        for (resource, (requests, gone)) in own {
+            let asked = by.entry(resource.to_owned()).or_default();
+            asked.requests += requests;
+            asked.gone += gone;
+            asked.gone_per_sec += gone / secs;
             let words = format!(
-                "{gone:.0} of {requests:.0} requests for {resource} in {secs:.0} s ({:.1}/s) are for \
-                 objects that are gone: some client spins, and the audit log would name it",
+                "{gone:.0} of {requests:.0} requests for {resource} in {secs:.0} s ({:.1}/s) are for objects \
+                 that are gone",
                 gone / secs
             );
-            cx.evidence
-                .cite_as(&keys::APISERVER_REQUESTS, &subject, words.clone());
-            drafts.push(
-                Draft::new(
-                    Subject::new(SubjectKind::Resource, resource),
-                    Severity::Warn,
-                    words,
-                )
-                .confidence(Confidence::Medium)
-                .threshold(format!("{}/s; {}", rate_limit.words(), share_limit.words()))
-                .cites(cx.evidence.take_citations()),
-            );
+            asked.of.push((subject.clone(), words));
         }
+    }
+    for (resource, asked) in by {
+        let share = asked.gone / asked.requests.max(1.0);
+        if asked.gone_per_sec < rate_limit.value || share < share_limit.value {
+            continue;
+        }
+        let words = match asked.of.as_slice() {
+            [(_, words)] => words.clone(),
+            of => format!(
+                "{:.0} of {:.0} requests for {resource} through {} kube-apiservers ({:.1}/s) are for objects \
+                 that are gone",
+                asked.gone,
+                asked.requests,
+                of.len(),
+                asked.gone_per_sec
+            ),
+        };
+        for (subject, words) in &asked.of {
+            cx.evidence
+                .cite_as(&keys::APISERVER_REQUESTS, subject, words.clone());
+        }
+        drafts.push(
+            Draft::new(
+                Subject::new(SubjectKind::Resource, resource),
+                Severity::Warn,
+                format!("{words}: some client spins, and the audit log would name it"),
+            )
+            .confidence(Confidence::Medium)
+            .threshold(format!("{}/s; {}", rate_limit.words(), share_limit.words()))
+            .cites(cx.evidence.take_citations()),
+        );
     }
     Some(())
 }
@@ -260,6 +292,29 @@ mod tests {
             (Status::Fail, Severity::Warn)
         );
         assert_eq!(with(199.0, 900.0).status(&RULE).0, Status::Pass);
+        // A load balancer spreads it.
+        let spread = |each: f64| {
+            ["a", "b", "c"].iter().fold(Set::new(), |set, node| {
+                set.put(
+                    &keys::APISERVER_REQUESTS,
+                    Subject::new(SubjectKind::Component, "kube-apiserver").on(*node),
+                    crate::rules::testing::table(&[(
+                        "GET configmaps",
+                        &[("requests", 300.0), ("not_found", each)],
+                    )]),
+                )
+            })
+        };
+        let found = spread(67.0).check(&RULE);
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].message.contains(
+                "201 of 900 requests for configmaps through 3 kube-apiservers (2.0/s) are for objects"
+            ),
+            "{}",
+            found[0].message
+        );
+        assert_eq!(spread(66.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(200.0, 1_001.0).status(&RULE).0, Status::Pass);
     }
 

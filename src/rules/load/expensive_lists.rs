@@ -1,5 +1,7 @@
 //! Lists of one resource decide what etcd spends its time on.
 
+use std::collections::BTreeMap;
+
 use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::units::{format_bytes, format_ms};
@@ -21,9 +23,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     cx.evidence.take_citations();
     let mut drafts = Vec::new();
     if let Ok(metrics) = &metrics {
-        for (subject, table) in metrics {
-            from_metrics(cx, subject, table, &mut drafts);
-        }
+        from_metrics(cx, metrics, &mut drafts);
     }
     if let Ok(table) = &logs {
         from_logs(cx, table, &mut drafts);
@@ -31,56 +31,134 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Verdict::of_either(drafts, logs, metrics)
 }
 
+/// What lists of one resource took, through one kube-apiserver or through several.
+#[derive(Clone, Default)]
+struct Lists {
+    lists: f64,
+    per_sec: f64,
+    secs: f64,
+    /// What all requests to etcd took.
+    of_secs: f64,
+    /// Lists whose objects were counted, and these objects.
+    counted: f64,
+    fetched: f64,
+    of: Vec<Subject>,
+}
+
+impl Lists {
+    fn add(&mut self, other: &Lists) {
+        self.lists += other.lists;
+        self.per_sec += other.per_sec;
+        self.secs += other.secs;
+        self.of_secs += other.of_secs;
+        self.counted += other.counted;
+        self.fetched += other.fetched;
+        self.of.extend(other.of.iter().cloned());
+    }
+
+    fn share(&self) -> f64 {
+        self.secs / self.of_secs
+    }
+
+    fn each_ms(&self) -> f64 {
+        self.secs * 1e3 / self.lists.max(1.0)
+    }
+
+    /// Objects that one list fetched from etcd, on average.
+    fn objects(&self) -> Option<f64> {
+        (self.counted > 0.0).then(|| self.fetched / self.counted)
+    }
+
+    fn words(&self, resource: &str) -> String {
+        format!(
+            "{:.0} lists of {resource}{}{} took {} each, {:.0} % of the time the apiserver waited for etcd",
+            self.lists,
+            match self.of.len() {
+                0 | 1 => String::new(),
+                n => format!(" through {n} kube-apiservers"),
+            },
+            self.objects()
+                .map_or_else(String::new, |n| format!(" ({n:.0} objects)")),
+            format_ms(self.each_ms()),
+            self.share() * 100.0
+        )
+    }
+}
+
 /// Exact counts: lists of one resource take a large share of all time spent waiting for etcd,
-/// and each takes long.
-fn from_metrics(cx: &Context<'_>, subject: &Subject, table: &Table, drafts: &mut Vec<Draft>) {
+/// and each takes long. A client's lists may be spread over all kube-apiservers or go to one of them.
+fn from_metrics(cx: &Context<'_>, metrics: &[(Subject, Table)], drafts: &mut Vec<Draft>) {
     let share_limit = cx.profile.limit("list-share");
     let fast = cx.profile.get("etcd-request-fast");
     let least = cx.profile.get("list-rate");
     let page = cx.profile.get("list-items");
-    let secs = cx
-        .evidence
-        .record(&keys::APISERVER_ETCD_REQUESTS, subject)
-        .and_then(|record| record.secs())
-        .unwrap_or(0.0);
-    let total = table.total("total_secs");
-    for (row, list_secs) in table.top("list_secs") {
-        let lists = row.get("lists").unwrap_or(0.0);
-        let each_ms = list_secs * 1e3 / lists.max(1.0);
-        let often = secs > 0.0 && lists / secs >= least;
-        let objects = objects_per_list(cx, subject, &row.key);
-        let large = each_ms >= fast || objects.is_some_and(|n| n >= page);
-        if total <= 0.0 || list_secs / total < share_limit.value || !large || !often {
+    let dear = |it: &Lists| {
+        let large = it.each_ms() >= fast || it.objects().is_some_and(|n| n >= page);
+        it.of_secs > 0.0 && it.share() >= share_limit.value && large && it.per_sec >= least
+    };
+    let mut by: BTreeMap<&str, Vec<Lists>> = BTreeMap::new();
+    let mut waited = 0.0;
+    for (subject, table) in metrics {
+        let record = cx.evidence.record(&keys::APISERVER_ETCD_REQUESTS, subject);
+        let Some(secs) = record.and_then(|record| record.secs()).filter(|s| *s > 0.0) else {
             continue;
+        };
+        let of_secs = table.total("total_secs");
+        waited += of_secs;
+        let objects = cx.evidence.peek(&keys::APISERVER_LISTS, subject);
+        for row in &table.rows {
+            let objects = objects.as_ref().and_then(|table| table.row(&row.key));
+            let count = |column| objects.and_then(|row| row.get(column)).unwrap_or(0.0);
+            let lists = row.get("lists").unwrap_or(0.0);
+            by.entry(&row.key).or_default().push(Lists {
+                lists,
+                per_sec: lists / secs,
+                secs: row.get("list_secs").unwrap_or(0.0),
+                of_secs,
+                counted: count("lists"),
+                fetched: count("fetched"),
+                of: vec![subject.clone()],
+            });
         }
-        let words = format!(
-            "{lists:.0} lists of {}{} took {} each, {:.0} % of the time the apiserver waited for etcd",
-            row.key,
-            objects.map_or_else(String::new, |n| format!(" ({n:.0} objects)")),
-            format_ms(each_ms),
-            list_secs / total * 100.0
+    }
+    let mut found: Vec<(&str, Lists)> = Vec::new();
+    for (resource, each) in &by {
+        let mut all = Lists::default();
+        for one in each.iter().filter(|one| one.lists > 0.0) {
+            all.add(one);
+        }
+        // Those that list none of it wait for etcd as well.
+        all.of_secs = waited;
+        let most = each
+            .iter()
+            .max_by(|a, b| a.secs.total_cmp(&b.secs))
+            .cloned();
+        found.extend(
+            [Some(all), most]
+                .into_iter()
+                .flatten()
+                .find(|it| dear(it))
+                .map(|it| (*resource, it)),
         );
-        cx.evidence
-            .cite_as(&keys::APISERVER_ETCD_REQUESTS, subject, words.clone());
+    }
+    found.sort_by(|a, b| b.1.secs.total_cmp(&a.1.secs));
+    for (resource, it) in found {
+        let words = it.words(resource);
+        for subject in &it.of {
+            cx.evidence
+                .cite_as(&keys::APISERVER_ETCD_REQUESTS, subject, words.clone());
+        }
         drafts.push(
             Draft::new(
-                Subject::new(SubjectKind::Resource, &row.key),
+                Subject::new(SubjectKind::Resource, resource),
                 Severity::Warn,
                 words,
             )
-            .weight(list_secs / total)
+            .weight(it.share())
             .threshold(share_limit.words())
             .cites(cx.evidence.take_citations()),
         );
     }
-}
-
-/// Objects that one list of a resource fetched from etcd, on average.
-fn objects_per_list(cx: &Context<'_>, subject: &Subject, resource: &str) -> Option<f64> {
-    let table = cx.evidence.peek(&keys::APISERVER_LISTS, subject)?;
-    let row = table.row(resource)?;
-    let lists = row.get("lists").filter(|n| *n > 0.0)?;
-    Some(row.get("fetched")? / lists)
 }
 
 /// From this share of a list's time on, a read of one object is as slow.
@@ -292,5 +370,46 @@ mod tests {
         assert_eq!(with(50.0).status(&RULE), (Status::Fail, Severity::Warn));
         // 100 lists in 9.9 s are 99 ms each: fast.
         assert_eq!(with(9.9).status(&RULE).0, Status::Pass);
+    }
+
+    /// A load balancer spreads one client's lists over all kube-apiservers.
+    #[test]
+    fn lists_through_several_apiservers_are_one_finding() {
+        let with = |lists: [f64; 3]| {
+            let nodes = ["a", "b", "c"].into_iter().zip(lists);
+            let set = nodes.fold(Set::new(), |set, (node, lists)| {
+                let took = [
+                    ("lists", lists),
+                    ("list_secs", lists),
+                    ("total_secs", lists),
+                ];
+                set.put(
+                    &keys::APISERVER_ETCD_REQUESTS,
+                    Subject::new(SubjectKind::Component, "kube-apiserver").on(node),
+                    table(&[("configmaps", &took), ("leases", &[("total_secs", 10.0)])]),
+                )
+            });
+            let found = set.check(&RULE);
+            assert_eq!(found.len(), 1, "{found:?}");
+            found[0].clone()
+        };
+        let least = crate::profile::Profile::default().get("list-rate") * 100.0;
+        let spread = with([least / 2.0, least / 2.0, 0.0]);
+        let words = format!("{least:.0} lists of configmaps through 2 kube-apiservers took");
+        assert!(spread.message.starts_with(&words), "{}", spread.message);
+        // The third waits for etcd as well.
+        let share = least / (least + 30.0) * 100.0;
+        let words = format!("{share:.0} % of the time the apiserver waited");
+        assert!(spread.message.contains(&words), "{}", spread.message);
+        assert_eq!(spread.evidence.len(), 2);
+        assert_eq!(
+            with([least / 2.0, least / 2.0 - 1.0, 0.0]).status,
+            Status::Pass
+        );
+        let one = with([least, 0.0, 0.0]);
+        assert!(
+            one.message
+                .starts_with(&format!("{least:.0} lists of configmaps took"))
+        );
     }
 }
