@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -376,9 +377,7 @@ fn one_election_is_one_whichever_way_the_nodes_are_packed() {
                         format!("elected leader 91bc3c398fb3c146 at term {}", term + 1),
                     ),
                 ] {
-                    text += &format!(
-                        "{{\"level\":\"info\",\"ts\":\"2026-11-20T03:{minute:02}:{second}.000Z\",\"caller\":\"etcdserver/zap_raft.go:77\",\"msg\":\"raft.node: {id} {what}\"}}\n"
-                    );
+                    writeln!(text, "{{\"level\":\"info\",\"ts\":\"2026-11-20T03:{minute:02}:{second}.000Z\",\"caller\":\"etcdserver/zap_raft.go:77\",\"msg\":\"raft.node: {id} {what}\"}}").unwrap();
                 }
             }
             let pod = format!(

@@ -1,6 +1,9 @@
 //! kubeadm: static pods as found, ClusterConfiguration, an events etcd, priority levels, steps.
 
+mod cluster;
 mod objects;
+mod pods;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,60 +11,20 @@ use crate::advise::{Advice, Disposition};
 use crate::catalog::releases::{Version, of_image};
 use crate::catalog::settings::Component;
 
-use super::change::{Change, change_of, component_of, differs, is_list, union, value_for};
-use super::cluster_config::{Api, Arg, ClusterConfiguration, fragment};
-use super::diff::{safe_name, unified};
+use super::change::{Change, change_of, component_of, differs, union};
+use super::cluster_config::{Arg, ClusterConfiguration};
 use super::events_etcd;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::pod::Pod;
 use super::pod_value::Wish;
 use super::{probes, steps};
+use cluster::{EXTERNAL, Noted, is_external};
+use pods::{Edited, pod_files};
+use values::{apply, difference, fitted, have};
 
 /// The emitter for clusters that kubeadm made, and for others whose components are static pods.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kubeadm;
-
-/// A static pod while it is edited.
-#[derive(Clone, Debug)]
-struct Edited {
-    node: String,
-    file: String,
-    component: Component,
-    before: String,
-    pod: Pod,
-    advice: Vec<String>,
-}
-
-impl Edited {
-    fn version(&self, input: &PatchInput<'_>) -> Option<Version> {
-        self.pod
-            .image()
-            .and_then(of_image)
-            .or(match self.component {
-                Component::Etcd => input.etcd,
-                _ => input.kubernetes,
-            })
-    }
-
-    /// `kube-apiserver on cp0`.
-    fn words(&self) -> String {
-        let program = self.component.program();
-        if self.node.is_empty() {
-            program.to_owned()
-        } else {
-            format!("{program} on {}", self.node)
-        }
-    }
-}
-
-/// A flag for ClusterConfiguration, and the advice that asks for it.
-struct Noted {
-    arg: Arg,
-    advice: Advice,
-    component: Component,
-    /// What it became in the static pods, all lists together; the advice's value without pods.
-    in_pods: String,
-}
 
 /// What the emitter has so far.
 struct Work<'a> {
@@ -472,157 +435,10 @@ impl<'a> Work<'a> {
         });
     }
 
-    /// ClusterConfiguration: edited where it was given, else fragments to merge.
-    fn cluster_configuration(&mut self) {
-        if self.args.is_empty() && self.removed.is_empty() {
-            return;
-        }
-        let ids: Vec<String> = self.done.union(&self.noted).cloned().collect();
-        let file = |path: &str, content: String, what: &str| PatchFile {
-            path: path.to_owned(),
-            content,
-            what: what.to_owned(),
-            advice: ids.clone(),
-        };
-        if let Some(text) = &self.input.cluster_configuration {
-            match edited_configuration(text, &self.args, &self.removed) {
-                Ok((before, after, mut differ)) => {
-                    self.differ.append(&mut differ);
-                    if before != after {
-                        let path = "kubeadm/ClusterConfiguration.yaml";
-                        self.set.files.push(file(
-                            "diffs/ClusterConfiguration.diff",
-                            unified(&before, &after, "ClusterConfiguration"),
-                            "what changed",
-                        ));
-                        self.set.files.push(file(
-                            path,
-                            after,
-                            "the configuration with the new arguments",
-                        ));
-                        self.done.append(&mut self.noted);
-                    }
-                    return;
-                }
-                Err(why) => {
-                    self.set.shown.push(Shown {
-                        advice: String::new(),
-                        on: "ClusterConfiguration".to_owned(),
-                        why: format!("{why}; a fragment to merge is given instead"),
-                    });
-                    // What the pods have already the next upgrade takes back, unless it is merged.
-                    if !holds(text, &self.args) {
-                        self.done.append(&mut self.noted);
-                    }
-                }
-            }
-        }
-        let ids: Vec<String> = self.done.iter().cloned().collect();
-        let file = |path: &str, content: String, what: &str| PatchFile {
-            path: path.to_owned(),
-            content,
-            what: what.to_owned(),
-            advice: ids.clone(),
-        };
-        if self.done.is_empty() {
-            return;
-        }
-        if self.args.is_empty() {
-            return;
-        }
-        // Of two advices about one list the fragment holds both.
-        let mut args: Vec<Arg> = Vec::new();
-        for one in &self.args {
-            let same =
-                |arg: &&mut Arg| (&arg.component, &arg.name) == (&one.arg.component, &one.arg.name);
-            match args.iter_mut().find(same) {
-                Some(arg) => {
-                    arg.value = union(&one.advice, one.component, &arg.value, &one.in_pods);
-                }
-                None => args.push(Arg {
-                    value: one.in_pods.clone(),
-                    ..one.arg.clone()
-                }),
-            }
-        }
-        // The form of the file that it is merged into.
-        let own = self.input.cluster_configuration.as_deref();
-        let apis = match own.and_then(Api::named_in) {
-            Some(api) => vec![api],
-            None => Api::for_kubernetes(self.kubernetes()),
-        };
-        for api in apis {
-            let text = fragment(api, &args);
-            let version = api.version().rsplit('/').next().unwrap_or_default();
-            let proven = ClusterConfiguration::parse(&text).is_ok_and(|config| {
-                args.iter()
-                    .all(|arg| config.get(&arg.component, &arg.name).as_deref() == Some(&arg.value))
-            });
-            if proven {
-                self.set.files.push(file(
-                    &format!("kubeadm/extra-args.{version}.yaml"),
-                    text,
-                    "arguments to merge into ClusterConfiguration",
-                ));
-            }
-        }
-    }
-
     fn finish(mut self) -> PatchSet {
         let many: BTreeSet<&str> = self.pods.iter().map(|pod| pod.node.as_str()).collect();
         let many = many.len() > 1;
-        let mut files: Vec<PatchFile> = Vec::new();
-        let mut written: BTreeSet<(&str, &str)> = BTreeSet::new();
-        for one in &self.pods {
-            if one.pod.text() == one.before || !written.insert((&one.node, &one.file)) {
-                continue;
-            }
-            let dir = if many {
-                format!("{}/", safe_name(&one.node))
-            } else {
-                String::new()
-            };
-            // Names that differ may be one when they are made safe.
-            let safe = safe_name(&one.file);
-            let name = (1..)
-                .map(|n| match n {
-                    1 => safe.clone(),
-                    n => format!("{n}-{safe}"),
-                })
-                .find(|name| {
-                    let path = format!("manifests/{dir}{name}");
-                    files.iter().all(|file| file.path != path)
-                })
-                .unwrap_or(safe.clone());
-            let mut advice: Vec<String> = Vec::new();
-            let mut words: Vec<String> = Vec::new();
-            for part in self.pods.iter().filter(|part| {
-                (&part.node, &part.file) == (&one.node, &one.file) && !part.advice.is_empty()
-            }) {
-                words.push(part.words());
-                for id in &part.advice {
-                    if !advice.contains(id) {
-                        advice.push(id.clone());
-                    }
-                }
-            }
-            files.push(PatchFile {
-                path: format!("manifests/{dir}{name}"),
-                content: one.pod.text().to_owned(),
-                what: format!(
-                    "static pod{} of {}",
-                    if words.len() > 1 { "s" } else { "" },
-                    words.join(", ")
-                ),
-                advice: advice.clone(),
-            });
-            files.push(PatchFile {
-                path: format!("diffs/{dir}{name}.diff"),
-                content: unified(&one.before, one.pod.text(), &name),
-                what: "what changed".to_owned(),
-                advice,
-            });
-        }
+        let files = pod_files(&self.pods, many);
         let one_file = self.pods.iter().any(|pod| {
             !pod.advice.is_empty() && pod.file != format!("{}.yaml", pod.component.program())
         });
@@ -665,127 +481,6 @@ impl<'a> Work<'a> {
         );
         self.set
     }
-}
-
-fn apply(pod: &mut Pod, change: &Change) -> Result<(), super::yaml::Refusal> {
-    match change {
-        Change::Set { flag, value } => pod.set_flag(flag, value),
-        Change::Remove { flags } => flags.iter().try_for_each(|flag| pod.remove_flag(flag)),
-    }
-}
-
-/// Where the flags of an etcd belong that kubeadm does not run.
-const EXTERNAL: &str = "etcd is external: kubeadm sets no flag of it, and `etcd.local` beside \
-    `etcd.external` is refused. Set it where the etcd runs: with its unit by `patch --target systemd` on \
-    its machines, else in its own manifest or configuration file";
-
-/// What a pod has for the flag that a change sets.
-fn have(pod: &Pod, advice: &Advice, component: Component, change: &Change) -> Option<String> {
-    let Change::Set { flag, .. } = change else {
-        return None;
-    };
-    let given = if is_list(advice, component) {
-        pod.joined(flag)
-    } else {
-        pod.flag(flag)
-    };
-    given.or_else(|| {
-        let variable = format!("ETCD_{}", flag.to_ascii_uppercase().replace('-', "_"));
-        let set = (component == Component::Etcd).then(|| pod.env(&variable));
-        set.flatten().map(str::to_owned)
-    })
-}
-
-/// The change as it is for a file that has this value.
-fn fitted(
-    change: Change,
-    advice: &Advice,
-    component: Component,
-    have: Option<&str>,
-) -> Result<Change, String> {
-    let Change::Set { flag, value } = change else {
-        return Ok(change);
-    };
-    let value = value_for(advice, component, &value, have)?;
-    Ok(if value.is_empty() {
-        Change::Remove { flags: vec![flag] }
-    } else {
-        Change::Set { flag, value }
-    })
-}
-
-/// A value that is not what the advice was made from, and what becomes of it.
-fn difference(on: &str, advice: &Advice, have: Option<&str>, change: &Change) -> String {
-    let after = match change {
-        Change::Set { value, .. } => format!("becomes `{value}`"),
-        Change::Remove { .. } => "goes".to_owned(),
-    };
-    format!(
-        "{on}: {} is {} there, and the evidence showed `{}`; it {after}",
-        advice.setting,
-        have.map_or_else(|| "not set".to_owned(), |have| format!("`{have}`")),
-        advice.now.as_deref().unwrap_or("nothing"),
-    )
-}
-
-fn is_external(text: &str) -> bool {
-    ClusterConfiguration::parse(text).is_ok_and(|config| config.is_external())
-}
-
-/// The configuration as it was and as it will be, and where it is not as the evidence was.
-fn edited_configuration(
-    text: &str,
-    args: &[Noted],
-    removed: &[(String, String)],
-) -> Result<(String, String, Vec<String>), String> {
-    let mut config = ClusterConfiguration::parse(text).map_err(|refusal| refusal.to_string())?;
-    let before = config.text().to_owned();
-    let mut differ = Vec::new();
-    for one in args {
-        let (component, flag) = (&one.arg.component, &one.arg.name);
-        let have = config.get(component, flag);
-        let change = Change::Set {
-            flag: flag.clone(),
-            value: one.arg.value.clone(),
-        };
-        let change = fitted(change, &one.advice, one.component, have.as_deref())
-            .map_err(|why| format!("{flag} of {component}: {why}"))?;
-        // What it does not set is no difference: most of a running flag may stand in the pod only.
-        if have.is_some() && differs(&one.advice, one.component, have.as_deref()) {
-            differ.push(difference(
-                &format!("{component} in ClusterConfiguration"),
-                &one.advice,
-                have.as_deref(),
-                &change,
-            ));
-        }
-        match change {
-            Change::Set { value, .. } => config.set(&Arg {
-                value,
-                ..one.arg.clone()
-            }),
-            Change::Remove { flags } => flags
-                .iter()
-                .try_for_each(|flag| config.remove(component, flag)),
-        }
-        .map_err(|refusal| refusal.to_string())?;
-    }
-    for (component, flag) in removed {
-        config
-            .remove(component, flag)
-            .map_err(|refusal| refusal.to_string())?;
-    }
-    Ok((before, config.text().to_owned(), differ))
-}
-
-/// Whether a configuration that cannot be edited is known to hold all arguments already.
-fn holds(text: &str, args: &[Noted]) -> bool {
-    ClusterConfiguration::parse(text).is_ok_and(|config| {
-        args.iter().all(|one| {
-            let have = config.get(&one.arg.component, &one.arg.name);
-            have.as_deref() == Some(one.in_pods.as_str())
-        })
-    })
 }
 
 fn on(node: &str, file: &str) -> String {

@@ -1,0 +1,183 @@
+use super::*;
+
+fn class(text: &str) -> Object<'_> {
+    classify(text.as_bytes(), &mut TimeCache::default())
+}
+
+fn record_of(text: &str) -> Parsed<'_> {
+    match class(text) {
+        Object::Record(parsed) => parsed,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+fn wrapper_of(text: &str) -> Wrapped<'_> {
+    match class(text) {
+        Object::Wrapper(wrapped) => wrapped,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn records_by_their_names() {
+    let cases = [
+        (
+            r#"{"ts":1738557840904.059,"caller":"a.go:1","msg":"m","err":"x"}"#,
+            (Encoding::KlogJson, Level::Error),
+        ),
+        (
+            r#"{"ts":1738557840904.059,"caller":"a.go:1","msg":"m","v":0}"#,
+            (Encoding::KlogJson, Level::Info),
+        ),
+        (
+            r#"{"ts":1738557840904.059,"caller":"a.go:1","msg":"m 1\n"}"#,
+            (Encoding::KlogJson, Level::Error),
+        ),
+        (
+            r#"{"ts":1738557840904.059,"caller":"a.go:1","msg":"m 1\n","v":0}"#,
+            (Encoding::KlogJson, Level::Info),
+        ),
+        (
+            r#"{"level": "warn", "ts": "2022-03-31T23:00:06.771Z", "msg": "m"}"#,
+            (Encoding::ZapJson, Level::Warn),
+        ),
+        (
+            r#"{"msg":"saved snapshot","snapshot-index":58260753}"#,
+            (Encoding::ZapJson, Level::Unknown),
+        ),
+        (
+            r#"{"component":"etcd","level":"warning","msg":"m","pkg":"etcdserver","time":"..."}"#,
+            (Encoding::Logrus, Level::Warn),
+        ),
+        (
+            r#"{"level":"Metadata","kind":"Event","apiVersion":"audit.k8s.io/v1","stageTimestamp":"2026-11-21T20:55:50.584431Z"}"#,
+            (Encoding::Audit, Level::Unknown),
+        ),
+    ];
+    for (text, want) in cases {
+        let parsed = record_of(text);
+        assert_eq!((parsed.encoding, parsed.level), want, "{text}");
+    }
+    assert_eq!(&*record_of(cases[2].0).msg, b"m 1");
+    let parsed = record_of(cases[6].0);
+    assert_eq!(parsed.logger, b"etcdserver");
+    assert!(parsed.time.is_none());
+    assert!(matches!(class(r#"{"a":1}"#), Object::Unknown));
+}
+
+#[test]
+fn wrappers_by_their_names() {
+    let wrapped =
+        wrapper_of(r#"{"log":"a\n","stream":"stderr","time":"2022-03-07T09:08:30.051273291Z"}"#);
+    assert_eq!(wrapped.docker, Some(Stream::Stderr));
+    assert_eq!(&*line_of(wrapped.text), b"a\n");
+    assert!(wrapped.time.is_some());
+    let wrapped = wrapper_of(
+        r#"{"@timestamp":1646644110.080202,"log":"x","kubernetes":{"pod":"p"},"stream":"stderr"}"#,
+    );
+    assert_eq!(wrapped.docker, None);
+    let wrapped = wrapper_of(
+        r#"{"MESSAGE":[72,105,10],"__REALTIME_TIMESTAMP":"1763757485693000","PRIORITY":"4","SYSLOG_IDENTIFIER":"etcd","PACKAGE":"wal","_HOSTNAME":"n1"}"#,
+    );
+    assert_eq!(&*line_of(wrapped.text), b"Hi\n");
+    assert_eq!(
+        (wrapped.level, wrapped.ident),
+        (Level::Warn, Some(&b"etcd"[..]))
+    );
+    assert_eq!((wrapped.package, wrapped.journal), (&b"wal"[..], true));
+    let wrapped = wrapper_of(r#"{"MESSAGE":["a","b\"c"],"__REALTIME_TIMESTAMP":"1"}"#);
+    assert_eq!(&*line_of(wrapped.text), b"a\nb\"c");
+    let wrapped = wrapper_of(r#"{"MESSAGE":null,"__REALTIME_TIMESTAMP":"1"}"#);
+    assert_eq!(&*line_of(wrapped.text), b"");
+}
+
+#[test]
+fn exports_of_clouds_name_the_writer() {
+    let google = wrapper_of(
+        r#"{"insertId":"1","jsonPayload":{"message":"Waited","pid":"1"},"logName":"projects/p/logs/container.googleapis.com%2Fscheduler","resource":{"labels":{"component_name":"scheduler","cluster_name":"c"},"type":"k8s_control_plane_component"},"severity":"INFO","sourceLocation":{"file":"request.go","line":"697"},"timestamp":"2026-11-20T10:00:00.123456Z"}"#,
+    );
+    assert_eq!(google.ident, Some(&b"kube-scheduler"[..]));
+    assert_eq!(
+        (google.headless, google.level),
+        (&b"request.go"[..], Level::Info)
+    );
+    assert!(google.time.is_some());
+    let azure =
+        r#"{"time":"2026-11-21T19:32:33.2Z","category":"kube-apiserver","properties":PROPERTIES}"#;
+    for properties in [
+        r#"{"log":"I1121 x\n","stream":"stderr","pod":"p"}"#,
+        r#""{\"log\":\"I1121 x\",\"stream\":\"stderr\"}""#,
+    ] {
+        let text = azure.replace("PROPERTIES", properties);
+        let wrapped = wrapper_of(&text);
+        assert_eq!(wrapped.ident, Some(&b"kube-apiserver"[..]), "{text}");
+        assert!(wrapped.time.is_some() && wrapped.headless.is_empty());
+    }
+    // Other documents have categories, too.
+    let other = wrapper_of(r#"{"time":"2026-11-21T19:32:33.2Z","category":"etcd","message":"x"}"#);
+    assert_eq!(other.ident, None);
+}
+
+#[test]
+fn of_names_for_a_line_the_one_with_a_text_has_it() {
+    let cases = [
+        (
+            r#"{"log":{"offset":22,"file":{"path":"/x"}},"message":"a"}"#,
+            "a",
+        ),
+        (r#"{"message":"a","log":{"offset":22}}"#, "a"),
+        (r#"{"line":7,"message":"a"}"#, "a"),
+        (r#"{"log":{"msg":"a"},"message":"b"}"#, r#"{"msg":"a"}"#),
+        (r#"{"log":"a","message":"b"}"#, "a"),
+        (r#"{"log":{"log":"a"}}"#, r#"{"log":"a"}"#),
+    ];
+    for (text, line) in cases {
+        assert_eq!(&*line_of(wrapper_of(text).text), line.as_bytes(), "{text}");
+    }
+    // A record beside filebeat's own object is one still.
+    let text = r#"{"log":{"offset":22},"stream":"stderr","level":"warn","msg":"m"}"#;
+    assert_eq!(&*record_of(text).msg, b"m");
+}
+
+#[test]
+fn dockers_own_form_is_read_from_its_ends() {
+    let text = br#"{"log":"{\"a\":1}\n","stream":"stderr","time":"2022-03-07T09:08:30.05Z"}"#;
+    let want: (&[u8], &[u8]) = (br#"{\"a\":1}"#, b"2022-03-07T09:08:30.05Z");
+    assert_eq!(docker(text), Some(want));
+    for text in [
+        r#"{"log":"part","stream":"stderr","time":"2022-03-07T09:08:30.05Z"}"#,
+        r#"{"log":"x\\n","stream":"stderr","time":"2022-03-07T09:08:30.05Z"}"#,
+        r#"{"log":"x\n","stream":"stderr","attrs":{},"time":"2022-03-07T09:08:30.05Z"}"#,
+    ] {
+        assert_eq!(docker(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
+fn only_an_object_of_its_own_starts_a_record() {
+    for text in [
+        r#"{"level":"#,
+        r#"{ "ts" : 1"#,
+        "{",
+        "{ ",
+        r#"{"@timestamp":1"#,
+    ] {
+        assert!(starts(text.as_bytes()), "{text}");
+    }
+    for text in [
+        r#"{"a b":1}"#,
+        r#"{"":1}"#,
+        "{x",
+        r#"{"unfinished"#,
+        r#"{"a" "b"}"#,
+    ] {
+        assert!(!starts(text.as_bytes()), "{text}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn never_panics(text in "\\{[\"a-zA-Z_:,0-9\\[\\]\\\\{} ]{0,80}") {
+        let _ = (class(&text), starts(text.as_bytes()), closed(text.as_bytes()));
+    }
+}
