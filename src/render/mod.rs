@@ -30,7 +30,6 @@ pub use metrics::metrics;
 pub use prom::prom;
 pub use sarif::sarif;
 mod logs;
-mod logs_calls;
 pub use logs::{LoadBy, logs};
 pub use plain::{
     Paint, Terminal, fitted, markdown_text, middle, safe, table, terminal_rows, terminal_width,

@@ -9,7 +9,8 @@ use crate::evidence::{Subject, SubjectKind};
 use crate::render::plain::safe;
 use crate::report::Report;
 
-use super::{Page, teller};
+use super::answer::teller;
+use super::page::Page;
 
 impl Page {
     /// What happened around the first sign of the primary cause, on all members and components.

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use crate::report::logs::{CallReport, LogsReport};
 use crate::units::format_ms;
 
-use super::logs::{heading, place, shorten};
-use super::{Paint, Terminal, safe};
+use crate::render::{Paint, Terminal, safe};
+
+use super::lines::{heading, place, shorten};
 
 /// Rows shown.
 const MAX_ROWS: usize = 10;
