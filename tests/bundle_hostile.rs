@@ -576,3 +576,49 @@ fn escapes_reach_neither_the_terminal_nor_the_page() {
             && !html.contains('\u{202E}')
     );
 }
+
+/// A copy of a node's root holds files without an ending that are no scrapes, but may be anything.
+#[test]
+fn files_that_only_may_be_scrapes_are_not_quoted() {
+    let home = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        (
+            "etc/systemd/system/k3s.service",
+            "[Service]\nEnvironmentFile=-/etc/default/k3s\nExecStart=/usr/local/bin/k3s server\n",
+        ),
+        ("etc/default/k3s", "K3S_AGENT_TOKEN=zzSECRETzz\n"),
+        (
+            "var/lib/rancher/k3s/server/token",
+            "K10f0e1::server:zzSECRETzz\n",
+        ),
+        (
+            "var/lib/rancher/k3s/server/cred/passwd",
+            "zzSECRETzz,node,node,k3s:agent\n",
+        ),
+    ] {
+        let path = home.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let all = |args: &[&str], path: &Path| {
+        let output = doctor(args).path(path).output();
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    };
+    for args in [
+        &["diagnose", "--format", "json", "--bundle"][..],
+        &["diagnose", "--bundle"][..],
+    ] {
+        let said = all(args, home.path());
+        assert!(!said.contains("zzSECRETzz"), "{said}");
+        assert!(!said.contains("server/token"), "{said}");
+    }
+    // One that somebody names is no scrape, and that is all that is said.
+    let token = home.path().join("var/lib/rancher/k3s/server/token");
+    let said = all(&["metrics"], &token);
+    assert!(said.contains("is not metrics"), "{said}");
+    assert!(!said.contains("zzSECRETzz"), "{said}");
+}

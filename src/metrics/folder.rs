@@ -50,21 +50,23 @@ pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
     let surely = |path: &str| ends(path, &[".prom", ".metrics"]);
     let any_inside = files.iter().any(|(_, inside)| *inside);
     let any_sure = files.iter().any(|(path, _)| surely(path));
-    let mut read = 0;
+    let mut count = 0;
     for (path, inside) in files {
+        let mut guessed = false;
         let take = if any_inside {
             inside
         } else if any_sure {
             surely(&path)
         } else {
+            guessed = true;
             let name = file_of(&path);
             ends(&path, &[".txt", ".json", ".out"]) || !name.contains('.')
         };
         if !take {
             continue;
         }
-        read += 1;
-        if read > loader.limits.files {
+        count += 1;
+        if count > loader.limits.files {
             loader.fault(Fault::new(
                 path.trim_start_matches('/'),
                 FaultKind::OverLimit,
@@ -72,12 +74,16 @@ pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
             ));
             break;
         }
-        read_file(root, &path, loader);
+        read(root, &path, guessed, loader);
     }
 }
 
 /// Reads one file, inflating it where needed.
 pub fn read_file(root: &HostRoot, path: &str, loader: &mut Loader) {
+    read(root, path, false, loader);
+}
+
+fn read(root: &HostRoot, path: &str, guessed: bool, loader: &mut Loader) {
     let source = path.trim_start_matches('/').to_owned();
     let cap = loader.limits.scrape_bytes;
     let bytes = match root.open(path).map(|file| inflated(file, cap)) {
@@ -108,6 +114,7 @@ pub fn read_file(root: &HostRoot, path: &str, loader: &mut Loader) {
         .map(Timestamp);
     let hint = Hint {
         modified,
+        guessed,
         ..Hint::default()
     };
     loader.add(&source, &source, &bytes, &hint);
