@@ -33,7 +33,7 @@ const ROOM: usize = 8192;
 
 /// How many records there were: a range and the best single number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "SavedEstimate")]
 pub struct Estimate {
     /// Lines read.
     pub lines: u64,
@@ -46,8 +46,42 @@ pub struct Estimate {
     /// Lines in windows in which records were left out.
     pub sampled_lines: u64,
     /// Lines in windows that are just full: whether records were left out, they do not tell.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub full_lines: u64,
+}
+
+/// An estimate as a file holds it: whoever wrote the file may have written anything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedEstimate {
+    lines: u64,
+    low: u64,
+    value: u64,
+    high: u64,
+    sampled_lines: u64,
+    #[serde(default)]
+    full_lines: u64,
+}
+
+impl TryFrom<SavedEstimate> for Estimate {
+    type Error = String;
+
+    fn try_from(saved: SavedEstimate) -> Result<Self, String> {
+        if saved.low > saved.value || saved.value > saved.high {
+            return Err(format!(
+                "estimate of records: its `value` {} is not between its `low` {} and its `high` {}",
+                saved.value, saved.low, saved.high
+            ));
+        }
+        Ok(Estimate {
+            lines: saved.lines,
+            low: saved.low,
+            value: saved.value,
+            high: saved.high,
+            sampled_lines: saved.sampled_lines,
+            full_lines: saved.full_lines,
+        })
+    }
 }
 
 fn is_zero(lines: &u64) -> bool {
@@ -97,12 +131,13 @@ impl Estimate {
     /// This, and what `now` has more than `then`.
     fn plus_since(&self, now: &Estimate, then: &Estimate) -> Self {
         Estimate {
-            lines: self.lines + now.lines - then.lines,
-            low: self.low + now.low - then.low,
-            value: self.value + now.value - then.value,
-            high: self.high + now.high - then.high,
-            sampled_lines: self.sampled_lines + now.sampled_lines - then.sampled_lines,
-            full_lines: self.full_lines + now.full_lines - then.full_lines,
+            lines: self.lines + now.lines.saturating_sub(then.lines),
+            low: self.low + now.low.saturating_sub(then.low),
+            value: self.value + now.value.saturating_sub(then.value),
+            high: self.high + now.high.saturating_sub(then.high),
+            sampled_lines: self.sampled_lines
+                + now.sampled_lines.saturating_sub(then.sampled_lines),
+            full_lines: self.full_lines + now.full_lines.saturating_sub(then.full_lines),
         }
     }
 
