@@ -127,3 +127,33 @@ fn what_only_lines_can_answer_is_refused_or_said() {
         "{table}"
     );
 }
+
+/// Whoever wrote the file may have written anything: it is refused with the field, and nothing ends.
+#[test]
+fn a_forged_summary_is_refused_with_the_field() {
+    let (home, _, saved) = saved();
+    let honest: Value = serde_json::from_slice(&std::fs::read(&saved).unwrap()).unwrap();
+    let load = "/summary/streams/0/segment/load";
+    for (place, value, word) in [
+        ("/tables/total/took/first", 4_000_000_000_u64, "`first`"),
+        ("/tables/total/took/first", 1 << 62, "`first`"),
+        ("/tables/total/took/count", 7, "`count`"),
+        ("/sampled/0/courses/0/closed/low", 1 << 33, "`low`"),
+        ("/joiner/total", 1, "`total`"),
+        ("/tables/resources/bound", 1 << 40, "`bound`"),
+    ] {
+        let mut forged = honest.clone();
+        let at = format!("{load}{place}");
+        *forged.pointer_mut(&at).unwrap_or_else(|| panic!("{at}")) = value.into();
+        let path = home.path().join("forged.json");
+        std::fs::write(&path, forged.to_string()).unwrap();
+        let output = doctor(&["logs", "--merge"])
+            .path(&saved)
+            .path(&path)
+            .output();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(word), "{at}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+        assert_eq!(output.status.code(), Some(70), "{at}: {said}");
+    }
+}

@@ -87,6 +87,10 @@ pub const TARGETS: &[Target] = &[
         run: request,
     },
     Target {
+        name: "summary",
+        run: summary_file,
+    },
+    Target {
         name: "wal",
         run: wal,
     },
@@ -382,6 +386,24 @@ pub fn bundle_file(data: &[u8]) {
     bundle::save(&mut saved, loaded.at, &loaded.evidence, &loaded.notes).expect("memory");
     let again = bundle::load(saved.as_slice()).expect("what was saved can be read");
     assert_eq!(again.evidence.len(), loaded.evidence.len());
+}
+
+/// Saved summaries of logs: what can be read can be merged with itself, looked at, and saved again.
+pub fn summary_file(data: &[u8]) {
+    use etcd_doctor::logs::{collect, summary::Summary, view::View};
+    let Ok(summary) = Summary::load(data) else {
+        return;
+    };
+    let mut merged = Summary::load(data).expect("it was read just now");
+    merged.merge_all(vec![summary.clone()]);
+    for mut summary in [summary, merged] {
+        let mut saved = Vec::new();
+        summary.save(&mut saved).expect("memory");
+        summary.close();
+        let _ = View::of(&summary);
+        let _ = collect(&summary, "summary.json");
+        Summary::load(saved.as_slice()).expect("what was saved can be read");
+    }
 }
 
 /// Compressed files, bounded.

@@ -161,7 +161,7 @@ macro_rules! replays {
 
 replays! {
     audit bundle classify decode ebs ftrace inflate kernel key manifest metrics mountinfo prometheus
-    request wal wrapper x509
+    request summary wal wrapper x509
 }
 
 #[test]

@@ -217,9 +217,9 @@ impl<'a> Facts<'a> {
                     .entry(row.key.clone())
                     .or_insert_with(|| Row::new(row.key.clone()));
                 for (column, cell) in row.cells {
-                    use crate::evidence::Cell;
+                    use crate::evidence::{Cell, is_extreme};
                     match (into.cells.get_mut(&column), cell) {
-                        (Some(Cell::Num(have)), Cell::Num(more)) if column.starts_with("max_") => {
+                        (Some(Cell::Num(have)), Cell::Num(more)) if is_extreme(&column) => {
                             *have = have.max(more);
                         }
                         (Some(Cell::Num(have)), Cell::Num(more)) => *have += more,

@@ -110,10 +110,20 @@ impl Plane {
             severity,
             confidence: Confidence::High,
             message: format!("{rule} was found"),
+            aspect: String::new(),
             threshold: String::new(),
             evidence: Vec::new(),
             accepted: None,
         });
+        self
+    }
+
+    /// Adds a failed finding about one of the rule's faults.
+    pub(super) fn fails_as(mut self, rule: &str, subject: Subject, aspect: &str) -> Self {
+        self = self.fails(rule, subject, Severity::Warn);
+        if let Some(finding) = self.findings.last_mut() {
+            aspect.clone_into(&mut finding.aspect);
+        }
         self
     }
 

@@ -3,6 +3,11 @@
 //! Add-ons live in `kube-system` as well (CNIs, autoscalers, metrics agents), so a namespace alone
 //! clears nobody: accounts go by name.
 
+/// The product of a user agent; the rest is platform and commit.
+pub fn product(agent: &str) -> &str {
+    agent.split(' ').next().unwrap_or_default()
+}
+
 /// Users of the components that every cluster has.
 const USERS: &[&str] = &[
     "system:apiserver",

@@ -34,6 +34,15 @@ pub struct Version {
 }
 
 impl Version {
+    /// Whether a release of etcd holds what came to 3.4 and to 3.5 with these patches, and is in all later minors.
+    pub fn holds(self, patch34: u16, patch35: u16) -> bool {
+        match (self.major, self.minor) {
+            (3, 4) => self.patch >= patch34,
+            (3, 5) => self.patch >= patch35,
+            (major, minor) => (major, minor) > (3, 5),
+        }
+    }
+
     /// A release, for tables.
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
         Version {

@@ -120,7 +120,16 @@ pub struct Global {
     #[arg(long, global = true, value_name = "TIME", hide = true, value_parser = parse_time)]
     pub now: Option<Timestamp>,
     /// Set to any value: no colour (https://no-color.org)
-    #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        env = "NO_COLOR",
+        hide_env = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1"
+    )]
     pub no_color: Option<String>,
     /// `dumb` is a terminal that knows no colour
     #[arg(long, global = true, hide = true, env = "TERM", hide_env = true)]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::core_clients::product;
+use crate::catalog::resources::is_events;
 use crate::evidence::{EvidenceSet, Reader, Row, Subject, SubjectKind, keys};
 use crate::rules::{Confidence, Finding};
 
@@ -140,10 +142,7 @@ fn of_load(
                 .map(std::cmp::Reverse)
         });
     let writer = most(evidence, "events written", MOST, &|row| {
-        let events = matches!(
-            row.get_text("resource"),
-            Some("events" | "events.events.k8s.io")
-        );
+        let events = row.get_text("resource").is_some_and(is_events);
         let writes = matches!(row.get_text("verb"), Some("create" | "update" | "patch"));
         (events && writes).then(|| row.get("requests")).flatten()
     });
@@ -251,11 +250,6 @@ fn agent(row: &Row) -> &str {
 
 fn user(row: &Row) -> &str {
     row.get_text("user").unwrap_or_default()
-}
-
-/// The product of a user agent; the rest is platform and commit.
-fn product(agent: &str) -> &str {
-    agent.split(' ').next().unwrap_or_default()
 }
 
 fn words(agent: &str, user: &str) -> String {

@@ -63,7 +63,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         // A release has several defects: its finding names the symptom of the one that it tells of.
         let tells = |finding: &&&Finding| {
             finding.rule == *setting
-                && (*setting != "known-bad-release" || finding.message.contains(symptom))
+                && (*setting != "known-bad-release" || finding.aspect == *symptom)
         };
         carry.iter().any(|finding| tells(&finding)) && case.has(symptom)
     });

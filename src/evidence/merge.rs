@@ -6,6 +6,8 @@
 //! within the error that is stated.
 
 mod tables;
+
+pub(crate) use tables::is_extreme;
 #[cfg(test)]
 mod tests;
 
@@ -220,8 +222,8 @@ fn add_episodes(a: &mut Episodes, b: &Episodes) {
     });
     a.episodes.dedup();
     a.dropped += b.dropped;
-    if a.episodes.len() > MAX_POINTS {
-        a.dropped += (a.episodes.len() - MAX_POINTS) as u64;
-        a.episodes.truncate(MAX_POINTS);
-    }
+    // The newest stay, as they tell of now.
+    let dropped = a.episodes.len().saturating_sub(MAX_POINTS);
+    a.dropped += dropped as u64;
+    a.episodes.drain(..dropped);
 }

@@ -16,6 +16,7 @@ mod shape;
 pub use address::{Collector, Completeness, Origin, Subject, SubjectKind, Window};
 pub use key::{FromShape, Key, KeyInfo, MergeLaw, ShapeKind, Unit};
 
+pub(crate) use merge::is_extreme;
 pub(crate) use reader::number;
 pub use reader::{Citation, Reader};
 pub use set::{EvidenceSet, Record};

@@ -249,13 +249,19 @@ pub(super) fn process_use(samples: &Samples, threads: &[String], model: &mut Hos
             }
         }
         let io = samples.parsed(&format!("/proc/{}/io", etcd.pid), parse_write_bytes);
-        if let Ok(series) = io
-            && let Some((a, b, secs)) = pairs(&series).first().copied()
-            && let Some(bytes) = b.value.checked_sub(a.value)
-        {
-            used.write_rate = Some(bytes as f64 / secs);
+        if let Ok(series) = io {
+            used.write_rate = busiest(&series);
         }
     }
+}
+
+/// The most bytes per second between two samples: of the device, too, the busiest pair is told.
+fn busiest(series: &[Timed<u64>]) -> Option<f64> {
+    let rates = pairs(series).into_iter().filter_map(|(a, b, secs)| {
+        let bytes = b.value.checked_sub(a.value)?;
+        Some(bytes as f64 / secs)
+    });
+    rates.max_by(f64::total_cmp)
 }
 
 /// `write_bytes` of `/proc/PID/io`: bytes that the process caused to be written.
@@ -440,4 +446,24 @@ fn cgroup_use(
 
 fn span(from: Option<Timestamp>, to: Option<Timestamp>) -> Span {
     Span { from, to }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The device's rate is that of its busiest window, so etcd's is, too.
+    #[test]
+    fn the_busiest_pair_of_samples_tells_how_much_is_written() {
+        let at = |secs, value| Timed {
+            at: Some(Timestamp::from_secs(secs)),
+            source: "/proc/7/io".to_owned(),
+            value,
+        };
+        let written = [at(0, 0), at(10, 1_000), at(20, 51_000), at(30, 51_000)];
+        assert_eq!(busiest(&written), Some(5_000.0));
+        // A process that began anew.
+        assert_eq!(busiest(&[at(0, 9_000), at(10, 0)]), None);
+        assert_eq!(busiest(&[at(0, 9_000)]), None);
+    }
 }

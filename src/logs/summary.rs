@@ -1,6 +1,8 @@
 //! The result of reading logs: one segment a stream, and what became of every file. It can be
 //! saved, loaded and merged; merging files' summaries gives what one run over all files gives.
 
+mod numbers;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
@@ -416,6 +418,7 @@ impl Summary {
             }
             None => return Err("it does not say its version".to_owned()),
         }
+        numbers::check(&text)?;
         let saved: Saved = serde_json::from_slice(&text).map_err(|err| err.to_string())?;
         let mut summary = saved.summary;
         for stream in &mut summary.streams {

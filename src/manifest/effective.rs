@@ -530,11 +530,12 @@ fn adjust_defaults(component: Component, out: &mut Settled) {
         return;
     }
     // kubelet: an explicit nodeStatusUpdateFrequency becomes the report frequency's default too,
-    // so that every node writes its whole status at that pace instead of every five minutes.
+    // so that every node writes its whole status at that pace instead of every five minutes. Of its
+    // file only: flags are laid over what the file's defaults came to.
     let update = out
         .settings
         .get("node-status-update-frequency")
-        .filter(|setting| matches!(setting.from, Provenance::Given(_)))
+        .filter(|setting| setting.from == Provenance::Given(Means::File))
         .and_then(|setting| setting.value.clone());
     if let (Some(update), Some(report)) =
         (update, out.settings.get_mut("nodeStatusReportFrequency"))

@@ -68,6 +68,7 @@ fn civil(text: &[u8]) -> Option<(Timestamp, usize)> {
     let day = reader.digits(2)?;
     let parted = reader.skip(b"T_-t ");
     let hour = reader.digits(2)?;
+    let colons = reader.text.get(reader.at) == Some(&b':');
     reader.skip(b":-_.h");
     let minute = reader.digits(2)?;
     let before = reader.at;
@@ -91,7 +92,7 @@ fn civil(text: &[u8]) -> Option<(Timestamp, usize)> {
             None => reader.at = before,
         }
     }
-    let offset = reader.zone();
+    let offset = reader.zone(colons);
     if !(2015..2100).contains(&year) {
         return None;
     }
@@ -148,8 +149,9 @@ impl Reader<'_> {
         (self.at > start).then_some(micros)
     }
 
-    /// `Z` or `+05:30`; seconds east of UTC.
-    fn zone(&mut self) -> i64 {
+    /// `Z`, `+05:30` or `+0530`; seconds east of UTC. After a time without colons `-0530` is a running number as
+    /// well as a zone: it is taken for the number, as hours that differ from file to file would spoil every rate.
+    fn zone(&mut self, colons: bool) -> i64 {
         if self.skip(b"Zz") {
             return 0;
         }
@@ -161,9 +163,12 @@ impl Reader<'_> {
         };
         self.at += 1;
         let hours = self.digits(2);
-        self.skip(b":");
+        let colon = self.skip(b":");
+        let surely = east > 0 || colon || colons;
         match (hours, self.digits(2)) {
-            (Some(hours), Some(minutes)) if hours < 15 && minutes < 60 && !self.next_is_digit() => {
+            (Some(hours), Some(minutes))
+                if surely && is_offset(east, hours, minutes) && !self.next_is_digit() =>
+            {
                 east * (hours * 3600 + minutes * 60)
             }
             _ => {
@@ -172,6 +177,12 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether a zone can be so far from UTC: quarters of an hour, from 12 hours west to 14 hours east.
+fn is_offset(east: i64, hours: i64, minutes: i64) -> bool {
+    let farthest = if east < 0 { 12 } else { 14 };
+    minutes % 15 == 0 && minutes < 60 && hours * 60 + minutes <= farthest * 60
 }
 
 #[cfg(test)]
@@ -191,6 +202,21 @@ mod tests {
             ("etcd-20261121-203026", "2026-11-21T20:30:26.000Z"),
             (
                 "etcd-2026-11-21T22:30:26+0200.prom",
+                "2026-11-21T20:30:26.000Z",
+            ),
+            (
+                "etcd-2026-11-21T15:30:26-0500.prom",
+                "2026-11-21T20:30:26.000Z",
+            ),
+            (
+                "etcd-20261121T153026-05:00.prom",
+                "2026-11-21T20:30:26.000Z",
+            ),
+            // Running numbers.
+            ("etcd-20261121T203026-1432.prom", "2026-11-21T20:30:26.000Z"),
+            ("etcd-20261121T203026-0100.prom", "2026-11-21T20:30:26.000Z"),
+            (
+                "etcd-2026-11-21T20:30:26-1432.prom",
                 "2026-11-21T20:30:26.000Z",
             ),
             ("etcd-1795293026", "2026-11-21T20:30:26.000Z"),

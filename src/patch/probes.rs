@@ -20,23 +20,30 @@ const CPU_LIMIT: &[&str] = &["resources", "limits", "cpu"];
 pub(super) fn wishes_of(advice: &Advice) -> Option<Vec<Wish>> {
     match advice.id.as_str() {
         "etcd-cpu-limit" => Some(vec![(CPU_LIMIT, None)]),
-        "etcd-liveness-probe" => Some(match advice.proposed.strip_prefix("path ") {
-            Some(path) => vec![(LIVENESS_PATH, Some(Value::from(path)))],
-            None => vec![
-                (LIVENESS_FAILURES, Some(Value::from(threshold(advice)))),
-                (LIVENESS_TIMEOUT, Some(Value::from(15))),
-            ],
-        }),
+        "etcd-liveness-probe" => Some(liveness(advice)),
         _ => None,
     }
 }
 
-fn threshold(advice: &Advice) -> u64 {
-    advice
+/// What of the probe changes: the path, the patience or both.
+fn liveness(advice: &Advice) -> Vec<Wish> {
+    let path = advice.details.get("path").map(String::as_str);
+    // Advice that an earlier release saved says it in words alone.
+    let path = path.or_else(|| advice.proposed.strip_prefix("path "));
+    let failures = advice
         .details
         .get("failure-threshold")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(8)
+        .and_then(|text| text.parse().ok());
+    let failures: Option<u64> = failures.or_else(|| path.is_none().then_some(8));
+    let mut wishes = Vec::new();
+    if let Some(path) = path {
+        wishes.push((LIVENESS_PATH, Some(Value::from(path))));
+    }
+    if let Some(failures) = failures {
+        wishes.push((LIVENESS_FAILURES, Some(Value::from(failures))));
+        wishes.push((LIVENESS_TIMEOUT, Some(Value::from(15))));
+    }
+    wishes
 }
 
 /// The patch of an advice that is about a probe or a resource, where it is one.
@@ -47,24 +54,23 @@ pub(super) fn patch_of(advice: &Advice) -> Option<Patch> {
             "resources",
             "    resources:\n      limits:\n        cpu: null\n",
         )),
-        "etcd-liveness-probe" => Some(match advice.proposed.strip_prefix("path ") {
-            Some(path) => container(
-                "etcd",
-                "liveness",
-                &format!(
-                    "    livenessProbe:\n      httpGet:\n        path: {}\n",
-                    scalar(path)
-                ),
-            ),
-            None => container(
-                "etcd",
-                "liveness",
-                &format!(
-                    "    livenessProbe:\n      failureThreshold: {}\n      timeoutSeconds: 15\n",
-                    threshold(advice)
-                ),
-            ),
-        }),
+        "etcd-liveness-probe" => {
+            let (mut get, mut rest) = (String::new(), String::new());
+            for (place, value) in liveness(advice) {
+                let (Some(name), Some(value)) = (place.last(), value.as_ref()) else {
+                    continue;
+                };
+                if place == LIVENESS_PATH {
+                    let path = scalar(value.as_str().unwrap_or_default());
+                    get = format!("      httpGet:\n        {name}: {path}\n");
+                } else {
+                    let number = value.as_u64().unwrap_or_default();
+                    rest = format!("{rest}      {name}: {number}\n");
+                }
+            }
+            let body = format!("    livenessProbe:\n{get}{rest}");
+            Some(container("etcd", "liveness", &body))
+        }
         _ => None,
     }
 }

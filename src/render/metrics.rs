@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::clock::Timestamp;
 use crate::evidence::{
     EvidenceSet, Histogram, Key, Reader, Row, Subject, SubjectKind, Table, keys,
 };
@@ -97,8 +98,8 @@ impl Page<'_> {
                     named(subject),
                     number(row.get("scrapes")),
                     window,
-                    row.get_text("from").unwrap_or("–").to_owned(),
-                    row.get_text("to").unwrap_or("–").to_owned(),
+                    moment(row.get_text("from")),
+                    moment(row.get_text("to")),
                 ]
             })
             .collect();
@@ -658,6 +659,14 @@ fn clock(at: &str) -> String {
     at.split_once('T')
         .map_or(at, |(_, time)| time.trim_end_matches('Z'))
         .to_owned()
+}
+
+/// A time to the second, so that it stays in one piece on a narrow terminal.
+fn moment(text: Option<&str>) -> String {
+    match text {
+        None => "–".to_owned(),
+        Some(text) => Timestamp::parse(text).map_or_else(|| text.to_owned(), Timestamp::to_second),
+    }
 }
 
 #[cfg(test)]

@@ -164,6 +164,7 @@ mod tests {
             severity: Severity::Critical,
             confidence: Confidence::High,
             message: "m".to_owned(),
+            aspect: String::new(),
             threshold: String::new(),
             evidence: vec![],
             accepted: None,

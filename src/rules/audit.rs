@@ -21,8 +21,7 @@ pub(super) struct Client {
 impl Client {
     /// How reports name it: `inventory-scraper/1.0 (system:serviceaccount:inventory:scraper)`.
     pub(super) fn name(&self) -> String {
-        // The product of a user agent; the rest is platform and commit.
-        let product = self.user_agent.split(' ').next().unwrap_or_default();
+        let product = core_clients::product(&self.user_agent);
         match (product.is_empty(), self.user.is_empty()) {
             (false, false) => format!("{product} ({})", self.user),
             (false, true) => product.to_owned(),

@@ -89,6 +89,7 @@ fn run_one(rule: &Rule, evidence: &EvidenceSet, profile: &Profile) -> Vec<Findin
         severity: Severity::Info,
         confidence: Confidence::High,
         message,
+        aspect: String::new(),
         threshold: String::new(),
         evidence: cited.clone(),
         accepted: None,
@@ -115,6 +116,7 @@ fn run_one(rule: &Rule, evidence: &EvidenceSet, profile: &Profile) -> Vec<Findin
                     severity: draft.severity,
                     confidence: draft.confidence,
                     message: draft.message,
+                    aspect: draft.aspect,
                     threshold: draft.threshold,
                     evidence: if draft.evidence.is_empty() {
                         cited.clone()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::evidence::{Missing, Reading, Subject, keys};
 
-use super::Context;
+use super::{Context, Severity};
 
 /// One fault that was seen while settings were read.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,17 @@ pub(super) struct Fault {
     pub(super) kind: String,
     key: String,
     place: Option<String>,
+}
+
+impl Fault {
+    /// How bad it is by its weight: it stops the component, or is worth a warning, or a note.
+    pub(super) fn severity(&self) -> Severity {
+        match self.weight.as_str() {
+            "stop" => Severity::Critical,
+            "warn" => Severity::Warn,
+            _ => Severity::Info,
+        }
+    }
 }
 
 /// Faults of any of `kinds`. `Err` when no settings were read at all.

@@ -102,6 +102,10 @@ pub struct Finding {
     pub confidence: Confidence,
     /// One sentence with the numbers in it.
     pub message: String,
+    /// Which of a rule's several faults it is, in a word for the program; empty where a rule has one. The
+    /// message is for people, and may be worded anew.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub aspect: String,
     /// The limit that decided and where it comes from, where there is one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub threshold: String,
@@ -131,6 +135,7 @@ pub struct Draft {
     pub(super) severity: Severity,
     pub(super) confidence: Confidence,
     pub(super) message: String,
+    pub(super) aspect: String,
     pub(super) threshold: String,
     pub(super) evidence: Vec<Citation>,
     /// How much of the whole it is: of several subjects the heaviest comes first.
@@ -145,6 +150,7 @@ impl Draft {
             severity,
             confidence: Confidence::High,
             message: message.into(),
+            aspect: String::new(),
             threshold: String::new(),
             evidence: Vec::new(),
             weight: 0.0,
@@ -162,6 +168,13 @@ impl Draft {
     #[must_use]
     pub fn confidence(mut self, confidence: Confidence) -> Self {
         self.confidence = confidence;
+        self
+    }
+
+    /// Says which of the rule's faults it is; see [`Finding::aspect`].
+    #[must_use]
+    pub fn aspect(mut self, aspect: impl Into<String>) -> Self {
+        self.aspect = aspect.into();
         self
     }
 
@@ -183,6 +196,11 @@ impl Draft {
     /// What it is about.
     pub fn about(&self) -> &Subject {
         &self.subject
+    }
+
+    /// Whether it is about this fault of the rule's; see [`Finding::aspect`].
+    pub fn has_aspect(&self, aspect: &str) -> bool {
+        self.aspect == aspect
     }
 
     /// Whether it is about this subject.

@@ -1,11 +1,13 @@
 //! Sizes in bytes, with binary units as etcd's own documentation uses them.
 
-/// Prints bytes with a binary unit and at most three significant digits: `8 GiB`, `61.4 MiB`.
+/// Prints bytes with a binary unit and three significant digits, four from 1000 to 1023 of a unit: `8 GiB`,
+/// `61.4 MiB`, `1023 B`.
 pub fn format_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut value = bytes as f64;
     let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
+    // As it will be printed: 1023.97 KiB is 1 MiB.
+    while value.round() >= 1024.0 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
     }
@@ -56,6 +58,9 @@ mod tests {
         assert_eq!(format_bytes(8_589_934_592), "8 GiB");
         assert_eq!(format_bytes(64_382_566), "61.4 MiB");
         assert_eq!(format_bytes(1023), "1023 B");
+        assert_eq!(format_bytes(1_048_550), "1.0 MiB");
+        assert_eq!(format_bytes(1_047_900), "1023 KiB");
+        assert_eq!(format_bytes(1 << 30), "1 GiB");
     }
 
     #[test]

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 
 const SUB_BITS: u32 = 4;
 const SUB: u64 = 1 << SUB_BITS;
+/// Buckets there are: the last octave of microseconds in 64 bits ends the axis.
+const BUCKETS: usize = (63 - SUB_BITS as usize + 2) << SUB_BITS;
 
 /// Counts of durations in log-linear buckets; count, sum, minimum and maximum are exact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Saved")]
 pub struct LogHistogram {
     /// Number of the first bucket kept.
-    #[serde(default)]
     first: usize,
     /// Bucket counts from there on: no zeros at either end, so that few values take little room.
     counts: Vec<u64>,
@@ -22,6 +23,55 @@ pub struct LogHistogram {
     sum_ns: u64,
     min_ns: u64,
     max_ns: u64,
+}
+
+/// A histogram as a file holds it: whoever wrote the file may have written anything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    #[serde(default)]
+    first: usize,
+    counts: Vec<u64>,
+    count: u64,
+    sum_ns: u64,
+    min_ns: u64,
+    max_ns: u64,
+}
+
+impl TryFrom<Saved> for LogHistogram {
+    type Error = String;
+
+    fn try_from(saved: Saved) -> Result<Self, String> {
+        let end = saved.first.checked_add(saved.counts.len());
+        if end.is_none_or(|end| end > BUCKETS) {
+            return Err(format!(
+                "histogram: `first` {} and {} `counts` go beyond its {BUCKETS} buckets",
+                saved.first,
+                saved.counts.len()
+            ));
+        }
+        let sum = saved
+            .counts
+            .iter()
+            .try_fold(0_u64, |sum, n| sum.checked_add(*n));
+        if sum != Some(saved.count) {
+            return Err(format!(
+                "histogram: its `counts` do not add up to its `count` {}",
+                saved.count
+            ));
+        }
+        if saved.min_ns > saved.max_ns {
+            return Err("histogram: its `min_ns` is above its `max_ns`".to_owned());
+        }
+        Ok(LogHistogram {
+            first: saved.first,
+            counts: saved.counts,
+            count: saved.count,
+            sum_ns: saved.sum_ns,
+            min_ns: saved.min_ns,
+            max_ns: saved.max_ns,
+        })
+    }
 }
 
 /// Where a duration falls.
@@ -43,7 +93,7 @@ fn bucket_of(us: u64) -> usize {
         let octave = u64::from(us.ilog2() - SUB_BITS);
         (octave + 1) * SUB + ((us >> octave) - SUB)
     };
-    // At most (63 - 4 + 2) * 16, so it fits.
+    // Below `BUCKETS`, so it fits.
     usize::try_from(bucket).unwrap_or(usize::MAX)
 }
 
@@ -113,7 +163,7 @@ impl LogHistogram {
         self.reserve(other.first, other.first + other.counts.len().max(1) - 1);
         let at = other.first - self.first;
         for (slot, add) in self.counts.iter_mut().skip(at).zip(&other.counts) {
-            *slot += add;
+            *slot = slot.saturating_add(*add);
         }
         self.min_ns = if self.count == 0 {
             other.min_ns
@@ -121,7 +171,7 @@ impl LogHistogram {
             self.min_ns.min(other.min_ns)
         };
         self.max_ns = self.max_ns.max(other.max_ns);
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
     }
 
@@ -163,9 +213,9 @@ impl LogHistogram {
             reason = "q is clamped to 0..=1, so the rank is between 0 and count"
         )]
         let rank = ((q.clamp(0.0, 1.0) * self.count as f64).ceil() as u64).max(1);
-        let mut seen = 0;
+        let mut seen = 0_u64;
         for (bucket, n) in self.counts.iter().enumerate() {
-            seen += n;
+            seen = n.saturating_add(seen);
             if seen >= rank {
                 let (low, high) = bounds_of(self.first + bucket);
                 let low = low.saturating_mul(1_000).max(self.min_ns);
@@ -210,6 +260,40 @@ mod tests {
             assert_eq!(bucket_of(high - 1), bucket);
             expected = high;
         }
+    }
+
+    #[test]
+    fn what_no_duration_makes_is_refused_with_its_field() {
+        let load = |text: &str| serde_json::from_str::<LogHistogram>(text);
+        let forged = |first: &str, counts: &str, count: &str, min: u64| {
+            let text = format!(
+                r#"{{"first":{first},"counts":{counts},"count":{count},"sum_ns":9,"min_ns":{min},"max_ns":9}}"#
+            );
+            load(&text).map(|_| ()).unwrap_err().to_string()
+        };
+        for first in [
+            "4000000000",
+            "4611686018427387904",
+            "18446744073709551615",
+            "976",
+        ] {
+            let why = forged(first, "[1]", "1", 0);
+            assert!(why.contains("`first`"), "{why}");
+        }
+        for (counts, count) in [("[1,2]", "4"), ("[18446744073709551615,1]", "0")] {
+            let why = forged("0", counts, count, 0);
+            assert!(why.contains("`count`"), "{why}");
+        }
+        assert!(forged("0", "[1]", "1", 10).contains("`min_ns`"));
+        let honest = of(&[0, 5_000, u64::MAX]);
+        let text = serde_json::to_string(&honest).unwrap();
+        assert_eq!(load(&text).unwrap(), honest);
+        // The fullest that can be read: merging it with itself ends nothing.
+        let full = r#"{"counts":[18446744073709551615],"count":18446744073709551615,"sum_ns":9,"min_ns":9,"max_ns":9}"#;
+        let mut full = load(full).unwrap();
+        full.merge(&full.clone());
+        assert_eq!(full.count(), u64::MAX);
+        assert_eq!(full.quantile_ns(0.5), Some(9));
     }
 
     fn of(values: &[u64]) -> LogHistogram {

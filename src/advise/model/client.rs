@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::controllers::Role;
-use crate::catalog::core_clients::is_core;
+use crate::catalog::core_clients::{is_core, product};
+use crate::catalog::resources::is_events;
 use crate::diagnosis::Cause;
 use crate::evidence::{Row, SubjectKind, keys};
 use crate::rules::{Confidence, Finding, Severity};
@@ -37,11 +38,6 @@ fn requests(row: &Row) -> f64 {
         .iter()
         .find_map(|column| row.get(column))
         .unwrap_or(0.0)
-}
-
-/// The product of a user agent; the rest is platform and commit.
-fn product(agent: &str) -> &str {
-    agent.split(' ').next().unwrap_or_default()
 }
 
 /// Product and user out of a finding's `inventory-scraper/1.0 (system:serviceaccount:a:b)`.
@@ -150,8 +146,7 @@ fn event_source(facts: &Facts<'_>) -> Option<(String, Option<String>, f64)> {
     let (clients, all) = audit(facts, |row| {
         let resource = row.get_text("resource").unwrap_or_default();
         let verb = row.get_text("verb").unwrap_or_default();
-        matches!(resource, "events" | "events.events.k8s.io")
-            && matches!(verb, "create" | "patch" | "update")
+        is_events(resource) && matches!(verb, "create" | "patch" | "update")
     });
     let ((agent, user), count) = most(clients)?;
     let share = count / all;
@@ -406,7 +401,7 @@ fn around_the_apiserver(advice: &mut Advice, finding: &Finding) {
 
 /// Whether kube-apiserver holds no watch cache for a resource.
 fn is_uncached(resource: &str) -> bool {
-    matches!(resource, "events" | "events.events.k8s.io")
+    is_events(resource)
 }
 
 const UNCACHED: &str = "kube-apiserver --watch-cache-sizes: none for events by default, so that \

@@ -1,9 +1,11 @@
 //! Settings that are wrong by themselves: one row a rule, with the value to go back to.
 
-use crate::catalog::releases::Version;
+use crate::catalog::probes;
 use crate::diagnosis::Cause;
-use crate::evidence::SubjectKind;
+use crate::evidence::{Subject, SubjectKind, keys};
 use crate::rules::Severity;
+use crate::rules::config::liveness_probe_kills as probe_rule;
+use crate::rules::quality::tls_rejections;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
@@ -205,7 +207,7 @@ fn certificates(facts: &Facts<'_>) -> Option<Advice> {
     let finding = facts
         .failed("tls-rejections")
         .filter(|finding| finding.severity >= Severity::Warn)
-        .filter(|finding| finding.message.contains("for a certificate"))
+        .filter(|finding| finding.aspect == tls_rejections::CERTIFICATE)
         .max_by_key(|finding| finding.severity)?;
     let mut advice = Advice::new("certificates", Remedy::Safety, "etcd", "certificates");
     advice.proposed = "see which one: `kubeadm certs check-expiration`, or `openssl x509 -noout -enddate -issuer -in` \
@@ -275,6 +277,45 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
     Some(advice)
 }
 
+/// Seconds that kubeadm's probes of etcd wait for an answer.
+const PATIENT_SECS: u32 = 15;
+
+/// A probe as the manifest has it.
+struct Probe {
+    path: Option<String>,
+    failures: f64,
+    secs: f64,
+}
+
+impl Probe {
+    fn of(facts: &Facts<'_>, subject: &Subject) -> Option<Self> {
+        let tables = facts.all(&keys::PROBES);
+        let (_, table) = tables.iter().find(|(of, _)| of == subject)?;
+        let row = table.row("liveness")?;
+        Some(Probe {
+            path: row.get_text("path").map(str::to_owned),
+            failures: row.get("failure_threshold").unwrap_or(3.0),
+            secs: row.get("timeout_secs").unwrap_or(1.0),
+        })
+    }
+
+    /// Whether it is as patient already.
+    fn waits(&self, failures: u32) -> bool {
+        self.failures >= f64::from(failures) && self.secs >= f64::from(PATIENT_SECS)
+    }
+
+    fn words(&self) -> String {
+        let path = self
+            .path
+            .as_ref()
+            .map_or_else(String::new, |path| format!("path {path}, "));
+        format!(
+            "{path}failureThreshold {:.0}, timeoutSeconds {:.0}",
+            self.failures, self.secs
+        )
+    }
+}
+
 /// The liveness probe of etcd, by what etcd and kubeadm of the version understand.
 fn liveness(facts: &Facts<'_>) -> Option<Advice> {
     // A patient probe for a quorum is a note, until etcd is seen to be started again.
@@ -294,50 +335,66 @@ fn liveness(facts: &Facts<'_>) -> Option<Advice> {
     })?;
     let patient = finding.severity < Severity::Warn;
     let etcd = facts.version("etcd").map(|span| span.oldest);
-    // `serializable=` came with 3.5.3 and 3.4.29, `/livez` with 3.5.11 and 3.4.29; an older etcd
-    // ignores the parameter and still does the quorum read.
-    let at_least = |v: Version, patch34: u16, patch35: u16| match (v.major, v.minor) {
-        (3, 4) => v.patch >= patch34,
-        (3, 5) => v.patch >= patch35,
-        (major, minor) => (major, minor) > (3, 5),
-    };
-    let quorum = finding.message.contains("quorum");
-    let (proposed, source) = match etcd {
-        Some(v) if quorum && at_least(v, 29, 11) => (
-            "path /livez",
-            "etcd 3.4.29 and 3.5.11: /livez; kubeadm from 1.31 on",
-        ),
-        Some(v) if quorum && at_least(v, 29, 3) => (
-            "path /health?exclude=NOSPACE&serializable=true",
-            "etcd 3.5.3: serializable=; kubeadm from 1.25 on",
+    let now = Probe::of(facts, &finding.subject);
+    let asks_wrong = finding.aspect != probe_rule::IMPATIENT && !finding.aspect.is_empty();
+    let better = etcd
+        .filter(|_| asks_wrong)
+        .map(|version| (version, probes::liveness(version)));
+    let (path, failures, source) = match better {
+        Some((version, right)) if !right.quorum => {
+            let source = if probes::knows_livez(version) {
+                "etcd 3.4.29 and 3.5.11: /livez; kubeadm from 1.31 on"
+            } else {
+                "etcd 3.5.3: serializable=; kubeadm from 1.25 on"
+            };
+            (Some(right.path), None, source)
+        }
+        // A path that is not there goes whatever else is wrong.
+        Some((_, right)) if finding.aspect == probe_rule::UNKNOWN_PATH => (
+            Some(right.path),
+            Some(8),
+            "kubeadm's own values; every path of this etcd asks the quorum",
         ),
         // Restarts that were seen ask for it at once, or the same restarts would ask again.
         _ if patient || restarted.is_some() => (
-            "failureThreshold 24, timeoutSeconds 15",
+            None,
+            Some(24),
             "kubeadm's own threshold of etcd's startup probe: 24; this etcd, or an unknown one, may \
              not know a cheaper probe",
         ),
         _ => (
-            "failureThreshold 8, timeoutSeconds 15",
+            None,
+            Some(8),
             "kubeadm's own values; this etcd, or an unknown one, may not know a cheaper probe",
         ),
     };
+    // Patience that is there already is not asked for.
+    let failures = failures.filter(|failures| now.as_ref().is_none_or(|now| !now.waits(*failures)));
+    if path.is_none() && failures.is_none() {
+        return None;
+    }
+    let proposed: Vec<String> = path
+        .map(|path| format!("path {path}"))
+        .into_iter()
+        .chain(failures.map(|n| format!("failureThreshold {n}, timeoutSeconds {PATIENT_SECS}")))
+        .collect();
     let mut advice = Advice::new("etcd-liveness-probe", Remedy::Etcd, "etcd", "livenessProbe");
     advice.strength = if etcd.is_some() {
         Strength::Recommended
     } else {
         Strength::Candidate
     };
-    advice.proposed = proposed.to_owned();
+    advice.now = now.map(|now| now.words());
+    advice.proposed = proposed.join(", ");
     advice.why = match restarted {
         Some(restarted) => format!("{}; {}", finding.message, restarted.message),
         None => finding.message.clone(),
     };
-    if let Some(threshold) = proposed
-        .strip_prefix("failureThreshold ")
-        .and_then(|rest| rest.split(',').next())
-    {
-        advice = advice.detail("failure-threshold", threshold);
+    if let Some(path) = path {
+        advice = advice.detail("path", path);
+    }
+    if let Some(failures) = failures {
+        advice = advice.detail("failure-threshold", failures.to_string());
     }
     advice.effect = "the kubelet no longer kills an etcd that is slow but alive".to_owned();
     advice.confidence = finding.confidence;

@@ -28,9 +28,9 @@ const GOAWAY_SINCE: Version = Version::minor(1, 18);
 /// Published pairs: read, mutating, smallest size in nodes, source.
 const STEPS: &[(u32, u32, u64, &str)] = &[
     (400, 200, 0, "Kubernetes default"),
-    (1000, 500, 500, "Huawei CCE for 1000 nodes"),
+    (1000, 500, 1000, "Huawei CCE for 1000 nodes"),
     (1500, 500, 500, "kube-up above 500 nodes"),
-    (2000, 1000, 1500, "Huawei CCE for 2000 nodes"),
+    (2000, 1000, 2000, "Huawei CCE for 2000 nodes"),
     (3000, 1000, 3000, "kube-up above 3000 nodes"),
 ];
 

@@ -1,6 +1,7 @@
 //! Events of kubelets: their limit grew tenfold with 1.27, and a cluster may not be made for that.
 
 use crate::catalog::releases::Version;
+use crate::catalog::resources::is_events;
 use crate::evidence::keys;
 use crate::rules::Confidence;
 
@@ -78,7 +79,7 @@ fn share(facts: &Facts<'_>) -> Option<f64> {
     for (_, table) in facts.all(&keys::LOGS_AUDIT_CLIENTS) {
         for row in &table.rows {
             let text = |column: &str| row.get_text(column).unwrap_or_default();
-            if !matches!(text("resource"), "events" | "events.events.k8s.io")
+            if !is_events(text("resource"))
                 || !matches!(text("verb"), "create" | "patch" | "update")
             {
                 continue;

@@ -501,11 +501,7 @@ fn floor(facts: &Facts<'_>) -> Floor {
             below: None,
         };
     }
-    let enough = |v: Version| match (v.major, v.minor) {
-        (3, 4) => v.patch >= 31,
-        (3, 5) => v.patch >= 13,
-        (major, minor) => (major, minor) > (3, 5),
-    };
+    let enough = |v: Version| v.holds(31, 13);
     let text = "Run the shard with main etcd's own version, at least 3.4.31 or 3.5.13: one older \
                 endpoint makes every list of kube-apiserver 1.31 and later go to etcd again."
         .to_owned();

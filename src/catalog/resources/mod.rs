@@ -5,12 +5,14 @@
 //! the group back; [`parse_key`] reads keys, [`parse_path`] reads request URIs.
 
 mod detect;
+mod events;
 mod key;
 mod parts;
 mod path;
 mod table;
 mod under_prefix;
 
+pub use events::is_events;
 pub use key::{KNOWN_PREFIXES, is_health_key, parse_bare_key, parse_key, parse_key_with};
 pub use parts::{KeyParts, RowKey, Scope};
 pub use path::{ApiPath, names_resource, parse_path};

@@ -13,7 +13,7 @@ pub(super) struct Secs {
 }
 
 /// Columns of a table that hold the largest value, not a sum.
-fn is_extreme(column: &str) -> bool {
+pub(crate) fn is_extreme(column: &str) -> bool {
     column.starts_with("max_") || column.starts_with("last_") || column.starts_with("limit_")
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Timestamp;
 use crate::evidence::{
-    Collector, Completeness, EvidenceSet, Origin, Point, Row, Subject, Table, Window, keys,
+    Collector, Completeness, Episode, EvidenceSet, Origin, Point, Row, Subject, Table, Window, keys,
 };
 
 fn record(key: &str, source: &str, at: i64, shape: Shape) -> Record {
@@ -308,4 +308,34 @@ fn points_over_the_bound_are_counted_and_the_newest_stay() {
     };
     assert_eq!(kept.points.len(), MAX_POINTS);
     assert_eq!(kept.points[0].at, Timestamp(5));
+}
+
+#[test]
+fn episodes_over_the_bound_are_counted_and_the_newest_stay() {
+    let episodes = |source: &str, from: usize| {
+        let episodes = (from..from + MAX_POINTS)
+            .map(|at| Timestamp(i64::try_from(at).unwrap()))
+            .map(|at| Episode {
+                kind: "slow-apply".to_owned(),
+                nature: String::new(),
+                planned: false,
+                from: at,
+                to: at,
+                count: 1,
+                max_ms: None,
+                detail: String::new(),
+            })
+            .collect();
+        let shape = Shape::Episodes(Episodes {
+            episodes,
+            dropped: 0,
+        });
+        record(keys::LOGS_EPISODES.name(), source, 1, shape)
+    };
+    let set = set([&episodes("a", 5), &episodes("b", 0)]);
+    let Reading::Known(Shape::Episodes(kept)) = &set.records().next().unwrap().value else {
+        unreachable!()
+    };
+    assert_eq!((kept.episodes.len(), kept.dropped), (MAX_POINTS, 5));
+    assert_eq!(kept.episodes[0].from, Timestamp(5));
 }

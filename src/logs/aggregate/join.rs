@@ -165,7 +165,10 @@ impl<P> Head<P> {
 
 /// Joins the lines of one stream. Closed requests go to the sink that each call is given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    try_from = "Saved<P>",
+    bound(serialize = "P: Serialize", deserialize = "P: Deserialize<'de>")
+)]
 pub struct Joiner<P> {
     /// How many lines back partners are looked for.
     reach: u64,
@@ -181,6 +184,45 @@ pub struct Joiner<P> {
     /// How many slots of the window have `open_txn`.
     #[serde(skip)]
     open_txns: usize,
+}
+
+/// Most lines that any joiner looks back, and more: a file that says more was forged.
+const FARTHEST: u64 = 1 << 16;
+
+/// A joiner as a file holds it: whoever wrote the file may have written anything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved<P> {
+    reach: u64,
+    total: u64,
+    window: VecDeque<Slot<P>>,
+    head: Vec<Head<P>>,
+}
+
+impl<P> TryFrom<Saved<P>> for Joiner<P> {
+    type Error = String;
+
+    fn try_from(saved: Saved<P>) -> Result<Self, String> {
+        let (window, head) = (saved.window.len() as u64, saved.head.len() as u64);
+        if saved.reach > FARTHEST || window.max(head) > saved.reach {
+            return Err(format!(
+                "lines of requests: a `window` of {window} and a `head` of {head} with a `reach` of {}",
+                saved.reach
+            ));
+        }
+        if window > saved.total || saved.head.iter().any(|head| head.index >= saved.total) {
+            return Err(format!(
+                "lines of requests: more of them than their `total` {}",
+                saved.total
+            ));
+        }
+        Ok(Joiner {
+            total: saved.total,
+            window: saved.window,
+            head: saved.head,
+            ..Joiner::with_reach(saved.reach)
+        })
+    }
 }
 
 impl<P> Default for Joiner<P> {

@@ -361,8 +361,9 @@ impl Load {
         Estimate {
             lines: self.joiner.total(),
             low,
-            value: value.clamp(low, high),
-            high,
+            // Sums of forged pieces may lie the other way round.
+            value: value.min(high).max(low),
+            high: high.max(low),
             sampled_lines: apply.sampled_lines,
             full_lines: apply.full_lines,
         }

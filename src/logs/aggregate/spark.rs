@@ -29,13 +29,54 @@ impl BucketValue for u64 {
 
 /// Buckets over time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    try_from = "Saved<V>",
+    bound(serialize = "V: Serialize", deserialize = "V: Deserialize<'de>")
+)]
 pub struct Grid<V> {
     /// The width is a minute times two to this power.
     doublings: u32,
     /// Number of the first bucket since the epoch.
     first: i64,
     buckets: VecDeque<V>,
+}
+
+/// A grid as a file holds it: whoever wrote the file may have written anything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved<V> {
+    doublings: u32,
+    first: i64,
+    buckets: VecDeque<V>,
+}
+
+impl<V> TryFrom<Saved<V>> for Grid<V> {
+    type Error = String;
+
+    fn try_from(saved: Saved<V>) -> Result<Self, String> {
+        if saved.buckets.len() > BUCKETS {
+            return Err(format!(
+                "counts over time: {} `buckets` where {BUCKETS} are the most",
+                saved.buckets.len()
+            ));
+        }
+        // All minutes that a time can have are fewer than that, so no span needs wider buckets.
+        let minutes = i64::MAX / MINUTE_US;
+        let widest = (minutes / BUCKETS as i64).ilog2() + 2;
+        let fits = saved.doublings <= widest
+            && saved.first.unsigned_abs() <= minutes.unsigned_abs() >> saved.doublings;
+        if !fits {
+            return Err(format!(
+                "counts over time: `first` {} and `doublings` {} are beyond the end of time",
+                saved.first, saved.doublings
+            ));
+        }
+        Ok(Grid {
+            doublings: saved.doublings,
+            first: saved.first,
+            buckets: saved.buckets,
+        })
+    }
 }
 
 /// Exact counts over time.

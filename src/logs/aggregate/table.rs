@@ -21,9 +21,15 @@ pub trait RowValue: Clone + Default {
     fn weight(&self) -> u64;
 }
 
+/// Largest bound of any table, and more: a file that says more was forged.
+const MOST_ROWS: usize = 1 << 20;
+
 /// A bounded table. Rows are addressed by key or, until the next [`Self::prune`], by number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    try_from = "Saved<R>",
+    bound(serialize = "R: Serialize", deserialize = "R: Deserialize<'de>")
+)]
 pub struct Bounded<R> {
     bound: usize,
     keys: Vec<Box<str>>,
@@ -42,7 +48,8 @@ pub struct Bounded<R> {
 }
 
 /// What of a table is saved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Saved<R> {
     /// How many rows are kept exactly.
     pub bound: usize,
@@ -56,6 +63,37 @@ pub struct Saved<R> {
     pub dropped: u64,
     /// What a row can lack at most.
     pub error: R,
+}
+
+impl<R> TryFrom<Saved<R>> for Bounded<R> {
+    type Error = String;
+
+    /// Whoever wrote the file may have written anything.
+    fn try_from(saved: Saved<R>) -> Result<Self, String> {
+        if saved.keys.len() != saved.rows.len() {
+            return Err(format!(
+                "table: {} `keys` for {} `rows`",
+                saved.keys.len(),
+                saved.rows.len()
+            ));
+        }
+        if saved.bound > MOST_ROWS {
+            return Err(format!(
+                "table: its `bound` {} is above {MOST_ROWS}",
+                saved.bound
+            ));
+        }
+        Ok(Bounded {
+            bound: saved.bound,
+            keys: saved.keys,
+            rows: saved.rows,
+            other: saved.other,
+            dropped: saved.dropped,
+            error: saved.error,
+            hashes: Vec::new(),
+            index: HashTable::new(),
+        })
+    }
 }
 
 impl<R: RowValue> Bounded<R> {

@@ -2,6 +2,7 @@
 //! to find.
 
 use crate::evidence::{Missing, Unit, keys, number};
+use crate::rules::latency;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -30,11 +31,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 continue;
             }
             let bracket = match row.get("max_p99_ms") {
-                Some(high) => format!(
-                    "between {} and {}",
-                    number(low, Unit::Ms),
-                    number(high, Unit::Ms)
-                ),
+                Some(high) => latency::between(low, high),
                 None => format!("above {}", number(low, Unit::Ms)),
             };
             let what = row

@@ -2,6 +2,7 @@
 
 use crate::evidence::{Histogram, Missing, Row, Subject, Unit, keys, number};
 use crate::rules::events;
+use crate::rules::latency;
 use crate::rules::phases;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::units::format_ms;
@@ -117,15 +118,7 @@ fn from_metrics(cx: &Context<'_>, metrics: &[(Subject, Histogram)]) -> Vec<Draft
             continue;
         }
         cx.evidence.cite(&keys::APISERVER_ETCD_TOOK, subject);
-        let whole = format!(
-            "between {} and {}",
-            number(low, Unit::Ms),
-            if high.is_finite() {
-                number(high, Unit::Ms)
-            } else {
-                "∞".to_owned()
-            }
-        );
+        let whole = latency::between(low, high);
         let message = match &worst {
             Some(worst) => {
                 let words = worst.words();

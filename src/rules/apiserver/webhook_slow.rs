@@ -45,6 +45,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 .cite_as(&keys::APISERVER_WEBHOOKS, subject, words.clone());
             drafts.push(
                 Draft::new(subject.clone(), Severity::Warn, words)
+                    .aspect(row.key.as_str())
                     .confidence(Confidence::High)
                     .threshold(limit.words())
                     .cites(cx.evidence.take_citations()),
@@ -114,16 +115,13 @@ fn traced(cx: &Context<'_>, drafts: &mut Vec<Draft>) {
             cx.evidence
                 .cite_as(&keys::LOGS_APISERVER_CALLS, &seen.subject, words.clone());
             // Metrics name it, too, and know of all calls.
-            let begin = format!("webhook {name} took ");
-            if let Some(known) = drafts
-                .iter_mut()
-                .find(|draft| draft.message.starts_with(&begin))
-            {
+            if let Some(known) = drafts.iter_mut().find(|draft| draft.has_aspect(name)) {
                 known.add_citations(cx.evidence.take_citations());
                 continue;
             }
             drafts.push(
                 Draft::new(seen.subject.clone(), Severity::Warn, words)
+                    .aspect(name)
                     .confidence(Confidence::Medium)
                     .threshold(limit.words())
                     .cites(cx.evidence.take_citations()),

@@ -21,12 +21,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .into_iter()
         .map(|fault| {
             faults::cite(cx, &fault);
-            let severity = match fault.weight.as_str() {
-                "stop" => Severity::Critical,
-                "warn" => Severity::Warn,
-                _ => Severity::Info,
-            };
-            Draft::new(fault.subject.clone(), severity, fault.text)
+            Draft::new(fault.subject.clone(), fault.severity(), fault.text)
                 .confidence(Confidence::High)
                 .threshold(
                     "etcd exits when a flag and its variable are both set (pkg/flags/flag.go)",

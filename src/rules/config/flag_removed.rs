@@ -26,12 +26,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .into_iter()
         .map(|fault| {
             faults::cite(cx, &fault);
-            let severity = match fault.weight.as_str() {
-                "stop" => Severity::Critical,
-                "warn" => Severity::Warn,
-                _ => Severity::Info,
-            };
-            Draft::new(fault.subject.clone(), severity, fault.text)
+            Draft::new(fault.subject.clone(), fault.severity(), fault.text)
                 .confidence(Confidence::High)
                 .threshold("a component takes only the settings that its version has (its help and release notes)")
                 .cites(cx.evidence.take_citations())

@@ -63,7 +63,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             let sign = advisory
                 .symptoms
                 .iter()
-                .find_map(|symptom| seen(cx, &subjects, symptom));
+                .find_map(|symptom| seen(cx, &subjects, symptom).map(|words| (symptom, words)));
             let cites = cx.evidence.take_citations();
             let of_setting = |one: &String| one.starts_with("setting:");
             let needs_setting =
@@ -86,7 +86,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .map(|(_, cite)| cite.clone())
             .collect();
         let with = |more: &[Citation]| [&cited, more].concat();
-        for (advisory, sign, cites) in &ill {
+        for (advisory, (symptom, sign), cites) in &ill {
             let fixed = fixed(advisory, version);
             drafts.push(
                 Draft::new(
@@ -95,6 +95,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     format!("etcd {version}: {} (and {sign}){fixed}", advisory.summary),
                 )
                 .confidence(Confidence::Medium)
+                .aspect(symptom.trim_start_matches("rule:"))
                 .threshold(source(advisory))
                 .cites(with(cites)),
             );

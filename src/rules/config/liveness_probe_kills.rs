@@ -15,6 +15,13 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// The probe asks a path that this etcd answers with 404.
+pub const UNKNOWN_PATH: &str = "unknown-path";
+/// The probe reads through the quorum.
+pub const QUORUM: &str = "quorum";
+/// The probe asks the right thing and gives up soon.
+pub const IMPATIENT: &str = "impatient";
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let threshold = cx.profile.limit("probe-failures");
     let timeout = cx.profile.limit("probe-timeout");
@@ -33,19 +40,24 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let seconds = row.get("timeout_secs").unwrap_or(1.0);
         let version = settings::version_of(cx, &subject);
         let exec = row.get_text("how") == Some("exec");
-        // `etcdctl endpoint health` and a plain /health read through the quorum. An etcd that does not know
-        // `serializable=` does so too, without a word.
-        let spared =
-            path.contains("serializable=true") && version.is_none_or(probes::knows_serializable);
+        // `etcdctl endpoint health` reads through the quorum as a plain /health and /readyz do. An etcd that does
+        // not know `serializable=` does so too, without a word.
         let quorum = if exec {
             path.contains("endpoint health")
         } else {
-            path.starts_with("/health") && !spared
+            probes::asks_quorum(path, version)
         };
         let livez = ["/livez", "/readyz"].iter().any(|p| path.starts_with(p));
         let unknown_path = !exec && livez && version.is_some_and(|v| !probes::knows_livez(v));
         let patient = failures >= threshold.value && seconds * 1e3 >= timeout.value;
         let of = version.map_or_else(String::new, |version| format!("etcd {version}"));
+        let aspect = if unknown_path {
+            UNKNOWN_PATH
+        } else if quorum {
+            QUORUM
+        } else {
+            IMPATIENT
+        };
         let (severity, why) = if unknown_path {
             (
                 Severity::Critical,
@@ -87,6 +99,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         drafts.push(
             Draft::new(subject, severity, words)
                 .confidence(Confidence::High)
+                .aspect(aspect)
                 .threshold(threshold.words())
                 .cites(cx.evidence.take_citations()),
         );
@@ -170,6 +183,21 @@ mod tests {
             (Status::Fail, Severity::Critical)
         );
         assert_eq!(with("3.4.29", "/livez").status(&RULE).0, Status::Pass);
+        // /readyz holds a read through the quorum.
+        assert_eq!(
+            with("3.5.15", "/readyz").status(&RULE),
+            (Status::Fail, Severity::Info)
+        );
+        let spared = "/readyz?exclude=linearizable_read";
+        assert_eq!(with("3.5.15", spared).status(&RULE).0, Status::Pass);
+        let aspect = |version, path| with(version, path).check(&RULE)[0].aspect.clone();
+        assert_eq!(aspect("3.5.15", "/readyz"), QUORUM);
+        assert_eq!(aspect("3.5.9", "/livez"), UNKNOWN_PATH);
+        let named_readyz = with("3.5.15", "/readyz").check(&RULE)[0].message.clone();
+        assert!(
+            named_readyz.ends_with("right for etcd 3.5.15: /livez"),
+            "{named_readyz}"
+        );
         let named = |version| with(version, "/health").check(&RULE)[0].message.clone();
         assert!(named("3.5.15").ends_with("right for etcd 3.5.15: /livez"));
         assert!(named("3.5.9").ends_with("&serializable=true"));

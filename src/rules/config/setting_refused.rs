@@ -29,13 +29,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut drafts: Vec<Draft> = Vec::new();
     for fault in read.unwrap_or_default() {
         faults::cite(cx, &fault);
-        let severity = match fault.weight.as_str() {
-            "stop" => Severity::Critical,
-            "warn" => Severity::Warn,
-            _ => Severity::Info,
-        };
         drafts.push(
-            Draft::new(fault.subject.clone(), severity, fault.text)
+            Draft::new(fault.subject.clone(), fault.severity(), fault.text)
                 .confidence(Confidence::High)
                 .threshold("a component that cannot read a setting ends before it serves")
                 .cites(cx.evidence.take_citations()),

@@ -16,10 +16,12 @@ pub static RULE: Rule = Rule {
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("cpu-pressure");
     let mut drafts = Vec::new();
+    let mut looked = false;
     for (subject, table) in cx.evidence.some(&keys::PRESSURE)? {
         let Some(some) = table.row("cpu").and_then(|row| row.get("max_some")) else {
             continue;
         };
+        looked = true;
         if some <= limit.value {
             continue;
         }
@@ -35,6 +37,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 .threshold(limit.words())
                 .cites(cx.evidence.take_citations()),
         );
+    }
+    if !looked {
+        return Err(Missing::NotEnough {
+            why: "what was read of the host's pressure holds nothing about its CPUs".to_owned(),
+        });
     }
     Ok(Verdict::Fail(drafts))
 }
@@ -61,5 +68,9 @@ mod tests {
             (Status::Fail, Severity::Info)
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        // Only the disk's pressure was read.
+        let other = table(&[("io", &[("max_some", 0.5)])]);
+        let other = Set::new().put(&keys::PRESSURE, component("host"), other);
+        assert_eq!(other.status(&RULE).0, Status::Unknown);
     }
 }

@@ -1,5 +1,6 @@
 //! Most writes are Events.
 
+use crate::catalog::resources::is_events;
 use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
 use crate::rules::audit;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
@@ -126,9 +127,9 @@ fn of_all(
 
 /// What slow requests alone tell: Events are most of the slow changes, and of the time.
 fn of_logged(cx: &Context<'_>, table: &Table) -> Option<String> {
-    let is_events = |row: &&Row| matches!(&*row.key, "events" | "events.events.k8s.io");
+    let of_events = |row: &&Row| is_events(&row.key);
     let of = |column: &str| -> f64 {
-        let rows = table.rows.iter().filter(is_events);
+        let rows = table.rows.iter().filter(of_events);
         rows.filter_map(|row| row.get(column)).sum()
     };
     let (writes, all_writes) = (of("writes"), table.total("writes"));
@@ -153,8 +154,7 @@ fn source_of_events(cx: &Context<'_>) -> Option<(String, f64, String)> {
                 .rows
                 .iter()
                 .filter(|row| {
-                    row.get_text("resource")
-                        .is_some_and(|r| r == "events" || r == "events.events.k8s.io")
+                    row.get_text("resource").is_some_and(is_events)
                         && matches!(row.get_text("verb"), Some("create" | "update" | "patch"))
                 })
                 .filter_map(|row| row.get("requests"))

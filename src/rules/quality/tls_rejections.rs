@@ -14,6 +14,9 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// It is a certificate that is refused, not a connection that broke off.
+pub const CERTIFICATE: &str = "certificate";
+
 const KINDS: &[&str] = &["rejected-connection"];
 
 /// A client of etcd that was told why it was refused, or refused etcd's own certificate.
@@ -48,6 +51,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     why.words(),
                 )
                 .confidence(Confidence::High)
+                .aspect(CERTIFICATE)
                 .threshold(limit.words())
                 .cites(cx.evidence.take_citations()),
             );
@@ -123,6 +127,7 @@ fn apiservers(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
         drafts.push(
             Draft::new(seen.subject.clone(), severity, words)
                 .confidence(Confidence::High)
+                .aspect(CERTIFICATE)
                 .threshold(threshold)
                 .cites(cx.evidence.take_citations()),
         );

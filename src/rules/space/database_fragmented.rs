@@ -17,13 +17,17 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("fragmentation");
     let least = cx.profile.get("fragmentation-min-size");
     let mut drafts = Vec::new();
+    let mut looked = false;
     for (subject, series) in cx.evidence.some(&keys::DB_SIZE)? {
-        let (Some(last), Some(in_use)) = (
-            series.points.last(),
-            cx.evidence.peek(&keys::DB_IN_USE, &subject),
-        ) else {
+        let Some(last) = series.points.last() else {
             continue;
         };
+        // A small file is no matter, whatever of it is free.
+        looked |= last.value < least;
+        let Some(in_use) = cx.evidence.peek(&keys::DB_IN_USE, &subject) else {
+            continue;
+        };
+        looked = true;
         let free = last.value - in_use;
         if last.value < least || free / last.value < limit.value {
             continue;
@@ -54,6 +58,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .cites(cx.evidence.take_citations()),
         );
     }
+    if !looked {
+        return Err(Missing::NotEnough {
+            why: "how much of the database file is in use is not known: etcd tells it from 3.4 on"
+                .to_owned(),
+        });
+    }
     Ok(Verdict::Fail(drafts))
 }
 
@@ -74,6 +84,20 @@ mod tests {
             .put(&keys::DB_SIZE, member(), Series { points })
             .put(&keys::DB_IN_USE, member(), in_use)
             .put(&keys::DB_QUOTA, member(), quota)
+    }
+
+    /// etcd 3.3 does not tell how much is in use.
+    #[test]
+    fn without_what_is_in_use_it_is_not_told() {
+        let size = |value| {
+            let points = vec![Point {
+                at: Timestamp(0),
+                value,
+            }];
+            Set::new().put(&keys::DB_SIZE, member(), Series { points })
+        };
+        assert_eq!(size(1e9).status(&RULE).0, Status::Unknown);
+        assert_eq!(size(9e7).status(&RULE).0, Status::Pass);
     }
 
     #[test]

@@ -92,9 +92,9 @@ impl RowValue for AuditRow {
         self.unbounded += other.unbounded;
         self.from_etcd += other.from_etcd;
         self.took.merge(&other.took);
-        self.etcd_ns += other.etcd_ns;
-        self.etcd_total_ns += other.etcd_total_ns;
-        self.queue_ns += other.queue_ns;
+        self.etcd_ns = self.etcd_ns.saturating_add(other.etcd_ns);
+        self.etcd_total_ns = self.etcd_total_ns.saturating_add(other.etcd_total_ns);
+        self.queue_ns = self.queue_ns.saturating_add(other.queue_ns);
         self.first = earliest(self.first, other.first);
         self.last = self.last.max(other.last);
         self.spark.merge(&other.spark);
@@ -152,8 +152,8 @@ impl Payload for AuditShare {
             self.code = later.code;
         }
         self.took_ns = later.took_ns.or(self.took_ns);
-        self.etcd_ns += later.etcd_ns;
-        self.queue_ns += later.queue_ns;
+        self.etcd_ns = self.etcd_ns.saturating_add(later.etcd_ns);
+        self.queue_ns = self.queue_ns.saturating_add(later.queue_ns);
         self.first = earliest(self.first, later.first);
         self.last = self.last.max(later.last);
     }
@@ -217,11 +217,11 @@ impl<O> AuditTables<O> {
             if let Some((ns, bucket)) = took {
                 row.took.record(ns, bucket);
                 if share.etcd_ns > 0 {
-                    row.etcd_total_ns += ns;
+                    row.etcd_total_ns = row.etcd_total_ns.saturating_add(ns);
                 }
             }
-            row.etcd_ns += share.etcd_ns;
-            row.queue_ns += share.queue_ns;
+            row.etcd_ns = row.etcd_ns.saturating_add(share.etcd_ns);
+            row.queue_ns = row.queue_ns.saturating_add(share.queue_ns);
             row.first = earliest(row.first, share.first);
             row.last = row.last.max(share.last);
             if let Some(minute) = minute {
