@@ -6,6 +6,20 @@ use std::path::Path;
 use super::*;
 use crate::profile::Profile;
 
+/// Panics where a rule asked for a key that its row of the table does not name. The engine calls it
+/// after each check of any test, so that what helpers read for a rule is not forgotten.
+pub(crate) fn holds(rule: &str, asked: &BTreeSet<&'static str>) {
+    let Some(reads) = READS.iter().find(|reads| reads.rule == rule) else {
+        return;
+    };
+    for key in asked {
+        assert!(
+            reads.keys.contains(key),
+            "{rule} asks for {key}, and its row in rules/reads.rs does not say so"
+        );
+    }
+}
+
 /// What the rules' helpers read for them.
 const HELPERS: &[(&str, &str)] = &[
     ("alarms::shown(", "SERVER_ALARMS"),
