@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::releases::Version;
-use crate::diagnosis::{Cause, ILL, Role};
+use crate::diagnosis::{Cause, ILL, Members, Role, host_of, is_loopback};
 use crate::evidence::{FromShape, Key, Reader, Row, Subject, SubjectKind, Table, keys};
 use crate::rules::{Finding, Severity};
 
@@ -96,6 +96,13 @@ impl Current {
         self.texts()
             .filter_map(|text| text.trim().parse::<f64>().ok())
             .min_by(f64::total_cmp)
+    }
+
+    /// The largest number.
+    pub(super) fn most(&self) -> Option<f64> {
+        self.texts()
+            .filter_map(|text| text.trim().parse::<f64>().ok())
+            .max_by(f64::total_cmp)
     }
 
     /// Whether somebody set it.
@@ -397,9 +404,11 @@ impl<'a> Facts<'a> {
     }
 
     /// Addresses of the etcd members as kube-apiserver reaches them or as they announce
-    /// themselves, and whether that is surely all of them.
-    pub(super) fn etcd_hosts(&self) -> Vec<String> {
+    /// themselves, and whether those are surely all: `--initial-cluster` of a node that joined first
+    /// or second names nobody who came later.
+    pub(super) fn etcd_hosts(&self) -> (Vec<String>, bool) {
         let mut hosts: BTreeSet<String> = BTreeSet::new();
+        let mut asked = 0;
         for name in ["initial-cluster", "advertise-client-urls"] {
             if let Some(current) = self.setting("etcd", name, None) {
                 for text in current.texts() {
@@ -413,6 +422,8 @@ impl<'a> Facts<'a> {
                 .flat_map(|text| text.split(','))
                 .filter_map(host_of)
                 .collect();
+            let far = servers.iter().filter(|host| !is_loopback(host));
+            asked = far.collect::<BTreeSet<_>>().len();
             // Stacked members listen on their loopback too; it names no other member.
             if hosts.is_empty() || servers.iter().any(|host| !is_loopback(host)) {
                 hosts.extend(servers);
@@ -421,25 +432,13 @@ impl<'a> Facts<'a> {
         if hosts.iter().any(|host| !is_loopback(host)) {
             hosts.retain(|host| !is_loopback(host));
         }
-        hosts.into_iter().collect()
+        let members = Members::of(self.input.evidence);
+        // Whoever gives kube-apiserver other addresses than its own gives all of them. Without that, one
+        // or two may be a cluster that was still being built up.
+        let enough = members.all || asked > 0 || hosts.len() > 2;
+        let all = !hosts.is_empty() && enough && hosts.len() >= members.least;
+        (hosts.into_iter().collect(), all)
     }
-}
-
-/// Whether an address is only reachable from its own host.
-pub(super) fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.starts_with("127.") || host == "[::1]"
-}
-
-/// The host of `https://10.0.0.1:2379` or `name=https://10.0.0.1:2380`, with its brackets when
-/// it is an IPv6 address.
-pub(super) fn host_of(url: &str) -> Option<String> {
-    let (_, rest) = url.trim().split_once("://")?;
-    let authority = rest.split('/').next()?;
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    (!host.is_empty() && !url.trim().starts_with("unix")).then(|| host.to_owned())
 }
 
 fn nodes(reader: &Reader<'_>) -> Option<NodeCount> {
@@ -530,26 +529,4 @@ fn versions(reader: &Reader<'_>) -> BTreeMap<String, Span> {
             });
     }
     spans
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_of_every_form() {
-        for (url, host) in [
-            ("https://10.0.0.1:2379", Some("10.0.0.1")),
-            ("cp0=https://10.0.0.1:2380", Some("10.0.0.1")),
-            (
-                "https://etcd-a.example.com:2379/",
-                Some("etcd-a.example.com"),
-            ),
-            ("https://[fd00::1]:2379", Some("[fd00::1]")),
-            ("unix:///var/lib/rancher/kine.sock", None),
-            ("", None),
-        ] {
-            assert_eq!(host_of(url).as_deref(), host, "{url}");
-        }
-    }
 }

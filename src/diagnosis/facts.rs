@@ -1,6 +1,6 @@
 //! Facts that clear or prove causes, read from the evidence once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::evidence::{Citation, Collector, EvidenceSet, Reader, Reading, Subject, keys};
 use crate::profile::Profile;
@@ -9,6 +9,7 @@ use crate::rules::{Finding, Severity, phases};
 use super::cover::{self, Lacks, cover_of};
 use super::links::{self, Complaint};
 use super::measured::{self, ByNode, Measured, is_etcd, unanswered};
+use super::members::{self, Members};
 use super::{seats, unseen};
 
 /// Fewer WAL syncs than this make no p99.
@@ -127,7 +128,7 @@ impl Facts {
             mounts: !reader.all(&keys::MOUNTS).is_empty(),
             ..Facts::default()
         };
-        facts.etcd_nodes = etcd_nodes(evidence);
+        facts.etcd_nodes = members::nodes(evidence);
         facts.lacks = cover::lacks(&reader, profile);
         facts.devices = measured::devices(&reader, profile);
         facts.device_fast = measured::all_good(&facts.devices);
@@ -143,8 +144,8 @@ impl Facts {
         facts.rtt_seen = !reader.all(&keys::PEER_RTT).is_empty();
         facts.network_fast = network_fast(&reader, profile);
         facts.complaints = links::complaints(&reader);
-        facts.members = members(&reader).max(facts.etcd_nodes);
-        facts.single_member = single_member(&reader);
+        let members = Members::of(evidence);
+        (facts.members, facts.single_member) = (members.least, members.is_single());
         facts.etcd_fast = etcd_fast(&reader, profile);
         facts.etcd_cpu = reader
             .all(&keys::PROCESS_CPU)
@@ -154,7 +155,7 @@ impl Facts {
             .reduce(f64::max);
         facts.ticks_over_syncs = ticks_over_syncs(&reader);
         facts.webhook_share = seats::webhook_share(&reader, profile);
-        facts.unseen_members = unseen::members(&reader, facts.members, evidence);
+        facts.unseen_members = unseen::members(&reader, members, evidence);
         facts
     }
 
@@ -379,18 +380,6 @@ impl Seen {
     }
 }
 
-/// How many nodes with etcd there are, as the source that knows most of them tells.
-fn etcd_nodes(evidence: &EvidenceSet) -> usize {
-    let mut by: BTreeMap<Collector, BTreeSet<String>> = BTreeMap::new();
-    for record in evidence.records() {
-        let node = node_of(&record.subject);
-        if is_etcd(&record.subject) && !node.is_empty() {
-            by.entry(record.origin.collector).or_default().insert(node);
-        }
-    }
-    by.values().map(BTreeSet::len).max().unwrap_or(0)
-}
-
 fn steadily_slow(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {
     let limit = profile.get("wal-fsync-p99");
     reader
@@ -458,52 +447,6 @@ fn failing_sends(reader: &Reader<'_>, member: &Subject, profile: &Profile) -> bo
         let mut failures = table.rows.iter().filter_map(|row| row.get("send_failures"));
         failures.any(|count| count >= limit)
     })
-}
-
-/// How many members the peers of one and `--initial-cluster` name.
-fn members(reader: &Reader<'_>) -> usize {
-    let peers = reader
-        .all(&keys::PEER_RTT_BY)
-        .iter()
-        .map(|(_, table)| table.rows.len() + 1)
-        .max();
-    let initial = reader
-        .all(&keys::SETTINGS)
-        .iter()
-        .filter_map(|(_, table)| table.row("initial-cluster")?.get_text("value"))
-        .map(|value| {
-            value
-                .split(',')
-                .filter(|pair| !pair.trim().is_empty())
-                .count()
-        })
-        .max();
-    peers.max(initial).unwrap_or(0)
-}
-
-/// From `--initial-cluster` of the settings: one `name=url` pair.
-fn single_member(reader: &Reader<'_>) -> bool {
-    let mut known = false;
-    for (subject, table) in reader.all(&keys::SETTINGS) {
-        if subject.name != "etcd" {
-            continue;
-        }
-        if let Some(value) = table
-            .row("initial-cluster")
-            .and_then(|row| row.get_text("value"))
-        {
-            known = true;
-            if value
-                .split(',')
-                .filter(|pair| !pair.trim().is_empty())
-                .count()
-                > 1
-            {
-                return false;
-            }
-        }
-    }
-    known
 }
 
 fn etcd_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {

@@ -6,9 +6,15 @@ use crate::evidence::{Collector, EvidenceSet, Reader, Reading, keys};
 
 use super::facts::node_of;
 use super::measured::is_etcd;
+use super::members::Members;
 
 /// Whose logs, metrics and host facts are lacking, in words: `logs, metrics and host facts of cp2`.
-pub(super) fn members(reader: &Reader<'_>, count: usize, evidence: &EvidenceSet) -> Option<String> {
+pub(super) fn members(
+    reader: &Reader<'_>,
+    count: Members,
+    evidence: &EvidenceSet,
+) -> Option<String> {
+    let (count, all) = (count.least, count.all);
     // A setting or a manifest tells of a member without looking at it.
     let looked = [Collector::Logs, Collector::Metrics, Collector::Host];
     let seen: BTreeSet<String> = evidence
@@ -44,6 +50,8 @@ pub(super) fn members(reader: &Reader<'_>, count: usize, evidence: &EvidenceSet)
     // Names that do not fit what was seen are those of another source.
     let whose = match absent.len() == count - seen.len() {
         true => absent.join(", "),
+        // A log that speaks of a peer does not tell how many there are.
+        false if count == 2 && !all => "the other members".to_owned(),
         false => format!("{} of {count} members", count - seen.len()),
     };
     Some(format!("logs, metrics and host facts of {whose}"))

@@ -36,6 +36,9 @@ pub struct Citation {
 pub struct Reader<'a> {
     set: &'a EvidenceSet,
     cited: RefCell<Vec<Citation>>,
+    /// Every key that was asked for, found or not: tests hold the rules' tables to it.
+    #[cfg(test)]
+    asked: RefCell<std::collections::BTreeSet<&'static str>>,
 }
 
 impl<'a> Reader<'a> {
@@ -44,12 +47,28 @@ impl<'a> Reader<'a> {
         Reader {
             set,
             cited: RefCell::new(Vec::new()),
+            #[cfg(test)]
+            asked: RefCell::default(),
         }
+    }
+
+    /// The names of all keys that were asked for so far.
+    #[cfg(test)]
+    pub(crate) fn asked(&self) -> std::collections::BTreeSet<&'static str> {
+        self.asked.borrow().clone()
+    }
+
+    /// All readings, once it is noted what is asked for.
+    #[cfg_attr(not(test), expect(unused_variables, reason = "only tests keep it"))]
+    fn ask<T>(&self, key: &Key<T>) -> &'a EvidenceSet {
+        #[cfg(test)]
+        self.asked.borrow_mut().insert(key.name());
+        self.set
     }
 
     /// The reading of a key about a subject. Cites it; what is missing says why.
     pub fn get<T: FromShape>(&self, key: &Key<T>, subject: &Subject) -> Result<T, Missing> {
-        match self.set.record(key, subject) {
+        match self.ask(key).record(key, subject) {
             Some(record) => self.typed(key, record),
             None => Err(Missing::NotEnough {
                 why: format!("{} was not collected", key.name()),
@@ -60,7 +79,7 @@ impl<'a> Reader<'a> {
     /// The reading of a key for the one subject that has it; the first by name when several do.
     pub fn any<T: FromShape>(&self, key: &Key<T>) -> Result<(Subject, T), Missing> {
         let mut why = None;
-        for record in self.set.of_key(key) {
+        for record in self.ask(key).of_key(key) {
             match self.typed(key, record) {
                 Ok(value) => return Ok((record.subject.clone(), value)),
                 Err(missing) => why = Some(missing),
@@ -73,7 +92,7 @@ impl<'a> Reader<'a> {
 
     /// All known readings of a key, by subject. Cites none: cite what you use with [`Self::cite`].
     pub fn all<T: FromShape>(&self, key: &Key<T>) -> Vec<(Subject, T)> {
-        self.set
+        self.ask(key)
             .of_key(key)
             .filter_map(|record| match &record.value {
                 Reading::Known(shape) => Some((record.subject.clone(), T::from_shape(shape)?)),
@@ -94,7 +113,7 @@ impl<'a> Reader<'a> {
 
     /// Looks without citing: for context that a finding does not rest on.
     pub fn peek<T: FromShape>(&self, key: &Key<T>, subject: &Subject) -> Option<T> {
-        match &self.set.record(key, subject)?.value {
+        match &self.ask(key).record(key, subject)?.value {
             Reading::Known(shape) => T::from_shape(shape),
             Reading::Missing(_) => None,
         }
@@ -102,24 +121,24 @@ impl<'a> Reader<'a> {
 
     /// The record with its window and origin, without citing.
     pub fn record<T>(&self, key: &Key<T>, subject: &Subject) -> Option<&'a Record> {
-        self.set.record(key, subject)
+        self.ask(key).record(key, subject)
     }
 
     /// All records of a key, without citing.
     pub fn records<T>(&self, key: &Key<T>) -> Vec<&'a Record> {
-        self.set.of_key(key).collect()
+        self.ask(key).of_key(key).collect()
     }
 
     /// Notes a reading as used.
     pub fn cite<T>(&self, key: &Key<T>, subject: &Subject) {
-        if let Some(record) = self.set.record(key, subject) {
+        if let Some(record) = self.ask(key).record(key, subject) {
             self.note(record, None, None);
         }
     }
 
     /// Notes a reading as used, with words that say what about it matters (a table's row).
     pub fn cite_as<T>(&self, key: &Key<T>, subject: &Subject, words: impl Into<String>) {
-        if let Some(record) = self.set.record(key, subject) {
+        if let Some(record) = self.ask(key).record(key, subject) {
             self.note(record, Some(words.into()), None);
         }
     }
@@ -132,7 +151,7 @@ impl<'a> Reader<'a> {
         words: impl Into<String>,
         place: Option<String>,
     ) {
-        if let Some(record) = self.set.record(key, subject) {
+        if let Some(record) = self.ask(key).record(key, subject) {
             self.note(record, Some(words.into()), place);
         }
     }

@@ -72,7 +72,7 @@ pub struct Etcd {
     /// Requests by type (3.5+).
     pub requests: BTreeMap<String, Change>,
     /// Alarms raised at some scrape (3.6+).
-    pub alarms: Vec<String>,
+    pub alarms: Vec<Alarm>,
     /// Version of the cluster.
     pub cluster_version: Option<String>,
 }
@@ -225,12 +225,37 @@ fn grpc(line: &Timeline, span: Span) -> BTreeMap<String, Grpc> {
     out
 }
 
-fn alarms(line: &Timeline) -> Vec<String> {
-    line.gauges(Metric::Alarms, |labels| {
+/// The gauge of an alarm, which is there from the first time that it is raised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alarm {
+    /// `NOSPACE` or `CORRUPT`.
+    pub name: String,
+    /// At the last scrape.
+    pub last: f64,
+    /// How much it rose from the first scrape to the last.
+    pub rise: f64,
+}
+
+fn alarms(line: &Timeline) -> Vec<Alarm> {
+    let by_name = line.gauges(Metric::Alarms, |labels| {
         Some(labels.get("alarm_type").to_owned())
-    })
-    .into_iter()
-    .filter(|(_, points)| points.iter().any(|(_, value)| *value > 0.0))
-    .map(|(alarm, _)| alarm)
-    .collect()
+    });
+    let newest = line.columns.len().saturating_sub(1);
+    let raised = by_name
+        .into_iter()
+        .filter(|(_, points)| points.iter().any(|(_, value)| *value > 0.0));
+    raised
+        .map(|(name, points)| {
+            let at = |scrape| {
+                let mut of = points.iter().filter(|(column, _)| *column == scrape);
+                of.next().map_or(0.0, |(_, value)| *value)
+            };
+            let (first, last) = (at(0), at(newest));
+            Alarm {
+                name,
+                last,
+                rise: (last - first).max(0.0),
+            }
+        })
+        .collect()
 }

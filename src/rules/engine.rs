@@ -75,10 +75,15 @@ fn run_one(rule: &Rule, evidence: &EvidenceSet, profile: &Profile) -> Vec<Findin
         evidence: Reader::new(evidence),
         profile,
     };
-    let verdict = match super::backend::spares(rule, &context) {
+    let spared = super::backend::spares(rule, &context);
+    #[cfg(test)]
+    let asked_of_all = context.evidence.asked();
+    let verdict = match spared {
         Some(why) => Ok(Verdict::NotApplicable(why)),
         None => (rule.check)(&context),
     };
+    #[cfg(test)]
+    super::reads::tests::holds(rule.id, &(&context.evidence.asked() - &asked_of_all));
     let cited = context.evidence.take_citations();
     let one = |status, message: String| Finding {
         rule: rule.id.to_owned(),

@@ -3,6 +3,7 @@
 //! Every rule has an id, a playbook page and boundary tests; [`RULES`] is the registry.
 
 mod accept;
+mod alarms;
 mod audit;
 mod backend;
 mod devices;

@@ -35,7 +35,7 @@ pub const READS: &[Reads] = &[
     reads("api-slo-missed", &["slo"], &[]),
     reads(
         "apiserver-timeouts",
-        &["logs.events"],
+        &["logs.episodes", "logs.events"],
         &["apiserver-timeouts"],
     ),
     reads(
@@ -89,7 +89,17 @@ pub const READS: &[Reads] = &[
         ],
         &["gone-rate", "hot-loop-404-share", "hot-loop-rate"],
     ),
-    reads("client-qps-low", &["settings", "version"], &[]),
+    reads(
+        "client-qps-low",
+        &[
+            "logs.versions",
+            "settings",
+            "settings.faults",
+            "version",
+            "version.metrics",
+        ],
+        &[],
+    ),
     reads(
         "client-throttled",
         &["client.limiter.wait", "logs.throttling"],
@@ -102,11 +112,16 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "clock-drift",
-        &["logs.clock.drift", "logs.events", "server.id"],
+        &[
+            "logs.clock.drift",
+            "logs.episodes",
+            "logs.events",
+            "server.id",
+        ],
         &["clock-drift"],
     ),
-    reads("compaction-doubled", &["settings"], &[]),
-    reads("compaction-off", &["settings"], &[]),
+    reads("compaction-doubled", &["settings", "settings.faults"], &[]),
+    reads("compaction-off", &["settings", "settings.faults"], &[]),
     reads(
         "compaction-saw-tooth",
         &["logs.compaction.took", "logs.slow.seconds"],
@@ -122,7 +137,14 @@ pub const READS: &[Reads] = &[
     reads("cpu-steal-high", &["cpu.steal"], &["cpu-steal"]),
     reads(
         "data-corruption",
-        &["etcd.alarms", "etcd.hashes", "logs.alarms", "logs.events"],
+        &[
+            "etcd.alarms",
+            "etcd.hashes",
+            "logs.alarms",
+            "logs.events",
+            "server.alarms",
+            "server.counters",
+        ],
         &["data-corruption"],
     ),
     reads(
@@ -163,7 +185,13 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "disk-shared",
-        &["device.write.rate", "mount.etcd", "process.facts"],
+        &[
+            "device.write.rate",
+            "device.writers",
+            "mount.etcd",
+            "process.facts",
+            "writers",
+        ],
         &["disk-shared-rate"],
     ),
     reads(
@@ -173,7 +201,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "election-timeouts-unequal",
-        &["settings"],
+        &["settings", "settings.faults"],
         &["election-timeout", "heartbeat-interval"],
     ),
     reads(
@@ -192,6 +220,7 @@ pub const READS: &[Reads] = &[
             "apiserver.etcd.took",
             "apiserver.phases",
             "logs.apiserver.calls",
+            "logs.episodes",
             "logs.events",
         ],
         &[
@@ -200,7 +229,11 @@ pub const READS: &[Reads] = &[
             "etcd-request-traces",
         ],
     ),
-    reads("event-ttl-long", &["settings"], &["event-ttl"]),
+    reads(
+        "event-ttl-long",
+        &["settings", "settings.faults"],
+        &["event-ttl"],
+    ),
     reads(
         "events-dominate",
         &[
@@ -236,13 +269,17 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "faults-logged",
-        &["logs.events"],
+        &["logs.episodes", "logs.events"],
         &["ends-with-error", "faults-logged", "watches-failed"],
     ),
     reads("filesystem-read-only", &["mount.etcd"], &[]),
     reads("filesystem-unsuited", &["mount.etcd"], &[]),
-    reads("flag-and-environment", &["settings.faults"], &[]),
-    reads("flag-removed", &["settings.faults"], &[]),
+    reads(
+        "flag-and-environment",
+        &["settings", "settings.faults"],
+        &[],
+    ),
+    reads("flag-removed", &["settings", "settings.faults"], &[]),
     reads(
         "heartbeat-election-mismatch",
         &[
@@ -252,6 +289,7 @@ pub const READS: &[Reads] = &[
             "server.phases",
             "server.wal.fsync",
             "settings",
+            "settings.faults",
         ],
         &[
             "counted-within",
@@ -266,10 +304,25 @@ pub const READS: &[Reads] = &[
             "slow-values",
         ],
     ),
-    reads("heartbeat-late", &["logs.events"], &["heartbeat-late"]),
+    reads(
+        "heartbeat-late",
+        &[
+            "logs.episodes",
+            "logs.events",
+            "server.heartbeat.failures",
+            "server.phases",
+        ],
+        &["heartbeat-late"],
+    ),
     reads(
         "inflight-unbalanced",
-        &["settings", "version"],
+        &[
+            "logs.versions",
+            "settings",
+            "settings.faults",
+            "version",
+            "version.metrics",
+        ],
         &["inflight-sum"],
     ),
     reads("io-scheduler-unsuited", &["device.queue"], &[]),
@@ -277,7 +330,9 @@ pub const READS: &[Reads] = &[
     reads(
         "known-bad-release",
         &[
+            "logs.compaction.took",
             "logs.events",
+            "logs.slow.seconds",
             "logs.versions",
             "settings",
             "version",
@@ -288,13 +343,17 @@ pub const READS: &[Reads] = &[
     reads("leader-disputed", &["etcd.status"], &[]),
     reads(
         "leader-election-lost",
-        &["logs.events"],
+        &["logs.episodes", "logs.events"],
         &["leader-election-lost"],
     ),
-    reads("leader-election-tight", &["settings"], &["renew-deadline"]),
+    reads(
+        "leader-election-tight",
+        &["settings", "settings.faults"],
+        &["renew-deadline"],
+    ),
     reads(
         "leader-missing",
-        &["logs.events", "server.has-leader"],
+        &["logs.episodes", "logs.events", "server.has-leader"],
         &["leader-missing-drops"],
     ),
     reads(
@@ -307,7 +366,9 @@ pub const READS: &[Reads] = &[
         &[
             "etcd.lag",
             "etcd.members",
+            "server.id",
             "server.is-learner",
+            "server.peer.rtt-by",
             "server.proposals.applied",
             "server.proposals.committed",
         ],
@@ -318,10 +379,10 @@ pub const READS: &[Reads] = &[
         &["server.counters"],
         &["leases-granted"],
     ),
-    reads("lists-bypass-cache", &["settings"], &[]),
+    reads("lists-bypass-cache", &["settings", "settings.faults"], &[]),
     reads(
         "liveness-probe-kills",
-        &["probes", "version"],
+        &["logs.versions", "probes", "version", "version.metrics"],
         &["probe-failures", "probe-timeout"],
     ),
     reads("log-gaps", &["logs.coverage"], &["log-gap"]),
@@ -333,7 +394,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "max-request-bytes-raised",
-        &["settings"],
+        &["settings", "settings.faults"],
         &["max-request-bytes"],
     ),
     reads(
@@ -341,8 +402,11 @@ pub const READS: &[Reads] = &[
         &[
             "etcd.lag",
             "etcd.members",
+            "logs.episodes",
             "logs.events",
+            "server.id",
             "server.is-learner",
+            "server.peer.rtt-by",
             "server.proposals.applied",
             "server.proposals.committed",
         ],
@@ -371,12 +435,19 @@ pub const READS: &[Reads] = &[
     ),
     reads("memory-low", &["mem.available"], &["memory-available"]),
     reads("metrics-faults", &["metrics.faults"], &[]),
-    reads("node-status-frequency-trap", &["settings"], &[]),
+    reads(
+        "node-status-frequency-trap",
+        &["settings", "settings.faults"],
+        &[],
+    ),
     reads(
         "nospace-alarm",
         &[
             "etcd.alarms",
             "logs.alarms",
+            "logs.events",
+            "server.alarms",
+            "server.counters",
             "server.db.quota",
             "server.db.size",
         ],
@@ -400,10 +471,14 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "open-files-limit-low",
-        &["logs.events", "process.facts"],
-        &["open-files"],
+        &["logs.events", "process.facts", "process.fds"],
+        &["open-files", "open-files-used"],
     ),
-    reads("overrides-invalid", &["probes", "settings", "version"], &[]),
+    reads(
+        "overrides-invalid",
+        &["probes", "settings", "settings.faults", "version"],
+        &[],
+    ),
     reads(
         "peer-link-unstable",
         &[
@@ -426,11 +501,24 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "proposals-failing",
-        &["logs.events", "server.phases", "server.proposals.failed"],
+        &[
+            "logs.episodes",
+            "logs.events",
+            "server.phases",
+            "server.proposals.failed",
+        ],
         &["counted-within", "proposals-failed"],
     ),
-    reads("quota-above-maximum", &["settings"], &["quota-max"]),
-    reads("quota-default", &["settings"], &["quota-default"]),
+    reads(
+        "quota-above-maximum",
+        &["settings", "settings.faults"],
+        &["quota-max"],
+    ),
+    reads(
+        "quota-default",
+        &["settings", "settings.faults"],
+        &["quota-default"],
+    ),
     reads(
         "quota-near-limit",
         &[
@@ -444,6 +532,7 @@ pub const READS: &[Reads] = &[
     reads(
         "raft-messages-dropped",
         &[
+            "logs.episodes",
             "logs.events",
             "process.restarts",
             "server.id",
@@ -453,8 +542,14 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "read-index-slow",
-        &["logs.events", "server.phases", "server.slow.read-indexes"],
-        &["read-index-slow"],
+        &[
+            "logs.episodes",
+            "logs.events",
+            "server.phases",
+            "server.read-indexes.failed",
+            "server.slow.read-indexes",
+        ],
+        &["counted-within", "read-index-failed", "read-index-slow"],
     ),
     reads("reads-slow", &["etcd.reads"], &["read-latency"]),
     reads("retries-plateau", &["workqueue"], &["retries-plateau"]),
@@ -472,10 +567,22 @@ pub const READS: &[Reads] = &[
         &["scheduler.pending"],
         &["scheduler-pending"],
     ),
-    reads("setting-refused", &["logs.events", "settings.faults"], &[]),
-    reads("setting-without-effect", &["settings.faults"], &[]),
-    reads("settings-not-applied", &["settings.faults"], &[]),
-    reads("settings-unreadable", &["settings.faults"], &[]),
+    reads(
+        "setting-refused",
+        &["logs.events", "settings", "settings.faults"],
+        &[],
+    ),
+    reads(
+        "setting-without-effect",
+        &["settings", "settings.faults"],
+        &[],
+    ),
+    reads(
+        "settings-not-applied",
+        &["settings", "settings.faults"],
+        &[],
+    ),
+    reads("settings-unreadable", &["settings", "settings.faults"], &[]),
     reads(
         "slow-requests",
         &[
@@ -487,7 +594,11 @@ pub const READS: &[Reads] = &[
         ],
         &["slow-apply-default", "slow-requests-min"],
     ),
-    reads("snapshot-count-high", &["settings"], &["snapshot-count"]),
+    reads(
+        "snapshot-count-high",
+        &["settings", "settings.faults"],
+        &["snapshot-count"],
+    ),
     reads("swap-in-use", &["process.facts"], &["swap-in-use"]),
     reads("time-unsynced", &["time.offset", "time.synced"], &[]),
     reads(
@@ -495,7 +606,7 @@ pub const READS: &[Reads] = &[
         &["logs.events"],
         &["ends-with-error", "peer-link-unstable", "tls-rejections"],
     ),
-    reads("unsafe-no-fsync", &["settings"], &[]),
+    reads("unsafe-no-fsync", &["settings", "settings.faults"], &[]),
     reads(
         "versions-mixed",
         &["logs.restarts", "version", "version.metrics"],
@@ -518,12 +629,12 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "wal-sync-stalled",
-        &["logs.events"],
+        &["logs.episodes", "logs.events"],
         &["wal-sync-stall", "wal-sync-stalls"],
     ),
     reads(
         "warning-threshold-lowered",
-        &["settings"],
+        &["settings", "settings.faults"],
         &["slow-apply-default"],
     ),
     reads(
@@ -533,12 +644,21 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "webhook-slow",
-        &["apiserver.webhooks", "logs.apiserver.calls", "logs.events"],
+        &[
+            "apiserver.webhooks",
+            "logs.apiserver.calls",
+            "logs.episodes",
+            "logs.events",
+        ],
         &["webhook-calls", "webhook-took"],
     ),
     reads("workqueue-backlog", &["workqueue"], &["workqueue-depth"]),
     reads("write-barriers-off", &["device.flushes", "mount.etcd"], &[]),
-    reads("yaml-scalar-ambiguous", &["settings.faults"], &[]),
+    reads(
+        "yaml-scalar-ambiguous",
+        &["settings", "settings.faults"],
+        &[],
+    ),
 ];
 
 /// The rules that read a key.
@@ -547,4 +667,6 @@ pub fn readers(key: &str) -> impl Iterator<Item = &'static Reads> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+#[cfg(test)]
+mod unread;

@@ -58,6 +58,16 @@ impl Rises {
     }
 }
 
+/// Adds drafts of a second source: what is of a subject that has one already confirms that.
+pub(super) fn join(drafts: &mut Vec<Draft>, more: Vec<Draft>) {
+    for draft in more {
+        match drafts.iter_mut().find(|have| have.is_about(draft.about())) {
+            Some(have) => have.add_citations(draft.evidence),
+            None => drafts.push(draft),
+        }
+    }
+}
+
 /// The verdict of what counters and logs tell, either of which is enough. Counters of which nothing
 /// says when they rose clear nothing; `dated` says whether the logs do so instead.
 pub(super) fn verdict<L>(

@@ -11,7 +11,7 @@ use crate::rules::Confidence;
 use crate::units::format_ms;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
-use super::super::facts::{Facts, whole};
+use super::super::facts::{Current, Facts, whole};
 
 /// etcd refuses an election timeout above this.
 pub(super) const ELECTION_MAX_MS: f64 = 50_000.0;
@@ -180,6 +180,17 @@ fn timers(facts: &Facts<'_>, turn: &Turn, remedy: Remedy, why: &str) -> Vec<Advi
         return Vec::new();
     }
     let (heartbeat, election) = timers_for(total, stall);
+    // Neither gets shorter: more heartbeats are no help to a leader that is late with those it has.
+    let most = |current: &Option<Current>, default| {
+        let most = current.as_ref().and_then(Current::most);
+        most.unwrap_or(default)
+    };
+    let (beat_most, election_most) = (most(&heartbeat_now, 100.0), most(&election_now, 1000.0));
+    let heartbeat = heartbeat.max(beat_most);
+    let election = election
+        .max(heartbeat * ELECTION_HEARTBEATS)
+        .min(ELECTION_MAX_MS)
+        .max(election_most);
     let mend = match remedy {
         Remedy::Network => "Only if the distance is there to stay: else mend the link",
         _ => {
@@ -187,7 +198,7 @@ fn timers(facts: &Facts<'_>, turn: &Turn, remedy: Remedy, why: &str) -> Vec<Advi
              faster"
         }
     };
-    let make = |id: &str, setting: &str, now: Option<String>, value: f64, old: f64| Advice {
+    let make = |setting: &str, now: Option<String>, value: f64, old: f64| Advice {
         strength: Strength::Candidate,
         now,
         proposed: whole(value).unwrap_or_default().to_string(),
@@ -224,29 +235,34 @@ fn timers(facts: &Facts<'_>, turn: &Turn, remedy: Remedy, why: &str) -> Vec<Advi
         source: "etcd tuning guide: heartbeat 0.5 to 1.5 round trips, election ten, at most 50 s; \
                  the time of the disks on both sides is part of each"
             .to_owned(),
-        ..Advice::new(id, remedy, "etcd", setting)
+        ..Advice::new(setting, remedy, "etcd", setting)
     };
-    vec![
-        make(
-            "heartbeat-interval",
-            "heartbeat-interval",
-            heartbeat_now.map(|c| c.words()),
-            heartbeat,
-            have,
-        ),
-        make(
-            "election-timeout",
-            "election-timeout",
-            election_now.map(|c| c.words()),
-            election.max(election_have),
-            election_have,
-        ),
-    ]
+    let mut all = Vec::new();
+    for (setting, now, value, old) in [
+        ("heartbeat-interval", heartbeat_now, heartbeat, have),
+        ("election-timeout", election_now, election, election_have),
+    ] {
+        // Where all members have it already there is nothing to set.
+        if value > old {
+            all.push(make(
+                setting,
+                now.map(|current| current.words()),
+                value,
+                old,
+            ));
+        }
+    }
+    all
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::testing::{Plane, table};
     use super::timers_for;
+    use crate::diagnosis::Cause;
+    use crate::evidence::{Row, Subject, SubjectKind, keys};
+    use crate::rules::Severity::Warn;
+    use crate::rules::testing::histogram;
 
     #[test]
     fn timers_fit_the_round_trip_and_what_etcd_allows() {
@@ -260,5 +276,35 @@ mod tests {
             assert!(election >= 5.0 * heartbeat && election <= 50_000.0);
             assert!(heartbeat >= turn * 0.5);
         }
+    }
+    #[test]
+    fn a_leader_that_is_late_gets_no_more_heartbeats_to_send() {
+        let stalled = |beat: &str, election: &str, took: f64| {
+            let member = Subject::new(SubjectKind::Member, "cp0");
+            let stalls = vec![
+                Row::new("wal-sync-slow")
+                    .num("count", 12.0)
+                    .num("max_ms", took),
+            ];
+            let syncs = histogram(&[(32.0, 0.0), (64.0, 500.0)]);
+            Plane::with(Cause::Disk)
+                .fails("heartbeat-late", member.clone(), Warn)
+                .put(&keys::LOGS_EVENTS, member.clone(), table(stalls))
+                .put(&keys::WAL_FSYNC, member, syncs)
+                .settings(
+                    "etcd",
+                    &[("heartbeat-interval", beat), ("election-timeout", election)],
+                )
+        };
+        let proposed = |plane: &Plane| {
+            ["heartbeat-interval", "election-timeout"]
+                .map(|id| plane.find(id).map(|advice| advice.proposed))
+        };
+        let value = |text: &str| Some(text.to_owned());
+        let of = |beat, election, took| proposed(&stalled(beat, election, took));
+        assert_eq!(of("500", "2500", 4_200.0), [None, value("5500")]);
+        // Ten of the heartbeats that stay, where the stall asks for less.
+        assert_eq!(of("500", "2500", 2_600.0), [None, value("5000")]);
+        assert_eq!(of("100", "1000", 4_200.0), [None, value("5500")]);
     }
 }

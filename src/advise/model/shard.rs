@@ -158,21 +158,19 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all
 }
 
-/// The flag's value with one more override, for the hosts that are known.
+/// The flag's value with one more override, for the hosts that are known, and whether those are all.
 /// What has no effect is left out of it.
 fn value(facts: &Facts<'_>, overrides: &Overrides, resource: &str, port: u16) -> (String, bool) {
-    let hosts = facts.etcd_hosts();
-    let known = !hosts.is_empty();
-    let servers: Vec<String> = if known {
-        hosts
-            .iter()
-            .map(|host| format!("https://{host}:{port}"))
-            .collect()
-    } else {
-        (1..=3)
-            .map(|n| format!("https://<etcd-{n}>:{port}"))
-            .collect()
-    };
+    let (hosts, known) = facts.etcd_hosts();
+    let mut servers: Vec<String> = hosts
+        .iter()
+        .map(|host| format!("https://{host}:{port}"))
+        .collect();
+    if !known {
+        // Whoever fills it in sees that somebody may be missing.
+        let others = (servers.len() + 1)..=3.max(servers.len() + 1);
+        servers.extend(others.map(|n| format!("https://<etcd-{n}>:{port}")));
+    }
     let one = format!("{resource}#{}", servers.join(";"));
     let mut all = overrides.kept.clone();
     all.push(one);
@@ -204,6 +202,9 @@ fn events(
     }
     let (proposed, hosts_known) = value(facts, overrides, "/events", EVENTS_PORT);
     let mut reasons = Vec::new();
+    if !hosts_known {
+        reasons.push("the addresses of all etcd members are not known".to_owned());
+    }
     let mut strength = Strength::Recommended;
     let few = facts.limit("shard-min-nodes");
     match facts.nodes() {

@@ -1,8 +1,11 @@
 //! Heartbeat interval and election timeout, where a rule found them wrong by themselves or for the
 //! links and disks that they live with.
 
+use std::collections::BTreeMap;
+
 use crate::diagnosis::Cause;
-use crate::rules::{Confidence, Finding};
+use crate::evidence::SubjectKind;
+use crate::rules::{Confidence, Finding, Severity};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::{Facts, whole};
@@ -11,14 +14,46 @@ use super::network::{ELECTION_HEARTBEATS, ELECTION_MAX_MS, Turn, timers_for};
 
 /// Advice for both, which go together.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
-    let mut all = mismatch(facts);
-    all.extend(election_equal(facts));
+    let mut all: Vec<Advice> = each_etcd(facts, "heartbeat-election-mismatch")
+        .into_iter()
+        .flat_map(|finding| mismatch(facts, finding))
+        .collect();
+    let unequal = each_etcd(facts, "election-timeouts-unequal");
+    all.extend(
+        unequal
+            .into_iter()
+            .filter_map(|finding| election_equal(facts, finding)),
+    );
     all
 }
 
-/// A timer's values over all members, smallest and largest.
-fn range(facts: &Facts<'_>, name: &str, default: &str) -> Option<(f64, f64)> {
-    let current = facts.setting("etcd", name, Some(default))?;
+/// The etcd that a finding is about: the main one, or one for events beside it, which is another
+/// cluster with timers of its own.
+fn etcd_of(finding: &Finding) -> &str {
+    match finding.subject.kind {
+        SubjectKind::Component => &finding.subject.name,
+        _ => "etcd",
+    }
+}
+
+/// The worst finding of a rule for each etcd.
+fn each_etcd<'a>(facts: &Facts<'a>, rule: &str) -> Vec<&'a Finding> {
+    let mut worst: BTreeMap<&str, &Finding> = BTreeMap::new();
+    for finding in facts.failed(rule) {
+        if finding.severity < Severity::Warn {
+            continue;
+        }
+        let slot = worst.entry(etcd_of(finding)).or_insert(finding);
+        if finding.severity > slot.severity {
+            *slot = finding;
+        }
+    }
+    worst.into_values().collect()
+}
+
+/// A timer's values over all members of one etcd, smallest and largest.
+fn range(facts: &Facts<'_>, etcd: &str, name: &str, default: &str) -> Option<(f64, f64)> {
+    let current = facts.setting(etcd, name, Some(default))?;
     let values = || {
         current
             .texts()
@@ -31,15 +66,13 @@ fn range(facts: &Facts<'_>, name: &str, default: &str) -> Option<(f64, f64)> {
 }
 
 /// An election timeout or a heartbeat interval that fits neither the other nor its surroundings.
-fn mismatch(facts: &Facts<'_>) -> Vec<Advice> {
-    let (Some(finding), Some((beat, longest_beat))) = (
-        facts.ails("heartbeat-election-mismatch"),
-        range(facts, "heartbeat-interval", "100"),
-    ) else {
+fn mismatch(facts: &Facts<'_>, finding: &Finding) -> Vec<Advice> {
+    let etcd = etcd_of(finding);
+    let Some((beat, longest_beat)) = range(facts, etcd, "heartbeat-interval", "100") else {
         return Vec::new();
     };
     let (election, longest_election) =
-        range(facts, "election-timeout", "1000").unwrap_or((1000.0, 1000.0));
+        range(facts, etcd, "election-timeout", "1000").unwrap_or((1000.0, 1000.0));
     let turn = Turn::of(facts);
     let stall = turn.stall.unwrap_or(0.0).max(turn.sync.unwrap_or(0.0));
     let (fitting_beat, fitting_election) = timers_for(turn.total(), stall);
@@ -89,16 +122,24 @@ fn held_up(facts: &Facts<'_>, finding: &Finding) -> bool {
             .any(|cited| cited.key == "server.peer.rtt")
 }
 
-fn make(facts: &Facts<'_>, setting: &str, default: &str, value: f64) -> Advice {
-    let mut advice = Advice::new(setting, Remedy::Etcd, "etcd", setting);
+fn make(facts: &Facts<'_>, etcd: &str, setting: &str, default: &str, value: f64) -> Advice {
+    let id = match etcd {
+        "etcd" => setting.to_owned(),
+        other => format!("{setting}-{other}"),
+    };
+    let mut advice = Advice::new(id, Remedy::Etcd, etcd, setting);
     advice.now = facts
-        .setting("etcd", setting, Some(default))
+        .setting(etcd, setting, Some(default))
         .map(|current| current.words());
     advice.proposed = whole(value).unwrap_or_default().to_string();
     advice.undo = "set the former value again on every member".to_owned();
     advice.verify =
         "`etcd_server_leader_changes_seen_total` stands still, and no heartbeat is late".to_owned();
-    advice.disposition = Disposition::Disruptive;
+    // Only the main etcd's files are edited.
+    advice.disposition = match etcd {
+        "etcd" => Disposition::Disruptive,
+        _ => Disposition::ShowOnly,
+    };
     advice.finding_ids = vec!["heartbeat-election-mismatch".to_owned()];
     advice.source = "etcd tuning guide: heartbeat 0.5 to 1.5 round trips (default 100 ms), \
                      election timeout ten heartbeats or round trips, at most 50 s"
@@ -107,7 +148,7 @@ fn make(facts: &Facts<'_>, setting: &str, default: &str, value: f64) -> Advice {
 }
 
 fn heartbeat(facts: &Facts<'_>, finding: &Finding, late: Option<&Finding>, value: f64) -> Advice {
-    let mut advice = make(facts, "heartbeat-interval", "100", value);
+    let mut advice = make(facts, etcd_of(finding), "heartbeat-interval", "100", value);
     advice.why = match late {
         Some(late) => format!(
             "{}: with less than the default of {} between two heartbeats, a short wait for the disk \
@@ -131,7 +172,7 @@ fn heartbeat(facts: &Facts<'_>, finding: &Finding, late: Option<&Finding>, value
 }
 
 fn election_timeout(facts: &Facts<'_>, finding: &Finding, value: f64, both: bool) -> Advice {
-    let mut advice = make(facts, "election-timeout", "1000", value);
+    let mut advice = make(facts, etcd_of(finding), "election-timeout", "1000", value);
     advice.why = finding.message.clone();
     advice.effect = "a lost heartbeat or two no longer start an election".to_owned();
     advice.confidence = finding.confidence;
@@ -146,27 +187,18 @@ fn election_timeout(facts: &Facts<'_>, finding: &Finding, value: f64, both: bool
     advice
 }
 
-fn election_equal(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.ails("election-timeouts-unequal")?;
-    let largest = |name: &str, default: &str| {
-        facts
-            .setting("etcd", name, Some(default))?
-            .texts()
-            .filter_map(|text| text.trim().parse::<f64>().ok())
-            .max_by(f64::total_cmp)
+fn election_equal(facts: &Facts<'_>, finding: &Finding) -> Option<Advice> {
+    let etcd = etcd_of(finding);
+    let (_, heartbeat) = range(facts, etcd, "heartbeat-interval", "100")?;
+    let (_, election) = range(facts, etcd, "election-timeout", "1000")?;
+    let id = match etcd {
+        "etcd" => "election-timeouts-equal".to_owned(),
+        other => format!("election-timeouts-equal-{other}"),
     };
-    let (heartbeat, election) = (
-        largest("heartbeat-interval", "100")?,
-        largest("election-timeout", "1000")?,
-    );
-    let mut advice = Advice::new(
-        "election-timeouts-equal",
-        Remedy::Etcd,
-        "etcd",
-        "election-timeout on every member",
-    );
+    let setting = "election-timeout on every member";
+    let mut advice = Advice::new(id, Remedy::Etcd, etcd, setting);
     advice.now = facts
-        .setting("etcd", "election-timeout", Some("1000"))
+        .setting(etcd, "election-timeout", Some("1000"))
         .map(|c| c.words());
     advice.proposed = format!(
         "heartbeat-interval {heartbeat:.0} and election-timeout {:.0} on every member",
@@ -228,5 +260,20 @@ mod tests {
             proposed(&timers("100", "60000")),
             (None, Some("1000".to_owned()))
         );
+    }
+    #[test]
+    fn an_etcd_for_events_gets_advice_of_its_own() {
+        let both = timers("100", "1000").fails(MISMATCH, component("etcd-events"), Critical);
+        let both = both.settings(
+            "etcd-events",
+            &[("heartbeat-interval", "1000"), ("election-timeout", "3000")],
+        );
+        let events = both.find("election-timeout-etcd-events").unwrap();
+        assert_eq!(events.proposed, "10000");
+        assert_eq!(
+            (events.target.as_str(), events.now.as_deref()),
+            ("etcd-events", Some("3000"))
+        );
+        assert!(both.find("election-timeout").is_none(), "the main one fits");
     }
 }

@@ -236,3 +236,43 @@ fn a_kine_datastore_is_not_sharded() {
         .advice();
     assert!(!all.iter().any(|a| a.remedy == Remedy::Shard));
 }
+
+/// The first node of kubeadm names itself alone in `--initial-cluster`, however many joined later.
+#[test]
+fn a_shard_is_written_only_where_all_members_are_known() {
+    let on = |cluster: &str, peers: usize| {
+        let plane = Plane::with(Cause::QueryLoad)
+            .fails("slow-requests", Subject::cluster(), Warn)
+            .nodes(4100.0)
+            .slow_log(seed())
+            .settings("etcd", &[("initial-cluster", cluster)]);
+        let rows = (0..peers).map(|at| Row::new(format!("peer{at}")).num("count", 9.0));
+        let member = Subject::new(SubjectKind::Member, "cp0");
+        let plane = match peers {
+            0 => plane,
+            _ => plane.put(&keys::PEER_RTT_BY, member, table(rows.collect())),
+        };
+        let advice = plane.find("shard-events").unwrap();
+        (advice.proposed, advice.disposition)
+    };
+    let one = "cp0=https://10.0.0.1:2380";
+    let two = format!("{one},cp1=https://10.0.0.2:2380");
+    let three = format!("{two},cp2=https://10.0.0.3:2380");
+    for known in [one, &two] {
+        let (proposed, disposition) = on(known, 0);
+        assert!(proposed.contains("https://10.0.0.1:2382;"), "{proposed}");
+        assert!(proposed.contains("<etcd-3>"), "{proposed}");
+        assert_eq!(disposition, Disposition::ShowOnly);
+    }
+    let all = "/events#https://10.0.0.1:2382;https://10.0.0.2:2382;https://10.0.0.3:2382";
+    let written = |peers| (all.to_owned(), peers, Disposition::Disruptive);
+    for peers in [0, 2] {
+        let (proposed, disposition) = on(&three, peers);
+        assert_eq!((proposed, peers, disposition), written(peers));
+    }
+    // Members that probe more peers than anybody names.
+    let (proposed, disposition) = on(&three, 4);
+    assert!(proposed.contains("<etcd-4>"), "{proposed}");
+    assert_eq!(disposition, Disposition::ShowOnly);
+    assert_eq!(on(&two, 1).1, Disposition::Disruptive);
+}

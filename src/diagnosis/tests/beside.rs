@@ -294,3 +294,32 @@ fn few_seats_beside_a_full_database_are_no_consequence() {
     assert_eq!(role(few), [Role::Contributing]);
     assert_eq!(role(syncs(Set::new(), "cp0", 1.0)), [Role::Consequence]);
 }
+
+/// The first node of kubeadm names itself alone in `--initial-cluster`, however many joined later.
+#[test]
+fn a_first_node_that_speaks_of_peers_clears_no_network() {
+    let first = |set| {
+        let pair = ("initial-cluster", "cp0=https://10.0.0.1:2380");
+        settings(set, etcd("cp0"), &[pair])
+    };
+    let alone = first(syncs(Set::new(), "cp0", 1.0));
+    assert!(out(&judged(&alone)).contains(&Cause::Network));
+    let lost: &[(&str, &[(&str, f64)])] = &[
+        ("peer-unhealthy", &[("count", 80.0)]),
+        ("read-index-slow", &[("count", 40.0)]),
+        ("stream-lost", &[("count", 80.0)]),
+    ];
+    let set = first(events(Set::new(), "cp0", lost));
+    let found = judged(&set);
+    assert!(!out(&found).contains(&Cause::Network));
+    assert!(
+        found.alternatives.iter().any(|a| a.cause == Cause::Network),
+        "{:?}",
+        found.alternatives
+    );
+    assert!(
+        lacks(&set)[0].ends_with("of the other members"),
+        "{:?}",
+        lacks(&set)
+    );
+}

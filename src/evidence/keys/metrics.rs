@@ -102,7 +102,8 @@ keys! { METRICS;
     SCHEDULER_E2E: Histogram = "scheduler.e2e", Ms, Sum;
     /// Pods waiting to be scheduled, by queue: columns `max_pods`, `last_pods`.
     SCHEDULER_PENDING: Table = "scheduler.pending", None, Sum;
-    /// Alarms that the member reports (3.6+), rows `NOSPACE`, `CORRUPT`: column `max_raised`.
+    /// Alarms that the member's metrics show (3.6+), rows `NOSPACE`, `CORRUPT`: columns `max_raised` (1: at some look), `last_raised` (the
+    /// metric at the last look: requests that raised it since the process started, less the disarmings), `max_rise` (what it rose by meanwhile).
     SERVER_ALARMS: Table = "server.alarms", None, Sum;
     /// Time to apply an entry (3.5+).
     SERVER_APPLY: Histogram = "server.apply", Ms, Sum;
@@ -157,7 +158,7 @@ keys! { METRICS;
     PEER_RTT_BY: Table = "server.peer.rtt-by", None, Latest;
     /// Round trip time from scrape to scrape: columns as in the commit phases.
     PEER_RTT_PHASES: Table = "server.peer.rtt-phases", None, Sum;
-    /// The member from scrape to scrape: columns `secs`, `proposals_per_sec`, `slow_applies`, `slow_read_indexes`, `proposals_failed`,
+    /// The member from scrape to scrape: columns `secs`, `proposals_per_sec`, `slow_applies`, `slow_read_indexes`, `read_indexes_failed`, `proposals_failed`,
     /// `leader_changes`, `heartbeat_failures`, `cpu`, `commit_duty`, `db_bytes` (at the later scrape), `apply_mean_ms`, `apply_p99_low_ms`, `apply_p99_high_ms`.
     MEMBER_PHASES: Table = "server.phases", None, Sum;
     /// The index of raft's log up to which the member has applied, at each scrape.

@@ -118,7 +118,12 @@ fn raft(put: &mut Putter<'_>, read: &Etcd) {
         let rows = read
             .alarms
             .iter()
-            .map(|alarm| Row::new(alarm.clone()).num("max_raised", 1.0))
+            .map(|alarm| {
+                Row::new(alarm.name.clone())
+                    .num("last_raised", alarm.last)
+                    .num("max_raised", 1.0)
+                    .num("max_rise", alarm.rise)
+            })
             .collect();
         put.table(
             &keys::SERVER_ALARMS,
@@ -281,6 +286,7 @@ fn member_phase(line: &Timeline, pair: Span, row: Row) -> Option<Row> {
         ),
         ("slow_applies", count(Metric::SlowApplies)),
         ("slow_read_indexes", count(Metric::SlowReadIndexes)),
+        ("read_indexes_failed", count(Metric::ReadIndexesFailed)),
         ("proposals_failed", count(Metric::ProposalsFailed)),
         ("leader_changes", count(Metric::LeaderChanges)),
         ("heartbeat_failures", count(Metric::HeartbeatFailures)),

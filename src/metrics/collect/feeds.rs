@@ -72,7 +72,10 @@ pub fn feeds(metric: Metric) -> &'static [&'static str] {
             keys::SLOW_READ_INDEXES.info.name,
             keys::MEMBER_PHASES.info.name,
         ],
-        Metric::ReadIndexesFailed => &[keys::READ_INDEXES_FAILED.info.name],
+        Metric::ReadIndexesFailed => &[
+            keys::READ_INDEXES_FAILED.info.name,
+            keys::MEMBER_PHASES.info.name,
+        ],
         Metric::Alarms => &[keys::SERVER_ALARMS.info.name],
         Metric::GrpcHandled => &[keys::SERVER_GRPC.info.name],
         Metric::Quota => &[keys::DB_QUOTA.info.name, keys::DB_TIME_TO_FULL.info.name],

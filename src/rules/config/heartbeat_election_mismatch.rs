@@ -2,6 +2,7 @@
 
 use crate::evidence::{Missing, Unit, keys, number};
 use crate::rules::latency::Least;
+use crate::rules::nodes;
 use crate::rules::raft::leader_unstable;
 use crate::rules::settings::{self, Setting};
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
@@ -34,10 +35,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let unstable = leader_unstable::is_so(cx, cx.profile.get("leader-changes"));
     let mut drafts = Vec::new();
     for election in &elections {
-        let same_node = |s: &&Setting| s.subject.node == election.subject.node;
+        // On one node there may be two: the main etcd and one for events.
+        let same = |s: &&Setting| s.subject == election.subject;
+        let which = nodes::instance(&election.subject);
         let (Some(timeout), Some(heartbeat)) = (
             election.ms(),
-            heartbeats.iter().find(same_node).and_then(Setting::ms),
+            heartbeats.iter().find(same).and_then(Setting::ms),
         ) else {
             continue;
         };
@@ -74,6 +77,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .evidence
             .all(&keys::WAL_FSYNC)
             .into_iter()
+            .filter(|(subject, _)| nodes::instance(subject) == which)
             .filter(|(_, syncs)| least.is_slow(syncs, timeout))
             .find_map(|(subject, syncs)| Some((subject, syncs.bracket(0.99)?.0)))
         {
@@ -128,6 +132,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Subject, SubjectKind};
     use crate::rules::Status;
     use crate::rules::settings::testing::settings;
     use crate::rules::testing::{Set, component, histogram, member};
@@ -178,5 +183,31 @@ mod tests {
         let changes = |n: f64| with("10", "50").put(&keys::LEADER_CHANGES, member(), n);
         assert_eq!(changes(9.0).status(&RULE), (Status::Fail, Severity::Warn));
         assert_eq!(changes(0.0).status(&RULE).0, Status::Pass);
+    }
+    #[test]
+    fn each_etcd_of_a_node_has_its_own_heartbeat() {
+        let events = |heartbeat, election| {
+            with("100", "1000").put(
+                &keys::SETTINGS,
+                component("etcd-events"),
+                settings(&[
+                    ("heartbeat-interval", heartbeat, "flag"),
+                    ("election-timeout", election, "flag"),
+                ]),
+            )
+        };
+        let found = events("1000", "3000").check(&RULE);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].subject, component("etcd-events"));
+        assert_eq!(found[0].severity, Severity::Critical);
+        assert_eq!(events("500", "5000").status(&RULE).0, Status::Pass);
+        // Slow syncs of the one are no matter of the other.
+        let syncs = || histogram(&[(512.0, 0.0), (1024.0, 500.0)]);
+        let disk = |name: &str| {
+            let member = Subject::new(SubjectKind::Member, name);
+            events("100", "500").put(&keys::WAL_FSYNC, member, syncs())
+        };
+        assert_eq!(disk("a").status(&RULE).0, Status::Pass);
+        assert_eq!(disk("a/events").status(&RULE).0, Status::Fail);
     }
 }

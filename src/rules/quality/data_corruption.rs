@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{Missing, Subject, SubjectKind, keys};
-use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{alarms, events};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -17,18 +17,40 @@ pub static RULE: Rule = Rule {
 };
 
 const KINDS: &[&str] = &["corruption-detected"];
+/// What etcd calls the alarm.
+const ALARM: &str = "CORRUPT";
+
+/// The alarm as metrics show it.
+fn by_metrics(shown: &alarms::Shown) -> Draft {
+    let (severity, confidence, words) = match shown.holds {
+        true => (
+            Severity::Critical,
+            Confidence::High,
+            "show the CORRUPT alarm, and nothing is written",
+        ),
+        false => (
+            Severity::Warn,
+            Confidence::Medium,
+            "show a CORRUPT alarm since the start of etcd, and whether it was disarmed is not known",
+        ),
+    };
+    let words = format!("the metrics of {} {words}", shown.members);
+    Draft::new(shown.subject.clone(), severity, words)
+        .confidence(confidence)
+        .threshold("etcd raises CORRUPT when hashes of members differ")
+}
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("data-corruption");
     let mut drafts = hashes(cx);
     let hashed = cx.evidence.any(&keys::ETCD_HASHES).is_ok();
-    let alarms = cx.evidence.any(&keys::ETCD_ALARMS);
+    let members = cx.evidence.any(&keys::ETCD_ALARMS);
     cx.evidence.take_citations();
-    if let Ok((cluster, alarms)) = &alarms {
+    if let Ok((cluster, alarms)) = &members {
         for row in alarms
             .rows
             .iter()
-            .filter(|row| row.get_text("alarm") == Some("CORRUPT"))
+            .filter(|row| row.get_text("alarm") == Some(ALARM))
         {
             let member = row.get_text("member").unwrap_or_default();
             cx.evidence.cite(&keys::ETCD_ALARMS, cluster);
@@ -46,7 +68,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
-    let told = events::raised(cx, "CORRUPT").unwrap_or_default();
+    // Members who were asked know it better than a metric that outlives the alarm.
+    if let Some(shown) = alarms::shown(cx, ALARM).filter(|_| members.is_err()) {
+        alarms::cite(cx, ALARM);
+        drafts.push(by_metrics(&shown).cites(cx.evidence.take_citations()));
+    }
+    let told = events::raised(cx, ALARM).unwrap_or_default();
     for seen in told.seen {
         if drafts
             .iter()
@@ -68,7 +95,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
     let logs = match events::seen(cx, KINDS) {
         Ok(logs) => logs,
-        Err(why) if drafts.is_empty() && !hashed && alarms.is_err() => return Err(why),
+        Err(why) if drafts.is_empty() && !hashed && members.is_err() => return Err(why),
         Err(_) => Vec::new(),
     };
     let logged = logs
@@ -150,6 +177,20 @@ mod tests {
             member(),
             table(&[(KINDS[0], &[("count", count)])]),
         )
+    }
+
+    #[test]
+    fn metrics_show_the_alarm() {
+        use crate::rules::alarms::testing::showing;
+        let with = |alarm, puts| showing(Set::new(), "a", alarm, 0.0, puts);
+        let fails = |severity| (Status::Fail, severity);
+        assert_eq!(
+            with(ALARM, Some(0.0)).status(&RULE),
+            fails(Severity::Critical)
+        );
+        assert_eq!(with(ALARM, None).status(&RULE), fails(Severity::Warn));
+        assert_eq!(with(ALARM, Some(5.0)).status(&RULE).0, Status::Unknown);
+        assert_eq!(with("NOSPACE", Some(0.0)).status(&RULE).0, Status::Unknown);
     }
 
     #[test]

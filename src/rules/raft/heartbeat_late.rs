@@ -1,7 +1,8 @@
 //! The leader sent heartbeats late: its disk, its CPU or its network keeps it.
 
-use crate::evidence::Missing;
+use crate::evidence::{Missing, keys};
 use crate::rules::events::{self, Seen};
+use crate::rules::rises;
 use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
@@ -19,14 +20,23 @@ const KINDS: &[&str] = &["heartbeat-late"];
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("heartbeat-late");
     let words = |seen: &Seen| format!("{:.0} heartbeats were sent late", seen.count);
-    let drafts = events::at_least(cx, &[KINDS], limit, "late heartbeats", words)?;
-    Ok(Verdict::Fail(drafts))
+    let logs = events::at_least(cx, &[KINDS], limit, "late heartbeats", words);
+    // etcd counts one for each line that it logs.
+    let over = |count: f64| count >= limit.value;
+    let (key, column) = (&keys::HEARTBEAT_FAILURES, "heartbeat_failures");
+    let metrics = rises::over(cx, key, column, events::HOUR_SECS, over);
+    let mut drafts = logs.as_ref().map_or_else(|_| Vec::new(), Vec::clone);
+    if let Ok(rises) = &metrics {
+        let counted = rises.drafts(cx, key, "late heartbeats", Severity::Warn, limit);
+        rises::join(&mut drafts, counted);
+    }
+    let dated = logs.is_ok();
+    rises::verdict(drafts, metrics, logs, dated)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
     use crate::rules::Status;
     use crate::rules::testing::{Set, episode, episodes, member, table};
 
@@ -59,5 +69,18 @@ mod tests {
         };
         assert_eq!(month(43_200).status(&RULE).0, Status::Pass);
         assert_eq!(month(300).status(&RULE).0, Status::Fail);
+    }
+    #[test]
+    fn metrics_tell_it_without_a_log() {
+        let limit = crate::profile::Profile::default().get("heartbeat-late");
+        let counted = |n: f64| Set::new().put(&keys::HEARTBEAT_FAILURES, member(), n);
+        assert_eq!(counted(limit - 1.0).status(&RULE).0, Status::Pass);
+        assert_eq!(counted(limit).status(&RULE), (Status::Fail, Severity::Warn));
+        let month = Set::new().put_over(&keys::HEARTBEAT_FAILURES, member(), 9.0, 30 * 86_400);
+        assert_eq!(month.status(&RULE).0, Status::Unknown, "not known when");
+        // Both of one member are one finding.
+        let logged = table(&[(KINDS[0], &[("count", limit)])]);
+        let both = counted(limit).put(&keys::LOGS_EVENTS, member(), logged);
+        assert_eq!(both.check(&RULE).len(), 1);
     }
 }

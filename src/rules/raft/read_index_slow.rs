@@ -2,7 +2,7 @@
 
 use crate::evidence::{Missing, keys};
 use crate::rules::events;
-use crate::rules::rises;
+use crate::rules::rises::{self, Rises};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -36,6 +36,20 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         |_| Vec::new(),
         |rises| rises.drafts(cx, key, what, Severity::Warn, limit),
     );
+    let failing = cx.profile.limit("read-index-failed");
+    let span = cx.profile.get("counted-within") / 1e3;
+    let failed = rises::over(
+        cx,
+        &keys::READ_INDEXES_FAILED,
+        "read_indexes_failed",
+        span,
+        |count| count > failing.value,
+    );
+    if let Ok(failed) = &failed {
+        let (key, what) = (&keys::READ_INDEXES_FAILED, "read indexes failed");
+        let more = failed.drafts(cx, key, what, Severity::Warn, failing);
+        rises::join(&mut drafts, more);
+    }
     if let Ok(logs) = &logs {
         for seen in logs {
             events::cite(cx, seen, "waits of reads for the leader");
@@ -60,6 +74,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         }
     }
     let dated = logs.is_ok();
+    let metrics = match (metrics, failed) {
+        (Ok(slow), Ok(failed)) => Ok(Rises {
+            untold: slow.untold.or(failed.untold),
+            ..slow
+        }),
+        (Err(_), Ok(failed)) => Ok(failed),
+        (slow, Err(_)) => slow,
+    };
     rises::verdict(drafts, metrics, logs, dated)
 }
 
@@ -87,6 +109,14 @@ mod tests {
         assert_eq!(metrics(limit).status(&RULE).0, Status::Fail);
         assert_eq!(metrics(limit - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        // Failed ones are no slow ones.
+        let limit = crate::profile::Profile::default().get("read-index-failed");
+        let failed = |n: f64| metrics(0.0).put(&keys::READ_INDEXES_FAILED, member(), n);
+        assert_eq!(
+            failed(limit + 1.0).status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        assert_eq!(failed(limit).status(&RULE).0, Status::Pass);
         let week = Set::new().put_over(&keys::SLOW_READ_INDEXES, member(), 30.0, 7 * 86_400);
         assert_eq!(week.status(&RULE).0, Status::Unknown, "not known when");
     }

@@ -3,8 +3,8 @@
 
 use crate::clock::Timestamp;
 use crate::evidence::{Missing, Subject, SubjectKind, Unit, keys, number};
-use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{alarms, events};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -39,15 +39,42 @@ fn calm_since_us(cx: &Context<'_>, last: Option<Timestamp>) -> Option<i64> {
     calm
 }
 
+/// The alarm as metrics show it.
+fn by_metrics(shown: &alarms::Shown) -> Draft {
+    let (severity, words) = match shown.holds {
+        true => (
+            Severity::Critical,
+            format!(
+                "the NOSPACE alarm is raised, by the metrics of {}: the whole cluster takes no writes",
+                shown.members
+            ),
+        ),
+        false => (
+            Severity::Warn,
+            format!(
+                "the metrics of {} show a NOSPACE alarm since the start of etcd, and whether it was \
+                 disarmed is not known",
+                shown.members
+            ),
+        ),
+    };
+    Draft::new(shown.subject.clone(), severity, words)
+        .confidence(match shown.holds {
+            true => Confidence::High,
+            false => Confidence::Medium,
+        })
+        .threshold("etcd raises NOSPACE when the quota is reached")
+}
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let logs = events::raised(cx, ALARM);
     let last = logs.as_ref().ok().and_then(|logs| logs.last);
     let calm = calm_since_us(cx, last);
     let sizes = cx.evidence.some(&keys::DB_SIZE);
-    let alarms = cx.evidence.any(&keys::ETCD_ALARMS);
+    let members = cx.evidence.any(&keys::ETCD_ALARMS);
     cx.evidence.take_citations();
     let mut drafts = Vec::new();
-    if let Ok((cluster, alarms)) = &alarms {
+    if let Ok((cluster, alarms)) = &members {
         for row in alarms
             .rows
             .iter()
@@ -68,6 +95,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 .cites(cx.evidence.take_citations()),
             );
         }
+    }
+    // Members who were asked know it better than a metric that outlives the alarm.
+    let shown = alarms::shown(cx, ALARM).filter(|_| members.is_err());
+    if let Some(shown) = shown.filter(|shown| shown.holds || calm.is_none()) {
+        alarms::cite(cx, ALARM);
+        drafts.push(by_metrics(&shown).cites(cx.evidence.take_citations()));
     }
     let raised: Vec<Subject> = drafts
         .iter()
@@ -130,7 +163,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
-    if drafts.is_empty() && logs.is_err() && sizes.is_err() && alarms.is_err() {
+    if drafts.is_empty() && logs.is_err() && sizes.is_err() && members.is_err() {
         return Err(sizes.err().unwrap_or(Missing::NotCollected));
     }
     Ok(Verdict::Fail(drafts))
@@ -202,6 +235,33 @@ mod tests {
         assert_eq!(later(990, 0.1).status(&RULE), fails(Severity::Critical));
         assert_eq!(later(1_010, 0.1).status(&RULE), fails(Severity::Warn));
         assert_eq!(later(4_700, 0.1).status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
+    fn metrics_show_an_alarm_that_nobody_disarmed() {
+        use crate::rules::alarms::testing::showing;
+        // Compacted and defragmented, and nothing else done.
+        let small = || sized(286.0, 2_048.0);
+        let fails = |severity| (Status::Fail, severity);
+        let held = showing(small(), "a", ALARM, 0.0, Some(0.0));
+        assert_eq!(held.status(&RULE), fails(Severity::Critical));
+        // One finding of all members, which show the alarms of each other.
+        let all = showing(held, "b", ALARM, 0.0, Some(0.0)).check(&RULE);
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert!(all[0].message.contains("of a, b:"), "{}", all[0].message);
+        // What was disarmed stays in the metric, while writes go through.
+        let over = showing(small(), "a", ALARM, 0.0, Some(9.0));
+        assert_eq!(over.status(&RULE).0, Status::Pass);
+        let raised = showing(small(), "a", ALARM, 3.0, Some(9.0));
+        assert_eq!(raised.status(&RULE), fails(Severity::Warn));
+        let untold = showing(small(), "a", ALARM, 0.0, None);
+        assert_eq!(untold.status(&RULE), fails(Severity::Warn));
+        let other = showing(small(), "a", "CORRUPT", 0.0, Some(0.0));
+        assert_eq!(other.status(&RULE).0, Status::Pass);
+        // Members were asked, and have none.
+        let none = crate::evidence::Table::default();
+        let asked = untold.put(&keys::ETCD_ALARMS, Subject::cluster(), none);
+        assert_eq!(asked.status(&RULE).0, Status::Pass);
     }
 
     #[test]
