@@ -1,7 +1,7 @@
 use super::*;
+use crate::advise::Advice;
 use crate::catalog::releases::Version;
 use crate::patch::model::NodeManifests;
-use crate::advise::Advice;
 
 fn advice(setting: &str, proposed: &str) -> Advice {
     serde_json::from_value(serde_json::json!({
