@@ -42,7 +42,7 @@ keys! { METRICS;
     /// Objects stored by resource: columns `last_objects`, `last_bytes` (estimated, 1.34+), `added`.
     APISERVER_OBJECTS: Table = "apiserver.objects", None, Sum;
     /// kube-apiserver from scrape to scrape: columns `secs`, `requests_per_sec`, `throttled_per_sec`, `errors_per_sec`,
-    /// `etcd_per_sec`, `etcd_mean_ms`, `etcd_p99_low_ms`, `etcd_p99_high_ms`, `inflight`, `inqueue` (at the later scrape).
+    /// `etcd_per_sec`, `etcd_mean_ms`, `etcd_p99_low_ms`, `etcd_p99_high_ms`, `etcd_p99_tail` (as in the commit phases), `inflight`, `inqueue` (at the later scrape).
     APISERVER_PHASES: Table = "apiserver.phases", None, Sum;
     /// API requests by `verb resource` (`PATCH nodes/status`): columns `requests`, `errors` (5xx), `throttled` (429),
     /// `not_found` (404), `conflicts` (409), `refused` (4xx but 429), `total_secs`, `per_sec`.
@@ -100,7 +100,7 @@ keys! { METRICS;
     SCHEDULER_BINDING: Histogram = "scheduler.binding", Ms, Sum;
     /// Latency from when a pod was first seen to when it was bound.
     SCHEDULER_E2E: Histogram = "scheduler.e2e", Ms, Sum;
-    /// Pods waiting to be scheduled, by queue: columns `max_pods`, `last_pods`.
+    /// Pods waiting to be scheduled, by queue: columns `min_pods`, `max_pods`, `last_pods`.
     SCHEDULER_PENDING: Table = "scheduler.pending", None, Sum;
     /// Alarms that the member reports (3.6+), rows `NOSPACE`, `CORRUPT`: column `max_raised`.
     SERVER_ALARMS: Table = "server.alarms", None, Sum;
@@ -112,7 +112,8 @@ keys! { METRICS;
     WAL_COMMIT: Histogram = "server.backend.commit", Ms, Sum;
     /// Share of the window that backend commits took.
     COMMIT_DUTY: f64 = "server.backend.commit-duty", Ratio, Max;
-    /// Backend commits from scrape to scrape: columns `secs`, `count`, `mean_ms`, `p50_low_ms`, `p50_high_ms`, `p99_low_ms`, `p99_high_ms`.
+    /// Backend commits from scrape to scrape: columns `secs`, `count`, `mean_ms`, `p50_low_ms`, `p50_high_ms`, `p99_low_ms`, `p99_high_ms`,
+    /// `p99_tail` (how many values lie in the bracket of p99 or above it).
     COMMIT_PHASES: Table = "server.backend.commit-phases", None, Sum;
     /// Time of whole compactions.
     COMPACTION: Histogram = "server.compaction", Ms, Sum;
@@ -196,7 +197,7 @@ keys! { METRICS;
     SLO: Table = "slo", None, Sum;
     /// Versions by metrics: rows `server`, `cluster`, `go`; text `version`.
     METRICS_VERSIONS: Table = "version.metrics", None, Sum;
-    /// Work queues of controllers: columns `adds`, `retries`, `max_depth`, `last_depth`, `queue_secs`, `work_secs`, `done`,
+    /// Work queues of controllers: columns `adds`, `retries`, `min_depth`, `max_depth`, `last_depth`, `queue_secs`, `work_secs`, `done`,
     /// `max_unfinished_secs`, `max_longest_secs`, `max_wait_p99_low_ms`, `max_wait_p99_high_ms`, `max_work_p99_low_ms`,
     /// `max_work_p99_high_ms`, `max_adds_per_sec`, `max_retries_per_sec` (over the window).
     WORKQUEUES: Table = "workqueue", None, Sum;
