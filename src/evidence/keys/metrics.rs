@@ -100,7 +100,7 @@ keys! { METRICS;
     SCHEDULER_BINDING: Histogram = "scheduler.binding", Ms, Sum;
     /// Latency from when a pod was first seen to when it was bound.
     SCHEDULER_E2E: Histogram = "scheduler.e2e", Ms, Sum;
-    /// Pods waiting to be scheduled, by queue: columns `min_pods`, `max_pods`, `last_pods`.
+    /// Pods waiting to be scheduled, by queue: columns `max_pods`, `last_pods`.
     SCHEDULER_PENDING: Table = "scheduler.pending", None, Sum;
     /// Alarms that the member reports (3.6+), rows `NOSPACE`, `CORRUPT`: column `max_raised`.
     SERVER_ALARMS: Table = "server.alarms", None, Sum;
@@ -197,7 +197,7 @@ keys! { METRICS;
     SLO: Table = "slo", None, Sum;
     /// Versions by metrics: rows `server`, `cluster`, `go`; text `version`.
     METRICS_VERSIONS: Table = "version.metrics", None, Sum;
-    /// Work queues of controllers: columns `adds`, `retries`, `min_depth`, `max_depth`, `last_depth`, `queue_secs`, `work_secs`, `done`,
+    /// Work queues of controllers: columns `adds`, `retries`, `max_depth`, `last_depth`, `queue_secs`, `work_secs`, `done`,
     /// `max_unfinished_secs`, `max_longest_secs`, `max_wait_p99_low_ms`, `max_wait_p99_high_ms`, `max_work_p99_low_ms`,
     /// `max_work_p99_high_ms`, `max_adds_per_sec`, `max_retries_per_sec` (over the window).
     WORKQUEUES: Table = "workqueue", None, Sum;

@@ -17,11 +17,6 @@ fn is_extreme(column: &str) -> bool {
     column.starts_with("max_") || column.starts_with("last_") || column.starts_with("limit_")
 }
 
-/// Columns that hold the smallest value.
-fn is_least(column: &str) -> bool {
-    column.starts_with("min_")
-}
-
 /// Columns that hold a count already divided by the seconds of the reading.
 fn is_rate(column: &str) -> bool {
     column.ends_with("per_sec") && !is_extreme(column)
@@ -77,7 +72,6 @@ fn add_row(into: &mut Row, from: &Row) {
         };
         match (&mut *slot, cell) {
             (Cell::Num(x), Cell::Num(y)) if is_extreme(column) => *x = x.max(*y),
-            (Cell::Num(x), Cell::Num(y)) if is_least(column) => *x = x.min(*y),
             (Cell::Num(x), Cell::Num(y)) => *x += y,
             // Texts that differ: the smaller one, so that the order is no matter.
             (Cell::Text(old), Cell::Text(new)) if new < old => *slot = cell.clone(),

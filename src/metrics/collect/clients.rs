@@ -78,7 +78,6 @@ pub(super) fn scheduler(put: &mut Putter<'_>) {
             .into_iter()
             .map(|(queue, level)| {
                 Row::new(queue)
-                    .num("min_pods", level.min)
                     .num("max_pods", level.max)
                     .num("last_pods", level.last)
             })
@@ -235,7 +234,6 @@ fn work_queues(put: &mut Putter<'_>) {
                 .num("adds", queue.adds)
                 .num("retries", queue.retries);
             for (column, value) in [
-                ("min_depth", queue.depth.map(|d| d.min)),
                 ("max_depth", queue.depth.map(|d| d.max)),
                 ("last_depth", queue.depth.map(|d| d.last)),
                 ("max_unfinished_secs", queue.unfinished),
