@@ -101,6 +101,15 @@ impl Plane {
         self
     }
 
+    /// Adds a failed finding with these words.
+    pub(super) fn says(self, rule: &str, subject: Subject, message: &str) -> Self {
+        let mut plane = self.fails(rule, subject, Severity::Warn);
+        if let Some(finding) = plane.findings.last_mut() {
+            message.clone_into(&mut finding.message);
+        }
+        plane
+    }
+
     /// Adds a failed finding.
     pub(super) fn fails(mut self, rule: &str, subject: Subject, severity: Severity) -> Self {
         self.findings.push(Finding {

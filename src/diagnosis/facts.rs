@@ -404,7 +404,7 @@ fn fsync_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {
         // A good window may hold a bad phase.
         let bad_phase = reader
             .peek(&keys::WAL_FSYNC_PHASES, subject)
-            .and_then(|table| phases::worst(&table))
+            .and_then(|table| phases::worst(&table, profile))
             .is_some_and(|worst| worst.low >= profile.get("wal-fsync-p99-critical"));
         if bad_phase {
             return None;

@@ -265,7 +265,12 @@ fn etcds_own_word_about_a_full_disk_is_space() {
 fn a_good_window_with_a_bad_phase_clears_no_disk() {
     let phases = table(&[(
         "2026-11-21T20:57:04Z",
-        &[("count", 60.0), ("p99_low_ms", 1024.0), ("secs", 30.0)],
+        &[
+            ("count", 60.0),
+            ("p99_low_ms", 1024.0),
+            ("p99_tail", 3.0),
+            ("secs", 30.0),
+        ],
     )]);
     let set = syncs(Set::new(), "cp0", 1.0).put(&keys::WAL_FSYNC_PHASES, member("cp0"), phases);
     let found = judged(&set);

@@ -67,6 +67,14 @@ impl Hist {
         None
     }
 
+    /// How many values lie in the bracket that holds the quantile `q`, or above it: what the quantile
+    /// rests on.
+    pub fn tail(&self, q: f64) -> f64 {
+        let low = self.bracket(q).map_or(f64::INFINITY, |(low, _)| low);
+        let above = self.buckets.iter().filter(|(le, _)| *le > low);
+        above.map(|(_, own)| own).sum()
+    }
+
     /// The bracket that holds the largest value.
     pub fn max_bracket(&self) -> Option<(f64, f64)> {
         self.bracket(1.0)

@@ -13,7 +13,11 @@ pub(super) const HOUR_SECS: f64 = 3600.0;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Seen {
     pub(super) subject: Subject,
+    /// How many there are in the whole log: for words, and where one is too many.
     pub(super) count: f64,
+    /// How many of them came within one hour, which is what limits are held against: what comes now
+    /// and then in a log of weeks is no state.
+    pub(super) hourly: f64,
     pub(super) max_ms: Option<f64>,
 }
 
@@ -54,9 +58,11 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
             };
         }
         if count > 0.0 {
+            let hourly = within_an_hour(cx, &subject, count, kinds);
             seen.push(Seen {
                 subject,
                 count,
+                hourly,
                 max_ms,
             });
         }
@@ -66,11 +72,14 @@ pub(super) fn seen(cx: &Context<'_>, kinds: &[&str]) -> Result<Vec<Seen>, Missin
 
 /// How many of these messages of a subject came within one hour: the busiest one as far as episodes
 /// tell, at least the mean of all hours, and never less than one.
-pub(super) fn within_an_hour(cx: &Context<'_>, seen: &Seen, kinds: &[&str]) -> f64 {
-    let record = cx.evidence.record(&keys::LOGS_EVENTS, &seen.subject);
+fn within_an_hour(cx: &Context<'_>, about: &Subject, count: f64, kinds: &[&str]) -> f64 {
+    if count <= 1.0 {
+        return count;
+    }
+    let record = cx.evidence.record(&keys::LOGS_EVENTS, about);
     let secs = record.and_then(|record| record.secs());
-    let all = cx.evidence.peek(&keys::LOGS_EPISODES, &seen.subject);
-    busiest_hour(seen.count, secs, all.iter(), |episode| {
+    let all = cx.evidence.peek(&keys::LOGS_EPISODES, about);
+    busiest_hour(count, secs, all.iter(), |episode| {
         kinds.contains(&episode.kind.as_str())
     })
 }
@@ -113,8 +122,9 @@ pub(super) fn busiest_hour<'a>(
     most.max(1.0).min(count)
 }
 
-/// As [`most`], of those only that were seen so often within one hour: what comes now and then in a
-/// log of weeks is no state.
+/// As [`seen`], of several lists of kinds that tell of the same trouble, and of those only that were
+/// seen so often within one hour: of each subject the list that was seen most counts, so that nothing
+/// counts twice.
 pub(super) fn often(
     cx: &Context<'_>,
     lists: &[&[&str]],
@@ -123,7 +133,7 @@ pub(super) fn often(
     let mut all = Vec::new();
     for kinds in lists {
         let seen = self::seen(cx, kinds)?.into_iter();
-        all.extend(seen.filter(|seen| is_often(within_an_hour(cx, seen, kinds))));
+        all.extend(seen.filter(|seen| is_often(seen.hourly)));
     }
     Ok(by_subject(all))
 }
@@ -146,16 +156,6 @@ pub(super) fn at_least(
             .cites(cx.evidence.take_citations())
     };
     Ok(often.into_iter().map(draft).collect())
-}
-
-/// As [`seen`], of several lists of kinds that tell of the same trouble: of each subject the list
-/// that was seen most counts, so that nothing counts twice.
-pub(super) fn most(cx: &Context<'_>, lists: &[&[&str]]) -> Result<Vec<Seen>, Missing> {
-    let mut all = Vec::new();
-    for kinds in lists {
-        all.extend(seen(cx, kinds)?);
-    }
-    Ok(by_subject(all))
 }
 
 /// Of each subject what was seen most.
@@ -212,6 +212,7 @@ pub(super) fn raised(cx: &Context<'_>, alarm: &str) -> Result<Raised, Missing> {
             raised.seen.push(Seen {
                 subject,
                 count,
+                hourly: count,
                 max_ms: None,
             });
         }

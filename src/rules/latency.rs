@@ -89,7 +89,7 @@ pub(super) fn slow(cx: &Context<'_>, of: &Latency<'_>) -> Result<Verdict, Missin
         let worst = cx
             .evidence
             .peek(of.phases, &subject)
-            .and_then(|table| phases::worst(&table))
+            .and_then(|table| phases::worst(&table, cx.profile))
             .filter(|worst| worst.low > low);
         if !slow
             && worst

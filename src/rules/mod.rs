@@ -15,6 +15,7 @@ mod latency;
 mod nodes;
 pub(crate) mod phases;
 mod rises;
+mod seconds;
 mod settings;
 #[cfg(test)]
 mod several_runs;

@@ -2,9 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::evidence::{Row, Table, Unit, number};
-
-/// Fewer values than this between two scrapes make no p99.
-const MIN_VALUES: f64 = 50.0;
+use crate::profile::Profile;
 
 /// The pair of scrapes with the worst p99.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +11,8 @@ pub(crate) struct Worst {
     pub(crate) low: f64,
     /// Upper end, where the bracket is closed.
     pub(crate) high: Option<f64>,
+    /// How many values there were.
+    pub(crate) count: f64,
     /// From when to when, for people.
     pub(crate) when: String,
 }
@@ -25,40 +25,48 @@ impl Worst {
             _ => "∞".to_owned(),
         };
         format!(
-            "between {} and {high} from {}",
+            "between {} and {high} from {} ({:.0} values)",
             number(self.low, Unit::Ms),
-            self.when
+            self.when,
+            self.count
         )
     }
 }
 
-/// The pair of scrapes in which p99 was worst, of those with enough values.
-pub(crate) fn worst(table: &Table) -> Option<Worst> {
-    most(table, "p99_low_ms", "p99_high_ms", |row| row.get("count"))
+/// The pair of scrapes in which p99 was worst, of those whose p99 rests on enough: on as many values as
+/// a hundredth part needs, or on several slow ones.
+pub(crate) fn worst(table: &Table, profile: &Profile) -> Option<Worst> {
+    most(table, profile, "", |row| row.get("count"))
 }
 
 /// The same of the latency of etcd requests in kube-apiserver's table of phases.
-pub(crate) fn worst_etcd_requests(table: &Table) -> Option<Worst> {
-    most(table, "etcd_p99_low_ms", "etcd_p99_high_ms", |row| {
+pub(crate) fn worst_etcd_requests(table: &Table, profile: &Profile) -> Option<Worst> {
+    most(table, profile, "etcd_", |row| {
         Some(row.get("etcd_per_sec")? * row.get("secs")?)
     })
 }
 
 fn most(
     table: &Table,
-    low: &str,
-    high: &str,
+    profile: &Profile,
+    prefix: &str,
     count: impl Fn(&Row) -> Option<f64>,
 ) -> Option<Worst> {
+    let (values, slow) = (profile.get("p99-values"), profile.get("slow-values"));
+    let of = |row: &Row, column: &str| row.get(&format!("{prefix}p99_{column}"));
     table
         .rows
         .iter()
-        .filter(|row| count(row).is_some_and(|count| count >= MIN_VALUES))
-        .filter_map(|row| Some((row, row.get(low)?)))
+        .filter_map(|row| Some((row, of(row, "low_ms")?, count(row)?)))
+        // How many values are above, older evidence does not tell.
+        .filter(|(row, _, count)| {
+            *count >= values || of(row, "tail").is_some_and(|tail| tail >= slow)
+        })
         .max_by(|a, b| a.1.total_cmp(&b.1))
-        .map(|(row, low)| Worst {
+        .map(|(row, low, count)| Worst {
             low,
-            high: row.get(high),
+            high: of(row, "high_ms"),
+            count,
             when: span(&row.key, row.get("secs")),
         })
 }
@@ -87,11 +95,13 @@ mod tests {
 
     #[test]
     fn the_worst_pair_with_enough_values_is_named() {
+        let profile = Profile::default();
+        let (values, slow) = (profile.get("p99-values"), profile.get("slow-values"));
         let rows = table(&[
             (
                 "2026-11-21T20:57:04.413Z",
                 &[
-                    ("count", 60.0),
+                    ("count", values),
                     ("p99_low_ms", 2048.0),
                     ("p99_high_ms", 4096.0),
                     ("secs", 42.3),
@@ -99,15 +109,32 @@ mod tests {
             ),
             (
                 "2026-11-21T20:57:46.716Z",
-                &[("count", 49.0), ("p99_low_ms", 8192.0), ("secs", 5.0)],
+                &[
+                    ("count", values - 1.0),
+                    ("p99_low_ms", 8192.0),
+                    ("p99_tail", slow - 1.0),
+                    ("secs", 5.0),
+                ],
+            ),
+            (
+                "2026-11-21T20:57:51.716Z",
+                &[
+                    ("count", values - 1.0),
+                    ("p99_low_ms", 8192.0),
+                    ("secs", 5.0),
+                ],
             ),
         ]);
-        let worst = worst(&rows).unwrap();
+        let worst = worst(&rows, &profile).unwrap();
         assert_eq!((worst.low, worst.high), (2048.0, Some(4096.0)));
         assert_eq!(worst.when, "20:57:04 to 20:57:46");
         assert_eq!(
             worst.words(),
-            "between 2.05 s and 4.1 s from 20:57:04 to 20:57:46"
+            "between 2.05 s and 4.1 s from 20:57:04 to 20:57:46 (100 values)"
         );
+        // A disk that stands still syncs a dozen times in a minute, and each takes seconds.
+        let few: &[(&str, f64)] = &[("count", 12.0), ("p99_low_ms", 2048.0), ("p99_tail", slow)];
+        let still = table(&[("2026-11-21T20:57:04.413Z", few)]);
+        assert_eq!(super::worst(&still, &profile).unwrap().low, 2048.0);
     }
 }

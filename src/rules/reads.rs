@@ -71,7 +71,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "client-heavy-lists",
-        &["logs.audit.clients", "logs.traces"],
+        &["logs.audit.clients", "logs.client.seconds", "logs.traces"],
         &[
             "etcd-request-fast",
             "heavy-list-rate",
@@ -106,6 +106,8 @@ pub const READS: &[Reads] = &[
         &[
             "limiter-life",
             "limiter-wait-p99",
+            "p99-values",
+            "slow-values",
             "throttled-lines",
             "throttled-lines-start",
         ],
@@ -227,6 +229,8 @@ pub const READS: &[Reads] = &[
             "etcd-request-p50",
             "etcd-request-p99",
             "etcd-request-traces",
+            "p99-values",
+            "slow-values",
         ],
     ),
     reads(
@@ -240,6 +244,7 @@ pub const READS: &[Reads] = &[
             "apiserver.etcd.requests",
             "logs.audit.clients",
             "logs.requests",
+            "logs.slow.seconds",
         ],
         &["events-lines", "events-rate", "events-writes-share"],
     ),
@@ -255,6 +260,7 @@ pub const READS: &[Reads] = &[
             "apiserver.lists",
             "logs.readindex.bound",
             "logs.requests",
+            "logs.slow.seconds",
         ],
         &[
             "etcd-request-fast",
@@ -426,6 +432,7 @@ pub const READS: &[Reads] = &[
             "peer-rtt-p99",
             "wal-fsync-p99",
             "wal-sync-stall",
+            "wal-sync-stalls",
         ],
     ),
     reads(

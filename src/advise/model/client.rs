@@ -69,7 +69,7 @@ pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
                 resource: resource.or_else(|| resource_of(facts, name)),
                 name: name.to_owned(),
                 rule,
-                message: finding.message.clone(),
+                message: without_name(finding, name),
             });
         }
     }
@@ -130,11 +130,36 @@ fn audit_of(facts: &Facts<'_>, name: &str) -> (Option<String>, Option<String>) {
     (user, most(resources).map(|(resource, _)| resource))
 }
 
+/// The finding's sentence without the client's name, with which most begin: advice tells it itself.
+fn without_name(finding: &Finding, name: &str) -> String {
+    let message = &finding.message;
+    // A whole user agent, or one with its user, of which the name is the beginning.
+    let agent = message.split_once(": ");
+    let agent = agent.filter(|(agent, _)| product(agent) == name);
+    let begun = || message.strip_prefix(&finding.subject.name);
+    let rest = agent.map(|(_, rest)| rest).or_else(begun);
+    rest.unwrap_or(message).trim_start().to_owned()
+}
+
 fn resource_of(facts: &Facts<'_>, name: &str) -> Option<String> {
-    facts
-        .all(&keys::LOGS_REQUESTS_CLIENTS)
+    let logged = facts.all(&keys::LOGS_REQUESTS_CLIENTS);
+    let logged = logged
         .iter()
-        .find_map(|(_, table)| table.row(name)?.get_text("resource").map(str::to_owned))
+        .find_map(|(_, table)| table.row(name)?.get_text("resource").map(str::to_owned));
+    logged.or_else(|| {
+        let mut resources: BTreeMap<String, f64> = BTreeMap::new();
+        for (_, table) in facts.all(&keys::LOGS_TRACES) {
+            for row in &table.rows {
+                let agent = product(row.get_text("user_agent").unwrap_or_default());
+                if agent == name
+                    && let Some(resource) = row.get_text("resource")
+                {
+                    *resources.entry(resource.to_owned()).or_default() += requests(row);
+                }
+            }
+        }
+        most(resources).map(|(resource, _)| resource)
+    })
 }
 
 fn most<K: Ord>(counts: BTreeMap<K, f64>) -> Option<(K, f64)> {
@@ -347,9 +372,12 @@ fn unnamed_lists(facts: &Facts<'_>, named: &[Advice]) -> Option<Advice> {
     );
     advice.strength = Strength::Candidate;
     advice.finding_ids = vec!["expensive-lists".to_owned()];
-    advice.proposed = format!(
-        "find who lists {what} without `limit` or `resourceVersion=0` and give it an informer"
-    );
+    let how = match in_pages(facts, &what) {
+        // A client that pages reads all of it all the same.
+        true => "again and again, page by page and past the cache (without `resourceVersion=0`),",
+        false => "without `limit` or `resourceVersion=0`",
+    };
+    advice.proposed = format!("find who lists {what} {how} and give it an informer");
     advice.why = format!(
         "{}; neither etcd's log nor the rest of the evidence names the client: an audit log at \
          level Metadata does",
@@ -373,6 +401,16 @@ fn unnamed_lists(facts: &Facts<'_>, named: &[Advice]) -> Option<Advice> {
         advice.source = UNCACHED.to_owned();
     }
     Some(advice)
+}
+
+/// Whether most of a resource's logged lists were asked for with a limit.
+fn in_pages(facts: &Facts<'_>, resource: &str) -> bool {
+    let table = facts.summed(&keys::LOGS_REQUESTS);
+    let row = table.as_ref().and_then(|table| table.row(resource));
+    let of = |column| row.and_then(|row| row.get(column));
+    of("unlimited")
+        .zip(of("lists"))
+        .is_some_and(|(unlimited, lists)| unlimited < lists / 2.0)
 }
 
 /// The name that ranges over all keys have.
@@ -499,7 +537,7 @@ mod tests {
     use crate::advise::Advice;
     use crate::advise::testing::Plane;
     use crate::diagnosis::Cause;
-    use crate::evidence::{Subject, SubjectKind};
+    use crate::evidence::{Row, Subject, SubjectKind, Table, keys};
     use crate::rules::Severity;
 
     fn for_lists_of(resource: &str) -> Advice {
@@ -526,6 +564,73 @@ mod tests {
         let all = for_lists_of("(all)");
         assert!(all.proposed.contains("snapshot save"), "{}", all.proposed);
         assert!(!all.proposed.contains("informer"), "{}", all.proposed);
+    }
+
+    #[test]
+    fn who_pages_is_not_told_to_page() {
+        let with = |unlimited: f64| {
+            let row = Row::new("pods")
+                .num("lists", 14.0)
+                .num("unlimited", unlimited);
+            Plane::with(Cause::QueryLoad)
+                .slow_log(vec![row])
+                .fails(
+                    "expensive-lists",
+                    Subject::new(SubjectKind::Resource, "pods"),
+                    Severity::Warn,
+                )
+                .find("client-lists")
+                .unwrap()
+                .proposed
+        };
+        assert!(with(14.0).contains("without `limit`"), "{}", with(14.0));
+        assert!(!with(0.0).contains("`limit`"), "{}", with(0.0));
+        assert!(with(0.0).contains("page by page"), "{}", with(0.0));
+    }
+
+    #[test]
+    fn what_a_traced_client_lists_is_told() {
+        let row = Row::new("r")
+            .text("user_agent", "report-tool/1.0 (linux/amd64)")
+            .text("resource", "pods")
+            .num("count", 12.0);
+        let table = Table {
+            rows: vec![row],
+            ..Table::default()
+        };
+        let advice = Plane::with(Cause::QueryLoad)
+            .put(&keys::LOGS_TRACES, Subject::cluster(), table)
+            .fails(
+                "client-heavy-lists",
+                Subject::new(SubjectKind::Client, "report-tool/1.0"),
+                Severity::Warn,
+            )
+            .find("client-lists-report-tool-1-0")
+            .unwrap();
+        assert_eq!(
+            advice.now.as_deref(),
+            Some("whole lists of pods, again and again")
+        );
+    }
+
+    #[test]
+    fn a_clients_name_is_told_once() {
+        let of = |subject: &str, message: &str| {
+            let about = Subject::new(SubjectKind::Client, subject);
+            let plane = Plane::with(Cause::QueryLoad).says("client-heavy-lists", about, message);
+            let (name, _) = super::split_name(subject);
+            let id = format!("client-lists-{}", slug(name));
+            plane.find(&id).unwrap().why
+        };
+        let traced = of("tool/1.0", "tool/1.0 (linux/amd64): 12 slow lists of pods");
+        assert!(traced.contains("`tool/1.0`: 12 slow lists"), "{traced}");
+        let audited = of("tool/1.0 (bob)", "tool/1.0 (bob): 12 lists of pods");
+        assert!(
+            audited.contains("`tool/1.0` (user bob): 12 lists"),
+            "{audited}"
+        );
+        let pinned = of("tool/1.0", "tool/1.0 sends 5.0 requests/s");
+        assert!(pinned.contains("`tool/1.0`: sends 5.0"), "{pinned}");
     }
 
     #[test]

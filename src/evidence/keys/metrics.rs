@@ -42,7 +42,7 @@ keys! { METRICS;
     /// Objects stored by resource: columns `last_objects`, `last_bytes` (estimated, 1.34+), `added`.
     APISERVER_OBJECTS: Table = "apiserver.objects", None, Sum;
     /// kube-apiserver from scrape to scrape: columns `secs`, `requests_per_sec`, `throttled_per_sec`, `errors_per_sec`,
-    /// `etcd_per_sec`, `etcd_mean_ms`, `etcd_p99_low_ms`, `etcd_p99_high_ms`, `inflight`, `inqueue` (at the later scrape).
+    /// `etcd_per_sec`, `etcd_mean_ms`, `etcd_p99_low_ms`, `etcd_p99_high_ms`, `etcd_p99_tail` (as in the commit phases), `inflight`, `inqueue` (at the later scrape).
     APISERVER_PHASES: Table = "apiserver.phases", None, Sum;
     /// API requests by `verb resource` (`PATCH nodes/status`): columns `requests`, `errors` (5xx), `throttled` (429),
     /// `not_found` (404), `conflicts` (409), `refused` (4xx but 429), `total_secs`, `per_sec`.
@@ -113,7 +113,8 @@ keys! { METRICS;
     WAL_COMMIT: Histogram = "server.backend.commit", Ms, Sum;
     /// Share of the window that backend commits took.
     COMMIT_DUTY: f64 = "server.backend.commit-duty", Ratio, Max;
-    /// Backend commits from scrape to scrape: columns `secs`, `count`, `mean_ms`, `p50_low_ms`, `p50_high_ms`, `p99_low_ms`, `p99_high_ms`.
+    /// Backend commits from scrape to scrape: columns `secs`, `count`, `mean_ms`, `p50_low_ms`, `p50_high_ms`, `p99_low_ms`, `p99_high_ms`,
+    /// `p99_tail` (how many values lie in the bracket of p99 or above it).
     COMMIT_PHASES: Table = "server.backend.commit-phases", None, Sum;
     /// Time of whole compactions.
     COMPACTION: Histogram = "server.compaction", Ms, Sum;

@@ -7,7 +7,7 @@ use super::super::apiserver::{Apiserver, apiserver as read_apiserver};
 use super::super::slo::Slo;
 use super::super::timeline::Timeline;
 use super::super::window::Span;
-use super::put::{Putter, brackets, maybe, quantile};
+use super::put::{Putter, brackets, maybe, p99_of_phase, quantile};
 
 /// Puts everything that a kube-apiserver tells.
 pub(super) fn apiserver(put: &mut Putter<'_>) {
@@ -384,7 +384,7 @@ fn phase(line: &Timeline, pair: Span, row: Row) -> Option<Row> {
     if let Some((hist, _)) = line.histogram(Metric::EtcdRequest, pair) {
         row = row.num("etcd_per_sec", hist.count() / secs);
         row = maybe(row, "etcd_mean_ms", hist.mean());
-        row = quantile(row, &hist, 0.99, "etcd_p99");
+        row = p99_of_phase(row, &hist, "etcd_p99");
     }
     for (column, metric) in [("inflight", Metric::Inflight), ("inqueue", Metric::Inqueue)] {
         let points = line.gauge_points(metric);

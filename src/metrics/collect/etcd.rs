@@ -6,7 +6,7 @@ use crate::evidence::{Key, Missing, Row, Table, keys};
 use super::super::etcd::{Etcd, etcd};
 use super::super::timeline::Timeline;
 use super::super::window::Span;
-use super::put::{Putter, brackets, maybe, quantile};
+use super::put::{Putter, brackets, maybe, p99_of_phase, quantile};
 use crate::units::growth::TimeToFull;
 
 /// Puts everything that a member tells.
@@ -265,7 +265,8 @@ fn phases(put: &mut Putter<'_>) {
     for (key, metric) in hists {
         put.phases(key, metric, |line, pair, row| {
             let (hist, _) = line.histogram(metric, pair)?;
-            Some(brackets(row.num("count", hist.count()), &hist, ""))
+            let row = brackets(row.num("count", hist.count()), &hist, "");
+            Some(p99_of_phase(row, &hist, "p99"))
         });
     }
     put.phases(

@@ -316,6 +316,15 @@ pub(super) fn quantile(mut row: Row, hist: &Hist, q: f64, name: &str) -> Row {
     row
 }
 
+/// As [`quantile`] of p99, with `NAME_tail`: how many values it rests on.
+pub(super) fn p99_of_phase(row: Row, hist: &Hist, name: &str) -> Row {
+    let row = quantile(row, hist, 0.99, name);
+    match hist.count() > 0.0 {
+        true => row.num(&format!("{name}_tail"), hist.tail(0.99)),
+        false => row,
+    }
+}
+
 /// A number, where it is known.
 pub(super) fn maybe(row: Row, column: &str, value: Option<f64>) -> Row {
     match value.filter(|v| v.is_finite()) {

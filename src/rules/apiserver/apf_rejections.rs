@@ -96,7 +96,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
     let logged = events::seen(cx, KINDS);
     if let (true, Ok(logged)) = (drafts.is_empty(), &logged) {
-        for seen in logged.iter().filter(|seen| seen.count >= least) {
+        for seen in logged.iter().filter(|seen| seen.hourly >= least) {
             events::cite(cx, seen, "messages about answers 429");
             let who = match &*seen.subject.name {
                 "" => "a component",
@@ -143,6 +143,25 @@ mod tests {
             (Severity::Warn, Confidence::Medium)
         );
         assert_eq!(with(least - 1.0).status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
+    fn lines_of_weeks_about_429_are_none() {
+        let least = crate::profile::Profile::default().get("rejected-min");
+        let with = |hours: i64| {
+            let events = table(&[(KINDS[1], &[("count", least)])]);
+            Set::new()
+                .put_over(
+                    &keys::LOGS_EVENTS,
+                    component("kube-apiserver"),
+                    events,
+                    hours * 3600,
+                )
+                .status(&RULE)
+                .0
+        };
+        assert_eq!(with(1), Status::Fail);
+        assert_eq!(with(20 * 24), Status::Pass);
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 /// Calls that an apiserver traced as slow.
 fn traced(cx: &Context<'_>, seen: &events::Seen, drafts: &mut Vec<Draft>) {
     let limit = cx.profile.limit("etcd-request-traces");
-    if events::within_an_hour(cx, seen, KINDS) < limit.value {
+    if seen.hourly < limit.value {
         return;
     }
     events::cite(cx, seen, "slow calls of etcd");
@@ -87,13 +87,13 @@ fn from_metrics(cx: &Context<'_>, metrics: &[(Subject, Histogram)]) -> Vec<Draft
         let Some((low, high)) = histogram.bracket(0.99) else {
             continue;
         };
-        if histogram.count() < 100.0 {
+        if histogram.count() < cx.profile.get("p99-values") {
             continue;
         }
         let worst = cx
             .evidence
             .peek(&keys::APISERVER_PHASES, subject)
-            .and_then(|table| phases::worst_etcd_requests(&table))
+            .and_then(|table| phases::worst_etcd_requests(&table, cx.profile))
             .filter(|worst| worst.low > low && worst.low >= limit.value);
         cx.evidence.take_citations();
         if low < limit.value && worst.is_none() {

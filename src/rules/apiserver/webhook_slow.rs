@@ -57,7 +57,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
     for seen in logs.iter().flatten() {
         // A webhook that is rolled out fails a few calls now and then.
-        if events::within_an_hour(cx, seen, KINDS) < least.value {
+        if seen.hourly < least.value {
             continue;
         }
         events::cite(cx, seen, "failed calls of webhooks");
@@ -89,7 +89,7 @@ fn traced(cx: &Context<'_>, drafts: &mut Vec<Draft>) {
     let limit = cx.profile.limit("webhook-took");
     let least = cx.profile.limit("webhook-calls");
     for seen in events::seen(cx, TRACES).unwrap_or_default() {
-        let hourly = events::within_an_hour(cx, &seen, TRACES) / seen.count.max(1.0);
+        let hourly = seen.hourly / seen.count.max(1.0);
         let Some(table) = cx.evidence.peek(&keys::LOGS_APISERVER_CALLS, &seen.subject) else {
             continue;
         };

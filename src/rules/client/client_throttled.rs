@@ -1,6 +1,8 @@
 //! A client holds its own requests back: its QPS and burst are too low for its work.
 
 use crate::evidence::{Completeness, Missing, Subject, Table, Unit, keys, number};
+use crate::rules::events;
+use crate::rules::latency::{self, Least};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::units::format_ms;
 
@@ -22,6 +24,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut drafts: Vec<Draft> = Vec::new();
     let wait = cx.profile.limit("limiter-wait-p99");
     let life = cx.profile.get("limiter-life");
+    let rests_on = Least::of(cx, "slow-values");
+    let mut few = None;
     if let Ok(metrics) = &metrics {
         for (subject, histogram) in metrics {
             let (Some((low, high)), Some(mean)) = (histogram.bracket(0.99), histogram.mean())
@@ -40,18 +44,28 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             if low < wait.value && mean < wait.value / 2.0 {
                 continue;
             }
+            // One request that waits is no bound that is too low.
+            let long = if low < wait.value {
+                wait.value / 2.0
+            } else {
+                wait.value
+            };
+            if !rests_on.enough(histogram, long) {
+                let what = "waits in the rate limiter";
+                few.get_or_insert_with(|| latency::too_few(histogram, wait, what));
+                continue;
+            }
             cx.evidence.cite(&keys::CLIENT_LIMITER_WAIT, subject);
             drafts.push(
                 Draft::new(
                     subject.clone(),
                     Severity::Warn,
                     format!(
-                        "{:.0} requests of {} waited {} on average in its own rate limiter (p99 {} to {})",
-                        histogram.count(),
+                        "{} of {} waited {} on average in its own rate limiter (p99 {})",
+                        events::counted(histogram.count(), "requests"),
                         subject.name,
                         number(mean, Unit::Ms),
-                        number(low, Unit::Ms),
-                        if high.is_finite() { number(high, Unit::Ms) } else { "∞".to_owned() }
+                        latency::between(low, high),
                     ),
                 )
                 .threshold(wait.words())
@@ -110,6 +124,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
+    let metrics = match few {
+        Some(why) if drafts.is_empty() => Err(why),
+        _ => metrics,
+    };
     Verdict::of_either(drafts, metrics, logs)
 }
 
@@ -203,6 +221,42 @@ mod tests {
         assert_eq!(limiter(-4_000.0, 0.0).status(&RULE).0, Status::Pass);
         // What came after the measurement is not denied by it.
         assert_eq!(limiter(200.0, 0.0).status(&RULE).0, Status::Fail);
+    }
+
+    #[test]
+    fn one_request_that_waited_is_no_bound_that_is_too_low() {
+        let profile = crate::profile::Profile::default();
+        let (least, slow) = (profile.get("p99-values"), profile.get("slow-values"));
+        let with = |fast: f64, slow: f64, le: f64| {
+            Set::new()
+                .put(
+                    &keys::CLIENT_LIMITER_WAIT,
+                    component("kube-controller-manager"),
+                    histogram(&[(5.0, fast), (500.0, 0.0), (1000.0, 0.0), (le, slow)]),
+                )
+                .status(&RULE)
+                .0
+        };
+        assert_eq!(with(0.0, 1.0, 2000.0), Status::Unknown);
+        assert_eq!(with(1.0, slow - 1.0, 2000.0), Status::Unknown);
+        assert_eq!(with(1.0, slow, 2000.0), Status::Fail);
+        assert_eq!(with(least - 2.0, 2.0, 2000.0), Status::Fail);
+        // By the mean alone.
+        let means = |slow: f64| {
+            let waits = histogram(&[(500.0, 0.0), (1000.0, slow)]);
+            Set::new()
+                .put(
+                    &keys::CLIENT_LIMITER_WAIT,
+                    component("kube-scheduler"),
+                    waits,
+                )
+                .status(&RULE)
+                .0
+        };
+        assert_eq!(
+            (means(slow - 1.0), means(slow)),
+            (Status::Unknown, Status::Fail)
+        );
     }
 
     #[test]

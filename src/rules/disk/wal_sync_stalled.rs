@@ -25,7 +25,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .map(|seen| {
             events::cite(cx, &seen, "slow WAL syncs logged");
             // One stall can be a moment; several within an hour are a pattern.
-            let pattern = events::within_an_hour(cx, &seen, KINDS) >= several.value;
+            let pattern = seen.hourly >= several.value;
             let (severity, threshold) = if pattern {
                 let words = format!(
                     "{}; {} of them ({})",

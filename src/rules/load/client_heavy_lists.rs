@@ -3,6 +3,7 @@
 use crate::evidence::{Missing, Subject, SubjectKind, keys};
 use crate::profile::Limit;
 use crate::rules::audit;
+use crate::rules::seconds;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -98,6 +99,8 @@ fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
     let least = cx.profile.limit("heavy-list-traces");
     let (subject, table) = cx.evidence.any(&keys::LOGS_TRACES)?;
     cx.evidence.take_citations();
+    let record = cx.evidence.record(&keys::LOGS_TRACES, &subject);
+    let secs = record.and_then(|record| record.secs());
     let mut drafts = Vec::new();
     for (row, count) in table.top("count") {
         let agent = row.get_text("user_agent").unwrap_or_default();
@@ -112,9 +115,13 @@ fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
         if agent.is_empty() || core || !list || count < least.value {
             continue;
         }
+        // Ten in a month are a person, or a job of the night.
+        let resource = row.get_text("resource").unwrap_or("?");
+        if within_an_hour(cx, (agent, resource), (count, secs)) < least.value {
+            continue;
+        }
         let words = format!(
-            "{agent}: {count:.0} slow lists of {} logged, the slowest {}",
-            row.get_text("resource").unwrap_or("?"),
+            "{agent}: {count:.0} slow lists of {resource} logged, the slowest {}",
             crate::units::format_ms(row.get("max_ms").unwrap_or(0.0))
         );
         cx.evidence
@@ -134,6 +141,20 @@ fn from_traces(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
         );
     }
     Ok(drafts)
+}
+
+/// How many of a client's slow lists of a resource came within one hour.
+fn within_an_hour(
+    cx: &Context<'_>,
+    (agent, resource): (&str, &str),
+    lists: (f64, Option<f64>),
+) -> f64 {
+    let key = &keys::LOGS_CLIENT_SECONDS;
+    // As keys spell it, whose parts end at this sign.
+    let agent = agent.replace('|', "/");
+    seconds::within_an_hour(cx, key, &["apiserver-trace"], lists, |names| {
+        names.starts_with(&[resource, "list", "trace", &agent])
+    })
 }
 
 #[cfg(test)]
@@ -167,19 +188,40 @@ mod tests {
     }
 
     fn traces(count: f64) -> Set {
+        Set::new().put(&keys::LOGS_TRACES, Subject::cluster(), traced(count))
+    }
+
+    fn traced(count: f64) -> Table {
         let row = Row::new("r")
             .text("user_agent", "lister/v1 (linux)")
             .text("verb", "List")
             .text("resource", "pods")
             .num("count", count);
-        Set::new().put(
-            &keys::LOGS_TRACES,
-            Subject::cluster(),
-            Table {
-                rows: vec![row],
+        Table {
+            rows: vec![row],
+            ..Table::default()
+        }
+    }
+
+    #[test]
+    fn traces_of_weeks_are_nobody_who_lists_again_and_again() {
+        let least = crate::profile::Profile::default().get("heavy-list-traces");
+        let with = |apart: i64| {
+            let key = |n| format!("{}|pods|list|trace|lister/v1 (linux)|", n * apart);
+            let rows = (0..12).map(|n| Row::new(key(n)).num("requests", 1.0));
+            let seconds = Table {
+                rows: rows.collect(),
                 ..Table::default()
-            },
-        )
+            };
+            let set = Set::new().put(&keys::LOGS_CLIENT_SECONDS, Subject::cluster(), seconds);
+            let all = traced(12.0);
+            set.put_over(&keys::LOGS_TRACES, Subject::cluster(), all, 20 * 86_400)
+                .status(&RULE)
+                .0
+        };
+        assert!((2.0..=12.0).contains(&least), "the counts above are for it");
+        assert_eq!(with(40 * 3600), Status::Pass);
+        assert_eq!(with(60), Status::Fail);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::catalog::resources::is_events;
 use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
 use crate::rules::audit;
+use crate::rules::seconds;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -135,7 +136,18 @@ fn of_logged(cx: &Context<'_>, table: &Table) -> Option<String> {
     let (writes, all_writes) = (of("writes"), table.total("writes"));
     let (secs, all_secs) = (of("slow_secs"), table.total("slow_secs"));
     let most = writes >= all_writes * MOST && secs >= all_secs * MOST;
-    (most && writes >= cx.profile.get("events-lines")).then(|| {
+    let record = cx
+        .evidence
+        .record(&keys::LOGS_REQUESTS, &Subject::cluster());
+    let all = (writes, record.and_then(|record| record.secs()));
+    let key = &keys::LOGS_SLOW_SECONDS;
+    let at_once = || {
+        seconds::within_an_hour(cx, key, &["slow-apply"], all, |names| {
+            matches!(names, ["events" | "events.events.k8s.io", "write"])
+        })
+    };
+    let least = cx.profile.get("events-lines");
+    (most && writes >= least && at_once() >= least).then(|| {
         format!(
             "{writes:.0} of {all_writes:.0} slow changes ({:.0} %) are of events, and {:.0} % of all logged time",
             writes / all_writes * 100.0,
@@ -249,6 +261,15 @@ mod tests {
             (Status::Fail, Confidence::Medium)
         );
         assert_eq!(with(least - 1.0, 0.0, 20.0).status(&RULE).0, Status::Pass);
+        // As many in a week are no flood.
+        let row = [("writes", least), ("slow_secs", 80.0)];
+        let week = Set::new().put_over(
+            &keys::LOGS_REQUESTS,
+            Subject::cluster(),
+            table(&[("events", &row)]),
+            7 * 86_400,
+        );
+        assert_eq!(week.status(&RULE).0, Status::Pass);
         assert_eq!(with(least, least, 20.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(least, 0.0, 5.0).status(&RULE).0, Status::Pass);
     }

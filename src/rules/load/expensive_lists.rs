@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
+use crate::rules::seconds;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::units::{format_bytes, format_ms};
 
@@ -175,8 +176,7 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
     let span = cx
         .evidence
         .record(&keys::LOGS_REQUESTS, &Subject::cluster())
-        .and_then(|record| record.secs())
-        .unwrap_or(f64::INFINITY);
+        .and_then(|record| record.secs());
     let total = table.total("slow_secs");
     let bound = cx
         .evidence
@@ -213,10 +213,16 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
         let lists = row.get("lists").unwrap_or(0.0);
         let items = mean(row, "items", lists).unwrap_or(0.0);
         let bytes = mean(row, "bytes", lists).unwrap_or(0.0);
-        // A lowered warning threshold logs lists that cost nothing: lines are not slowness.
-        let slow = list_secs * 1e3 / lists.max(1.0) >= usual || list_secs / span >= busy;
-        let large = (items >= page || bytes >= size) && slow;
+        let large = items >= page || bytes >= size;
         if list_secs / total < share_limit.value || lists < least || !large {
+            continue;
+        }
+        // A lowered warning threshold logs lists that cost nothing: lines are not slowness. Slow ones
+        // now and then, in a log of days, hold nobody up.
+        let slow = list_secs * 1e3 / lists.max(1.0) >= usual;
+        let at_once = || within_an_hour(cx, &row.key, (lists, span)) >= least;
+        let is_busy = span.is_some_and(|span| list_secs / span >= busy);
+        if !is_busy && !(slow && at_once()) {
             continue;
         }
         #[expect(
@@ -247,6 +253,14 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
                 .cites(cites),
         );
     }
+}
+
+/// How many of a resource's slow lists came within one hour.
+fn within_an_hour(cx: &Context<'_>, resource: &str, lists: (f64, Option<f64>)) -> f64 {
+    let key = &keys::LOGS_SLOW_SECONDS;
+    seconds::within_an_hour(cx, key, &["slow-apply"], lists, |names| {
+        names == [resource, "list"]
+    })
 }
 
 #[cfg(test)]
@@ -294,6 +308,42 @@ mod tests {
         // A stalled leader makes any key slow.
         assert_eq!(logs(least, page, 51.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn a_few_slow_lists_a_day_are_no_load() {
+        let least = crate::profile::Profile::default().get("list-lines");
+        let with = |apart: i64| {
+            let row = |n| crate::evidence::Row::new(format!("{}|pods|list", n * apart));
+            let rows = (0..20).map(|n| row(n).num("requests", 1.0));
+            let seconds = Table {
+                rows: rows.collect(),
+                ..Table::default()
+            };
+            let pods = [
+                ("lists", 20.0),
+                ("list_slow_secs", 2.64),
+                ("slow_secs", 2.64),
+                ("items", 20.0 * 500.0),
+            ];
+            Set::new()
+                .put_over(
+                    &keys::LOGS_REQUESTS,
+                    Subject::cluster(),
+                    table(&[("pods", &pods)]),
+                    86_400,
+                )
+                .put(
+                    &keys::LOGS_SLOW_SECONDS,
+                    crate::rules::testing::member(),
+                    seconds,
+                )
+                .status(&RULE)
+                .0
+        };
+        assert!((2.0..=20.0).contains(&least), "the counts above are for it");
+        assert_eq!(with(4_000), Status::Pass);
+        assert_eq!(with(10), Status::Fail);
     }
 
     #[test]

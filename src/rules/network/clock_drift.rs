@@ -21,7 +21,10 @@ const KINDS: &[&str] = &["clock-drift"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("clock-drift");
-    let words = |seen: &Seen| format!("{:.0} warnings of clock drift between members", seen.count);
+    let words = |seen: &Seen| {
+        let warnings = events::counted(seen.count, "warnings");
+        format!("{warnings} of clock drift between members")
+    };
     let drafts = events::at_least(cx, &[KINDS], limit, "clock drift warnings", words)?;
     let peers = by_peer(cx);
     if !peers.is_empty() && !drafts.is_empty() {

@@ -30,13 +30,13 @@ const MIN_LOOKS: f64 = 4.0;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("peer-link-unstable");
-    let logged = events::most(cx, &[KINDS, DIAL, ASKED]);
+    let often = |count| count >= limit.value;
+    let logged = events::often(cx, &[KINDS, DIAL, ASKED], often);
     let probed = cx.evidence.some(&keys::PEER_RTT_BY);
     cx.evidence.take_citations();
     let mut drafts: Vec<Draft> = logged
         .iter()
         .flatten()
-        .filter(|seen| seen.count >= limit.value)
         .map(|seen| {
             events::cite(cx, seen, "lost or unhealthy peer links");
             let words = format!(
@@ -152,6 +152,28 @@ mod tests {
         assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(limit).status(&RULE).0, Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn losses_of_a_month_are_no_link_that_flaps() {
+        let limit = crate::profile::Profile::default().get("peer-link-unstable");
+        let with = |apart: i64| {
+            let times = (0..).step_by(usize::try_from(apart).unwrap());
+            let lost = times.take(12).map(|at| testing::episode(KINDS[1], at, at));
+            let events = table(&[(KINDS[1], &[("count", 12.0)])]);
+            Set::new()
+                .put_over(&keys::LOGS_EVENTS, member(), events, 30 * 86_400)
+                .put(
+                    &keys::LOGS_EPISODES,
+                    member(),
+                    testing::episodes(lost.collect()),
+                )
+                .status(&RULE)
+                .0
+        };
+        assert!((1.0..=12.0).contains(&limit), "the counts above are for it");
+        assert_eq!(with(60 * 3600), Status::Pass);
+        assert_eq!(with(60), Status::Fail);
     }
 
     #[test]

@@ -32,14 +32,16 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let links = cx.profile.get("peer-link-unstable");
     let broken: Vec<_> = events::seen(cx, PEERS)?
         .into_iter()
-        .filter(|seen| seen.count >= links)
+        .filter(|seen| seen.hourly >= links)
         .collect();
     let mut drafts = apiservers(cx)?;
     for seen in events::seen(cx, KINDS)? {
         let why = Why::of(cx, &seen, KINDS);
-        if why.certificates() >= limit.value {
+        // When each reason was told is not known: as the whole.
+        let in_an_hour = |count: f64| count * seen.hourly / seen.count;
+        if in_an_hour(why.certificates()) >= limit.value {
             events::cite(cx, &seen, "refused connections");
-            let peers = why.peers >= limit.value;
+            let peers = in_an_hour(why.peers) >= limit.value;
             drafts.push(
                 Draft::new(
                     seen.subject.clone(),
@@ -58,7 +60,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         }
         // That etcd may open no more files is another finding's matter.
         let others = seen.count - why.certificates() - why.open_files;
-        if others < limit.value {
+        if in_an_hour(others) < limit.value {
             continue;
         }
         events::cite(cx, &seen, "refused connections");
@@ -105,8 +107,9 @@ fn apiservers(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
             continue;
         }
         let ended = ended.iter().find(|ended| ended.subject == seen.subject);
-        let ended = ended.filter(|ended| ended.count >= ends.value);
-        if ended.is_none() && refused < limit.value {
+        let ended = ended.filter(|ended| ended.hourly >= ends.value);
+        let in_an_hour = refused * seen.hourly / seen.count;
+        if ended.is_none() && in_an_hour < limit.value {
             continue;
         }
         events::cite(cx, &seen, "connections that failed");
@@ -211,6 +214,17 @@ mod tests {
         assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(limit).status(&RULE).0, Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn what_is_refused_now_and_then_is_no_state() {
+        let limit = crate::profile::Profile::default().get("tls-rejections");
+        let with = |hours: i64| {
+            let events = table(&[(KINDS[0], &[("count", limit), ("expired", limit)])]);
+            Set::new().put_over(&keys::LOGS_EVENTS, member(), events, hours * 3600)
+        };
+        assert_eq!(with(1).status(&RULE), (Status::Fail, Severity::Warn));
+        assert_eq!(with(24).status(&RULE).0, Status::Pass);
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub(super) fn by_metrics(cx: &Context<'_>) -> Result<Vec<Behind>, Missing> {
 
 /// Whether two members surely belong to one cluster: one of them sends to the other. Several
 /// clusters may be in one bundle, each with a log of its own.
-fn are_peers(cx: &Context<'_>, one: &Subject, other: &Subject) -> bool {
+pub(super) fn are_peers(cx: &Context<'_>, one: &Subject, other: &Subject) -> bool {
     let knows = |one: &Subject, other: &Subject| {
         let peers = cx.evidence.get(&keys::PEER_RTT_BY, one);
         let id = cx.evidence.get(&keys::MEMBER_ID, other);
@@ -118,6 +118,13 @@ fn are_peers(cx: &Context<'_>, one: &Subject, other: &Subject) -> bool {
     let known = knows(one, other) || knows(other, one);
     cx.evidence.take_citations();
     known
+}
+
+/// Whether two members surely belong to two clusters: the ids of both are known, and neither sends to
+/// the other.
+pub(super) fn are_strangers(cx: &Context<'_>, one: &Subject, other: &Subject) -> bool {
+    let has_id = |about| cx.evidence.peek(&keys::MEMBER_ID, about).is_some();
+    has_id(one) && has_id(other) && !are_peers(cx, one, other)
 }
 
 /// How fast a series grows in a second; `None` for a single look.

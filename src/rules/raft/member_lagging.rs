@@ -155,7 +155,7 @@ fn snapshots(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
     let often = |kinds| {
         let mut seen = events::seen(cx, kinds)?;
         // A member that is replaced now and then gets one each time.
-        seen.retain(|seen| events::within_an_hour(cx, seen, kinds) >= limit.value);
+        seen.retain(|seen| seen.hourly >= limit.value);
         Ok::<_, Missing>(seen)
     };
     let received = often(KINDS)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::behind;
 use crate::evidence::{Histogram, Missing, Subject, SubjectKind, Table, Unit, keys, number};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
@@ -52,25 +53,39 @@ fn slow_syncs(cx: &Context<'_>, all: &[(Subject, Histogram)]) -> Option<Draft> {
         .filter_map(|(subject, syncs)| Some((subject, syncs.mean()?)))
         .collect();
     means.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let ((slow, mean), (_, next)) = (means.first()?, means.get(1)?);
-    if *mean < floor || *mean < next * factor.value {
-        return None;
-    }
-    for (subject, _) in &means {
+    let (slow, mean, next, others) = means.iter().find_map(|(slow, mean)| {
+        let of_it = |(other, _): &&(&Subject, f64)| {
+            other != slow && !behind::are_strangers(cx, slow, other)
+        };
+        let others: Vec<_> = means.iter().filter(of_it).collect();
+        let (_, next) = others.first()?;
+        let odd = *mean >= floor && *mean >= next * factor.value;
+        odd.then_some((*slow, mean, *next, others))
+    })?;
+    let peers = others
+        .iter()
+        .all(|(other, _)| behind::are_peers(cx, slow, other));
+    cx.evidence.cite(&keys::WAL_FSYNC, slow);
+    for (subject, _) in others {
         cx.evidence.cite(&keys::WAL_FSYNC, subject);
     }
     Some(
         Draft::new(
-            (*slow).clone(),
+            slow.clone(),
             Severity::Warn,
             format!(
                 "{} needs {} for a WAL fsync on average, the next slowest member {}",
                 slow.name,
                 number(*mean, Unit::Ms),
-                number(*next, Unit::Ms)
+                number(next, Unit::Ms)
             ),
         )
-        .confidence(Confidence::High)
+        // Where nothing says that they are of one cluster, their machines may be meant to differ.
+        .confidence(if peers {
+            Confidence::High
+        } else {
+            Confidence::Medium
+        })
         .threshold(factor.words())
         .cites(cx.evidence.take_citations()),
     )
@@ -155,7 +170,8 @@ fn stalls(cx: &Context<'_>, all: &[events::Seen]) -> Option<Draft> {
     let [seen] = all else {
         return None;
     };
-    if members.len() < 2 || seen.count < 3.0 {
+    let least = cx.profile.limit("wal-sync-stalls");
+    if members.len() < 2 || seen.hourly < least.value {
         return None;
     }
     events::cite(cx, seen, "slow WAL syncs logged");
@@ -171,7 +187,11 @@ fn stalls(cx: &Context<'_>, all: &[events::Seen]) -> Option<Draft> {
             ),
         )
         .confidence(Confidence::Medium)
-        .threshold(cx.profile.limit("wal-sync-stall").words())
+        .threshold(format!(
+            "{}; {}",
+            cx.profile.limit("wal-sync-stall").words(),
+            least.words()
+        ))
         .cites(cx.evidence.take_citations()),
     )
 }
@@ -205,6 +225,36 @@ mod tests {
         assert_eq!(with(&[1.0, 9.0, 1.0]).status(&RULE).0, Status::Pass);
         assert_eq!(with(&[100.0]).status(&RULE).0, Status::NotApplicable);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    /// Each of a cluster's members has a round trip to the others.
+    #[test]
+    fn members_of_other_clusters_are_not_compared() {
+        let about = |at: usize| Subject::new(SubjectKind::Member, format!("m{at}"));
+        let known = |set: Set, at: usize, id: &str, peers: &[&str]| {
+            let rows: Vec<(&str, &[(&str, f64)])> = peers
+                .iter()
+                .map(|peer| (*peer, &[("mean_ms", 0.5)][..]))
+                .collect();
+            let set = set.put(&keys::MEMBER_ID, about(at), id.to_owned());
+            match rows.is_empty() {
+                true => set,
+                false => set.put(&keys::PEER_RTT_BY, about(at), table(&rows)),
+            }
+        };
+        let two = known(known(with(&[2.0, 100.0]), 0, "a", &[]), 1, "b", &[]);
+        assert_eq!(two.status(&RULE).0, Status::Pass);
+        let pair = |set| known(known(set, 0, "a", &["b"]), 1, "b", &["a"]);
+        let found = pair(with(&[2.0, 100.0])).check(&RULE);
+        assert_eq!(found[0].confidence, Confidence::High);
+        // A slower one of another cluster hides nobody.
+        let third = known(pair(with(&[2.0, 100.0, 400.0])), 2, "c", &[]).check(&RULE);
+        assert_eq!(
+            (third[0].status, &*third[0].subject.name),
+            (Status::Fail, "m1")
+        );
+        let unknown = with(&[2.0, 100.0]).check(&RULE);
+        assert_eq!(unknown[0].confidence, Confidence::Medium);
     }
 
     #[test]

@@ -49,7 +49,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 ),
             )
             .confidence(Confidence::Medium)
-            .threshold(limit.words())
+            .threshold(format!(
+                "more than {} within an hour, which a log tells; of metrics {}",
+                limit.text, limit.source
+            ))
             .cites(cx.evidence.take_citations()),
         );
     }
