@@ -283,6 +283,16 @@ impl<'a> Facts<'a> {
         (!current.values.is_empty()).then_some(current)
     }
 
+    /// Why a source that may set it could not be read: its default is no value then.
+    pub(super) fn unread(&self, component: &str, name: &str) -> Option<String> {
+        let mut tables = self
+            .settings
+            .iter()
+            .filter(|(have, _, _)| have == component);
+        let why = tables.find_map(|(_, _, table)| table.row(name)?.get_text("unread"));
+        why.map(str::to_owned)
+    }
+
     /// Values of a setting that a file holds and the running process does not.
     pub(super) fn pending<'s>(
         &'s self,

@@ -96,6 +96,8 @@ pub(super) struct Set {
     pub(super) set: bool,
     /// Whether the settings of this process were read at all.
     pub(super) read: bool,
+    /// Why what may set it was not.
+    pub(super) unread: Option<String>,
 }
 
 impl Set {
@@ -163,8 +165,10 @@ impl Process {
                 .as_ref()
                 .is_some_and(|workload| !matches!(workload.kind.as_str(), "Values" | "ConfigMap"));
         let mut quiet = None;
+        let mut unread = None;
         for name in &knob.names {
             for component in &self.names {
+                unread = unread.or_else(|| facts.unread(component, name));
                 let Some(current) = facts.setting(component, name, None) else {
                     continue;
                 };
@@ -174,12 +178,14 @@ impl Process {
                         now: Some(current),
                         set: true,
                         read: true,
+                        unread: None,
                     };
                 }
                 quiet.get_or_insert(current);
             }
         }
-        let now = quiet.or_else(|| {
+        let read = read && unread.is_none();
+        let now = quiet.filter(|_| read).or_else(|| {
             let default = knob.default_for(oldest, newest)?;
             read.then(|| Current::default_of(default))
         });
@@ -200,6 +206,7 @@ impl Process {
             now,
             set: false,
             read,
+            unread,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::diagnosis::{Cause, CauseFound, Diagnosis, Role, Verdict};
 use crate::evidence::{
-    Collector, Completeness, EvidenceSet, FromShape, Key, Origin, Row, Subject, SubjectKind, Table,
-    Window, keys,
+    Collector, Completeness, EvidenceSet, FromShape, Key, Origin, Reader, Row, Subject,
+    SubjectKind, Table, Window, keys,
 };
 use crate::profile::Profile;
 use crate::rules::{Confidence, Finding, Severity, Status};
@@ -132,6 +132,16 @@ impl Plane {
         self = self.fails(rule, subject, Severity::Warn);
         if let Some(finding) = self.findings.last_mut() {
             aspect.clone_into(&mut finding.aspect);
+        }
+        self
+    }
+
+    /// Lets the last finding rest on a reading.
+    pub(super) fn citing<T>(mut self, key: &Key<T>, subject: &Subject) -> Self {
+        let reader = Reader::new(&self.evidence);
+        reader.cite(key, subject);
+        if let Some(last) = self.findings.last_mut() {
+            last.evidence = reader.take_citations();
         }
         self
     }

@@ -8,7 +8,7 @@ use super::cause::Cause;
 use super::facts::node_of;
 use crate::evidence::Citation;
 use crate::rules::{Finding, Severity};
-use weights::{OnNode, Says, Seen, SlowSyncs, Stalls};
+use weights::{OnNode, Says, Seen, SlowCommits, SlowSyncs, Stalls};
 pub use weights::{WEIGHTS, Weight};
 
 const SETTLE: &str = "two samples of the device's flush counters (host evidence: /proc/diskstats or \
@@ -59,13 +59,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         fsync.retain(|finding| !cleared(finding));
     }
     // Of another node they say nothing about the syncs of this one.
-    let breaks = |ill: &&Finding| {
-        let node = node_of(&ill.subject);
-        broken.iter().any(|found| {
-            let on = node_of(&found.subject);
-            on.is_empty() || node.is_empty() || on == node
-        })
-    };
+    let breaks = |ill: &&Finding| beneath(&broken, ill);
+    let mut commits = case.failed("backend-commit-slow");
+    commits.retain(|finding| finding.severity >= Severity::Warn);
     let unwritable = case.logged("storage-io-error");
     let seen = Seen {
         read_only: read_only.first().map(|worst| worst.confidence),
@@ -82,7 +78,10 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             steady: facts.steadily_slow.contains(&node_of(&worst.subject)),
         }),
         fast_syncs: facts.fsync_fast.is_some(),
-        slow_commits: case.has_at("backend-commit-slow", Severity::Warn),
+        slow_commits: commits.first().map(|worst| SlowCommits {
+            on: on_node(case, worst),
+            flushed_slowly: commits.iter().any(|commit| beneath(&flush, commit)),
+        }),
         fast_device: facts.device_fast.is_some(),
         starved: !case.starved().is_empty(),
         idle: facts.etcd_cpu.is_some_and(|cores| cores < IDLE_CORES),
@@ -105,8 +104,18 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     carry.extend(&stalls);
     carry.extend(&fsync);
     carry.extend(&broken);
-    carry.extend(case.failed("backend-commit-slow"));
+    carry.extend(&commits);
     told(case, confidence, carry)
+}
+
+/// Whether some of these findings about devices are of the node that another is about, as far as
+/// either names one.
+fn beneath(devices: &[&Finding], ill: &Finding) -> bool {
+    let node = node_of(&ill.subject);
+    devices.iter().any(|found| {
+        let on = node_of(&found.subject);
+        on.is_empty() || node.is_empty() || on == node
+    })
 }
 
 /// What is known of the node that a finding is about.

@@ -222,7 +222,7 @@ impl Facts {
         // etcd is fast by its own account, and waited for all the same.
         let between = fails(&["etcd-requests-slow"])
             && self.fsync_fast.is_some()
-            && !fails(&["slow-requests"]);
+            && !fails(&["slow-requests", "backend-commit-slow"]);
         let mut lacking: Vec<String> = self.unseen_members.iter().cloned().collect();
         let open = [
             (

@@ -49,18 +49,34 @@ pub(super) fn complaints(reader: &Reader<'_>) -> Vec<Complaint> {
             if episode.planned || !KINDS.contains(&episode.kind.as_str()) {
                 continue;
             }
-            let peer = episode.detail.strip_prefix("peer ");
-            let detail = episode.detail.as_str();
+            let (peer, error) = parts(&episode.detail);
             all.push(Complaint {
                 of: node_of(&subject),
                 about: peer.and_then(|peer| ids.get(peer)).cloned(),
-                gone: detail == "EOF" || detail.contains("connection refused"),
+                gone: hung_up(error),
                 from: episode.from,
                 to: episode.to,
             });
         }
     }
     all
+}
+
+/// The peer that an episode is about, and its error: `peer ID: ERROR`, `peer ID` or `ERROR`.
+fn parts(detail: &str) -> (Option<&str>, &str) {
+    match detail.strip_prefix("peer ") {
+        Some(rest) => {
+            let (peer, error) = rest.split_once(": ").unwrap_or((rest, ""));
+            (Some(peer), error)
+        }
+        None => (None, detail),
+    }
+}
+
+/// Whether the other end refused or hung up: `EOF`, `failed to dial ID on stream MsgApp v2 (EOF)`.
+fn hung_up(error: &str) -> bool {
+    let why = error.trim_end_matches(')').rsplit(['(', ':']).next();
+    why.is_some_and(|why| why.trim() == "EOF") || error.contains("connection refused")
 }
 
 /// Whether two of these members complain of each other at one time, or all `members` of the cluster
@@ -87,6 +103,8 @@ pub(super) fn both_ends(all: &[Complaint], of: &BTreeSet<String>, members: usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Episode, Subject};
+    use crate::rules::testing::{Set, episode, episodes};
 
     fn says(of: &str, about: Option<&str>, from: i64, to: i64) -> Complaint {
         Complaint {
@@ -127,5 +145,46 @@ mod tests {
         ];
         assert!(!both(&apart, 3));
         assert!(!both(&apart[..1], 1));
+    }
+    /// As zap's lines have it: the id of the peer, and what went wrong.
+    #[test]
+    fn the_peer_is_known_by_its_id_whatever_the_error_says() {
+        let said = |node: &str, detail: &str| {
+            let found = Episode {
+                detail: detail.to_owned(),
+                ..episode("peer-inactive", 60, 115)
+            };
+            let of = Subject::new(SubjectKind::Member, node);
+            let id = format!("8211f1d0f64f{node}");
+            Set::new()
+                .put(&keys::LOGS_EPISODES, of.clone(), episodes(vec![found]))
+                .put(&keys::MEMBER_ID, of, id)
+                .0
+        };
+        let heard = |one: &str, other: &str| {
+            let mut set = said("0001", one);
+            set.merge(said("0002", other));
+            complaints(&Reader::new(&set))
+        };
+        let timeout = |id: &str| {
+            format!(
+                "peer {id}: failed to heartbeat {id} on stream MsgApp v2 (write tcp: i/o timeout)"
+            )
+        };
+        let (one, other) = (timeout("8211f1d0f64f0002"), timeout("8211f1d0f64f0001"));
+        let cut = heard(&one, &other);
+        assert!(both(&cut, 3));
+        assert!(cut.iter().all(|complaint| !complaint.gone));
+        // Both of a third one.
+        let third = timeout("8211f1d0f64f0003");
+        assert!(!both(&heard(&third, &third), 3));
+        for gone in [
+            "EOF",
+            "peer 8211f1d0f64f0002: EOF",
+            "peer 8211f1d0f64f0002: failed to dial 8211f1d0f64f0002 on stream MsgApp v2 (EOF)",
+            "peer 8211f1d0f64f0002: dial tcp 10.0.0.1:2380: connect: connection refused",
+        ] {
+            assert!(heard(gone, "")[0].gone, "{gone}");
+        }
     }
 }

@@ -32,6 +32,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else if told {
         // The database was full, and is not any more.
         0.45
+    } else if case.has_at("database-growing-fast", Severity::Critical) {
+        // In some hours, as one window goes on: nothing waits for room yet.
+        0.45
     } else {
         return Assessment::default();
     };
@@ -59,4 +62,30 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         summary = format!("{summary} ({on})");
     }
     Assessment::of(Cause::Space, confidence, summary, &carry, SETTLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnosis::{Cause, diagnose};
+    use crate::evidence::keys;
+    use crate::profile::Profile;
+    use crate::rules::testing::{Set, member};
+    use crate::rules::{RULES, run};
+
+    #[test]
+    fn a_quota_that_is_reached_soon_is_space_or_may_become_it() {
+        let profile = Profile::default();
+        let within = |secs: f64| {
+            let set = Set::new().put(&keys::DB_TIME_TO_FULL, member(), secs);
+            let found = diagnose(&set.0, &run(RULES, &set.0, &profile), &profile);
+            let mut others = found.alternatives.iter();
+            (
+                found.verdict.cause,
+                others.any(|other| other.cause == Cause::Space),
+            )
+        };
+        assert_eq!(within(300.0), (Cause::Space, false));
+        assert_eq!(within(1_421.0), (Cause::Unknown, true));
+        assert_eq!(within(80_000.0), (Cause::Unknown, false));
+    }
 }

@@ -126,6 +126,19 @@ pub(super) fn config_flag(component: Component) -> Option<&'static str> {
     }
 }
 
+/// A file of more flags that a program was given: OpenShift's operators write all but a few as
+/// `extendedArguments` of one, which is of no kind that is read here.
+fn arguments_file(instance: &Instance, component: Component) -> Option<&str> {
+    let kinds = [Component::ApiServer, Component::ControllerManager];
+    let mut flags = ["openshift-config", "config"].iter();
+    let named = flags.find_map(|flag| instance.last(flag));
+    named.filter(|_| kinds.contains(&component))
+}
+
+fn not_read(path: &str) -> String {
+    format!("{path}, which holds the settings, was not read")
+}
+
 /// Gives every program that names a configuration file the settings of that file, where it was
 /// read; files that nobody names stay as they are.
 pub(super) fn link(instances: &mut Vec<Instance>, unread: &[String]) {
@@ -167,6 +180,9 @@ pub(super) fn link(instances: &mut Vec<Instance>, unread: &[String]) {
                 file.given.iter().cloned()
             })
             .collect();
+        if let Some(path) = arguments_file(instance, component) {
+            missed.push((at, not_read(path)));
+        }
         let Some(path) = config_path(instance, component) else {
             if !dropped.is_empty() {
                 adds.push((at, dropped));
@@ -182,12 +198,7 @@ pub(super) fn link(instances: &mut Vec<Instance>, unread: &[String]) {
         });
         if found.is_none() {
             let known = unread.iter().find(|why| why.contains(path.as_str()));
-            missed.push((
-                at,
-                known
-                    .cloned()
-                    .unwrap_or_else(|| format!("{path}, which holds the settings, was not read")),
-            ));
+            missed.push((at, known.cloned().unwrap_or_else(|| not_read(&path))));
             if !dropped.is_empty() {
                 adds.push((at, dropped));
             }
@@ -339,6 +350,34 @@ mod tests {
         let settled = settle(&all[0]);
         assert!(settled.unread.is_empty());
         assert_eq!(settled.settings["unsafe-no-fsync"].from.word(), "default");
+    }
+
+    #[test]
+    fn flags_in_a_file_of_openshift_leave_no_default_known() {
+        let with = |flag: &str, component: Component| {
+            let mut program = Instance::new("kcm", SourceKind::StaticPod, Place::default());
+            program.component = Some(component);
+            for (name, value) in [(flag, "/etc/kubernetes/config.yaml"), ("v", "2")] {
+                program.given.push(Given {
+                    name: name.to_owned(),
+                    value: Some(value.to_owned()),
+                    means: Means::Flag,
+                    place: Place::default(),
+                });
+            }
+            let mut all = vec![program];
+            link(&mut all, &[]);
+            settle(&all[0])
+        };
+        for component in [Component::ControllerManager, Component::ApiServer] {
+            for flag in ["openshift-config", "config"] {
+                let hidden = with(flag, component);
+                assert!(hidden.unread[0].contains("config.yaml"), "{flag}");
+                let profiling = &hidden.settings["profiling"];
+                assert_eq!(profiling.from.word(), "unknown default");
+            }
+            assert!(with("kubeconfig", component).unread.is_empty());
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use yaml_serde::Value;
 
-use crate::advise::Advice;
+use crate::advise::{Advice, Disposition};
 
 use super::pod_value::Wish;
 use super::yaml::{documents, scalar};
@@ -19,7 +19,10 @@ const CPU_LIMIT: &[&str] = &["resources", "limits", "cpu"];
 /// The keys of etcd's container that an advice changes, where it is about its probe or resources.
 pub(super) fn wishes_of(advice: &Advice) -> Option<Vec<Wish>> {
     match advice.id.as_str() {
-        "etcd-cpu-limit" => Some(vec![(CPU_LIMIT, None)]),
+        // A limit that the pod does not set cannot be taken out of it.
+        "etcd-cpu-limit" if advice.disposition != Disposition::ShowOnly => {
+            Some(vec![(CPU_LIMIT, None)])
+        }
         "etcd-liveness-probe" => Some(liveness(advice)),
         _ => None,
     }
@@ -104,4 +107,25 @@ fn container(component: &str, suffix: &str, body: &str) -> Patch {
     }
     // kubeadm: target[suffix][+type].yaml, read in order of the suffix.
     Ok((format!("patches/{component}-{suffix}+strategic.yaml"), text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_not_the_pods_is_not_taken_out_of_it() {
+        let wishes = |disposition: &str| {
+            let json = serde_json::json!({
+                "id": "etcd-cpu-limit", "remedy": "cpu", "strength": "recommended", "target": "etcd",
+                "setting": "s", "now": null, "proposed": "p", "why": "w", "effect": "e",
+                "confidence": "high", "risk": "r", "undo": "u", "verify": "v",
+                "disposition": disposition, "finding_ids": [], "source": "s",
+            });
+            let advice: Advice = serde_json::from_value(json).unwrap();
+            wishes_of(&advice).is_some()
+        };
+        assert!(wishes("disruptive"));
+        assert!(!wishes("show-only"));
+    }
 }

@@ -181,9 +181,10 @@ pub const READS: &[Reads] = &[
             "device.writes",
             "logs.events",
             "mount.etcd",
+            "server.backend.commit",
             "server.wal.fsync",
         ],
-        &["device-write", "wal-fsync-p99"],
+        &["backend-commit-p99", "device-write", "wal-fsync-p99"],
     ),
     reads(
         "disk-shared",

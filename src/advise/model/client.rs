@@ -13,6 +13,7 @@ use super::super::advice::{Advice, Remedy, Strength};
 use super::super::facts::Facts;
 use super::events;
 use super::relief::percent;
+use super::watch_cache;
 
 /// Share from which on one client is the source of a load.
 const ONE_SOURCE: f64 = 0.5;
@@ -230,7 +231,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     let mut all = Vec::new();
     for culprit in culprits(facts) {
         all.push(match culprit.rule {
-            "client-heavy-lists" => lists(&culprit),
+            "client-heavy-lists" => lists(facts, &culprit),
             "client-hot-loop" => hot_loop(&culprit),
             _ => event_flood(&culprit),
         });
@@ -306,10 +307,11 @@ fn for_client(culprit: &Culprit, id: &str, setting: &str) -> Advice {
     advice
 }
 
-fn lists(culprit: &Culprit) -> Advice {
+fn lists(facts: &Facts<'_>, culprit: &Culprit) -> Advice {
     let what = culprit.resource.as_deref().unwrap_or("objects");
     let mut advice = cached_lists(culprit, what);
-    if is_uncached(what) {
+    let off = watch_cache::is_off(facts);
+    if off || is_uncached(what) {
         advice.proposed = format!(
             "watch {what} through an informer; where a list must be, page it with `limit=500` and `continue`"
         );
@@ -317,7 +319,7 @@ fn lists(culprit: &Culprit) -> Advice {
             "its lists come in small pages and no longer read every object of {what} out of etcd at once"
         );
         advice.risk = "a paged list is consistent but takes several calls".to_owned();
-        advice.source = UNCACHED.to_owned();
+        advice.source = if off { watch_cache::SOURCE } else { UNCACHED }.to_owned();
     }
     advice
 }
@@ -364,6 +366,10 @@ fn unnamed_lists(facts: &Facts<'_>, named: &[Advice]) -> Option<Advice> {
         SubjectKind::Resource => finding.subject.name.clone(),
         _ => "the resource".to_owned(),
     };
+    // Without a cache there is nothing that a client could ask instead.
+    if watch_cache::is_off(facts) && what != WHOLE_KEYSPACE {
+        return None;
+    }
     let mut advice = Advice::new(
         "client-lists",
         Remedy::Client,

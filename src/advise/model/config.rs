@@ -10,6 +10,7 @@ use crate::rules::quality::tls_rejections;
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
 use super::overrides::Overrides;
+use super::watch_cache;
 
 /// What to do about a setting that a rule found wrong.
 struct Fix {
@@ -274,6 +275,9 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
     advice.disposition = fix.disposition;
     advice.finding_ids = vec![fix.rule.to_owned()];
     advice.source = fix.source.to_owned();
+    if fix.rule == "lists-bypass-cache" && watch_cache::is_off(facts) {
+        advice = watch_cache::turn_on(facts, advice);
+    }
     Some(advice)
 }
 

@@ -1,7 +1,7 @@
 //! CPU for etcd: no limit, own cores, no noisy neighbours.
 
 use crate::diagnosis::Cause;
-use crate::evidence::keys;
+use crate::evidence::{Subject, keys};
 use crate::rules::Confidence;
 
 use super::super::advice::{Advice, Disposition, Remedy};
@@ -51,6 +51,13 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         advice.finding_ids =
             facts.failing(&["etcd-cpu-throttled", "cpu-pressure-high", "run-delay-high"]);
         advice.source = "etcd hardware guide: 2 to 4 cores, 8 to 16 under heavy load".to_owned();
+        let mut nodes = facts
+            .failed("etcd-cpu-throttled")
+            .map(|finding| finding.subject.node_name())
+            .peekable();
+        if nodes.peek().is_some() && nodes.all(|node| no_pod_limit(facts, node)) {
+            advice = of_the_cgroup(advice);
+        }
         all.push(advice);
     }
     if let Some(finding) = facts.failed("cpu-steal-high").next() {
@@ -94,4 +101,67 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         all.push(advice);
     }
     all
+}
+
+/// Whether the static pod of etcd on a node was read, and sets no limit.
+fn no_pod_limit(facts: &Facts<'_>, node: &str) -> bool {
+    let here = |subject: &Subject| subject.name == "etcd" && subject.node_name() == node;
+    let resources = facts.all(&keys::RESOURCES);
+    let probes = facts.all(&keys::PROBES);
+    let mut own = resources.iter().filter(|(subject, _)| here(subject));
+    let limits = own.any(|(_, table)| {
+        let cpu = table.row("cpu");
+        cpu.is_some_and(|row| row.get_text("limit").is_some())
+    });
+    let mut read = resources.iter().map(|(subject, _)| subject);
+    let mut probed = probes.iter().map(|(subject, _)| subject);
+    !limits && (read.any(here) || probed.any(here))
+}
+
+/// A limit that no file of etcd holds: there is nothing to take out of the static pod.
+fn of_the_cgroup(advice: Advice) -> Advice {
+    Advice {
+        setting: "cpu.max of its cgroup, which the static pod does not set".to_owned(),
+        now: advice.now.map(|now| format!("{now}, set by someone else than the static pod")),
+        proposed: "find which cgroup above etcd's container holds the limit (`cpu.max` of each folder up from \
+                   /proc/PID/cgroup; v1: `cpu.cfs_quota_us`) and who set it: a slice or a unit of systemd \
+                   (`systemctl show -p CPUQuotaPerSecUSec`), the container runtime, a hosting product; take it away \
+                   there"
+            .to_owned(),
+        risk: "etcd may take CPU from its neighbours on the node".to_owned(),
+        undo: "set the limit again where it was".to_owned(),
+        disposition: Disposition::ShowOnly,
+        ..advice
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{Plane, component, table};
+    use super::*;
+    use crate::evidence::Row;
+    use crate::rules::Severity::Critical;
+
+    #[test]
+    fn a_limit_of_a_cgroup_is_not_one_of_the_pod() {
+        let with = |pod: Option<Row>| {
+            let plane = Plane::with(Cause::Cpu)
+                .put(&keys::CGROUP_CPU_LIMIT, component("etcd"), 0.2)
+                .fails("etcd-cpu-throttled", component("etcd"), Critical);
+            match pod {
+                Some(row) => plane.put(&keys::RESOURCES, component("etcd"), table(vec![row])),
+                None => plane,
+            }
+        };
+        let cpu = || Row::new("cpu").text("request", "100m");
+        let limited = with(Some(cpu().text("limit", "200m"))).find("etcd-cpu-limit");
+        assert_eq!(limited.unwrap().setting, "resources.limits.cpu");
+        // Nobody looked at the pod.
+        assert!(with(None).find("etcd-cpu-limit").is_some());
+        let foreign = with(Some(cpu()));
+        let foreign = foreign.find("etcd-cpu-limit").unwrap();
+        assert!(foreign.setting.contains("cgroup"), "{}", foreign.setting);
+        assert_eq!(foreign.disposition, Disposition::ShowOnly);
+        assert!(foreign.now.unwrap().starts_with("0.2 cores, "));
+    }
 }

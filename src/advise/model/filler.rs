@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::diagnosis::Cause;
 use crate::evidence::keys;
-use crate::rules::{Confidence, Finding};
+use crate::rules::{Confidence, Finding, Severity};
 use crate::units::format_bytes;
 
-use super::super::advice::{Advice, Remedy};
+use super::super::advice::{Advice, Remedy, Strength};
 use super::super::facts::{Facts, whole};
 
 /// The resource that takes most of what is in use.
@@ -76,13 +77,46 @@ pub(super) fn advise(facts: &Facts<'_>, finding: &Finding, in_use: Option<u64>) 
     Some(advice)
 }
 
+/// That the quota is reached within hours, where this is all that was found: while something else is
+/// wrong, what grows may be its doing.
+pub(super) fn soon<'a>(facts: &Facts<'a>) -> Option<&'a Finding> {
+    let known = facts.input.diagnosis.verdict.cause != Cause::Unknown;
+    let finding = facts.ails("database-growing-fast")?;
+    (!known && finding.severity == Severity::Critical).then_some(finding)
+}
+
+/// First aid while there is still room: what grows is not known.
+pub(super) fn growth(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = soon(facts)?;
+    let mut advice = Advice::new(
+        "database-growth",
+        Remedy::Space,
+        "kube-apiserver",
+        "objects that grow in number or size",
+    );
+    advice.strength = Strength::Candidate;
+    advice.proposed =
+        "take a snapshot of etcd (`etcdctl snapshot save`); find what grows: `kubectl get --raw \
+         /metrics | grep -E '^apiserver_(storage_objects|resource_size_estimate_bytes)'` twice some minutes apart, \
+         and who writes it in the audit log; stop it, and look at the growth again before anything else"
+            .to_owned();
+    advice.why = finding.message.clone();
+    advice.effect = "writes go on: at its quota etcd takes none any more".to_owned();
+    advice.confidence = finding.confidence;
+    advice.risk = "none to look; a snapshot reads the whole database once".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "`etcd_mvcc_db_total_size_in_bytes` no longer grows".to_owned();
+    advice.finding_ids = vec![finding.rule.clone()];
+    advice.source = "etcd maintenance guide: space quota".to_owned();
+    Some(advice)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::testing::{Plane, component};
     use super::*;
-    use crate::diagnosis::Cause;
     use crate::evidence::{Row, Subject, SubjectKind, Table};
-    use crate::rules::Severity::Critical;
+    use crate::rules::Severity::{Critical, Warn};
 
     const GIB: f64 = 1_073_741_824.0;
 
@@ -121,5 +155,28 @@ mod tests {
         let of_free_pages = full(1.0, 0.3).find("nospace-recovery").unwrap();
         assert!(of_free_pages.verify.contains("far below"));
         assert!(!of_free_pages.proposed.contains("delete"));
+    }
+    #[test]
+    fn a_quota_that_is_reached_in_hours_gets_first_aid() {
+        let grows = |cause, severity| {
+            let member = || Subject::new(SubjectKind::Member, "etcd-0");
+            Plane::with(cause)
+                .fails("database-growing-fast", member(), severity)
+                .put(&keys::DB_QUOTA, member(), 2.0 * GIB)
+                .put(&keys::DB_IN_USE, member(), GIB)
+        };
+        let soon = grows(Cause::Unknown, Critical);
+        let growth = soon.find("database-growth").unwrap();
+        assert!(growth.proposed.contains("snapshot"), "{growth:?}");
+        let quota = soon.find("etcd-quota").unwrap();
+        assert_eq!(quota.strength, Strength::Candidate);
+        // In a day, or as the doing of something else that is wrong.
+        for calm in [
+            grows(Cause::Unknown, Warn),
+            grows(Cause::QueryLoad, Critical),
+        ] {
+            assert_eq!(calm.find("database-growth"), None);
+            assert_eq!(calm.find("etcd-quota"), None);
+        }
     }
 }

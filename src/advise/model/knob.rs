@@ -68,6 +68,9 @@ pub(super) fn remove_if_default(
 
 /// What a file may be written for: known values in known versions.
 pub(super) fn disposition(process: &Process, set: &Set, known: &Controller) -> Disposition {
+    if set.unread.is_some() {
+        return Disposition::ShowOnly;
+    }
     if known.id == "kube-controller-manager" {
         return Disposition::Disruptive;
     }

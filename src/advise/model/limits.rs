@@ -185,10 +185,18 @@ impl Raise<'_> {
                 number(old)
             ))
         } else {
-            set.words().or_else(|| Some(number(old)))
+            let read = set.unread.is_none();
+            set.words().or_else(|| read.then(|| number(old)))
         };
         advice.proposed = number(value);
         advice.why = self.why();
+        if let Some(unread) = &set.unread {
+            write!(
+                advice.why,
+                "; what is in force is not known, as {unread}: look there first, and leave a higher value alone"
+            )
+            .ok();
+        }
         advice.effect = self.effect();
         advice.confidence = if self.process.wait.p99_ms.is_some() {
             Confidence::High

@@ -30,6 +30,7 @@ mod shard;
 mod space;
 mod timers;
 mod unraised;
+mod watch_cache;
 mod webhook;
 mod workers;
 

@@ -144,20 +144,23 @@ impl Turn {
     }
 }
 
-/// Heartbeat and election timeout for a round trip with its WAL sync, and for the longest stall of a
-/// leader that is to keep its lead.
-pub(super) fn timers_for(turn_ms: f64, stall_ms: f64) -> (f64, f64) {
+/// Heartbeat and election timeout for a mean round trip, the WAL sync that may come on top of it, and
+/// the longest stall of a leader that is to keep its lead.
+///
+/// Ten of the mean round trips, as the tuning guide asks; a sync's time is the upper edge of a bucket
+/// around its p99, so that one of them is outlasted and ten of them would be minutes without a leader.
+pub(super) fn timers_for(turn: Turn, stall_ms: f64) -> (f64, f64) {
     // Whole fifties: the timers are a matter of size, not of digits.
-    let heartbeat =
-        ((turn_ms / 50.0).ceil() * 50.0).clamp(100.0, ELECTION_MAX_MS / ELECTION_HEARTBEATS);
+    let fifties =
+        |ms: f64| ((ms / 50.0).ceil() * 50.0).clamp(100.0, ELECTION_MAX_MS / ELECTION_HEARTBEATS);
     // A follower waits between one and two election timeouts; one is what is sure.
-    let outlast = (stall_ms * 1.2 / 500.0).ceil() * 500.0;
-    (
-        heartbeat,
-        (heartbeat * ELECTION_HEARTBEATS)
-            .max(outlast)
-            .min(ELECTION_MAX_MS),
-    )
+    let longest = stall_ms.max(turn.sync.unwrap_or(0.0));
+    let outlast = (longest * 1.2 / 500.0).ceil() * 500.0;
+    let election = (fifties(turn.rtt.unwrap_or(0.0)) * ELECTION_HEARTBEATS)
+        .max(outlast)
+        .min(ELECTION_MAX_MS);
+    let heartbeat = fifties(turn.total()).min(election / ELECTION_HEARTBEATS);
+    (heartbeat, election)
 }
 
 fn timers(facts: &Facts<'_>, turn: &Turn, remedy: Remedy, why: &str) -> Vec<Advice> {
@@ -171,15 +174,16 @@ fn timers(facts: &Facts<'_>, turn: &Turn, remedy: Remedy, why: &str) -> Vec<Advi
         .as_ref()
         .and_then(|current| current.least())
         .unwrap_or(1000.0);
-    let (total, stall) = (turn.total(), turn.stall.unwrap_or(0.0));
+    let total = turn.total();
+    let stall = turn.stall.unwrap_or(0.0).max(turn.sync.unwrap_or(0.0));
+    let (heartbeat, election) = timers_for(*turn, stall);
     // etcd's tuning guide: the heartbeat should be about 0.5 to 1.5 round trips.
-    let wide = have >= total * 0.5
-        && election_have >= total * ELECTION_HEARTBEATS
+    let wide = (have >= total * 0.5 || have >= heartbeat)
+        && election_have >= turn.rtt.unwrap_or(0.0) * ELECTION_HEARTBEATS
         && election_have >= stall;
     if total <= 0.0 || wide || stall > ELECTION_MAX_MS {
         return Vec::new();
     }
-    let (heartbeat, election) = timers_for(total, stall);
     // Neither gets shorter: more heartbeats are no help to a leader that is late with those it has.
     let most = |current: &Option<Current>, default| {
         let most = current.as_ref().and_then(Current::most);
@@ -258,21 +262,28 @@ fn timers(facts: &Facts<'_>, turn: &Turn, remedy: Remedy, why: &str) -> Vec<Advi
 #[cfg(test)]
 mod tests {
     use super::super::super::testing::{Plane, table};
-    use super::timers_for;
+    use super::{Turn, timers_for};
     use crate::diagnosis::Cause;
     use crate::evidence::{Row, Subject, SubjectKind, keys};
     use crate::rules::Severity::Warn;
     use crate::rules::testing::histogram;
 
+    fn far(rtt: f64) -> Turn {
+        Turn {
+            rtt: Some(rtt),
+            ..Turn::default()
+        }
+    }
+
     #[test]
     fn timers_fit_the_round_trip_and_what_etcd_allows() {
-        assert_eq!(timers_for(368.0, 0.0), (400.0, 4000.0));
-        assert_eq!(timers_for(3.0, 0.0), (100.0, 1000.0));
-        assert_eq!(timers_for(99_000.0, 0.0), (5000.0, 50_000.0));
+        assert_eq!(timers_for(far(368.0), 0.0), (400.0, 4000.0));
+        assert_eq!(timers_for(far(3.0), 0.0), (100.0, 1000.0));
+        assert_eq!(timers_for(far(99_000.0), 0.0), (5000.0, 50_000.0));
         // A leader whose WAL stood still for 3.9 s keeps its lead.
-        assert_eq!(timers_for(130.0, 3_900.0), (150.0, 5_000.0));
+        assert_eq!(timers_for(far(130.0), 3_900.0), (150.0, 5_000.0));
         for turn in [1.0, 50.0, 51.0, 240.0, 4_999.0] {
-            let (heartbeat, election) = timers_for(turn, 700.0);
+            let (heartbeat, election) = timers_for(far(turn), 700.0);
             assert!(election >= 5.0 * heartbeat && election <= 50_000.0);
             assert!(heartbeat >= turn * 0.5);
         }
@@ -306,5 +317,18 @@ mod tests {
         // Ten of the heartbeats that stay, where the stall asks for less.
         assert_eq!(of("500", "2500", 2_600.0), [None, value("5000")]);
         assert_eq!(of("100", "1000", 4_200.0), [None, value("5500")]);
+    }
+
+    #[test]
+    fn a_slow_sync_is_outlasted_once_and_not_ten_times() {
+        let syncs = |rtt: f64, sync: f64| Turn {
+            sync: Some(sync),
+            ..far(rtt)
+        };
+        assert_eq!(timers_for(syncs(0.5, 2_048.0), 0.0), (250.0, 2_500.0));
+        assert_eq!(timers_for(syncs(0.5, 4_096.0), 5_000.0), (600.0, 6_000.0));
+        // One that the default outlasts asks for nothing.
+        assert_eq!(timers_for(syncs(0.5, 256.0), 0.0), (100.0, 1_000.0));
+        assert_eq!(timers_for(syncs(130.0, 16.0), 0.0), (150.0, 1_500.0));
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     if let Some(outgrown) = outgrown(facts).filter(|_| pressing(facts)) {
         all.extend(filler::advise(facts, outgrown, in_use(facts)));
     }
+    all.extend(filler::growth(facts));
     all.extend(compaction(facts));
     all.extend(saw_tooth(facts));
     // Free pages are room without a restart for a larger quota.
@@ -39,6 +40,7 @@ fn pressing(facts: &Facts<'_>) -> bool {
     facts.has_cause(Cause::Space)
         || facts.full_database().is_some()
         || facts.ails("quota-near-limit").is_some()
+        || filler::soon(facts).is_some()
 }
 
 fn compaction(facts: &Facts<'_>) -> Option<Advice> {
@@ -328,7 +330,9 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
                 .to_owned(),
         );
     }
-    advice.strength = if now.is_some() && !answered && freed.is_none() && !disk {
+    let grows = filler::soon(facts).is_some_and(|soon| soon.rule == outgrown.rule);
+    let sure = now.is_some() && !grows;
+    advice.strength = if sure && !answered && freed.is_none() && !disk {
         Strength::Recommended
     } else {
         Strength::Candidate

@@ -74,8 +74,7 @@ fn mismatch(facts: &Facts<'_>, finding: &Finding) -> Vec<Advice> {
     let (election, longest_election) =
         range(facts, etcd, "election-timeout", "1000").unwrap_or((1000.0, 1000.0));
     let turn = Turn::of(facts);
-    let stall = turn.stall.unwrap_or(0.0).max(turn.sync.unwrap_or(0.0));
-    let (fitting_beat, fitting_election) = timers_for(turn.total(), stall);
+    let (fitting_beat, fitting_election) = timers_for(turn, turn.stall.unwrap_or(0.0));
     // Below the default is a choice, until the members cannot keep to it.
     let hurried = beat < facts.limit("heartbeat-interval");
     let late = facts
@@ -100,15 +99,20 @@ fn mismatch(facts: &Facts<'_>, finding: &Finding) -> Vec<Advice> {
     if election < new_election || longest_election > ELECTION_MAX_MS {
         all.push(election_timeout(facts, finding, new_election, both));
     }
-    if held_up(facts, finding) {
-        for advice in &mut all {
-            advice.strength = Strength::Candidate;
-            advice.why = format!(
-                "{}; a member that waits for its disk or a CPU answers its peers late: mend that \
-                 first, and measure the links again",
-                advice.why
-            );
-        }
+    // A time that the disk or a CPU makes is mended there, whatever the verdict can tell of it.
+    let first = if rests_on(finding, "server.wal.fsync") {
+        "only until the disk or the CPU that keeps the syncs waiting is mended: longer timers keep \
+         the lead, and make no write any faster"
+    } else if held_up(facts, finding) {
+        "a member that waits for its disk or a CPU answers its peers late: mend that first, and \
+         measure the links again"
+    } else {
+        return all;
+    };
+    for advice in &mut all {
+        advice.strength = Strength::Candidate;
+        advice.confidence = advice.confidence.min(Confidence::Medium);
+        advice.why = format!("{}; {first}", advice.why);
     }
     all
 }
@@ -116,10 +120,11 @@ fn mismatch(facts: &Facts<'_>, finding: &Finding) -> Vec<Advice> {
 /// Whether round trips were measured while the diagnosis blames what makes them long by itself.
 fn held_up(facts: &Facts<'_>, finding: &Finding) -> bool {
     matches!(facts.first_cause(), Some(Cause::Disk | Cause::Cpu))
-        && finding
-            .evidence
-            .iter()
-            .any(|cited| cited.key == "server.peer.rtt")
+        && rests_on(finding, "server.peer.rtt")
+}
+
+fn rests_on(finding: &Finding, key: &str) -> bool {
+    finding.evidence.iter().any(|cited| cited.key == key)
 }
 
 fn make(facts: &Facts<'_>, etcd: &str, setting: &str, default: &str, value: f64) -> Advice {
@@ -217,9 +222,11 @@ fn election_equal(facts: &Facts<'_>, finding: &Finding) -> Option<Advice> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::advice::Strength;
     use super::super::super::testing::{Plane, component};
     use crate::diagnosis::Cause;
-    use crate::evidence::{Subject, SubjectKind};
+    use crate::evidence::{Bucket, Histogram, Subject, SubjectKind, keys};
+    use crate::rules::Confidence;
     use crate::rules::Severity::{Critical, Warn};
 
     const MISMATCH: &str = "heartbeat-election-mismatch";
@@ -275,5 +282,29 @@ mod tests {
             ("etcd-events", Some("3000"))
         );
         assert!(both.find("election-timeout").is_none(), "the main one fits");
+    }
+    #[test]
+    fn a_sync_that_is_too_long_is_outlasted_only_until_it_is_mended() {
+        let member = || Subject::new(SubjectKind::Member, "cp0");
+        let bucket = |le, count| Bucket { le, count };
+        let syncs = Histogram {
+            buckets: vec![bucket(1_024.0, 0.0), bucket(2_048.0, 500.0)],
+            sum: 750_000.0,
+            max: None,
+        };
+        for cause in [Cause::Disk, Cause::Cpu, Cause::Unknown] {
+            let advice = Plane::with(cause)
+                .put(&keys::WAL_FSYNC, member(), syncs.clone())
+                .settings("etcd", &[("election-timeout", "800")])
+                .fails(MISMATCH, component("etcd"), Warn)
+                .citing(&keys::WAL_FSYNC, &member())
+                .find("election-timeout")
+                .unwrap();
+            // Once the longest sync, and not ten times.
+            assert_eq!(advice.proposed, "2500");
+            assert_eq!(advice.strength, Strength::Candidate);
+            assert_eq!(advice.confidence, Confidence::Medium);
+            assert!(advice.why.contains("only until the disk or the CPU"));
+        }
     }
 }

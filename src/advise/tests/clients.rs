@@ -1,6 +1,7 @@
 //! Clients before scaling: who is to be asked, and what limits them.
 
 use super::*;
+use crate::advise::Disposition;
 use crate::diagnosis::Role;
 
 #[test]
@@ -136,6 +137,37 @@ fn the_seed_gets_qps_and_burst_of_its_size() {
     assert!(qps.why.contains("POST pods"), "{}", qps.why);
     let at = |id: &str| all.iter().position(|a| a.id == id).unwrap();
     assert!(at("shard-events") < at("kcm-qps"));
+}
+
+#[test]
+fn a_limit_in_a_file_that_was_not_read_is_not_its_default() {
+    let hidden = |name: &str| {
+        Row::new(name)
+            .text("value", "")
+            .text("source", "unknown default")
+            .text(
+                "unread",
+                "/etc/kubernetes/config.yaml, which holds the settings, was not read",
+            )
+    };
+    let kcm = || component("kube-controller-manager");
+    let all = large(Cause::ClientThrottling)
+        .fails("client-throttled", kcm(), Warn)
+        .put(
+            &keys::SETTINGS,
+            kcm(),
+            table(vec![hidden("kube-api-burst"), hidden("kube-api-qps")]),
+        )
+        .put(&keys::LOGS_THROTTLING, kcm(), throttling(40.0, 31_613.7))
+        .advice();
+    for id in ["kcm-qps", "kcm-burst"] {
+        let advice = all.iter().find(|advice| advice.id == id).unwrap();
+        assert_eq!(advice.now, None, "{id}");
+        assert_eq!(advice.strength, Strength::Candidate, "{id}");
+        assert_eq!(advice.disposition, Disposition::ShowOnly, "{id}");
+    }
+    let qps = all.iter().find(|advice| advice.id == "kcm-qps").unwrap();
+    assert!(qps.why.contains("config.yaml"), "{}", qps.why);
 }
 
 #[test]

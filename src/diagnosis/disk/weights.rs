@@ -39,6 +39,15 @@ pub(super) struct SlowSyncs {
     pub(super) steady: bool,
 }
 
+/// Commits of the backend whose p99 is over the limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SlowCommits {
+    /// The node of the worst.
+    pub(super) on: OnNode,
+    /// They are on a node whose device takes long for a flush.
+    pub(super) flushed_slowly: bool,
+}
+
 /// What the evidence says of the disk. Findings that a fast device clears are not in it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
@@ -59,7 +68,7 @@ pub(super) struct Seen {
     /// Every member's syncs were measured and are fast.
     pub(super) fast_syncs: bool,
     /// Commits of the backend are slow.
-    pub(super) slow_commits: bool,
+    pub(super) slow_commits: Option<SlowCommits>,
     /// Every device under etcd was measured and is fast.
     pub(super) fast_device: bool,
     /// Raft's clock was late more often than a sync was.
@@ -143,6 +152,10 @@ fn on_syncs(seen: &Seen, is: fn(&SlowSyncs) -> bool) -> bool {
     seen.slow_syncs.as_ref().is_some_and(is)
 }
 
+fn on_commits(seen: &Seen, is: fn(&SlowCommits) -> bool) -> bool {
+    seen.slow_commits.as_ref().is_some_and(is)
+}
+
 /// The first row that holds decides: what proves most stands first.
 pub const WEIGHTS: &[Weight] = &[
     weight(
@@ -162,6 +175,14 @@ pub const WEIGHTS: &[Weight] = &[
         |seen| seen.slow_flush && seen.felt(),
         Says::Cause(0.95),
         "below etcd and inside etcd: proved twice",
+    ),
+    weight(
+        "flushes are slow, and so are commits, while syncs are fast",
+        |seen| {
+            seen.slow_flush && seen.fast_syncs && on_commits(seen, |commits| commits.flushed_slowly)
+        },
+        Says::Cause(0.85),
+        "below etcd and inside etcd: the database's device, where the WAL has its own",
     ),
     weight(
         "flushes are slow, and syncs are fast",
@@ -192,6 +213,12 @@ pub const WEIGHTS: &[Weight] = &[
         |seen| on_writes(seen, |on| on.throttled || on.waits),
         Says::Cause(0.6),
         "the device is slow by the kernel's measure; the CPU has its share",
+    ),
+    weight(
+        "writes are slow, and so are commits, while syncs are fast",
+        |seen| seen.slow_writes.is_some() && seen.fast_syncs && seen.slow_commits.is_some(),
+        Says::Cause(0.7),
+        "measured below etcd; the WAL has a device of its own, or smaller writes",
     ),
     weight(
         "writes are slow, and etcd has its CPU",
@@ -272,14 +299,26 @@ pub const WEIGHTS: &[Weight] = &[
         "without a measurement below etcd: disk or CPU",
     ),
     weight(
-        "syncs are fast",
-        |seen| seen.fast_syncs,
+        "syncs are fast, and so are commits",
+        |seen| seen.fast_syncs && seen.slow_commits.is_none(),
         Says::Cleared,
         "what etcd waits for comes in time on every member",
     ),
     weight(
+        "commits are slow, and etcd is throttled",
+        |seen| on_commits(seen, |commits| commits.on.throttled),
+        Says::Nothing,
+        "the throttling explains them",
+    ),
+    weight(
+        "commits are slow, while syncs are fast",
+        |seen| seen.fast_syncs && seen.slow_commits.is_some() && !seen.fast_device,
+        Says::Cause(0.35),
+        "the database can lie on another device than the WAL, and a large commit takes long on any",
+    ),
+    weight(
         "commits are slow",
-        |seen| seen.slow_commits && !seen.fast_device,
+        |seen| seen.slow_commits.is_some() && !seen.fast_device,
         Says::Cause(0.4),
         "commits sync as the WAL does; what its syncs took at that time is not known",
     ),
@@ -322,7 +361,10 @@ mod tests {
                     stalls: bit(n, 0).then_some(stalls),
                     slow_syncs: bit(n, 2).then_some(slow_syncs),
                     fast_syncs: bit(n, 9),
-                    slow_commits: bit(n, 10),
+                    slow_commits: bit(n, 10).then_some(SlowCommits {
+                        on: on(nodes),
+                        flushed_slowly: bit(n, 5),
+                    }),
                     fast_device: bit(n, 11),
                     starved: bit(n, 12),
                     idle: bit(n, 13),
@@ -372,6 +414,11 @@ mod tests {
             let throttled = on_stalls(&seen, |stalls| stalls.on.throttled)
                 || on_syncs(&seen, |syncs| syncs.on.throttled);
             assert!(!(throttled && claimed), "{seen:?}");
+            // Commits that are slow are not etcd's word that its disk is fast.
+            assert!(
+                seen.slow_commits.is_none() || says != Says::Cleared,
+                "{seen:?}"
+            );
             assert!(!claimed || seen.felt(), "{seen:?}");
         }
     }

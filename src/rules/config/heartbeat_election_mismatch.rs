@@ -46,6 +46,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         };
         // etcd checks both against each other as it starts, and ends.
         let refused = timeout < heartbeat * least_heartbeats.value || timeout > longest.value;
+        let mut of_the_disk = false;
         let (message, threshold) = if timeout < heartbeat * least_heartbeats.value {
             (
                 format!(
@@ -79,12 +80,21 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .into_iter()
             .filter(|(subject, _)| nodes::instance(subject) == which)
             .filter(|(_, syncs)| least.is_slow(syncs, timeout))
+            // The counter of the same scrapes knows whether they cost anyone the lead.
+            .filter(|(subject, _)| {
+                let changes = cx.evidence.peek(&keys::LEADER_CHANGES, subject);
+                changes.is_none_or(|changes| changes >= 1.0)
+            })
             .find_map(|(subject, syncs)| Some((subject, syncs.bracket(0.99)?.0)))
         {
             cx.evidence.cite(&keys::WAL_FSYNC, &subject);
+            cx.evidence.cite(&keys::LEADER_CHANGES, &subject);
+            // A disk that etcd's own timers do not outlast is at fault, and they are not.
+            of_the_disk = timeout >= usual.value;
             (
                 format!(
-                    "election-timeout {timeout:.0} ms is less than a WAL fsync of {} (p99 above {}): each slow sync of a leader is an election",
+                    "election-timeout {timeout:.0} ms is less than a WAL fsync of {} (p99 above {}): a slow sync of a \
+                     leader can be an election",
                     subject.name,
                     number(sync, Unit::Ms)
                 ),
@@ -114,10 +124,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         } else {
             continue;
         };
-        let severity = if refused {
-            Severity::Critical
-        } else {
-            Severity::Warn
+        let severity = match (refused, of_the_disk) {
+            (true, _) => Severity::Critical,
+            (false, true) => Severity::Info,
+            (false, false) => Severity::Warn,
         };
         settings::cite(cx, election, "election-timeout");
         drafts.push(
@@ -179,6 +189,19 @@ mod tests {
         assert_eq!(disk("512", least).status(&RULE).0, Status::Fail);
         assert_eq!(disk("512", least - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        // Syncs that cost nobody the lead, as the counter of the same time says.
+        let led = |changes| disk("512", least).put(&keys::LEADER_CHANGES, member(), changes);
+        assert_eq!(led(0.0).status(&RULE).0, Status::Pass);
+        assert_eq!(led(1.0).status(&RULE), (Status::Fail, Severity::Warn));
+        // The default is not at fault for a disk that stands still for longer.
+        let stands = |election| {
+            let syncs = histogram(&[(1024.0, 0.0), (2048.0, 500.0)]);
+            with("50", election).put(&keys::WAL_FSYNC, member(), syncs)
+        };
+        let usual = stands("1000").status(&RULE);
+        assert_eq!(usual, (Status::Fail, Severity::Info));
+        let short = stands("999").status(&RULE);
+        assert_eq!(short, (Status::Fail, Severity::Warn));
         // Below the default alone is a choice; with a leader that comes and goes it is the reason.
         let changes = |n: f64| with("10", "50").put(&keys::LEADER_CHANGES, member(), n);
         assert_eq!(changes(9.0).status(&RULE), (Status::Fail, Severity::Warn));

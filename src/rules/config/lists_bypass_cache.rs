@@ -16,7 +16,16 @@ pub static RULE: Rule = Rule {
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut drafts = Vec::new();
-    for name in ["feature-gates.ConsistentListFromCache", "watch-cache"] {
+    for (name, what) in [
+        (
+            "feature-gates.ConsistentListFromCache",
+            "lists without a resource version go to etcd",
+        ),
+        (
+            "watch-cache",
+            "every list, get and watch goes to etcd, with resourceVersion=0 as well and of each informer",
+        ),
+    ] {
         for setting in settings::of(cx, "kube-apiserver", &[name])? {
             let off = setting.is_set() && setting.flag() == Some(false);
             if !off {
@@ -27,12 +36,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 Draft::new(
                     setting.subject.clone(),
                     Severity::Info,
-                    format!(
-                        "{name}={}: lists without a resource version go to etcd",
-                        setting.value
-                    ),
+                    format!("{name}={}: {what}", setting.value),
                 )
-                .threshold("kube-apiserver default: ConsistentListFromCache on from 1.31")
+                .threshold(
+                    "kube-apiserver default: watch-cache on, ConsistentListFromCache on from 1.31",
+                )
                 .cites(cx.evidence.take_citations()),
             );
         }
@@ -67,7 +75,10 @@ mod tests {
                 .0,
             Status::Pass
         );
-        assert_eq!(with("watch-cache", "false").status(&RULE).0, Status::Fail);
+        let off = with("watch-cache", "false");
+        assert_eq!(off.status(&RULE).0, Status::Fail);
+        let words = &off.check(&RULE)[0].message;
+        assert!(words.contains("resourceVersion=0 as well"), "{words}");
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

@@ -1,7 +1,7 @@
 //! Writes to the device under etcd take long, measured by the kernel below etcd. Kernels before 5.5
 //! count no flushes, and layers of a device mapper or a RAID never do: there this is all that tells.
 
-use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::evidence::{Histogram, Key, Missing, Subject, SubjectKind, keys};
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 use crate::rules::{devices, events};
 
@@ -74,8 +74,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 
 fn draft(cx: &Context<'_>, device: Subject, mean_ms: f64, writes: f64) -> Draft {
     let cites = cx.evidence.take_citations();
-    // Writes that wait in a long queue of somebody's are slow on any disk: without a sync that
-    // waited as well it is no fault.
+    // Writes that wait in a long queue of somebody's are slow on any disk: without a sync or a
+    // commit that waited as well it is no fault.
     let severity = match felt(cx, device.node_name()) {
         true => Severity::Warn,
         false => Severity::Info,
@@ -90,20 +90,23 @@ fn draft(cx: &Context<'_>, device: Subject, mean_ms: f64, writes: f64) -> Draft 
         .cites(cites)
 }
 
-/// Whether an etcd on a node says that its syncs are slow.
+/// Whether an etcd on a node says that its syncs or its commits are slow: with a WAL of its own
+/// device only the commits wait for that of the database.
 fn felt(cx: &Context<'_>, node: &str) -> bool {
     let same = |subject: &Subject| {
         let other = subject.node_name();
         other.is_empty() || node.is_empty() || other == node
     };
-    let slow = cx.profile.get("wal-fsync-p99");
-    let syncs = cx.evidence.all(&keys::WAL_FSYNC);
-    // Where there is one member, the names that two sources give its node do not matter.
-    let one = syncs.len() == 1;
-    let measured = syncs.iter().any(|(subject, syncs)| {
-        (one || same(subject)) && syncs.bracket(0.99).is_some_and(|(low, _)| low >= slow)
-    });
-    measured
+    let slow = |key: &Key<Histogram>, limit: f64| {
+        let all = cx.evidence.all(key);
+        // Where there is one member, the names that two sources give its node do not matter.
+        let one = all.len() == 1;
+        all.iter().any(|(subject, took)| {
+            (one || same(subject)) && took.bracket(0.99).is_some_and(|(low, _)| low >= limit)
+        })
+    };
+    slow(&keys::WAL_FSYNC, cx.profile.get("wal-fsync-p99"))
+        || slow(&keys::WAL_COMMIT, cx.profile.get("backend-commit-p99"))
         || events::seen(cx, &["wal-sync-slow"])
             .unwrap_or_default()
             .iter()
@@ -146,6 +149,13 @@ mod tests {
             table(&[("wal-sync-slow", &[("count", 3.0)])]),
         );
         assert_eq!(logged.status(&RULE).1, Severity::Warn);
+        let commits = |ms: f64| {
+            let took = histogram(&[(ms, 0.0), (ms * 2.0, 400.0)]);
+            over().put(&keys::WAL_COMMIT, member(), took).status(&RULE)
+        };
+        let limit = crate::profile::Profile::default().get("backend-commit-p99");
+        assert_eq!(commits(limit).1, Severity::Warn);
+        assert_eq!(commits(limit / 2.0).1, Severity::Info);
         assert_eq!(with(99.0, 99.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
