@@ -9,10 +9,10 @@ use crate::rules::{Finding, Severity, phases};
 use super::cover::{self, Lacks, cover_of};
 use super::links::{self, Complaint};
 use super::measured::{self, ByNode, Measured, is_etcd, unanswered};
-use super::{seats, unseen};
+use super::{late, seats, unseen};
 
 /// Fewer WAL syncs than this make no p99.
-const MIN_SYNCS: f64 = 100.0;
+pub(super) const MIN_SYNCS: f64 = 100.0;
 
 /// The node that a subject is on: a member's name is its node's, `NODE/events` for a second etcd.
 pub(super) fn node_of(subject: &Subject) -> String {
@@ -81,6 +81,10 @@ pub(super) struct Facts {
     pub(super) cpu_free: Option<Vec<Citation>>,
     /// Round trips to peers were measured.
     rtt_seen: bool,
+    /// Members at which all slow links meet.
+    pub(super) late_ends: BTreeSet<String>,
+    /// Members whose WAL syncs were measured and are within the limit.
+    pub(super) prompt: BTreeSet<String>,
     /// What members say of their links to peers, by time.
     pub(super) complaints: Vec<Complaint>,
     /// How many members the cluster has, as far as anything tells.
@@ -142,6 +146,8 @@ impl Facts {
         facts.cpu_free = facts.cpus_all_free();
         facts.rtt_seen = !reader.all(&keys::PEER_RTT).is_empty();
         facts.network_fast = network_fast(&reader, profile);
+        facts.late_ends = late::common_ends(&reader, profile);
+        facts.prompt = late::prompt(&reader, profile);
         facts.complaints = links::complaints(&reader);
         facts.members = members(&reader).max(facts.etcd_nodes);
         facts.single_member = single_member(&reader);
@@ -194,6 +200,11 @@ impl Facts {
         let known = self.run_delay_known.contains(node)
             || (self.etcd_nodes <= 1 && self.run_delay_known.len() == 1);
         (known && self.free_cpu(node)) || self.on(&self.answering, node).is_some_and(|m| m.good)
+    }
+
+    /// Whether something was seen of every member that is known of.
+    pub(super) fn all_seen(&self) -> bool {
+        self.unseen_members.is_none()
     }
 
     /// What is lacking for an all-clear, in words: kinds of evidence, or whose.
