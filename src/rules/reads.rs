@@ -207,6 +207,7 @@ pub const READS: &[Reads] = &[
             "apiserver.etcd.requests",
             "logs.audit.clients",
             "logs.requests",
+            "settings",
         ],
         &["events-lines", "events-rate", "events-writes-share"],
     ),
@@ -294,8 +295,8 @@ pub const READS: &[Reads] = &[
     reads("leader-election-tight", &["settings"], &["renew-deadline"]),
     reads(
         "leader-missing",
-        &["logs.events", "server.has-leader"],
-        &["leader-missing-drops"],
+        &["logs.episodes", "logs.events", "server.has-leader"],
+        &["leader-missing-drops", "leader-missing-for"],
     ),
     reads(
         "leader-unstable",
