@@ -101,6 +101,8 @@ pub(super) struct Facts {
     pub(super) webhook_share: Option<f64>,
     /// Members that no log, metric or host fact is of, in words.
     unseen_members: Option<String>,
+    /// Whose metrics are those of one scrape, in words.
+    one_scrape: Vec<String>,
     /// Raft's clock could not tick more often than a sync was slow.
     pub(super) ticks_over_syncs: bool,
 }
@@ -160,6 +162,7 @@ impl Facts {
             .reduce(f64::max);
         facts.ticks_over_syncs = ticks_over_syncs(&reader);
         facts.webhook_share = seats::webhook_share(&reader, profile);
+        facts.one_scrape = unseen::second_scrapes(&reader);
         facts.unseen_members = unseen::members(&reader, facts.members, evidence);
         facts
     }
@@ -221,6 +224,18 @@ impl Facts {
         missing
     }
 
+    /// What an all-clear lacks beside kinds of evidence: members that nobody looked at, and a second
+    /// scrape of what was scraped once, which tells the time since a start and not the present.
+    pub(super) fn not_looked_at(&self) -> Vec<String> {
+        let members = self.unseen_members.iter();
+        members.chain(&self.one_scrape).cloned().collect()
+    }
+
+    /// Members that nobody looked at, in words.
+    pub(super) fn unseen_members(&self) -> Option<String> {
+        self.unseen_members.clone()
+    }
+
     /// What would tell one cause from another and was not read, in words.
     pub(super) fn would_tell(&self, findings: &[Finding]) -> Vec<String> {
         let fails = |rules: &[&str]| {
@@ -251,12 +266,14 @@ impl Facts {
                 between,
                 "what lies between kube-apiserver and etcd: round trips, proxies, the CPU of kube-apiserver",
             ),
-            // It tells who asks for what: nothing of a leader that is gone or of a webhook.
+            // It tells who asks for what: nothing of a leader that is gone, of a webhook, or of what etcd
+            // does with its own database.
             (
                 !self.audit
                     && !between
                     && fails(ASKED)
-                    && !fails(&["leader-missing", "webhook-slow"]),
+                    && !fails(&["leader-missing", "webhook-slow"])
+                    && !fails(UPKEEP),
                 "the apiserver's audit log",
             ),
             (
@@ -291,6 +308,9 @@ impl Facts {
         lacking
     }
 }
+
+/// Rules about what etcd does with its own database, which holds requests up by itself.
+pub(super) const UPKEEP: &[&str] = &["compaction-saw-tooth", "defragmentation-stalls"];
 
 /// Rules about requests: who asks for what can be behind them.
 const ASKED: &[&str] = &[
@@ -363,10 +383,12 @@ impl Seen {
                     .map(|(subject, _)| subject),
             )
             .any(|subject| subject.name == "kube-controller-manager");
-        let etcd = !reader.all(&keys::WAL_FSYNC).is_empty();
+        // A member without a leader syncs nothing.
+        let etcd =
+            !reader.all(&keys::WAL_FSYNC).is_empty() || !reader.all(&keys::HAS_LEADER).is_empty();
         let apiserver = !reader.all(&keys::APISERVER_ETCD_TOOK).is_empty();
         Seen {
-            any: etcd || apiserver,
+            any: etcd || apiserver || controllers,
             etcd,
             apiserver,
             controllers,
