@@ -134,12 +134,11 @@ fn of_load(
         .iter()
         .filter(|f| f.failed() && f.subject.kind == SubjectKind::Client)
         .filter(|f| matches!(f.rule.as_str(), "client-heavy-lists" | "client-hot-loop"))
-        .max_by_key(|f| {
-            cause
-                .rules
-                .iter()
-                .position(|rule| *rule == f.rule)
-                .map(std::cmp::Reverse)
+        .min_by_key(|f| {
+            let of_rule = cause.rules.iter().position(|rule| *rule == f.rule);
+            // Of several the one that the summary tells of.
+            let told = cause.summary.contains(&f.message);
+            (of_rule.unwrap_or(usize::MAX), !told)
         });
     let writer = most(evidence, "events written", MOST, &|row| {
         let events = row.get_text("resource").is_some_and(is_events);

@@ -2,6 +2,7 @@
 
 use super::assess::{Assessment, Case, LOADED, names};
 use super::cause::Cause;
+use crate::rules::Severity;
 
 /// The rule of webhooks that hold requests up.
 pub(super) const WEBHOOK: &str = "webhook-slow";
@@ -53,12 +54,16 @@ pub(super) fn saturation(case: &Case<'_>) -> Assessment {
     let fast = case.facts.etcd_fast.is_some() || case.facts.fsync_fast.is_some();
     let slow = case.has("etcd-requests-slow")
         || case.has("wal-fsync-slow")
-        || case.has("wal-sync-stalled");
+        || case.has("wal-sync-stalled")
+        || (!fast && (case.has_at("slow-requests", Severity::Warn) || case.etcd_is_ill()));
+    // Seats are held for as long as something behind them is slow: without a look at etcd, answers 429
+    // do not tell a flood from that, unless there are so few seats that anything fills them.
+    let looked = case.facts.etcd_seen || case.facts.metrics || case.has("inflight-unbalanced");
     // Lines about 429 do not say of how many requests.
     let counted = case.measured("apf-rejections");
     let confidence = match (rejected.is_empty(), fast, slow) {
         (false, true, false) if !counted => 0.7,
-        (false, false, false) if !counted => 0.45,
+        (false, false, false) if !counted || !looked => 0.45,
         (false, true, false) => 0.9,
         (true, true, false) => 0.75,
         (_, _, true) => 0.4,

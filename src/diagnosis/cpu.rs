@@ -81,7 +81,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             &case.all(&["cpu-pressure-high", "api-slo-missed"]),
             "run-queue delay and throttling of kube-apiserver (/proc/PID/schedstat and cpu.stat)",
         );
-    } else if let Some(free) = &facts.cpu_free {
+    } else if let Some(free) = &facts.cpu_free
+        && facts.all_seen()
+    {
         return Assessment::cleared(
             Cause::Cpu,
             "etcd was neither throttled nor kept waiting for a CPU",

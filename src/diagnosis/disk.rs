@@ -37,6 +37,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         let ill: Vec<&Finding> = stalls.iter().chain(&fsync).copied().collect();
         if ill.is_empty()
             && writes.is_empty()
+            && facts.all_seen()
             && let Some(fast) = &facts.device_fast
         {
             return Assessment::cleared(Cause::Disk, fast_words(fast), fast.clone());
@@ -88,6 +89,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     };
     let confidence = match weights::says(&seen) {
         Says::Cause(confidence) => confidence,
+        // What was measured says nothing of a member that nobody looked at.
+        Says::Cleared if !facts.all_seen() => return Assessment::default(),
         Says::Cleared => {
             return Assessment::cleared(
                 Cause::Disk,

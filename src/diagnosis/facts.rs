@@ -10,10 +10,10 @@ use super::cover::{self, Lacks, cover_of};
 use super::links::{self, Complaint};
 use super::measured::{self, ByNode, Measured, is_etcd, unanswered};
 use super::members::{self, Members};
-use super::{seats, unseen};
+use super::{late, seats, unseen};
 
 /// Fewer WAL syncs than this make no p99.
-const MIN_SYNCS: f64 = 100.0;
+pub(super) const MIN_SYNCS: f64 = 100.0;
 
 /// The node that a subject is on: a member's name is its node's, `NODE/events` for a second etcd.
 pub(super) fn node_of(subject: &Subject) -> String {
@@ -82,6 +82,10 @@ pub(super) struct Facts {
     pub(super) cpu_free: Option<Vec<Citation>>,
     /// Round trips to peers were measured.
     rtt_seen: bool,
+    /// Members at which all slow links meet.
+    pub(super) late_ends: BTreeSet<String>,
+    /// Members whose WAL syncs were measured and are within the limit.
+    pub(super) prompt: BTreeSet<String>,
     /// What members say of their links to peers, by time.
     pub(super) complaints: Vec<Complaint>,
     /// How many members the cluster has, as far as anything tells.
@@ -98,6 +102,8 @@ pub(super) struct Facts {
     pub(super) webhook_share: Option<f64>,
     /// Members that no log, metric or host fact is of, in words.
     unseen_members: Option<String>,
+    /// Whose metrics are those of one scrape, in words.
+    one_scrape: Vec<String>,
     /// Raft's clock could not tick more often than a sync was slow.
     pub(super) ticks_over_syncs: bool,
 }
@@ -143,6 +149,8 @@ impl Facts {
         facts.cpu_free = facts.cpus_all_free();
         facts.rtt_seen = !reader.all(&keys::PEER_RTT).is_empty();
         facts.network_fast = network_fast(&reader, profile);
+        facts.late_ends = late::common_ends(&reader, profile);
+        facts.prompt = late::prompt(&reader, profile);
         facts.complaints = links::complaints(&reader);
         let members = Members::of(evidence);
         (facts.members, facts.single_member) = (members.least, members.is_single());
@@ -155,6 +163,7 @@ impl Facts {
             .reduce(f64::max);
         facts.ticks_over_syncs = ticks_over_syncs(&reader);
         facts.webhook_share = seats::webhook_share(&reader, profile);
+        facts.one_scrape = unseen::second_scrapes(&reader);
         facts.unseen_members = unseen::members(&reader, members, evidence);
         facts
     }
@@ -197,6 +206,11 @@ impl Facts {
         (known && self.free_cpu(node)) || self.on(&self.answering, node).is_some_and(|m| m.good)
     }
 
+    /// Whether something was seen of every member that is known of.
+    pub(super) fn all_seen(&self) -> bool {
+        self.unseen_members.is_none()
+    }
+
     /// What is lacking for an all-clear, in words: kinds of evidence, or whose.
     pub(super) fn missing(&self) -> Vec<String> {
         let mut missing = self.logs.missing("logs");
@@ -209,6 +223,18 @@ impl Facts {
             missing.push("mounts".to_owned());
         }
         missing
+    }
+
+    /// What an all-clear lacks beside kinds of evidence: members that nobody looked at, and a second
+    /// scrape of what was scraped once, which tells the time since a start and not the present.
+    pub(super) fn not_looked_at(&self) -> Vec<String> {
+        let members = self.unseen_members.iter();
+        members.chain(&self.one_scrape).cloned().collect()
+    }
+
+    /// Members that nobody looked at, in words.
+    pub(super) fn unseen_members(&self) -> Option<String> {
+        self.unseen_members.clone()
     }
 
     /// What would tell one cause from another and was not read, in words.
@@ -241,12 +267,14 @@ impl Facts {
                 between,
                 "what lies between kube-apiserver and etcd: round trips, proxies, the CPU of kube-apiserver",
             ),
-            // It tells who asks for what: nothing of a leader that is gone or of a webhook.
+            // It tells who asks for what: nothing of a leader that is gone, of a webhook, or of what etcd
+            // does with its own database.
             (
                 !self.audit
                     && !between
                     && fails(ASKED)
-                    && !fails(&["leader-missing", "webhook-slow"]),
+                    && !fails(&["leader-missing", "webhook-slow"])
+                    && !fails(UPKEEP),
                 "the apiserver's audit log",
             ),
             (
@@ -281,6 +309,9 @@ impl Facts {
         lacking
     }
 }
+
+/// Rules about what etcd does with its own database, which holds requests up by itself.
+pub(super) const UPKEEP: &[&str] = &["compaction-saw-tooth", "defragmentation-stalls"];
 
 /// Rules about requests: who asks for what can be behind them.
 const ASKED: &[&str] = &[
@@ -353,10 +384,12 @@ impl Seen {
                     .map(|(subject, _)| subject),
             )
             .any(|subject| subject.name == "kube-controller-manager");
-        let etcd = !reader.all(&keys::WAL_FSYNC).is_empty();
+        // A member without a leader syncs nothing.
+        let etcd =
+            !reader.all(&keys::WAL_FSYNC).is_empty() || !reader.all(&keys::HAS_LEADER).is_empty();
         let apiserver = !reader.all(&keys::APISERVER_ETCD_TOOK).is_empty();
         Seen {
-            any: etcd || apiserver,
+            any: etcd || apiserver || controllers,
             etcd,
             apiserver,
             controllers,

@@ -24,9 +24,10 @@ fn settle(metrics: bool, audit: bool) -> &'static str {
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let lists = !case.failed("expensive-lists").is_empty();
     let lister = case.has_at("client-heavy-lists", Severity::Warn);
-    let events = case.has("events-dominate");
+    // Those of an etcd of their own are a note.
+    let events = case.has_at("events-dominate", Severity::Warn);
     // Slow requests alone do not tell a flood of Events from changes that are slow for another reason.
-    let counted = case.measured("events-dominate");
+    let counted = events && case.measured("events-dominate");
     let loops = case.has("client-hot-loop");
     // A writer that waits for each answer asks at equal gaps as well, and at those that a slow etcd
     // makes; one that asks for what is gone spins whatever etcd does.

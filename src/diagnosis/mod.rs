@@ -14,6 +14,7 @@ mod cover;
 mod cpu;
 mod disk;
 mod facts;
+mod late;
 mod links;
 mod load;
 mod measured;

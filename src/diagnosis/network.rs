@@ -35,9 +35,16 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
 
     let confidence = if case.has_at("peer-rtt-high", Severity::Critical) {
         // A starved or stalled member answers probes late as well.
-        if disk_in || cpu_in { 0.6 } else { 0.9 }
+        match disk_in || cpu_in {
+            true => 0.6,
+            false if late_by_itself(case) => 0.45,
+            false => 0.9,
+        }
     } else if !rtt.is_empty() {
-        if disk_in || cpu_in { 0.4 } else { 0.6 }
+        match disk_in || cpu_in || late_by_itself(case) {
+            true => 0.4,
+            false => 0.6,
+        }
     } else if broken.is_empty()
         && let Some(fast) = &facts.network_fast
     {
@@ -82,6 +89,16 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         summary = format!("{summary} ({on})");
     }
     Assessment::of(Cause::Network, confidence, summary, &carry, SETTLE)
+}
+
+/// Whether all slow links meet in a member that may be late by itself: neither its syncs, nor its
+/// device and its CPU together, are known to be as they should.
+fn late_by_itself(case: &Case<'_>) -> bool {
+    let facts = case.facts;
+    facts.late_ends.iter().any(|node| {
+        let syncs = facts.prompt.contains(node);
+        !syncs && !(facts.fast_device(node).is_some() && facts.free_cpu(node))
+    })
 }
 
 /// Whether both ends of some link say that it broke: in their logs, or by messages that either could

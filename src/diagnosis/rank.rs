@@ -6,7 +6,7 @@ use crate::rules::{Finding, Severity};
 
 use super::assess::{Assessment, CLAIM, Case};
 use super::cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
-use super::facts::Facts;
+use super::facts::{Facts, UPKEEP};
 use super::{client, clients, config, cpu, disk, load, network, space, timeline, who};
 
 /// Causes that explain slowness downstream, in the order in which they explain each other: a full
@@ -204,6 +204,27 @@ fn from_log(finding: &Finding) -> bool {
 /// What settles a question that all readings leave open.
 pub const LONGER: &str = "a longer stretch of the trouble in logs, metrics and host facts";
 
+/// Rules about states: one look tells them whole, and a longer one tells no more.
+const STATES: &[&str] = &[
+    "certificate-expiring",
+    "clock-drift",
+    "data-corruption",
+    "election-timeouts-unequal",
+    "learner-not-promoted",
+    "member-lists-differ",
+    "swap-in-use",
+    "time-unsynced",
+    "versions-mixed",
+];
+
+/// Whether all that was found are states.
+pub(super) fn told_whole(findings: &[Finding]) -> bool {
+    let mut worse = findings
+        .iter()
+        .filter(|f| f.failed() && f.severity >= Severity::Warn);
+    worse.all(|f| STATES.contains(&f.rule.as_str()))
+}
+
 fn verdict(
     causes: &[CauseFound],
     alternatives: &[Alternative],
@@ -223,6 +244,9 @@ fn verdict(
             summary: primary.summary.clone(),
         };
     }
+    if no_fault_seen {
+        missing.extend(facts.not_looked_at());
+    }
     if no_fault_seen && missing.is_empty() {
         return Verdict {
             cause: Cause::None,
@@ -236,9 +260,11 @@ fn verdict(
     if !no_fault_seen && missing.is_empty() {
         missing = facts.would_tell(findings);
         // All of it was read, and it does not settle the question: only a longer look can.
-        if missing.is_empty() {
+        if missing.is_empty() && !told_whole(findings) {
             missing.push(LONGER.to_owned());
         }
+    } else if !no_fault_seen {
+        missing.extend(facts.unseen_members());
     }
     let summary = if no_fault_seen {
         format!(
@@ -252,7 +278,9 @@ fn verdict(
             // What users feel says less than what makes them feel it, and a line less than a count.
             .max_by_key(|f| {
                 let slo = f.rule == "api-slo-missed";
-                (f.severity, !slo, f.confidence, !from_log(f))
+                // Slow requests are the symptom of what held them up.
+                let upkeep = UPKEEP.contains(&f.rule.as_str());
+                (f.severity, upkeep, !slo, f.confidence, !from_log(f))
             })
             .map_or_else(String::new, |f| f.message.clone());
         match alternatives.first() {

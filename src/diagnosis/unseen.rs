@@ -1,8 +1,9 @@
-//! Members of the cluster that the evidence does not look at.
+//! What the evidence does not look at: members of the cluster, and the time after one scrape.
 
 use std::collections::BTreeSet;
 
-use crate::evidence::{Collector, EvidenceSet, Reader, Reading, keys};
+use crate::evidence::Histogram;
+use crate::evidence::{Collector, Completeness, EvidenceSet, Key, Reader, Reading, keys};
 
 use super::facts::node_of;
 use super::measured::is_etcd;
@@ -55,4 +56,25 @@ pub(super) fn members(
         false => format!("{} of {count} members", count - seen.len()),
     };
     Some(format!("logs, metrics and host facts of {whose}"))
+}
+
+/// Programs whose metrics all come from one scrape: what was counted since their start.
+pub(super) fn second_scrapes(reader: &Reader<'_>) -> Vec<String> {
+    let once = |key: &Key<Histogram>| {
+        let all = reader.all(key);
+        let since_start =
+            |record: &crate::evidence::Record| record.origin.completeness == Completeness::Estimate;
+        !all.is_empty()
+            && all
+                .iter()
+                .all(|(subject, _)| reader.record(key, subject).is_some_and(since_start))
+    };
+    [
+        (&keys::WAL_FSYNC, "etcd"),
+        (&keys::APISERVER_ETCD_TOOK, "kube-apiserver"),
+    ]
+    .into_iter()
+    .filter(|(key, _)| once(key))
+    .map(|(_, name)| format!("second scrape of the metrics of {name}"))
+    .collect()
 }

@@ -268,7 +268,7 @@ impl View {
             let audit = segment.audit.view();
             self.audit.callers.merge(&audit.callers);
             self.audit.clients.merge(&audit.clients);
-            self.audit.objects.merge(&audit.objects);
+            self.audit.objects.merge_beside(&audit.objects);
             self.audit.seconds.merge(&audit.seconds);
             self.audit.total.add(&audit.total);
             self.audit_records += segment.audit.records();

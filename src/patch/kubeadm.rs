@@ -92,8 +92,9 @@ impl<'a> Work<'a> {
                         }),
                         // A file that is meant to be this component's says why it cannot be used.
                         Err(refusal)
-                            if file.trim_end_matches(".yml").trim_end_matches(".yaml")
-                                == program =>
+                            if [".yaml", ".yml", ".manifest"]
+                                .iter()
+                                .any(|end| file.strip_suffix(end) == Some(program)) =>
                         {
                             unreadable.insert(component);
                             set.shown.push(Shown {

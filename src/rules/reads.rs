@@ -246,6 +246,7 @@ pub const READS: &[Reads] = &[
             "logs.audit.clients",
             "logs.requests",
             "logs.slow.seconds",
+            "settings",
         ],
         &["events-lines", "events-rate", "events-writes-share"],
     ),
@@ -361,7 +362,7 @@ pub const READS: &[Reads] = &[
     reads(
         "leader-missing",
         &["logs.episodes", "logs.events", "server.has-leader"],
-        &["leader-missing-drops"],
+        &["leader-missing-drops", "leader-missing-for"],
     ),
     reads(
         "leader-unstable",

@@ -238,7 +238,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     }
     all.extend(unnamed_lists(facts, &all));
     if facts.ails("events-dominate").is_some() && facts.has_cause(Cause::QueryLoad) {
-        all.push(events::rate_limit());
+        all.push(events::rate_limit(facts));
         all.extend(events::ttl(facts));
     }
     all.extend(retries(facts));

@@ -4,7 +4,12 @@ use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
 
 /// Holding sources back at kube-apiserver.
-pub(super) fn rate_limit() -> Advice {
+pub(super) fn rate_limit(facts: &Facts<'_>) -> Advice {
+    let plugins = facts.setting("kube-apiserver", "enable-admission-plugins", None);
+    let on = plugins.as_ref().is_some_and(|plugins| {
+        let mut all = plugins.texts();
+        all.all(|text| text.split(',').any(|one| one.trim() == "EventRateLimit"))
+    });
     let mut advice = Advice::new(
         "event-rate-limit",
         Remedy::Client,
@@ -12,8 +17,15 @@ pub(super) fn rate_limit() -> Advice {
         "enable-admission-plugins",
     );
     advice.strength = Strength::Candidate;
-    advice.proposed =
-        "EventRateLimit, with a limit per source and object in its configuration file".to_owned();
+    advice.now = plugins.map(|plugins| plugins.words());
+    advice.proposed = match on {
+        true => {
+            "EventRateLimit is on: lower its limits per source and object in the file of \
+             `--admission-control-config-file`"
+        }
+        false => "EventRateLimit, with a limit per source and object in its configuration file",
+    }
+    .to_owned();
     advice.why = "events are the load, and a source that cannot be fixed at once can be held back \
                   at kube-apiserver"
         .to_owned();
@@ -22,7 +34,11 @@ pub(super) fn rate_limit() -> Advice {
     advice.risk = "refused events are lost for `kubectl describe` too; the plugin needs \
                    `--admission-control-config-file` on every apiserver, which restarts it"
         .to_owned();
-    advice.undo = "take the plugin out of the list again, one apiserver at a time".to_owned();
+    advice.undo = match on {
+        true => "set the former limits again, one apiserver at a time",
+        false => "take the plugin out of the list again, one apiserver at a time",
+    }
+    .to_owned();
     advice.verify = "`apiserver_request_total{resource=\"events\",code=\"429\"}` counts, and \
                      etcd's writes fall"
         .to_owned();
@@ -65,4 +81,27 @@ pub(super) fn ttl(facts: &Facts<'_>) -> Option<Advice> {
     advice.finding_ids = facts.failing(&["events-dominate", "event-ttl-long"]);
     advice.source = "arithmetic: stored events = events per second times the TTL".to_owned();
     Some(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{Plane, component};
+    use crate::diagnosis::Cause;
+    use crate::rules::Severity::Warn;
+
+    #[test]
+    fn a_limit_that_is_on_is_to_be_tightened() {
+        let with = |plugins: &str| {
+            Plane::with(Cause::QueryLoad)
+                .fails("events-dominate", component("kube-apiserver"), Warn)
+                .settings("kube-apiserver", &[("enable-admission-plugins", plugins)])
+                .find("event-rate-limit")
+                .unwrap()
+        };
+        let off = with("NodeRestriction");
+        assert_eq!(off.now.as_deref(), Some("NodeRestriction"));
+        assert!(off.proposed.starts_with("EventRateLimit, with"), "{off:?}");
+        let on = with("NodeRestriction,EventRateLimit");
+        assert!(on.proposed.contains("is on: lower"), "{on:?}");
+    }
 }

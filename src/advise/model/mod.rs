@@ -25,6 +25,7 @@ mod pace;
 mod pairs;
 mod pending;
 mod pinned;
+mod quota_max;
 mod relief;
 mod shard;
 mod space;

@@ -10,10 +10,10 @@ use crate::units::{format_bytes, format_ms};
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::{Current, Facts, whole};
 use super::filler::{self, Filler};
-use super::{defrag, pending};
+use super::{defrag, pending, quota_max};
 
 /// etcd's suggested maximum.
-const QUOTA_MAX: u64 = 8 << 30;
+pub(super) const QUOTA_MAX: u64 = 8 << 30;
 pub(super) const QUOTA_DEFAULT: u64 = 2 << 30;
 
 /// Advice about space.
@@ -24,7 +24,10 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     // While etcd takes no writes, that comes next; then what filled it.
     all.extend(recovery(facts));
     if let Some(outgrown) = outgrown(facts).filter(|_| pressing(facts)) {
-        all.extend(filler::advise(facts, outgrown, in_use(facts)));
+        all.extend(
+            filler::advise(facts, outgrown, in_use(facts))
+                .or_else(|| quota_max::content(facts, outgrown)),
+        );
     }
     all.extend(filler::growth(facts));
     all.extend(compaction(facts));
@@ -32,7 +35,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     // Free pages are room without a restart for a larger quota.
     all.extend(defragment(facts));
     all.extend(quota(facts));
-    all.extend(over_maximum(facts));
+    all.extend(quota_max::lower(facts));
     all
 }
 
@@ -180,7 +183,8 @@ fn recovery(facts: &Facts<'_>) -> Option<Advice> {
     Some(advice)
 }
 
-fn quota_now(facts: &Facts<'_>) -> Option<u64> {
+/// The quota in force, the smallest of several.
+pub(super) fn quota_now(facts: &Facts<'_>) -> Option<u64> {
     let measured = facts
         .all(&keys::DB_QUOTA)
         .into_iter()
@@ -257,7 +261,7 @@ pub(super) fn grounds(facts: &Facts<'_>) -> Vec<String> {
 }
 
 /// What the fullest database has in use.
-fn in_use(facts: &Facts<'_>) -> Option<u64> {
+pub(super) fn in_use(facts: &Facts<'_>) -> Option<u64> {
     facts
         .all(&keys::DB_IN_USE)
         .into_iter()
@@ -384,31 +388,6 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
         "`etcd_server_quota_backend_bytes` shows the new value on each member".to_owned();
     advice.disposition = Disposition::Disruptive;
     advice.finding_ids = ids;
-    advice.source = "etcd maintenance guide: suggested maximum 8 GiB".to_owned();
-    Some(advice)
-}
-
-fn over_maximum(facts: &Facts<'_>) -> Option<Advice> {
-    let finding = facts.ails("quota-above-maximum")?;
-    let mut advice = Advice::new(
-        "etcd-quota-maximum",
-        Remedy::Space,
-        "etcd",
-        "quota-backend-bytes",
-    );
-    advice.now = facts
-        .setting("etcd", "quota-backend-bytes", None)
-        .map(|c| c.words());
-    advice.proposed = QUOTA_MAX.to_string();
-    advice.why = finding.message.clone();
-    advice.effect = "the alarm comes while a defragmentation still ends within minutes".to_owned();
-    advice.risk = "while the database is larger than the new quota, the alarm is raised at once: \
-                   shrink it first"
-        .to_owned();
-    advice.undo = "set the former value again".to_owned();
-    advice.verify = "etcd logs no warning about the quota at its start".to_owned();
-    advice.disposition = Disposition::Disruptive;
-    advice.finding_ids = vec!["quota-above-maximum".to_owned()];
     advice.source = "etcd maintenance guide: suggested maximum 8 GiB".to_owned();
     Some(advice)
 }

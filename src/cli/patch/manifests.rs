@@ -284,7 +284,8 @@ fn read_into(
                 .iter()
                 .any(|end| ext.eq_ignore_ascii_case(end))
         }),
-        Some(ext) => ["yaml", "yml", "json", "service", "conf", "env"]
+        // kOps names its static pods `*.manifest`.
+        Some(ext) => ["yaml", "yml", "manifest", "json", "service", "conf", "env"]
             .iter()
             .any(|e| ext == *e),
         // Environment files seldom have an extension: /etc/default/etcd.
@@ -307,5 +308,22 @@ fn read_into(
             note(&format!("{name} was left out: {missing}"));
             node.unread(name.to_owned(), &missing.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// kOps names its static pods `*.manifest`; what lies beside them is none.
+    #[test]
+    fn every_name_of_a_static_pod_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["etcd.manifest", "kube-apiserver.yaml", "notes.txt"] {
+            fs::write(dir.path().join(name), "kind: Pod\n").unwrap();
+        }
+        let nodes = manifests_of(&HostRoot::new(dir.path()), &["/"], &|_| {});
+        let names: Vec<&str> = nodes[0].files.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["etcd.manifest", "kube-apiserver.yaml"]);
     }
 }

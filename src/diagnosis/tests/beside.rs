@@ -323,3 +323,102 @@ fn a_first_node_that_speaks_of_peers_clears_no_network() {
         lacks(&set)
     );
 }
+
+/// Answers 429 in the audit log, alone or beside an etcd of which something is known.
+#[test]
+fn refusals_in_the_audit_log_alone_are_no_full_apiserver() {
+    let refused = |set: Set| {
+        let row = Row::new("r")
+            .text("user_agent", "sync/1")
+            .text("user", "u")
+            .text("verb", "list")
+            .text("resource", "pods")
+            .num("requests", 2_000.0)
+            .num("throttled", 400.0);
+        let table = Table {
+            rows: vec![row],
+            ..Table::default()
+        };
+        judged(&set.put(&keys::LOGS_AUDIT_CLIENTS, Subject::cluster(), table))
+    };
+    let alone = refused(Set::new());
+    assert_eq!(alone.verdict.cause, Cause::Unknown);
+    assert_eq!(alone.alternatives[0].cause, Cause::ApiserverSaturation);
+    let quick = refused(syncs(Set::new(), "cp0", 1.0));
+    assert_eq!(quick.verdict.cause, Cause::ApiserverSaturation);
+    // etcd's own log says that it is slow.
+    let slow = Set::new().put(
+        &keys::LOGS_REQUESTS_TOOK,
+        Subject::cluster(),
+        histogram(&[(100.0, 0.0), (2_000.0, 300.0)]),
+    );
+    assert_eq!(refused(slow).verdict.cause, Cause::Unknown);
+    let few = settings(
+        Set::new(),
+        apiserver(),
+        &[
+            ("max-mutating-requests-inflight", "4"),
+            ("max-requests-inflight", "8"),
+        ],
+    );
+    assert_eq!(refused(few).verdict.cause, Cause::ApiserverSaturation);
+}
+
+/// Three members, all slow links at `cp0`, whose own syncs take so long; it is not looked at for `None`.
+fn one_late(own_ms: Option<f64>) -> Set {
+    let nodes = [("cp0", "a"), ("cp1", "b"), ("cp2", "c")];
+    let mut set = Set::new();
+    for (node, id) in nodes {
+        let own = if node == "cp0" { own_ms } else { Some(1.0) };
+        let Some(ms) = own else { continue };
+        set = syncs(set, node, ms);
+        let links: Vec<(&str, f64)> = nodes
+            .iter()
+            .filter(|(peer, _)| *peer != node)
+            .map(|(peer, id)| {
+                (
+                    *id,
+                    if [node, *peer].contains(&"cp0") {
+                        200.0
+                    } else {
+                        1.0
+                    },
+                )
+            })
+            .collect();
+        let cells: Vec<(&str, [(&str, f64); 1])> = links
+            .iter()
+            .map(|(id, ms)| (*id, [("mean_ms", *ms)]))
+            .collect();
+        let rows: Vec<(&str, &[(&str, f64)])> = cells
+            .iter()
+            .map(|(id, cells)| (*id, cells.as_slice()))
+            .collect();
+        set = probes(set, node, 200.0)
+            .put(&keys::MEMBER_ID, member(node), id.to_owned())
+            .put(&keys::PEER_RTT_BY, member(node), table(&rows));
+    }
+    set
+}
+
+/// A member that does not run, or waits for its disk, answers late: its links are not known to be slow.
+#[test]
+fn the_links_of_one_member_that_may_be_late_by_itself_are_not_blamed() {
+    assert_eq!(judged(&one_late(Some(1.0))).verdict.cause, Cause::Network);
+    let starved = judged(&one_late(Some(128.0)));
+    assert_ne!(starved.verdict.cause, Cause::Network);
+    assert!(
+        starved
+            .alternatives
+            .iter()
+            .any(|other| other.cause == Cause::Network)
+    );
+    // Nobody looked at it: what the others measured clears neither its disk nor its CPU.
+    let mut absent = one_late(None);
+    for node in ["cp1", "cp2"] {
+        absent = measured(absent, node, 0.2);
+    }
+    let absent = judged(&absent);
+    assert_eq!(absent.verdict.cause, Cause::Unknown);
+    assert_eq!(absent.ruled_out, [], "{:?}", absent.ruled_out);
+}

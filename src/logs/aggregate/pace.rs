@@ -166,14 +166,54 @@ impl ObjectRow {
 
     /// Whether the gaps are all about the same.
     pub fn is_steady(&self) -> bool {
-        let Some(rate) = self.rate() else {
-            return false;
-        };
-        let gaps = (self.requests - 1) as f64;
-        let mean = 1e3 / rate;
-        let variance = self.squares as f64 / gaps - mean * mean;
-        gaps >= 10.0 && variance.max(0.0).sqrt() <= STEADY * mean
+        let enough = self.requests > 10;
+        enough && self.spread().is_some_and(|spread| spread <= STEADY)
     }
+
+    /// The spread of the gaps, in gaps.
+    fn spread(&self) -> Option<f64> {
+        let mean = 1e3 / self.rate()?;
+        let gaps = (self.requests - 1) as f64;
+        let variance = self.squares as f64 / gaps - mean * mean;
+        Some(variance.max(0.0).sqrt() / mean)
+    }
+
+    /// Adds what the same client asked for the same object through another server. Of two logs of one
+    /// time the gaps between a request of the one and a request of the other say nothing, so that the
+    /// pace is as steady as the less steady of both.
+    fn add_beside(&mut self, other: &Self) {
+        let bounds = |row: &Self| Some((row.first?, row.last?));
+        let (Some((first, last)), Some((from, to))) = (bounds(self), bounds(other)) else {
+            return self.add(other);
+        };
+        if from >= last {
+            return self.add(other);
+        }
+        if first >= to {
+            let mut whole = other.clone();
+            whole.add(self);
+            *self = whole;
+            return;
+        }
+        let spread = self.spread().into_iter().chain(other.spread());
+        let spread = spread.fold(0.0, f64::max);
+        self.add(other);
+        if let Some(rate) = self.rate() {
+            let (mean, gaps) = (1e3 / rate, (self.requests - 1) as f64);
+            self.squares = whole(gaps * mean * mean * (1.0 + spread * spread));
+        }
+    }
+}
+
+/// A number without its fraction.
+fn whole(n: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what does not fit becomes the nearest that does"
+    )]
+    let whole = n.round() as u64;
+    whole
 }
 
 impl RowValue for ObjectRow {
@@ -187,6 +227,10 @@ impl RowValue for ObjectRow {
         self.not_found += other.not_found;
         self.first = super::kinds::earliest(self.first, other.first);
         self.last = self.last.max(other.last);
+    }
+
+    fn beside(&mut self, other: &Self) {
+        self.add_beside(other);
     }
 
     fn raise(&mut self, other: &Self) {
@@ -234,6 +278,32 @@ mod tests {
         assert_eq!(steady.not_found, 100);
         assert!((steady.rate().unwrap() - 2.0).abs() < 0.01);
         assert!(!random.is_steady());
+    }
+
+    /// A client that goes round three servers asks through each at a third of its rate.
+    #[test]
+    fn a_pace_that_is_spread_over_servers_is_added_up() {
+        let mut servers = [(); 3].map(|()| ObjectRow::default());
+        let mut bursts = [(); 2].map(|()| ObjectRow::default());
+        for step in 0..300_i64 {
+            servers[usize::try_from(step % 3).unwrap()].add_request(at(step * 83), 200);
+            bursts[0].add_request(at(step / 50 * 20_000 + step % 50), 200);
+            bursts[1].add_request(at(step * 400), 200);
+        }
+        let all = |rows: &[ObjectRow]| {
+            let mut whole = ObjectRow::default();
+            rows.iter().for_each(|row| whole.beside(row));
+            whole
+        };
+        let whole = all(&servers);
+        assert!((whole.rate().unwrap() - 12.0).abs() < 0.1);
+        assert!(whole.is_steady());
+        assert!(!all(&bursts).is_steady());
+        // One after the other, in any order.
+        let mut later = ObjectRow::default();
+        (0..100).for_each(|step| later.add_request(at(24_900 + step * 249), 200));
+        let parts = [later, servers[0].clone()];
+        assert!(all(&parts).is_steady());
     }
 
     proptest! {

@@ -15,6 +15,10 @@ use super::hash::stable_hash;
 pub trait RowValue: Clone + Default {
     /// Adds `other`, column by column.
     fn add(&mut self, other: &Self);
+    /// Adds what another stream of the same time tells of the same.
+    fn beside(&mut self, other: &Self) {
+        self.add(other);
+    }
     /// The larger of both, counter by counter; used for errors. Distributions and times have none.
     fn raise(&mut self, other: &Self);
     /// How much the row matters.
@@ -221,6 +225,21 @@ impl<R: RowValue> Bounded<R> {
         }
         self.add_rest(other);
         map
+    }
+
+    /// As [`Self::merge`], of another stream of the same time.
+    pub fn merge_beside(&mut self, other: &Self) {
+        for (at, (key, row)) in other.keys.iter().zip(&other.rows).enumerate() {
+            let hash = other.hash(at, key);
+            let id = match self.find(key, hash) {
+                Some(id) => id,
+                None => self.push(key.clone(), hash),
+            };
+            if let Some(mine) = self.row_mut(id) {
+                mine.beside(row);
+            }
+        }
+        self.add_rest(other);
     }
 
     /// As [`Self::merge`], of a table that is no longer wanted.

@@ -71,15 +71,21 @@ impl Page {
                         .filter(|finding| finding.failed())
                         .max_by_key(|finding| (finding.severity, finding.confidence));
                     match worst {
-                        Some(finding) => self.first_lines(
-                            out,
-                            "NEXT     ",
-                            &format!(
-                                "no cause that is known fits what was found: `etcd-doctor explain {}` says how to look further",
-                                finding.rule
-                            ),
-                            2,
-                        ),
+                        Some(finding) => {
+                            let explain = format!("`etcd-doctor explain {}`", finding.rule);
+                            let words = match (verdict.cause, !verdict.missing.is_empty()) {
+                                (Cause::Unknown, true) => format!(
+                                    "no cause that is known fits what was found: {explain} says how to look further"
+                                ),
+                                (Cause::Unknown, false) => format!(
+                                    "what was found needs no further look: {explain} says what to do about it"
+                                ),
+                                _ => format!(
+                                    "no change of a setting helps by itself: {explain} says what does"
+                                ),
+                            };
+                            self.first_lines(out, "NEXT     ", &words, 2)
+                        }
                         None => Ok(()),
                     }
                 } else {

@@ -1,6 +1,8 @@
 //! kube-apiserver turns requests away with 429 because a priority level is full.
 
-use crate::evidence::{Missing, keys};
+use std::collections::BTreeMap;
+
+use crate::evidence::{Missing, Subject, SubjectKind, Table, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::rules::{audit, events};
 
@@ -69,6 +71,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
+    if let (true, Ok(metrics)) = (drafts.is_empty(), &metrics) {
+        drafts.extend(together(cx, metrics));
+    }
     if let (true, Ok((subject, _, clients))) = (drafts.is_empty(), &audit) {
         let throttled: f64 = clients.iter().map(|c| c.throttled).sum();
         let all: f64 = clients.iter().map(|c| c.requests).sum();
@@ -121,6 +126,54 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
 }
 
+/// What all kube-apiservers rejected together: a load balancer spreads the requests of one client over
+/// them.
+fn together(cx: &Context<'_>, metrics: &[(Subject, Table)]) -> Option<Draft> {
+    let share = cx.profile.limit("rejected-share");
+    let mut levels: BTreeMap<&str, f64> = BTreeMap::new();
+    let (mut rejected, mut all) = (0.0, 0.0);
+    for (_, table) in metrics {
+        for row in &table.rows {
+            let own = row.get("rejected").unwrap_or(0.0);
+            rejected += own;
+            all += own + row.get("dispatched").unwrap_or(0.0);
+            *levels.entry(&row.key).or_default() += own;
+        }
+    }
+    if metrics.len() < 2
+        || rejected < cx.profile.get("rejected-min")
+        || rejected / all.max(1.0) < share.value
+    {
+        return None;
+    }
+    for (subject, table) in metrics {
+        let words = format!("{:.0} requests rejected", table.total("rejected"));
+        cx.evidence.cite_as(&keys::APF_LEVELS, subject, words);
+    }
+    let mut levels: Vec<_> = levels.into_iter().filter(|(_, n)| *n > 0.0).collect();
+    levels.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+    let levels: Vec<String> = levels
+        .iter()
+        .take(3)
+        .map(|(level, n)| format!("{level} {n:.0}"))
+        .collect();
+    let words = format!(
+        "{rejected:.0} of {all:.0} requests rejected by {} kube-apiservers together: {}",
+        metrics.len(),
+        levels.join("; ")
+    );
+    Some(
+        Draft::new(
+            Subject::new(SubjectKind::Component, "kube-apiserver"),
+            Severity::Critical,
+            words,
+        )
+        .confidence(Confidence::High)
+        .threshold(share.words())
+        .cites(cx.evidence.take_citations()),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +215,31 @@ mod tests {
         };
         assert_eq!(with(1), Status::Fail);
         assert_eq!(with(20 * 24), Status::Pass);
+    }
+
+    #[test]
+    fn requests_that_a_balancer_spreads_are_added_up() {
+        let least = crate::profile::Profile::default().get("rejected-min");
+        let spread = |rejected: f64| {
+            ["a", "b", "c"].iter().fold(Set::new(), |set, node| {
+                set.put(
+                    &keys::APF_LEVELS,
+                    Subject::new(SubjectKind::Component, "kube-apiserver").on(*node),
+                    table(&[(
+                        "workload-low",
+                        &[("rejected", rejected / 3.0), ("dispatched", 300.0)],
+                    )]),
+                )
+            })
+        };
+        let found = spread(least.max(24.0)).check(&RULE);
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].message.contains("by 3 kube-apiservers together"),
+            "{}",
+            found[0].message
+        );
+        assert_eq!(spread(least - 1.0).status(&RULE).0, Status::Pass);
     }
 
     #[test]

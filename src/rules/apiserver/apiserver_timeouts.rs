@@ -1,8 +1,8 @@
 //! Requests to the apiserver ran into their time limit.
 
-use crate::evidence::Missing;
+use crate::evidence::{Missing, Subject, SubjectKind};
 use crate::rules::events::{self, Seen};
-use crate::rules::{Context, Rule, Severity, Verdict};
+use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -31,8 +31,47 @@ const ANSWERS: &[&str] = &["http-timeout"];
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("apiserver-timeouts");
     let words = |seen: &Seen| format!("{:.0} requests timed out", seen.count);
-    let drafts = events::at_least(cx, &[KINDS, AFTER, ANSWERS], limit, "time-outs", words)?;
+    let mut drafts = events::at_least(cx, &[KINDS, AFTER, ANSWERS], limit, "time-outs", words)?;
+    if drafts.is_empty() {
+        drafts.extend(together(cx)?);
+    }
     Ok(Verdict::Fail(drafts))
+}
+
+/// Time-outs that are spread over several kube-apiservers. Who waited for one of them may tell of the
+/// same, so that only their own lines are added up.
+fn together(cx: &Context<'_>) -> Result<Option<Draft>, Missing> {
+    let limit = cx.profile.limit("apiserver-timeouts");
+    for kinds in [KINDS, AFTER, ANSWERS] {
+        let mut all = 0.0;
+        let mut seen = Vec::new();
+        for own in events::seen(cx, kinds)? {
+            if own.subject.name == "kube-apiserver" {
+                all += own.hourly;
+                seen.push(own);
+            }
+        }
+        if seen.len() < 2 || all < limit.value {
+            continue;
+        }
+        let count: f64 = seen.iter().map(|own| own.count).sum();
+        for own in &seen {
+            events::cite(cx, own, "time-outs");
+        }
+        return Ok(Some(
+            Draft::new(
+                Subject::new(SubjectKind::Component, "kube-apiserver"),
+                Severity::Warn,
+                format!(
+                    "{count:.0} requests to {} kube-apiservers timed out",
+                    seen.len()
+                ),
+            )
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations()),
+        ));
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -71,6 +110,22 @@ mod tests {
         };
         assert_eq!(answers(limit - 1.0), Status::Pass);
         assert_eq!(answers(limit), Status::Fail);
+    }
+
+    #[test]
+    fn time_outs_of_several_kube_apiservers_are_added_up() {
+        let limit = crate::profile::Profile::default().get("apiserver-timeouts");
+        let spread = |count: f64| {
+            ["a", "b", "c"].iter().fold(Set::new(), |set, node| {
+                set.put(
+                    &keys::LOGS_EVENTS,
+                    Subject::new(SubjectKind::Component, "kube-apiserver").on(*node),
+                    table(&[(KINDS[0], &[("count", count / 3.0)])]),
+                )
+            })
+        };
+        assert_eq!(spread(limit).check(&RULE).len(), 1);
+        assert_eq!(spread(limit - 1.0).status(&RULE).0, Status::Pass);
     }
 
     #[test]

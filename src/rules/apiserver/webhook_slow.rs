@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::{Missing, keys};
+use crate::evidence::{Missing, Subject, SubjectKind, Table, keys};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::units::format_ms;
@@ -52,6 +52,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
+    if let (true, Ok(metrics)) = (drafts.is_empty(), &metrics) {
+        together(cx, metrics, &mut drafts);
+    }
     if logs.is_ok() {
         traced(cx, &mut drafts);
     }
@@ -81,6 +84,47 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         );
     }
     Verdict::of_either(drafts, metrics, logs)
+}
+
+/// Webhooks whose calls are spread over several kube-apiservers, none of which made many.
+fn together(cx: &Context<'_>, metrics: &[(Subject, Table)], drafts: &mut Vec<Draft>) {
+    let limit = cx.profile.limit("webhook-took");
+    let least = cx.profile.limit("webhook-calls");
+    let mut hooks: BTreeMap<&str, (f64, f64, Vec<&Subject>)> = BTreeMap::new();
+    for (subject, table) in metrics {
+        for row in &table.rows {
+            let sum = hooks.entry(&row.key).or_default();
+            sum.0 += row.get("calls").unwrap_or(0.0);
+            sum.1 += row.get("total_secs").unwrap_or(0.0);
+            sum.2.push(subject);
+        }
+    }
+    for (name, (calls, secs, of)) in hooks {
+        let mean = secs * 1e3 / calls.max(1.0);
+        if of.len() < 2 || calls < least.value || mean < limit.value {
+            continue;
+        }
+        let words = format!(
+            "webhook {name} took {} for each of {calls:.0} calls of {} kube-apiservers",
+            format_ms(mean),
+            of.len()
+        );
+        for subject in of {
+            cx.evidence
+                .cite_as(&keys::APISERVER_WEBHOOKS, subject, words.clone());
+        }
+        drafts.push(
+            Draft::new(
+                Subject::new(SubjectKind::Component, "kube-apiserver"),
+                Severity::Warn,
+                words,
+            )
+            .confidence(Confidence::High)
+            .aspect(name)
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations()),
+        );
+    }
 }
 
 /// Webhooks of which an apiserver traced slow calls. Fast ones leave no trace, so the mean is that
@@ -133,7 +177,7 @@ fn traced(cx: &Context<'_>, drafts: &mut Vec<Draft>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Row, Table};
+    use crate::evidence::Row;
     use crate::rules::Status;
     use crate::rules::testing::{Set, component, table};
 
@@ -168,6 +212,27 @@ mod tests {
         assert_eq!(with(least - 1.0, took).status(&RULE).0, Status::Pass);
         assert_eq!(with(1e6, took * 0.99).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn calls_of_several_kube_apiservers_are_added_up() {
+        let profile = crate::profile::Profile::default();
+        let (took, least) = (profile.get("webhook-took"), profile.get("webhook-calls"));
+        let spread = |calls: f64| {
+            let secs = calls * took / 1e3;
+            let row: &[(&str, f64)] = &[("calls", calls / 3.0), ("total_secs", secs / 3.0)];
+            ["a", "b", "c"].iter().fold(Set::new(), |set, node| {
+                set.put(
+                    &keys::APISERVER_WEBHOOKS,
+                    Subject::new(SubjectKind::Component, "kube-apiserver").on(*node),
+                    table(&[("slow.hooks.example.com", row)]),
+                )
+            })
+        };
+        let found = spread(least * 1.1).check(&RULE);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].message.contains("calls of 3 kube-apiservers"));
+        assert_eq!(spread(least - 1.0).status(&RULE).0, Status::Pass);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::catalog::resources::is_events;
 use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
 use crate::rules::audit;
-use crate::rules::seconds;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{seconds, settings};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -70,16 +70,43 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             words = format!("{words}, most of them by {client} ({rate:.0}/s)");
         }
     }
+    // Slow requests are those of whichever etcd wrote the log; counts of kube-apiserver do not tell them
+    // apart.
+    let severity = match confidence == Confidence::High && apart(cx) {
+        true => {
+            words = format!("{words}; they go to an etcd of their own");
+            Severity::Info
+        }
+        false => Severity::Warn,
+    };
     Ok(Verdict::fail(
         Draft::new(
             Subject::new(SubjectKind::Resource, "events"),
-            Severity::Warn,
+            severity,
             words,
         )
         .confidence(confidence)
         .threshold(format!("{}; {}/s", share_limit.words(), rate_limit.words()))
         .cites(cx.evidence.take_citations()),
     ))
+}
+
+/// Whether every kube-apiserver sends Events to an etcd of their own.
+fn apart(cx: &Context<'_>) -> bool {
+    let settings = settings::of(cx, "kube-apiserver", &["etcd-servers-overrides"]);
+    let apart = |value: &str| {
+        let mut entries = value.split(',');
+        entries.any(|entry| entry.trim().starts_with("/events#"))
+    };
+    settings.is_ok_and(|all| {
+        let apart = !all.is_empty() && all.iter().all(|setting| apart(&setting.value));
+        if apart {
+            for setting in &all {
+                settings::cite(cx, setting, "etcd-servers-overrides");
+            }
+        }
+        apart
+    })
 }
 
 /// What all kube-apiservers wrote together: they share one etcd, and clients are spread over them.

@@ -1,6 +1,6 @@
 //! Connections are refused because of TLS.
 
-use crate::evidence::{Missing, SubjectKind};
+use crate::evidence::{Missing, Subject, SubjectKind};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -92,7 +92,52 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .cites(cx.evidence.take_citations()),
         );
     }
+    // A client that goes round the members is refused by each of them.
+    if drafts.iter().all(|draft| draft.severity < Severity::Warn) {
+        drafts.extend(together(cx)?);
+    }
     Ok(Verdict::Fail(drafts))
+}
+
+/// Connections that several members refuse for a certificate, none of them often.
+fn together(cx: &Context<'_>) -> Result<Option<Draft>, Missing> {
+    let limit = cx.profile.limit("tls-rejections");
+    let mut all = Why::default();
+    let (mut hourly, mut hourly_peers) = (0.0, 0.0);
+    let mut seen = events::seen(cx, KINDS)?;
+    seen.retain(|seen| seen.subject.kind == SubjectKind::Member);
+    for own in &seen {
+        let why = Why::of(cx, own, KINDS);
+        all.expired += why.expired;
+        all.unknown += why.unknown;
+        all.bad += why.bad;
+        all.peers += why.peers;
+        let part = own.hourly / own.count;
+        hourly += why.certificates() * part;
+        hourly_peers += why.peers * part;
+    }
+    if seen.len() < 2 || hourly < limit.value {
+        return Ok(None);
+    }
+    for own in &seen {
+        events::cite(cx, own, "refused connections");
+    }
+    let severity = match hourly_peers >= limit.value {
+        true => Severity::Critical,
+        false => Severity::Warn,
+    };
+    let words = format!("{}, by {} members together", all.words(), seen.len());
+    Ok(Some(
+        Draft::new(
+            Subject::new(SubjectKind::Component, "etcd"),
+            severity,
+            words,
+        )
+        .confidence(Confidence::High)
+        .aspect(CERTIFICATE)
+        .threshold(limit.words())
+        .cites(cx.evidence.take_citations()),
+    ))
 }
 
 /// Each kube-apiserver that etcd's certificate or its own keeps from etcd. Without etcd it ends.
@@ -225,6 +270,27 @@ mod tests {
         };
         assert_eq!(with(1).status(&RULE), (Status::Fail, Severity::Warn));
         assert_eq!(with(24).status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
+    fn what_several_members_refuse_is_added_up() {
+        let limit = crate::profile::Profile::default().get("tls-rejections");
+        let spread = |count: f64| {
+            ["a", "b", "c"].iter().fold(Set::new(), |set, node| {
+                set.put(
+                    &keys::LOGS_EVENTS,
+                    Subject::new(SubjectKind::Member, *node),
+                    table(&[(
+                        KINDS[0],
+                        &[("count", count / 3.0), ("expired", count / 3.0)],
+                    )]),
+                )
+            })
+        };
+        let found = spread(limit).check(&RULE);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].message.ends_with("by 3 members together"));
+        assert_eq!(spread(limit - 1.0).status(&RULE).0, Status::Pass);
     }
 
     #[test]

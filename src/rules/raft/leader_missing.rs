@@ -1,8 +1,9 @@
 //! There is, or was for a while, no leader: nothing can be written meanwhile.
 
-use crate::evidence::{Missing, keys};
+use crate::evidence::{Episode, Missing, Subject, keys};
 use crate::rules::events;
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::units::format_ms;
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -18,6 +19,12 @@ pub static RULE: Rule = Rule {
 const LOST: &[&str] = &["quorum-lost"];
 /// Requests dropped for want of a leader: a start alone makes some.
 const DROPPED: &[&str] = &["no-leader-drop"];
+/// A member that hears of no leader any more, those that it hears of, and its campaigns.
+const GONE: &str = "leader-lost";
+const FOUND: &[&str] = &["leader-elected", "leader-changed"];
+const CAMPAIGN: &str = "election-started";
+/// Clocks of one log: what is written in one moment may stand in any order.
+const MOMENT_US: i64 = 1_000_000;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let metrics = cx.evidence.some(&keys::HAS_LEADER);
@@ -75,7 +82,46 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
+    let campaigns = cx.evidence.all(&keys::LOGS_EPISODES);
+    cx.evidence.take_citations();
+    for (subject, list) in campaigns {
+        let known = drafts.iter().any(|draft| draft.is_about(&subject));
+        if !known && let Some(draft) = leaderless(cx, &subject, &list.episodes) {
+            drafts.push(draft);
+        }
+    }
     Verdict::of_either(drafts, metrics, logs)
+}
+
+/// A member that campaigns until the end of its log, and of which no one becomes leader.
+fn leaderless(cx: &Context<'_>, member: &Subject, episodes: &[Episode]) -> Option<Draft> {
+    let least = cx.profile.limit("leader-missing-for");
+    let last = |kinds: &[&str]| {
+        let all = episodes.iter();
+        all.filter(|episode| kinds.contains(&episode.kind.as_str()))
+            .map(|episode| episode.to)
+            .max()
+    };
+    let lost = last(&[GONE])?;
+    let campaign = last(&[CAMPAIGN])?;
+    // An election that was won ends it.
+    let won = last(FOUND).is_some_and(|won| won.since_us(lost) > -MOMENT_US);
+    let us = campaign.since_us(lost);
+    if won || us as f64 / 1e3 < least.value {
+        return None;
+    }
+    let words = format!(
+        "{} lost its leader and campaigned without one for {}, until the end of its log",
+        member.name,
+        format_ms(us as f64 / 1e3)
+    );
+    cx.evidence
+        .cite_as(&keys::LOGS_EPISODES, member, words.clone());
+    Some(
+        Draft::new(member.clone(), Severity::Critical, words)
+            .threshold(least.words())
+            .cites(cx.evidence.take_citations()),
+    )
 }
 
 #[cfg(test)]
@@ -84,7 +130,26 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::evidence::{Point, Series};
     use crate::rules::Status;
-    use crate::rules::testing::{Set, member, table};
+    use crate::rules::testing::{Set, episode, episodes, member, table};
+
+    #[test]
+    fn campaigns_that_nobody_wins_are_a_missing_leader() {
+        let with = |campaign: i64, elected: i64| {
+            let all = episodes(vec![
+                episode("leader-elected", elected, elected),
+                episode("leader-lost", 100, 100),
+                episode(CAMPAIGN, 100, campaign),
+            ]);
+            let events = table(&[("leader-lost", &[("count", 1.0)])]);
+            Set::new()
+                .put(&keys::LOGS_EVENTS, member(), events)
+                .put(&keys::LOGS_EPISODES, member(), all)
+                .status(&RULE)
+        };
+        assert_eq!(with(110, 10), (Status::Fail, Severity::Critical));
+        assert_ne!(with(109, 10).0, Status::Fail);
+        assert_ne!(with(160, 161).0, Status::Fail);
+    }
 
     #[test]
     fn one_scrape_without_a_leader_is_critical() {

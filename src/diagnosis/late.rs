@@ -1,0 +1,49 @@
+//! Whose slow links may be its own lateness: where all slow links meet, and which members are known
+//! to be in time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::evidence::{Reader, keys};
+use crate::profile::Profile;
+
+use super::facts::{MIN_SYNCS, node_of};
+
+/// The members at which all slow links meet, by node, or by member id where no name is known. Nobody
+/// where they have nothing in common.
+pub(super) fn common_ends(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {
+    let limit = profile.get("peer-rtt-p99");
+    let nodes: BTreeMap<String, String> = reader
+        .all(&keys::MEMBER_ID)
+        .into_iter()
+        .map(|(subject, id)| (id, node_of(&subject)))
+        .collect();
+    let mut common: Option<BTreeSet<String>> = None;
+    for (subject, table) in reader.all(&keys::PEER_RTT_BY) {
+        let slow = table
+            .rows
+            .iter()
+            .filter(|row| row.get("mean_ms").is_some_and(|mean| mean >= limit));
+        for row in slow {
+            let peer = nodes.get(&row.key).unwrap_or(&row.key);
+            let ends = BTreeSet::from([node_of(&subject), peer.clone()]);
+            common = Some(match common {
+                Some(common) => common.intersection(&ends).cloned().collect(),
+                None => ends,
+            });
+        }
+    }
+    common.unwrap_or_default()
+}
+
+/// The nodes of members whose WAL syncs come back in time: neither their disk nor a want of CPU makes
+/// them late.
+pub(super) fn prompt(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {
+    let limit = profile.get("wal-fsync-p99");
+    reader
+        .all(&keys::WAL_FSYNC)
+        .into_iter()
+        .filter(|(_, syncs)| syncs.count() >= MIN_SYNCS)
+        .filter(|(_, syncs)| syncs.bracket(0.99).is_some_and(|(low, _)| low < limit))
+        .map(|(subject, _)| node_of(&subject))
+        .collect()
+}
