@@ -107,9 +107,10 @@ fn is_packed(packed: &Path, packed_size: u64, plain: &Path, size: u64) -> std::i
 fn is_packed_so_far(packed: &Path, plain: &Path) -> std::io::Result<bool> {
     let mut head = Vec::with_capacity(HEAD);
     let inflate = Inflate::new(super::open(packed)?, Limits::default())?;
-    // What was read before an error stays.
-    let _ = inflate.take(HEAD as u64).read_to_end(&mut head);
-    Ok(piece(plain, 0, HEAD)?.starts_with(&head))
+    // What was read before an error stays; where that is nothing, it is told when it is read.
+    let error = inflate.take(HEAD as u64).read_to_end(&mut head).err();
+    let begins = piece(plain, 0, HEAD)?.starts_with(&head);
+    Ok(begins && (error.is_none() || !head.is_empty()))
 }
 
 /// Plain files whose bytes are those of another one, or of its beginning: a log that is written to

@@ -71,8 +71,8 @@ pub(super) fn unknown(record: &Record<'_>) -> Option<&'static str> {
     if tells_level {
         return (record.level == Level::Fatal).then_some("panic");
     }
-    let begins = |head: &&[u8]| record.msg.starts_with(head);
-    let is_dump = record.encoding == Encoding::Bare && HEADS.iter().any(|head| begins(&head));
+    let begins = HEADS.iter().any(|head| record.msg.starts_with(head));
+    let is_dump = record.encoding == Encoding::Bare && begins;
     is_dump.then(|| dump(record).unwrap_or("panic"))
 }
 
