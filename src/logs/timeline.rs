@@ -38,6 +38,7 @@ pub fn rule(kind: &str) -> Option<Rule> {
         | "apiserver-trace"
         | "apiserver-webhook-trace"
         | "read-loop-slow"
+        | "readindex-timeout"
         | "apply-behind"
         | "compaction-finished"
         | "defrag-finish"
@@ -48,11 +49,6 @@ pub fn rule(kind: &str) -> Option<Rule> {
         // etcd retries every 500 ms (etcd: v3_server.go, readIndexRetryTime): twenty lines are one stall of 10 s.
         "readindex-retry" => Rule {
             waited_us: SECOND / 2,
-            ..DEFAULT
-        },
-        // The request waited for 5 s and twice the election timeout of 1 s (etcd: config.ReqTimeout).
-        "readindex-timeout" => Rule {
-            waited_us: 7 * SECOND,
             ..DEFAULT
         },
         // Peers are probed every few seconds, and the state is looked at every 30 s (etcd:

@@ -302,7 +302,7 @@ impl View {
             for run in runs.iter() {
                 // Lines that repeat while a stall goes on name no duration: its length is theirs.
                 let length = u64::try_from(run.to.since_us(run.from)).unwrap_or(0) * 1000;
-                let repeats = matches!(kind, "readindex-retry" | "readindex-timeout");
+                let repeats = kind == "readindex-retry";
                 self.episodes.push(EpisodeView {
                     place: place.clone(),
                     kind: kind.to_owned(),

@@ -180,6 +180,11 @@ fn any_units(text: &[u8]) -> Option<u64> {
             [b'n', b's', ..] => (1, 2),
             [b'u', b's', ..] => (1_000, 2),
             [0xC2, 0xB5, b's', ..] | [0xCE, 0xBC, b's', ..] => (1_000, 3),
+            // `µ` in Latin-1, read as Latin-1 and written again, and replaced because of it: no
+            // other unit has a byte beyond ASCII.
+            [0xB5, b's', ..] => (1_000, 2),
+            [0xC3, 0x82, 0xC2, 0xB5, b's', ..] => (1_000, 5),
+            [0xEF, 0xBF, 0xBD, b's', ..] => (1_000, 4),
             [b'm', b's', ..] => (1_000_000, 2),
             [b's', ..] => (1_000_000_000, 1),
             [b'm', ..] => (60_000_000_000, 1),
@@ -310,6 +315,18 @@ mod tests {
         fn bytes_of_durations_are_read_alike(text in proptest::collection::vec(proptest::sample::select(b"0123456789.nu\xc2\xb5ms ".to_vec()), 0..20), any: Vec<u8>) {
             proptest::prop_assert_eq!(parse_go_duration(&text), any_units(&text));
             proptest::prop_assert_eq!(parse_go_duration(&any), any_units(&any));
+        }
+    }
+
+    #[test]
+    fn a_micro_sign_may_be_damaged() {
+        let texts: [&[u8]; 3] = [
+            b"12.39\xb5s",
+            b"12.39\xc3\x82\xc2\xb5s",
+            b"12.39\xef\xbf\xbds",
+        ];
+        for text in texts {
+            assert_eq!(parse_go_duration(text), Some(12_390));
         }
     }
 

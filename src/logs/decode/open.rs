@@ -314,13 +314,15 @@ pub(super) fn starts_dump(text: &[u8]) -> bool {
     ) {
         return false;
     }
-    const STARTS: [&[u8]; 9] = [
+    const STARTS: [&[u8]; 11] = [
         b"panic: ",
         b"fatal error: ",
         b"runtime: ",
         b"goroutine ",
         b"SIGQUIT: ",
         b"SIGABRT: ",
+        b"SIGBUS: ",
+        b"SIGSEGV: ",
         b"unexpected fault address ",
         b"[signal SIG",
         b"PC=0x",

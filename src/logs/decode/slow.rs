@@ -6,7 +6,7 @@ use crate::logs::format::json::{Completeness, completeness};
 use crate::logs::format::object::{self, Object, Stream, Wrapped};
 use crate::logs::format::{Parsed, Reference, capnslog, klog, parse_text, starts_record, zap};
 use crate::logs::needle;
-use crate::logs::record::{Encoding, Fields, Level};
+use crate::logs::record::{Encoding, Fields, Level, Record};
 use crate::logs::timestamp::YearFrom;
 use crate::logs::wrapper::{self, clean, salvage, section, syslog};
 use crate::logs::writer;
@@ -141,6 +141,15 @@ impl Decoder {
                 }
             }
             if peeled.syslog {
+                if let Some((times, inner, cut)) = syslog::repeated(text) {
+                    piece.outer.cut |= cut;
+                    self.unwrap(inner, piece, layer + 1, &mut |record: &Record<'_>| {
+                        let mut all = record.clone();
+                        all.repeats = all.repeats.saturating_mul(times);
+                        sink(&all);
+                    });
+                    return;
+                }
                 piece.outer.cut |= is_cut(text);
                 if clean::has_octal(text) {
                     let mut plain = self.buffer();

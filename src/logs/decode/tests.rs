@@ -538,6 +538,24 @@ fn a_wrapper_without_a_year_takes_the_records() {
 }
 
 #[test]
+fn what_rsyslog_counted_is_repeated() {
+    let head = "Nov 24 19:06:43 cp0 etcd[1]: message repeated 3 times: ";
+    let record = one(&format!("{head}[ {CAPNSLOG}]"));
+    assert_eq!(record.msg, "apply request took too long");
+    assert_eq!((record.repeats, record.cut), (3, false));
+    let record = one(&format!("{head}[server is likely overloaded]"));
+    assert_eq!(
+        (&*record.msg, record.repeats),
+        ("server is likely overloaded", 3)
+    );
+    // It keeps 800 bytes.
+    let record = one(&format!("{head}[ {CAPNSLOG} {}]", "x".repeat(800)));
+    assert_eq!((record.repeats, record.cut), (3, true));
+    let record = one("Nov 24 19:06:43 cp0 etcd[1]: message repeated: [x]");
+    assert_eq!(record.repeats, 1);
+}
+
+#[test]
 fn a_record_over_several_lines_is_one() {
     let pretty = "{\n    \"level\": \"warn\",\n    \"ts\": \"2026-11-20T19:06:42.123Z\",\n    \"msg\": \"slow\",\n    \"request content\":\"key:\"/registry/pods/\" limit:500 \"\n}";
     let record = one(pretty);
@@ -584,6 +602,25 @@ fn a_panic_keeps_its_dump() {
     );
     let (records, counts) = decode(&text);
     assert_eq!((records.len(), counts.unparsed), (2, 0));
+}
+
+#[test]
+fn a_fault_is_one_record_with_its_dump() {
+    let dump = "unexpected fault address 0x7f3a457f3008\nfatal error: fault\n[signal SIGBUS: bus error code=0x2 addr=0x7f3a457f3008 pc=0x9e2b65]\n\ngoroutine 1 [running]:\nruntime.throw(0x121d104, 0x5)\n\t/go/panic.go:1117 +0x72";
+    let framed = |frame: &str| -> String {
+        let lines = dump.lines().map(|line| format!("{frame}{line}\n"));
+        lines.collect()
+    };
+    for frame in [
+        "",
+        "2026-11-28T10:00:01.1Z stderr F ",
+        "Nov 20 10:00:01 h etcd[5]: ",
+    ] {
+        let (records, counts) = decode(format!("{}{frame}{ZAP}", framed(frame)));
+        assert_eq!((records.len(), counts.unparsed), (2, 0), "{frame}");
+        assert_eq!((records[0].lines, records[0].level), ((1, 7), Level::Fatal));
+        assert!(records[0].msg.contains("[signal SIGBUS"), "{frame}");
+    }
 }
 
 #[test]

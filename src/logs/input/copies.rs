@@ -1,6 +1,6 @@
-//! The same log twice: beside its compressed copy, as `gunzip -k` and an interrupted logrotate leave
-//! it, or as plain bytes, since `tar -h`, `scp -r` and `rsync -L` make a file of each link that
-//! leads to a pod's log. Their lines must not count twice.
+//! The same log twice: beside its compressed copy, as `gunzip -k`, an interrupted logrotate and
+//! kubelet at its rotation leave it, or as plain bytes, since `tar -h`, `scp -r` and `rsync -L` make
+//! a file of each link that leads to a pod's log. Their lines must not count twice.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -72,11 +72,13 @@ fn compressed<'f>(files: impl Iterator<Item = &'f LogFile>, plain: &[Plain<'_>])
             return None;
         };
         let original: PathBuf = path.with_extension("");
-        path.extension().filter(|name| *name == "gz")?;
         let (of, size) = *sizes.get(&*original)?;
-        is_packed(path, file.size, &original, size)
-            .unwrap_or(false)
-            .then_some(of)
+        let copied = match path.extension()?.as_encoded_bytes() {
+            b"gz" => is_packed(path, file.size, &original, size),
+            b"tmp" => is_packed_so_far(path, &original),
+            _ => return None,
+        };
+        copied.unwrap_or(false).then_some(of)
     };
     let copy = |(at, file)| original(file).map(|of| Copied { at, of });
     files.enumerate().filter_map(copy).collect()
@@ -97,6 +99,18 @@ fn is_packed(packed: &Path, packed_size: u64, plain: &Path, size: u64) -> std::i
         .take(HEAD as u64)
         .read_to_end(&mut packed)?;
     Ok(packed == piece(plain, 0, HEAD)?)
+}
+
+/// Whether a file holds the beginning of a plain one, compressed as far as that went: kubelet writes
+/// `0.log.TIME.tmp` beside `0.log.TIME`, calls it `.gz` when it is whole, and then removes the plain
+/// file (Kubernetes: container_log_manager.go, compressLog).
+fn is_packed_so_far(packed: &Path, plain: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::with_capacity(HEAD);
+    let inflate = Inflate::new(super::open(packed)?, Limits::default())?;
+    // What was read before an error stays; where that is nothing, it is told when it is read.
+    let error = inflate.take(HEAD as u64).read_to_end(&mut head).err();
+    let begins = piece(plain, 0, HEAD)?.starts_with(&head);
+    Ok(begins && (error.is_none() || !head.is_empty()))
 }
 
 /// Plain files whose bytes are those of another one, or of its beginning: a log that is written to

@@ -120,11 +120,18 @@ pub struct LogFile {
     pub told: Told,
 }
 
+/// How long after the first date in it a log may end. Less than a year, so that a date is never one
+/// year late.
+const SPAN_US: i64 = 300 * 86_400_000_000;
+
 /// What a look at a few lines tells of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// The first time with a year that stands in it, where its beginning has one.
     pub dated: Option<Timestamp>,
+    /// The first day that a trace of a Kubernetes component names in it: the other lines of such a
+    /// log have no year.
+    pub traced: Option<Timestamp>,
     /// How far its wrappers' clock is east of UTC, in microseconds, where they name no zone and
     /// records in them do.
     pub local_us: i64,
@@ -224,12 +231,17 @@ impl LogFile {
         })
     }
 
+    /// What dates without a year are completed from where traces tell the year, and the file was
+    /// copied long after.
+    fn of_traces(&self) -> Option<Timestamp> {
+        let latest = self.told.traced?.add_us(SPAN_US);
+        self.modified.is_none_or(|at| at > latest).then_some(latest)
+    }
+
     /// What dates without a year are completed from ([`crate::logs::decode::DecodeContext`]): the
     /// file's last change, or, where the file was copied long after, a year's rest after the first
     /// date in it. `None` for pipes: then it is now.
     pub fn reference(&self) -> Option<Timestamp> {
-        /// Less than a year, so that a date is never one year late.
-        const SPAN_US: i64 = 300 * 86_400_000_000;
         let latest = self.told.dated.map(|dated| dated.add_us(SPAN_US));
         match (latest, self.modified) {
             (Some(latest), Some(modified)) => Some(latest.min(modified)),
@@ -240,7 +252,7 @@ impl LogFile {
     /// What its lines are read by; `now` is for what has no last change.
     pub fn context(&self, now: Option<Timestamp>) -> DecodeContext {
         DecodeContext {
-            reference: self.modified.or(now),
+            reference: self.of_traces().or(self.modified).or(now),
             local_us: self.told.local_us,
             // What is no file is read in one piece.
             sections: self.told.sections || !matches!(self.source, Source::File { .. }),

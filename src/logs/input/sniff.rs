@@ -10,6 +10,7 @@ use crate::formats::inflate::{Compression, Inflate, Limits};
 use crate::logs::decode::{DecodeContext, Decoder, LineStart};
 use crate::logs::format::object::{self, Object};
 use crate::logs::record::{Encoding, Record, TimeSource};
+use crate::logs::signature::traced_day;
 use crate::logs::timestamp::{QUARTER_US, TimeCache, quarters};
 use crate::logs::wrapper::section;
 
@@ -82,6 +83,7 @@ pub(super) fn sniff(file: &File, size: u64) -> std::io::Result<(Kind, Told)> {
     look.at(&head);
     let told = Told {
         dated: look.dated,
+        traced: look.traced,
         local_us: if look.is_local() {
             zone(file, size, look)
         } else {
@@ -161,6 +163,7 @@ pub(super) fn of_lines(bytes: &[u8]) -> Told {
     look.at(head);
     Told {
         dated: look.dated,
+        traced: look.traced,
         local_us: look.zone(),
         newest_first: descend(&times(head)),
         ..Told::default()
@@ -192,6 +195,8 @@ fn zone(file: &File, size: u64, mut look: Look) -> i64 {
 struct Look {
     /// The first time that names its year.
     dated: Option<Timestamp>,
+    /// The first day that a trace names.
+    traced: Option<Timestamp>,
     /// Records whose time is their wrapper's, or that have a wrapper's beside their own.
     wrapped: bool,
     /// How many quarters of an hour wrappers are ahead of the records in them, and how often.
@@ -206,6 +211,9 @@ impl Look {
         let lines = bytes.get(..end).unwrap_or_default();
         decoder.block(lines, 1, &mut |record: &Record<'_>| {
             self.dated = self.dated.or(record.time);
+            if self.traced.is_none() && record.msg.starts_with(b"Trace[") {
+                self.traced = traced_day(&record.msg);
+            }
             self.record(record);
         });
     }

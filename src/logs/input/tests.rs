@@ -252,3 +252,58 @@ fn a_unit_is_read_through_journalctl() {
     assert!(argv.contains(&"--since=@1700000000".to_owned()));
     assert!(argv.contains(&"--unit=etcd.service".to_owned()));
 }
+
+#[test]
+fn what_kubelet_is_packing_counts_once() {
+    use std::io::Write as _;
+    let text: String = (0..4000)
+        .map(|n| format!("2026-11-21T19:33:30.{n:06}Z stderr F {LINE}"))
+        .collect();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).expect("packs");
+    let packed = encoder.finish().expect("packs");
+    let rotated = format!("{POD}/0.log.20261128-090000");
+    for (part, beside, left) in [
+        (packed.len(), true, vec![rotated.clone()]),
+        (packed.len() / 2, true, vec![rotated.clone()]),
+        // Alone it is all that is left.
+        (packed.len(), false, vec![format!("{rotated}.tmp")]),
+    ] {
+        let dir = tree(&[&format!("{POD}/1.log")]);
+        if beside {
+            fs::write(dir.path().join(&rotated), &text).expect("a file");
+        }
+        let tmp = dir.path().join(format!("{rotated}.tmp"));
+        fs::write(tmp, packed.get(..part).expect("a part")).expect("a file");
+        let plan = folder(&dir);
+        let mut files: Vec<String> = names(&plan, dir.path())
+            .into_iter()
+            .flat_map(|(_, files)| files)
+            .collect();
+        files.retain(|file| !file.ends_with("1.log"));
+        assert_eq!(files, left, "{part}");
+        assert_eq!(plan.skipped.duplicates, u64::from(beside));
+    }
+}
+
+#[test]
+fn a_trace_tells_the_year_of_a_log_that_was_copied() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("kube-apiserver.log");
+    let year = |date: &str| {
+        let text = format!(
+            "I1220 07:32:10.071205       1 a.go:1] x\nI1220 07:32:11.071205       1 trace.go:205] Trace[908013652]: \"Get\" url:/api/v1/pods ({date} 07:31:25.959) (total time: 45111ms):\n"
+        );
+        fs::write(&path, text).expect("a file");
+        let plan = folder(&dir);
+        let file = plan.streams.first().and_then(|stream| stream.files.first());
+        file.expect("a file").context(None).reference
+    };
+    let now = year("20-Dec-9999").expect("its last change");
+    let then = year("20-Dec-2022").expect("the trace's");
+    assert_eq!(
+        then,
+        Timestamp::parse("2023-10-16T00:00:00Z").expect("a time")
+    );
+    assert!(now > then);
+}

@@ -98,6 +98,27 @@ pub(super) fn lease<'a>(event: &mut Event<'a>, text: Cow<'a, str>) {
     };
 }
 
+/// Up to Kubernetes 1.19 the lock of an election was an Endpoints or a ConfigMap, which the error
+/// names: `Get https://…/namespaces/kube-system/endpoints/kube-scheduler`.
+pub(super) fn lock_in_text(event: &mut Event<'_>) {
+    let error = event.error.as_deref().unwrap_or_default();
+    let named = ["endpoints", "configmaps"].into_iter().find(|resource| {
+        let mut places = error.match_indices(resource);
+        places.any(|(at, _)| {
+            let before = error.get(..at).unwrap_or_default();
+            before.ends_with('/') && before.contains("/api/v1/")
+                || before.ends_with("cannot be fulfilled on ")
+        })
+    });
+    if let (Some(resource), Some(call)) = (named, event.api.as_deref_mut())
+        && call.parts.resource == "leases"
+    {
+        call.parts.builtin = builtin_by_name(resource, "");
+        call.parts.resource = Cow::Borrowed(resource);
+        call.parts.group = Some(Cow::Borrowed(""));
+    }
+}
+
 /// Finds the call in an error text: `Get "https://…": context deadline exceeded`, or
 /// `(put leases.coordination.k8s.io kube-controller-manager)`.
 pub(super) fn call_in_text(event: &mut Event<'_>, _record: &Record<'_>) {

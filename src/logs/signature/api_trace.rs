@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 
 use crate::catalog::resources::{KeyParts, Scope, builtin_by_name, parse_bare_key};
+use crate::clock::Timestamp;
 use crate::logs::event::{Component, Event, Extra};
 use crate::logs::needle::{self, Needle, near};
-use crate::logs::record::Record;
+use crate::logs::record::{Record, TimeSource};
+use crate::logs::timestamp::{DAY_US, YearFrom, civil_days, complete, month};
 use crate::units::parse_go_duration;
 
 use super::api::{refine, url, verb};
@@ -64,11 +66,24 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
         return;
     };
     let id = head.trim_start_matches("Trace[");
-    if let Some((_, total)) = parted(rest, &needle::TOTAL_TIME, "(total time: ") {
+    if let Some((before, total)) = parted(rest, &needle::TOTAL_TIME, "(total time: ") {
+        if record.time_source == TimeSource::Completed {
+            event.time = event.time.map(|time| dated(time, before));
+        }
         // Without its end it is the beginning of another number.
         let total = total.split_once(')').map(|(total, _)| total);
         event.took_ns = total.and_then(|total| parse_go_duration(total.as_bytes()));
     }
+    // Up to 1.16 the path and the type of the object stood in the name.
+    let old = rest.starts_with(" (started: ");
+    let (what, path) = match old.then(|| what.split_once(" /")).flatten() {
+        Some((verb, _)) => (verb, what.get(verb.len() + 1..)),
+        None => (what, None),
+    };
+    let (what, of_type) = match old.then(|| what.split_once(" etcd3: ")).flatten() {
+        Some((verb, of_type)) => (what.get(..verb.len() + 6).unwrap_or(what), Some(of_type)),
+        None => (what, None),
+    };
     let storage = what.ends_with(" etcd3");
     // Answered from memory: what takes long then is the server itself.
     let cache = what.starts_with("cacher list");
@@ -115,7 +130,7 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
     event.client = get("client").map(Cow::Borrowed);
     if http {
         call(event).verb = verb(Cow::Borrowed(get("verb").unwrap_or(what)));
-        if let Some(target) = get("url") {
+        if let Some(target) = path.or_else(|| get("url")) {
             url(event, Cow::Borrowed(target));
         }
         if let Some(agent) = get("user-agent") {
@@ -154,12 +169,12 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
         if let Some(limit) = get("limit").and_then(|limit| limit.parse().ok()) {
             event.extra.push(("limit", Extra::Int(limit)));
         }
-        for (name, field) in [
-            ("object_type", "type"),
-            ("resource_version", "resourceVersion"),
-            ("audit_id", "audit-id"),
+        for (name, value) in [
+            ("object_type", of_type.or_else(|| get("type"))),
+            ("resource_version", get("resourceVersion")),
+            ("audit_id", get("audit-id")),
         ] {
-            if let Some(value) = get(field) {
+            if let Some(value) = value {
                 event.extra.push((name, Extra::Text(Cow::Borrowed(value))));
             }
         }
@@ -190,6 +205,57 @@ fn of_resource<'a>(resource: &'a str, group: &'a str) -> KeyParts<'a> {
         scope: Scope::Resource,
         ..KeyParts::default()
     }
+}
+
+/// The day on which a traced operation began: `(31-Mar-2022 23:00:04.575) (total time: …`, up to
+/// 1.16 `(started: 2019-06-06 10:00:00.1 +0000 UTC m=+1.0) (total time: …`.
+pub fn traced_day(msg: &[u8]) -> Option<Timestamp> {
+    day_before(msg.get(..needle::BEFORE_TOTAL_TIME.find(msg)?)?)
+}
+
+/// The day in what stands before the total.
+fn day_before(before: &[u8]) -> Option<Timestamp> {
+    let date = before.get(memchr::memrchr(b'(', before)? + 1..)?;
+    let (year, month, day) = match date.strip_prefix(b"started: ") {
+        Some(date) => {
+            let mut parts = date.get(..10)?.split(|b| *b == b'-');
+            (parts.next()?, number(parts.next()?)?, parts.next()?)
+        }
+        None => {
+            let mut parts = date.get(..11)?.split(|b| *b == b'-');
+            let (day, name) = (parts.next()?, parts.next()?);
+            (parts.next()?, i64::from(month(name)?), day)
+        }
+    };
+    let (month, day) = (
+        u32::try_from(month).ok()?,
+        u32::try_from(number(day)?).ok()?,
+    );
+    let days = civil_days(number(year)?, month, day)?;
+    Some(Timestamp(days * DAY_US))
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// A time whose year was completed, in the year that its trace names.
+fn dated(time: Timestamp, before: &str) -> Timestamp {
+    let moved = || {
+        let near = day_before(before.as_bytes())?;
+        // What is nearer than half a year is in the right year already.
+        if time.since_us(near).abs() < 180 * DAY_US {
+            return None;
+        }
+        let text = time.to_string();
+        let (month, day) = (
+            text.get(5..7)?.parse().ok()?,
+            text.get(8..10)?.parse().ok()?,
+        );
+        let midnight = complete(month, day, YearFrom::Near(near))?;
+        Some(Timestamp(midnight + time.0.rem_euclid(DAY_US)))
+    };
+    moved().unwrap_or(time)
 }
 
 /// Where the last ` (` is.

@@ -5,7 +5,7 @@ use crate::logs::record::{Encoding, Fields, Record};
 
 use super::extract::PlainFields;
 use super::types::{Extractor, Signature};
-use super::{api, api_trace, dispatch, extract, requests};
+use super::{api, api_trace, apply, dispatch, extract, requests};
 
 /// How much of a record is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,7 @@ fn extracted<'a>(
         Extractor::Around => extract::around(&mut event, record, &found, detail),
         Extractor::Crash => extract::crash(&mut event, record, &found, detail),
         Extractor::Apply => {
-            if !requests::apply(&mut event, record) {
+            if !apply::apply(&mut event, record) {
                 return None;
             }
         }
@@ -89,6 +89,10 @@ fn extracted<'a>(
         Extractor::Checks => api::checks(&mut event, record, &found, detail),
         Extractor::ApiTrace => api_trace::trace(&mut event, record, detail),
         Extractor::ApiTraceStep => api_trace::trace_step(&mut event, record, detail),
+        Extractor::Lock => {
+            extract::fields(&mut event, record, &found, detail);
+            api::lock_in_text(&mut event);
+        }
         Extractor::Waited => api::waited(&mut event, record, &found, detail),
         Extractor::Http => api::http(&mut event, record, &found, detail),
         Extractor::Audit => api::audit(&mut event, record, detail),

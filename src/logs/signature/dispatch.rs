@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use crate::logs::record::{Encoding, Fields, Level, Record};
 
 use super::FAMILIES;
+use super::ending;
 use super::template::{Captures, Template};
 use super::types::{Extractor, How, Role, Signature};
 
@@ -173,7 +174,7 @@ pub(super) fn warm_up() {
 }
 
 /// Free text is looked through no further than this: a message that is longer is a dump.
-const FIND_LIMIT: usize = 16 * 1024;
+pub(super) const FIND_LIMIT: usize = 16 * 1024;
 
 /// Beginnings of client-go's messages that matter, as programs with a logger of their own write
 /// them. No message of etcd begins so.
@@ -186,35 +187,6 @@ const CLIENT_GO: &[&[u8]] = &[
     b"leaderelection lost",
 ];
 
-/// What an etcd server says when its storage fails it: the kind, how its message begins, and what
-/// stands in the message or in its fields. The first that fits counts.
-const STORAGE: &[(&str, &[u8], &[u8])] = &[
-    (IO_ERROR, b"", b": input/output error"),
-    (IO_ERROR, b"", b": read-only file system"),
-    (DAMAGE, b"", b"wal: crc mismatch"),
-    (DAMAGE, b"", b"data inconsistency with peers"),
-    (DAMAGE, b"", b"failed data inconsistency check"),
-    (DAMAGE, b"failed to read WAL, cannot be repaired", b""),
-    (DAMAGE, b"read wal error (", b") and cannot be repaired"),
-    (DAMAGE, b"failed to open database", b"checksum error"),
-    (DAMAGE, b"failed to open database", b"invalid database"),
-    (DAMAGE, b"cannot open database at ", b"checksum error"),
-    (DAMAGE, b"cannot open database at ", b"invalid database"),
-    (
-        DAMAGE,
-        b"failed to recover v3 backend from snapshot",
-        b"snapshot file doesn't exist",
-    ),
-    (
-        DAMAGE,
-        b"recovering backend from snapshot error",
-        b"snapshot file doesn't exist",
-    ),
-];
-
-const IO_ERROR: &str = "storage-io-error";
-const DAMAGE: &str = "corruption-detected";
-
 /// The signature of a record, if the catalogue has one. A line that ends its program always has.
 pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     let found = usual(record);
@@ -224,23 +196,21 @@ pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     {
         return super::signature(id).map(Found::plain);
     }
-    if found.is_some() || record.level < Level::Error {
+    if record.level < Level::Error {
         return found;
     }
-    let of_etcd = matches!(
-        record.encoding,
-        Encoding::ZapJson | Encoding::ZapConsole | Encoding::Capnslog
-    );
-    let kind = match of_etcd {
-        true => storage(record),
-        false => None,
+    let kind = match &found {
+        Some(known) if known.signature.id == "panic" => ending::dump(record),
+        Some(_) => None,
+        None => ending::unknown(record),
     };
-    // Of a line without a header, the level is its wrapper's: the kernel's are such.
-    let tells_level = of_etcd || matches!(record.encoding, Encoding::Klog | Encoding::Logrus);
-    let ends = tells_level && record.level == Level::Fatal;
-    kind.or(ends.then_some("panic"))
-        .and_then(super::signature)
-        .map(Found::plain)
+    match (kind.and_then(super::signature), found) {
+        (Some(signature), found) => Some(Found {
+            signature,
+            captures: found.map(|found| found.captures).unwrap_or_default(),
+        }),
+        (None, found) => found,
+    }
 }
 
 /// A message of another kind that tells of an answer 429: its own kind.
@@ -284,6 +254,11 @@ const PASSED_ON: &[(&[u8], &str)] = &[
         b"the server was unable to return a response in the time allotted",
         "api-timeout",
     ),
+    (
+        b"trying to send message larger than max",
+        "etcd-error-too-large",
+    ),
+    (b"received message larger than max", "etcd-error-too-large"),
     (b"rpc error: code = DeadlineExceeded", "etcd-deadline"),
     (b"rpc error: code = Unavailable", "etcd-unavailable"),
 ];
@@ -318,18 +293,6 @@ pub(super) fn is_429(text: &[u8]) -> bool {
             _ => false,
         }
     })
-}
-
-/// What a record says of etcd's storage.
-fn storage(record: &Record<'_>) -> Option<&'static str> {
-    let has = |text: &[u8], part: &[u8]| {
-        memchr::memmem::find(text.get(..FIND_LIMIT).unwrap_or(text), part).is_some()
-    };
-    let fields = raw_fields(record);
-    let (kind, ..) = STORAGE.iter().find(|(_, begin, part)| {
-        record.msg.starts_with(begin) && (has(&record.msg, part) || has(fields, part))
-    })?;
-    Some(kind)
 }
 
 /// As [`find`], by what a record says and not by how bad it says it is.
@@ -423,7 +386,7 @@ fn is_election(record: &Record<'_>) -> bool {
     memchr::memmem::find(record.caller, b"leaderelection.go").is_some()
 }
 
-fn raw_fields<'a>(record: &Record<'a>) -> &'a [u8] {
+pub(super) fn raw_fields<'a>(record: &Record<'a>) -> &'a [u8] {
     match record.fields {
         Fields::None => b"",
         Fields::Json(text) | Fields::Klog(text) => text,

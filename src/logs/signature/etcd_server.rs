@@ -211,11 +211,13 @@ pub(super) static TABLE: &[Signature] = &[
     .by(Extractor::Around),
     row(
         "panic", Unknown, Fatal, Fault, "all",
-        "A program ended by itself: Go's panic with its dump, or a line of the level fatal or panic whose cause the catalogue does not know. Both at once are mostly one crash.",
+        "A program ended by itself: Go's panic with its dump, a signal that made Go write one, or a line of the level fatal or panic whose cause the catalogue does not know. Both at once are mostly one crash.",
         &[
             form(Find("^panic: {error}"), "panic: runtime error: invalid memory address or nil pointer dereference"),
             form(Find("^fatal error: {error}"), "fatal error: runtime: out of memory"),
             form(Find("^runtime: out of memory"), "runtime: out of memory: cannot allocate 4194304-byte block"),
+            form(Code, "unexpected fault address 0xc0f7a2d000\nfatal error: fault\n[signal SIGSEGV: segmentation violation code=0x1 addr=0xc0f7a2d000 pc=0x9e2b65]"),
+            form(Code, "SIGABRT: abort\nPC=0x46c3a1 m=0 sigcode=0"),
             form(Code, r#"{"level":"fatal","ts":"2024-05-14T20:27:15.085646Z","caller":"etcdmain/etcd.go:204","msg":"discovery failed","error":"cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"}"#),
             form(Code, r#"{"level":"panic","ts":"2024-05-14T20:27:13.085646Z","caller":"membership/cluster.go:506","msg":"unexpected removal of unknown remote peer","remote-peer-id":"99eab3685d8363a1"}"#),
             form(Code, "2019-03-04 10:00:00.000066 C | etcdmain: cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"),

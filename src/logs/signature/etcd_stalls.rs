@@ -41,14 +41,14 @@ pub(super) static TABLE: &[Signature] = &[
     ),
     row(
         "readindex-timeout", Etcd, Warn, Fault, "3.1 to 3.7",
-        "A linearizable read gave up waiting for the leader (request timeout, 7 s by default): slow disk, network or no leader.",
+        "A linearizable read gave up waiting for the leader (after 5 s and twice the election timeout; late 3.4 and later name it): slow disk, network or no leader.",
         &[
             form(Msg("timed out waiting for read index response (local node might have slow network)"), r#"{"level":"warn","ts":"2026-05-25T15:58:15.606Z","caller":"etcdserver/v3_server.go:1030","msg":"timed out waiting for read index response (local node might have slow network)","timeout":"7s"}"#),
             form(Text("timed out waiting for read index response (local node might have slow network) timeout: {timeout}"), "2022-03-19 02:50:30.130186 W | etcdserver: timed out waiting for read index response (local node might have slow network) timeout: 7s"),
             form(Text("timed out waiting for read index response (local node might have slow network)"), "2022-03-19 02:50:30.130186 W | etcdserver: timed out waiting for read index response (local node might have slow network)"),
             form(Text("timed out waiting for read index response"), "2017-03-19 02:50:30.130186 W | etcdserver: timed out waiting for read index response"),
         ],
-        &[field("timeout", Ms("timeout_ms"), "")],
+        &[field("timeout", Took, "how long it waited")],
     ),
     row(
         "readindex-retry", Etcd, Warn, Symptom, "3.4.20+, 3.5 to 3.7",
@@ -68,6 +68,7 @@ pub(super) static TABLE: &[Signature] = &[
         &[
             form(Msg("ignored out-of-date read index response; local node read indexes queueing up and waiting to be in sync with leader"), r#"{"level":"warn","ts":"2026-11-21T20:56:44.938Z","caller":"etcdserver/v3_server.go:803","msg":"ignored out-of-date read index response; local node read indexes queueing up and waiting to be in sync with leader","sent-request-id":3132673005432378348,"received-request-id":3132673005432378156}"#),
             form(Text("ignored out-of-date read index response; local node read indexes queueing up and waiting to be in sync with leader (request ID want {sent-request-id}, got {received-request-id})"), "2022-03-19 02:51:31.656083 W | etcdserver: ignored out-of-date read index response; local node read indexes queueing up and waiting to be in sync with leader (request ID want 3132673005432378348, got 3132673005432378156)"),
+            form(Text("ignored out-of-date read index response (want {_}, got {_})"), "2018-08-19 10:00:26.000003 W | etcdserver: ignored out-of-date read index response (want [0 0 0 0 0 0 0 5], got [0 0 0 0 0 0 0 4])"),
         ],
         &[
             field("sent-request-id", Int("sent_request_id"), ""),

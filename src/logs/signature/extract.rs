@@ -13,6 +13,7 @@ use crate::units::parse_go_duration;
 use super::api;
 use super::classify::Detail;
 use super::dispatch::Found;
+use super::ending;
 use super::types::{Field, Role, Signature};
 
 /// Longest text of an extra field or an error: what a person reads, not a dump.
@@ -247,6 +248,11 @@ pub(super) fn crash<'a>(
     // The rest of a message of several lines is a dump.
     let line = record.msg.split(|b| *b == b'\n').next();
     let line = String::from_utf8_lossy(line.unwrap_or_default());
+    if let Some(signal) = ending::signal(&record.msg) {
+        let signal = String::from_utf8_lossy(signal);
+        event.error = Some(Cow::Owned(format!("{line}: {signal}")));
+        return;
+    }
     let structured = !record.fields.is_none();
     event.error = match event.error.take() {
         Some(error) if structured && !line.is_empty() => {
@@ -294,6 +300,9 @@ pub(super) fn apply<'a>(event: &mut Event<'a>, role: Role, value: Value<'a>, det
             if detail == Detail::Counts => {}
         Role::Text(name) => {
             if let Some(text) = some_text(&value) {
+                // Up to 3.5 the new version of the cluster stood in a second `from`.
+                let again = name == "from" && event.extra.iter().any(|(known, _)| *known == name);
+                let name = if again { "to" } else { name };
                 event.extra.push((name, Extra::Text(text)));
             }
         }

@@ -36,6 +36,7 @@ pub(super) static TABLE: &[Signature] = &[
         "One slow request with who asked: user agent, address, URL. The best line there is for naming the caller of a slow LIST.",
         &[
             form(Find("^Trace["), r#"I0401 06:47:07.032841       1 trace.go:219] Trace[1893148101]: "List" accept:application/json, */*,audit-id:223398123-0b6c,client:172.10.24.12,protocol:HTTP/2.0,resource:pods,scope:namespace,url:/api/v1/namespaces/infer/pods,user-agent: okhttp/v3.12 (linux/amd64) kubernetes/$Format/admin,verb:LIST (01-Apr-2025 06:47:06.490) (total time: 1542ms):"#),
+            form(Code, r#"I0505 09:14:11.071205       1 trace.go:76] Trace[394416108]: "List /apis/rbac.authorization.k8s.io/v1/clusterrolebindings" (started: 2019-05-05 09:14:09.261 +0000 UTC m=+3.1) (total time: 1.81s):"#),
             form(Code, r#"I1220 07:32:11.071205       1 trace.go:205] Trace[908013652]: "Get" url:/api/v1/namespaces/default/pods/nginx-19/log,user-agent:kubectl/v1.22.5 (darwin/arm64) kubernetes/5c99e2a,audit-id:cf9bb093,client:192.168.64.1,accept:application/json, */*,protocol:HTTP/2.0 (20-Dec-2022 07:31:25.959) (total time: 45111ms):"#),
         ],
         &[
@@ -55,6 +56,7 @@ pub(super) static TABLE: &[Signature] = &[
         "One slow call of the apiserver to etcd.",
         &[
             form(Code, r#"I0331 23:00:06.844303      10 trace.go:205] Trace[484169231]: "List etcd3" key:/pods,resourceVersion:9,resourceVersionMatch:,limit:10000,continue: (31-Mar-2022 23:00:04.575) (total time: 2268ms):"#),
+            form(Code, r#"I0606 10:00:07.000001       1 trace.go:76] Trace[1]: "GuaranteedUpdate etcd3: *core.Node" (started: 2018-06-06 10:00:05.1 +0000 UTC m=+1.0) (total time: 1.5s):"#),
             form(Code, r#"I1028 11:17:56.769385     484 trace.go:205] Trace[1920479996]: "GuaranteedUpdate etcd3" type:*v1.Endpoints (28-Oct-2021 11:17:54.460) (total time: 2308ms):"#),
             form(Code, r#"I0331 23:00:06.844303      10 trace.go:205] Trace[484169231]: "List(recursive=true) etcd3" audit-id:a-b,key:/pods,resourceVersion:,resourceVersionMatch:,limit:500,continue: (31-Mar-2024 23:00:04.575) (total time: 2268ms):"#),
         ],

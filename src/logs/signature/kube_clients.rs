@@ -117,9 +117,11 @@ pub(super) static TABLE: &[Signature] = &[
             form(Find("^error retrieving resource lock {lock}: {error}"), r#"E0325 11:08:47.205570       1 leaderelection.go:325] error retrieving resource lock kube-system/kube-controller-manager: Get "https://192.168.10.50:6443/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager?timeout=10s": context deadline exceeded"#),
             form(Code, r#"E0316 23:05:06.287650       1 leaderelection.go:488] "Failed to update lease" err="the server was unable to return a response in the time allotted, but may still be processing the request (put leases.coordination.k8s.io kube-controller-manager)" lock="kube-system/kube-controller-manager""#),
             form(Find("^Failed to update lock: {error}"), "E0325 11:08:47.205570       1 leaderelection.go:361] Failed to update lock: Put \"https://192.168.10.50:6443/x\": context deadline exceeded"),
+            form(Code, r#"E0325 11:08:47.205570       1 leaderelection.go:320] error retrieving resource lock kube-system/kube-scheduler: Get https://192.168.10.50:6443/api/v1/namespaces/kube-system/endpoints/kube-scheduler?timeout=10s: context deadline exceeded"#),
         ],
         &[LOCK, ERR, ERROR],
-    ),
+    )
+    .by(Extractor::Lock),
     row(
         "lease-update-failed", Unknown, Err, Symptom, "all",
         "A lease could not be renewed: a node's heartbeat or an apiserver's identity.",

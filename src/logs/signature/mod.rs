@@ -7,8 +7,10 @@
 
 mod api;
 mod api_trace;
+mod apply;
 mod classify;
 mod dispatch;
+mod ending;
 mod etcd_peers;
 mod etcd_raft;
 mod etcd_requests;
@@ -27,6 +29,7 @@ mod types;
 use std::sync::LazyLock;
 
 pub(super) use api::SLOW_HTTP_NS;
+pub use api_trace::traced_day;
 pub use classify::{
     Detail, classify, classify_as, classify_http, classify_plain, plain_fields, warm_up,
 };

@@ -9,7 +9,7 @@ use crate::logs::event::{Event, Extra};
 use crate::logs::format::object::{self, Object};
 use crate::logs::format::site::Sites;
 use crate::logs::format::{Parsed, Reference, parse_text, zap};
-use crate::logs::record::{Encoding, Outer, Record};
+use crate::logs::record::{Encoding, Level, Outer, Record};
 use crate::logs::timestamp::TimeCache;
 
 /// A bare line to a record: the wrappers are tested where they are read.
@@ -25,8 +25,17 @@ fn decode(text: &[u8]) -> Record<'_> {
         },
         _ => parse_text(text, &Reference::default(), &mut cache),
     };
+    let bare = || {
+        let mut parsed = Parsed::bare(Encoding::Bare, text);
+        // As the decoder does with a dump.
+        let dump = ["panic: ", "unexpected fault ", "SIG", "[signal SIG"];
+        if dump.iter().any(|head| text.starts_with(head.as_bytes())) {
+            parsed.level = Level::Fatal;
+        }
+        parsed
+    };
     parsed
-        .unwrap_or_else(|| Parsed::bare(Encoding::Bare, text))
+        .unwrap_or_else(bare)
         .into_record(1, 1, Outer::default())
 }
 
@@ -378,4 +387,156 @@ fn slow_lines_of_every_generation_match_what_was_asked() {
         rows += check_against_table(log, table);
     }
     assert!(rows > 280, "{rows}");
+}
+
+#[test]
+fn a_fault_names_its_signal_and_is_of_the_disk_only_in_a_database() {
+    let one = |text: &str| {
+        let record = decode(text.as_bytes());
+        let event = classify(&record, Detail::Full).expect(text);
+        (event.kind, event.error.map(Cow::into_owned))
+    };
+    let dump = |signal: &str, frame: &str| {
+        format!(
+            "unexpected fault address 0x7f3a457f3008\nfatal error: fault\n[signal {signal} \
+             code=0x2 addr=0x7f3a457f3008 pc=0x9e2b65]\n\ngoroutine 1 [running]:\n{frame}"
+        )
+    };
+    let bus = "SIGBUS: bus error";
+    let bbolt = "go.etcd.io/bbolt.(*Cursor).search(0xc000)";
+    let containerd = "github.com/containerd/containerd/metadata.(*DB).Init(0xc000)";
+    for (text, kind) in [
+        (dump(bus, bbolt), "storage-io-error"),
+        (dump(bus, "main.main()"), "panic"),
+        (dump(bus, &format!("{bbolt}\n{containerd}")), "panic"),
+        (dump("SIGSEGV: segmentation violation", bbolt), "panic"),
+    ] {
+        let (found, error) = one(&text);
+        assert_eq!(found, kind, "{text}");
+        let error = error.unwrap();
+        assert!(
+            error.starts_with("unexpected fault address 0x7f3a457f3008: SIG"),
+            "{error}"
+        );
+        assert!(error.ends_with("pc=0x9e2b65"), "{error}");
+    }
+    // A panic of another program that could not write is its own matter.
+    assert_eq!(one("panic: open /x: input/output error").0, "panic");
+}
+
+#[test]
+fn inner_quotes_may_have_lost_their_backslashes() {
+    let head = "2021-05-14 16:47:40.512613 W | etcdserver: read-only range request ";
+    let whole = r#""key:\"/registry/pods/\" range_end:\"/registry/pods0\" limit:500 " with result "range_response_count:500 size:62600" took too long (196.6ms) to execute"#;
+    let plain = whole.replace('\\', "");
+    let one = |text: &str| {
+        let text = format!("{head}{text}");
+        let record = decode(text.as_bytes());
+        let event = classify(&record, Detail::Full).expect(&text);
+        let request = event.request.expect(&text);
+        (
+            event.kind,
+            event.took_ns,
+            event.response.size,
+            request.parts.resource_group().into_owned(),
+            request.limit,
+        )
+    };
+    assert_eq!(one(&plain), one(whole));
+    assert_eq!(one(&plain).1, Some(196_600_000));
+    // Cut off before the answer.
+    let cut = one(r#""key:"/registry/pods/" range_end:"/registry/po"#);
+    assert_eq!((cut.0, &*cut.3), ("slow-apply", "pods"));
+}
+
+#[test]
+fn old_traces_have_the_path_in_their_name() {
+    let one = |what: &str, year: &str| {
+        let text = format!(
+            "I0606 10:00:08.000001       1 trace.go:76] Trace[2]: \"{what}\" (started: {year}-06-06 10:00:00.1 +0000 UTC m=+1.0) (total time: 1.5s):"
+        );
+        let reference = Reference {
+            context: crate::clock::Timestamp::parse("2026-11-21T21:00:00Z"),
+            ..Reference::default()
+        };
+        let mut cache = TimeCache::default();
+        let parsed = parse_text(text.as_bytes(), &reference, &mut cache).unwrap();
+        let record = parsed.into_record(1, 1, Outer::default());
+        let event = classify(&record, Detail::Full).unwrap();
+        let call = event.api.unwrap();
+        assert_eq!(event.took_ns, Some(1_500_000_000));
+        let time = event.time.unwrap().to_string();
+        let kind = event.kind;
+        let resource = call.parts.resource_group().into_owned();
+        (
+            kind,
+            call.verb.into_owned(),
+            resource,
+            time.get(..10).unwrap().to_owned(),
+        )
+    };
+    let trace = |kind, verb: &str, resource: &str, day: &str| {
+        (kind, verb.to_owned(), resource.to_owned(), day.to_owned())
+    };
+    assert_eq!(
+        one("List /apis/apps/v1/deployments?limit=500", "2019"),
+        trace("apiserver-trace", "list", "deployments.apps", "2019-06-06")
+    );
+    assert_eq!(
+        one("Create /api/v1/namespaces/default/pods", "2018"),
+        trace("apiserver-trace", "create", "pods", "2018-06-06")
+    );
+    assert_eq!(
+        one("GuaranteedUpdate etcd3: *core.Node", "2026"),
+        trace("apiserver-storage-trace", "update", "", "2026-06-06")
+    );
+}
+
+#[test]
+fn an_old_lock_of_an_election_is_no_lease() {
+    let one = |url: &str| {
+        let text = format!(
+            "E0325 11:08:47.205570       1 leaderelection.go:320] error retrieving resource lock kube-system/kube-scheduler: Get https://192.168.10.50:6443{url}?timeout=10s: context deadline exceeded"
+        );
+        let record = decode(text.as_bytes());
+        let event = classify(&record, Detail::Full).unwrap();
+        let parts = event.api.unwrap().parts.clone();
+        (
+            parts.resource_group().into_owned(),
+            parts.name.map(Cow::into_owned),
+        )
+    };
+    let name = Some("kube-scheduler".to_owned());
+    assert_eq!(
+        one("/api/v1/namespaces/kube-system/endpoints/kube-scheduler"),
+        ("endpoints".to_owned(), name.clone())
+    );
+    let lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-scheduler";
+    assert_eq!(one(lease), ("leases.coordination.k8s.io".to_owned(), name));
+}
+
+#[test]
+fn what_a_reflector_passes_on_and_a_second_version_are_kept() {
+    let kind = |text: &str| {
+        classify(&decode(text.as_bytes()), Detail::Full)
+            .unwrap()
+            .kind
+    };
+    assert_eq!(
+        kind(
+            "E0503 06:23:23.804106      15 cacher.go:419] cacher (*core.Event): unexpected ListAndWatch error: storage/cacher.go:/events: failed to list *core.Event: rpc error: code = ResourceExhausted desc = grpc: trying to send message larger than max (2147483690 vs. 2147483647)"
+        ),
+        "etcd-error-too-large"
+    );
+    let text = r#"{"level":"info","ts":1526586617.1649303,"caller":"membership/cluster.go:473","msg":"updated cluster version","cluster-id":"7dee9ba76d59ed53","local-member-id":"7339c4e5e833c029","from":"3.0","from":"3.3"}"#;
+    let record = decode(text.as_bytes());
+    let event = classify(&record, Detail::Full).unwrap();
+    for expected in [("from", "3.0"), ("to", "3.3")] {
+        let (name, value) = expected;
+        assert!(
+            event.extra.contains(&(name, Extra::Text(value.into()))),
+            "{:?}",
+            event.extra
+        );
+    }
 }

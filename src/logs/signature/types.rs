@@ -157,6 +157,8 @@ pub enum Extractor {
     ApiTrace,
     /// A line that follows such a trace.
     ApiTraceStep,
+    /// The lock of a leader election, which an error may name better.
+    Lock,
     /// A delayed request of a Kubernetes client.
     Waited,
     /// The HTTP log.

@@ -309,6 +309,24 @@ pub fn complete_time(time: Timestamp, year: YearFrom) -> Option<Timestamp> {
     complete(packed / 32, packed % 32, year).map(|days| Timestamp(days + us))
 }
 
+/// What rsyslog makes of equal messages in a row: `message repeated 3 times: [ MSG]`, after the first
+/// one. With how many more there were, the message, and whether its end is lost.
+pub fn repeated(text: &[u8]) -> Option<(u64, &[u8], bool)> {
+    /// rsyslog keeps so many bytes of the message (rsyslog: msg.c, `%.800s`).
+    const KEPT: usize = 800;
+    let rest = text.strip_prefix(b"message repeated ")?;
+    let (times, rest) = rest.split_at(rest.iter().position(|b| !b.is_ascii_digit())?);
+    let times = std::str::from_utf8(times).ok()?.parse().ok()?;
+    let inner = rest.strip_prefix(b" times: [")?.trim_ascii_end();
+    let whole = inner.strip_suffix(b"]");
+    let msg = whole.unwrap_or(inner);
+    Some((
+        times,
+        msg.trim_ascii_start(),
+        whole.is_none() || msg.len() >= KEPT,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

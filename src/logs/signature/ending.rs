@@ -1,0 +1,120 @@
+//! What ends a program without a message of its own in the catalogue: lines of the level fatal or
+//! panic and dumps of Go's runtime, told apart by what they say of etcd's storage.
+
+use memchr::memmem;
+
+use crate::logs::record::{Encoding, Level, Record};
+
+use super::dispatch::{FIND_LIMIT, raw_fields};
+
+/// What an etcd server says when its storage fails it: the kind, how its message begins, and what
+/// stands in the message or in its fields. The first that fits counts.
+const STORAGE: &[(&str, &[u8], &[u8])] = &[
+    (IO_ERROR, b"", b": input/output error"),
+    (IO_ERROR, b"", b": read-only file system"),
+    (DAMAGE, b"", b"wal: crc mismatch"),
+    (DAMAGE, b"", b"snap: crc mismatch"),
+    (DAMAGE, b"", b"data inconsistency with peers"),
+    (DAMAGE, b"", b"failed data inconsistency check"),
+    (DAMAGE, b"failed to read WAL, cannot be repaired", b""),
+    (DAMAGE, b"read wal error (", b") and cannot be repaired"),
+    (DAMAGE, b"failed to open database", b"checksum error"),
+    (DAMAGE, b"failed to open database", b"invalid database"),
+    (DAMAGE, b"cannot open database at ", b"checksum error"),
+    (DAMAGE, b"cannot open database at ", b"invalid database"),
+    (DAMAGE, b"", b"snap: snapshot file doesn't exist"),
+    (
+        DAMAGE,
+        b"recovering backend from snapshot error",
+        b"snapshot file doesn't exist",
+    ),
+    (DAMAGE, b"open wal error: ", b"wal: file not found"),
+    (DAMAGE, b"failed to open WAL", b"wal: file not found"),
+    (DAMAGE, b"open wal error: ", b"wal: snapshot "),
+    (DAMAGE, b"failed to open WAL", b"wal: snapshot "),
+    // raft's log is shorter than what it has promised: writes that were synced are gone (etcd:
+    // raft/log.go, raft/raft.go).
+    (DAMAGE, b"tocommit(", b") is out of range [lastIndex("),
+    (DAMAGE, b"applied(", b") is out of range [prevApplied("),
+    (DAMAGE, b"slice[", b") out of bound ["),
+    (DAMAGE, b"", b" state.commit "),
+];
+
+const IO_ERROR: &str = "storage-io-error";
+const DAMAGE: &str = "corruption-detected";
+
+/// How a dump of Go's runtime begins that no message precedes.
+const HEADS: &[&[u8]] = &[
+    FAULT,
+    b"[signal SIG",
+    b"SIGABRT: ",
+    b"SIGBUS: ",
+    b"SIGQUIT: ",
+    b"SIGSEGV: ",
+];
+
+/// Memory that a file is mapped to, or that never was any.
+const FAULT: &[u8] = b"unexpected fault address ";
+
+/// The kind of a record that nothing else in the catalogue knows, if it ends its program or tells of
+/// etcd's storage.
+pub(super) fn unknown(record: &Record<'_>) -> Option<&'static str> {
+    let of_etcd = matches!(
+        record.encoding,
+        Encoding::ZapJson | Encoding::ZapConsole | Encoding::Capnslog
+    );
+    if of_etcd && let Some(kind) = storage(&record.msg, raw_fields(record)) {
+        return Some(kind);
+    }
+    // Of a line without a header, the level is its wrapper's: the kernel's are such.
+    let tells_level = of_etcd || matches!(record.encoding, Encoding::Klog | Encoding::Logrus);
+    if tells_level {
+        return (record.level == Level::Fatal).then_some("panic");
+    }
+    let begins = HEADS.iter().any(|head| record.msg.starts_with(head));
+    let is_dump = record.encoding == Encoding::Bare && begins;
+    is_dump.then(|| dump(record).unwrap_or("panic"))
+}
+
+/// What a dump says of etcd's storage.
+pub(super) fn dump(record: &Record<'_>) -> Option<&'static str> {
+    if record.encoding != Encoding::Bare {
+        return None;
+    }
+    if let Some(text) = record.msg.strip_prefix(b"panic: ") {
+        let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
+        // Any program can fail to write; what is damaged is named by etcd alone.
+        return storage(line, b"").filter(|kind| *kind == DAMAGE);
+    }
+    is_mapped_read(&record.msg).then_some(IO_ERROR)
+}
+
+/// Whether a page of a bbolt file could not be read. The file is mapped, so the kernel tells an
+/// error of the disk, or that the file ends before the page, by a signal only.
+fn is_mapped_read(text: &[u8]) -> bool {
+    let text = text.get(..FIND_LIMIT).unwrap_or(text);
+    let has = |part: &[u8]| memmem::find(text, part).is_some();
+    // containerd has a bbolt file, too.
+    has(b"SIGBUS: ") && (has(b"/bbolt") || has(b"boltdb/bolt")) && !has(b"containerd")
+}
+
+/// The signal that a fault's dump names: `SIGBUS: bus error code=0x2 addr=0x7f3a457f3008`.
+pub(super) fn signal(msg: &[u8]) -> Option<&[u8]> {
+    if !msg.starts_with(FAULT) && !msg.starts_with(b"fatal error: fault") {
+        return None;
+    }
+    const OPEN: &[u8] = b"\n[signal ";
+    let rest = msg.get(memmem::find(msg, OPEN)? + OPEN.len()..)?;
+    rest.get(..memchr::memchr(b']', rest)?)
+}
+
+/// What a text and fields say of etcd's storage.
+fn storage(msg: &[u8], fields: &[u8]) -> Option<&'static str> {
+    let has = |text: &[u8], part: &[u8]| {
+        memmem::find(text.get(..FIND_LIMIT).unwrap_or(text), part).is_some()
+    };
+    let (kind, ..) = STORAGE
+        .iter()
+        .find(|(_, begin, part)| msg.starts_with(begin) && (has(msg, part) || has(fields, part)))?;
+    Some(kind)
+}
