@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::evidence::Subject;
+use crate::evidence::{Subject, SubjectKind};
 
 /// Whether two subjects are on one node, as far as both name theirs.
 pub(super) fn same(a: &Subject, b: &Subject) -> bool {
@@ -26,10 +26,20 @@ pub(super) fn beside<'a, T>(
         .collect()
 }
 
+/// Which etcd of a node a subject is of: empty for the main one, `events` for `etcd-events` and its
+/// members, `NODE/events`. Each is a cluster of its own.
+pub(super) fn instance(subject: &Subject) -> &str {
+    let name = subject.name.as_str();
+    let which = match subject.kind {
+        SubjectKind::Member => name.split_once('/').map(|(_, which)| which),
+        _ => name.strip_prefix("etcd-"),
+    };
+    which.filter(|which| *which != "main").unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::SubjectKind;
 
     #[test]
     fn names_matter_where_there_are_several_nodes() {

@@ -105,7 +105,11 @@ pub const READS: &[Reads] = &[
         &["logs.clock.drift", "logs.events", "server.id"],
         &["clock-drift"],
     ),
-    reads("compaction-doubled", &["settings"], &[]),
+    reads(
+        "compaction-doubled",
+        &["settings", "version", "version.metrics"],
+        &[],
+    ),
     reads("compaction-off", &["settings"], &[]),
     reads(
         "compaction-saw-tooth",
@@ -456,7 +460,11 @@ pub const READS: &[Reads] = &[
         &["logs.events", "server.phases", "server.slow.read-indexes"],
         &["read-index-slow"],
     ),
-    reads("reads-slow", &["etcd.reads"], &["read-latency"]),
+    reads(
+        "reads-slow",
+        &["etcd.reads", "server.wal.fsync"],
+        &["read-latency", "wal-fsync-p99"],
+    ),
     reads("retries-plateau", &["workqueue"], &["retries-plateau"]),
     reads(
         "run-delay-high",
@@ -498,7 +506,7 @@ pub const READS: &[Reads] = &[
     reads("unsafe-no-fsync", &["settings"], &[]),
     reads(
         "versions-mixed",
-        &["logs.restarts", "version", "version.metrics"],
+        &["etcd.status", "logs.restarts", "version", "version.metrics"],
         &[],
     ),
     reads(
