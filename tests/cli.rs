@@ -130,6 +130,16 @@ fn completions_and_man_page_know_every_command() {
 }
 
 #[test]
+fn ids_of_rules_are_whole_in_a_narrow_window() {
+    let rules = doctor(&["rules", "--format", "json"]).json();
+    let text = doctor(&["rules", "--width", "40"]).text();
+    for rule in rules.as_array().unwrap() {
+        let id = rule["id"].as_str().unwrap();
+        assert!(text.contains(id), "{id}\n{text}");
+    }
+}
+
+#[test]
 fn every_rule_can_be_explained() {
     let rules = doctor(&["rules", "--format", "json"]).json();
     let rules = rules.as_array().unwrap();

@@ -185,6 +185,29 @@ fn what_cannot_be_compared_is_said() {
 
 /// As `diagnose` does, so that a script need not tell the two apart.
 #[test]
+fn a_bench_that_is_not_compared_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("watched.json");
+    for format in ["bench-etcd", "bench-disk-observe"] {
+        let text = format!(r#"{{"format": "etcd-doctor/{format}", "version": 1}}"#);
+        std::fs::write(&file, text).unwrap();
+        let output = doctor(&["compare"]).path(&file).path(&file).output();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains(format) && said.contains("are compared"),
+            "{said}"
+        );
+    }
+}
+
+/// Each command says so in the same way.
+#[test]
+fn scrapes_that_are_not_there_are_evidence_that_could_not_be_had() {
+    let output = doctor(&["metrics", "/nonexist"]).output();
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
 fn a_file_that_is_not_there_is_evidence_that_could_not_be_had() {
     let dir = tempfile::tempdir().unwrap();
     let gone = dir.path().join("gone.zst");

@@ -129,6 +129,18 @@ fn the_documents_command_lines_are_taken() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A page that says what to type says it whole: `metrics` alone reads nothing.
+#[test]
+fn pages_give_metrics_something_to_read() {
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        let typed = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+        for command in typed.flat_map(commands) {
+            assert_ne!(command, "metrics", "{}", path.display());
+        }
+    }
+}
+
 #[test]
 fn command_lines_are_found_where_they_stand() {
     let text = "Run `etcd-doctor\nlogs PATH…`:\n\n```\nssh cp0 sudo etcd-doctor check host   # says\n\

@@ -283,6 +283,33 @@ fn what_is_legal_is_kept() {
     }
 }
 
+/// Links are followed within the folder; one that leads out of it names a file that is there.
+#[test]
+fn a_manifest_that_is_a_link_out_of_the_folder_is_told_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let kind = &KINDS[0];
+    write_tree(
+        dir.path(),
+        [("elsewhere.yaml", kind.text), ("report.json", "[]")],
+    );
+    fs::create_dir_all(dir.path().join("in")).unwrap();
+    let link = dir.path().join("in").join(kind.file);
+    std::os::unix::fs::symlink(dir.path().join("elsewhere.yaml"), link).unwrap();
+    let output = doctor(&["patch", "--target", kind.target, "--report"])
+        .path(dir.path().join("report.json"))
+        .arg("--manifests")
+        .path(dir.path().join("in"))
+        .arg("--out")
+        .path(dir.path().join("out"))
+        .output();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("it is a link to"), "{said}");
+    assert!(
+        said.contains("give the folder that holds the file"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_list_that_is_an_alias_is_refused_with_its_place() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-controller-manager}\nx-flags: &flags\n- kube-controller-manager\n- --kube-api-qps=20\nspec:\n  containers:\n  - name: kube-controller-manager\n    image: registry.k8s.io/kube-controller-manager:v1.31.2\n    command: *flags\n";

@@ -220,9 +220,13 @@ fn look(
         }
     ));
     let (model, scraped) = side_by_side(&plan, session);
-    let model = model.map_err(|trouble| Error::Unreachable {
-        target: targets(&found.endpoints),
-        why: trouble.in_full(),
+    let model = model.map_err(|trouble| match trouble.kind {
+        // Files of this side: nobody was asked.
+        etcd::TroubleKind::Credentials => Error::Usage(trouble.in_full()),
+        _ => Error::Unreachable {
+            target: targets(&found.endpoints),
+            why: trouble.in_full(),
+        },
     })?;
     if model.answering().next().is_none() {
         return Err(unreachable(&model, &found));

@@ -200,6 +200,12 @@ fn read(path: &Path, session: &Session<'_>) -> Result<Side, Error> {
                 ..Side::default()
             })
         }
+        Ok(other) if other.starts_with("etcd-doctor/b") && other != bundle::FORMAT => {
+            Err(wrong(format!(
+                "a result of the format `{other}`: of benches only those of `bench disk` that \
+                 measured are compared, neither watched nor replayed ones nor `bench etcd`"
+            )))
+        }
         _ => {
             let saved = bundle::load(bytes.as_slice()).map_err(|why| {
                 wrong(format!(

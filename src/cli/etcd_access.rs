@@ -42,13 +42,12 @@ pub struct EtcdArgs {
         hide_env_values = true
     )]
     pub user: Option<String>,
-    /// Password of the user
+    /// Password of the user; without one it stands for nothing, as with etcdctl
     #[arg(
         long,
         value_name = "PASSWORD",
         env = "ETCDCTL_PASSWORD",
-        hide_env_values = true,
-        requires = "user"
+        hide_env_values = true
     )]
     pub password: Option<String>,
     /// Take any server certificate
@@ -279,6 +278,8 @@ mod tests {
                 .to_string()
                 .contains("ETCDCTL_PASSWORD")
         );
+        // It may stand in the environment for other programs.
+        assert_eq!(user(&["--password=x"]).unwrap(), None);
         assert!(of(&["--key=/x"]).is_err());
         let cert = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(cert.path(), "-----BEGIN CERTIFICATE-----\n").unwrap();

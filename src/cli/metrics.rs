@@ -221,7 +221,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
 
 /// Reads a file or a folder that the user named.
 pub(super) fn read_path(path: &Path, loader: &mut Loader) -> Result<(), Error> {
-    let fail = |source| Error::Read {
+    let fail = |source| Error::Evidence {
         path: path.to_owned(),
         source,
     };

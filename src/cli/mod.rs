@@ -73,7 +73,7 @@ pub enum Command {
     Check(check::Args),
     /// Measure the disk under etcd as etcd feels it, or what a live etcd can do
     Bench(bench::Args),
-    /// Compare two runs of `diagnose` or of a bench: before and after
+    /// Compare two runs of `diagnose` or of `bench disk`: before and after
     Compare(compare::Args),
     /// Show a rule's or a metric's playbook page, offline
     Explain(explain::Args),

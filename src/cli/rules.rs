@@ -30,6 +30,10 @@ pub(super) fn run(_args: &Args, session: &mut Session<'_>) -> Result<Exit, Error
         return Ok(Exit::Clean);
     }
     let mut table = render::table(session.terminal, &["RULE", "WORST", "FAULT"]);
+    // An id that is cut cannot be copied.
+    if let Some(column) = table.column_mut(0) {
+        column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+    }
     for rule in RULES {
         table.add_row(vec![rule.id, rule.severity.word(), rule.summary]);
     }

@@ -200,7 +200,8 @@ fn may_hide_stalls(reader: &Reader<'_>, device: &Subject, profile: &Profile) -> 
 }
 
 /// Whether the kernel sends a device no flush: it says that it has no cache to forget, or flushes
-/// were counted and there was none.
+/// were counted and there was none, since boot neither. A window in which nobody synced has none
+/// of a device that gets them.
 fn never_flushed(reader: &Reader<'_>, device: &Subject) -> bool {
     let through = reader
         .peek(&keys::DEVICE_QUEUE, device)
@@ -210,7 +211,8 @@ fn never_flushed(reader: &Reader<'_>, device: &Subject) -> bool {
                 .and_then(|row| row.get_text("value"));
             cache.is_some_and(|cache| cache.starts_with("write through"))
         });
-    through || reader.peek(&keys::DEVICE_FLUSHES, device) == Some(0.0)
+    let ever = reader.peek(&keys::DEVICE_FLUSH_TIME_BOOT, device).is_some();
+    through || (reader.peek(&keys::DEVICE_FLUSHES, device) == Some(0.0) && !ever)
 }
 
 /// Whether all layers above a device are fast. Good where there are none.

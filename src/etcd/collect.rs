@@ -448,6 +448,22 @@ mod tests {
     }
 
     #[test]
+    fn each_cluster_has_its_own_log() {
+        let other = |mut sample: Sample| {
+            sample.cluster_id = 9;
+            sample
+        };
+        let model = model(vec![
+            member("a", vec![sample(0, 20_000, 20_000, MIB)]),
+            member("b", vec![other(sample(0, 100, 100, MIB))]),
+            member("c", vec![other(sample(0, 70, 70, MIB))]),
+        ]);
+        let behind: Vec<_> = lag(&model).iter().map(|row| row.get("behind")).collect();
+        assert_eq!(behind, [Some(0.0), Some(0.0), Some(30.0)]);
+        assert_eq!(model.clusters(), [1, 9].into());
+    }
+
+    #[test]
     fn the_look_before_tells_whom_a_member_followed() {
         let subject = Subject::new(SubjectKind::Member, "a");
         let first = |looks: Vec<Sample>| {

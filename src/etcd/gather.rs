@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use etcd_client::GetOptions;
+use etcd_client::{GetOptions, ResponseHeader};
 use tokio::task::JoinSet;
 
 use super::connect::{Connection, Dialer, runtime, within};
@@ -401,6 +401,13 @@ impl Asker<'_> {
             ));
             return;
         }
+        if model.clusters().len() > 1 {
+            model.hash_refused = Some(
+                "the addresses lead to several clusters, whose data are not to be compared"
+                    .to_owned(),
+            );
+            return;
+        }
         let Some(revision) = lasts().map(|sample| sample.revision).min() else {
             return;
         };
@@ -425,7 +432,17 @@ impl Asker<'_> {
                     } else {
                         way.client.clone()
                     };
-                    let found = within(limit, "the hash", client.hash_kv(revision)).await?;
+                    let asked = within(limit, "the hash", client.hash_kv(revision)).await;
+                    let (found, revision) = match asked {
+                        // Compacted up to the newest revision: of a revision that is named etcd gives
+                        // none, of the newest it does, and says which that is.
+                        Err(trouble) if trouble.said.contains("has been compacted") => {
+                            let newest = within(limit, "the hash", client.hash_kv(0)).await?;
+                            let at = newest.header().map_or(revision, ResponseHeader::revision);
+                            (newest, at)
+                        }
+                        asked => (asked?, revision),
+                    };
                     Ok(Hash {
                         hash: found.hash(),
                         revision,

@@ -1,6 +1,6 @@
 //! What members say of themselves and of each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::probe::Greeting;
@@ -190,6 +190,14 @@ impl Model {
     /// Members that answered.
     pub fn answering(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| member.answers())
+    }
+
+    /// Ids of the clusters that members who answered belong to: more than one where addresses of several were given.
+    pub fn clusters(&self) -> BTreeSet<u64> {
+        self.answering()
+            .filter_map(Member::last)
+            .map(|sample| sample.cluster_id)
+            .collect()
     }
 
     /// The name of a member's id.

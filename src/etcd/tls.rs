@@ -118,10 +118,18 @@ pub(super) fn config(access: &Access, judge: Arc<Judge>) -> Result<ClientConfig,
         Some(identity) => {
             let chain = certificates(&identity.cert)?;
             let key = PrivateKeyDer::from_pem_slice(&identity.key.bytes).map_err(|_| {
-                Trouble::new(
-                    TroubleKind::Credentials,
-                    format!("`{}` holds no private key in PEM form", identity.key.path),
-                )
+                let path = &identity.key.path;
+                // `BEGIN ENCRYPTED PRIVATE KEY`, or the older `Proc-Type: 4,ENCRYPTED`.
+                let locked = memchr::memmem::find(&identity.key.bytes, b"ENCRYPTED").is_some();
+                let said = match locked {
+                    true => format!("the key in `{path}` is encrypted"),
+                    false => format!("`{path}` holds no private key in PEM form"),
+                };
+                let trouble = Trouble::new(TroubleKind::Credentials, said);
+                match locked {
+                    true => trouble.hint("give one without a passphrase: `openssl pkey -in FILE`"),
+                    false => trouble,
+                }
             })?;
             builder.with_client_auth_cert(chain, key).map_err(wrong)?
         }

@@ -93,9 +93,12 @@ pub(super) fn read(words: &[Word], file: &str, assumed: Option<Component>) -> Co
         component: Some(component),
         ..CommandLine::default()
     };
-    // `env ETCD_NAME=a etcd …`: assignments between a wrapper and the program.
+    // `env ETCD_NAME=a etcd …`: assignments between a wrapper and the program. Others (`GOMAXPROCS=2`,
+    // `TZ=UTC`) are for Go and its libraries: etcd does not look at them.
     for word in words.get(..at).unwrap_or(&[]) {
-        if let Some((name, value)) = assignment(&word.text) {
+        if let Some((name, value)) = assignment(&word.text)
+            && (component != Component::Etcd || name.starts_with("ETCD_"))
+        {
             out.given.push(variable(name, value, file, word.line));
         }
     }
@@ -405,6 +408,18 @@ mod tests {
         );
         assert_eq!(line.bare, ["true"]);
         assert_eq!(line.given[1].place.line, 4);
+    }
+
+    #[test]
+    fn variables_that_etcd_does_not_look_at_are_none_of_its_settings() {
+        for line in [
+            &["/usr/bin/env", "TZ=UTC", "GOGC=50", "ETCD_NAME=a", "etcd"][..],
+            &["sh", "-c", "GOMAXPROCS=$(nproc) ETCD_NAME=a /usr/bin/etcd"],
+        ] {
+            let line = read(&words(line), "f", None);
+            assert_eq!(line.component, Some(Component::Etcd));
+            assert_eq!(pairs(&line), [("ETCD_NAME", Some("a"))]);
+        }
     }
 
     #[test]

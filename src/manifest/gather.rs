@@ -9,9 +9,10 @@ use super::model::{Fault, Instance, Place, SourceKind, Weight};
 use super::rancher::{self, Config};
 use super::systemd::{self, Runs, UnitFile};
 use super::yaml::{self, Node};
-use super::{component_config, helm, kubeadm, pods, talos};
+use super::{component_config, helm, kubeadm, pods, process, talos};
 use crate::catalog::releases::Version;
 use crate::catalog::settings::Component;
+use crate::evidence::Missing;
 
 /// Endings of copies that people and packages leave behind; the kubelet reads them all.
 const COPIES: &[&str] = &[
@@ -44,6 +45,8 @@ pub struct ManifestModel {
     pub faults: Vec<(Option<String>, Fault)>,
     /// What could not be read, in words.
     pub unread: Vec<String>,
+    /// Of it what is there and closed to us: with more rights more would be known.
+    pub closed: Vec<String>,
     /// Signs of a distribution: its name, the sign, the place.
     pub signs: Vec<(&'static str, String, Place)>,
     /// etcd endpoints that a configuration calls external, or another datastore, masked.
@@ -95,6 +98,15 @@ impl File<'_> {
 }
 
 impl ManifestModel {
+    /// Notes what could not be read.
+    pub(super) fn cannot_read(&mut self, missing: &Missing) {
+        let why = missing.to_string();
+        if matches!(missing, Missing::Denied { .. } | Missing::TimedOut { .. }) {
+            self.closed.push(why.clone());
+        }
+        self.unread.push(why);
+    }
+
     /// Adds a fault of a source.
     pub(super) fn fault(&mut self, node: Option<&str>, fault: Fault) {
         self.faults.push((node.map(str::to_owned), fault));
@@ -422,6 +434,8 @@ impl ManifestModel {
         self.drop_idle_units();
         self.name_nodes(host, &pending.node_names);
         self.note_twins();
+        self.unread
+            .extend(process::beside_one_another(&self.instances));
     }
 
     fn add_rancher(&mut self, node: Option<String>, config: Config) {

@@ -9,6 +9,7 @@ use super::gather::ManifestModel;
 use super::model::{Fault, Place, Weight};
 use super::process;
 use super::read::read_file;
+use crate::evidence::Missing;
 use crate::target::HostRoot;
 
 /// Folders that kubelets take static pods from.
@@ -161,9 +162,7 @@ fn add(
 
 /// Names of the files of a folder that exists.
 fn files_of(root: &HostRoot, dir: &str, model: &mut ManifestModel) -> Vec<String> {
-    if !root.exists(dir) {
-        return Vec::new();
-    }
+    // A folder behind one that is closed to us may well be there.
     match root.list(dir) {
         Ok(entries) => entries
             .into_iter()
@@ -171,7 +170,9 @@ fn files_of(root: &HostRoot, dir: &str, model: &mut ManifestModel) -> Vec<String
             .filter_map(|entry| entry.name.into_string().ok())
             .collect(),
         Err(missing) => {
-            model.unread.push(missing.to_string());
+            if !matches!(missing, Missing::NotPresent { .. }) {
+                model.cannot_read(&missing);
+            }
             Vec::new()
         }
     }

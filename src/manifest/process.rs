@@ -1,5 +1,6 @@
 //! Running processes: exact arguments and environment, secrets masked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::argv::{self, Word};
@@ -23,7 +24,7 @@ pub(super) fn read(root: &HostRoot, proc: &str, model: &mut ManifestModel) {
     let entries = match root.list(proc) {
         Ok(entries) => entries,
         Err(missing) => {
-            model.unread.push(missing.to_string());
+            model.cannot_read(&missing);
             return;
         }
     };
@@ -75,6 +76,28 @@ pub(super) fn read(root: &HostRoot, proc: &str, model: &mut ManifestModel) {
         binary(root, &dir, &mut instance);
         model.instances.push(instance);
     }
+}
+
+/// Several processes of one program on one node: the settings of one of them stand for it, and that is said.
+pub(super) fn beside_one_another(instances: &[Instance]) -> Vec<String> {
+    let mut all: BTreeMap<(&str, Option<&str>), Vec<&str>> = BTreeMap::new();
+    for instance in instances {
+        if instance.source == SourceKind::Process {
+            all.entry((instance.name.as_str(), instance.node.as_deref()))
+                .or_default()
+                .push(&instance.place.file);
+        }
+    }
+    all.retain(|_, files| files.len() > 1);
+    let words = all.into_iter().map(|((name, node), files)| {
+        let node = node.map_or_else(String::new, |node| format!(" on {node}"));
+        format!(
+            "{} processes run {name}{node} ({}): the settings of one were judged",
+            files.len(),
+            files.join(", ")
+        )
+    });
+    words.collect()
 }
 
 fn read_file(root: &HostRoot, path: &str) -> Result<Vec<u8>, String> {
@@ -219,6 +242,12 @@ mod tests {
         );
         let unread: Vec<usize> = model.instances.iter().map(|i| i.unread.len()).collect();
         assert_eq!(unread, [0, 0, 1]);
+        assert_eq!(
+            beside_one_another(&model.instances),
+            [
+                "2 processes run etcd (/proc/7/cmdline, /proc/90/cmdline): the settings of one were judged"
+            ]
+        );
         let etcd = &model.instances[0];
         assert_eq!(etcd.last("name"), Some("n1"));
         assert_eq!(etcd.version().unwrap().to_string(), "3.5.16");

@@ -166,7 +166,7 @@ fn walk(root: &HostRoot, top: &str, model: &mut ManifestModel) {
         let entries = match root.list(&dir) {
             Ok(entries) => entries,
             Err(missing) => {
-                model.unread.push(missing.to_string());
+                model.cannot_read(&missing);
                 continue;
             }
         };
@@ -213,7 +213,7 @@ pub(super) fn read_file(
     let bytes = match root.read(path, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(missing) => {
-            model.unread.push(missing.to_string());
+            model.cannot_read(&missing);
             return;
         }
     };

@@ -150,7 +150,7 @@ pub(super) fn mask_name(name: &str) -> String {
 
 /// A whole command as it may be shown.
 pub(super) fn mask_command(command: &str) -> String {
-    mask_script(command, 2)
+    mask_script(&without_members(command), 2)
 }
 
 /// As [`mask_command`], with so many levels of quotes looked into.
@@ -272,7 +272,7 @@ fn is_reference(name: &str, value: &str) -> bool {
 
 /// A text with the passwords of all addresses and the secrets of all `name=value` in it masked.
 pub(crate) fn mask_text(text: &str) -> String {
-    let text = without_userinfo(text);
+    let text = without_userinfo(&without_members(text));
     if text.contains('=') {
         without_pairs(&text)
     } else {
@@ -330,6 +330,80 @@ fn without_pairs(text: &str) -> String {
         out.push_str(&pairs(rest));
     }
     out
+}
+
+/// The text with the secrets of objects in it masked: `{"password":"abc"}`, `{\"password\":\"abc\"}` in
+/// a quoted word, `{password: abc}`.
+fn without_members(text: &str) -> String {
+    if !text.contains('{') {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(':') {
+        out.push_str(before);
+        out.push(':');
+        rest = after;
+        let secret = member_name(before).is_some_and(|name| is_secret(&plain(name)));
+        if !secret {
+            continue;
+        }
+        let value = after.trim_start();
+        let blank = after.len() - value.len();
+        out.push_str(after.get(..blank).unwrap_or(""));
+        let quote = quote_at(value);
+        let inner = value.get(quote.len()..).unwrap_or("");
+        let end = match quote {
+            "" => inner.find([',', '}', ']']).unwrap_or(inner.len()),
+            quote => end_of(inner, quote),
+        };
+        let (secret, next) = inner.split_at_checked(end).unwrap_or((inner, ""));
+        let plain = quote.is_empty()
+            && (secret.starts_with(['{', '['])
+                || matches!(secret.trim(), "" | "true" | "false" | "null"));
+        out.push_str(quote);
+        out.push_str(if plain || secret.is_empty() {
+            secret
+        } else {
+            MASK
+        });
+        rest = next;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The name of a member whose colon follows a text: in quotes, or right behind what opens or parts an object.
+fn member_name(before: &str) -> Option<&str> {
+    let before = before.trim_end();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    for quote in ["\\\"", "\"", "'"] {
+        if let Some(inner) = before.strip_suffix(quote) {
+            let (_, name) = inner.rsplit_once(quote)?;
+            return Some(name);
+        }
+    }
+    let head = before.trim_end_matches(is_name);
+    head.trim_end()
+        .ends_with(['{', ','])
+        .then(|| before.get(head.len()..))
+        .flatten()
+}
+
+/// The quote that a text begins with, if it does.
+fn quote_at(text: &str) -> &'static str {
+    ["\\\"", "\"", "'"]
+        .into_iter()
+        .find(|quote| text.starts_with(quote))
+        .unwrap_or("")
+}
+
+/// Where the next such quote stands that no backslash takes back; the end of the text where none does.
+fn end_of(text: &str, quote: &str) -> usize {
+    text.match_indices(quote)
+        .map(|(at, _)| at)
+        .find(|at| !text.get(..*at).is_some_and(|before| before.ends_with('\\')))
+        .unwrap_or(text.len())
 }
 
 /// `https://…`, and the `/events#https://…` of etcd-servers-overrides.

@@ -102,7 +102,17 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
                 .filter(|instance| instance.name == name),
         );
         // A component's own file outranks what was only meant to be added by an installer.
-        instances.sort_by_key(|instance| (rank(instance.source), instance.partial));
+        // Of several processes the one counts that the definition starts.
+        let data_dir = instances
+            .iter()
+            .copied()
+            .find(|instance| instance.source != SourceKind::Process)
+            .and_then(|definition| definition.last("data-dir"));
+        let of_definition = |instance: &Instance| instance.last("data-dir") == data_dir;
+        instances.sort_by_key(|instance| {
+            let another = instance.source == SourceKind::Process && !of_definition(instance);
+            (rank(instance.source), another, instance.partial)
+        });
         let Some(main) = instances.first() else {
             continue;
         };
@@ -121,6 +131,10 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
         for (index, other) in instances.iter().enumerate().skip(1) {
             // A second manifest of the same pod is a stray copy, and reported as one.
             if other.source == SourceKind::StaticPod && Some(index) != definition {
+                continue;
+            }
+            // Nor does another process say what this one starts with next: it is another program.
+            if other.source == SourceKind::Process {
                 continue;
             }
             // Containers side by side in one object are two programs: a proxy beside a controller.
@@ -145,7 +159,7 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
     units
 }
 
-/// What could not be read of which program's settings, each once.
+/// What could not be read of which program's settings, and files that are closed to us, each once.
 pub fn unread(model: &ManifestModel) -> Vec<String> {
     let mut all: Vec<String> = settle_all(model)
         .iter()
@@ -154,6 +168,7 @@ pub fn unread(model: &ManifestModel) -> Vec<String> {
             whys.map(|why| format!("settings of {}: {why}", unit.name))
         })
         .collect();
+    all.extend(model.closed.iter().map(|why| format!("settings: {why}")));
     all.sort();
     all.dedup();
     all
@@ -297,5 +312,73 @@ fn same(component: Option<Component>, name: &str, a: &Effective, b: &Effective) 
             x == y
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model of etcds on one node, each of a source and with flags.
+    fn model(all: &[(SourceKind, &[(&str, &str)])]) -> ManifestModel {
+        let mut model = ManifestModel::default();
+        for (index, (source, flags)) in all.iter().enumerate() {
+            let place = Place::new(&format!("source-{index}"), 0);
+            let mut etcd = Instance::new("etcd", *source, place.clone());
+            etcd.component = Some(Component::Etcd);
+            etcd.node = Some("cp1".to_owned());
+            etcd.given = flags
+                .iter()
+                .map(|(name, value)| super::super::model::Given {
+                    name: (*name).to_owned(),
+                    value: Some((*value).to_owned()),
+                    means: Means::Flag,
+                    place: place.clone(),
+                })
+                .collect();
+            model.instances.push(etcd);
+        }
+        model
+    }
+
+    #[test]
+    fn what_is_closed_to_us_is_told() {
+        use crate::evidence::Missing;
+        let mut model = ManifestModel::default();
+        let source = "/manifests/etcd.yaml".to_owned();
+        model.cannot_read(&Missing::NotPresent {
+            source: source.clone(),
+        });
+        assert!(unread(&model).is_empty());
+        model.cannot_read(&Missing::Denied { source });
+        assert_eq!(
+            unread(&model),
+            ["settings: no permission for /manifests/etcd.yaml"]
+        );
+    }
+
+    #[test]
+    fn two_processes_are_two_programs() {
+        use SourceKind::{Process, StaticPod};
+        let (main, other) = (
+            [("data-dir", "/d/main")],
+            [("data-dir", "/d/other"), ("snapshot-count", "5000")],
+        );
+        let two = model(&[(Process, &main), (Process, &other)]);
+        let units = settle_all(&two);
+        assert_eq!(units.len(), 1);
+        assert!(units[0].settled.faults.is_empty(), "{:?}", units[0].settled);
+        assert!(units[0].defined.is_empty());
+        // The manifest is that of the one with its data.
+        for processes in [[&main[..], &other[..]], [&other[..], &main[..]]] {
+            let [one, two] = processes;
+            let three = model(&[(Process, one), (Process, two), (StaticPod, &other)]);
+            let units = settle_all(&three);
+            assert_eq!(units[0].main().last("data-dir"), Some("/d/other"));
+            assert!(units[0].settled.faults.is_empty(), "{:?}", units[0].settled);
+        }
+        // One process beside its manifest is compared as ever.
+        let pending = model(&[(Process, &main), (StaticPod, &other)]);
+        assert_eq!(settle_all(&pending)[0].settled.faults.len(), 2);
     }
 }

@@ -51,6 +51,9 @@ pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
     let any_inside = files.iter().any(|(_, inside)| *inside);
     let any_sure = files.iter().any(|(path, _)| surely(path));
     let mut count = 0;
+    // What went wrong with files that only may be scrapes: told where some of them are.
+    let mut doubtful = Vec::new();
+    let before = loader.scrapes.len();
     for (path, inside) in files {
         let mut guessed = false;
         let take = if any_inside {
@@ -67,14 +70,27 @@ pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
         }
         count += 1;
         if count > loader.limits.files {
-            loader.fault(Fault::new(
+            let fault = Fault::new(
                 path.trim_start_matches('/'),
                 FaultKind::OverLimit,
                 "not read: over the limit of files",
-            ));
+            );
+            match guessed {
+                true => doubtful.push(fault),
+                false => loader.fault(fault),
+            }
             break;
         }
-        read(root, &path, guessed, loader);
+        if guessed {
+            let faults = loader.faults.len();
+            read(root, &path, guessed, loader);
+            doubtful.extend(loader.faults.drain(faults..));
+        } else {
+            read(root, &path, guessed, loader);
+        }
+    }
+    if loader.scrapes.len() > before {
+        doubtful.into_iter().for_each(|fault| loader.fault(fault));
     }
 }
 
@@ -134,5 +150,29 @@ fn inflated(file: std::fs::File, cap: u64) -> Result<Vec<u8>, (Vec<u8>, String)>
     match source.read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
         Err(err) => Err((bytes, err.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Limits;
+
+    #[test]
+    fn faults_of_files_that_only_may_be_scrapes_are_told_beside_scrapes() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+        let faults = || {
+            let mut loader = Loader::new(Limits::default());
+            read_folder(&HostRoot::new(dir.path()), &mut loader);
+            let faults = loader.faults.iter();
+            faults.map(|fault| fault.source.clone()).collect::<Vec<_>>()
+        };
+        // A damaged archive, and what is none: anything may lie in a copy of a node's root.
+        put("notes.txt.gz", b"\x1f\x8b\x08\x00damaged");
+        put("token", b"K10abc::server:zz\n");
+        assert!(faults().is_empty());
+        put("etcd", b"etcd_server_has_leader 1\n");
+        assert_eq!(faults(), ["notes.txt.gz"]);
     }
 }

@@ -282,7 +282,24 @@ fn fill(line: &mut MemberLine, reader: &Reader<'_>, learner: bool) {
             .mean()
     };
     line.wal_fsync_ms = mean(&keys::WAL_FSYNC);
-    line.peer_rtt_ms = mean(&keys::PEER_RTT);
+    line.peer_rtt_ms = match reader.peek(&keys::PEER_RTT_BY, &subject) {
+        Some(peers) => answered(&peers),
+        None => mean(&keys::PEER_RTT),
+    };
+}
+
+/// The mean round trip to the peers that answered: of the others etcd notes a time of zero.
+fn answered(peers: &Table) -> Option<f64> {
+    let (mut sum, mut all) = (0.0, 0.0);
+    for row in &peers.rows {
+        if let (Some(count), Some(mean)) = (row.get("count"), row.get("mean_ms"))
+            && mean > 0.0
+        {
+            sum += count * mean;
+            all += count;
+        }
+    }
+    (all > 0.0).then(|| sum / all)
 }
 
 fn hashes(evidence: &EvidenceSet) -> HashLine {
@@ -318,10 +335,11 @@ fn hashes(evidence: &EvidenceSet) -> HashLine {
             alone.then(|| "there is only one member, and nothing to compare with".to_owned())
         });
     let (mut compared, mut differ) = (false, false);
-    for (at, (_, hash, compacted)) in known.iter().enumerate() {
-        for (_, other, others) in known.iter().skip(at + 1) {
-            // Hashes with different compactions behind them tell nothing.
-            let same = compacted.total_cmp(others).is_eq();
+    for (at, (row, hash, compacted)) in known.iter().enumerate() {
+        for (beside, other, others) in known.iter().skip(at + 1) {
+            // Hashes of different revisions, or with different compactions behind them, tell nothing.
+            let same = compacted.total_cmp(others).is_eq()
+                && row.get("revision") == beside.get("revision");
             compared |= same;
             differ |= same && hash.total_cmp(other).is_ne();
         }
@@ -360,6 +378,28 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_never_answered_has_no_round_trip() {
+        let row = |peer: &str, mean: f64, count: f64| {
+            Row::new(peer).num("count", count).num("mean_ms", mean)
+        };
+        let mean = |rows: Vec<Row>| {
+            answered(&Table {
+                rows,
+                ..Table::default()
+            })
+        };
+        assert_eq!(mean(vec![row("a", 0.0, 9.0)]), None);
+        assert_eq!(
+            mean(vec![row("a", 0.0, 9.0), row("b", 2.0, 3.0)]),
+            Some(2.0)
+        );
+        assert_eq!(
+            mean(vec![row("a", 1.0, 1.0), row("b", 2.0, 3.0)]),
+            Some(1.75)
+        );
+    }
+
+    #[test]
     fn hashes_in_words() {
         let state = |rows: Vec<Row>| {
             let mut set = EvidenceSet::new();
@@ -376,6 +416,8 @@ mod tests {
             state(vec![row("a", 1.0, 5.0), row("b", 2.0, 6.0)]),
             "not-compared"
         );
+        let later = row("b", 2.0, 5.0).num("revision", 10.0);
+        assert_eq!(state(vec![row("a", 1.0, 5.0), later]), "not-compared");
         assert_eq!(state(vec![row("a", 1.0, 5.0)]), "not-compared");
         let mut one = EvidenceSet::new();
         put(&mut one, vec![row("a", 1.0, 5.0)]);

@@ -122,7 +122,11 @@ pub const READS: &[Reads] = &[
         ],
         &["clock-drift"],
     ),
-    reads("compaction-doubled", &["settings", "settings.faults"], &[]),
+    reads(
+        "compaction-doubled",
+        &["settings", "settings.faults", "version", "version.metrics"],
+        &[],
+    ),
     reads("compaction-off", &["settings", "settings.faults"], &[]),
     reads(
         "compaction-saw-tooth",
@@ -560,7 +564,11 @@ pub const READS: &[Reads] = &[
         ],
         &["counted-within", "read-index-failed", "read-index-slow"],
     ),
-    reads("reads-slow", &["etcd.reads"], &["read-latency"]),
+    reads(
+        "reads-slow",
+        &["etcd.reads", "server.wal.fsync"],
+        &["read-latency", "wal-fsync-p99"],
+    ),
     reads("retries-plateau", &["workqueue"], &["retries-plateau"]),
     reads(
         "run-delay-high",
@@ -618,7 +626,7 @@ pub const READS: &[Reads] = &[
     reads("unsafe-no-fsync", &["settings", "settings.faults"], &[]),
     reads(
         "versions-mixed",
-        &["logs.restarts", "version", "version.metrics"],
+        &["etcd.status", "logs.restarts", "version", "version.metrics"],
         &[],
     ),
     reads(

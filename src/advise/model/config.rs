@@ -3,9 +3,9 @@
 use crate::catalog::probes;
 use crate::diagnosis::Cause;
 use crate::evidence::{Subject, SubjectKind, keys};
-use crate::rules::Severity;
 use crate::rules::config::liveness_probe_kills as probe_rule;
 use crate::rules::quality::tls_rejections;
+use crate::rules::{Confidence, Severity};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
@@ -250,6 +250,10 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
         target
     };
     let now = facts.setting(&target, fix.setting, None);
+    if fix.rule == "compaction-doubled" && finding.confidence < Confidence::High {
+        // Without a kube-apiserver it may be the only compaction there is.
+        return None;
+    }
     if fix.rule == "event-ttl-long" && facts.ails("events-dominate").is_some() {
         // The client model has the same setting with more to say.
         return None;

@@ -20,7 +20,8 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     );
     advice.proposed = "copy every member's data directory to a safe place, compare the members' \
                        hashes (`etcdctl endpoint hashkv --cluster`), and replace the member that \
-                       differs by an empty one"
+                       differs by an empty one; once all agree, take back the alarm where one is \
+                       raised (`etcdctl alarm disarm`): etcd does not do it by itself"
         .to_owned();
     advice.why = finding.message.clone();
     advice.effect =
@@ -61,5 +62,9 @@ mod tests {
         let corrupt = sick().fails("data-corruption", Subject::cluster(), Severity::Critical);
         let ids: Vec<String> = corrupt.advice().into_iter().map(|a| a.id).collect();
         assert_eq!(ids, ["copy-before-repair"]);
+        // What is to be verified is reached by what is proposed.
+        let advice = &corrupt.advice()[0];
+        assert!(advice.verify.contains("`etcdctl alarm list` nothing"));
+        assert!(advice.proposed.contains("`etcdctl alarm disarm`"));
     }
 }

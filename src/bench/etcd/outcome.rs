@@ -142,6 +142,7 @@ fn facts_of(
         ..MemberFacts::default()
     };
     if let Ok(delta) = delta {
+        let secs = delta.window(secs);
         facts.fsync_mean = delta.fsync.as_ref().map(|f| f.mean);
         facts.fsync_duty = delta.fsync.as_ref().map(|f| f.sum / secs);
         facts.commit_duty = delta.commit.as_ref().map(|c| c.sum / secs);

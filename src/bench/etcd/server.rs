@@ -169,6 +169,9 @@ pub struct Between {
 /// What a member did between two scrapes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delta {
+    /// Seconds between the two. A member that stands still answers the second one late, and what it did until
+    /// then is in it: more than the load's own time.
+    pub secs: f64,
     /// WAL fsync.
     pub fsync: Option<Between>,
     /// Backend commit.
@@ -191,6 +194,13 @@ pub struct Delta {
     pub bytes_in: Option<f64>,
 }
 
+impl Delta {
+    /// The seconds that its counts are of, where the load took `load` of them.
+    pub fn window(&self, load: f64) -> f64 {
+        self.secs.max(load)
+    }
+}
+
 /// The change of one member; `None` when it was restarted in between, so that its counters began
 /// anew.
 pub fn between(before: &Counters, after: &Counters) -> Option<Delta> {
@@ -198,6 +208,7 @@ pub fn between(before: &Counters, after: &Counters) -> Option<Delta> {
         return None;
     }
     Some(Delta {
+        secs: 0.0,
         fsync: histogram(before.fsync.as_ref(), after.fsync.as_ref()),
         commit: histogram(before.commit.as_ref(), after.commit.as_ref()),
         peer: histogram(before.peer.as_ref(), after.peer.as_ref()),

@@ -143,8 +143,9 @@ fn timed(between: &Between, secs: f64) -> saved::Timed {
     }
 }
 
-/// A member's counters over `secs`.
+/// A member's counters over a load of `secs`.
 pub fn server(name: &str, leader: bool, delta: &Delta, secs: f64) -> saved::Server {
+    let secs = delta.window(secs);
     let histogram = |between: &Option<Between>| between.as_ref().map(|b| timed(b, secs));
     saved::Server {
         name: name.to_owned(),
@@ -166,6 +167,30 @@ pub fn server(name: &str, leader: bool, delta: &Delta, secs: f64) -> saved::Serv
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_members_counts_are_of_the_time_between_its_answers() {
+        let between = Between {
+            count: 10.0,
+            mean: 0.7,
+            sum: 7.0,
+            p99: (0.5, 1.0),
+        };
+        let with = |secs: f64| {
+            let delta = Delta {
+                secs,
+                fsync: Some(between.clone()),
+                cpu_secs: Some(4.0),
+                ..Delta::default()
+            };
+            server("m1", true, &delta, 2.0)
+        };
+        // It stood still, and answered long after the load had ended.
+        let late = with(8.0);
+        assert_eq!(late.wal_fsync.unwrap().duty, 7.0 / 8.0);
+        assert_eq!(late.cpu_cores, Some(0.5));
+        assert_eq!(with(2.0).cpu_cores, Some(2.0));
+    }
 
     #[test]
     fn a_summary_is_etcds_own() {

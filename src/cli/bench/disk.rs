@@ -264,6 +264,13 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         beside.extend(etcds);
     }
     if let (Some(etcd), false) = (beside.first(), args.observe.i_know_etcd_is_live) {
+        // To watch needs no directory, but a name that was mistyped means another disk.
+        for dir in dirs.into_iter().flatten() {
+            std::fs::metadata(dir).map_err(|source| Error::Read {
+                path: dir.clone(),
+                source,
+            })?;
+        }
         session.note(&format!(
             "{} uses this disk: watching it; --write probes with care, --i-know-etcd-is-live runs the full bench",
             etcd.words()

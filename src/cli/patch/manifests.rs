@@ -305,8 +305,18 @@ fn read_into(
             }
         },
         Err(missing) => {
-            note(&format!("{name} was left out: {missing}"));
-            node.unread(name.to_owned(), &missing.to_string());
+            // The name is there: what is not is the target below this root, where links are followed.
+            let own = root.path().join(path.strip_prefix("/").unwrap_or(path));
+            let why = match (&missing, fs::read_link(own)) {
+                (Missing::NotPresent { .. }, Ok(target)) => format!(
+                    "it is a link to {}, which is not below {}: give the folder that holds the file",
+                    target.display(),
+                    root.path().display()
+                ),
+                _ => missing.to_string(),
+            };
+            note(&format!("{name} was left out: {why}"));
+            node.unread(name.to_owned(), &why);
         }
     }
 }

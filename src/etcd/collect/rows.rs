@@ -69,14 +69,19 @@ pub(super) fn lists(model: &Model) -> Vec<Row> {
                     )
                 })
                 .collect();
-            Row::new(who)
+            let row = Row::new(who)
                 .num("members", list.len() as f64)
-                .text("list", words.join("; "))
+                .text("list", words.join("; "));
+            let giver = model.members.iter().find(|member| member.name == *who);
+            match giver.and_then(Member::last) {
+                Some(sample) => row.text("cluster-id", format!("{:x}", sample.cluster_id)),
+                None => row,
+            }
         })
         .collect()
 }
 
-/// How far each member is behind. Members are asked at slightly different moments, so the smaller
+/// How far each member is behind the longest log of its cluster. Members are asked at slightly different moments, so the smaller
 /// of two looks counts: what lags stays behind.
 pub(super) fn lag(model: &Model) -> Vec<Row> {
     let looks = model
@@ -90,10 +95,14 @@ pub(super) fn lag(model: &Model) -> Vec<Row> {
             .answering()
             .filter_map(|member| Some((member.name.as_str(), member.samples.get(look)?)))
             .collect();
-        let Some(head) = samples.iter().map(|(_, sample)| sample.index).max() else {
-            continue;
-        };
+        // Each cluster has a log of its own: indices of another tell nothing.
+        let mut heads: BTreeMap<u64, u64> = BTreeMap::new();
+        for (_, sample) in &samples {
+            let head = heads.entry(sample.cluster_id).or_default();
+            *head = sample.index.max(*head);
+        }
         for (name, sample) in samples {
+            let head = heads.get(&sample.cluster_id).copied().unwrap_or_default();
             let behind = head.saturating_sub(sample.index) as f64;
             // 3.3 does not tell what it applied.
             let unapplied = if sample.applied == 0 {

@@ -12,11 +12,11 @@ keys! { ETCD;
     ETCD_BACKEND: String = "etcd.backend", None, Latest;
     /// Certificates seen in handshakes: rows `client`, `server MEMBER`; columns `days_left` (negative: expired); texts `subject`, `issuer`, `until`, `names`, `path` (the client's).
     ETCD_CERTIFICATES: Table = "etcd.certificates", None, Latest;
-    /// Hashes of the keyspace at one revision, by member: columns `hash`, `revision`, `compacted` (hashes compare only with the same one); text `error`.
+    /// Hashes of the keyspace, at one revision where nothing was compacted meanwhile, by member: columns `hash`, `revision`, `compacted` (hashes compare only with the same one); text `error`.
     ETCD_HASHES: Table = "etcd.hashes", None, Latest;
-    /// How far members are behind, by member: columns `behind` (entries behind the longest log), `unapplied` (entries in its log and not applied), each the smaller of `looks` looks.
+    /// How far members are behind, by member: columns `behind` (entries behind the longest log of its cluster), `unapplied` (entries in its log and not applied), each the smaller of `looks` looks.
     ETCD_LAG: Table = "etcd.lag", None, Latest;
-    /// Member lists by the member that gave it: column `members`; text `list` (id, name, peer URLs, voter or learner of each).
+    /// Member lists by the member that gave it: column `members`; texts `list` (id, name, peer URLs, voter or learner of each), `cluster-id` (of the giver).
     ETCD_LISTS: Table = "etcd.lists", None, Latest;
     /// Members by name: column `learner`; texts `state` (answers, silent, refuses: it may be well and we may not talk to it, unstarted, not-asked), `id`, `endpoint`, `client-urls`, `peer-urls`, `kind` and `why` of one that did not answer.
     ETCD_MEMBERS: Table = "etcd.members", None, Latest;

@@ -197,3 +197,27 @@ proptest! {
         mask_name(&text);
     }
 }
+
+#[test]
+fn members_of_objects_are_masked() {
+    for (text, want) in [
+        (r#"{"password":"zz8"}"#, r#"{"password":"***"}"#),
+        (
+            r#"{"url":"https://a:1","bindPassword": "z\"z, 8" ,"user":"me"}"#,
+            r#"{"url":"https://a:1","bindPassword": "***" ,"user":"me"}"#,
+        ),
+        (
+            r#"{\"token\":\"zz8\",\"n\":1}"#,
+            r#"{\"token\":\"***\",\"n\":1}"#,
+        ),
+        ("{password: zz8, user: me}", "{password: ***, user: me}"),
+        (r#"{"a":{"secret":12345}}"#, r#"{"a":{"secret":***}}"#),
+        (r#"{"tokens":["#, r#"{"tokens":["#),
+        (r#"{"token":true,"size":5}"#, r#"{"token":true,"size":5}"#),
+        ("{{.token}}:5", "{{.token}}:5"),
+    ] {
+        assert_eq!(mask("cloud-config-inline", text), want);
+        let flag = format!("--cloud-config-inline={text}");
+        assert_eq!(mask_command(&flag), format!("--cloud-config-inline={want}"));
+    }
+}

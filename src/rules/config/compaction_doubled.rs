@@ -1,8 +1,8 @@
 //! etcd compacts by itself beside kube-apiserver: two compactions fight over one history.
 
-use crate::evidence::Missing;
+use crate::evidence::{Missing, keys};
 use crate::rules::settings::{self, Setting};
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -25,25 +25,47 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         cx.evidence.take_citations();
         return Ok(Verdict::Fail(drafts));
     }
+    let served = serves_kubernetes(cx);
     for setting in settings::of(cx, "etcd", NAMES)? {
         if !setting.compacts() || !setting.is_set() {
             continue;
         }
         settings::cite(cx, &setting, NAMES[0]);
+        let (confidence, words) = match served {
+            true => (
+                Confidence::High,
+                "and kube-apiserver compacts each 5 minutes",
+            ),
+            false => (
+                Confidence::Medium,
+                "right for an etcd without Kubernetes; no kube-apiserver was seen here, and one that uses it compacts each 5 minutes",
+            ),
+        };
         drafts.push(
             Draft::new(
                 setting.subject.clone(),
                 Severity::Info,
-                format!(
-                    "auto-compaction-retention is {}, and kube-apiserver compacts each 5 minutes",
-                    setting.value
-                ),
+                format!("auto-compaction-retention is {}, {words}", setting.value),
             )
+            .confidence(confidence)
             .threshold("kube-apiserver default: it compacts each 5 minutes by itself")
             .cites(cx.evidence.take_citations()),
         );
     }
     Ok(Verdict::Fail(drafts))
+}
+
+/// Whether anything was read of a kube-apiserver.
+fn serves_kubernetes(cx: &Context<'_>) -> bool {
+    let is = |name: &str| name == "kube-apiserver";
+    let versions = [&keys::VERSIONS, &keys::METRICS_VERSIONS];
+    let seen = settings::of(cx, "kube-apiserver", &[]).is_ok()
+        || versions.iter().any(|key| {
+            let all = cx.evidence.all(key);
+            all.iter().any(|(subject, _)| is(&subject.name))
+        });
+    cx.evidence.take_citations();
+    seen
 }
 
 /// Whether every kube-apiserver whose settings were read leaves compaction to etcd.
@@ -55,7 +77,6 @@ fn nobody_else(cx: &Context<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
     use crate::rules::Status;
     use crate::rules::settings::testing::settings;
     use crate::rules::testing::{Set, component};
@@ -82,6 +103,21 @@ mod tests {
         assert_eq!(with("0m", "flag").status(&RULE).0, Status::Pass);
         assert_eq!(with("0", "default").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+        let apart = &with("8", "flag").check(&RULE)[0];
+        assert_eq!(apart.confidence, Confidence::Medium);
+        assert!(apart.message.contains("was seen here"), "{apart:?}");
+        let beside = with("8", "flag").put(
+            &keys::SETTINGS,
+            component("kube-apiserver"),
+            settings(&[("etcd-compaction-interval", "5m0s", "default")]),
+        );
+        let beside = &beside.check(&RULE)[0];
+        assert_eq!(beside.confidence, Confidence::High);
+        assert!(
+            beside
+                .message
+                .ends_with("and kube-apiserver compacts each 5 minutes")
+        );
         let alone = with("8", "flag").put(
             &keys::SETTINGS,
             component("kube-apiserver"),

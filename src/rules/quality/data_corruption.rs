@@ -53,13 +53,17 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .filter(|row| row.get_text("alarm") == Some(ALARM))
         {
             let member = row.get_text("member").unwrap_or_default();
+            let agree = match agreeing(cx) {
+                Some(members) => format!("; the hashes of {members} members agree now"),
+                None => String::new(),
+            };
             cx.evidence.cite(&keys::ETCD_ALARMS, cluster);
             drafts.push(
                 Draft::new(
                     Subject::new(SubjectKind::Member, member),
                     Severity::Critical,
                     format!(
-                        "the CORRUPT alarm of {member} is raised: its data differs from the others'"
+                        "the CORRUPT alarm of {member} is raised: a check found that its data differs from the others'{agree}"
                     ),
                 )
                 .confidence(Confidence::High)
@@ -117,6 +121,19 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Ok(Verdict::Fail(drafts))
 }
 
+/// How many members have one hash at one revision, where all that were asked do.
+fn agreeing(cx: &Context<'_>) -> Option<usize> {
+    let (_, hashes) = cx.evidence.any(&keys::ETCD_HASHES).ok()?;
+    cx.evidence.take_citations();
+    let all = hashes.rows.iter().map(|row| {
+        let bits = |column| row.get(column).map(f64::to_bits);
+        Some((bits("hash")?, bits("revision")?, bits("compacted")?))
+    });
+    let all: Vec<_> = all.collect::<Option<_>>()?;
+    let one = all.windows(2).all(|pair| pair.first() == pair.last());
+    (one && all.len() > 1).then_some(all.len())
+}
+
 /// Members whose hash at one revision differs from that of most.
 fn hashes(cx: &Context<'_>) -> Vec<Draft> {
     let Ok((cluster, hashes)) = cx.evidence.any(&keys::ETCD_HASHES) else {
@@ -168,6 +185,7 @@ fn hashes(cx: &Context<'_>) -> Vec<Draft> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Row, Table};
     use crate::rules::Status;
     use crate::rules::testing::{Set, member, table};
 
@@ -229,6 +247,35 @@ mod tests {
             found[0].message.contains("a, c 00000007; b 00000008"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn an_alarm_beside_hashes_that_agree() {
+        let alarm = || {
+            let row = Row::new("CORRUPT m1")
+                .text("alarm", "CORRUPT")
+                .text("member", "m1");
+            let rows = vec![row];
+            let table = Table {
+                rows,
+                ..Table::default()
+            };
+            Set::new().put(&keys::ETCD_ALARMS, Subject::cluster(), table)
+        };
+        let hashes = |other: f64| {
+            let row = |hash: f64| [("hash", hash), ("revision", 9.0), ("compacted", 1.0)];
+            let (one, two) = (row(7.0), row(other));
+            let rows: [(&str, &[(&str, f64)]); 2] = [("a", &one), ("b", &two)];
+            alarm().put(&keys::ETCD_HASHES, Subject::cluster(), table(&rows))
+        };
+        let told = |set: Set| {
+            let found = set.check(&RULE);
+            let about = found.iter().find(|finding| finding.subject.name == "m1");
+            about.unwrap().message.clone()
+        };
+        assert!(told(hashes(7.0)).ends_with("the hashes of 2 members agree now"));
+        assert!(!told(hashes(8.0)).contains("agree"));
+        assert!(!told(alarm()).contains("agree"));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::catalog::settings::Component;
+use crate::evidence::{Key, Missing, Subject, SubjectKind, Table, keys};
+use crate::rules::nodes;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -16,12 +18,18 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let mut by_node: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut told: BTreeSet<String> = BTreeSet::new();
-    let mut confidence = Confidence::High;
+    // An etcd for events beside the main one is another cluster, and may be of another release.
+    let mut clusters: BTreeMap<(String, String), Releases> = BTreeMap::new();
+    let ids = cluster_ids(cx);
+    let of = |subject: &Subject| {
+        let id = ids.get(&subject.name).cloned();
+        let which = nodes::instance(subject).to_owned();
+        (which, id.unwrap_or_default())
+    };
     for key in [&keys::VERSIONS, &keys::METRICS_VERSIONS] {
         for (subject, table) in cx.evidence.all(key) {
-            let etcd = subject.kind == SubjectKind::Member || subject.name == "etcd";
+            let etcd = subject.kind == SubjectKind::Member
+                || Component::of_subject(&subject.name) == Some(Component::Etcd);
             if !etcd {
                 continue;
             }
@@ -36,10 +44,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     continue;
                 }
                 if let Some(version) = row.get_text("version") {
-                    let node = node_of(&subject);
-                    told.insert(node.clone());
-                    by_node.entry(plain(version)).or_default().insert(node);
-                    cx.evidence.cite_as(key, &subject, version.to_owned());
+                    let cluster = clusters.entry(of(&subject)).or_default();
+                    cluster.note(key, &subject, version);
+                    cluster.told.insert(node_of(&subject));
                 }
             }
         }
@@ -47,8 +54,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     // Who is not asked says in its log what it started as. The last start counts: an upgrade that
     // went round leaves one release behind.
     for (subject, table) in cx.evidence.all(&keys::LOGS_RESTARTS) {
-        let node = node_of(&subject);
-        if subject.kind != SubjectKind::Member || told.contains(&node) {
+        let cluster = clusters.entry(of(&subject)).or_default();
+        if subject.kind != SubjectKind::Member || cluster.told.contains(&node_of(&subject)) {
             continue;
         }
         let last = table
@@ -57,35 +64,98 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .filter_map(|row| Some((row.key != "?", &row.key, row.get_text("version")?)))
             .max();
         if let Some((_, _, version)) = last {
-            confidence = Confidence::Medium;
-            by_node.entry(plain(version)).or_default().insert(node);
-            cx.evidence
-                .cite_as(&keys::LOGS_RESTARTS, &subject, version.to_owned());
+            cluster.by_log = true;
+            cluster.note(&keys::LOGS_RESTARTS, &subject, version);
         }
     }
-    if by_node.is_empty() {
+    clusters.retain(|_, cluster| !cluster.by_version.is_empty());
+    if clusters.is_empty() {
         return Err(Missing::NotEnough {
             why: "no version of etcd is known".to_owned(),
         });
     }
-    let nodes: BTreeSet<&String> = by_node.values().flatten().collect();
-    if by_node.len() < 2 || nodes.len() < 2 {
-        return Ok(Verdict::Pass);
-    }
-    let words: Vec<String> = by_node
+    let drafts = clusters
         .iter()
-        .map(|(version, nodes)| {
-            format!(
-                "{version} on {}",
-                nodes.iter().cloned().collect::<Vec<_>>().join(", ")
-            )
-        })
-        .collect();
-    Ok(Verdict::fail(
-        Draft::new(Subject::cluster(), Severity::Warn, words.join("; "))
+        .filter_map(|((which, _), cluster)| cluster.mixed(cx, which));
+    let drafts: Vec<Draft> = drafts.collect();
+    if drafts.is_empty() {
+        clusters.values().for_each(|cluster| cluster.cite(cx));
+    }
+    Ok(Verdict::Fail(drafts))
+}
+
+/// Which releases the members of one cluster run.
+#[derive(Default)]
+struct Releases {
+    /// Nodes by version.
+    by_version: BTreeMap<String, BTreeSet<String>>,
+    /// Nodes whose running release is known.
+    told: BTreeSet<String>,
+    /// What told it: the key, whose, and the version as written.
+    read: Vec<(&'static Key<Table>, Subject, String)>,
+    /// Whether some only said it in their log.
+    by_log: bool,
+}
+
+impl Releases {
+    fn note(&mut self, key: &'static Key<Table>, subject: &Subject, version: &str) {
+        let nodes = self.by_version.entry(plain(version)).or_default();
+        nodes.insert(node_of(subject));
+        self.read.push((key, subject.clone(), version.to_owned()));
+    }
+
+    fn cite(&self, cx: &Context<'_>) {
+        for (key, subject, version) in &self.read {
+            cx.evidence.cite_as(key, subject, version.clone());
+        }
+    }
+
+    fn mixed(&self, cx: &Context<'_>, which: &str) -> Option<Draft> {
+        let nodes: BTreeSet<&String> = self.by_version.values().flatten().collect();
+        if self.by_version.len() < 2 || nodes.len() < 2 {
+            return None;
+        }
+        self.cite(cx);
+        let words: Vec<String> = self
+            .by_version
+            .iter()
+            .map(|(version, nodes)| {
+                format!(
+                    "{version} on {}",
+                    nodes.iter().cloned().collect::<Vec<_>>().join(", ")
+                )
+            })
+            .collect();
+        let about = match which {
+            "" => Subject::cluster(),
+            which => Subject::new(SubjectKind::Component, format!("etcd-{which}")),
+        };
+        let confidence = match self.by_log {
+            true => Confidence::Medium,
+            false => Confidence::High,
+        };
+        let draft = Draft::new(about, Severity::Warn, words.join("; "))
             .confidence(confidence)
-            .threshold("etcd upgrade guide: mixed releases only during an upgrade"),
-    ))
+            .threshold("etcd upgrade guide: mixed releases only during an upgrade")
+            .cites(cx.evidence.take_citations());
+        Some(draft)
+    }
+}
+
+/// The cluster of each member that a look at a live etcd met, where they belong to several.
+fn cluster_ids(cx: &Context<'_>) -> BTreeMap<String, String> {
+    let all = cx.evidence.all(&keys::ETCD_STATUS);
+    cx.evidence.take_citations();
+    let ids = all.into_iter().filter_map(|(subject, table)| {
+        let id = table.row("status")?.get_text("cluster-id")?;
+        Some((subject.name, id.to_owned()))
+    });
+    let ids: BTreeMap<String, String> = ids.collect();
+    let several = ids.values().collect::<BTreeSet<_>>().len() > 1;
+    match several {
+        true => ids,
+        false => BTreeMap::new(),
+    }
 }
 
 fn node_of(subject: &Subject) -> String {
@@ -104,7 +174,7 @@ fn plain(version: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Row, Table};
+    use crate::evidence::Row;
     use crate::rules::Status;
     use crate::rules::testing::Set;
 
@@ -134,6 +204,45 @@ mod tests {
             (Status::Fail, Severity::Warn)
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn each_cluster_has_its_own_release() {
+        let version = |text: &str| Table {
+            rows: vec![Row::new("server").text("version", text)],
+            ..Table::default()
+        };
+        let named = |name: &str| Subject::new(SubjectKind::Member, name);
+        let with = |all: &[(&str, &str)]| {
+            all.iter().fold(Set::new(), |set, (name, text)| {
+                set.put(&keys::METRICS_VERSIONS, named(name), version(text))
+            })
+        };
+        let beside = with(&[("n0", "3.4.23"), ("n0/events", "3.5.1")]);
+        assert_eq!(beside.status(&RULE).0, Status::Pass);
+        let events = with(&[
+            ("n0", "3.4.23"),
+            ("n0/events", "3.5.1"),
+            ("n1/events", "3.5.2"),
+        ]);
+        let found = events.check(&RULE);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].subject.name, "etcd-events");
+        assert_eq!(found[0].message, "3.5.1 on n0/events; 3.5.2 on n1/events");
+        // Addresses of two clusters.
+        let status = |set: Set, name: &str, id: &str| {
+            let rows = vec![Row::new("status").text("cluster-id", id)];
+            let table = Table {
+                rows,
+                ..Table::default()
+            };
+            set.put(&keys::ETCD_STATUS, named(name), table)
+        };
+        let both = || with(&[("a", "3.4.23"), ("b", "3.5.1")]);
+        let one = status(status(both(), "a", "7"), "b", "7");
+        assert_eq!(one.status(&RULE).0, Status::Fail);
+        let two = status(status(both(), "a", "7"), "b", "8");
+        assert_eq!(two.status(&RULE).0, Status::Pass);
     }
 
     /// Starts in the logs of n0, n1, …: time and version.

@@ -52,13 +52,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             cx.evidence.cite_as(
                 &keys::HAS_LEADER,
                 subject,
-                format!("no leader at {without} of {} scrapes", series.points.len()),
+                format!("no leader at {without} of {} looks", series.points.len()),
             );
             drafts.push(
                 Draft::new(
                     subject.clone(),
                     Severity::Critical,
-                    format!("no leader at {without} of {} scrapes", series.points.len()),
+                    format!("no leader at {without} of {} looks", series.points.len()),
                 )
                 .threshold("a member without a leader serves no writes and no linearizable reads")
                 .cites(cx.evidence.take_citations()),
@@ -165,6 +165,9 @@ mod tests {
             Set::new().put(&keys::HAS_LEADER, member(), Series { points })
         };
         assert_eq!(with(&[1.0, 1.0]).status(&RULE).0, Status::Pass);
+        // A look may be a scrape or a member's answer.
+        let message = &with(&[1.0, 0.0]).check(&RULE)[0].message;
+        assert_eq!(message, "no leader at 1 of 2 looks");
         assert_eq!(
             with(&[1.0, 0.0]).status(&RULE),
             (Status::Fail, Severity::Critical)

@@ -17,9 +17,12 @@ pub static RULE: Rule = Rule {
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let (_, lists) = cx.evidence.any(&keys::ETCD_LISTS)?;
-    let mut by_list: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    // Members of several clusters are told of as such (`leader-disputed`): each lists its own.
+    let mut clusters: BTreeMap<&str, ByList<'_>> = BTreeMap::new();
     for row in &lists.rows {
-        by_list
+        clusters
+            .entry(row.get_text("cluster-id").unwrap_or_default())
+            .or_default()
             .entry(row.get_text("list").unwrap_or_default())
             .or_default()
             .push(&row.key);
@@ -29,9 +32,23 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             "one member gave its list".to_owned(),
         ));
     }
-    if by_list.len() < 2 {
+    let differ = clusters.values().filter(|by_list| by_list.len() > 1);
+    let words: Vec<String> = differ.map(differences).collect();
+    if words.is_empty() {
         return Ok(Verdict::Pass);
     }
+    Ok(Verdict::fail(
+        Draft::new(Subject::cluster(), Severity::Critical, words.join("; "))
+            .confidence(Confidence::High)
+            .threshold("every member applies the same changes of membership"),
+    ))
+}
+
+/// Who gave which list.
+type ByList<'a> = BTreeMap<&'a str, Vec<&'a str>>;
+
+/// Who lists what the others do not.
+fn differences(by_list: &ByList<'_>) -> String {
     // What all have in common tells nothing.
     let parts = |list: &str| -> BTreeSet<String> { list.split("; ").map(str::to_owned).collect() };
     let mut common: Option<BTreeSet<String>> = None;
@@ -55,11 +72,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             format!("{} lists {own}", who.join(" and "))
         })
         .collect();
-    Ok(Verdict::fail(
-        Draft::new(Subject::cluster(), Severity::Critical, words.join("; "))
-            .confidence(Confidence::High)
-            .threshold("every member applies the same changes of membership"),
-    ))
+    words.join("; ")
 }
 
 #[cfg(test)]
@@ -83,6 +96,27 @@ mod tests {
                 ..Table::default()
             },
         )
+    }
+
+    #[test]
+    fn each_cluster_lists_its_own_members() {
+        let with = |rows: &[(&str, &str)]| {
+            let rows = rows.iter().enumerate().map(|(at, (cluster, list))| {
+                Row::new(format!("m{at}"))
+                    .text("list", *list)
+                    .text("cluster-id", *cluster)
+            });
+            let table = Table {
+                rows: rows.collect(),
+                ..Table::default()
+            };
+            Set::new().put(&keys::ETCD_LISTS, Subject::cluster(), table)
+        };
+        let two = with(&[("a", "1=a"), ("a", "1=a"), ("b", "9=z")]);
+        assert_eq!(two.status(&RULE).0, Status::Pass);
+        let differ = with(&[("a", "1=a"), ("a", "1=a; 2=b"), ("b", "9=z")]).check(&RULE);
+        assert!(!differ[0].message.contains("9=z"), "{differ:?}");
+        assert!(differ[0].message.contains("m1 lists 2=b"), "{differ:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::super::drive::{self, Link, Run};
 use super::super::grpc::CallError;
 use super::super::guard::{self, Early, Watchdog, Watched};
 use super::super::record::{Op, Recorder};
-use super::super::server::{Counters, between};
+use super::super::server::{Counters, Delta, between};
 use super::super::shape::{Schedule, Shape};
 use super::super::workload::Workload;
 use super::{Measured, Session, Spec, Surroundings};
@@ -97,7 +97,11 @@ impl Session<'_> {
             .into_iter()
             .zip(after)
             .map(|pair| match pair {
-                (Ok(before), Ok(after)) => between(&before, &after)
+                (Ok((then, before)), Ok((now, after))) => between(&before, &after)
+                    .map(|delta| Delta {
+                        secs: now.saturating_duration_since(then).as_secs_f64(),
+                        ..delta
+                    })
                     .ok_or_else(|| "it was restarted during the run".to_owned()),
                 (Err(why), _) | (_, Err(why)) => Err(why),
             })
@@ -105,11 +109,15 @@ impl Session<'_> {
         Ok(measured)
     }
 
-    fn scrape(&self, around: &mut dyn Surroundings) -> Vec<Result<Counters, String>> {
+    /// What each member counted, and when it answered.
+    fn scrape(&self, around: &mut dyn Surroundings) -> Vec<Result<(Instant, Counters), String>> {
         self.cluster
             .members
             .iter()
-            .map(|member| Ok(Counters::parse(&around.metrics(&member.address)?)))
+            .map(|member| {
+                let text = around.metrics(&member.address)?;
+                Ok((Instant::now(), Counters::parse(&text)))
+            })
             .collect()
     }
 
