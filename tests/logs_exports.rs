@@ -301,3 +301,27 @@ fn pieces_of_rarer_tools_are_one_log() {
         assert_eq!(found["requests"]["joined"], 90, "{names:?}");
     }
 }
+
+#[test]
+fn what_the_journal_kept_back_is_in_the_upper_bound() {
+    let line = |second: u32| {
+        format!(
+            "Nov 20 10:00:0{second} cp1 etcd[99]: {}\n",
+            request(second)[0]
+        )
+    };
+    let said = "Nov 20 10:00:03 cp1 systemd-journald[400]: Suppressed 12345 messages from etcd.service\n\
+                Nov 20 10:00:03 cp1 systemd-journald[400]: Suppressed 77 messages from kubelet.service\n";
+    let report = report_of(&[&line(1), said, &line(5)].concat());
+    let requests = &report["requests"];
+    assert_eq!(
+        requests["estimate"],
+        json!({"low": 2, "value": 2, "high": 12347})
+    );
+    assert_eq!(requests["complete"], false);
+    assert_eq!(
+        report["coverage"]["suppressed_by"],
+        json!({"etcd.service": 12345, "kubelet.service": 77})
+    );
+    assert!(notes(&report).contains("12345 of etcd.service, 77 of kubelet.service"));
+}

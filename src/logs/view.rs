@@ -121,10 +121,14 @@ pub struct View {
     pub lines: u64,
     /// How many requests passed the threshold.
     pub estimate: Estimate,
+    /// Messages that the journal kept back and that may have told of further requests.
+    pub kept_back: u64,
     /// Smallest and largest threshold that was named, in nanoseconds.
     pub threshold_ns: Option<(u64, u64)>,
     /// Whether every stream with requests holds all of them.
     pub complete: bool,
+    /// Request stats at debug level.
+    pub debug_lines: u64,
     /// Records by kind.
     pub kinds: Vec<KindView>,
     /// Episodes by begin.
@@ -173,6 +177,10 @@ impl View {
             view.add_stream(stream, &mut kinds);
         }
         view.complete &= view.lines > 0;
+        if view.lines > 0 {
+            view.kept_back = view.total.maybe_etcds();
+            view.complete &= view.kept_back == 0;
+        }
         view.kinds = kinds
             .into_iter()
             .map(|((place, kind), row)| KindView {
@@ -236,6 +244,7 @@ impl View {
                 (a, b) => a.or(b),
             };
             self.complete &= load.complete;
+            self.debug_lines += load.debug_lines;
             self.loads.push((etcd.clone(), load));
         }
         self.add_said(

@@ -102,6 +102,8 @@ pub struct Requests {
     pub threshold_max_ms: Option<f64>,
     /// Whether the log holds every request and not only slow ones.
     pub complete: bool,
+    /// Lines at debug level, at which etcd writes one of every request, also of fast ones.
+    pub debug_lines: u64,
     /// The sums over all of them.
     #[serde(flatten)]
     pub load: LoadReport,
@@ -453,6 +455,8 @@ pub struct CoverageReport {
     pub outside: u64,
     /// Messages that a rate limiter says it kept back.
     pub suppressed: u64,
+    /// The same by the unit whose they were.
+    pub suppressed_by: std::collections::BTreeMap<String, u64>,
     /// First record, RFC 3339.
     pub from: Option<String>,
     /// Last record.

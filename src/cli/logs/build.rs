@@ -92,13 +92,14 @@ pub(super) fn report(summary: &Summary, args: &Args, redactor: &Redactor) -> v1:
             estimate: v1::EstimateReport {
                 low: view.estimate.low,
                 value: view.estimate.value,
-                high: view.estimate.high,
+                high: view.estimate.high + view.kept_back,
             },
             sampled_lines: view.estimate.sampled_lines,
             full_lines: view.estimate.full_lines,
             threshold_ms: view.threshold_ns.map(|(low, _)| ms(low)),
             threshold_max_ms: view.threshold_ns.map(|(_, high)| ms(high)),
             complete: view.complete,
+            debug_lines: view.debug_lines,
             load: row_of("all".to_owned(), &tables.total, total),
         },
         grep: grep(summary, &resources),
@@ -527,6 +528,11 @@ fn coverage(summary: &Summary, view: &View, redactor: &Redactor) -> v1::Coverage
         untimed: total.untimed,
         outside: summary.files().map(|file| file.outside).sum(),
         suppressed: total.suppressed,
+        suppressed_by: total
+            .suppressed_by
+            .iter()
+            .map(|(unit, count)| (redactor.text(unit), *count))
+            .collect(),
         from: when(span.map(|(from, _)| from)),
         to: when(span.map(|(_, to)| to)),
         gaps,

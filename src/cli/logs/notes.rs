@@ -56,6 +56,11 @@ pub(super) fn notes(report: &v1::LogsReport) -> Vec<String> {
             notes.push(
                 "This log holds every request: its threshold or level makes it so.".to_owned(),
             );
+        } else if requests.debug_lines > 0 {
+            notes.push(
+                "The log holds requests at debug level, fast ones too, but not all of them: the level was not debug all the time, or the logger left lines out. Counts are lower bounds, and a missing resource proves nothing."
+                    .to_owned(),
+            );
         } else {
             let than = match (requests.threshold_ms, requests.threshold_max_ms) {
                 (Some(low), Some(high)) if low < high => format!(
@@ -103,8 +108,26 @@ pub(super) fn notes(report: &v1::LogsReport) -> Vec<String> {
         ));
     }
     if report.coverage.suppressed > 0 {
+        let units: Vec<String> = report
+            .coverage
+            .suppressed_by
+            .iter()
+            .map(|(unit, count)| format!("{count} of {unit}"))
+            .collect();
+        let whose = match units.as_slice() {
+            [] => String::new(),
+            units => format!(" ({})", units.join(", ")),
+        };
+        let bound = if requests.seen > 0 {
+            format!(
+                " Requests that they told of are in no table, only in the upper bound: {} to {} requests.",
+                requests.estimate.low, requests.estimate.high
+            )
+        } else {
+            String::new()
+        };
         notes.push(format!(
-            "The journal kept back {} messages.",
+            "The journal kept back {} messages{whose}.{bound}",
             report.coverage.suppressed
         ));
     }

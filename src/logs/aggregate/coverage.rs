@@ -1,8 +1,12 @@
 //! What was read of a stream: lines, time span, gaps.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::logs::event::Component;
+use crate::logs::writer::program;
 
 use super::hash::stable_hash;
 use super::kinds::earliest;
@@ -16,6 +20,8 @@ pub const GAP_US: i64 = 15 * 60 * 1_000_000;
 const EXAMPLES: usize = 64;
 /// Longest beginning of an unknown message that tells it from others.
 const SKELETON: usize = 48;
+/// Units kept whose messages were kept back.
+const UNITS: usize = 64;
 /// The example of a message that begins with a number.
 const NO_TEXT: &[u8] = b"(no text)";
 /// Rows of examples that are remembered.
@@ -58,6 +64,9 @@ pub struct Coverage {
     pub bytes: u64,
     /// Messages that a rate limiter says it kept back (journald).
     pub suppressed: u64,
+    /// The same by the unit whose they were. Of too many units the first by name are kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub suppressed_by: BTreeMap<String, u64>,
     /// Time spans with records.
     spans: Runs,
     /// Beginnings of unknown messages.
@@ -81,6 +90,7 @@ impl Default for Coverage {
             untimed: 0,
             bytes: 0,
             suppressed: 0,
+            suppressed_by: BTreeMap::new(),
             spans: Runs::new(GAP_US),
             examples: Bounded::new(EXAMPLES),
             recent: [0; RECENT],
@@ -191,6 +201,30 @@ impl Coverage {
         id
     }
 
+    /// Counts messages of a unit that a rate limiter kept back.
+    pub fn kept_back(&mut self, unit: &str, count: u64) {
+        self.suppressed += count;
+        // journald calls a unit by its name, or by its control group.
+        let unit = unit.rsplit('/').next().unwrap_or(unit);
+        *self.suppressed_by.entry(unit.to_owned()).or_default() += count;
+        self.bound_units();
+    }
+
+    fn bound_units(&mut self) {
+        while self.suppressed_by.len() > UNITS {
+            self.suppressed_by.pop_last();
+        }
+    }
+
+    /// How many of the messages that were kept back may be etcd's: all but those of units that are
+    /// named for another program.
+    pub fn maybe_etcds(&self) -> u64 {
+        let others = self.suppressed_by.iter().filter(|(unit, _)| {
+            program(unit.as_bytes()).is_some_and(|program| program != Component::Etcd)
+        });
+        self.suppressed - others.map(|(_, count)| count).sum::<u64>()
+    }
+
     /// Adds another piece.
     pub fn merge(&mut self, other: &Coverage) {
         self.lines += other.lines;
@@ -201,6 +235,10 @@ impl Coverage {
         self.untimed += other.untimed;
         self.bytes += other.bytes;
         self.suppressed += other.suppressed;
+        for (unit, count) in &other.suppressed_by {
+            *self.suppressed_by.entry(unit.clone()).or_default() += count;
+        }
+        self.bound_units();
         self.spans.merge(&other.spans);
         self.examples.merge(&other.examples);
         if self.examples.is_over() {
@@ -237,5 +275,29 @@ impl Coverage {
     /// The earlier of this and another begin.
     pub fn begin(&self, other: Option<Timestamp>) -> Option<Timestamp> {
         earliest(self.span().map(|(from, _)| from), other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_kept_back_may_be_etcds_unless_their_unit_is_anothers() {
+        let mut coverage = Coverage::default();
+        coverage.kept_back("etcd.service", 100);
+        coverage.kept_back("kubelet.service", 7);
+        let mut later = Coverage::default();
+        later.kept_back("/system.slice/etcd.service", 5);
+        later.kept_back("k3s.service", 30);
+        coverage.merge(&later);
+        assert_eq!((coverage.suppressed, coverage.maybe_etcds()), (142, 135));
+        assert_eq!(coverage.suppressed_by.get("etcd.service"), Some(&105));
+        // Units too many are in the sum all the same, and nobody knows whose they were.
+        for n in 0..UNITS {
+            coverage.kept_back(&format!("a{n}.service"), 1);
+        }
+        assert_eq!(coverage.suppressed_by.len(), UNITS);
+        assert_eq!(coverage.maybe_etcds(), 142 + UNITS as u64);
     }
 }

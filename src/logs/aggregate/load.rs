@@ -14,11 +14,13 @@ use super::row::LoadRow;
 use super::sampling::{Estimate, Sampled, Writers};
 use super::table::Bounded;
 
+mod debug;
 mod line;
 mod meaning;
 mod quick;
 mod tables;
 
+use debug::DebugLines;
 pub use line::{Writer, item_of};
 use line::{host_of, item, kind_of};
 use tables::{NONE, new_id};
@@ -46,8 +48,10 @@ pub struct Load {
     threshold_ns: Option<(u64, u64)>,
     /// Lines about etcd's own requests (member attributes, cluster version).
     own_lines: u64,
-    /// Request lines at debug level: then every request is logged.
+    /// Request stats at debug level, how many and when.
     debug_lines: u64,
+    #[serde(default, skip_serializing_if = "DebugLines::is_empty")]
+    debug: DebugLines,
     #[serde(skip)]
     memory: Memory,
 }
@@ -65,6 +69,8 @@ pub struct LoadView {
     pub threshold_ns: Option<(u64, u64)>,
     /// Whether the log holds every request and not only slow ones.
     pub complete: bool,
+    /// Lines at debug level, of whatever requests.
+    pub debug_lines: u64,
 }
 
 impl Load {
@@ -123,6 +129,7 @@ impl Load {
     pub fn lay(&mut self) {
         self.sampled.iter_mut().for_each(Sampled::lay);
         self.writers.lay();
+        self.debug.lay();
     }
 
     /// Takes over what the thread learnt in earlier pieces.
@@ -156,11 +163,23 @@ impl Load {
             let (low, high) = self.threshold_ns.unwrap_or((ns, ns));
             self.threshold_ns = Some((low.min(ns), high.max(ns)));
         }
-        if event.level == Level::Debug {
-            self.debug_lines += 1;
-        }
         let samples = writer.samples && (one_message || kind != LineKind::Trace);
-        self.sample(kind, event.time, Writer { samples, ..writer });
+        let writer = Writer { samples, ..writer };
+        if kind == LineKind::Stats {
+            self.note_call(event.level, event.time, writer);
+        } else {
+            self.sample(kind, event.time, writer);
+        }
+    }
+
+    /// Request stats. Those at debug level are another message to the sampler.
+    fn note_call(&mut self, level: Level, time: Option<Timestamp>, writer: Writer) {
+        if level == Level::Debug {
+            self.debug_lines += 1;
+            self.debug.add(time, writer);
+        } else {
+            self.sample(LineKind::Stats, time, writer);
+        }
     }
 
     #[inline]
@@ -268,6 +287,7 @@ impl Load {
             (a, b) => a.or(b),
         };
         self.debug_lines += later.debug_lines;
+        self.debug.absorb(later.debug);
         self.prune();
     }
 
@@ -319,31 +339,35 @@ impl Load {
             .finish(&mut |share: Share| tables.add(&share));
         tables.settle();
         let estimate = self.estimate(&tables);
-        let complete = self.debug_lines > 0
-            || (estimate.sampled_lines + estimate.full_lines == 0
-                && self
-                    .threshold_ns
-                    .is_some_and(|(_, high)| high <= COMPLETE_NS));
+        let low_threshold = self
+            .threshold_ns
+            .is_some_and(|(_, high)| high <= COMPLETE_NS);
+        let complete = estimate.sampled_lines + estimate.full_lines == 0
+            && (low_threshold || self.debug.cover(&tables.total.spark));
         LoadView {
             lines,
             estimate,
             threshold_ns: self.threshold_ns,
             complete,
+            debug_lines: self.debug_lines,
             tables,
         }
     }
 
     /// How many requests there were: those joined, and those of which sampling left out every
     /// line. A request without an apply line in a sampled second is one whose apply line was left
-    /// out, so those do not add to the lower bound.
+    /// out, so those do not add to the lower bound. Neither do requests without request stats, where
+    /// those at debug level are sampled.
     fn estimate(&self, tables: &Tables) -> Estimate {
         let mut apply = self.writers.estimate(0);
         if let Some(unnamed) = self.sampled.first() {
             apply.add(&unnamed.estimate());
         }
+        let debug = self.debug.estimate();
         let joined = tables.total.requests;
-        let missing = |n: u64| n.saturating_sub(apply.lines);
-        let seen_otherwise = tables.without_apply;
+        let missing = |all: &Estimate, n: u64| n.saturating_sub(all.lines);
+        // A fast request has no apply line that could have been left out.
+        let seen_otherwise = tables.without_apply.saturating_sub(self.debug_lines);
         let share = if apply.lines == 0 {
             0.0
         } else {
@@ -355,17 +379,22 @@ impl Load {
             reason = "a share of a count, between 0 and the count"
         )]
         let covered = (seen_otherwise as f64 * share) as u64;
-        let low = joined + missing(apply.low).saturating_sub(seen_otherwise);
-        let high = joined + missing(apply.high);
-        let value = joined + missing(apply.value).saturating_sub(covered);
+        let slow = missing(&apply, apply.low).saturating_sub(tables.without_apply);
+        let any =
+            missing(&debug, debug.low).saturating_sub(joined.saturating_sub(self.debug_lines));
+        let low = joined + slow.max(any);
+        let high = joined + missing(&apply, apply.high) + missing(&debug, debug.high);
+        let value = joined
+            + missing(&apply, apply.value).saturating_sub(covered)
+            + missing(&debug, debug.value);
         Estimate {
             lines: self.joiner.total(),
             low,
             // Sums of forged pieces may lie the other way round.
             value: value.min(high).max(low),
             high: high.max(low),
-            sampled_lines: apply.sampled_lines,
-            full_lines: apply.full_lines,
+            sampled_lines: apply.sampled_lines + debug.sampled_lines,
+            full_lines: apply.full_lines + debug.full_lines,
         }
     }
 }

@@ -5,8 +5,11 @@
 //! the first record after the last window's end. So a window with `100 + k` lines stands for
 //! `100 + 100 k` to `199 + 100 k` records, one with fewer for as many as there are.
 //!
+//! A line from more than a second before its window is another log's, put behind this one, or was
+//! moved by an export: it starts a window too. Lines that are a little out of order stay in theirs.
+//!
 //! Where a window starts depends on the one before. A piece of a log therefore keeps the times of its first
-//! second and the outcome for each line that may start its first own window (a course); joining
+//! lines and the outcome for each line that may start its first own window (a course); joining
 //! two pieces picks the course that fits. Courses become one at the first quiet second. In a steady
 //! flood they need not; after `MAX_FOLLOWED` lines they are taken as one.
 
@@ -24,7 +27,7 @@ const THEREAFTER: u64 = 100;
 /// Most lines of a window that sampling can explain: more would mean over 20 000 slow requests
 /// a second, so a log with such a window was not sampled.
 const MOST_LINES: u64 = 300;
-/// Times kept of a piece's first second.
+/// Times kept of a piece's first lines.
 const MAX_HEAD: usize = 512;
 /// Lines after which other outcomes are followed no more.
 const MAX_FOLLOWED: u64 = 4096;
@@ -176,12 +179,13 @@ impl Course {
         }
     }
 
-    fn end_us(&self) -> i64 {
-        self.window_us.saturating_add(TICK_US)
+    /// Whether a line belongs to the open window.
+    fn holds(&self, time_us: i64) -> bool {
+        near(self.window_us, time_us, TICK_US)
     }
 
     fn add(&mut self, time_us: i64) {
-        if time_us < self.end_us() {
+        if self.holds(time_us) {
             self.lines += 1;
         } else {
             self.close();
@@ -198,6 +202,13 @@ impl Course {
     }
 }
 
+/// Whether a time lies at most `span_us` before another and less than that after it: one comparison
+/// for both.
+fn near(center_us: i64, time_us: i64, span_us: i64) -> bool {
+    let since = time_us.wrapping_sub(center_us.wrapping_sub(span_us));
+    since.cast_unsigned() < span_us.unsigned_abs() * 2
+}
+
 /// Lines of one message that goes through zap's sampler.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -207,8 +218,8 @@ pub struct Sampled {
     raw: Vec<i64>,
     /// Lines laid into windows.
     total: u64,
-    /// Times of the lines that may belong to a window of an earlier piece: less than a second
-    /// after the first.
+    /// Times of the lines that may belong to a window of an earlier piece, as the first one may:
+    /// those of the two seconds before and after it.
     head: Vec<i64>,
     /// By rising start; the first one starts with the first line.
     courses: Vec<Course>,
@@ -268,7 +279,7 @@ impl Sampled {
             && self
                 .head
                 .first()
-                .is_none_or(|first| time_us < first.saturating_add(TICK_US))
+                .is_none_or(|first| near(*first, time_us, 2 * TICK_US))
     }
 
     /// Stops following the courses once they lay their windows alike.
@@ -309,8 +320,11 @@ impl Sampled {
             self.courses.len()
         };
         for course in self.courses.iter_mut().take(live) {
-            let end = course.end_us();
-            let swallowed = later.head.iter().take_while(|time| **time < end).count();
+            let swallowed = later
+                .head
+                .iter()
+                .take_while(|time| course.holds(**time))
+                .count();
             course.lines += swallowed as u64;
             course.close();
             let next = later.course_from(swallowed as u64);
@@ -319,8 +333,9 @@ impl Sampled {
             (course.window_us, course.lines) = (next.window_us, next.lines);
         }
         if self.alike.is_none() && self.head.len() as u64 == offset {
-            // Still within its first second: lines of the later piece may start a course too.
-            // So may the line after its head, which is past the first second here as there.
+            // Still within its head: lines of the later piece may start a course too. So may the
+            // line after its head: no window holds it and the first line there, so none holds it
+            // and the first line here.
             for (index, time_us) in (0..).zip(later.head.iter().map(Some).chain([None])) {
                 self.courses.push(Course {
                     start: offset + index,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::logs::event::{Component, Event};
+use crate::logs::event::{Component, Event, Extra};
 use crate::logs::head::{Head, Message};
 use crate::logs::record::{Encoding, Fields, Level, Record};
 use crate::logs::signature::{Signature, classify_http, classify_plain, plain_fields};
@@ -347,7 +347,12 @@ impl Segment {
             }
         }
         if way.suppressed {
-            self.coverage.suppressed += int(event, "count").unwrap_or(0);
+            let unit = event.extra.iter().find_map(|(name, value)| match value {
+                Extra::Text(unit) if *name == "unit" => Some(unit.as_ref()),
+                _ => None,
+            });
+            let count = int(event, "count").unwrap_or(0);
+            self.coverage.kept_back(unit.unwrap_or_default(), count);
         }
         let refused = match event.kind {
             REJECTED => Some(&mut facts.rejections),

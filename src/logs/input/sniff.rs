@@ -20,6 +20,11 @@ use super::Told;
 const HEAD: usize = 16 << 10;
 /// How many lines of it.
 const LINES: usize = 40;
+/// NULs in a row from which on they are a hole: blocks that a power cut left unwritten, or what is
+/// left before a log that was truncated while its writer went on where it was.
+const HOLE: usize = 64;
+/// How far a file that begins with a hole is searched for its end.
+const FAR: u64 = 1 << 30;
 /// At how many places a file is looked at for the zone of its wrappers.
 const PLACES: u64 = 16;
 
@@ -78,6 +83,9 @@ pub(super) fn sniff(file: &File, size: u64) -> std::io::Result<(Kind, Told)> {
     if head.is_empty() && failed {
         return Ok((Kind::Log, Told::default()));
     }
+    if is_hole(&head) && !is_packed(file) {
+        head = after_hole(file)?;
+    }
     let kind = judge(&head);
     let mut look = Look::default();
     look.at(&head);
@@ -93,6 +101,42 @@ pub(super) fn sniff(file: &File, size: u64) -> std::io::Result<(Kind, Told)> {
         newest_first: is_newest_first(file, size, &head),
     };
     Ok((kind, told))
+}
+
+fn is_hole(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|b| *b == 0)
+}
+
+/// The first bytes of a plain file after the hole that it begins with.
+fn after_hole(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 1 << 20];
+    let mut from = 0;
+    while from < FAR {
+        let len = file.read_at(&mut bytes, from)?;
+        let read = bytes.get(..len).unwrap_or_default();
+        if let Some(at) = read.iter().position(|b| *b != 0) {
+            let mut head = vec![0; HEAD];
+            let len = file.read_at(&mut head, from + at as u64)?;
+            head.truncate(len);
+            return Ok(head);
+        }
+        if len == 0 {
+            break;
+        }
+        from += len as u64;
+    }
+    Ok(vec![0; HEAD])
+}
+
+/// Bytes without their holes.
+fn without_holes(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len());
+    for run in bytes.chunk_by(|a, b| (*a == 0) == (*b == 0)) {
+        if run.len() < HOLE || !is_hole(run) {
+            text.extend_from_slice(run);
+        }
+    }
+    text
 }
 
 /// Whether a file's newest lines stand first: those of its beginning do, and its end is older.
@@ -249,15 +293,14 @@ impl Look {
 }
 
 fn judge(head: &[u8]) -> Kind {
-    if let Some(why) = archive(head) {
+    if let Some(why) = archive(head).or_else(|| utf16(head)) {
         return Kind::Other(why);
     }
-    // Logs may hold a stray NUL (a hole that a crash left); programs and databases are full of
-    // them. UTF-16 has one at every second place.
-    let nuls = head.iter().filter(|b| **b == 0).count();
-    if nuls * 20 > head.len() && !head.starts_with(b"__CURSOR=") {
+    let text = without_holes(head);
+    if is_noise(&text) || text.is_empty() && !head.is_empty() {
         return Kind::Other("is binary");
     }
+    let head = text.as_slice();
     let head = head.trim_ascii_start();
     // An array of records is read like its objects.
     let first = head
@@ -277,6 +320,29 @@ fn judge(head: &[u8]) -> Kind {
             !(object && unknown(line)) && LineStart::of(line, &mut cache).sure
         });
     if known { Kind::Log } else { Kind::Text }
+}
+
+/// Whether bytes are no text. Logs may hold a stray NUL; programs and databases are full of them.
+/// What is packed or random has few, but as many of the other bytes that no text has as any. A
+/// journal's export may hold fields of such bytes.
+fn is_noise(bytes: &[u8]) -> bool {
+    let nuls = bytes.iter().filter(|b| **b == 0).count();
+    // Terminals' colours begin with an escape.
+    let control = |b: u8| b.is_ascii_control() && !b.is_ascii_whitespace() && b != 0x1b && b != 0;
+    let controls = bytes.iter().filter(|b| control(**b)).count();
+    nuls.max(controls) * 20 > bytes.len() && !bytes.starts_with(b"__CURSOR=")
+}
+
+/// UTF-16, by its mark or by the NUL in every ASCII letter.
+fn utf16(head: &[u8]) -> Option<&'static str> {
+    const WHY: &str = "is UTF-16 text: turn it into UTF-8 first (iconv -f UTF-16 -t UTF-8)";
+    let sample = head.get(..head.len().min(512)).unwrap_or_default();
+    let nuls = |odd: usize| {
+        let bytes = sample.iter().skip(odd).step_by(2);
+        bytes.filter(|b| **b == 0).count() * 4 > sample.len()
+    };
+    let marked = matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+    (marked || sample.len() >= 16 && nuls(0) != nuls(1)).then_some(WHY)
 }
 
 /// A text that begins with a JSON object is a log if one of its first objects is a record or a
@@ -309,6 +375,11 @@ fn archive(head: &[u8]) -> Option<&'static str> {
     match head {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("is compressed with xz: unpack it first"),
         [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some("is compressed with bzip2: unpack it first"),
+        [0x04, 0x22, b'M', 0x18, ..] => Some("is compressed with lz4: unpack it first"),
+        // These bytes are what came out.
+        _ if Compression::detect(head).is_some() => {
+            Some("is compressed twice: unpack it once first")
+        }
         [b'P', b'K', 3, 4, ..] => Some("is a zip archive: unpack it first"),
         [0x7f, b'E', b'L', b'F', ..] => Some("is a program"),
         [b'L', b'P', b'K', b'S', b'H', b'H', b'R', b'H', ..] => {
@@ -449,7 +520,73 @@ mod tests {
             assert_eq!(kind(text), Kind::Text, "{}", String::from_utf8_lossy(text));
         }
         assert!(matches!(kind(&[0; 4096]), Kind::Other(_)));
+        assert!(matches!(kind(&[0; 40_000]), Kind::Other(_)));
         assert!(matches!(kind(b"\x7fELF\x02\x01"), Kind::Other(_)));
         assert!(matches!(kind(b"PK\x03\x04aaaa"), Kind::Other(_)));
+    }
+
+    const ZAP: &str =
+        r#"{"level":"warn","ts":"2026-02-16T21:31:27.325Z","caller":"a/b.go:1","msg":"x"}"#;
+
+    #[test]
+    fn holes_make_no_log_binary() {
+        let line = format!("{ZAP}\n");
+        let lines = line.repeat(2000);
+        let (front, back) = lines.split_at(50 * line.len());
+        let hole = |len: usize| "\0".repeat(len);
+        for text in [
+            [front, &hole(4096), back].concat(),
+            [front, &hole(3 * 4096), line.split_at(20).1, back].concat(),
+            [&hole(9000), back].concat(),
+            [&hole(100_000), back].concat(),
+            [&hole(3 << 20), back].concat(),
+        ] {
+            assert_eq!(look(text.as_bytes()).0, Kind::Log);
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_in_words() {
+        let why = |bytes: &[u8]| match look(bytes).0 {
+            Kind::Other(why) => why.split(':').next().unwrap_or_default(),
+            _ => "",
+        };
+        let wide = |mark: &[u8], order: fn(u16) -> [u8; 2]| {
+            let lines = format!("{ZAP}\n").repeat(30);
+            let units = lines.encode_utf16().flat_map(order);
+            mark.iter().copied().chain(units).collect::<Vec<u8>>()
+        };
+        assert_eq!(
+            why(&wide(&[0xff, 0xfe], u16::to_le_bytes)),
+            "is UTF-16 text"
+        );
+        assert_eq!(
+            why(&wide(&[0xfe, 0xff], u16::to_be_bytes)),
+            "is UTF-16 text"
+        );
+        assert_eq!(why(&wide(&[], u16::to_le_bytes)), "is UTF-16 text");
+        assert_eq!(why(&wide(&[], u16::to_be_bytes)), "is UTF-16 text");
+        assert_eq!(
+            why(b"\x04\x22\x4d\x18\x64\x40\xa7{\"level\""),
+            "is compressed with lz4"
+        );
+        let gzip = |bytes: &[u8]| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            out.write_all(bytes).expect("writes");
+            out.finish().expect("ends")
+        };
+        assert_eq!(why(&gzip(&gzip(ZAP.as_bytes()))), "is compressed twice");
+        // Bytes without order, of which one in 256 is a NUL.
+        let mut state = 1u32;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        })
+        .take(20_000)
+        .collect();
+        assert_eq!(why(&noise), "is binary");
+        // Colours, tabs, and what an application server puts between lines.
+        let coloured = "\x1b[33mW1120 10:00:21.000000       1 a.go:1]\x1b[0m \tx\r\n".repeat(50);
+        assert_eq!(why(coloured.as_bytes()), "");
     }
 }

@@ -279,6 +279,89 @@ fn etcds_own_journald_writer_does_not_sample() {
     assert!(low > 10_000, "{low}");
 }
 
+/// Request stats at debug level, `ms` after the hour, about a key of its own.
+fn debug_line(ms: u64) -> String {
+    let at = format!(
+        "2026-11-01T{:02}:{:02}:{:02}.{:03}001Z",
+        ms / 3_600_000,
+        ms / 60_000 % 60,
+        ms / 1000 % 60,
+        ms % 1000
+    );
+    format!(
+        r#"{{"level":"debug","ts":"{at}","caller":"v3rpc/interceptor.go:182","msg":"request stats","start time":"{at}","time spent":"297us","remote":"127.0.0.1:48594","response type":"/etcdserverpb.KV/Range","request count":0,"request size":20,"response count":1,"response size":28,"request content":"key:\"/registry/pods/a/d{ms}\" "}}"#
+    ) + "\n"
+}
+
+/// A slow apply line of this time.
+fn slow_at(ms: u64) -> String {
+    let line = slow_line(0);
+    let at = format!(
+        "T{:02}:{:02}:{:02}.{:03}Z",
+        ms / 3_600_000,
+        ms / 60_000 % 60,
+        ms / 1000 % 60,
+        ms % 1000
+    );
+    line.replace("T00:00:00.000000Z", &at)
+        .replace("a/p0", &format!("a/p{ms}"))
+        + "\n"
+}
+
+#[test]
+fn a_log_at_debug_level_all_the_time_holds_every_request() {
+    let text: String = (0..600)
+        .map(|n| {
+            debug_line(n * 2_000)
+                + if n % 50 == 7 {
+                    slow_at(n * 2_000 + 900)
+                } else {
+                    String::new()
+                }
+                .as_str()
+        })
+        .collect();
+    for cuts in [&[][..], &[1, 100, 401]] {
+        let load = load_of(&text, cuts);
+        assert!(load.complete);
+        assert_eq!(load.estimate.lines, load.estimate.high);
+    }
+    assert!(load_of(&debug_line(5), &[]).complete);
+}
+
+#[test]
+fn a_level_that_was_debug_for_a_while_makes_no_log_complete() {
+    let slow: String = (0..500).map(|n| slow_at(n * 30_000)).collect();
+    let some: String = (0..3).map(|n| debug_line(500 * 30_000 + n)).collect();
+    for text in [slow.clone() + &some, some + &slow] {
+        for cuts in [&[][..], &[1, 100, 501]] {
+            let load = load_of(&text, cuts);
+            assert!(!load.complete);
+            assert_eq!((load.debug_lines, load.estimate.high), (3, 503));
+        }
+    }
+}
+
+#[test]
+fn request_stats_at_debug_level_are_sampled_as_any_message() {
+    // 1000 requests in each of 5 seconds: the first 100 are written, then every 100th.
+    let text: String = (0..5_000)
+        .filter(|n| n % 1000 < 100 || n % 100 == 99)
+        .map(debug_line)
+        .collect();
+    for cuts in [&[][..], &[1, 150, 401]] {
+        let load = load_of(&text, cuts);
+        let estimate = load.estimate;
+        assert!(!load.complete);
+        assert!(
+            estimate.low <= 5_000 && 5_000 <= estimate.high,
+            "{estimate:?}"
+        );
+        assert!(estimate.value.abs_diff(5_000) < 500, "{estimate:?}");
+        assert!(estimate.high - estimate.low <= 1_000, "{estimate:?}");
+    }
+}
+
 /// How several members' lines get into one stream: what stands before or around each.
 fn gathered(member: u64, n: u64, line: &str) -> Vec<(&'static str, String)> {
     let name = ["etcd-a", "etcd-b", "etcd-c"][usize::try_from(member).unwrap()];

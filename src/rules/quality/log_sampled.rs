@@ -23,7 +23,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     if high <= joined {
         return Ok(Verdict::Pass);
     }
-    let words = format!("{joined:.0} requests are in the log, {low:.0} to {high:.0} were slow");
+    let words =
+        format!("{joined:.0} requests are in the log, which stand for {low:.0} to {high:.0}");
     cx.evidence
         .cite_as(&keys::LOGS_REQUESTS_ESTIMATE, &cluster, words.clone());
     Ok(Verdict::fail(

@@ -6,7 +6,7 @@ use crate::logs::aggregate::join::{Item, LineKind};
 use crate::logs::event::{Operation, Shape};
 use crate::logs::head::Head;
 use crate::logs::needle::same;
-use crate::logs::record::{Level, Record};
+use crate::logs::record::Record;
 use crate::logs::request::parse_request;
 use crate::logs::signature::TraceSteps;
 use crate::units::parse_go_duration;
@@ -28,7 +28,6 @@ impl Load {
             let (low, high) = self.threshold_ns.unwrap_or((ns, ns));
             self.threshold_ns = Some((low.min(ns), high.max(ns)));
         }
-        self.debug_lines += u64::from(head.level == Level::Debug);
         self.sample(LineKind::Apply, head.time, writer);
         let hash = range_hash(range.key, range.range_end);
         // A limit of 1 makes a probe or a get by another client, so it belongs to the meaning.
@@ -98,7 +97,6 @@ impl Load {
         let Some(known) = self.known(record, variant, hash, (range.key, range.range_end)) else {
             return false;
         };
-        self.debug_lines += u64::from(head.level == Level::Debug);
         let share = Share {
             lines: 2,
             took_apply: 0,
@@ -136,8 +134,7 @@ impl Load {
         let Some(known) = self.known(record, variant, hash, (range.key, range.range_end)) else {
             return false;
         };
-        self.debug_lines += u64::from(head.level == Level::Debug);
-        self.sample(LineKind::Stats, head.time, writer);
+        self.note_call(head.level, head.time, writer);
         let is_count = is_shape(known, Shape::Count);
         let items = range
             .limit
