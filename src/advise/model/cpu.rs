@@ -53,9 +53,8 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         advice.source = "etcd hardware guide: 2 to 4 cores, 8 to 16 under heavy load".to_owned();
         let mut nodes = facts
             .failed("etcd-cpu-throttled")
-            .map(|finding| finding.subject.node_name())
-            .peekable();
-        if nodes.peek().is_some() && nodes.all(|node| no_pod_limit(facts, node)) {
+            .map(|finding| finding.subject.node_name());
+        if nodes.all(|node| no_pod_limit(facts, node)) {
             advice = of_the_cgroup(advice);
         }
         all.push(advice);
