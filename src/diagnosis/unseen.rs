@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::evidence::Histogram;
-use crate::evidence::{Collector, Completeness, EvidenceSet, Key, Reader, Reading, keys};
+use crate::evidence::{
+    Collector, Completeness, EvidenceSet, Histogram, Key, Reader, Reading, Record, keys,
+};
 
 use super::facts::node_of;
 use super::measured::is_etcd;
