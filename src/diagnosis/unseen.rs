@@ -55,8 +55,7 @@ pub(super) fn members(reader: &Reader<'_>, count: usize, evidence: &EvidenceSet)
 pub(super) fn second_scrapes(reader: &Reader<'_>) -> Vec<String> {
     let once = |key: &Key<Histogram>| {
         let all = reader.all(key);
-        let since_start =
-            |record: &crate::evidence::Record| record.origin.completeness == Completeness::Estimate;
+        let since_start = |record: &Record| record.origin.completeness == Completeness::Estimate;
         !all.is_empty()
             && all
                 .iter()
