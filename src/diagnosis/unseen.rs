@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::evidence::Histogram;
-use crate::evidence::{Collector, Completeness, EvidenceSet, Key, Reader, Reading, keys};
+use crate::evidence::{
+    Collector, Completeness, EvidenceSet, Histogram, Key, Reader, Reading, Record, keys,
+};
 
 use super::facts::node_of;
 use super::measured::is_etcd;
@@ -62,8 +63,7 @@ pub(super) fn members(
 pub(super) fn second_scrapes(reader: &Reader<'_>) -> Vec<String> {
     let once = |key: &Key<Histogram>| {
         let all = reader.all(key);
-        let since_start =
-            |record: &crate::evidence::Record| record.origin.completeness == Completeness::Estimate;
+        let since_start = |record: &Record| record.origin.completeness == Completeness::Estimate;
         !all.is_empty()
             && all
                 .iter()

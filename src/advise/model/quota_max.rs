@@ -86,6 +86,10 @@ pub(super) fn lower(facts: &Facts<'_>) -> Option<Advice> {
 
 /// What to do about a database that nears a quota which cannot grow, where nothing tells what fills it.
 pub(super) fn content(facts: &Facts<'_>, finding: &Finding) -> Option<Advice> {
+    // The recovery of a full one says it in its order.
+    if facts.full_database().is_some() {
+        return None;
+    }
     let quota = quota_now(facts).filter(|quota| *quota >= QUOTA_MAX)?;
     let mut advice = Advice::new(
         "database-content",
