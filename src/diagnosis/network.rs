@@ -97,7 +97,8 @@ fn late_by_itself(case: &Case<'_>) -> bool {
     let facts = case.facts;
     facts.late_ends.iter().any(|node| {
         let syncs = facts.prompt.contains(node);
-        !syncs && !(facts.fast_device(node).is_some() && facts.free_cpu(node))
+        let cleared = facts.fast_device(node).is_some() && facts.free_cpu(node);
+        !(syncs || cleared)
     })
 }
 
