@@ -299,7 +299,8 @@ mod tests {
     #[test]
     fn a_metric_leads_to_its_rules_and_their_limits() {
         let found = Explained::find("etcd_disk_backend_commit_duration_seconds").unwrap();
-        assert_eq!(found.one_page().unwrap().name, "backend-commit-slow");
+        let pages = found.pages();
+        assert!(pages.iter().any(|page| page.name == "backend-commit-slow"));
         let text = found.text("etcd_disk_backend_commit_duration_seconds");
         for part in [
             "server.backend.commit",

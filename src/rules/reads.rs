@@ -29,7 +29,12 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "apf-rejections",
-        &["apiserver.apf.levels", "logs.audit.clients", "logs.events"],
+        &[
+            "apiserver.apf.levels",
+            "logs.audit.clients",
+            "logs.episodes",
+            "logs.events",
+        ],
         &["rejected-min", "rejected-share"],
     ),
     reads("api-slo-missed", &["slo"], &[]),
@@ -71,7 +76,12 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "client-heavy-lists",
-        &["logs.audit.clients", "logs.client.seconds", "logs.traces"],
+        &[
+            "logs.audit.clients",
+            "logs.client.seconds",
+            "logs.episodes",
+            "logs.traces",
+        ],
         &[
             "etcd-request-fast",
             "heavy-list-rate",
@@ -183,6 +193,7 @@ pub const READS: &[Reads] = &[
             "device.above",
             "device.write.time",
             "device.writes",
+            "logs.episodes",
             "logs.events",
             "mount.etcd",
             "server.backend.commit",
@@ -203,7 +214,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "disk-space-low",
-        &["fs.free", "logs.events", "server.db.size"],
+        &["fs.free", "logs.episodes", "logs.events", "server.db.size"],
         &["free-space-critical", "free-space-wal"],
     ),
     reads(
@@ -248,9 +259,11 @@ pub const READS: &[Reads] = &[
         &[
             "apiserver.etcd.requests",
             "logs.audit.clients",
+            "logs.episodes",
             "logs.requests",
             "logs.slow.seconds",
             "settings",
+            "settings.faults",
         ],
         &["events-lines", "events-rate", "events-writes-share"],
     ),
@@ -428,6 +441,7 @@ pub const READS: &[Reads] = &[
     reads(
         "member-odd-one-out",
         &[
+            "logs.episodes",
             "logs.events",
             "server.id",
             "server.peer.rtt-by",
@@ -484,7 +498,12 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "open-files-limit-low",
-        &["logs.events", "process.facts", "process.fds"],
+        &[
+            "logs.episodes",
+            "logs.events",
+            "process.facts",
+            "process.fds",
+        ],
         &["open-files", "open-files-used"],
     ),
     reads(
@@ -586,7 +605,12 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "setting-refused",
-        &["logs.events", "settings", "settings.faults"],
+        &[
+            "logs.episodes",
+            "logs.events",
+            "settings",
+            "settings.faults",
+        ],
         &[],
     ),
     reads(
@@ -620,7 +644,7 @@ pub const READS: &[Reads] = &[
     reads("time-unsynced", &["time.offset", "time.synced"], &[]),
     reads(
         "tls-rejections",
-        &["logs.events"],
+        &["logs.episodes", "logs.events"],
         &["ends-with-error", "peer-link-unstable", "tls-rejections"],
     ),
     reads("unsafe-no-fsync", &["settings", "settings.faults"], &[]),

@@ -170,6 +170,8 @@ impl After {
 fn after_restart(facts: &Facts<'_>) -> After {
     let evidence = with_files(facts.input.evidence);
     let asked: Vec<&rules::Rule> = reads::readers(keys::SETTINGS.info.name)
+        // That a restart is pending is what is asked about.
+        .filter(|reads| reads.rule != RULE)
         .filter_map(|reads| rules::rule(reads.rule))
         .collect();
     let mut findings = rules::run(&asked, &evidence, facts.input.profile);

@@ -28,7 +28,6 @@ const TWICE: &str =
 /// Keys that no rule, advice or renderer asks for by name.
 const UNREAD: &[(&str, &str)] = &[
     ("apiserver.codes", TOLD),
-    ("apiserver.db.size", TWICE),
     ("apiserver.etcd.latency", TWICE),
     (
         "apiserver.inflight",
@@ -73,10 +72,6 @@ const UNREAD: &[(&str, &str)] = &[
     ),
     ("device.discards", TOLD),
     ("device.flush.share", TWICE),
-    (
-        "device.flush.time-since-boot",
-        "a mean since the start of the machine says nothing of now",
-    ),
     (
         "device.queue-length",
         "a long queue is no fault of a device that empties it in time",
