@@ -157,6 +157,7 @@ pub const READS: &[Reads] = &[
             "etcd.alarms",
             "etcd.hashes",
             "logs.alarms",
+            "logs.episodes",
             "logs.events",
             "server.alarms",
             "server.counters",
@@ -277,6 +278,7 @@ pub const READS: &[Reads] = &[
         &[
             "apiserver.etcd.requests",
             "apiserver.lists",
+            "logs.episodes",
             "logs.readindex.bound",
             "logs.requests",
             "logs.slow.seconds",

@@ -19,7 +19,12 @@ fn slow_for(set: Set, secs: i64) -> Set {
     let slow = sign("slow-apply", 300, secs, 120, Some(1_500.0));
     let late = sign("heartbeat-late", 300, secs, 40, None);
     // The follower that heartbeats were late for, which nothing is wrong with.
-    let set = measured(syncs(set, "cp1", 0.5), "cp1", 0.2);
+    let set = set
+        .put_over(&keys::DEVICE_FLUSH_TIME, device("cp1"), 0.2, WINDOW)
+        .put_over(&keys::DEVICE_FLUSHES, device("cp1"), 100_000.0, WINDOW)
+        .put_over(&keys::DEVICE_SAMPLE_SECS, device("cp1"), 60.0, WINDOW)
+        .put_over(&keys::CGROUP_THROTTLED, etcd("cp1"), 0.0, WINDOW)
+        .put_over(&keys::PROCESS_SAMPLE_SECS, etcd("cp1"), 60.0, WINDOW);
     events(
         set,
         "cp0",
@@ -111,7 +116,6 @@ fn throttling_of_one_minute_is_not_cleared_by_a_quarter_of_an_hour() {
         let quick = histogram(&[(1.0, 100_000.0)]);
         let set = Set::new().put_over(&keys::WAL_FSYNC, member("cp0"), quick, WINDOW);
         let set = slow_for(set, 60)
-            .put(&keys::CGROUP_THROTTLED, etcd("cp1"), 0.0)
             .put_over(&keys::CGROUP_THROTTLED, etcd("cp0"), share, WINDOW)
             .put_over(
                 &keys::PROCESS_SAMPLE_SECS,

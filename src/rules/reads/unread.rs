@@ -97,7 +97,6 @@ const UNREAD: &[(&str, &str)] = &[
     ("process.cpu.phases", TWICE),
     ("process.go", TOLD),
     ("process.sched-wait", TOLD),
-    ("resources", TOLD),
     ("server.apply.by", TOLD),
     (
         "server.compaction",
