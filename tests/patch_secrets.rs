@@ -24,6 +24,15 @@ fn bundle(files: &[(&str, &str)]) -> tempfile::TempDir {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
+    // A quota is only lowered where the database is known to fit it.
+    let metrics = dir.path().join("metrics");
+    fs::create_dir_all(&metrics).unwrap();
+    fs::write(
+        metrics.join("etcd.prom"),
+        "# TYPE etcd_server_has_leader gauge\netcd_server_has_leader 1\n\
+         # TYPE etcd_mvcc_db_total_size_in_bytes gauge\netcd_mvcc_db_total_size_in_bytes 1.2e+08\n",
+    )
+    .unwrap();
     dir
 }
 

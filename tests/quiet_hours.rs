@@ -2,7 +2,6 @@
 //! now and then in a log of weeks is no trouble, and a short flood in it still is.
 #![expect(
     clippy::unwrap_used,
-    clippy::disallowed_methods,
     reason = "a test of the binary on files of its own"
 )]
 

@@ -175,8 +175,17 @@ impl Explained {
     }
 
     fn one_page(&self) -> Option<&'static Page> {
-        match self.pages().as_slice() {
-            [page] => Some(page),
+        if let [page] = self.pages().as_slice() {
+            return Some(page);
+        }
+        // Others read it beside what they are about; one that reads nothing else is about it.
+        let own = |reads: &Reads| {
+            let mut keys = reads.keys.iter();
+            keys.all(|key| self.readings.iter().any(|reading| reading.name == *key))
+        };
+        let mut about = self.rules.iter().filter(|(_, reads)| own(reads));
+        match (about.next(), about.next()) {
+            (Some((rule, _)), None) => playbook::page(rule.playbook),
             _ => None,
         }
     }
@@ -299,8 +308,7 @@ mod tests {
     #[test]
     fn a_metric_leads_to_its_rules_and_their_limits() {
         let found = Explained::find("etcd_disk_backend_commit_duration_seconds").unwrap();
-        let pages = found.pages();
-        assert!(pages.iter().any(|page| page.name == "backend-commit-slow"));
+        assert_eq!(found.one_page().unwrap().name, "backend-commit-slow");
         let text = found.text("etcd_disk_backend_commit_duration_seconds");
         for part in [
             "server.backend.commit",

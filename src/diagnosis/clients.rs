@@ -58,7 +58,10 @@ pub(super) fn saturation(case: &Case<'_>) -> Assessment {
         || (!fast && (case.has_at("slow-requests", Severity::Warn) || case.etcd_is_ill()));
     // Seats are held for as long as something behind them is slow: without a look at etcd, answers 429
     // do not tell a flood from that, unless there are so few seats that anything fills them.
-    let looked = case.facts.etcd_seen || case.facts.metrics || case.has("inflight-unbalanced");
+    let looked = case.facts.etcd_seen
+        || case.facts.metrics
+        || case.facts.etcd_answers
+        || case.has("inflight-unbalanced");
     // Lines about 429 do not say of how many requests.
     let counted = case.measured("apf-rejections");
     let confidence = match (rejected.is_empty(), fast, slow) {

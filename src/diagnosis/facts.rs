@@ -43,6 +43,8 @@ pub(super) struct Facts {
     seen_metrics: Seen,
     /// Metrics over a window were read.
     pub(super) metrics: bool,
+    /// kube-apiserver's counts say that etcd answers quickly on average.
+    pub(super) etcd_answers: bool,
     /// etcd itself was looked at: its log or its metrics.
     pub(super) etcd_seen: bool,
     /// The quota is reached within minutes, as the growth goes.
@@ -127,6 +129,7 @@ impl Facts {
                 .all(&keys::DB_TIME_TO_FULL)
                 .iter()
                 .any(|(_, secs)| *secs < FULL_SOON_SECS),
+            etcd_answers: etcd_answers(&reader, profile),
             audit: !reader.all(&keys::LOGS_AUDIT_CLIENTS).is_empty(),
             metrics: !reader.all(&keys::WAL_FSYNC).is_empty()
                 || !reader.all(&keys::APISERVER_ETCD_TOOK).is_empty(),
@@ -480,6 +483,15 @@ fn failing_sends(reader: &Reader<'_>, member: &Subject, profile: &Profile) -> bo
         let mut failures = table.rows.iter().filter_map(|row| row.get("send_failures"));
         failures.any(|count| count >= limit)
     })
+}
+
+/// Whether the requests that kube-apiserver counted by resource took little time on average; without a
+/// histogram that is all that is known of etcd.
+fn etcd_answers(reader: &Reader<'_>, profile: &Profile) -> bool {
+    let tables = reader.all(&keys::APISERVER_ETCD_REQUESTS);
+    let total = |column| -> f64 { tables.iter().map(|(_, table)| table.total(column)).sum() };
+    let (requests, secs) = (total("requests"), total("total_secs"));
+    requests > 0.0 && secs > 0.0 && secs * 1e3 / requests < profile.get("etcd-request-fast")
 }
 
 fn etcd_fast(reader: &Reader<'_>, profile: &Profile) -> Option<Vec<Citation>> {

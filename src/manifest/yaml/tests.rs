@@ -1,3 +1,5 @@
+//! What is read of YAML, with its places.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Configuration of k3s and RKE2, before and after.
+
 use super::*;
 use crate::advise::Advice;
 use crate::catalog::releases::Version;

@@ -1,3 +1,5 @@
+//! Units, drop-ins and files of variables, before and after.
+
 use super::*;
 use crate::advise::Advice;
 use crate::catalog::releases::Version;

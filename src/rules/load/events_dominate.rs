@@ -26,6 +26,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let metrics = cx.evidence.some(&keys::APISERVER_ETCD_REQUESTS);
     cx.evidence.take_citations();
     let source = source_of_events(cx);
+    let apart = apart(cx);
+    let where_to = cx.evidence.take_citations();
     let mut drafts = Vec::new();
     if let Ok(metrics) = &metrics
         && let Some(words) = of_all(cx, metrics, share_limit.value, rate_limit.value)
@@ -72,9 +74,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
     // Slow requests are those of whichever etcd wrote the log; counts of kube-apiserver do not tell them
     // apart.
-    let severity = match confidence == Confidence::High && apart(cx) {
+    let mut cites = cx.evidence.take_citations();
+    let severity = match confidence == Confidence::High && apart {
         true => {
             words = format!("{words}; they go to an etcd of their own");
+            cites.extend(where_to);
             Severity::Info
         }
         false => Severity::Warn,
@@ -87,7 +91,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         )
         .confidence(confidence)
         .threshold(format!("{}; {}/s", share_limit.words(), rate_limit.words()))
-        .cites(cx.evidence.take_citations()),
+        .cites(cites),
     ))
 }
 

@@ -222,7 +222,7 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
         let slow = list_secs * 1e3 / lists.max(1.0) >= usual;
         let at_once = || within_an_hour(cx, &row.key, (lists, span)) >= least;
         let is_busy = span.is_some_and(|span| list_secs / span >= busy);
-        if !is_busy && !(slow && at_once()) {
+        if !(is_busy || slow && at_once()) {
             continue;
         }
         #[expect(

@@ -1,3 +1,5 @@
+//! Lines of requests in the order of the log, cut anywhere, and what they are joined to.
+
 use super::*;
 use proptest::prelude::*;
 

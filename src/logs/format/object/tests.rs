@@ -1,3 +1,5 @@
+//! Objects that are records, wrappers or neither, by their names.
+
 use super::*;
 
 fn class(text: &str) -> Object<'_> {
