@@ -132,7 +132,7 @@ fn what_only_lines_can_answer_is_refused_or_said() {
 #[test]
 fn a_forged_summary_is_refused_with_the_field() {
     let (home, _, saved) = saved();
-    let honest: Value = serde_json::from_slice(&std::fs::read(&saved).unwrap()).unwrap();
+    let honest: Value = serde_json::from_str(&support::read(&saved)).unwrap();
     let load = "/summary/streams/0/segment/load";
     for (place, value, word) in [
         ("/tables/total/took/first", 4_000_000_000_u64, "`first`"),

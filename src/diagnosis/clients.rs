@@ -61,6 +61,7 @@ pub(super) fn saturation(case: &Case<'_>) -> Assessment {
     let looked = case.facts.etcd_seen
         || case.facts.metrics
         || case.facts.etcd_answers
+        || case.facts.few_seats
         || case.has("inflight-unbalanced");
     // Lines about 429 do not say of how many requests.
     let counted = case.measured("apf-rejections");

@@ -43,6 +43,8 @@ pub(super) struct Facts {
     seen_metrics: Seen,
     /// Metrics over a window were read.
     pub(super) metrics: bool,
+    /// A kube-apiserver has fewer seats than its defaults give.
+    pub(super) few_seats: bool,
     /// kube-apiserver's counts say that etcd answers quickly on average.
     pub(super) etcd_answers: bool,
     /// etcd itself was looked at: its log or its metrics.
@@ -129,6 +131,7 @@ impl Facts {
                 .all(&keys::DB_TIME_TO_FULL)
                 .iter()
                 .any(|(_, secs)| *secs < FULL_SOON_SECS),
+            few_seats: seats::few(&reader, profile),
             etcd_answers: etcd_answers(&reader, profile),
             audit: !reader.all(&keys::LOGS_AUDIT_CLIENTS).is_empty(),
             metrics: !reader.all(&keys::WAL_FSYNC).is_empty()

@@ -3,6 +3,19 @@
 use crate::evidence::{Reader, Subject, Table, keys};
 use crate::profile::Profile;
 
+/// Levels of a kube-apiserver whose seats are known from fewer are not all of them.
+const LEVELS: usize = 5;
+
+/// Whether some kube-apiserver divides fewer seats among its levels than its defaults give.
+pub(super) fn few(reader: &Reader<'_>, profile: &Profile) -> bool {
+    let limit = profile.get("inflight-sum");
+    reader.all(&keys::APF_LEVELS).iter().any(|(_, table)| {
+        let seats = table.rows.iter().filter_map(|row| row.get("limit_seats"));
+        let seats: Vec<f64> = seats.collect();
+        seats.len() >= LEVELS && seats.iter().sum::<f64>() < limit
+    })
+}
+
 /// The share of the time for which requests hold seats that webhooks take, on the kube-apiserver
 /// where it is most; `None` where it is the smaller part, or not known.
 pub(super) fn webhook_share(reader: &Reader<'_>, profile: &Profile) -> Option<f64> {

@@ -21,7 +21,7 @@ fn slow_for(set: Set, secs: i64) -> Set {
     // The follower that heartbeats were late for, which nothing is wrong with.
     let set = set
         .put_over(&keys::DEVICE_FLUSH_TIME, device("cp1"), 0.2, WINDOW)
-        .put_over(&keys::DEVICE_FLUSHES, device("cp1"), 100_000.0, WINDOW)
+        .put_over(&keys::DEVICE_FLUSHES, device("cp1"), 1_000.0, WINDOW)
         .put_over(&keys::DEVICE_SAMPLE_SECS, device("cp1"), 60.0, WINDOW)
         .put_over(&keys::CGROUP_THROTTLED, etcd("cp1"), 0.0, WINDOW)
         .put_over(&keys::PROCESS_SAMPLE_SECS, etcd("cp1"), 60.0, WINDOW);
