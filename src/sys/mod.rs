@@ -56,12 +56,23 @@ pub fn clock_discipline() -> Option<ClockDiscipline> {
 
 /// Processor time that this process has used, in seconds: its own, and the kernel's for it.
 pub fn own_cpu() -> Option<(f64, f64)> {
+    let usage = usage(libc::RUSAGE_SELF)?;
+    let secs = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    Some((secs(usage.ru_utime), secs(usage.ru_stime)))
+}
+
+/// Blocks of 512 bytes that disks were asked for in this thread's name, whether or not it waited
+/// for them. 0 where the kernel does not count.
+pub fn own_blocks_read() -> i64 {
+    usage(libc::RUSAGE_THREAD).map_or(0, |usage| usage.ru_inblock)
+}
+
+fn usage(who: libc::c_int) -> Option<libc::rusage> {
     // SAFETY: `rusage` is plain integers, for which all zeroes is a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a live, writable `rusage` of ours for the whole call.
-    let done = unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
-    let secs = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    (done == 0).then(|| (secs(usage.ru_utime), secs(usage.ru_stime)))
+    let done = unsafe { libc::getrusage(who, &raw mut usage) };
+    (done == 0).then_some(usage)
 }
 
 /// Processor time that a process has used, if there is one of this number in our name space.
