@@ -251,15 +251,7 @@ impl Emitter for Apf {
             return set;
         }
         let content = steps::short(input, &set, &done, HOW, "`kubectl delete -f apf/`.");
-        set.files.insert(
-            0,
-            PatchFile {
-                path: "STEPS.md".to_owned(),
-                content,
-                what: "what to do, in order".to_owned(),
-                advice: done.into_iter().collect(),
-            },
-        );
+        set.lead(content, done);
         set
     }
 }

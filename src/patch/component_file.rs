@@ -232,15 +232,7 @@ impl Emitter for ComponentFile {
             self.how,
             "Put the old file back and restart the component, one node at a time.",
         );
-        set.files.insert(
-            0,
-            PatchFile {
-                path: "STEPS.md".to_owned(),
-                content,
-                what: "what to do, in order".to_owned(),
-                advice: done.into_iter().collect(),
-            },
-        );
+        set.lead(content, done);
         set
     }
 }

@@ -171,15 +171,7 @@ impl Emitter for Helm {
                  that were set before."
             },
         );
-        set_of.files.insert(
-            0,
-            PatchFile {
-                path: "STEPS.md".to_owned(),
-                content,
-                what: "what to do, in order".to_owned(),
-                advice: all.into_iter().collect(),
-            },
-        );
+        set_of.lead(content, all);
         set_of
     }
 }

@@ -537,15 +537,7 @@ fn finish(input: &PatchInput<'_>, mut set: PatchSet, work: BTreeMap<Target, Obje
         return set;
     }
     let content = steps::short(input, &set, &done, &how, &back);
-    set.files.insert(
-        0,
-        PatchFile {
-            path: "STEPS.md".to_owned(),
-            content,
-            what: "what to do, in order".to_owned(),
-            advice: done.into_iter().collect(),
-        },
-    );
+    set.lead(content, done);
     set
 }
 

@@ -470,16 +470,7 @@ impl<'a> Work<'a> {
             differ: &self.differ,
             own_names: one_file,
         });
-        let advice = self.done.iter().cloned().collect();
-        self.set.files.insert(
-            0,
-            PatchFile {
-                path: "STEPS.md".to_owned(),
-                content,
-                what: "what to do, in order".to_owned(),
-                advice,
-            },
-        );
+        self.set.lead(content, self.done);
         self.set
     }
 }

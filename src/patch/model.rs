@@ -138,6 +138,17 @@ impl PatchSet {
         self.files.iter().find(|file| file.path == path)
     }
 
+    /// Puts `STEPS.md` before all other files: what to do, and the advice that the files carry out.
+    pub(super) fn lead(&mut self, content: String, done: BTreeSet<String>) {
+        let steps = PatchFile {
+            path: "STEPS.md".to_owned(),
+            content,
+            what: "what to do, in order".to_owned(),
+            advice: done.into_iter().collect(),
+        };
+        self.files.insert(0, steps);
+    }
+
     /// What applying the set does at worst.
     pub fn disposition(&self, advices: &[Advice]) -> Disposition {
         let written = |id: &str| {

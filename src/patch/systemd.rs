@@ -17,7 +17,7 @@ use crate::catalog::settings::Component;
 use super::apf;
 use super::events_unit;
 use super::members::order;
-use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown, apart};
+use super::model::{Emitter, PatchInput, PatchSet, Shown, apart};
 use super::steps::{self, sentence};
 use super::wanted::flags;
 pub(super) use drop_in::DropIn;
@@ -157,15 +157,7 @@ impl Emitter for Systemd {
             "What was put in place goes again, the last first.".clone_into(&mut back);
         }
         let content = steps::short(input, &set, &done, how.trim_end(), &back);
-        set.files.insert(
-            0,
-            PatchFile {
-                path: "STEPS.md".to_owned(),
-                content,
-                what: "what to do, in order".to_owned(),
-                advice: done.into_iter().collect(),
-            },
-        );
+        set.lead(content, done);
         set
     }
 }

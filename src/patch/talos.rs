@@ -218,15 +218,7 @@ impl Emitter for Talos {
         }
         let back = way.words(!levels_only);
         let content = steps::short(input, &set, &done, &how, back.trim_end());
-        set.files.insert(
-            0,
-            PatchFile {
-                path: "STEPS.md".to_owned(),
-                content,
-                what: "what to do, in order".to_owned(),
-                advice: done.into_iter().collect(),
-            },
-        );
+        set.lead(content, done);
         set
     }
 }

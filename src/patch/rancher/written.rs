@@ -271,15 +271,7 @@ impl Rancher {
         done.extend(levels);
         let back = self.back(&changes, &units.back);
         let content = steps::short(input, &set, &done, &how, &back);
-        set.files.insert(
-            0,
-            PatchFile {
-                path: "STEPS.md".to_owned(),
-                content,
-                what: "what to do, in order".to_owned(),
-                advice: done.into_iter().collect(),
-            },
-        );
+        set.lead(content, done);
         set
     }
 }
