@@ -1,5 +1,6 @@
 //! Scrapes in files: which files of a folder, inflated as needed.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
 use crate::clock::Timestamp;
@@ -50,18 +51,16 @@ pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
     let surely = |path: &str| ends(path, &[".prom", ".metrics"]);
     let any_inside = files.iter().any(|(_, inside)| *inside);
     let any_sure = files.iter().any(|(path, _)| surely(path));
+    // Nobody said of any file that it holds metrics: it only may, by its name.
+    let guessed = !any_inside && !any_sure;
+    let (faults, scrapes) = (loader.faults.len(), loader.scrapes.len());
     let mut count = 0;
-    // What went wrong with files that only may be scrapes: told where some of them are.
-    let mut doubtful = Vec::new();
-    let before = loader.scrapes.len();
     for (path, inside) in files {
-        let mut guessed = false;
         let take = if any_inside {
             inside
         } else if any_sure {
             surely(&path)
         } else {
-            guessed = true;
             let name = file_of(&path);
             ends(&path, &[".txt", ".json", ".out"]) || !name.contains('.')
         };
@@ -70,36 +69,38 @@ pub fn read_folder(root: &HostRoot, loader: &mut Loader) {
         }
         count += 1;
         if count > loader.limits.files {
-            let fault = Fault::new(
+            loader.fault(Fault::new(
                 path.trim_start_matches('/'),
                 FaultKind::OverLimit,
                 "not read: over the limit of files",
-            );
-            match guessed {
-                true => doubtful.push(fault),
-                false => loader.fault(fault),
-            }
+            ));
             break;
         }
-        if guessed {
-            let faults = loader.faults.len();
-            read(root, &path, guessed, loader);
-            doubtful.extend(loader.faults.drain(faults..));
-        } else {
-            read(root, &path, guessed, loader);
+        read_file(root, &path, loader);
+    }
+    if guessed {
+        let own = loader.faults.split_off(faults);
+        if loader.scrapes.len() > scrapes {
+            loader.faults.extend(of_scrapes(own));
         }
     }
-    if loader.scrapes.len() > before {
-        doubtful.into_iter().for_each(|fault| loader.fault(fault));
-    }
+}
+
+/// Faults of files that are scrapes or may be: what is none is no fault of the folder's.
+fn of_scrapes(faults: Vec<Fault>) -> Vec<Fault> {
+    let none: BTreeSet<String> = faults
+        .iter()
+        .filter(|fault| fault.kind == FaultKind::NotMetrics)
+        .map(|fault| fault.source.clone())
+        .collect();
+    faults
+        .into_iter()
+        .filter(|fault| !none.contains(&fault.source))
+        .collect()
 }
 
 /// Reads one file, inflating it where needed.
 pub fn read_file(root: &HostRoot, path: &str, loader: &mut Loader) {
-    read(root, path, false, loader);
-}
-
-fn read(root: &HostRoot, path: &str, guessed: bool, loader: &mut Loader) {
     let source = path.trim_start_matches('/').to_owned();
     let cap = loader.limits.scrape_bytes;
     let bytes = match root.open(path).map(|file| inflated(file, cap)) {
@@ -130,7 +131,6 @@ fn read(root: &HostRoot, path: &str, guessed: bool, loader: &mut Loader) {
         .map(Timestamp);
     let hint = Hint {
         modified,
-        guessed,
         ..Hint::default()
     };
     loader.add(&source, &source, &bytes, &hint);

@@ -44,8 +44,6 @@ pub struct Hint {
     pub node: Option<String>,
     /// The component, as the user names it.
     pub component: Option<String>,
-    /// Nobody said that it holds metrics: it only may, by its name.
-    pub guessed: bool,
 }
 
 /// Reads scrapes one by one and makes time lines of them.
@@ -90,25 +88,20 @@ impl Loader {
             return;
         }
         if let Some(what) = sniff(text) {
-            if !hint.guessed {
-                let words = match what {
-                    // A server's answer may be quoted. A file may hold anything: tokens, passwords.
-                    NotMetrics::Other(_) if hint.taken.is_none() => {
-                        NotMetrics::Other(String::new()).to_string()
-                    }
-                    what => what.to_string(),
-                };
-                self.faults
-                    .push(Fault::new(source, FaultKind::NotMetrics, words));
-            }
+            let words = match what {
+                // A server's answer may be quoted. A file may hold anything: tokens, passwords.
+                NotMetrics::Other(_) if hint.taken.is_none() => {
+                    NotMetrics::Other(String::new()).to_string()
+                }
+                what => what.to_string(),
+            };
+            self.faults
+                .push(Fault::new(source, FaultKind::NotMetrics, words));
             return;
         }
         let mut builder = Builder::new(&mut self.interner);
         let stats = scan(text, &mut builder);
         let (scrapes, repeats) = builder.finish(stats.torn > 0 && !stats.eof);
-        if scrapes.is_empty() && hint.guessed {
-            return;
-        }
         if stats.torn > 0 {
             self.faults.push(Fault::new(
                 source,
