@@ -31,6 +31,8 @@ pub(super) fn beside<'a, T>(
 pub(super) fn instance(subject: &Subject) -> &str {
     let name = subject.name.as_str();
     let which = match subject.kind {
+        // One that is only known by its address is called by it.
+        SubjectKind::Member if name.contains("://") => None,
         SubjectKind::Member => name.split_once('/').map(|(_, which)| which),
         _ => name.strip_prefix("etcd-"),
     };
@@ -50,5 +52,21 @@ mod tests {
         let one = [(on("10.0.0.1"), 1)];
         assert_eq!(beside(&one, &on("a"), &[on("a")]), [&1]);
         assert!(beside(&one, &on("a"), &[on("a"), on("b")]).is_empty());
+    }
+
+    #[test]
+    fn an_etcd_for_events_is_told_from_an_address() {
+        let member = |name: &str| Subject::new(SubjectKind::Member, name);
+        let component = |name: &str| Subject::new(SubjectKind::Component, name);
+        for (subject, which) in [
+            (member("cp0"), ""),
+            (member("cp0/main"), ""),
+            (member("cp0/events"), "events"),
+            (member("https://10.0.0.1:2379"), ""),
+            (component("etcd"), ""),
+            (component("etcd-events"), "events"),
+        ] {
+            assert_eq!(instance(&subject), which, "{subject}");
+        }
     }
 }

@@ -41,6 +41,14 @@ impl Set {
         self
     }
 
+    /// Adds the same reading of three kube-apiservers, over which a load balancer spreads requests.
+    pub(crate) fn put_on_three<T: FromShape>(self, key: &Key<T>, value: impl Fn() -> T) -> Self {
+        ["a", "b", "c"].iter().fold(self, |set, node| {
+            let about = Subject::new(SubjectKind::Component, "kube-apiserver").on(*node);
+            set.put(key, about, value())
+        })
+    }
+
     /// All findings of one rule.
     pub(crate) fn check(&self, rule: &'static Rule) -> Vec<Finding> {
         run(&[rule], &self.0, &Profile::default())

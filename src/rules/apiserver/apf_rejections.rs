@@ -221,16 +221,8 @@ mod tests {
     fn requests_that_a_balancer_spreads_are_added_up() {
         let least = crate::profile::Profile::default().get("rejected-min");
         let spread = |rejected: f64| {
-            ["a", "b", "c"].iter().fold(Set::new(), |set, node| {
-                set.put(
-                    &keys::APF_LEVELS,
-                    Subject::new(SubjectKind::Component, "kube-apiserver").on(*node),
-                    table(&[(
-                        "workload-low",
-                        &[("rejected", rejected / 3.0), ("dispatched", 300.0)],
-                    )]),
-                )
-            })
+            let row = [("rejected", rejected / 3.0), ("dispatched", 300.0)];
+            Set::new().put_on_three(&keys::APF_LEVELS, || table(&[("workload-low", &row)]))
         };
         let found = spread(least.max(24.0)).check(&RULE);
         assert_eq!(found.len(), 1);

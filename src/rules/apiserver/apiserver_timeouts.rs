@@ -116,13 +116,8 @@ mod tests {
     fn time_outs_of_several_kube_apiservers_are_added_up() {
         let limit = crate::profile::Profile::default().get("apiserver-timeouts");
         let spread = |count: f64| {
-            ["a", "b", "c"].iter().fold(Set::new(), |set, node| {
-                set.put(
-                    &keys::LOGS_EVENTS,
-                    Subject::new(SubjectKind::Component, "kube-apiserver").on(*node),
-                    table(&[(KINDS[0], &[("count", count / 3.0)])]),
-                )
-            })
+            let row = [("count", count / 3.0)];
+            Set::new().put_on_three(&keys::LOGS_EVENTS, || table(&[(KINDS[0], &row)]))
         };
         assert_eq!(spread(limit).check(&RULE).len(), 1);
         assert_eq!(spread(limit - 1.0).status(&RULE).0, Status::Pass);

@@ -221,12 +221,8 @@ mod tests {
         let spread = |calls: f64| {
             let secs = calls * took * 1.1 / 1e3;
             let row: &[(&str, f64)] = &[("calls", calls / 3.0), ("total_secs", secs / 3.0)];
-            ["a", "b", "c"].iter().fold(Set::new(), |set, node| {
-                set.put(
-                    &keys::APISERVER_WEBHOOKS,
-                    Subject::new(SubjectKind::Component, "kube-apiserver").on(*node),
-                    table(&[("slow.hooks.example.com", row)]),
-                )
+            Set::new().put_on_three(&keys::APISERVER_WEBHOOKS, || {
+                table(&[("slow.hooks.example.com", row)])
             })
         };
         let found = spread(least * 1.1).check(&RULE);

@@ -395,15 +395,9 @@ mod tests {
         assert_eq!(with(199.0, 900.0).status(&RULE).0, Status::Pass);
         // A load balancer spreads it.
         let spread = |each: f64| {
-            ["a", "b", "c"].iter().fold(Set::new(), |set, node| {
-                set.put(
-                    &keys::APISERVER_REQUESTS,
-                    Subject::new(SubjectKind::Component, "kube-apiserver").on(*node),
-                    crate::rules::testing::table(&[(
-                        "GET configmaps",
-                        &[("requests", 300.0), ("not_found", each)],
-                    )]),
-                )
+            let row = [("requests", 300.0), ("not_found", each)];
+            Set::new().put_on_three(&keys::APISERVER_REQUESTS, || {
+                crate::rules::testing::table(&[("GET configmaps", &row)])
             })
         };
         let found = spread(67.0).check(&RULE);

@@ -173,9 +173,13 @@ fn of_logged(cx: &Context<'_>, table: &Table) -> Option<String> {
     let all = (writes, record.and_then(|record| record.secs()));
     let key = &keys::LOGS_SLOW_SECONDS;
     let at_once = || {
-        seconds::within_an_hour(cx, key, &["slow-apply"], all, |names| {
-            matches!(names, ["events" | "events.events.k8s.io", "write"])
-        })
+        seconds::within_an_hour(
+            cx,
+            key,
+            &["slow-apply"],
+            all,
+            |names| matches!(names, [resource, "write"] if is_events(resource)),
+        )
     };
     let least = cx.profile.get("events-lines");
     (most && writes >= least && at_once() >= least).then(|| {

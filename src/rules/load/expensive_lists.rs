@@ -47,11 +47,11 @@ struct Lists {
 }
 
 impl Lists {
+    /// Adds those through another kube-apiserver.
     fn add(&mut self, other: &Lists) {
         self.lists += other.lists;
         self.per_sec += other.per_sec;
         self.secs += other.secs;
-        self.of_secs += other.of_secs;
         self.counted += other.counted;
         self.fetched += other.fetched;
         self.of.extend(other.of.iter().cloned());
@@ -124,12 +124,14 @@ fn from_metrics(cx: &Context<'_>, metrics: &[(Subject, Table)], drafts: &mut Vec
     }
     let mut found: Vec<(&str, Lists)> = Vec::new();
     for (resource, each) in &by {
-        let mut all = Lists::default();
+        // Those that list none of it wait for etcd as well.
+        let mut all = Lists {
+            of_secs: waited,
+            ..Lists::default()
+        };
         for one in each.iter().filter(|one| one.lists > 0.0) {
             all.add(one);
         }
-        // Those that list none of it wait for etcd as well.
-        all.of_secs = waited;
         let most = each
             .iter()
             .max_by(|a, b| a.secs.total_cmp(&b.secs))
