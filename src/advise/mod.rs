@@ -5,14 +5,10 @@
 //! cluster gets no advice: models answer to a failed finding or to a cause, never to a mere value.
 
 mod advice;
-#[cfg(test)]
-mod controller_tests;
 mod controllers;
 mod facts;
 mod model;
 mod process;
-#[cfg(test)]
-mod ratchet_tests;
 mod settle;
 #[cfg(test)]
 mod testing;

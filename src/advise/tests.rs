@@ -10,9 +10,19 @@ use super::testing::{Plane, component, table};
 use super::{Advice, Remedy, Strength};
 
 mod clients;
+mod controllers;
 mod disks;
 mod inflight;
+mod probes;
+mod ratchet;
 mod shards;
+
+/// The one on a setting.
+fn of<'a>(all: &'a [Advice], setting: &str) -> &'a Advice {
+    all.iter()
+        .find(|advice| advice.setting == setting)
+        .unwrap_or_else(|| panic!("no advice on {setting}: {all:?}"))
+}
 
 fn row(resource: &str, lists: f64, counts: f64, secs: f64) -> Row {
     Row::new(resource)

@@ -252,3 +252,37 @@ fn workers_are_raised_when_they_bind_and_not_when_the_limiter_does() {
         );
     assert_eq!(limited.find("kcm-concurrent-deployment-syncs"), None);
 }
+
+#[test]
+fn clients_on_endpoints_are_told_of_slices() {
+    let plane = |agent: &str, user: &str, resource: &str| {
+        Plane::with(Cause::QueryLoad)
+            .put(
+                &keys::LOGS_AUDIT_CLIENTS,
+                component("kube-apiserver"),
+                table(vec![
+                    Row::new("a")
+                        .text("user", user)
+                        .text("user_agent", agent)
+                        .text("verb", "watch")
+                        .text("resource", resource)
+                        .num("requests", 400.0),
+                ]),
+            )
+            .find("endpoints-to-slices")
+    };
+    let account = "system:serviceaccount:mesh:agent";
+    let advice = plane("mesh-agent/1.2 (linux)", account, "endpoints").unwrap();
+    assert_eq!(advice.target, "client mesh-agent/1.2");
+    assert_eq!(advice.strength, Strength::Candidate);
+    assert_eq!(
+        plane("mesh-agent/1.2 (linux)", account, "endpointslices"),
+        None
+    );
+    // Kubernetes' own parts mirror them by design.
+    let own = "system:kube-controller-manager";
+    assert_eq!(
+        plane("kube-controller-manager/v1.30.1", own, "endpoints"),
+        None
+    );
+}

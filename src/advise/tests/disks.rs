@@ -1,6 +1,7 @@
 //! Disks, mounts and what they cost raft.
 
 use super::*;
+use crate::evidence::Series;
 
 #[test]
 fn barriers_are_turned_on_and_never_off() {
@@ -221,4 +222,39 @@ fn links_are_blamed_by_what_the_cause_rests_on() {
         "{}",
         link.why
     );
+}
+
+#[test]
+fn a_large_cluster_gets_the_largest_quota_and_defrag_has_an_order() {
+    let member = |name: &str| Subject::new(SubjectKind::Member, name);
+    let leads = |value: f64| Series {
+        points: vec![crate::evidence::Point {
+            at: crate::clock::Timestamp(1),
+            value,
+        }],
+    };
+    let plane = |nodes: f64| {
+        Plane::with(Cause::Unknown)
+            .fails("quota-near-limit", member("cp0"), Warn)
+            .fails("database-fragmented", member("cp0"), Warn)
+            .nodes(nodes)
+            .put(&keys::DB_QUOTA, member("cp0"), 2_147_483_648.0)
+            .put(&keys::DB_IN_USE, member("cp0"), 1e9)
+            .put(&keys::IS_LEADER, member("cp0"), leads(1.0))
+            .put(&keys::IS_LEADER, member("cp1"), leads(0.0))
+            .advice()
+    };
+    assert_eq!(
+        of(&plane(4100.0), "quota-backend-bytes").proposed,
+        "8589934592"
+    );
+    let small = plane(30.0);
+    assert_eq!(of(&small, "quota-backend-bytes").proposed, "4294967296");
+    let defrag = of(&small, "defragmentation");
+    assert!(
+        defrag.proposed.ends_with("cp1, then cp0"),
+        "{}",
+        defrag.proposed
+    );
+    assert!(defrag.risk.contains("10 s to"), "{}", defrag.risk);
 }

@@ -76,3 +76,24 @@ fn inflight_limits_are_never_raised_while_etcd_is_slow() {
         inflight[0].why
     );
 }
+
+#[test]
+fn uneven_apiservers_get_goaway_and_even_ones_do_not() {
+    let on = |node: &str| Subject::new(SubjectKind::Component, "kube-apiserver").on(node);
+    let plane = |second: f64, chance: &str| {
+        Plane::with(Cause::ApiserverSaturation)
+            .fails("apf-rejections", component("kube-apiserver"), Critical)
+            .version("kube-apiserver", "v1.30.1")
+            .settings("kube-apiserver", &[("goaway-chance", chance)])
+            .put(&keys::APISERVER_REQUESTS_RATE, on("cp0"), 900.0)
+            .put(&keys::APISERVER_REQUESTS_RATE, on("cp1"), second)
+            .find("goaway-chance")
+    };
+    let advice = plane(80.0, "0").unwrap();
+    assert_eq!(
+        (advice.proposed.as_str(), advice.remedy),
+        ("0.001", Remedy::Apf)
+    );
+    assert_eq!(plane(800.0, "0"), None);
+    assert_eq!(plane(80.0, "0.002"), None);
+}

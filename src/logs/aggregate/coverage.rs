@@ -222,7 +222,8 @@ impl Coverage {
         let others = self.suppressed_by.iter().filter(|(unit, _)| {
             program(unit.as_bytes()).is_some_and(|program| program != Component::Etcd)
         });
-        self.suppressed - others.map(|(_, count)| count).sum::<u64>()
+        let others = others.map(|(_, count)| count).sum();
+        self.suppressed.saturating_sub(others)
     }
 
     /// Adds another piece.

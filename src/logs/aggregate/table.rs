@@ -87,7 +87,14 @@ impl<R> TryFrom<Saved<R>> for Bounded<R> {
                 saved.bound
             ));
         }
-        Ok(Bounded {
+        Ok(Bounded::unindexed(saved))
+    }
+}
+
+impl<R> Bounded<R> {
+    /// What was saved, without the index of its keys.
+    fn unindexed(saved: Saved<R>) -> Self {
+        Bounded {
             bound: saved.bound,
             keys: saved.keys,
             rows: saved.rows,
@@ -96,23 +103,14 @@ impl<R> TryFrom<Saved<R>> for Bounded<R> {
             error: saved.error,
             hashes: Vec::new(),
             index: HashTable::new(),
-        })
+        }
     }
 }
 
 impl<R: RowValue> Bounded<R> {
     /// A table of such rows.
     pub fn of(saved: Saved<R>) -> Self {
-        let mut table = Bounded {
-            bound: saved.bound,
-            keys: saved.keys,
-            rows: saved.rows,
-            other: saved.other,
-            dropped: saved.dropped,
-            error: saved.error,
-            hashes: Vec::new(),
-            index: HashTable::new(),
-        };
+        let mut table = Bounded::unindexed(saved);
         table.restore();
         table
     }

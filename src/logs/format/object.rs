@@ -1,6 +1,8 @@
 //! What a JSON object is that is not in etcd's own form: a record of zap, klog, logrus or the
 //! audit log, or a wrapper that holds the line as a text.
 
+mod journal;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -9,12 +11,14 @@ use crate::clock::Timestamp;
 use crate::logs::audit::Tails;
 use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource, Value, ValueKind};
-use crate::logs::timestamp::{TimeCache, epoch};
-use crate::logs::writer;
+use crate::logs::timestamp::TimeCache;
 
-use super::json::{Completeness, JsonFields, completeness, nested_end, string_end};
+use super::json::{Completeness, JsonFields, completeness, nested_end};
 use super::pods::Place;
-use super::{Parsed, level_priority, level_word};
+use super::{Parsed, level_word};
+use journal::{journal, strings, time_of};
+
+pub use journal::line_of;
 
 /// What an object turned out to be.
 #[derive(Debug)]
@@ -582,106 +586,6 @@ pub fn usual_audit<'a>(text: &'a [u8], cache: &mut TimeCache, tails: &mut Tails)
             audit(text, cache)
         }
     }
-}
-
-fn journal<'a>(seen: &Seen<'a>, text: &'a [u8]) -> Wrapped<'a> {
-    let number = |value: Option<Value<'a>>| value.and_then(|value| value.as_i64());
-    let null = Value {
-        raw: text.get(..0).unwrap_or_default(),
-        kind: ValueKind::String,
-    };
-    let package = seen.package.map(|value| value.raw).unwrap_or_default();
-    let priority = number(seen.priority).and_then(|level| u32::try_from(level).ok());
-    Wrapped {
-        text: seen.message.unwrap_or(null),
-        time: number(seen.source_time)
-            .or_else(|| number(seen.realtime))
-            .map(Timestamp),
-        ident: writer::best([seen.ident, seen.comm, seen.unit].map(|v| v.map(|v| v.raw))),
-        host: seen.host.map(|value| value.raw),
-        place: seen.place(),
-        level: priority.map(level_priority).unwrap_or_default(),
-        package,
-        docker: None,
-        journal: true,
-        unsampled: seen.origin.is_unsampled(package),
-        headless: b"",
-    }
-}
-
-/// A time as ISO text or as a number since the epoch.
-fn time_of(value: Value<'_>, cache: &mut TimeCache) -> Option<Timestamp> {
-    match value.kind {
-        ValueKind::String => cache
-            .iso(value.raw)
-            .map(|stamp| stamp.time)
-            .or_else(|| epoch(value.raw)),
-        ValueKind::Number => epoch(value.raw),
-        _ => None,
-    }
-}
-
-/// The text of a journal's MESSAGE or a shipper's field: a string, an array of byte values (what
-/// is not UTF-8), or an array of strings (a field given more than once). Objects stay as they are.
-pub fn line_of<'a>(value: Value<'a>) -> Cow<'a, [u8]> {
-    match (value.kind, value.raw.first()) {
-        (ValueKind::Nested, _) if has_objects(&value) => return Cow::Borrowed(value.raw),
-        (ValueKind::Nested | ValueKind::Torn, Some(b'[')) => {}
-        (ValueKind::Word, _) => return Cow::Borrowed(b""),
-        _ => return value.bytes(),
-    }
-    let inner = value.raw.get(1..).unwrap_or_default();
-    if inner.trim_ascii_start().first() == Some(&b'[') {
-        return Cow::Owned(second_strings(inner));
-    }
-    let mut out = Vec::with_capacity(inner.len() / 3);
-    if inner.trim_ascii_start().first() == Some(&b'"') {
-        for raw in strings(inner) {
-            if !out.is_empty() {
-                out.push(b'\n');
-            }
-            crate::logs::fields::unescape_into(raw, &mut out);
-        }
-        return Cow::Owned(out);
-    }
-    for number in inner.split(|b| matches!(b, b',' | b']')) {
-        let number = number.trim_ascii();
-        if let Some(byte) = std::str::from_utf8(number)
-            .ok()
-            .and_then(|text| text.parse().ok())
-        {
-            out.push(byte);
-        }
-    }
-    Cow::Owned(out)
-}
-
-/// The lines of Loki's `["1795201602223456000","line"],…`.
-fn second_strings(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(open) = text.get(at..).and_then(|rest| memchr::memchr(b'[', rest)) {
-        let from = at + open;
-        at = nested_end(text, from).unwrap_or(text.len());
-        if let Some(line) = strings(text.get(from..at).unwrap_or_default()).nth(1) {
-            if !out.is_empty() {
-                out.push(b'\n');
-            }
-            crate::logs::fields::unescape_into(line, &mut out);
-        }
-    }
-    out
-}
-
-/// The strings of an array, still escaped.
-fn strings(array: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let from = at + memchr::memchr(b'"', array.get(at..)?)? + 1;
-        let end = string_end(array, from)?;
-        at = end + 1;
-        array.get(from..end)
-    })
 }
 
 #[cfg(test)]

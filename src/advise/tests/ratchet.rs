@@ -9,8 +9,8 @@ use crate::diagnosis::Cause;
 use crate::evidence::{Bucket, Histogram, Row, Subject, Table, keys};
 use crate::rules::Severity::{Critical, Warn};
 
-use super::testing::{Plane, component, table};
-use super::{Advice, Remedy, Strength};
+use crate::advise::testing::{Plane, component, table};
+use crate::advise::{Advice, Remedy, Strength};
 
 type Settings = BTreeMap<String, String>;
 

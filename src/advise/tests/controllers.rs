@@ -1,11 +1,8 @@
 //! What the models say of controllers of other kinds, versions and sizes, and what they must not.
 
-use crate::diagnosis::Cause;
-use crate::evidence::{Bucket, Histogram, Row, Series, Subject, SubjectKind, Table, keys};
-use crate::rules::Severity::{Critical, Warn};
-
-use super::testing::{Plane, component, table};
-use super::{Advice, Disposition, Remedy, Strength};
+use super::*;
+use crate::advise::Disposition;
+use crate::evidence::Table;
 
 fn throttling(lines: f64, max_ms: f64) -> Table {
     table(vec![
@@ -36,12 +33,6 @@ fn workload(controller: Option<&str>, replicas: f64) -> Table {
         Some(id) => row.text("controller", id),
         None => row,
     }])
-}
-
-fn of<'a>(all: &'a [Advice], setting: &str) -> &'a Advice {
-    all.iter()
-        .find(|advice| advice.setting == setting)
-        .unwrap_or_else(|| panic!("no advice on {setting}: {all:?}"))
 }
 
 #[test]
@@ -419,139 +410,6 @@ fn leases_outlast_the_stall_that_was_seen() {
 }
 
 #[test]
-fn uneven_apiservers_get_goaway_and_even_ones_do_not() {
-    let on = |node: &str| Subject::new(SubjectKind::Component, "kube-apiserver").on(node);
-    let plane = |second: f64, chance: &str| {
-        Plane::with(Cause::ApiserverSaturation)
-            .fails("apf-rejections", component("kube-apiserver"), Critical)
-            .version("kube-apiserver", "v1.30.1")
-            .settings("kube-apiserver", &[("goaway-chance", chance)])
-            .put(&keys::APISERVER_REQUESTS_RATE, on("cp0"), 900.0)
-            .put(&keys::APISERVER_REQUESTS_RATE, on("cp1"), second)
-            .find("goaway-chance")
-    };
-    let advice = plane(80.0, "0").unwrap();
-    assert_eq!(
-        (advice.proposed.as_str(), advice.remedy),
-        ("0.001", Remedy::Apf)
-    );
-    assert_eq!(plane(800.0, "0"), None);
-    assert_eq!(plane(80.0, "0.002"), None);
-}
-
-#[test]
-fn a_large_cluster_gets_the_largest_quota_and_defrag_has_an_order() {
-    let member = |name: &str| Subject::new(SubjectKind::Member, name);
-    let leads = |value: f64| Series {
-        points: vec![crate::evidence::Point {
-            at: crate::clock::Timestamp(1),
-            value,
-        }],
-    };
-    let plane = |nodes: f64| {
-        Plane::with(Cause::Unknown)
-            .fails("quota-near-limit", member("cp0"), Warn)
-            .fails("database-fragmented", member("cp0"), Warn)
-            .nodes(nodes)
-            .put(&keys::DB_QUOTA, member("cp0"), 2_147_483_648.0)
-            .put(&keys::DB_IN_USE, member("cp0"), 1e9)
-            .put(&keys::IS_LEADER, member("cp0"), leads(1.0))
-            .put(&keys::IS_LEADER, member("cp1"), leads(0.0))
-            .advice()
-    };
-    assert_eq!(
-        of(&plane(4100.0), "quota-backend-bytes").proposed,
-        "8589934592"
-    );
-    let small = plane(30.0);
-    assert_eq!(of(&small, "quota-backend-bytes").proposed, "4294967296");
-    let defrag = of(&small, "defragmentation");
-    assert!(
-        defrag.proposed.ends_with("cp1, then cp0"),
-        "{}",
-        defrag.proposed
-    );
-    assert!(defrag.risk.contains("10 s to"), "{}", defrag.risk);
-}
-
-#[test]
-fn the_probe_follows_the_version_of_etcd() {
-    let plane = |etcd: Option<&str>, severity, restarts: bool| {
-        let mut plane =
-            Plane::with(Cause::Unknown).fails("liveness-probe-kills", component("etcd"), severity);
-        if let Some(version) = etcd {
-            plane = plane.version("etcd", version);
-        }
-        if restarts {
-            plane = plane.fails(
-                "component-restarting",
-                Subject::new(SubjectKind::Member, "cp0"),
-                Warn,
-            );
-        }
-        plane
-            .find("etcd-liveness-probe")
-            .map(|advice| advice.proposed)
-    };
-    let note = crate::rules::Severity::Info;
-    assert_eq!(
-        plane(Some("3.4.13"), note, false),
-        None,
-        "patient, and nothing restarts"
-    );
-    assert_eq!(
-        plane(Some("3.4.13"), note, true).as_deref(),
-        Some("failureThreshold 24, timeoutSeconds 15")
-    );
-    assert_eq!(
-        plane(None, Warn, false).as_deref(),
-        Some("failureThreshold 8, timeoutSeconds 15")
-    );
-}
-
-/// A path that the version does not know is the fault, not patience, whatever the sentence says.
-#[test]
-fn the_probe_gets_a_path_that_the_version_knows() {
-    use crate::rules::config::liveness_probe_kills::{IMPATIENT, QUORUM, UNKNOWN_PATH};
-    let advice = |version: &str, aspect, path: &str, failures: f64| {
-        let row = Row::new("liveness")
-            .text("path", path)
-            .num("failure_threshold", failures)
-            .num("timeout_secs", 15.0);
-        Plane::with(Cause::Unknown)
-            .fails_as("liveness-probe-kills", component("etcd"), aspect)
-            .version("etcd", version)
-            .put(&keys::PROBES, component("etcd"), table(vec![row]))
-            .find("etcd-liveness-probe")
-    };
-    let unknown = advice("3.5.9", UNKNOWN_PATH, "/livez", 8.0).unwrap();
-    let serializable = "/health?exclude=NOSPACE&serializable=true";
-    assert_eq!(unknown.proposed, format!("path {serializable}"));
-    assert_eq!(
-        unknown.now.as_deref(),
-        Some("path /livez, failureThreshold 8, timeoutSeconds 15")
-    );
-    let quorum = advice("3.5.15", QUORUM, "/readyz", 8.0).unwrap();
-    assert_eq!(
-        quorum.details.get("path").map(String::as_str),
-        Some("/livez")
-    );
-    // A version without a cheap path: another path and patience, or what of it is missing.
-    let old = |failures| advice("3.5.2", UNKNOWN_PATH, "/livez", failures).unwrap();
-    assert_eq!(
-        old(3.0).proposed,
-        "path /health?exclude=NOSPACE, failureThreshold 8, timeoutSeconds 15"
-    );
-    assert_eq!(old(8.0).proposed, "path /health?exclude=NOSPACE");
-    assert_eq!(
-        advice("3.5.15", IMPATIENT, "/livez", 3.0).unwrap().proposed,
-        "failureThreshold 8, timeoutSeconds 15"
-    );
-    // What is there already is no advice.
-    assert_eq!(advice("3.5.15", IMPATIENT, "/livez", 8.0), None);
-}
-
-#[test]
 fn limiter_metrics_take_the_waits_out_of_a_reconcile() {
     let name = "kube-controller-manager";
     let waits = Histogram {
@@ -629,38 +487,4 @@ fn a_loop_at_the_rate_of_the_bucket_is_pinned_and_one_at_the_rate_of_its_work_is
     assert_eq!(plane([10.0, 10.1, 9.9], 0.0), None);
     assert_eq!(plane([2.0, 18.0, 10.0], 300.0), None);
     assert_eq!(plane([30.0, 30.1, 29.9], 300.0), None);
-}
-
-#[test]
-fn clients_on_endpoints_are_told_of_slices() {
-    let plane = |agent: &str, user: &str, resource: &str| {
-        Plane::with(Cause::QueryLoad)
-            .put(
-                &keys::LOGS_AUDIT_CLIENTS,
-                component("kube-apiserver"),
-                table(vec![
-                    Row::new("a")
-                        .text("user", user)
-                        .text("user_agent", agent)
-                        .text("verb", "watch")
-                        .text("resource", resource)
-                        .num("requests", 400.0),
-                ]),
-            )
-            .find("endpoints-to-slices")
-    };
-    let account = "system:serviceaccount:mesh:agent";
-    let advice = plane("mesh-agent/1.2 (linux)", account, "endpoints").unwrap();
-    assert_eq!(advice.target, "client mesh-agent/1.2");
-    assert_eq!(advice.strength, Strength::Candidate);
-    assert_eq!(
-        plane("mesh-agent/1.2 (linux)", account, "endpointslices"),
-        None
-    );
-    // Kubernetes' own parts mirror them by design.
-    let own = "system:kube-controller-manager";
-    assert_eq!(
-        plane("kube-controller-manager/v1.30.1", own, "endpoints"),
-        None
-    );
 }

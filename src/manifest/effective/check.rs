@@ -1,0 +1,121 @@
+//! What a component refuses of the values that are in force.
+
+use crate::catalog::releases::Version;
+use crate::catalog::settings::{self, Component, Kind, parse_bool, parse_float, parse_int};
+use crate::manifest::model::{Fault, Means, Weight};
+use crate::manifest::secret;
+use crate::units::parse_go_duration;
+
+use super::{Provenance, Settled};
+
+/// Values that the component itself refuses.
+pub(super) fn check(component: Component, version: Option<Version>, out: &mut Settled) {
+    for effective in out.settings.values() {
+        let Provenance::Given(means) = effective.from else {
+            continue;
+        };
+        let (Some(found), Some(value)) = (
+            settings::setting(component, &effective.name),
+            effective.value.as_deref(),
+        ) else {
+            continue;
+        };
+        // Masked, or a template of the pod that only the kubelet fills in.
+        if value == secret::MASK || value.contains("$(") || value.contains("${") {
+            continue;
+        }
+        let in_etcd_file = component == Component::Etcd && means == Means::File;
+        if let Some(version) = version
+            && let Some(refused) = found
+                .setting
+                .refused_by(value, means == Means::File, version)
+        {
+            out.faults.push(
+                Fault::new(
+                    "removed-value",
+                    Weight::Stop,
+                    effective.place.clone().unwrap_or_default(),
+                    format!(
+                        "{} {version} refuses the value `{value}` of `{}`, which was removed in {}.{}",
+                        component.program(),
+                        effective.spelled.as_deref().unwrap_or(&effective.name),
+                        refused.removed.major,
+                        refused.removed.minor
+                    ),
+                )
+                .about(&effective.name),
+            );
+            continue;
+        }
+        let good = match found.setting.kind {
+            Kind::Bool => parse_bool(value).is_some(),
+            Kind::Int | Kind::Bytes | Kind::Millis | Kind::Secs => parse_int(value).is_some(),
+            Kind::Float => parse_float(value).is_some(),
+            // etcd decodes its file into Go durations: whole nanoseconds.
+            Kind::Duration if in_etcd_file => parse_int(value).is_some(),
+            Kind::Duration => {
+                parse_go_duration(value.trim_start_matches('-').as_bytes()).is_some()
+                    || value == "0"
+            }
+            Kind::Text | Kind::List | Kind::Gates => true,
+        };
+        if good {
+            continue;
+        }
+        let hint = match found.setting.kind {
+            Kind::Duration if in_etcd_file => " (etcd's file wants whole nanoseconds)",
+            Kind::Bytes => " (it must be a plain number of bytes)",
+            _ => "",
+        };
+        out.faults.push(
+            Fault::new(
+                "invalid-value",
+                Weight::Stop,
+                effective.place.clone().unwrap_or_default(),
+                format!(
+                    "{} refuses the value `{value}` of `{}`{hint}",
+                    component.program(),
+                    effective.spelled.as_deref().unwrap_or(&effective.name)
+                ),
+            )
+            .about(&effective.name),
+        );
+    }
+    if component == Component::Etcd {
+        check_timing(out);
+    }
+}
+
+/// etcd's own start-up checks of heartbeat and election (server/embed/config.go, Validate).
+fn check_timing(out: &mut Settled) {
+    let number = |name: &str| {
+        let effective = out.settings.get(name)?;
+        Some((
+            parse_int(effective.value.as_deref()?)?,
+            effective.place.clone(),
+        ))
+    };
+    let (Some((heartbeat, near)), Some((election, at))) =
+        (number("heartbeat-interval"), number("election-timeout"))
+    else {
+        return;
+    };
+    let why = if heartbeat.saturating_mul(5) > election {
+        format!(
+            "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
+        )
+    } else if election > 50_000 {
+        format!("--election-timeout[{election}ms] is too long, and should be set less than 50000ms")
+    } else {
+        return;
+    };
+    out.faults.push(
+        Fault::new(
+            "refused-timers",
+            Weight::Stop,
+            at.or(near).unwrap_or_default(),
+            format!("etcd refuses to start: {why}"),
+        )
+        .about("election-timeout"),
+    );
+}
