@@ -47,5 +47,6 @@ pub fn advise(input: &Input<'_>) -> Vec<Advice> {
     if model::goes_first(&facts) {
         all.retain(|advice| advice.remedy == Remedy::Safety);
     }
+    model::keep_larger(&facts, &mut all);
     settle::settle(all)
 }

@@ -1,5 +1,6 @@
 //! A small control plane for the models' tests: evidence, findings and a verdict by hand.
 
+use crate::clock::Timestamp;
 use crate::diagnosis::{Cause, CauseFound, Diagnosis, Role, Verdict};
 use crate::evidence::{
     Collector, Completeness, EvidenceSet, FromShape, Key, Origin, Reader, Row, Subject,
@@ -85,6 +86,19 @@ impl Plane {
         let origin = Origin::new(Collector::Metrics, "test");
         self.evidence
             .put(key, subject, Window::default(), origin, value);
+        self
+    }
+
+    /// Adds a reading of a hundred seconds.
+    pub(super) fn put_timed<T: FromShape>(
+        mut self,
+        key: &Key<T>,
+        subject: Subject,
+        value: T,
+    ) -> Self {
+        let origin = Origin::new(Collector::Metrics, "test");
+        let window = Window::between(Timestamp::from_secs(0), Timestamp::from_secs(100));
+        self.evidence.put(key, subject, window, origin, value);
         self
     }
 

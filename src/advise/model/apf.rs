@@ -13,13 +13,17 @@ use crate::rules::Confidence;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::Facts;
-use super::client::{culprits, slug};
+use super::client::{at_once, culprits, slug};
 use super::relief::percent;
 
 /// Priority levels are on by default from here.
 const APF: Version = Version::minor(1, 20);
 /// Shares of the built-in levels together: 205 before node-high came with 1.22, 245 since.
 const NODE_HIGH: Version = Version::minor(1, 22);
+/// Most seats that one list takes: 10, and 100 since lists are weighed by their size (k8s.io/apiserver
+/// pkg/util/flowcontrol/request: `MaximumListSeatsLimit`).
+const WIDEST: (f64, f64) = (10.0, 100.0);
+const BY_SIZE: Version = Version::minor(1, 34);
 /// Shares of the new level: half of global-default's.
 const SHARES: f64 = 10.0;
 
@@ -155,6 +159,21 @@ fn schema_now(facts: &Facts<'_>, noisy: &Noisy) -> Option<(Schema, String)> {
     Some((schema, words))
 }
 
+/// Why a level of so many seats would hold nothing back on average: the client takes fewer, even if
+/// each of its requests took as many as a list can.
+fn idle(facts: &Facts<'_>, user: &str, seats: Option<f64>) -> Option<String> {
+    let at_once = at_once(facts, user)?;
+    let by_size = facts.kubernetes().is_none_or(|span| span.newest >= BY_SIZE);
+    let widest = if by_size { WIDEST.1 } else { WIDEST.0 };
+    (at_once * widest < seats?).then(|| {
+        format!(
+            "; on average it has {} requests under way at once, so that the level would hold back no \
+             more than what it sends in bursts",
+            super::pace::number((at_once * 100.0).round() / 100.0)
+        )
+    })
+}
+
 fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
     let seats = |setting: &str, default: &str| {
         facts
@@ -188,7 +207,17 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
             || sum
                 .zip(super::inflight::seats_in_force(facts))
                 .is_some_and(|(sum, seats)| seats < sum * super::inflight::IN_FORCE));
-    advice.strength = if version.is_none() || starved || older {
+    // Requests that were turned away came in a crowd, whatever the average says.
+    let idle = (!noisy.rules.iter().any(|rule| rule == "apf-rejections"))
+        .then(|| {
+            idle(
+                facts,
+                &noisy.user,
+                sum.map(|sum| part(SHARES, shares + SHARES, sum)),
+            )
+        })
+        .flatten();
+    advice.strength = if version.is_none() || starved || older || idle.is_some() {
         Strength::Candidate
     } else {
         Strength::Recommended
@@ -204,10 +233,11 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
         noisy.user
     );
     advice.why = format!(
-        "`{}` (user {}): {}{}",
+        "`{}` (user {}): {}{}{}",
         noisy.name,
         noisy.user,
         noisy.why,
+        idle.unwrap_or_default(),
         if starved {
             "; the seats are fewer than the default 600, so restore those first: a share of so \
              few is next to nothing"
@@ -254,7 +284,7 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
 mod tests {
     use super::super::super::testing::{Plane, component};
     use super::*;
-    use crate::evidence::{Row, Table};
+    use crate::evidence::{Row, Subject, SubjectKind, Table};
     use crate::rules::Severity::Critical;
 
     fn of(user: &str, flow: &str) -> Advice {
@@ -289,5 +319,37 @@ mod tests {
         assert!(now.starts_with("workload-leader-election"), "{now}");
         let others = of(account, "workload-low/service-accounts");
         assert_eq!(others.details["precedence"], "1000");
+    }
+
+    #[test]
+    fn a_level_that_holds_nobody_back_is_no_more_than_a_candidate() {
+        let with = |total_secs: f64| {
+            let row = Row::new("a")
+                .text("user_agent", "lister/1.0")
+                .text("user", "system:serviceaccount:a:b")
+                .text("verb", "list")
+                .text("resource", "pods")
+                .num("requests", 100.0)
+                .num("unlimited", 100.0)
+                .num("total_secs", total_secs);
+            let table = Table {
+                rows: vec![row],
+                ..Table::default()
+            };
+            let apiserver = || component("kube-apiserver");
+            let client = Subject::new(SubjectKind::Client, "lister/1.0");
+            Plane::with(Cause::QueryLoad)
+                .fails("client-heavy-lists", client, crate::rules::Severity::Warn)
+                .version("kube-apiserver", "v1.30.2")
+                .settings("kube-apiserver", &[])
+                .put_timed(&keys::LOGS_AUDIT_CLIENTS, apiserver(), table)
+                .find("apf-lister-1-0")
+                .unwrap()
+        };
+        // 24 seats, at most 10 for a list.
+        let few = with(200.0);
+        assert_eq!(few.strength, Strength::Candidate);
+        assert!(few.why.contains("2 requests under way"), "{}", few.why);
+        assert_eq!(with(250.0).strength, Strength::Recommended);
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
             {
                 continue;
             }
-            let (audit_user, resource) = audit_of(facts, name);
+            let (audit_user, resource) = audit_of(facts, name, rule);
             all.push(Culprit {
                 user: user.map(str::to_owned).or(audit_user),
                 resource: resource.or_else(|| resource_of(facts, name)),
@@ -114,14 +114,21 @@ fn audit(
     (clients, total)
 }
 
-/// User and main resource of a product or user, from the audit log.
-fn audit_of(facts: &Facts<'_>, name: &str) -> (Option<String>, Option<String>) {
+/// User and main resource of a product or user, from the audit log: what it asks for most, or of
+/// one that is blamed for whole lists, what those take longest for.
+fn audit_of(facts: &Facts<'_>, name: &str, rule: &str) -> (Option<String>, Option<String>) {
     let mut resources: BTreeMap<String, f64> = BTreeMap::new();
     let (clients, _) = audit(facts, |row| {
         let mine = product(row.get_text("user_agent").unwrap_or_default()) == name
             || row.get_text("user") == Some(name);
         if mine && let Some(resource) = row.get_text("resource") {
-            *resources.entry(resource.to_owned()).or_default() += requests(row);
+            let weight = match rule {
+                "client-heavy-lists" => whole_lists(row),
+                _ => requests(row),
+            };
+            if weight > 0.0 {
+                *resources.entry(resource.to_owned()).or_default() += weight;
+            }
         }
         mine
     });
@@ -129,6 +136,36 @@ fn audit_of(facts: &Facts<'_>, name: &str) -> (Option<String>, Option<String>) {
         .map(|((_, user), _)| user)
         .filter(|user| !user.is_empty());
     (user, most(resources).map(|(resource, _)| resource))
+}
+
+/// What a row's lists without limit and resource version took, in seconds; a millisecond each where
+/// no time is told.
+fn whole_lists(row: &Row) -> f64 {
+    let whole = row.get("unlimited").unwrap_or(0.0);
+    let asked = requests(row).max(whole).max(1.0);
+    let secs = row.get("total_secs").unwrap_or(0.0) * whole / asked;
+    secs.max(whole / 1e3)
+}
+
+/// Requests that a user has under way at once on average, by the audit log: rate times latency.
+pub(super) fn at_once(facts: &Facts<'_>, user: &str) -> Option<f64> {
+    let key = &keys::LOGS_AUDIT_CLIENTS;
+    let mut most: Option<f64> = None;
+    for (subject, table) in facts.all(key) {
+        let Some(secs) = facts.covered_secs(key, &subject).filter(|secs| *secs > 0.0) else {
+            continue;
+        };
+        let own = table
+            .rows
+            .iter()
+            .filter(|row| row.get_text("user") == Some(user));
+        // Without a time of each row there is no sum.
+        let took: Option<f64> = own.map(|row| row.get("total_secs")).sum();
+        if let Some(took) = took.filter(|took| *took > 0.0) {
+            most = Some(most.unwrap_or(0.0).max(took / secs));
+        }
+    }
+    most
 }
 
 /// The finding's sentence without the client's name, with which most begin: advice tells it itself.

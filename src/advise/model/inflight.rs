@@ -269,10 +269,11 @@ fn demand(facts: &Facts<'_>) -> Option<f64> {
         .max_by(f64::total_cmp)
 }
 
-/// Seats held on average, by Little's law, and what the fullest levels asked for.
+/// Requests inside a kube-apiserver on average, by Little's law, and what the fullest levels asked
+/// for. A request's latency includes its wait for a seat, so these are not the seats that are held.
 fn little(facts: &Facts<'_>) -> String {
     let mut text = String::new();
-    let held = facts
+    let inside = facts
         .all(&keys::APISERVER_REQUESTS)
         .iter()
         .map(|(_, table)| {
@@ -286,13 +287,14 @@ fn little(facts: &Facts<'_>) -> String {
                 })
                 .sum::<f64>()
         })
-        .filter(|seats| *seats > 0.0)
+        .filter(|inside| *inside > 0.0)
         .max_by(f64::total_cmp);
-    if let Some(held) = held {
+    if let Some(inside) = inside {
         write!(
             text,
-            "; by Little's law (rate times latency) its requests held {} seats on average",
-            super::pace::number((held * 10.0).round() / 10.0)
+            "; by Little's law (rate times latency) {} requests were inside it on average, served or \
+             waiting for a seat",
+            super::pace::number((inside * 10.0).round() / 10.0)
         )
         .ok();
     }

@@ -18,6 +18,7 @@ mod knob;
 mod kubelet;
 mod leader;
 mod limits;
+mod lowered;
 mod network;
 mod noise;
 mod overrides;
@@ -37,6 +38,7 @@ mod workers;
 
 pub(super) use client::slug;
 pub(super) use corrupt::goes_first;
+pub(super) use lowered::keep_larger;
 pub(super) use pace::mean_latency;
 pub(super) use workers::bounds;
 

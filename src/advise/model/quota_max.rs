@@ -171,16 +171,23 @@ mod tests {
 
     #[test]
     fn a_database_that_nears_the_largest_quota_is_to_be_emptied() {
-        let near = |quota: f64| {
+        let using = |quota: f64, used: f64| {
             Plane::with(Cause::Space)
                 .fails("quota-near-limit", member(), Critical)
                 .put(&keys::DB_QUOTA, member(), quota * GIB)
-                .put(&keys::DB_IN_USE, member(), quota * 0.9 * GIB)
+                .put(&keys::DB_IN_USE, member(), used * GIB)
         };
+        let near = |quota: f64| using(quota, quota * 0.9);
         let content = near(8.0).find("database-content").unwrap();
         assert!(content.why.contains("no larger one"), "{content:?}");
         assert!(near(8.0).find("etcd-quota").is_none());
         // A smaller one can grow.
         assert!(near(4.0).find("database-content").is_none());
+        // What is in use is little: a defragmentation is room enough, and nothing is to be deleted.
+        let free = |used: f64| using(8.0, used).fails("database-fragmented", member(), Warn);
+        let ids = |plane: Plane| plane.advice().into_iter().map(|advice| advice.id);
+        assert_eq!(ids(free(1.0)).next().as_deref(), Some("etcd-defrag"));
+        assert!(free(1.0).find("database-content").is_none());
+        assert!(free(5.0).find("database-content").is_some());
     }
 }

@@ -23,7 +23,13 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all.extend(disk_full(facts));
     // While etcd takes no writes, that comes next; then what filled it.
     all.extend(recovery(facts));
-    if let Some(outgrown) = outgrown(facts).filter(|_| pressing(facts)) {
+    let defragment = defragment(facts);
+    // What is in use is little: nothing needs to be deleted.
+    let empty = defragment.is_some()
+        && in_use(facts)
+            .zip(quota_now(facts))
+            .is_some_and(|(used, quota)| used <= quota / 2);
+    if let Some(outgrown) = outgrown(facts).filter(|_| pressing(facts) && !empty) {
         all.extend(
             filler::advise(facts, outgrown, in_use(facts))
                 .or_else(|| quota_max::content(facts, outgrown)),
@@ -33,7 +39,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     all.extend(compaction(facts));
     all.extend(saw_tooth(facts));
     // Free pages are room without a restart for a larger quota.
-    all.extend(defragment(facts));
+    all.extend(defragment);
     all.extend(quota(facts));
     all.extend(quota_max::lower(facts));
     all

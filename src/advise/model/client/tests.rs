@@ -109,3 +109,49 @@ fn slugs_are_ids() {
         "kubectl-v1-30-1-linux-amd64-kubernetes-1234567"
     );
 }
+
+#[test]
+fn the_resource_is_the_one_of_the_whole_lists() {
+    let row = |resource: &str, requests: f64, unlimited: f64, secs: f64| {
+        Row::new(resource)
+            .text("user_agent", "agent/0.9")
+            .text("verb", "list")
+            .text("resource", resource)
+            .num("requests", requests)
+            .num("unlimited", unlimited)
+            .num("total_secs", secs)
+    };
+    let of = |rows: Vec<Row>| {
+        let table = Table {
+            rows,
+            ..Table::default()
+        };
+        Plane::with(Cause::QueryLoad)
+            .put(&keys::LOGS_AUDIT_CLIENTS, Subject::cluster(), table)
+            .fails(
+                "client-heavy-lists",
+                Subject::new(SubjectKind::Client, "agent/0.9"),
+                Severity::Warn,
+            )
+            .find("client-lists-agent-0-9")
+            .unwrap()
+            .proposed
+    };
+    // Most of what it asks for comes out of the cache.
+    let cached = of(vec![
+        row("configmaps", 9000.0, 10.0, 90.0),
+        row("pods", 2800.0, 2800.0, 50.0),
+    ]);
+    assert!(cached.contains("watch pods"), "{cached}");
+    // Few that take long, many that take nothing.
+    let long = of(vec![
+        row("secrets", 100.0, 100.0, 300.0),
+        row("pods", 2800.0, 2800.0, 3.0),
+    ]);
+    assert!(long.contains("watch secrets"), "{long}");
+    let untimed = of(vec![
+        row("secrets", 100.0, 100.0, 0.0),
+        row("pods", 2800.0, 2800.0, 0.0),
+    ]);
+    assert!(untimed.contains("watch pods"), "{untimed}");
+}
