@@ -241,6 +241,7 @@ const RULES: &[&str] = &[
     "max-request-bytes-raised",
 ];
 const CAUSES: &[Cause] = &[
+    Cause::MemberDown,
     Cause::Disk,
     Cause::Cpu,
     Cause::Network,

@@ -252,7 +252,9 @@ impl<'r> Hide<'r> {
                 self.object(text)
             } else if whole {
                 self.redactor.name(text)
-            } else if MESSAGES.contains(&key) {
+            } else if MESSAGES.contains(&key)
+                || (key == keys::LOGS_LIVES.info.name && column == "why")
+            {
                 self.redactor.text(&self.text(text))
             } else {
                 self.text(text)

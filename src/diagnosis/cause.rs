@@ -12,6 +12,8 @@ use super::who::Joined;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
+    /// Members of etcd are down, or do not start.
+    MemberDown,
     /// The disk under etcd is slow or stalls.
     Disk,
     /// etcd does not get the CPU it needs.
@@ -38,6 +40,7 @@ impl Cause {
     /// The word used in output.
     pub fn word(self) -> &'static str {
         match self {
+            Cause::MemberDown => "member-down",
             Cause::Disk => "disk",
             Cause::Cpu => "cpu",
             Cause::Network => "network",
@@ -54,6 +57,7 @@ impl Cause {
     /// What is wrong, for a headline.
     pub fn headline(self) -> &'static str {
         match self {
+            Cause::MemberDown => "a member of etcd is down, or does not stay up",
             Cause::Disk => "the disk under etcd is too slow, or fails",
             Cause::Cpu => "etcd does not get enough CPU",
             Cause::Network => "the network between etcd members is too slow, or breaks",
@@ -71,7 +75,7 @@ impl Cause {
     pub fn blocks_scaling_advice(self) -> bool {
         matches!(
             self,
-            Cause::Disk | Cause::Cpu | Cause::Network | Cause::Space
+            Cause::MemberDown | Cause::Disk | Cause::Cpu | Cause::Network | Cause::Space
         )
     }
 }

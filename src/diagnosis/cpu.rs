@@ -72,6 +72,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             &case.all(&["heartbeat-late", "slow-requests"]),
             "samples of cpu.stat that lie closer together than the trouble is long",
         );
+    } else if case.has_at("heartbeat-late", Severity::Warn) && facts.cpu_free.is_none() {
+        // The leader's own clock was late: it did not run, or it waited for its disk.
+        (0.4, case.failed("heartbeat-late"))
     } else if case.has("cpu-pressure-high") && case.has_at("api-slo-missed", Severity::Warn) {
         // etcd gets its CPU, and others of the control plane on that host may not get theirs.
         return Assessment::of(

@@ -7,6 +7,7 @@ use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
 use super::facts::node_of;
 use crate::evidence::Citation;
+use crate::rules::quality::data_corruption::OF_FILES;
 use crate::rules::{Finding, Severity};
 use weights::{OnNode, Says, Seen, SlowCommits, SlowSyncs, Stalls};
 pub use weights::{WEIGHTS, Weight};
@@ -33,6 +34,21 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
 
     // A device is cleared by a measurement of itself: one of another member's says nothing.
     let cleared = |finding: &&Finding| facts.fast_device(&node_of(&finding.subject)).is_some();
+    // What was written came back as something else: that is not cleared by how long it took.
+    let damaged = case
+        .failed("data-corruption")
+        .iter()
+        .any(|finding| finding.aspect == OF_FILES);
+    if damaged && flush.is_empty() && stalls.is_empty() && fsync.is_empty() {
+        return match io_errors || !read_only.is_empty() {
+            true => told(
+                case,
+                0.9,
+                broken.iter().chain(&read_only).copied().collect(),
+            ),
+            false => Assessment::default(),
+        };
+    }
     if flush.is_empty() && !io_errors && read_only.is_empty() {
         let ill: Vec<&Finding> = stalls.iter().chain(&fsync).copied().collect();
         if ill.is_empty()
@@ -97,6 +113,12 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
                 "p99 of the WAL fsync is within the limit on every member",
                 facts.fsync_fast.clone().unwrap_or_default(),
             );
+        }
+        // The leader's own clock was late: it waited for its disk, or it did not run.
+        Says::Nothing
+            if case.has_at("heartbeat-late", Severity::Warn) && facts.device_fast.is_none() =>
+        {
+            return told(case, 0.4, case.failed("heartbeat-late"));
         }
         Says::Nothing => return Assessment::default(),
     };

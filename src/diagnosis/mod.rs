@@ -13,6 +13,7 @@ mod config;
 mod cover;
 mod cpu;
 mod disk;
+mod down;
 mod facts;
 mod late;
 mod links;

@@ -20,6 +20,12 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             Vec::new(),
         );
     }
+    // Whose peers are down, or come and go, loses its links to them.
+    if rtt.is_empty()
+        && (case.has("member-down") || case.has_at("component-restarting", Severity::Critical))
+    {
+        return Assessment::default();
+    }
     let broken: Vec<&Finding> = case
         .all(&["peer-link-unstable", "raft-messages-dropped"])
         .into_iter()
@@ -72,6 +78,12 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         if disk_out && cpu_out { 0.6 } else { 0.4 }
     } else {
         return Assessment::default();
+    };
+    // Heartbeats are late by the sender's own clock: before its links something holds it up.
+    let held_up = case.has_at("heartbeat-late", Severity::Warn) && !(disk_out && cpu_out);
+    let confidence = match rtt.is_empty() && held_up {
+        true => f64::min(confidence, 0.3),
+        false => confidence,
     };
     let mut carry = case.odd("server.peer.rtt-by");
     carry.extend(rtt);

@@ -7,11 +7,18 @@ use crate::rules::{Finding, Severity};
 use super::assess::{Assessment, CLAIM, Case};
 use super::cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
 use super::facts::{Facts, UPKEEP};
-use super::{client, clients, config, cpu, disk, load, network, space, timeline, who};
+use super::{client, clients, config, cpu, disk, down, load, network, space, timeline, who};
 
 /// Causes that explain slowness downstream, in the order in which they explain each other: a full
 /// database refuses writes whatever the disk does, and a stalled disk makes peers answer late.
-const UPSTREAM: &[Cause] = &[Cause::Space, Cause::Disk, Cause::Cpu, Cause::Network];
+/// And a member that is gone answers nobody.
+const UPSTREAM: &[Cause] = &[
+    Cause::MemberDown,
+    Cause::Space,
+    Cause::Disk,
+    Cause::Cpu,
+    Cause::Network,
+];
 
 /// Rules of load that rest on counts, which a slow etcd does not raise.
 const COUNTED: &[&str] = &[
@@ -29,6 +36,7 @@ pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile)
         facts: &facts,
     };
     let assessments = [
+        down::assess(&case),
         space::assess(&case),
         disk::assess(&case),
         cpu::assess(&case),
@@ -135,8 +143,12 @@ fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>) {
             match cause.cause {
                 // Requests queue up in front of a slow etcd.
                 Cause::ApiserverSaturation if upstream && !few_seats(&cause) => Role::Consequence,
-                // A slow disk or a starved process answers its peers late.
-                Cause::Network if matches!(primary, Cause::Disk | Cause::Cpu) => Role::Consequence,
+                // A slow disk or a starved process answers its peers late, one that is down never.
+                Cause::Network
+                    if matches!(primary, Cause::MemberDown | Cause::Disk | Cause::Cpu) =>
+                {
+                    Role::Consequence
+                }
                 _ => Role::Contributing,
             }
         };

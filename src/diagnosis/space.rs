@@ -2,6 +2,7 @@
 
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
+use crate::rules::space::nospace_alarm::IS_OVER;
 use crate::rules::{Finding, Severity};
 
 const SETTLE: &str =
@@ -10,6 +11,7 @@ const SETTLE: &str =
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let mut alarm = case.failed("nospace-alarm");
     let told = !alarm.is_empty();
+    let over = alarm.iter().any(|finding| finding.aspect == IS_OVER);
     alarm.retain(|finding| finding.severity == Severity::Critical);
     let near = case.has_at("quota-near-limit", Severity::Critical);
     let disk = case.has_at("disk-space-low", Severity::Critical);
@@ -29,6 +31,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         0.65
     } else if near {
         0.6
+    } else if over {
+        // Writes were refused for it within the evidence, whatever else there is.
+        0.7
     } else if told {
         // The database was full, and is not any more.
         0.45
@@ -40,7 +45,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     };
     // What the database is by its own numbers says more than that somebody logged it, and is of
     // those members only.
-    let by_numbers: Vec<&Finding> = ["the database is", "the NOSPACE alarm"]
+    let by_numbers: Vec<&Finding> = ["the database is", "the database was", "the NOSPACE alarm"]
         .iter()
         .map(|begin| {
             let mut told = carry.clone();

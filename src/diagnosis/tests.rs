@@ -587,5 +587,6 @@ fn sends_that_fail_at_both_ends_are_the_network() {
 
 mod beside;
 mod commits;
+mod held_up;
 mod long_windows;
 mod unlooked;

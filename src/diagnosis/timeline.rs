@@ -55,6 +55,15 @@ pub struct Entry {
 /// Kinds of messages that are a cause's own, not what follows from it.
 fn own(cause: Cause) -> &'static [&'static str] {
     match cause {
+        Cause::MemberDown => &[
+            "member-bootstrapped",
+            "panic",
+            "peer-inactive",
+            "peer-unreachable",
+            "storage-damaged",
+            "storage-io-error",
+            "stream-lost",
+        ],
         Cause::Disk => &["wal-sync-slow", "kernel-io-error", "disk-full"],
         Cause::Cpu => &["tick-missed", "heartbeat-late"],
         Cause::Network => &[

@@ -5,6 +5,7 @@
 //! member or component that wrote them.
 
 mod clients;
+mod lives;
 mod load;
 mod who;
 
@@ -48,6 +49,7 @@ pub fn collect(summary: &Summary, source: &str) -> EvidenceSet {
     episodes(&view, &out, &mut set);
     facts(&view, &out, &mut set);
     alarms(&view, &out, &mut set);
+    lives::lives(&view, &out, &mut set);
     clients::delays(&view, &out, &mut set);
     clients::audit(&view, &out, &mut set);
     who::who(&view, &out, &mut set);

@@ -72,6 +72,7 @@ pub static PAGES: &[Page] = pages![
     "log-sampled",
     "log-unparsed",
     "max-request-bytes-raised",
+    "member-down",
     "member-lagging",
     "member-lists-differ",
     "member-odd-one-out",

@@ -194,6 +194,18 @@ pub(super) struct Raised {
 /// What logs say of an alarm. Empty where its disarming is the last that was said: an alarm is the
 /// whole cluster's, and every member logs both. `Err` when no log was read.
 pub(super) fn raised(cx: &Context<'_>, alarm: &str) -> Result<Raised, Missing> {
+    let (raised, is_over) = said(cx, alarm)?;
+    Ok(if is_over { Raised::default() } else { raised })
+}
+
+/// As [`raised`], of an alarm that was disarmed since.
+pub(super) fn disarmed(cx: &Context<'_>, alarm: &str) -> Option<Raised> {
+    let (raised, is_over) = said(cx, alarm).ok()?;
+    (is_over && !raised.seen.is_empty()).then_some(raised)
+}
+
+/// All that is said of an alarm, and whether its disarming was said last.
+fn said(cx: &Context<'_>, alarm: &str) -> Result<(Raised, bool), Missing> {
     cx.evidence.any(&keys::LOGS_EVENTS)?;
     let mut raised = Raised::default();
     let (mut last, mut disarmed) = (None::<f64>, None::<f64>);
@@ -218,13 +230,11 @@ pub(super) fn raised(cx: &Context<'_>, alarm: &str) -> Result<Raised, Missing> {
         }
     }
     cx.evidence.take_citations();
-    if last.is_some() && disarmed >= last {
-        return Ok(Raised::default());
-    }
+    let is_over = last.is_some() && disarmed >= last;
     #[expect(clippy::cast_possible_truncation, reason = "microseconds since 1970")]
     let at = last.map(|secs| Timestamp((secs * 1e6) as i64));
     raised.last = at;
-    Ok(raised)
+    Ok((raised, is_over))
 }
 
 /// The words for one of them: their plurals are all regular.

@@ -116,6 +116,7 @@ registry! {
     &quality::log_sampled::RULE,
     &quality::log_unparsed::RULE,
     &config::max_request_bytes_raised::RULE,
+    &raft::member_down::RULE,
     &raft::member_lagging::RULE,
     &raft::member_lists_differ::RULE,
     &raft::member_odd_one_out::RULE,

@@ -147,7 +147,11 @@ pub const READS: &[Reads] = &[
             "slow-requests-min",
         ],
     ),
-    reads("component-restarting", &["logs.restarts"], &["restarts"]),
+    reads(
+        "component-restarting",
+        &["logs.lives", "logs.restarts"],
+        &["restarts"],
+    ),
     reads("cpu-governor-slow", &["host.settings"], &[]),
     reads("cpu-pressure-high", &["pressure"], &["cpu-pressure"]),
     reads("cpu-steal-high", &["cpu.steal"], &["cpu-steal"]),
@@ -159,6 +163,7 @@ pub const READS: &[Reads] = &[
             "logs.alarms",
             "logs.episodes",
             "logs.events",
+            "logs.lives",
             "server.alarms",
             "server.counters",
         ],
@@ -424,6 +429,7 @@ pub const READS: &[Reads] = &[
         &["settings", "settings.faults"],
         &["max-request-bytes"],
     ),
+    reads("member-down", &["logs.lives", "server.id"], &[]),
     reads(
         "member-lagging",
         &[
@@ -474,6 +480,7 @@ pub const READS: &[Reads] = &[
         &[
             "etcd.alarms",
             "logs.alarms",
+            "logs.episodes",
             "logs.events",
             "server.alarms",
             "server.counters",

@@ -1,6 +1,9 @@
-//! Damaged or differing data: copies first, then the member that differs.
+//! Damaged, lost or differing data, and members that are down: copies first, and nothing that could
+//! destroy the last one.
 
-use crate::rules::Confidence;
+use crate::diagnosis::{Cause, Members};
+use crate::rules::quality::data_corruption::OF_FILES;
+use crate::rules::{Confidence, Finding};
 
 use super::super::advice::{Advice, Disposition, Remedy};
 use super::super::facts::Facts;
@@ -9,9 +12,18 @@ const RULE: &str = "data-corruption";
 
 /// What to do before anything else.
 pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
-    let Some(finding) = facts.failed(RULE).next() else {
-        return Vec::new();
-    };
+    let mut all: Vec<Advice> = differing(facts).into_iter().collect();
+    all.extend(damaged(facts));
+    all.extend(emptied(facts));
+    if all.is_empty() {
+        all.extend(down(facts));
+    }
+    all
+}
+
+/// Members hold different data.
+fn differing(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.failed(RULE).find(|found| found.aspect != OF_FILES)?;
     let mut advice = Advice::new(
         "copy-before-repair",
         Remedy::Safety,
@@ -38,20 +50,136 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     advice.disposition = Disposition::ShowOnly;
     advice.finding_ids = vec![RULE.to_owned()];
     advice.source = "etcd operations guide: data corruption".to_owned();
-    vec![advice]
+    Some(advice)
+}
+
+const REJOIN: &str = "`etcdctl member remove ID`, `etcdctl member add`, and start it with an empty data \
+                      directory and `initial-cluster-state: existing`";
+const RISK: &str = "replacing a member is a membership change: keep a majority healthy, and restart no \
+                    other member meanwhile";
+
+/// Files of one member are damaged. Alone it has the only copy of the data.
+fn damaged(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.failed(RULE).find(|found| found.aspect == OF_FILES)?;
+    let members = Members::of(facts.input.evidence);
+    let restore = "restore the latest snapshot into a new directory (`etcdutl snapshot restore`)";
+    let then = match members.least {
+        _ if members.is_single() => format!(
+            "{restore}: it is the only member, and what is in its files is in no other place"
+        ),
+        n if n > 1 => {
+            format!("while a majority of the others is healthy, {REJOIN}; if it is not, {restore}")
+        }
+        _ => format!(
+            "if it is the only member, {restore}; with a healthy majority of others, {REJOIN}"
+        ),
+    };
+    let proposed = format!(
+        "copy its data directory to a safe place first, look at the disk below it (kernel log, SMART), then {then}"
+    );
+    let mut advice = first("copy-damaged-files", finding, "data directory", proposed);
+    advice.effect = "the member serves again, and the damaged files can still be read".to_owned();
+    advice.undo = "the copy of the data directory".to_owned();
+    advice.finding_ids = vec![RULE.to_owned()];
+    Some(advice)
+}
+
+/// A member whose data directory is gone.
+fn emptied(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.failed("faults-logged").find(|found| {
+        let mut cited = found.evidence.iter();
+        cited.any(|cited| cited.value.contains("member-bootstrapped"))
+    })?;
+    let proposed = format!(
+        "if its former data directory is still somewhere (a mount that is missing, another path), put it back; \
+         else, while the others are a majority, {REJOIN}"
+    );
+    let mut advice = first("rejoin-member", finding, "membership", proposed);
+    advice.effect = "it gets the data from the leader and serves again".to_owned();
+    advice.undo = "none: a removed member is added anew".to_owned();
+    advice.finding_ids = vec!["faults-logged".to_owned()];
+    Some(advice)
+}
+
+/// A member that is down for another reason, or for none that is known.
+fn down(facts: &Facts<'_>) -> Option<Advice> {
+    let finding = facts.ails("member-down")?;
+    let proposed = "read the last lines of its log and of its supervisor (`crictl ps -a`, `journalctl -u kubelet`, \
+                    kernel log), mend what ended it and start it again with the data it has; restart no other \
+                    member meanwhile";
+    let mut advice = first("start-member", finding, "process", proposed.to_owned());
+    advice.effect = "it catches up by itself, and the majority is safe again".to_owned();
+    advice.undo = "none is needed".to_owned();
+    advice.finding_ids = vec!["member-down".to_owned()];
+    Some(advice)
+}
+
+fn first(id: &str, finding: &Finding, setting: &str, proposed: String) -> Advice {
+    let mut advice = Advice::new(id, Remedy::Safety, finding.subject.to_string(), setting);
+    advice.proposed = proposed;
+    advice.why.clone_from(&finding.message);
+    advice.confidence = Confidence::High;
+    advice.risk = RISK.to_owned();
+    advice.verify =
+        "`etcdctl endpoint health --cluster` and `etcdctl member list` name every member"
+            .to_owned();
+    advice.disposition = Disposition::ShowOnly;
+    advice.source = "etcd operations guide: failures, recovery, runtime reconfiguration".to_owned();
+    advice
 }
 
 /// Whether everything else has to wait.
 pub(in super::super) fn goes_first(facts: &Facts<'_>) -> bool {
+    let cause = facts.input.diagnosis.verdict.cause;
+    // With a member down each restart of another one is a risk to the majority.
     facts.failed(RULE).next().is_some()
+        || (cause == Cause::MemberDown && facts.ails("member-down").is_some())
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::advise::testing::Plane;
+    use crate::advise::testing::{Plane, table};
     use crate::diagnosis::Cause;
-    use crate::evidence::Subject;
+    use crate::evidence::{Row, Subject, keys};
     use crate::rules::Severity;
+
+    #[test]
+    fn the_only_copy_of_the_data_is_never_thrown_away() {
+        let files = |plane: Plane| {
+            plane
+                .fails_as("data-corruption", Subject::cluster(), super::OF_FILES)
+                .find("copy-damaged-files")
+                .unwrap()
+        };
+        let lists = |n: f64| {
+            let row = Row::new("a").num("members", n);
+            Plane::with(Cause::MemberDown).put(
+                &keys::ETCD_LISTS,
+                Subject::cluster(),
+                table(vec![row]),
+            )
+        };
+        let alone = files(lists(1.0)).proposed;
+        assert!(alone.starts_with("copy its data directory"), "{alone}");
+        assert!(
+            alone.contains("snapshot restore") && !alone.contains("empty"),
+            "{alone}"
+        );
+        assert!(!alone.contains("hashkv"), "{alone}");
+        let others = files(lists(3.0)).proposed;
+        assert!(others.contains("while a majority") && others.contains("member remove"));
+        let unknown = files(Plane::with(Cause::MemberDown)).proposed;
+        assert!(unknown.contains("if it is the only member"), "{unknown}");
+    }
+
+    #[test]
+    fn no_other_member_is_restarted_while_one_is_down() {
+        let plane = Plane::with(Cause::MemberDown)
+            .fails("wal-fsync-slow", Subject::cluster(), Severity::Critical)
+            .fails("member-down", Subject::cluster(), Severity::Critical);
+        let ids: Vec<String> = plane.advice().into_iter().map(|a| a.id).collect();
+        assert_eq!(ids, ["start-member"]);
+    }
 
     #[test]
     fn nothing_else_is_advised_while_data_differ() {

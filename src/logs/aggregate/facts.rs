@@ -12,6 +12,7 @@ use crate::logs::signature::{PlainFields, SLOW_HTTP_NS};
 use super::coverage::Count;
 use super::delays::{call_row, calls_row, trace_row, trace_second, turned_away_row};
 use super::kinds::earliest;
+use super::life::{Life, is_told_by};
 use super::rejections::Rejections;
 use super::runs::{Run, Runs};
 use super::said::Settings;
@@ -180,6 +181,9 @@ pub struct Facts {
     pub unconnected: Rejections,
     /// Clock differences by peer.
     pub drift: BTreeMap<String, Drift>,
+    /// Of etcd: its starts and ends, and those of its peers.
+    #[serde(default, skip_serializing_if = "Life::is_empty")]
+    pub life: Life,
     /// Size of the database on disk, in bytes.
     pub db_size: Grid<Peak>,
     /// Of it, in use.
@@ -232,6 +236,7 @@ impl Default for Facts {
             rejections: Rejections::default(),
             unconnected: Rejections::default(),
             drift: BTreeMap::new(),
+            life: Life::default(),
             db_size: Grid::default(),
             db_in_use: Grid::default(),
             compactions: Compactions::default(),
@@ -284,6 +289,9 @@ pub const UNCONNECTED: &str = "grpc-connect-failed";
 impl Facts {
     /// Takes what the event tells. It must have its own fields.
     pub fn add(&mut self, event: &Event<'_>) {
+        if is_told_by(event.kind) {
+            self.life.add(event);
+        }
         match event.kind {
             "client-throttled" => call_row(&mut self.throttling, event),
             "server-wait" => call_row(&mut self.server_waits, event),
@@ -534,6 +542,7 @@ impl Facts {
             known.checks.merge(&drift.checks);
             known.max_ns = known.max_ns.max(drift.max_ns);
         }
+        self.life.merge(&other.life);
         self.db_size.merge(&other.db_size);
         self.db_in_use.merge(&other.db_in_use);
         let (mine, theirs) = (&mut self.compactions, &other.compactions);

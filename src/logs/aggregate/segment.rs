@@ -15,6 +15,7 @@ use super::episodes::Episodes;
 use super::facts::{FAILED_APPLY, Facts, REJECTED, UNCONNECTED, int};
 use super::hot::{self, HotRange};
 use super::kinds::Kinds;
+use super::life;
 use super::load::{Load, Writer};
 use super::memory::Memory;
 use super::runs::Run;
@@ -499,8 +500,11 @@ fn needs_fields(kind: &str) -> bool {
             | "leader-elected"
             | "leader-lost"
             | "leader-changed"
+            | "member-start"
+            | "peer-active"
             | "peer-inactive"
             | "peer-unhealthy"
+            | "peer-unreachable"
             | "journald-suppressed"
             | "kernel-oom-kill"
             | "alarm-raised"
@@ -525,25 +529,26 @@ fn tells_no_reason(fields: &Fields<'_>) -> bool {
 
 /// Whether every record of this kind tells a fact, besides those that have fields of their own.
 fn tells_facts(kind: &str) -> bool {
-    matches!(
-        kind,
-        REJECTED
-            | FAILED_APPLY
-            | UNCONNECTED
-            | "compaction-finished"
-            | "shutdown"
-            | "etcd-stopped"
-            | "component-stop"
-            | "leader-transfer-started"
-            | "leader-transfer-finished"
-            | "leader-transfer-raft"
-            | "etcd-start"
-            | "member-name"
-            | "apiserver-start"
-            | "controller-manager-start"
-            | "scheduler-start"
-            | "kubelet-start"
-            | "settings-refused"
-            | "component-flag"
-    )
+    life::is_told_by(kind)
+        || matches!(
+            kind,
+            REJECTED
+                | FAILED_APPLY
+                | UNCONNECTED
+                | "compaction-finished"
+                | "shutdown"
+                | "etcd-stopped"
+                | "component-stop"
+                | "leader-transfer-started"
+                | "leader-transfer-finished"
+                | "leader-transfer-raft"
+                | "etcd-start"
+                | "member-name"
+                | "apiserver-start"
+                | "controller-manager-start"
+                | "scheduler-start"
+                | "kubelet-start"
+                | "settings-refused"
+                | "component-flag"
+        )
 }

@@ -13,9 +13,10 @@ const STORAGE: &[(&str, &[u8], &[u8])] = &[
     (IO_ERROR, b"", b": input/output error"),
     (IO_ERROR, b"", b": read-only file system"),
     (DAMAGE, b"", b"wal: crc mismatch"),
+    (DAMAGE, b"", b"walpb: crc mismatch"),
     (DAMAGE, b"", b"snap: crc mismatch"),
-    (DAMAGE, b"", b"data inconsistency with peers"),
-    (DAMAGE, b"", b"failed data inconsistency check"),
+    (DIFFERS, b"", b"data inconsistency with peers"),
+    (DIFFERS, b"", b"failed data inconsistency check"),
     (DAMAGE, b"failed to read WAL, cannot be repaired", b""),
     (DAMAGE, b"read wal error (", b") and cannot be repaired"),
     (DAMAGE, b"failed to open database", b"checksum error"),
@@ -38,10 +39,14 @@ const STORAGE: &[(&str, &[u8], &[u8])] = &[
     (DAMAGE, b"applied(", b") is out of range [prevApplied("),
     (DAMAGE, b"slice[", b") out of bound ["),
     (DAMAGE, b"", b" state.commit "),
+    (EMPTIED, b"", b" has already been bootstrapped"),
 ];
 
 const IO_ERROR: &str = "storage-io-error";
-const DAMAGE: &str = "corruption-detected";
+const DAMAGE: &str = "storage-damaged";
+const DIFFERS: &str = "corruption-detected";
+/// The others know the member as one that has data, and it has none (etcd: etcdserver/bootstrap.go).
+const EMPTIED: &str = "member-bootstrapped";
 
 /// How a dump of Go's runtime begins that no message precedes.
 const HEADS: &[&[u8]] = &[

@@ -73,6 +73,16 @@ pub(super) static TABLE: &[Signature] = &[
         &[],
     ),
     row(
+        "member-bootstrapped", Etcd, Fatal, Fault, "all",
+        "A member starts with an empty data directory, and the cluster knows it as one that has data: it was lost or is another one. It does not start.",
+        &[
+            form(Code, r#"{"level":"fatal","ts":"2026-11-29T13:28:03.193Z","caller":"etcdmain/etcd.go:203","msg":"discovery failed","error":"member cc4a03f30001902d has already been bootstrapped"}"#),
+            form(Code, "2019-03-04 10:00:00.000066 C | etcdmain: member cc4a03f30001902d has already been bootstrapped"),
+        ],
+        &[ERROR],
+    )
+    .by(Extractor::Crash),
+    row(
         "cluster-version", Etcd, Info, Change, "all",
         "The cluster's version was set or changed.",
         &[

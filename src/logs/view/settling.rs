@@ -7,6 +7,13 @@ use crate::clock::Timestamp;
 /// A stopped member is away for so long before words about it count.
 const STOP_US: i64 = 60_000_000;
 
+/// A member that starts has its streams, and sends heartbeats in time, so long after it: what it
+/// loses later was lost, and what it sends late it sends late.
+const STREAMS_US: i64 = 10_000_000;
+
+/// Kinds that tell of streams that stood, or of a leader that was at work.
+const STOOD: &[&str] = &["heartbeat-late", "peer-inactive", "stream-lost"];
+
 /// Starts of one program that are no further apart are those of a crash loop, and stops too.
 const AGAIN_US: i64 = 600_000_000;
 
@@ -78,8 +85,12 @@ const SETTLES: &[&str] = &[
 
 impl View {
     /// When members of a component stopped as they were asked to, or started; a start counts from
-    /// so long before it.
-    fn calm(&self, component: &str, before_us: i64) -> Vec<(Timestamp, Timestamp)> {
+    /// so long before it, and until so long after it.
+    fn calm(
+        &self,
+        component: &str,
+        (before_us, after_us): (i64, i64),
+    ) -> Vec<(Timestamp, Timestamp)> {
         let mut calm: Vec<(Timestamp, Timestamp)> = Vec::new();
         for (place, facts) in &self.facts {
             if place.component != component {
@@ -88,7 +99,7 @@ impl View {
             let stops = first_of(facts.handovers.iter().copied());
             calm.extend(stops.map(|at| (at.add_us(-PLANNED_US), at.add_us(STOP_US))));
             let starts = first_of(facts.starts.iter().filter_map(|start| start.at));
-            calm.extend(starts.map(|at| (at.add_us(-before_us), at.add_us(START_US))));
+            calm.extend(starts.map(|at| (at.add_us(-before_us), at.add_us(after_us))));
         }
         calm.sort_unstable();
         // Windows that touch are one: a rolling restart is one long one.
@@ -105,13 +116,15 @@ impl View {
     /// Counts what only tells of a stop that was asked for or of a start. An episode that began
     /// before it, as a crash has, or that outlasts it is none of them.
     pub(super) fn mark_settling(&mut self) {
-        let etcd = self.calm("etcd", PLANNED_US);
+        let etcd = self.calm("etcd", (PLANNED_US, START_US));
+        let stood = self.calm("etcd", (PLANNED_US, STREAMS_US));
         // It says nothing of its stop, and is away until its next start.
-        let apiserver = self.calm("kube-apiserver", STOP_US);
+        let apiserver = self.calm("kube-apiserver", (STOP_US, START_US));
         for kind in &mut self.kinds {
             let name = kind.kind.as_str();
             let windows = [
-                (SETTLES.contains(&name), &etcd),
+                (SETTLES.contains(&name) && !STOOD.contains(&name), &etcd),
+                (STOOD.contains(&name), &stood),
                 (OF_APISERVER.contains(&name), &apiserver),
             ];
             let settles = |from: Timestamp, to: Timestamp| {
@@ -248,6 +261,27 @@ mod tests {
         let mut lines = vec![started(0)];
         lines.extend((1..60).flat_map(probe));
         assert_eq!(seen(&[(Component::Etcd, lines)], "health-error"), (59, 0));
+    }
+
+    #[test]
+    fn a_start_explains_no_streams_that_stood() {
+        let lost = |secs: u32| {
+            etcd(
+                secs,
+                r#""caller":"rafthttp/stream.go:421","msg":"lost TCP streaming connection with remote peer","remote-peer-id":"8211f1d0f64f3269","error":"unexpected EOF""#,
+            )
+        };
+        let of = |at: u32| {
+            seen(
+                &[(Component::Etcd, vec![started(0), lost(at)])],
+                "stream-lost",
+            )
+        };
+        assert_eq!(of(5), (1, 1));
+        assert_eq!(of(12), (1, 0));
+        // A stop that was asked for does.
+        let stop = (Component::Etcd, vec![started(0), stopped(20), lost(21)]);
+        assert_eq!(seen(&[stop], "stream-lost"), (1, 1));
     }
 
     #[test]

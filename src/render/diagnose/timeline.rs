@@ -25,7 +25,9 @@ impl Page {
                     || !entry.planned && matches!(entry.nature.as_str(), "fault" | "symptom")
             })
             .collect();
-        if told.is_empty() || report.diagnosis.causes.is_empty() {
+        // Without a fault there is nothing that they could be the story of.
+        let diagnosis = &report.diagnosis;
+        if told.is_empty() || (diagnosis.causes.is_empty() && diagnosis.verdict.no_fault_seen) {
             return Ok(());
         }
         let first = told.iter().position(|entry| entry.mark == Mark::FirstCause);

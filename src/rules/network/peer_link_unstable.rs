@@ -92,8 +92,13 @@ fn named(cx: &Context<'_>, about: &Subject) -> Option<String> {
 /// The last words of an episode's error: `dial tcp 10.0.0.1:2380: connect: connection refused`.
 fn why(detail: &str) -> Option<&str> {
     let (_, error) = detail.split_once(": ")?;
-    let why = error.rsplit(": ").next().unwrap_or(error);
-    Some(why.trim_end_matches([')', '…']))
+    let error = error.trim_end_matches('…');
+    // `failed to read ID on stream MsgApp v2 (unexpected EOF)`: the reason is in the parentheses.
+    let error = match error.split_once(" (") {
+        Some((_, inside)) => inside.trim_end_matches(')'),
+        None => error,
+    };
+    error.rsplit(": ").next()
 }
 
 /// Members' names by their ids.

@@ -17,6 +17,10 @@ pub static RULE: Rule = Rule {
 };
 
 const KINDS: &[&str] = &["corruption-detected"];
+/// What one member says of its own files: the others need not be touched by it.
+const FILES: &[&str] = &["storage-damaged"];
+/// The aspect of a finding about a member's own files.
+pub const OF_FILES: &str = "files";
 /// What etcd calls the alarm.
 const ALARM: &str = "CORRUPT";
 
@@ -118,6 +122,20 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .cites(cx.evidence.take_citations())
         });
     drafts.extend(logged);
+    let damaged = events::seen(cx, FILES).unwrap_or_default();
+    drafts.extend(damaged.into_iter().map(|seen| {
+        events::cite(cx, &seen, "storage-damaged messages");
+        let life = cx.evidence.peek(&keys::LOGS_LIVES, &seen.subject);
+        let own = life.as_ref().and_then(|life| life.row("self"));
+        let why = own.and_then(|row| row.get_text("why"));
+        let why = why.map_or_else(String::new, |why| format!(": \"{why}\""));
+        let words = format!("files of its data directory are damaged or missing{why}");
+        Draft::new(seen.subject, Severity::Critical, words)
+            .aspect(OF_FILES)
+            .confidence(Confidence::High)
+            .threshold("etcd checks what it reads of its WAL, its snapshots and its database")
+            .cites(cx.evidence.take_citations())
+    }));
     Ok(Verdict::Fail(drafts))
 }
 
@@ -276,6 +294,29 @@ mod tests {
         assert!(told(hashes(7.0)).ends_with("the hashes of 2 members agree now"));
         assert!(!told(hashes(8.0)).contains("agree"));
         assert!(!told(alarm()).contains("agree"));
+    }
+
+    #[test]
+    fn damaged_files_are_one_members_own() {
+        let set = Set::new().put(
+            &keys::LOGS_EVENTS,
+            member(),
+            table(&[(FILES[0], &[("count", 3.0)])]),
+        );
+        let row = Row::new("self").text("why", "discovery failed: walpb: crc mismatch");
+        let rows = vec![row];
+        let life = Table {
+            rows,
+            ..Table::default()
+        };
+        let found = set.put(&keys::LOGS_LIVES, member(), life).check(&RULE);
+        assert_eq!((found.len(), found[0].aspect.as_str()), (1, OF_FILES));
+        assert!(
+            found[0]
+                .message
+                .ends_with("\"discovery failed: walpb: crc mismatch\"")
+        );
+        assert!(!found[0].threshold.contains("hashes"));
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub static RULE: Rule = Rule {
 const ONCE: &[(&str, &str)] = &[
     ("panic", "crashed"),
     (
+        "member-bootstrapped",
+        "has an empty data directory, and the cluster knows it as a member that has data: it does not start",
+    ),
+    (
         "db-locked",
         "could not open its database: another etcd holds the file, or it loads for long",
     ),
@@ -208,7 +212,9 @@ fn judge(
             n => format!(" ({n:.0} messages)"),
         };
         let severity = match holds_the_cluster(&all.subject) {
-            true if is("panic") || is("storage-io-error") => Severity::Critical,
+            true if is("panic") || is("member-bootstrapped") || is("storage-io-error") => {
+                Severity::Critical
+            }
             _ => Severity::Warn,
         };
         let threshold = limit.map_or_else(

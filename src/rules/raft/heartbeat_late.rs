@@ -3,7 +3,7 @@
 use crate::evidence::{Missing, keys};
 use crate::rules::events::{self, Seen};
 use crate::rules::rises;
-use crate::rules::{Context, Rule, Severity, Verdict};
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -17,6 +17,40 @@ pub static RULE: Rule = Rule {
 
 const KINDS: &[&str] = &["heartbeat-late"];
 
+/// A heartbeat that is later than the election timeout costs the leader its office, however seldom it
+/// is (etcd: embed/config.go, ElectionMs).
+const ELECTION_MS: f64 = 1_000.0;
+/// Within a log of a day it is a matter of now.
+const RECENT_SECS: f64 = 86_400.0;
+
+/// Members whose heartbeats were few, and so late that the others elected another leader.
+fn far_too_late(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
+    let late = events::seen(cx, KINDS)?.into_iter().filter(|seen| {
+        let record = cx.evidence.record(&keys::LOGS_EVENTS, &seen.subject);
+        let secs = record.and_then(|record| record.secs());
+        seen.max_ms.is_some_and(|ms| ms >= ELECTION_MS)
+            && secs.is_some_and(|secs| secs <= RECENT_SECS)
+    });
+    let draft = |seen: Seen| {
+        events::cite(cx, &seen, "late heartbeats");
+        let longest = crate::units::format_ms(seen.max_ms.unwrap_or(0.0));
+        let words = format!(
+            "{} sent late, up to {longest}: the process did not run, or waited for its disk",
+            match seen.count {
+                1.0 => "1 heartbeat was".to_owned(),
+                n => format!("{n:.0} heartbeats were"),
+            }
+        );
+        Draft::new(seen.subject, Severity::Warn, words)
+            .confidence(Confidence::High)
+            .threshold(
+                "1 s (etcd's default election timeout: the others do not wait longer for a leader)",
+            )
+            .cites(cx.evidence.take_citations())
+    };
+    Ok(late.map(draft).collect())
+}
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("heartbeat-late");
     let words = |seen: &Seen| format!("{:.0} heartbeats were sent late", seen.count);
@@ -26,6 +60,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let (key, column) = (&keys::HEARTBEAT_FAILURES, "heartbeat_failures");
     let metrics = rises::over(cx, key, column, events::HOUR_SECS, over);
     let mut drafts = logs.as_ref().map_or_else(|_| Vec::new(), Vec::clone);
+    for late in far_too_late(cx).unwrap_or_default() {
+        if drafts.iter().all(|draft| !draft.is_about(&late.subject)) {
+            drafts.push(late);
+        }
+    }
     if let Ok(rises) = &metrics {
         let counted = rises.drafts(cx, key, "late heartbeats", Severity::Warn, limit);
         rises::join(&mut drafts, counted);
@@ -46,6 +85,32 @@ mod tests {
             member(),
             table(&[(KINDS[0], &[("count", count)])]),
         )
+    }
+
+    #[test]
+    fn one_pause_longer_than_the_election_timeout_is_enough() {
+        let with = |ms: f64, secs: i64| {
+            let row: &[(&str, f64)] = &[("count", 2.0), ("max_ms", ms)];
+            let set = Set::new();
+            set.put_over(
+                &keys::LOGS_EVENTS,
+                member(),
+                table(&[(KINDS[0], row)]),
+                secs,
+            )
+        };
+        assert_eq!(with(999.0, 60).status(&RULE).0, Status::Pass);
+        assert_eq!(
+            with(4_840.0, 60).status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        assert!(
+            with(4_840.0, 60).check(&RULE)[0]
+                .message
+                .starts_with("2 heartbeats were sent late, up to 4.84 s")
+        );
+        // Of a month it is not known how long ago it was.
+        assert_eq!(with(4_840.0, 30 * 86_400).status(&RULE).0, Status::Pass);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod leader_disputed;
 pub mod leader_missing;
 pub mod leader_unstable;
 pub mod learner_not_promoted;
+pub mod member_down;
 pub mod member_lagging;
 pub mod member_lists_differ;
 pub mod member_odd_one_out;

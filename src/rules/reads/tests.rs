@@ -36,6 +36,8 @@ const HELPERS: &[(&str, &str)] = &[
     ("events::at_least(", "LOGS_EVENTS"),
     ("events::busiest_hour(", "LOGS_EPISODES"),
     ("events::column(", "LOGS_EVENTS"),
+    ("events::disarmed(", "LOGS_ALARMS"),
+    ("events::disarmed(", "LOGS_EVENTS"),
     ("events::often(", "LOGS_EPISODES"),
     ("events::often(", "LOGS_EVENTS"),
     ("events::raised(", "LOGS_ALARMS"),

@@ -66,6 +66,52 @@ fn by_metrics(shown: &alarms::Shown) -> Draft {
         .threshold("etcd raises NOSPACE when the quota is reached")
 }
 
+/// The aspect of a finding about an alarm that was disarmed.
+pub const IS_OVER: &str = "over";
+
+/// Kinds that begin with a full database.
+const BEGINS: &[&str] = &["alarm-raised", "etcd-error-no-space", "quota-exceeded"];
+
+/// An alarm that was raised and disarmed within the last hour of the log: writes were refused, and
+/// will be again.
+fn over(cx: &Context<'_>) -> Option<Draft> {
+    let told = events::disarmed(cx, ALARM)?;
+    let last = told.last?;
+    let ends = cx.evidence.records(&keys::LOGS_ALARMS);
+    let end = ends.iter().filter_map(|record| record.window.to).max();
+    if end.is_some_and(|end| end.since_us(last) >= HISTORY_US) {
+        return None;
+    }
+    let episodes = cx.evidence.all(&keys::LOGS_EPISODES);
+    cx.evidence.take_citations();
+    let first = episodes
+        .iter()
+        .flat_map(|(_, list)| &list.episodes)
+        .filter(|episode| BEGINS.contains(&episode.kind.as_str()))
+        .map(|episode| episode.from)
+        .filter(|from| (0..HISTORY_US).contains(&last.since_us(*from)))
+        .min();
+    let from = first.map_or_else(String::new, |first| format!("{} to ", first.to_second()));
+    for seen in &told.seen {
+        events::cite_alarm(cx, seen, "messages about a full database");
+    }
+    let subject = match told.seen.as_slice() {
+        [one] => one.subject.clone(),
+        _ => Subject::cluster(),
+    };
+    let words = format!(
+        "the database was full ({ALARM}) and writes were refused, {from}{}; the alarm was disarmed since",
+        last.to_second()
+    );
+    Some(
+        Draft::new(subject, Severity::Warn, words)
+            .aspect(IS_OVER)
+            .confidence(Confidence::High)
+            .threshold("etcd raises NOSPACE when the quota is reached")
+            .cites(cx.evidence.take_citations()),
+    )
+}
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let logs = events::raised(cx, ALARM);
     let last = logs.as_ref().ok().and_then(|logs| logs.last);
@@ -163,6 +209,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
+    if drafts.is_empty() {
+        drafts.extend(over(cx));
+    }
     if drafts.is_empty() && logs.is_err() && sizes.is_err() && members.is_err() {
         return Err(sizes.err().unwrap_or(Missing::NotCollected));
     }
@@ -197,10 +246,36 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_that_is_over_is_none() {
+    fn an_alarm_that_is_over_is_a_warning_for_an_hour() {
         let raised = ("raised", 2.0);
         let disarmed = |secs: f64| logged(&[raised, ("last_disarmed_secs", secs)]);
-        assert_eq!(disarmed(1_001.0).status(&RULE).0, Status::Pass);
+        let found = disarmed(1_001.0).check(&RULE).remove(0);
+        assert_eq!(
+            (found.severity, found.aspect.as_str()),
+            (Severity::Warn, IS_OVER)
+        );
+        assert!(
+            found
+                .message
+                .ends_with("1970-01-01 00:16:40; the alarm was disarmed since")
+        );
+        let row: &[(&str, f64)] = &[
+            raised,
+            ("last_raised_secs", 10.0),
+            ("last_disarmed_secs", 11.0),
+        ];
+        let old = |secs| {
+            Set::new()
+                .put(&keys::LOGS_EVENTS, member(), table(&[]))
+                .put_over(
+                    &keys::LOGS_ALARMS,
+                    member(),
+                    table(&[("NOSPACE", row)]),
+                    secs,
+                )
+        };
+        assert_eq!(old(3_000).status(&RULE).0, Status::Fail);
+        assert_eq!(old(4_000).status(&RULE).0, Status::Pass);
         assert_eq!(
             disarmed(999.0).status(&RULE),
             (Status::Fail, Severity::Critical)

@@ -1,0 +1,236 @@
+//! What a member's log tells of its own life and of its peers': its starts, its ends, and whom it
+//! lost and found again. Only the last of each counts, so that nothing grows with the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::text;
+use crate::clock::Timestamp;
+use crate::logs::event::{Component, Event};
+use crate::logs::record::Level;
+
+/// More peers, or ends, than this are not kept.
+const MAX: usize = 64;
+/// The longest reason that is kept.
+const MAX_WHY: usize = 200;
+
+/// What is said of one peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Peer {
+    /// When it was found last.
+    pub active: Option<Timestamp>,
+    /// When it was lost: the first time since it was found last.
+    pub lost: Option<Timestamp>,
+    /// When its address refused a connection last.
+    pub refused: Option<Timestamp>,
+    /// How often it did.
+    pub refusals: u64,
+}
+
+impl Peer {
+    fn lose(&mut self, at: Timestamp) {
+        let since = |lost: &Timestamp| self.active.is_none_or(|active| *lost > active);
+        self.lost = self
+            .lost
+            .into_iter()
+            .chain([at])
+            .filter(since)
+            .min()
+            .or(self.lost.max(Some(at)));
+    }
+
+    fn find(&mut self, at: Timestamp) {
+        self.active = self.active.max(Some(at));
+    }
+
+    fn merge(&mut self, other: &Self) {
+        other.active.into_iter().for_each(|at| self.find(at));
+        other.lost.into_iter().for_each(|at| self.lose(at));
+        self.refused = self.refused.max(other.refused);
+        self.refusals += other.refusals;
+    }
+}
+
+/// What one etcd says of its life.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Life {
+    /// Its own id, in hexadecimal.
+    pub id: Option<String>,
+    /// When it took requests last.
+    pub ready: Option<Timestamp>,
+    /// When it was asked to stop last.
+    pub stopped: Option<Timestamp>,
+    /// When it ended by itself.
+    pub deaths: BTreeSet<Timestamp>,
+    /// Why it did so last.
+    pub why: String,
+    /// Its peers by their ids.
+    pub peers: BTreeMap<String, Peer>,
+}
+
+/// Whether a kind of message tells of a life.
+pub fn is_told_by(kind: &str) -> bool {
+    matches!(
+        kind,
+        "corruption-detected"
+            | "etcd-ready"
+            | "member-bootstrapped"
+            | "member-removed"
+            | "member-start"
+            | "panic"
+            | "peer-active"
+            | "peer-inactive"
+            | "peer-unhealthy"
+            | "peer-unreachable"
+            | "shutdown"
+            | "storage-damaged"
+            | "storage-io-error"
+    )
+}
+
+impl Life {
+    /// Whether nothing was told.
+    pub fn is_empty(&self) -> bool {
+        *self == Life::default()
+    }
+
+    /// Takes what an event of etcd tells.
+    pub fn add(&mut self, event: &Event<'_>) {
+        let Some(at) = event.time else {
+            return;
+        };
+        match event.kind {
+            "etcd-ready" => self.ready = self.ready.max(Some(at)),
+            // One that was removed ends as it was told to. That a server was closed tells nothing: a
+            // start that fails closes it, too.
+            "shutdown" | "member-removed" => self.stopped = self.stopped.max(Some(at)),
+            "member-start" => {
+                if let Some(id) = text(event, "member") {
+                    self.id = Some(id.to_owned());
+                }
+            }
+            "peer-active" => {
+                if let Some(peer) = self.peer(event) {
+                    peer.find(at);
+                }
+            }
+            "peer-inactive" => {
+                if let Some(peer) = self.peer(event) {
+                    peer.lose(at);
+                }
+            }
+            "peer-unhealthy" | "peer-unreachable" => {
+                let error = event.error.as_deref().unwrap_or_default();
+                if error.contains("connection refused")
+                    && let Some(peer) = self.peer(event)
+                {
+                    peer.refused = peer.refused.max(Some(at));
+                    peer.refusals += event.repeats;
+                }
+            }
+            _ => self.end(event, at),
+        }
+    }
+
+    /// A line of the level fatal or panic, or a dump: the program ended with it.
+    fn end(&mut self, event: &Event<'_>, at: Timestamp) {
+        let of_etcd = matches!(event.component, Component::Etcd | Component::Unknown);
+        if !of_etcd || !(event.kind == "panic" || event.level == Level::Fatal) {
+            return;
+        }
+        if self.deaths.last().is_none_or(|last| *last <= at)
+            && let Some(why) = event.error.as_deref().filter(|why| !why.is_empty())
+        {
+            self.why = why.chars().take(MAX_WHY).collect();
+        }
+        self.deaths.insert(at);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        while self.deaths.len() > MAX {
+            self.deaths.pop_first();
+        }
+    }
+
+    fn peer(&mut self, event: &Event<'_>) -> Option<&mut Peer> {
+        let id = text(event, "peer")?;
+        if self.peers.len() >= MAX && !self.peers.contains_key(id) {
+            return None;
+        }
+        Some(self.peers.entry(id.to_owned()).or_default())
+    }
+
+    /// Adds another piece.
+    pub fn merge(&mut self, other: &Self) {
+        if other.id.is_some() {
+            self.id.clone_from(&other.id);
+        }
+        self.ready = self.ready.max(other.ready);
+        self.stopped = self.stopped.max(other.stopped);
+        if !other.why.is_empty() && other.deaths.last() >= self.deaths.last() {
+            self.why.clone_from(&other.why);
+        }
+        self.deaths.extend(&other.deaths);
+        self.bound();
+        for (id, theirs) in &other.peers {
+            if self.peers.len() < MAX || self.peers.contains_key(id) {
+                self.peers.entry(id.clone()).or_default().merge(theirs);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    #[test]
+    fn a_loss_counts_from_its_begin_and_until_the_peer_is_found() {
+        let mut peer = Peer::default();
+        peer.find(at(1));
+        peer.lose(at(10));
+        peer.lose(at(20));
+        assert_eq!(peer.lost, Some(at(10)));
+        peer.find(at(30));
+        peer.lose(at(40));
+        assert_eq!((peer.lost, peer.active), (Some(at(40)), Some(at(30))));
+        // Two pieces, and one after the other.
+        let mut early = Peer::default();
+        early.lose(at(10));
+        let mut late = Peer::default();
+        late.lose(at(20));
+        late.merge(&early);
+        assert_eq!(late.lost, Some(at(10)));
+        let mut found = Peer::default();
+        found.find(at(15));
+        late.merge(&found);
+        assert!(late.active > late.lost);
+    }
+
+    #[test]
+    fn the_reason_of_the_last_end_is_kept() {
+        let mut early = Life {
+            deaths: BTreeSet::from([at(1)]),
+            why: "a".to_owned(),
+            ..Life::default()
+        };
+        let late = Life {
+            deaths: BTreeSet::from([at(2)]),
+            why: "b".to_owned(),
+            ..Life::default()
+        };
+        let mut other = late.clone();
+        other.merge(&early);
+        early.merge(&late);
+        assert_eq!((early.why.as_str(), early.deaths.len()), ("b", 2));
+        assert_eq!(other, early);
+    }
+}

@@ -1,0 +1,91 @@
+//! What each etcd's log tells of its own life and of its peers', as evidence.
+
+use crate::clock::Timestamp;
+use crate::evidence::{EvidenceSet, Row, keys};
+
+use super::{MAX_ROWS, Out, num, subject, table};
+use crate::logs::aggregate::facts::Facts;
+use crate::logs::event::Component;
+use crate::logs::view::{Place, View};
+
+/// Puts one table for each etcd that told anything.
+pub(super) fn lives(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
+    for (place, facts) in &view.facts {
+        if place.component != Component::Etcd.word()
+            || (facts.life.is_empty() && facts.starts.is_empty())
+        {
+            continue;
+        }
+        let mut rows = vec![own(place, facts, view)];
+        for (id, peer) in &facts.life.peers {
+            let row = Row::new(id).num("refused", num(peer.refusals));
+            rows.push(moments(
+                row,
+                &[
+                    ("last_lost_secs", peer.lost),
+                    ("last_active_secs", peer.active),
+                    ("last_refused_secs", peer.refused),
+                ],
+            ));
+        }
+        let rows = table(rows, MAX_ROWS);
+        set.put(
+            &keys::LOGS_LIVES,
+            subject(place),
+            out.window,
+            out.origin(),
+            rows,
+        );
+    }
+}
+
+/// The row of the etcd itself.
+fn own(place: &Place, facts: &Facts, view: &View) -> Row {
+    let life = &facts.life;
+    let since_served = |at: &&Timestamp| life.ready.is_none_or(|ready| **at > ready);
+    let deaths = life.deaths.iter().filter(since_served);
+    let mut row = Row::new("self").num("deaths", num(deaths.clone().count() as u64));
+    row = moments(
+        row,
+        &[
+            ("last_record_secs", last_record(place, view)),
+            (
+                "last_start_secs",
+                facts.starts.iter().filter_map(|start| start.at).max(),
+            ),
+            ("last_ready_secs", life.ready),
+            ("last_stop_secs", life.stopped),
+            ("last_death_secs", life.deaths.last().copied()),
+            ("last_dying_secs", deaths.min().copied()),
+        ],
+    );
+    if let Some(id) = &life.id {
+        row = row.text("id", id);
+    }
+    if !life.why.is_empty() {
+        row = row.text("why", &life.why);
+    }
+    row
+}
+
+/// The last record of its log. A log of several programs tells of all of them, so that the last word
+/// of this one may be earlier.
+fn last_record(place: &Place, view: &View) -> Option<Timestamp> {
+    let streams = view.coverage.iter().enumerate();
+    let its = streams.filter(|(at, (whose, ..))| {
+        whose == place || (view.mixed.contains(at) && whose.node == place.node)
+    });
+    its.filter_map(|(_, (_, _, read))| read.span().map(|span| span.1))
+        .max()
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds since 1970 stay below 2^53"
+)]
+fn moments(row: Row, all: &[(&str, Option<Timestamp>)]) -> Row {
+    all.iter().fold(row, |row, (name, at)| match at {
+        Some(at) => row.num(name, at.0 as f64 / 1e6),
+        None => row,
+    })
+}
