@@ -96,19 +96,21 @@ fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>),
     };
     let mut gathered = Gathered::default();
     let mut input = Vec::new();
-    for path in &args.bundle {
-        gathered.add_bundle(path, &how)?;
-        input.push(path.display().to_string());
-    }
+    // Those that are no settings: what is of one server is read together.
+    let mut bundles = args.bundle.clone();
+    input.extend(bundles.iter().map(|path| path.display().to_string()));
     for path in &args.files {
         if path.as_os_str() == "-" {
             add_stdin(&mut gathered, &how)?;
             input.push("standard input".to_owned());
         } else {
-            add_file(path, &mut gathered, &how)?;
+            if !add_settings_file(path, &mut gathered)? {
+                bundles.push(path.clone());
+            }
             input.push(path.display().to_string());
         }
     }
+    gathered.add_bundles(&bundles, &how)?;
     if gathered.evidence.is_empty() {
         return Err(Error::Nothing {
             what: format!(
@@ -165,13 +167,14 @@ fn kind_of(head: &str) -> Kind {
     if plain { Kind::Settings } else { Kind::Other }
 }
 
-fn add_file(path: &Path, gathered: &mut Gathered, how: &How<'_>) -> Result<(), Error> {
+/// Gathers from a file of settings; gives false where it is something else.
+fn add_settings_file(path: &Path, gathered: &mut Gathered) -> Result<bool, Error> {
     let unreadable = |source| Error::Read {
         path: path.to_owned(),
         source,
     };
     if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
-        return gathered.add_bundle(path, how);
+        return Ok(false);
     }
     #[expect(clippy::disallowed_methods, reason = "the user named this file")]
     let mut file = std::fs::File::open(path).map_err(unreadable)?;
@@ -184,7 +187,7 @@ fn add_file(path: &Path, gathered: &mut Gathered, how: &How<'_>) -> Result<(), E
         .extension()
         .is_some_and(|ext| ext == "yaml" || ext == "yml");
     if !named && kind_of(&String::from_utf8_lossy(&head)) != Kind::Settings {
-        return gathered.add_bundle(path, how);
+        return Ok(false);
     }
     let mut bytes = head;
     file.take(MAX_INPUT + 1)
@@ -195,7 +198,7 @@ fn add_file(path: &Path, gathered: &mut Gathered, how: &How<'_>) -> Result<(), E
         return Err(too_large(&name));
     }
     gathered.add_settings(&name, &String::from_utf8_lossy(&bytes));
-    Ok(())
+    Ok(true)
 }
 
 fn too_large(name: &str) -> Error {

@@ -133,9 +133,7 @@ fn gather(
     if common.bundle.is_empty() {
         gathered.add_local(&HostRoot::new(&common.root), window, &how);
     }
-    for path in &common.bundle {
-        gathered.add_bundle(path, &how)?;
-    }
+    gathered.add_bundles(&common.bundle, &how)?;
     Ok(())
 }
 

@@ -173,9 +173,7 @@ fn replay(
         since: None,
         until: None,
     };
-    for path in &args.common.bundle {
-        gathered.add_bundle(path, &how)?;
-    }
+    gathered.add_bundles(&args.common.bundle, &how)?;
     let known = gathered
         .evidence
         .of_key(&keys::ETCD_MEMBERS)

@@ -1,5 +1,6 @@
 //! Runs the engines over folders, bundles and the live node, and puts their evidence together.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -7,10 +8,12 @@ use std::time::Duration;
 use crate::bundle::{self, Scratch};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Error;
-use crate::evidence::{Collector, EvidenceSet, Reader, Reading, Record, Shape, SubjectKind, keys};
+use crate::evidence::{EvidenceSet, Reader, keys};
 use crate::patch::NodeManifests;
 use crate::target::{HostRoot, Tree};
 use crate::{host, logs, manifest, metrics};
+
+use super::naming::{etcd_nodes, folder_name, member_node, name_manifests, name_nodes, node_of};
 
 /// What was gathered.
 #[derive(Debug, Default)]
@@ -30,10 +33,10 @@ pub(super) struct Gathered {
 }
 
 /// A tree that is to be read.
-struct Opened {
-    root: PathBuf,
+pub(super) struct Opened {
+    pub(super) root: PathBuf,
     /// The tarball that it came out of.
-    packed: Option<String>,
+    pub(super) packed: Option<String>,
 }
 
 /// How to gather.
@@ -60,12 +63,22 @@ impl Gathered {
         paths: &[impl AsRef<Path>],
         how: &How<'_>,
     ) -> Result<(), Error> {
+        self.add_given(paths, &[], how)
+    }
+
+    /// Gathers from bundles, and from saved scrapes beside them, whatever their names are. What is of
+    /// one process is put together before its counters are read.
+    pub(super) fn add_given(
+        &mut self,
+        paths: &[impl AsRef<Path>],
+        scrapes: &[PathBuf],
+        how: &How<'_>,
+    ) -> Result<(), Error> {
         let mut opened = Vec::new();
         for path in paths {
             opened.extend(self.open(path.as_ref())?);
         }
-        self.add_opened(&opened, how);
-        Ok(())
+        self.add_opened(&opened, scrapes, how)
     }
 
     /// Takes a saved run, or says where the tree is that is to be read.
@@ -141,13 +154,17 @@ impl Gathered {
         how: &How<'_>,
     ) -> Result<(), Error> {
         let opened = self.unpack(tarball, name)?;
-        self.add_opened(&[opened], how);
-        Ok(())
+        self.add_opened(&[opened], &[], how)
     }
 
     /// Gathers from trees: settings of all, then what needs to know the nodes.
-    fn add_opened(&mut self, opened: &[Opened], how: &How<'_>) {
-        let trees: Vec<(&Opened, Tree)> = opened
+    fn add_opened(
+        &mut self,
+        opened: &[Opened],
+        given: &[PathBuf],
+        how: &How<'_>,
+    ) -> Result<(), Error> {
+        let mut trees: Vec<(&Opened, Tree)> = opened
             .iter()
             .flat_map(|one| {
                 Tree::all(&one.root)
@@ -155,6 +172,7 @@ impl Gathered {
                     .map(move |tree| (one, tree))
             })
             .collect();
+        let files = scrape_files(&mut trees);
         let mut own = Vec::new();
         let mut names = Vec::new();
         for (one, tree) in &trees {
@@ -170,6 +188,7 @@ impl Gathered {
         let many = unnamed()
             .filter(|((_, tree), _)| !tree.metrics.is_empty())
             .count()
+            + usize::from(!files.is_empty())
             > 1
             || unnamed()
                 .filter(|((_, tree), _)| !tree.host.is_empty())
@@ -177,9 +196,8 @@ impl Gathered {
                 > 1;
         let hosts = trees.iter().filter(|(_, tree)| !tree.host.is_empty());
         let several = hosts.count() > 1;
-        for ((one, tree), nodes) in trees.iter().zip(&own) {
-            let noted = self.problems.len();
-            let nodes = if !nodes.is_empty() {
+        let whose = |(one, tree): &(&Opened, Tree), nodes: &Vec<String>| {
+            if !nodes.is_empty() {
                 nodes.clone()
             } else if let Some(node) = node_of(one, tree, &known) {
                 vec![node]
@@ -187,13 +205,33 @@ impl Gathered {
                 known.clone()
             } else {
                 tree.name.iter().cloned().collect()
-            };
-            self.add_metrics(tree, &nodes);
-            self.add_host(tree, how, &nodes, several);
+            }
+        };
+        let whose: Vec<Vec<String>> = trees.iter().zip(&own).map(|(t, n)| whose(t, n)).collect();
+        let mut scrapes = metrics::Loader::new(metrics::Limits::default());
+        let mut places = BTreeMap::new();
+        for ((_, tree), nodes) in trees.iter().zip(&whose) {
+            places.insert(scrapes.next_place(), nodes.clone());
+            for path in &tree.metrics {
+                match path.is_dir() {
+                    true => metrics::read_folder(&HostRoot::new(path), &mut scrapes),
+                    false => metrics::read_files(std::slice::from_ref(path), &mut scrapes),
+                }
+            }
+        }
+        let of_files = (known.len() <= 1 || !many).then(|| known.clone());
+        places.insert(scrapes.next_place(), of_files.unwrap_or_default());
+        metrics::read_files(&files, &mut scrapes);
+        super::metrics::read_paths(given, &mut scrapes)?;
+        self.add_metrics(scrapes, &places);
+        for ((one, tree), nodes) in trees.iter().zip(&whose) {
+            let noted = self.problems.len();
+            self.add_host(tree, how, nodes, several);
             self.add_logs(&tree.logs, &one.root, how);
             self.as_given(noted, one);
         }
         name_nodes(&mut self.evidence);
+        Ok(())
     }
 
     /// Problems name files of the tarball, not of the folder that goes away.
@@ -204,15 +242,6 @@ impl Gathered {
                 *problem = problem.replace(&root, &given);
             }
         }
-    }
-
-    /// Gathers from saved scrapes: a file or a folder, whatever its names are.
-    pub(super) fn add_scrapes(&mut self, path: &Path) -> Result<(), Error> {
-        let mut loader = metrics::Loader::new(metrics::Limits::default());
-        super::metrics::read_path(path, &mut loader)?;
-        let model = loader.finish();
-        self.evidence.merge(metrics::collect(&model));
-        Ok(())
     }
 
     /// Gathers settings from a text, as if it had been read from a file of that name.
@@ -293,25 +322,20 @@ impl Gathered {
         nodes
     }
 
-    fn add_metrics(&mut self, tree: &Tree, nodes: &[String]) {
-        for path in &tree.metrics {
-            let mut loader = metrics::Loader::new(metrics::Limits::default());
-            if path.is_dir() {
-                metrics::read_folder(&HostRoot::new(path), &mut loader);
-            } else if let (Some(folder), Some(name)) = (path.parent(), path.file_name()) {
-                metrics::read_file(&HostRoot::new(folder), &name.to_string_lossy(), &mut loader);
-            }
-            let mut model = loader.finish();
-            model.map_nodes(|target| match (&target.node, nodes) {
+    /// Scrapes of all places; `places` holds the nodes that each of them is of.
+    fn add_metrics(&mut self, scrapes: metrics::Loader, places: &BTreeMap<usize, Vec<String>>) {
+        let model = scrapes.finish_named(|place, target| {
+            let nodes = places.get(&place)?.as_slice();
+            match (&target.node, nodes) {
                 (Some(node), _) => member_node(node, nodes),
                 // One node's own scrapes need not say whose they are.
                 (None, [only]) if target.roles.iter().any(|role| role.is_static_pod()) => {
                     Some(only.clone())
                 }
                 (None, _) => None,
-            });
-            self.evidence.merge(metrics::collect(&model));
-        }
+            }
+        });
+        self.evidence.merge(metrics::collect(&model));
     }
 
     /// Host facts. A host of which no settings tell has a name only where there are `several`: the
@@ -387,6 +411,25 @@ pub(super) fn log_options(how: &How<'_>) -> logs::scan::ScanOptions {
     }
 }
 
+/// Takes the scrapes that were given as files out of their trees: those of one server are read
+/// together, and a file's name need not tell what it holds.
+fn scrape_files(trees: &mut [(&Opened, Tree)]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for (one, tree) in trees.iter_mut().filter(|(one, _)| one.root.is_file()) {
+        let by_content = tree.metrics.is_empty() && metrics::is_scrape(&one.root);
+        if by_content {
+            tree.logs.clear();
+            tree.manifests.clear();
+        }
+        if by_content || !tree.metrics.is_empty() {
+            tree.metrics.clear();
+            let real = one.root.canonicalize();
+            files.push(real.unwrap_or_else(|_| one.root.clone()));
+        }
+    }
+    files
+}
+
 /// Whether a compressed file is a saved run by its first bytes, whatever comes after them.
 fn names_format(path: &Path) -> bool {
     #[expect(clippy::disallowed_methods, reason = "the user named this file")]
@@ -425,155 +468,6 @@ pub(super) fn host_hints(evidence: &EvidenceSet, node: &str) -> host::Hints {
         wal_dir: setting("wal-dir").filter(|dir| dir.starts_with('/')),
         db_bytes: size.map(|bytes| bytes as u64),
     }
-}
-
-/// What a folder or a tarball is called, without the endings of tarballs.
-fn folder_name(one: &Opened, tree: &Tree) -> Option<String> {
-    if tree.name.is_some() {
-        return tree.name.clone();
-    }
-    let given = match &one.packed {
-        Some(packed) => Path::new(packed).file_name(),
-        None => one.root.file_name(),
-    };
-    let mut name = given?.to_string_lossy().into_owned();
-    for ending in [".gz", ".zst", ".tgz", ".tar"] {
-        name.truncate(name.strip_suffix(ending).map_or(name.len(), str::len));
-    }
-    Some(name)
-}
-
-/// The node of a tree without settings: one that is known from elsewhere and that the tree, its
-/// host files or its folder name.
-fn node_of(one: &Opened, tree: &Tree, known: &[String]) -> Option<String> {
-    let host =
-        tree.host
-            .iter()
-            .find_map(|path| match host::roots(&HostRoot::new(path)).as_slice() {
-                [(None, root)] => host::hostname(root),
-                _ => None,
-            });
-    [host, folder_name(one, tree)]
-        .into_iter()
-        .flatten()
-        .find(|name| known.contains(name))
-}
-
-/// One entry a node, with its name where there are several. Of a node that was given twice each file
-/// counts once, and of a file of which there are two texts neither does.
-fn name_manifests(all: &mut Vec<NodeManifests>, names: Vec<(usize, String)>) {
-    if all.len() < 2 {
-        return;
-    }
-    for (at, name) in names {
-        if let Some(one) = all.get_mut(at) {
-            one.node = name;
-        }
-    }
-    let mut nodes: Vec<NodeManifests> = Vec::new();
-    for one in all.drain(..) {
-        let Some(have) = nodes.iter_mut().find(|have| have.node == one.node) else {
-            nodes.push(one);
-            continue;
-        };
-        for (name, text) in one.files {
-            match have.file(&name).map(|known| known == text) {
-                None => have.files.push((name, text)),
-                Some(true) => {}
-                Some(false) => {
-                    have.files.retain(|(known, _)| *known != name);
-                    have.unread(
-                        name,
-                        "there are two texts of it: give the one that is in force",
-                    );
-                }
-            }
-        }
-    }
-    *all = nodes;
-}
-
-/// The nodes that run an etcd, by the settings.
-fn etcd_nodes(evidence: &EvidenceSet) -> Vec<String> {
-    let mut nodes: Vec<String> = evidence
-        .of_key(&keys::SETTINGS)
-        .filter(|record| record.subject.name == "etcd")
-        .filter_map(|record| record.subject.node.clone())
-        .collect();
-    nodes.sort();
-    nodes.dedup();
-    nodes
-}
-
-/// Gives their names to nodes that a run could not name when it was saved, because its settings
-/// were saved apart: `m0` of scrapes, and the node of host facts without one.
-fn name_nodes(evidence: &mut EvidenceSet) {
-    let nodes = etcd_nodes(evidence);
-    let host = |record: &Record| record.origin.collector == Collector::Host;
-    let name = |record: &Record, node: &str| -> Option<String> {
-        match node {
-            "" if host(record) => nodes.first().cloned(),
-            "" => None,
-            _ => member_node(node, &nodes),
-        }
-    };
-    let unnamed = evidence.records().any(|record| {
-        let subject = &record.subject;
-        let by_node = subject.node.as_deref().unwrap_or_default();
-        name(record, by_node).is_some()
-            || matches!(subject.kind, SubjectKind::Member | SubjectKind::Node)
-                && name(record, subject.name.split('/').next().unwrap_or_default()).is_some()
-    });
-    if nodes.is_empty() || !unnamed {
-        return;
-    }
-    let mut named = EvidenceSet::new();
-    for conflict in evidence.conflicts() {
-        named.note_conflict(conflict.clone());
-    }
-    for record in evidence.records() {
-        let mut record = record.clone();
-        let old = record.subject.to_string();
-        match record.subject.kind {
-            SubjectKind::Member | SubjectKind::Node => {
-                let (node, rest) = match record.subject.name.split_once('/') {
-                    Some((node, rest)) => (node, format!("/{rest}")),
-                    None => (record.subject.name.as_str(), String::new()),
-                };
-                if let Some(new) = name(&record, node) {
-                    record.subject.name = format!("{new}{rest}");
-                }
-            }
-            // The cluster and what has no place stay.
-            SubjectKind::Component | SubjectKind::Device if record.subject.node.is_none() => {
-                if let Some(new) = name(&record, "") {
-                    record.subject.node = Some(new);
-                }
-            }
-            _ => {
-                let node = record.subject.node.clone().unwrap_or_default();
-                if let Some(new) = name(&record, &node).filter(|_| !node.is_empty()) {
-                    record.subject.node = Some(new);
-                }
-            }
-        }
-        // The one table whose rows are subjects.
-        if let Reading::Known(Shape::Table(table)) = &mut record.value
-            && record.key == keys::METRICS_COVERAGE.info.name
-        {
-            for row in table.rows.iter_mut().filter(|row| row.key == old) {
-                row.key = record.subject.to_string();
-            }
-        }
-        named.insert(record);
-    }
-    *evidence = named;
-}
-
-/// `m0` of a recorded scrape is the first member.
-fn member_node(node: &str, nodes: &[String]) -> Option<String> {
-    let number: usize = node.strip_prefix('m')?.parse().ok()?;
-    nodes.get(number).cloned()
 }
 
 /// A tarball often holds one folder with everything inside.

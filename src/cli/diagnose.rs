@@ -209,12 +209,9 @@ pub(super) fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Ve
         gathered.add_live(&this_node(args, session, guest)?, &how);
         input.push("this node".to_owned());
     } else {
-        gathered.add_bundles(&args.bundle, &how)?;
-        input.extend(args.bundle.iter().map(|path| path.display().to_string()));
-        for path in &args.metrics {
-            gathered.add_scrapes(path)?;
-            input.push(path.display().to_string());
-        }
+        gathered.add_given(&args.bundle, &args.metrics, &how)?;
+        let given = args.bundle.iter().chain(&args.metrics);
+        input.extend(given.map(|path| path.display().to_string()));
     }
     if gathered.evidence.is_empty() {
         let what = if live {

@@ -147,9 +147,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     }
     session.catch_signals()?;
     let mut loader = Loader::new(Limits::default());
-    for path in &args.paths {
-        read_path(path, &mut loader)?;
-    }
+    read_paths(&args.paths, &mut loader)?;
     if !args.url.is_empty() || args.prometheus.is_some() {
         let fetcher = args.access.fetcher()?;
         if let (Some(base), Some(since)) = (&args.prometheus, args.since) {
@@ -219,8 +217,23 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     })
 }
 
-/// Reads a file or a folder that the user named.
-pub(super) fn read_path(path: &Path, loader: &mut Loader) -> Result<(), Error> {
+/// Reads files and folders that the user named. Their order, and how they are cut into arguments, is
+/// no matter: single files are read as a folder that holds them is.
+pub(super) fn read_paths(paths: &[PathBuf], loader: &mut Loader) -> Result<(), Error> {
+    let mut files = Vec::new();
+    loader.next_place();
+    for path in paths {
+        if let Some(file) = read_path(path, loader)? {
+            files.push(file);
+        }
+    }
+    loader.next_place();
+    metrics::read_files(&files, loader);
+    Ok(())
+}
+
+/// Reads a folder, or gives the file that is to be read.
+fn read_path(path: &Path, loader: &mut Loader) -> Result<Option<PathBuf>, Error> {
     let fail = |source| Error::Evidence {
         path: path.to_owned(),
         source,
@@ -233,21 +246,17 @@ pub(super) fn read_path(path: &Path, loader: &mut Loader) -> Result<(), Error> {
             .read_to_end(&mut bytes)
             .map_err(fail)?;
         loader.add("", "standard input", &bytes, &Hint::default());
-        return Ok(());
+        return Ok(None);
     }
+    // The name of what a link leads to: `read_files` keeps to the folder of the file.
     let real = path.canonicalize().map_err(fail)?;
     if real.is_dir() {
+        loader.next_place();
         metrics::read_folder(&HostRoot::new(real), loader);
-        return Ok(());
+        return Ok(None);
     }
     if !std::fs::metadata(&real).map_err(fail)?.is_file() {
         return Err(fail(std::io::Error::other("is no plain file")));
     }
-    // The name that the user gave tells more than what a link leads to.
-    let (Some(folder), Some(name)) = (real.parent(), real.file_name().and_then(|n| n.to_str()))
-    else {
-        return Err(fail(std::io::ErrorKind::InvalidInput.into()));
-    };
-    metrics::read_file(&HostRoot::new(folder), name, loader);
-    Ok(())
+    Ok(Some(real))
 }

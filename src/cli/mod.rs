@@ -20,6 +20,7 @@ mod live;
 mod live_etcd;
 mod logs;
 mod metrics;
+mod naming;
 mod patch;
 mod redact;
 mod redact_evidence;

@@ -1,13 +1,18 @@
 //! Scrapes in files: which files of a folder, inflated as needed.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use crate::clock::Timestamp;
 use crate::target::HostRoot;
 
 use super::fault::{Fault, FaultKind};
 use super::load::{Hint, Loader, file_of};
+use super::prometheus_api;
+
+/// Bytes of a file that tell whether it is a scrape.
+const HEAD: u64 = 4096;
 
 /// Reads all scrapes below a folder: those in `metrics` folders, or, where there is none, every
 /// file that looks like one.
@@ -99,8 +104,59 @@ fn of_scrapes(faults: Vec<Fault>) -> Vec<Fault> {
         .collect()
 }
 
+/// Reads files that were given one by one, as a folder that holds them all is read: a shell's pattern
+/// names the files of a folder, in any order.
+pub fn read_files(paths: &[PathBuf], loader: &mut Loader) {
+    let mut paths: Vec<&PathBuf> = paths.iter().collect();
+    paths.sort();
+    paths.dedup();
+    let Some(mut above) = paths.first().and_then(|path| path.parent()) else {
+        return;
+    };
+    while let Some(parent) = above.parent()
+        && !paths.iter().all(|path| path.starts_with(above))
+    {
+        above = parent;
+    }
+    let root = HostRoot::new(above);
+    for path in &paths {
+        let inside = path.strip_prefix(above).unwrap_or(path);
+        match inside.to_str() {
+            Some(inside) => read_file(&root, inside, loader),
+            None => loader.fault(Fault::new(
+                inside.to_string_lossy(),
+                FaultKind::Unreadable,
+                "its name is no text",
+            )),
+        }
+    }
+}
+
+/// Whether a file begins as a scrape or an answer of Prometheus does, whatever its name is.
+pub fn is_scrape(path: &Path) -> bool {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
+    else {
+        return false;
+    };
+    let Ok(file) = HostRoot::new(folder).open(name) else {
+        return false;
+    };
+    // What came out before an end or an error is enough.
+    let head = match inflated(file.take(HEAD), HEAD) {
+        Ok(head) | Err((head, _)) => head,
+    };
+    let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&head);
+    let text = text.trim_ascii_start();
+    text.starts_with(b"# HELP ") || text.starts_with(b"# TYPE ") || prometheus_api::is_answer(text)
+}
+
 /// Reads one file, inflating it where needed.
 pub fn read_file(root: &HostRoot, path: &str, loader: &mut Loader) {
+    if let Ok(real) = root.resolve(path)
+        && !loader.read.insert(real)
+    {
+        return;
+    }
     let source = path.trim_start_matches('/').to_owned();
     let cap = loader.limits.scrape_bytes;
     let bytes = match root.open(path).map(|file| inflated(file, cap)) {
@@ -137,7 +193,7 @@ pub fn read_file(root: &HostRoot, path: &str, loader: &mut Loader) {
 }
 
 /// All bytes of a file, gzip and zstd inflated; on an error what came out before, and why.
-fn inflated(file: std::fs::File, cap: u64) -> Result<Vec<u8>, (Vec<u8>, String)> {
+fn inflated(file: impl Read, cap: u64) -> Result<Vec<u8>, (Vec<u8>, String)> {
     let limits = crate::formats::inflate::Limits {
         bytes: cap,
         ..Default::default()

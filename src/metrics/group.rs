@@ -6,7 +6,8 @@ use crate::catalog::metrics::Metric;
 
 use super::copies::{Look, are_copies};
 use super::fault::{Fault, FaultKind};
-use super::identity::{self, Named, Role};
+use super::identity::{Named, Role};
+use super::joined::Group;
 use super::load::Loader;
 use super::moment::TimeSource;
 use super::store::{FROM_LABELS, Interner, Key, SEPARATOR, Scrape};
@@ -15,30 +16,47 @@ use super::timeline::{Column, Model, Target, Timeline};
 /// Component, node and instance.
 type GroupKey = (String, Option<String>, Option<String>);
 
+pub(super) fn key_of(target: &Target) -> GroupKey {
+    (
+        target.component.clone(),
+        target.node.clone(),
+        target.instance.clone(),
+    )
+}
+
 impl Loader {
     /// Groups the scrapes by process and orders them by time.
-    pub fn finish(mut self) -> Model {
+    pub fn finish(self) -> Model {
+        self.finish_named(|_, _| None)
+    }
+
+    /// As `finish`, with names of nodes from the caller: by the place that a scrape was read from, and
+    /// by what its own names tell. Scrapes of one process are one time line, whatever places they
+    /// came from.
+    pub fn finish_named(mut self, name: impl Fn(usize, &Target) -> Option<String>) -> Model {
         let scrapes = std::mem::take(&mut self.scrapes);
         let mut model = Model {
             scrapes: scrapes.len(),
             ..Model::default()
         };
-        let mut groups: BTreeMap<GroupKey, (Target, Vec<Scrape>)> = BTreeMap::new();
-        for (scrape, named) in scrapes {
+        let mut groups: BTreeMap<(usize, GroupKey), Group> = BTreeMap::new();
+        for (scrape, named, place) in scrapes {
             let target = self.target_of(&scrape, named);
-            let group = (
-                target.component.clone(),
-                target.node.clone(),
-                target.instance.clone(),
-            );
             groups
-                .entry(group)
-                .or_insert_with(|| (target, Vec::new()))
-                .1
+                .entry((place, key_of(&target)))
+                .or_insert_with(|| Group {
+                    target,
+                    scrapes: Vec::new(),
+                    place,
+                })
+                .scrapes
                 .push(scrape);
         }
-        let groups = self.join_numbered(groups.into_values().collect());
-        for (target, scrapes) in self.join_members(groups) {
+        let groups = self.joined(groups.into_values().collect(), name);
+        for Group {
+            target, scrapes, ..
+        } in groups
+        {
             for (target, scrapes) in self.split_processes(target, scrapes) {
                 let timeline = self.timeline(target, scrapes);
                 self.faults.extend(timeline.faults());
@@ -57,115 +75,6 @@ impl Loader {
         self.faults.dedup();
         model.faults = self.faults;
         model
-    }
-
-    /// A file's name decides nothing where its content can: scrapes of one member are one target,
-    /// whatever they are called. The member's id alone does not tell it, since every lone etcd with
-    /// its default addresses has the same one: the start of the process does.
-    fn join_members(&self, groups: Vec<(Target, Vec<Scrape>)>) -> Vec<(Target, Vec<Scrape>)> {
-        let mut out: Vec<(Target, Vec<Scrape>, Vec<Option<String>>)> = Vec::new();
-        for (target, scrapes) in groups {
-            let same = out.iter_mut().find(|(have, kept, _)| {
-                have.member_id.is_some()
-                    && have.member_id == target.member_id
-                    && have.component == target.component
-                    && self.is_one_member(kept, &scrapes)
-            });
-            match same {
-                Some((have, kept, names)) => {
-                    names.push(target.node);
-                    have.instance = have.instance.take().or(target.instance);
-                    kept.extend(scrapes);
-                }
-                None => {
-                    let name = target.node.clone();
-                    out.push((target, scrapes, vec![name]));
-                }
-            }
-        }
-        let mut joined: Vec<(Target, Vec<Scrape>)> = Vec::new();
-        for (mut target, scrapes, names) in out {
-            if names.len() > 1 {
-                let names: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
-                target.node = identity::common_name(&names);
-                let taken = joined.iter().any(|(have, _)| {
-                    (&have.component, &have.node, &have.instance)
-                        == (&target.component, &target.node, &target.instance)
-                });
-                if taken {
-                    target.instance = join(target.instance.as_deref(), target.member_id.as_deref());
-                }
-            }
-            joined.push((target, scrapes));
-        }
-        joined
-    }
-
-    /// Whether scrapes with one member's id are of one process, or of one that was restarted.
-    fn is_one_member(&self, a: &[Scrape], b: &[Scrape]) -> bool {
-        let start = |scrape: &Scrape| value_of(&self.interner, scrape, Metric::StartTime);
-        let starts = |scrapes: &[Scrape]| scrapes.iter().filter_map(start).collect::<Vec<_>>();
-        let (of_a, of_b) = (starts(a), starts(b));
-        if of_a
-            .iter()
-            .any(|a| of_b.iter().any(|b| (a - b).abs() < 1.0))
-        {
-            return true;
-        }
-        // One life ends before the other begins. Names that Prometheus gives are no file names.
-        let ends_before = |a: &[Scrape], starts: &[f64]| {
-            let begin = starts.iter().copied().fold(f64::INFINITY, f64::min);
-            a.iter().all(|scrape| {
-                scrape.from.is_none()
-                    && start(scrape).is_some()
-                    && scrape
-                        .at
-                        .is_some_and(|(at, _)| at.0 as f64 / 1e6 <= begin + 5.0)
-            })
-        };
-        !of_a.is_empty()
-            && !of_b.is_empty()
-            && b.iter().all(|scrape| scrape.from.is_none())
-            && (ends_before(a, &of_b) || ends_before(b, &of_a))
-    }
-
-    /// `etcd-cp-a-1.prom` and `etcd-cp-a-2.prom` may be two nodes, or two scrapes of one: the
-    /// start of the process tells.
-    fn join_numbered(&self, groups: Vec<(Target, Vec<Scrape>)>) -> Vec<(Target, Vec<Scrape>)> {
-        let start = |scrapes: &[Scrape]| {
-            let first = scrapes.first()?;
-            value_of(&self.interner, first, Metric::StartTime)
-        };
-        let mut out: Vec<(Target, Vec<Scrape>)> = Vec::new();
-        for (target, scrapes) in groups {
-            let same = out.iter_mut().find_map(|(have, kept)| {
-                let stem =
-                    identity::same_but_number(have.node.as_deref()?, target.node.as_deref()?)
-                        .map(str::to_owned)
-                        .or_else(|| {
-                            have.node.clone().filter(|node| {
-                                identity::same_but_number(
-                                    target.node.as_deref().unwrap_or_default(),
-                                    &format!("{node}-0"),
-                                )
-                                .is_some()
-                            })
-                        })?;
-                let one_process = have.component == target.component
-                    && have.instance == target.instance
-                    && have.member_id == target.member_id
-                    && start(kept).is_some_and(|a| start(&scrapes) == Some(a));
-                one_process.then_some((have, kept, stem))
-            });
-            match same {
-                Some((have, kept, stem)) => {
-                    have.node = Some(stem);
-                    kept.extend(scrapes);
-                }
-                None => out.push((target, scrapes)),
-            }
-        }
-        out
     }
 
     fn target_of(&mut self, scrape: &Scrape, mut named: Named) -> Target {
@@ -551,7 +460,7 @@ pub(super) fn value_of(interner: &Interner, scrape: &Scrape, metric: Metric) -> 
         .filter(|value| value.is_finite())
 }
 
-fn join(a: Option<&str>, b: Option<&str>) -> Option<String> {
+pub(super) fn join(a: Option<&str>, b: Option<&str>) -> Option<String> {
     match (a, b) {
         (Some(a), Some(b)) => Some(format!("{a}-{b}")),
         (a, b) => a.or(b).map(str::to_owned),

@@ -1,5 +1,8 @@
 //! Texts to scrapes: what was read, when it was taken, and what is wrong with it.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use crate::catalog::metrics::Metric;
 use crate::clock::Timestamp;
 use crate::formats::prometheus::{NotMetrics, scan, sniff};
@@ -51,7 +54,10 @@ pub struct Hint {
 pub struct Loader {
     pub(super) limits: Limits,
     pub(super) interner: Interner,
-    pub(super) scrapes: Vec<(Scrape, Named)>,
+    pub(super) scrapes: Vec<(Scrape, Named, usize)>,
+    /// Files that were read: one that is given twice is one.
+    pub(super) read: BTreeSet<PathBuf>,
+    place: usize,
     pub(super) faults: Vec<Fault>,
     bytes: u64,
 }
@@ -63,6 +69,13 @@ impl Loader {
             limits,
             ..Loader::default()
         }
+    }
+
+    /// What is read from now on is from another place: a folder, or a node's tree. Names of files tell
+    /// processes apart within one place only.
+    pub fn next_place(&mut self) -> usize {
+        self.place += 1;
+        self.place
     }
 
     /// Notes what could not be read.
@@ -165,14 +178,14 @@ impl Loader {
             if hint.component.is_some() {
                 named.component.clone_from(&hint.component);
             }
-            self.scrapes.push((scrape, named));
+            self.scrapes.push((scrape, named, self.place));
         }
     }
 
     /// Adds scrapes that are already split up, as from Prometheus.
     pub(super) fn add_scrapes(&mut self, scrapes: Vec<Scrape>) {
         for scrape in scrapes {
-            self.scrapes.push((scrape, Named::default()));
+            self.scrapes.push((scrape, Named::default(), self.place));
         }
     }
 

@@ -1,0 +1,159 @@
+//! Whose evidence it is: names of nodes from settings, host files and folders, given to what has none.
+
+use std::path::Path;
+
+use crate::evidence::{Collector, EvidenceSet, Reading, Record, Shape, SubjectKind, keys};
+use crate::host;
+use crate::patch::NodeManifests;
+use crate::target::{HostRoot, Tree};
+
+use super::collect::Opened;
+
+/// What a folder or a tarball is called, without the endings of tarballs.
+pub(super) fn folder_name(one: &Opened, tree: &Tree) -> Option<String> {
+    if tree.name.is_some() {
+        return tree.name.clone();
+    }
+    let given = match &one.packed {
+        Some(packed) => Path::new(packed).file_name(),
+        None => one.root.file_name(),
+    };
+    let mut name = given?.to_string_lossy().into_owned();
+    for ending in [".gz", ".zst", ".tgz", ".tar"] {
+        name.truncate(name.strip_suffix(ending).map_or(name.len(), str::len));
+    }
+    Some(name)
+}
+
+/// The node of a tree without settings: one that is known from elsewhere and that the tree, its
+/// host files or its folder name.
+pub(super) fn node_of(one: &Opened, tree: &Tree, known: &[String]) -> Option<String> {
+    let host =
+        tree.host
+            .iter()
+            .find_map(|path| match host::roots(&HostRoot::new(path)).as_slice() {
+                [(None, root)] => host::hostname(root),
+                _ => None,
+            });
+    [host, folder_name(one, tree)]
+        .into_iter()
+        .flatten()
+        .find(|name| known.contains(name))
+}
+
+/// One entry a node, with its name where there are several. Of a node that was given twice each file
+/// counts once, and of a file of which there are two texts neither does.
+pub(super) fn name_manifests(all: &mut Vec<NodeManifests>, names: Vec<(usize, String)>) {
+    if all.len() < 2 {
+        return;
+    }
+    for (at, name) in names {
+        if let Some(one) = all.get_mut(at) {
+            one.node = name;
+        }
+    }
+    let mut nodes: Vec<NodeManifests> = Vec::new();
+    for one in all.drain(..) {
+        let Some(have) = nodes.iter_mut().find(|have| have.node == one.node) else {
+            nodes.push(one);
+            continue;
+        };
+        for (name, text) in one.files {
+            match have.file(&name).map(|known| known == text) {
+                None => have.files.push((name, text)),
+                Some(true) => {}
+                Some(false) => {
+                    have.files.retain(|(known, _)| *known != name);
+                    have.unread(
+                        name,
+                        "there are two texts of it: give the one that is in force",
+                    );
+                }
+            }
+        }
+    }
+    *all = nodes;
+}
+
+/// The nodes that run an etcd, by the settings.
+pub(super) fn etcd_nodes(evidence: &EvidenceSet) -> Vec<String> {
+    let mut nodes: Vec<String> = evidence
+        .of_key(&keys::SETTINGS)
+        .filter(|record| record.subject.name == "etcd")
+        .filter_map(|record| record.subject.node.clone())
+        .collect();
+    nodes.sort();
+    nodes.dedup();
+    nodes
+}
+
+/// Gives their names to nodes that a run could not name when it was saved, because its settings
+/// were saved apart: `m0` of scrapes, and the node of host facts without one.
+pub(super) fn name_nodes(evidence: &mut EvidenceSet) {
+    let nodes = etcd_nodes(evidence);
+    let host = |record: &Record| record.origin.collector == Collector::Host;
+    let name = |record: &Record, node: &str| -> Option<String> {
+        match node {
+            "" if host(record) => nodes.first().cloned(),
+            "" => None,
+            _ => member_node(node, &nodes),
+        }
+    };
+    let unnamed = evidence.records().any(|record| {
+        let subject = &record.subject;
+        let by_node = subject.node.as_deref().unwrap_or_default();
+        name(record, by_node).is_some()
+            || matches!(subject.kind, SubjectKind::Member | SubjectKind::Node)
+                && name(record, subject.name.split('/').next().unwrap_or_default()).is_some()
+    });
+    if nodes.is_empty() || !unnamed {
+        return;
+    }
+    let mut named = EvidenceSet::new();
+    for conflict in evidence.conflicts() {
+        named.note_conflict(conflict.clone());
+    }
+    for record in evidence.records() {
+        let mut record = record.clone();
+        let old = record.subject.to_string();
+        match record.subject.kind {
+            SubjectKind::Member | SubjectKind::Node => {
+                let (node, rest) = match record.subject.name.split_once('/') {
+                    Some((node, rest)) => (node, format!("/{rest}")),
+                    None => (record.subject.name.as_str(), String::new()),
+                };
+                if let Some(new) = name(&record, node) {
+                    record.subject.name = format!("{new}{rest}");
+                }
+            }
+            // The cluster and what has no place stay.
+            SubjectKind::Component | SubjectKind::Device if record.subject.node.is_none() => {
+                if let Some(new) = name(&record, "") {
+                    record.subject.node = Some(new);
+                }
+            }
+            _ => {
+                let node = record.subject.node.clone().unwrap_or_default();
+                if let Some(new) = name(&record, &node).filter(|_| !node.is_empty()) {
+                    record.subject.node = Some(new);
+                }
+            }
+        }
+        // The one table whose rows are subjects.
+        if let Reading::Known(Shape::Table(table)) = &mut record.value
+            && record.key == keys::METRICS_COVERAGE.info.name
+        {
+            for row in table.rows.iter_mut().filter(|row| row.key == old) {
+                row.key = record.subject.to_string();
+            }
+        }
+        named.insert(record);
+    }
+    *evidence = named;
+}
+
+/// `m0` of a recorded scrape is the first member.
+pub(super) fn member_node(node: &str, nodes: &[String]) -> Option<String> {
+    let number: usize = node.strip_prefix('m')?.parse().ok()?;
+    nodes.get(number).cloned()
+}

@@ -1,0 +1,178 @@
+//! Which groups of scrapes are of one process, whatever their files are called and wherever they lie.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::metrics::Metric;
+
+use super::group::{join, key_of, value_of};
+use super::identity;
+use super::load::Loader;
+use super::store::Scrape;
+use super::timeline::Target;
+
+/// Scrapes that are of one process as far as their names tell.
+pub(super) struct Group {
+    pub(super) target: Target,
+    pub(super) scrapes: Vec<Scrape>,
+    /// Where they were read: names of files tell whose they are within one folder only.
+    pub(super) place: usize,
+}
+
+impl Loader {
+    /// Puts together what is of one process. `name` gives the node of a target, by its place.
+    pub(super) fn joined(
+        &self,
+        groups: Vec<Group>,
+        name: impl Fn(usize, &Target) -> Option<String>,
+    ) -> Vec<Group> {
+        let rename = |group: &mut Group| {
+            if let Some(node) = name(group.place, &group.target) {
+                group.target.node = Some(node);
+            }
+        };
+        let mut groups = self.join_numbered(groups);
+        groups.iter_mut().for_each(rename);
+        let mut groups = self.join_processes(groups);
+        // What names of files spoiled has none now, and a place may know it.
+        groups.iter_mut().for_each(rename);
+        let mut same: BTreeMap<_, usize> = BTreeMap::new();
+        let mut out: Vec<Group> = Vec::new();
+        for group in groups {
+            let at = *same.entry(key_of(&group.target)).or_insert(out.len());
+            match out.get_mut(at) {
+                Some(have) => have.scrapes.extend(group.scrapes),
+                None => out.push(group),
+            }
+        }
+        out
+    }
+
+    /// A file's name decides nothing where its content can: scrapes of one process are one target,
+    /// whatever they are called. A member's id alone does not tell it, since every lone etcd with
+    /// its default addresses has the same one: the start of the process does.
+    fn join_processes(&self, groups: Vec<Group>) -> Vec<Group> {
+        let mut out: Vec<(Group, Vec<Option<String>>)> = Vec::new();
+        for group in groups {
+            let same = out.iter_mut().find(|(have, _)| {
+                have.target.component == group.target.component
+                    && have.target.member_id == group.target.member_id
+                    && match have.target.member_id {
+                        Some(_) => self.is_one_member(&have.scrapes, &group.scrapes),
+                        None => self.is_one_process(have, &group),
+                    }
+            });
+            match same {
+                Some((have, names)) => {
+                    names.push(group.target.node);
+                    have.target.instance = have.target.instance.take().or(group.target.instance);
+                    have.scrapes.extend(group.scrapes);
+                }
+                None => {
+                    let name = group.target.node.clone();
+                    out.push((group, vec![name]));
+                }
+            }
+        }
+        let mut joined: Vec<Group> = Vec::new();
+        for (mut group, names) in out {
+            if names.len() > 1 {
+                let names: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+                let target = &mut group.target;
+                target.node = identity::common_name(&names);
+                let taken = joined
+                    .iter()
+                    .any(|have| key_of(&have.target) == key_of(target));
+                if taken {
+                    target.instance = join(target.instance.as_deref(), target.member_id.as_deref());
+                }
+            }
+            joined.push(group);
+        }
+        joined
+    }
+
+    fn start(&self, scrape: &Scrape) -> Option<f64> {
+        value_of(&self.interner, scrape, Metric::StartTime)
+    }
+
+    /// Whether scrapes with one member's id are of one process, or of one that was restarted.
+    fn is_one_member(&self, a: &[Scrape], b: &[Scrape]) -> bool {
+        let start = |scrape: &Scrape| self.start(scrape);
+        let starts = |scrapes: &[Scrape]| scrapes.iter().filter_map(start).collect::<Vec<_>>();
+        let (of_a, of_b) = (starts(a), starts(b));
+        if of_a
+            .iter()
+            .any(|a| of_b.iter().any(|b| (a - b).abs() < 1.0))
+        {
+            return true;
+        }
+        // One life ends before the other begins. Names that Prometheus gives are no file names.
+        let ends_before = |a: &[Scrape], starts: &[f64]| {
+            let begin = starts.iter().copied().fold(f64::INFINITY, f64::min);
+            a.iter().all(|scrape| {
+                scrape.from.is_none()
+                    && start(scrape).is_some()
+                    && scrape
+                        .at
+                        .is_some_and(|(at, _)| at.0 as f64 / 1e6 <= begin + 5.0)
+            })
+        };
+        !of_a.is_empty()
+            && !of_b.is_empty()
+            && b.iter().all(|scrape| scrape.from.is_none())
+            && (ends_before(a, &of_b) || ends_before(b, &of_a))
+    }
+
+    /// Whether scrapes of a component without an id are of one process. Linux tells a start in steps
+    /// of 10 ms, so that no two nodes share one by chance; but a name that Prometheus gives is true.
+    fn is_one_process(&self, a: &Group, b: &Group) -> bool {
+        let named = |group: &Group| group.scrapes.iter().any(|scrape| scrape.from.is_some());
+        let starts = |group: &Group| -> Vec<u64> {
+            let starts = group.scrapes.iter().filter_map(|scrape| self.start(scrape));
+            starts.map(f64::to_bits).collect()
+        };
+        a.target.roles == b.target.roles && !named(a) && !named(b) && {
+            let of_b = starts(b);
+            starts(a).iter().any(|start| of_b.contains(start))
+        }
+    }
+
+    /// `etcd-cp-a-1.prom` and `etcd-cp-a-2.prom` may be two nodes, or two scrapes of one: the
+    /// start of the process tells.
+    fn join_numbered(&self, groups: Vec<Group>) -> Vec<Group> {
+        let start = |scrapes: &[Scrape]| self.start(scrapes.first()?);
+        let mut out: Vec<Group> = Vec::new();
+        for group in groups {
+            let target = &group.target;
+            let same = out.iter_mut().find_map(|kept| {
+                let have = &kept.target;
+                let stem =
+                    identity::same_but_number(have.node.as_deref()?, target.node.as_deref()?)
+                        .map(str::to_owned)
+                        .or_else(|| {
+                            have.node.clone().filter(|node| {
+                                identity::same_but_number(
+                                    target.node.as_deref().unwrap_or_default(),
+                                    &format!("{node}-0"),
+                                )
+                                .is_some()
+                            })
+                        })?;
+                let one_process = kept.place == group.place
+                    && have.component == target.component
+                    && have.instance == target.instance
+                    && have.member_id == target.member_id
+                    && start(&kept.scrapes).is_some_and(|a| start(&group.scrapes) == Some(a));
+                one_process.then_some((kept, stem))
+            });
+            match same {
+                Some((kept, stem)) => {
+                    kept.target.node = Some(stem);
+                    kept.scrapes.extend(group.scrapes);
+                }
+                None => out.push(group),
+            }
+        }
+        out
+    }
+}
