@@ -308,6 +308,9 @@ pub struct Event<'a> {
     pub level: Level,
     /// Who wrote it, as far as the record itself tells.
     pub component: Component,
+    /// The writer that the record itself names, of a kind that several programs write: of a stream of
+    /// several programs it is this one's.
+    pub writer: Option<&'static str>,
     /// How many records it stands for.
     pub repeats: u64,
     /// How long it took, in nanoseconds.

@@ -35,6 +35,7 @@ pub static PAGES: &[Page] = pages![
     "data-corruption",
     "database-fragmented",
     "database-growing-fast",
+    "datastore-slow",
     "defragmentation-stalls",
     "device-flush-slow",
     "device-write-slow",

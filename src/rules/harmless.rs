@@ -17,8 +17,20 @@ pub const HARMLESS: &[(&str, &str)] = &[
         "a member that stops says so once; the election that it costs is counted as one",
     ),
     (
+        "nodes-all-not-ready",
+        "said at the start of every new cluster; what keeps kubelets away is told by kinds of its own",
+    ),
+    (
         "unhandled-error",
         "what it tells is not known; causes that matter to etcd are kinds of their own",
+    ),
+    (
+        "watch-cache-queued",
+        "tells of each new maximum since a start, be it one event; watches that are closed are judged",
+    ),
+    (
+        "watch-init-slow",
+        "a watch that begins gets all there is; slow lists and traces tell of the same load",
     ),
     (
         "workqueue-retry",

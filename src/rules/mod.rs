@@ -79,6 +79,7 @@ registry! {
     &quality::data_corruption::RULE,
     &space::database_fragmented::RULE,
     &space::database_growing_fast::RULE,
+    &apiserver::datastore_slow::RULE,
     &space::defragmentation_stalls::RULE,
     &disk::device_flush_slow::RULE,
     &disk::device_write_slow::RULE,

@@ -184,6 +184,11 @@ pub const READS: &[Reads] = &[
         &["time-to-full", "time-to-full-critical"],
     ),
     reads(
+        "datastore-slow",
+        &["logs.episodes", "logs.events"],
+        &["datastore-slow"],
+    ),
+    reads(
         "defragmentation-stalls",
         &["logs.episodes"],
         &["defragmentation-took", "slow-requests-min"],

@@ -181,9 +181,12 @@ impl Counter {
             }
         }
         // What only an etcd server says is the stream's own, as it is where nothing is wrapped.
-        let other = writer.filter(|name| *name != ETCD || event.component == Component::Unknown);
-        segment.add(other, record, &event);
-        if other.is_none() {
+        let other = writer.filter(|name| {
+            *name != ETCD || event.component == Component::Unknown || event.writer.is_some()
+        });
+        let told = event.writer.filter(|_| !self.of_one && writer.is_none());
+        segment.add(other.or(told), record, &event);
+        if other.is_none() && told.is_none_or(|name| name == ETCD) {
             self.count(event.component);
         }
     }

@@ -101,6 +101,21 @@ pub(super) fn lease<'a>(event: &mut Event<'a>, text: Cow<'a, str>) {
 /// Up to Kubernetes 1.19 the lock of an election was an Endpoints or a ConfigMap, which the error
 /// names: `Get https://…/namespaces/kube-system/endpoints/kube-scheduler`.
 pub(super) fn lock_in_text(event: &mut Event<'_>) {
+    if event.api.is_none()
+        && let Some(target) = event.error.as_deref().and_then(target)
+    {
+        let target = target.to_owned();
+        url(event, Cow::Owned(target));
+        let names = event.api.as_deref().is_some_and(|call| {
+            matches!(&*call.parts.resource, "leases" | "endpoints" | "configmaps")
+                && call.parts.name.is_some()
+        });
+        // The URL of something else, or half of one, names no lock.
+        if !names {
+            event.api = None;
+        }
+        return;
+    }
     let error = event.error.as_deref().unwrap_or_default();
     let named = ["endpoints", "configmaps"].into_iter().find(|resource| {
         let mut places = error.match_indices(resource);
@@ -117,6 +132,29 @@ pub(super) fn lock_in_text(event: &mut Event<'_>) {
         call.parts.resource = Cow::Borrowed(resource);
         call.parts.group = Some(Cow::Borrowed(""));
     }
+}
+
+/// A watch that ended with its time, or with its client, was answered all the while.
+pub(super) fn aborted(event: &mut Event<'_>) {
+    if event
+        .api
+        .as_deref()
+        .is_some_and(|call| call.verb == "watch")
+    {
+        event.kind = "apiserver-watch-ended";
+    }
+}
+
+/// The whole URL in an error: `Put "https://…": …`, before Go 1.14 `Put https://…: …`.
+fn target(error: &str) -> Option<&str> {
+    let from = error.find("http")?;
+    let rest = error.get(from..)?;
+    if !rest.starts_with("http://") && !rest.starts_with("https://") {
+        return None;
+    }
+    let end = rest.find(['"', '\\', ' '])?;
+    let whole = rest.get(..end)?;
+    Some(whole.strip_suffix(':').unwrap_or(whole))
 }
 
 /// Finds the call in an error text: `Get "https://…": context deadline exceeded`, or

@@ -182,7 +182,7 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
 }
 
 /// `deployments.apps`. The name of a Go type, as older versions write (`*apps.Deployment`), is none.
-fn of_name(name: &str) -> Option<KeyParts<'_>> {
+pub(super) fn of_name(name: &str) -> Option<KeyParts<'_>> {
     if name.starts_with('*') {
         return None;
     }
@@ -205,6 +205,26 @@ fn of_resource<'a>(resource: &'a str, group: &'a str) -> KeyParts<'a> {
         scope: Scope::Resource,
         ..KeyParts::default()
     }
+}
+
+/// The name and the duration of an operation inside a trace, which opens with
+/// `["List etcd3" key:/pods 12123ms (10:11:20.000)`, and of a trace whose header is missing:
+/// `"List" url:/a (31-Mar-2022 23:00:04.575) (total time: 2268ms):`.
+fn opening(rest: &str) -> Option<(&str, Option<u64>)> {
+    let rest = rest.trim_start();
+    let inner = rest.strip_prefix('[');
+    let (name, after) = inner.unwrap_or(rest).strip_prefix('"')?.split_once('"')?;
+    let took = match (parted(after, &needle::TOTAL_TIME, "(total time: "), inner) {
+        (Some((_, total)), _) => total.split_once(')').map(|(total, _)| total),
+        (None, Some(_)) => after
+            .rsplit_once(" (")
+            .and_then(|(before, _)| before.split_whitespace().next_back()),
+        (None, None) => None,
+    };
+    Some((
+        name,
+        took.and_then(|took| parse_go_duration(took.as_bytes())),
+    ))
 }
 
 /// The day on which a traced operation began: `(31-Mar-2022 23:00:04.575) (total time: …`, up to
@@ -315,6 +335,9 @@ pub(super) fn trace_step<'a>(event: &mut Event<'a>, record: &'a Record<'a>, deta
         let took = after
             .split_whitespace()
             .find_map(|word| parse_go_duration(word.as_bytes()));
+        event.took_ns = took;
+    } else if let Some((name, took)) = opening(rest) {
+        step = Some(name);
         event.took_ns = took;
     } else if let Some(total) = rest.strip_prefix('[') {
         event.took_ns = total

@@ -5,7 +5,7 @@ use crate::logs::record::{Encoding, Fields, Record};
 
 use super::extract::PlainFields;
 use super::types::{Extractor, Signature};
-use super::{api, api_trace, apply, dispatch, extract, requests};
+use super::{api, api_trace, apply, dispatch, extract, kine, origin, requests, watch_cache};
 
 /// How much of a record is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,13 @@ fn extracted<'a>(
     match found.signature.extractor {
         Extractor::Fields => extract::fields(&mut event, record, &found, detail),
         Extractor::Around => extract::around(&mut event, record, &found, detail),
+        Extractor::Aborted => {
+            extract::fields(&mut event, record, &found, detail);
+            api::aborted(&mut event);
+        }
+        Extractor::Before => extract::before(&mut event, record, &found, detail),
+        Extractor::Kine => kine::kine(&mut event, record, &found, detail),
+        Extractor::WatchCache => watch_cache::watch_cache(&mut event, record, &found, detail),
         Extractor::Crash => extract::crash(&mut event, record, &found, detail),
         Extractor::Apply => {
             if !apply::apply(&mut event, record) {
@@ -97,6 +104,7 @@ fn extracted<'a>(
         Extractor::Http => api::http(&mut event, record, &found, detail),
         Extractor::Audit => api::audit(&mut event, record, detail),
     }
+    origin::elected(&mut event, record);
     Some(event)
 }
 
@@ -106,6 +114,7 @@ pub fn warm_up() {
 }
 
 fn new_event<'a>(record: &Record<'a>, signature: &'static Signature) -> Event<'a> {
+    let of_server = signature.component == Component::Unknown && origin::is_etcd(record);
     Event {
         kind: signature.id,
         line: record.line,
@@ -117,7 +126,13 @@ fn new_event<'a>(record: &Record<'a>, signature: &'static Signature) -> Event<'a
         component: match (signature.component, record.encoding) {
             // An etcd server never writes klog: this is another program that quotes it.
             (Component::Etcd, Encoding::Klog | Encoding::KlogJson) => Component::Unknown,
+            (Component::Unknown, _) if of_server => Component::Etcd,
             (component, _) => component,
+        },
+        writer: match (of_server, record.encoding) {
+            (true, _) => Some(Component::Etcd.word()),
+            (false, Encoding::Logrus) => kine::writer(signature.id),
+            _ => None,
         },
         repeats: record.repeats,
         took_ns: None,

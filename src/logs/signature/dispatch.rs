@@ -196,11 +196,13 @@ pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     {
         return super::signature(id).map(Found::plain);
     }
-    if record.level < Level::Error {
+    if !ending::may_tell(record) {
         return found;
     }
     let kind = match &found {
-        Some(known) if known.signature.id == "panic" => ending::dump(record),
+        Some(known) if known.signature.id == "panic" && record.level >= Level::Error => {
+            ending::dump(record)
+        }
         Some(_) => None,
         None => ending::unknown(record),
     };
@@ -320,9 +322,7 @@ fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
                 found => found,
             }
         }
-        Encoding::Capnslog if record.level >= Level::Warn => {
-            text(msg).or_else(|| free_text(msg, b""))
-        }
+        Encoding::Capnslog if ending::may_tell(record) => text(msg).or_else(|| free_text(msg, b"")),
         Encoding::Capnslog | Encoding::RaftText => text(msg),
         Encoding::Bare | Encoding::GrpcText => text(msg).or_else(|| free_text(msg, b"")),
         // A program that has etcd inside it may hand on its messages with their fields.

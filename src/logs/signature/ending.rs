@@ -6,12 +6,11 @@ use memchr::memmem;
 use crate::logs::record::{Encoding, Level, Record};
 
 use super::dispatch::{FIND_LIMIT, raw_fields};
+use super::origin;
 
 /// What an etcd server says when its storage fails it: the kind, how its message begins, and what
 /// stands in the message or in its fields. The first that fits counts.
 const STORAGE: &[(&str, &[u8], &[u8])] = &[
-    (IO_ERROR, b"", b": input/output error"),
-    (IO_ERROR, b"", b": read-only file system"),
     (DAMAGE, b"", b"wal: crc mismatch"),
     (DAMAGE, b"", b"walpb: crc mismatch"),
     (DAMAGE, b"", b"snap: crc mismatch"),
@@ -42,6 +41,39 @@ const STORAGE: &[(&str, &[u8], &[u8])] = &[
     (EMPTIED, b"", b" has already been bootstrapped"),
 ];
 
+/// What the file system answers when it fails, at the end of an error: mostly after a colon, in some
+/// messages of etcd in brackets. `EUCLEAN` is a damaged XFS or ext4 (Linux: errno.h, 117).
+const REFUSED: &[(&str, &[u8])] = &[
+    (IO_ERROR, b": input/output error"),
+    (IO_ERROR, b"(input/output error)"),
+    (IO_ERROR, b"read-only file system"),
+    (IO_ERROR, b"structure needs cleaning"),
+    (DISK_FULL, b"no space left on device"),
+];
+
+/// How the messages begin with which etcd up to 3.4 ends, and what stands in them: with its own
+/// journald writer a plain journal shows neither time nor level (etcd: etcdserver/storage.go,
+/// etcdserver/server.go, etcdserver/raft.go, etcdmain/etcd.go: `Fatalf`, `Panicf`).
+const ENDS: &[(&[u8], &[u8])] = &[
+    (b"member ", b" has already been bootstrapped"),
+    (b"listen tcp ", b": bind: "),
+    (b"error validating peerURLs ", b""),
+    (b"cannot fetch cluster info from peer urls: ", b""),
+    (b"cluster cannot be downgraded (current version: ", b""),
+    (b"open ", b": no such file or directory"),
+    (b"open ", b": permission denied"),
+    (b"create wal error: ", b""),
+    (b"open wal error: ", b""),
+    (b"read wal error (", b""),
+    (b"create snapshot directory error: ", b""),
+    (b"cannot access data directory: ", b""),
+    (b"raft save state and entries error: ", b""),
+    (b"save raft state and entries error: ", b""),
+    (b"save snapshot error: ", b""),
+    (b"recovering backend from snapshot error: ", b""),
+];
+
+const DISK_FULL: &str = "disk-full";
 const IO_ERROR: &str = "storage-io-error";
 const DAMAGE: &str = "storage-damaged";
 const DIFFERS: &str = "corruption-detected";
@@ -61,6 +93,17 @@ const HEADS: &[&[u8]] = &[
 /// Memory that a file is mapped to, or that never was any.
 const FAULT: &[u8] = b"unexpected fault address ";
 
+/// Whether a record that nothing else in the catalogue knows may tell of its program's end or of its
+/// storage.
+pub(super) fn may_tell(record: &Record<'_>) -> bool {
+    record.level >= Level::Warn || is_native(record)
+}
+
+/// Whether it is a message of etcd's own journald writer without the fields that name its level.
+pub(super) fn is_native(record: &Record<'_>) -> bool {
+    record.encoding == Encoding::Capnslog && record.level == Level::Unknown
+}
+
 /// The kind of a record that nothing else in the catalogue knows, if it ends its program or tells of
 /// etcd's storage.
 pub(super) fn unknown(record: &Record<'_>) -> Option<&'static str> {
@@ -68,8 +111,18 @@ pub(super) fn unknown(record: &Record<'_>) -> Option<&'static str> {
         record.encoding,
         Encoding::ZapJson | Encoding::ZapConsole | Encoding::Capnslog
     );
-    if of_etcd && let Some(kind) = storage(&record.msg, raw_fields(record)) {
+    if record.level == Level::Warn {
+        // Of a warning only what the file system said counts, and only an etcd server's: another
+        // program warns of other files.
+        let server = of_etcd && origin::is_etcd(record);
+        return server.then(|| refused(record)).flatten();
+    }
+    let fields = raw_fields(record);
+    if of_etcd && let Some(kind) = refused(record).or_else(|| storage(&record.msg, fields)) {
         return Some(kind);
+    }
+    if is_native(record) {
+        return ends(&record.msg).then_some("panic");
     }
     // Of a line without a header, the level is its wrapper's: the kernel's are such.
     let tells_level = of_etcd || matches!(record.encoding, Encoding::Klog | Encoding::Logrus);
@@ -79,6 +132,23 @@ pub(super) fn unknown(record: &Record<'_>) -> Option<&'static str> {
     let begins = HEADS.iter().any(|head| record.msg.starts_with(head));
     let is_dump = record.encoding == Encoding::Bare && begins;
     is_dump.then(|| dump(record).unwrap_or("panic"))
+}
+
+/// Whether etcd ends with this message.
+fn ends(msg: &[u8]) -> bool {
+    ENDS.iter()
+        .any(|(begin, part)| msg.starts_with(begin) && memmem::find(msg, part).is_some())
+}
+
+/// What the file system said to whoever wrote a record.
+fn refused(record: &Record<'_>) -> Option<&'static str> {
+    let texts = [&record.msg, raw_fields(record)];
+    let has = |part: &[u8]| {
+        let mut texts = texts.iter();
+        texts.any(|text| memmem::find(text.get(..FIND_LIMIT).unwrap_or(text), part).is_some())
+    };
+    let (kind, _) = REFUSED.iter().find(|(_, part)| has(part))?;
+    Some(kind)
 }
 
 /// What a dump says of etcd's storage.

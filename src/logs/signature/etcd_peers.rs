@@ -342,12 +342,18 @@ pub(super) static TABLE: &[Signature] = &[
         Etcd,
         Warn,
         Noise,
-        "3.4 to 3.7",
+        "all",
         "Why a member ends, in a line of its own before its `member-removed`, which is the one that counts.",
-        &[form(
-            Msg("server error"),
-            r#"{"level":"warn","ts":"2026-11-20T03:00:11.000000Z","caller":"etcdserver/server.go:860","msg":"server error","error":"the member has been permanently removed from the cluster"}"#,
-        )],
+        &[
+            form(
+                Msg("server error"),
+                r#"{"level":"warn","ts":"2026-11-20T03:00:11.000000Z","caller":"etcdserver/server.go:860","msg":"server error","error":"the member has been permanently removed from the cluster"}"#,
+            ),
+            form(
+                Text("the member has been permanently removed from the cluster"),
+                "2021-03-02 10:00:00.000001 E | etcdserver: the member has been permanently removed from the cluster",
+            ),
+        ],
         &[ERROR],
     ),
     row(
@@ -416,6 +422,12 @@ pub(super) static TABLE: &[Signature] = &[
             form(
                 Msg("remotes server has mismatching etcd version"),
                 r#"{"level":"warn","ts":"2026-07-02T06:48:16.856521Z","caller":"version/monitor.go:212","msg":"remotes server has mismatching etcd version","remote-member-id":"b548c2511513015","current-server-version":"3.7.0","target-version":"3.6.0"}"#,
+            ),
+            form(
+                Msg(
+                    "request sent was ignored by remote peer due to server version incompatibility",
+                ),
+                r#"{"level":"warn","ts":"2024-03-05T10:11:13.645678Z","caller":"rafthttp/stream.go:653","msg":"request sent was ignored by remote peer due to server version incompatibility","local-member-id":"8e9e05c52164694d","remote-peer-id":"91bc3c398fb3c146","error":"incompatible version"}"#,
             ),
             form(
                 Text("the local etcd version {local-member-version} is not up-to-date"),

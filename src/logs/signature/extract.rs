@@ -232,6 +232,59 @@ pub(super) fn around<'a>(
     }
 }
 
+/// Applies the declared fields; of the first of them that is none what stands before the found literal
+/// names it: `XFS (sda1): …`, `[sda] tag#12 …`, `ata1.00: …`, `etcd.service: …`.
+pub(super) fn before<'a>(
+    event: &mut Event<'a>,
+    record: &'a Record<'a>,
+    found: &Found<'a>,
+    detail: Detail,
+) {
+    fields(event, record, found, detail);
+    let Some(name) = found
+        .signature
+        .fields
+        .first()
+        .and_then(|first| first.role.extra())
+    else {
+        return;
+    };
+    if detail != Detail::Full || event.extra.iter().any(|(known, _)| *known == name) {
+        return;
+    }
+    let places = found
+        .signature
+        .literals()
+        .into_iter()
+        .filter_map(|literal| {
+            let head = literal.split('{').next()?;
+            memchr::memmem::find(&record.msg, head.as_bytes())
+        });
+    let Some(text) = places.min().and_then(|at| record.msg.get(..at)) else {
+        return;
+    };
+    let between = |open: u8, close: u8| {
+        let rest = text.get(memchr::memrchr(open, text)? + 1..)?;
+        rest.get(..memchr::memchr(close, rest).unwrap_or(rest.len()))
+    };
+    let is_time = |text: &[u8]| {
+        let clock = |b: &u8| b.is_ascii_digit() || matches!(b, b'.' | b' ');
+        text.iter().all(clock)
+    };
+    let word = || {
+        let text = text.trim_ascii_end();
+        let text = text.strip_suffix(b":")?;
+        text.rsplit(|b| *b == b' ').next()
+    };
+    let whom = between(b'(', b')')
+        .or_else(|| between(b'[', b']').filter(|text| !is_time(text)))
+        .or_else(word);
+    if let Some(whom) = whom.filter(|whom| !whom.is_empty()) {
+        let whom = String::from_utf8_lossy(whom);
+        event.extra.push((name, Extra::Text(clip(whom))));
+    }
+}
+
 /// Applies the declared fields; the error is what the message says, and the error that it names.
 pub(super) fn crash<'a>(
     event: &mut Event<'a>,

@@ -1,7 +1,7 @@
 //! kube-apiserver's own lines: slow traces, HTTP log, time-outs, audit; starts of all components.
 
 use crate::logs::event::Component::{Apiserver, ControllerManager, Kubelet, Scheduler, Unknown};
-use crate::logs::record::Level::{Error as Err, Info};
+use crate::logs::record::Level::{Error as Err, Info, Warn};
 
 use super::types::How::{Code, Find, Klog};
 use super::types::Nature::{Change, Fault, Noise, Request, Symptom};
@@ -171,6 +171,39 @@ pub(super) static TABLE: &[Signature] = &[
             form(Find("timeout or abort while handling: {method} \"{URI}\""), r#"E0124 21:42:45.057395       1 wrap.go:54] timeout or abort while handling: GET "/api/v1/pods""#),
         ],
         &[METHOD, URI, field("auditID", Txt("audit_id"), "")],
+    )
+    .by(Extractor::Aborted),
+    row(
+        "apiserver-watch-ended", Apiserver, Err, Noise, "1.20+",
+        "A watch came to the end of its time, or its client left. Not counted as `apiserver-timeout`.",
+        &[form(Code, r#"E0211 12:59:19.703718      19 wrap.go:54] timeout or abort while handling: method=GET URI="/apis/route.openshift.io/v1/routes?allowWatchBookmarks=true&resourceVersion=52489&timeout=8m28s&timeoutSeconds=508&watch=true" audit-ID="b0a35b5f""#)],
+        &[METHOD, URI, field("auditID", Txt("audit_id"), "")],
+    )
+    .by(Extractor::Aborted),
+    row(
+        "panic-recovered", Unknown, Err, Symptom, "all",
+        "A Kubernetes component caught a panic of its own and went on: a defect, or, in kube-apiserver, an answer that was broken off because its time was over or its client had left.",
+        &[
+            form(Klog("Observed a panic"), r#"E0912 11:26:23.990371       1 panic.go:262] "Observed a panic" panic="net/http: abort Handler" panicGoValue="&errors.errorString{s:\"net/http: abort Handler\"}""#),
+            form(Find("^Observed a panic: {error}"), "E0810 02:50:37.892721       1 runtime.go:76] Observed a panic: runtime error: invalid memory address or nil pointer dereference"),
+            form(Find("^apiserver panic'd on {verb} {url}"), "E0912 11:26:22.990371       1 wrap.go:32] apiserver panic'd on GET /api/v1/secrets?limit=500&resourceVersion=0"),
+        ],
+        &[field("panic", Error, ""), field("error", Error, ""), field("verb", Verb, ""), field("url", Url, "")],
+    ),
+    row(
+        "apiserver-endpoints-reset", Apiserver, Warn, Change, "all",
+        "A kube-apiserver put the addresses of the `kubernetes` service in order, as at its start and when another one comes or goes.",
+        &[form(Find("^Resetting endpoints for master service {_} to {addresses}"), r#"W0305 10:11:16.123456       1 lease.go:265] Resetting endpoints for master service "kubernetes" to [10.0.0.1 10.0.0.2]"#)],
+        &[field("addresses", Txt("addresses"), "")],
+    ),
+    row(
+        "nodes-all-not-ready", ControllerManager, Info, Symptom, "all",
+        "No node is ready, so that nothing is evicted: a new cluster, or no kubelet reached kube-apiserver.",
+        &[
+            form(Find("^Controller detected that all Nodes are not-Ready"), "I0305 10:11:19.123456       1 node_lifecycle_controller.go:1102] Controller detected that all Nodes are not-Ready. Entering master disruption mode."),
+            form(Klog("Controller detected that all Nodes are not-Ready. Entering master disruption mode"), r#"I1025 16:06:37.561200       1 node_lifecycle_controller.go:1029] "Controller detected that all Nodes are not-Ready. Entering master disruption mode""#),
+        ],
+        &[],
     ),
     row(
         "apiserver-post-timeout", Apiserver, Err, Symptom, "1.21+",

@@ -91,6 +91,8 @@ pub(super) static TABLE: &[Signature] = &[
             form(Klog("leaderelection lost/stopped"), r#"E1006 21:30:01.841918       1 controllermanager.go:413] "leaderelection lost/stopped""#),
             form(Klog("Leaderelection lost"), r#"E1006 21:30:01.841918       1 server.go:300] "Leaderelection lost""#),
             form(Find("^leaderelection lost"), "F0325 11:08:47.205929       1 controllermanager.go:294] leaderelection lost"),
+            // csi-lib-utils, with its own `stopped leading` in lower case.
+            form(Find("^stopped leading"), "F0117 11:11:11.212909       1 leader_election.go:182] stopped leading"),
             form(Find("leader election lost"), "F0325 11:08:47.205929       1 main.go:294] leader election lost"),
             // controller-runtime returns it as an error, which the program's last line names.
             form(Code, r#"{"level":"error","ts":"2026-03-06T10:00:12.1Z","logger":"setup","msg":"problem running manager","error":"leader election lost","stacktrace":"main.main"}"#),
@@ -108,7 +110,8 @@ pub(super) static TABLE: &[Signature] = &[
             form(Find("^Failed to update lock optim{_}: {error}, falling back to slow path"), "E0316 23:05:19.718364       1 leaderelection.go:429] Failed to update lock optimitically: context deadline exceeded, falling back to slow path"),
         ],
         &[LOCK, ERR, ERROR],
-    ),
+    )
+    .by(Extractor::Lock),
     row(
         "leaderelection-lock-error", Unknown, Err, Symptom, "all",
         "The lease could not be read or written this time.",

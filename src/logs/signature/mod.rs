@@ -17,14 +17,18 @@ mod etcd_requests;
 mod etcd_server;
 mod etcd_stalls;
 mod etcd_storage;
+mod etcd_warnings;
 mod extract;
 mod kernel;
+mod kine;
 mod kube_apiserver;
 mod kube_clients;
 mod kube_errors;
+mod origin;
 mod requests;
 mod template;
 mod types;
+mod watch_cache;
 
 use std::sync::LazyLock;
 
@@ -38,16 +42,19 @@ pub use requests::{TraceSteps, agreement_step};
 pub use types::{Extractor, Field, Form, How, Nature, Role, Signature};
 
 /// The family tables. Earlier tables win where free text could mean two things.
-static FAMILIES: [&[Signature]; 10] = [
+static FAMILIES: [&[Signature]; 13] = [
     etcd_requests::TABLE,
     etcd_stalls::TABLE,
     etcd_raft::TABLE,
     etcd_peers::TABLE,
     etcd_storage::TABLE,
     etcd_server::TABLE,
+    etcd_warnings::TABLE,
+    kine::TABLE,
     kube_clients::TABLE,
     kube_errors::TABLE,
     kube_apiserver::TABLE,
+    watch_cache::TABLE,
     kernel::TABLE,
 ];
 

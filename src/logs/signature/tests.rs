@@ -540,3 +540,5 @@ fn what_a_reflector_passes_on_and_a_second_version_are_kept() {
         );
     }
 }
+
+mod causes;

@@ -165,6 +165,14 @@ pub enum Extractor {
     Http,
     /// An audit record.
     Audit,
+    /// A request that ended early: a watch's end is no fault.
+    Aborted,
+    /// SQL below kube-apiserver.
+    Kine,
+    /// The watch cache of a resource.
+    WatchCache,
+    /// What stands before a found literal names a device or a unit.
+    Before,
     /// A declared field and the text around a found literal as error.
     Around,
     /// What ends a program: declared fields, and all that it says as error.

@@ -2,7 +2,7 @@
 
 use crate::evidence::{Missing, Subject, SubjectKind};
 use crate::rules::events::{self, Seen};
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -28,10 +28,32 @@ const AFTER: &[&str] = &["apiserver-post-timeout"];
 /// What the HTTP log says of the same requests.
 const ANSWERS: &[&str] = &["http-timeout"];
 
+/// Kinds of which each tells of a time-out for sure. The others say the same of a client that went away
+/// (apiserver: filters/timeout.go, both end the request's context).
+const SURE: &[&str] = &[
+    "api-timeout",
+    "apiserver-handler-timeout",
+    "etcd-deadline",
+    "etcd-error-timeout",
+    "http-timeout",
+];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("apiserver-timeouts");
-    let words = |seen: &Seen| format!("{:.0} requests timed out", seen.count);
+    let sure = |about: &Subject| events::column(cx, about, SURE, "count") > 0.0;
+    let words = |seen: &Seen| match sure(&seen.subject) {
+        true => format!("{:.0} requests timed out", seen.count),
+        false => format!(
+            "{:.0} requests timed out, or their clients gave them up: the log does not tell which",
+            seen.count
+        ),
+    };
     let mut drafts = events::at_least(cx, &[KINDS, AFTER, ANSWERS], limit, "time-outs", words)?;
+    for draft in &mut drafts {
+        if !sure(draft.about()) {
+            *draft = draft.clone().confidence(Confidence::Medium);
+        }
+    }
     if drafts.is_empty() {
         drafts.extend(together(cx)?);
     }
@@ -110,6 +132,16 @@ mod tests {
         };
         assert_eq!(answers(limit - 1.0), Status::Pass);
         assert_eq!(answers(limit), Status::Fail);
+    }
+
+    #[test]
+    fn what_may_be_a_client_that_left_is_said_so() {
+        let limit = crate::profile::Profile::default().get("apiserver-timeouts");
+        let said = |kinds: &[(&str, f64)]| of(kinds).check(&RULE)[0].message.clone();
+        let open = said(&[(KINDS[0], limit)]);
+        assert!(open.contains("or their clients gave them up"), "{open}");
+        let sure = said(&[(KINDS[0], limit), ("etcd-error-timeout", 1.0)]);
+        assert!(sure.ends_with("requests timed out"), "{sure}");
     }
 
     #[test]

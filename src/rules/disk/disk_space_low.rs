@@ -29,23 +29,35 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     // etcd says so itself when a write met a full file system.
     let logged = events::seen(cx, &["disk-full"]);
     for seen in logged.iter().flatten() {
-        // Other programs may fill other disks.
-        if seen.subject.kind != SubjectKind::Member {
-            continue;
-        }
+        let times = events::counted(seen.count, "times");
+        let (severity, words, confidence, threshold) = match (
+            seen.subject.kind,
+            &*seen.subject.name,
+        ) {
+            (SubjectKind::Member, _) => (
+                Severity::Critical,
+                format!("etcd logged {times} that no space is left on its disk"),
+                Confidence::High,
+                "a member whose WAL cannot be written stops",
+            ),
+            // Whose line it is nothing tells: it may be etcd's.
+            (_, "unknown" | "unnamed-client") => (
+                Severity::Warn,
+                format!(
+                    "a log that does not say whose it is tells {times} that no space is left on a disk"
+                ),
+                Confidence::Medium,
+                "one such message is one too many where the disk may be etcd's",
+            ),
+            // Other programs may fill other disks.
+            _ => continue,
+        };
         events::cite(cx, seen, "messages `no space left on device`");
         drafts.push(
-            Draft::new(
-                seen.subject.clone(),
-                Severity::Critical,
-                format!(
-                    "etcd logged {:.0} times that no space is left on its disk",
-                    seen.count
-                ),
-            )
-            .confidence(Confidence::High)
-            .threshold("a member whose WAL cannot be written stops")
-            .cites(cx.evidence.take_citations()),
+            Draft::new(seen.subject.clone(), severity, words)
+                .confidence(confidence)
+                .threshold(threshold)
+                .cites(cx.evidence.take_citations()),
         );
     }
     if let (Err(why), Err(_)) = (&measured, &logged) {
@@ -119,6 +131,15 @@ mod tests {
         assert_eq!(with(0.0, member()).status(&RULE).0, Status::Pass);
         assert_eq!(
             with(1.0, component("kubelet")).status(&RULE).0,
+            Status::Pass
+        );
+        // A log without a name may be etcd's.
+        assert_eq!(
+            with(1.0, component("unknown")).status(&RULE),
+            (Status::Fail, Severity::Warn)
+        );
+        assert_eq!(
+            with(0.0, component("unknown")).status(&RULE).0,
             Status::Pass
         );
     }

@@ -42,6 +42,10 @@ const ONCE: &[(&str, &str)] = &[
         "runs without a backend quota: the database may fill the disk",
     ),
     (
+        "server-not-member",
+        "waits for an etcd cluster that does not list this node under its name and address",
+    ),
+    (
         "storage-io-error",
         "could not read or write its files: the disk fails, or is read-only",
     ),
@@ -57,6 +61,10 @@ const ONCE: &[(&str, &str)] = &[
     (
         "kernel-soft-lockup",
         "a CPU was not given back for many seconds",
+    ),
+    (
+        "unit-oom-killed",
+        "a process of a service was killed for lack of memory",
     ),
 ];
 
@@ -102,8 +110,40 @@ const MANY: &[(&[&str], &str)] = &[
         "sends a snapshot so slowly that the database grows meanwhile",
     ),
     (
-        &["cluster-id-mismatch", "peer-unknown"],
+        &["cluster-id-mismatch", "peer-removed", "peer-unknown"],
         "met a member that is not of its cluster",
+    ),
+    (
+        &["raft-message-failed"],
+        "could not read or take what a peer sent",
+    ),
+    (
+        &["member-change-refused"],
+        "refused to change the members: too few of them are healthy",
+    ),
+    (
+        &["cluster-info-failed"],
+        "could not ask another member who the members are",
+    ),
+    (
+        &["hash-request-failed"],
+        "could not compare its data with another member's",
+    ),
+    (
+        &["datastore-test-failed"],
+        "could not ask the etcd inside it",
+    ),
+    (
+        &["learner-stalled"],
+        "waits for a new member that does not catch up",
+    ),
+    (
+        &["watch-processing-slow", "watcher-closed-slow"],
+        "could not hand events on as fast as they came: it, its network or who watches is too slow",
+    ),
+    (
+        &["panic-recovered"],
+        "caught panics of its own: a defect, or answers that were broken off",
     ),
     (&["auth-failed"], "refused tokens or passwords of clients"),
     (&["apiserver-health-failed"], "failed health checks"),
@@ -154,7 +194,11 @@ const REMOVED: (&[&str], &str) = (
 
 /// Every watch of a component fails when its server is away for a moment.
 const WATCHES: (&[&str], &str) = (
-    &["reflector-list-failed", "reflector-watch-failed"],
+    &[
+        "reflector-list-failed",
+        "reflector-watch-failed",
+        "watch-cache-terminated",
+    ],
     "could not list or watch what it caches",
 );
 
@@ -200,10 +244,10 @@ fn judge(
             }
         }
         let who = match (&*all.subject.name, all.subject.kind) {
-            ("", _) | (_, SubjectKind::Cluster) => "a component",
+            ("" | "unknown", _) | (_, SubjectKind::Cluster) => "a component",
             (name, _) => name,
         };
-        let words = match is("kernel-") || is("journald-") {
+        let words = match is("kernel-") || is("unit-") || is("journald-") {
             true => words.to_owned(),
             false => format!("{who} {words}"),
         };
