@@ -325,3 +325,38 @@ fn what_the_journal_kept_back_is_in_the_upper_bound() {
     );
     assert!(notes(&report).contains("12345 of etcd.service, 77 of kubelet.service"));
 }
+
+#[test]
+fn the_year_of_klogs_dates_is_that_of_dated_lines_and_a_note_says_so() {
+    const ZAP: &str = r#"{"level":"warn","ts":"2021-01-25T06:42:36.000+0100","caller":"wal/wal.go:806","msg":"slow fdatasync","took":"7.454439372s","expected-duration":"1s"}"#;
+    const KLOG: &str = "E0125 05:42:39.880363 2189071 leaderelection.go:325] error retrieving resource lock kube-system/kube-controller-manager: Get \"https://127.0.0.1:6444/x\": context deadline exceeded";
+    let day = "2021-01-25T05:4";
+    // Beside each other, in a file and in a pipe.
+    let dir = tempfile::tempdir().unwrap();
+    let both = format!("{ZAP}\n{KLOG}\n");
+    fs::write(dir.path().join("k3s.log"), &both).unwrap();
+    for report in [report(dir.path()), report_of(&both)] {
+        assert!(
+            report["coverage"]["to"].as_str().unwrap().starts_with(day),
+            "{report}"
+        );
+        assert!(
+            notes(&report).contains("dated lines beside them"),
+            "{report}"
+        );
+    }
+    // In two files of a bundle.
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("etcd.log"), format!("{ZAP}\n")).unwrap();
+    fs::write(
+        dir.path().join("kube-controller-manager.log"),
+        format!("{KLOG}\n"),
+    )
+    .unwrap();
+    let report = report(dir.path());
+    assert!(
+        report["coverage"]["to"].as_str().unwrap().starts_with(day),
+        "{report}"
+    );
+    assert!(notes(&report).contains("in the other files"), "{report}");
+}

@@ -215,9 +215,17 @@ impl<'p> Run<'p> {
         }
         let mut reader =
             open(file, Chunk::WHOLE, &options.read, Vec::new()).map_err(Failure::Input)?;
+        let mut first = true;
         loop {
             match reader.next_block_until(stop) {
-                Ok(Some(block)) => self.block(block.bytes, out).map_err(Failure::Output)?,
+                Ok(Some(block)) => {
+                    if std::mem::take(&mut first)
+                        && let Some(file) = file.begun(block.bytes)
+                    {
+                        self.decoder.learns(&file.context(options.now));
+                    }
+                    self.block(block.bytes, out).map_err(Failure::Output)?;
+                }
                 Ok(None) => return Ok(()),
                 Err(err) => return Err(Failure::Input(err)),
             }

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 
 use super::aggregate::memory::Memory;
 use super::decode::{Decoder, Ends, join};
-use super::input::{LogFile, Plan, Source, Stream, told_by};
+use super::input::{LogFile, Plan, Stream};
 use super::reader::{BlockReader, ReadOptions, open};
 use super::summary::{FileReport, StreamSummary, Summary, named};
 
@@ -123,6 +123,7 @@ impl<'p> Worker<'p> {
             let mut report = FileReport {
                 name: file.name.clone(),
                 local_us: file.told.local_us,
+                years: file.years(self.options.now),
                 newest_first: file.told.newest_first,
                 unjoined: file.told.newest_first && !file.is_read_backward(&self.options.read),
                 ..FileReport::default()
@@ -180,11 +181,15 @@ impl<'p> Worker<'p> {
                 count_words(words, block.bytes, &mut piece.grep);
             }
             // Of what is no file nothing was seen before.
-            if line == 1 && matches!(file.source, Source::Stdin | Source::Pipe(_)) {
-                let told = told_by(block.bytes);
-                context.local_us = told.local_us;
-                decoder.wrappers_are_east(told.local_us);
+            if line == 1
+                && let Some(file) = file.begun(block.bytes)
+            {
+                let told = file.told;
+                let known = file.context(options.now);
+                (context.local_us, context.reference) = (known.local_us, known.reference);
+                decoder.learns(&context);
                 report.local_us = told.local_us;
+                report.years = file.years(options.now);
                 (report.newest_first, report.unjoined) = (told.newest_first, told.newest_first);
             }
             let before = decoder.counts().lines;

@@ -15,7 +15,7 @@ use super::aggregate::kinds::earliest;
 use super::aggregate::segment::Segment;
 use super::decode::Ends;
 use super::event::Component;
-use super::input::{Plan, Stream};
+use super::input::{Plan, Stream, Years};
 use super::scan::{Only, TimeFilter};
 use super::stitch;
 use super::writer;
@@ -56,12 +56,19 @@ pub struct FileReport {
     /// How far its wrappers' clock was taken to be east of UTC, in microseconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub local_us: i64,
+    /// Where the year of its dates without one came from.
+    #[serde(skip_serializing_if = "is_last_change")]
+    pub years: Years,
     /// Its newest lines stand first.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub newest_first: bool,
     /// They could not be read from its end, so the lines of one request did not find each other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unjoined: bool,
+}
+
+fn is_last_change(years: &Years) -> bool {
+    *years == Years::LastChange
 }
 
 fn is_zero(number: &i64) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cli::redact::Redactor;
+use crate::logs::input::Years;
 use crate::logs::summary::FileReport;
 use crate::report::logs as v1;
 
@@ -31,6 +32,14 @@ pub(super) fn reading(files: &[&FileReport], redactor: &Redactor) -> Vec<String>
     note(
         &|file| file.unjoined,
         "the newest lines stand first, and what is compressed or piped cannot be read from its end: the lines of one request did not find each other, so requests count up to three times. Save it as a plain file.",
+    );
+    note(
+        &|file| file.years == Years::Neighbours,
+        "the year of dates without one is that of the dated lines beside them, not that of the file's last change.",
+    );
+    note(
+        &|file| file.years == Years::Bundle,
+        "the year of dates without one is that of the dated lines in the other files, not that of the file's last change.",
     );
     let zones: BTreeSet<i64> = files.iter().map(|file| file.local_us).collect();
     for local_us in zones.into_iter().filter(|local_us| *local_us != 0) {

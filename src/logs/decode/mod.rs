@@ -40,7 +40,8 @@ pub use start::LineStart;
 /// What is known about a file before its first line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DecodeContext {
-    /// What a date without a year is completed from: the file's last change, or now.
+    /// What a date without a year is completed from: the latest that the file can end by its dates, its
+    /// last change, or now.
     pub reference: Option<Timestamp>,
     /// How far the clock of wrappers without a zone is east of UTC, in microseconds.
     pub local_us: i64,
@@ -157,9 +158,11 @@ impl Decoder {
         self.settle_busy();
     }
 
-    /// From now on the clock of wrappers without a zone is so far east of UTC.
-    pub fn wrappers_are_east(&mut self, local_us: i64) {
-        self.context.local_us = local_us;
+    /// Of what is no file nothing is known before its first lines are there: now the zone of wrappers
+    /// and the year of dates without one are.
+    pub fn learns(&mut self, context: &DecodeContext) {
+        self.context.local_us = context.local_us;
+        self.context.reference = context.reference;
     }
 
     /// Reads a block of whole lines; its last line may lack its newline. `first_line` is the

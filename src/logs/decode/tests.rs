@@ -330,7 +330,7 @@ fn decode_slowly(text: &[u8]) -> (Vec<Seen>, LineCounts) {
 }
 
 /// Pieces that lines of other programs and near misses of every wrapper are made of.
-const SCRAPS: [&str; 54] = [
+const SCRAPS: [&str; 58] = [
     "2026-11-01T00:00:01.000001",
     "2026-11-01T00:00:01.000001Z",
     "2026-11-01t00:00:01.000001Z",
@@ -385,6 +385,10 @@ const SCRAPS: [&str; 54] = [
     "\0",
     "words of a text",
     "took 12.5ms;",
+    "1709633475.345678",
+    "1.673954235507425e+09\t",
+    "ERROR\t",
+    "m1 kernel: ",
 ];
 
 proptest::proptest! {

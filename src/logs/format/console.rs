@@ -1,12 +1,14 @@
 //! zap console (etcd 3.6+ `--log-format=console`, and the operators' development mode):
-//! `ts TAB level TAB [logger TAB] caller TAB msg TAB {"took": "48.411µs"}`.
+//! `ts TAB level TAB [logger TAB] caller TAB msg TAB {"took": "48.411µs"}`. Older operators have
+//! seconds since the epoch, and any of zap's levels below its own ones as a number.
 
 use std::borrow::Cow;
 
 use memchr::memchr;
 
-use crate::logs::record::{Encoding, Fields, TimeSource};
-use crate::logs::timestamp::TimeCache;
+use crate::clock::Timestamp;
+use crate::logs::record::{Encoding, Fields, Level, TimeSource};
+use crate::logs::timestamp::{TimeCache, epoch};
 
 use super::{Parsed, level_word};
 
@@ -62,18 +64,42 @@ pub fn parse<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Parsed<'a>> {
     })
 }
 
-type Head<'a> = (
-    crate::clock::Timestamp,
-    crate::logs::record::Level,
-    &'a [u8],
-);
+type Head<'a> = (Timestamp, Level, &'a [u8]);
 
 fn header<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Head<'a>> {
-    let stamp = cache.iso(text)?;
-    let rest = text.get(stamp.len..)?.strip_prefix(b"\t")?;
+    let (time, len) = match cache.iso(text) {
+        Some(stamp) => (stamp.time, stamp.len),
+        None => seconds(text)?,
+    };
+    let rest = text.get(len..)?.strip_prefix(b"\t")?;
     let end = memchr(b'\t', rest.get(..rest.len().min(24))?)?;
-    let level = level_word(uncolour(rest.get(..end)?))?;
-    Some((stamp.time, level, rest.get(end + 1..)?))
+    let level = zap_level(uncolour(rest.get(..end)?))?;
+    Some((time, level, rest.get(end + 1..)?))
+}
+
+/// `1.673954235507425e+09` before a tab: seconds since the epoch as Go prints a large number.
+fn seconds(text: &[u8]) -> Option<(Timestamp, usize)> {
+    if text.get(1) != Some(&b'.') {
+        return None;
+    }
+    let len = memchr(b'\t', text.get(..text.len().min(26))?)?;
+    let number = text.get(..len)?;
+    number.ends_with(b"e+09").then_some(())?;
+    Some((epoch(number)?, len))
+}
+
+/// A level's word, and `lvl-3` or `LEVEL(-3)` for verbosity that has none.
+fn zap_level(word: &[u8]) -> Option<Level> {
+    if let Some(level) = level_word(word) {
+        return Some(level);
+    }
+    let below = word.strip_prefix(b"lvl-").or_else(|| {
+        let word = word
+            .strip_prefix(b"LEVEL(-")
+            .or(word.strip_prefix(b"Level(-"));
+        word?.strip_suffix(b")")
+    })?;
+    (!below.is_empty() && below.iter().all(u8::is_ascii_digit)).then_some(Level::Debug)
 }
 
 /// zap's coloured levels: `ESC[34mINFO ESC[0m`.
@@ -104,7 +130,6 @@ fn is_caller(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logs::record::Level;
 
     #[test]
     fn columns_with_and_without_logger_and_fields() {
@@ -139,6 +164,25 @@ mod tests {
             assert_eq!(parsed.fields.iter().count(), fields, "{text}");
         }
         assert!(!starts(b"2026-11-21T20:04:01.770441Z\tnothing\tx"));
+        let text =
+            b"1.673954235507425e+09\tERROR\tsetup\tproblem running manager\t{\"error\": \"x\"}";
+        let parsed = parse(text, &mut TimeCache::default()).expect("a line");
+        assert_eq!(parsed.time, Timestamp::parse("2023-01-17T11:17:15.507425Z"));
+        assert_eq!((parsed.level, parsed.logger), (Level::Error, &b"setup"[..]));
+        assert_eq!(&*parsed.msg, b"problem running manager");
+        for level in ["lvl-3", "LEVEL(-3)", "DEBUG"] {
+            let text = format!("2022-03-14T13:44:25.433Z\t{level}\tklog\tx");
+            let parsed = parse(text.as_bytes(), &mut TimeCache::default()).expect("a line");
+            assert_eq!(parsed.level, Level::Debug, "{level}");
+        }
+        for text in [
+            "1.673954235507425\tERROR\tx",
+            "1.673954235507425e+09\tnothing\tx",
+            "1.673954235507425e+09 ERROR x",
+            "2022-03-14T13:44:25.433Z\tlvl-\tx",
+        ] {
+            assert!(!starts(text.as_bytes()), "{text}");
+        }
         assert!(!starts(b"2026-11-21T20:04:01.770441Z stderr F x"));
     }
 }

@@ -13,10 +13,10 @@ use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource, Value, ValueKind};
 use crate::logs::timestamp::TimeCache;
 
-use super::json::{Completeness, JsonFields, completeness, nested_end};
+use super::json::{Completeness, JsonFields, completeness};
 use super::pods::Place;
 use super::{Parsed, level_word};
-use journal::{journal, strings, time_of};
+use journal::{is_row, journal, time_of};
 
 pub use journal::line_of;
 
@@ -191,6 +191,8 @@ struct Seen<'a> {
     no_line: Option<Value<'a>>,
     /// What an export has its objects in.
     inside: Option<Value<'a>>,
+    /// What Kibana shows of a hit, each field a list; beside `_source` or in its place.
+    hit: Option<Value<'a>>,
     stream: Option<Value<'a>>,
     audit: u8,
     err: bool,
@@ -287,11 +289,12 @@ impl<'a> Seen<'a> {
             // Google, Elasticsearch, Datadog, CloudWatch, OpenTelemetry, Loki.
             b"jsonPayload" | b"_source" | b"hits" | b"events" | b"resourceLogs" | b"scopeLogs"
             | b"logRecords" | b"logEvents" | b"data" | b"result" | b"streams" | b"values"
-            | b"log_processed" | b"structured"
+            | b"log_processed" | b"structured" | b"results"
                 if value.kind == ValueKind::Nested =>
             {
                 &mut self.inside
             }
+            b"fields" if value.kind == ValueKind::Nested => &mut self.hit,
             b"stream" => &mut self.stream,
             b"pkg" | b"PACKAGE" => &mut self.package,
             b"component" => &mut self.component,
@@ -418,9 +421,11 @@ fn classify_inside<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Obje
     }
     let mut line = seen.line.or(seen.no_line);
     if line.is_none() {
+        let mut holds = |value: &Value<'_>| holds_lines(value, cache, depth + 1);
         line = seen
             .inside
-            .filter(|value| holds_lines(value, cache, depth + 1));
+            .filter(&mut holds)
+            .or_else(|| seen.hit.filter(holds));
     }
     match line {
         Some(line) => {
@@ -474,10 +479,7 @@ fn holds_lines(value: &Value<'_>, cache: &mut TimeCache, depth: u8) -> bool {
         Some(b'{') if depth <= INSIDE_MAX => {
             !matches!(classify_inside(inner, cache, depth), Object::Unknown)
         }
-        Some(b'[') => nested_end(inner, 0)
-            .ok()
-            .and_then(|end| inner.get(..end))
-            .is_some_and(|pair| strings(pair).nth(1).is_some()),
+        Some(b'[') => is_row(inner),
         _ => false,
     }
 }

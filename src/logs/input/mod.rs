@@ -9,6 +9,7 @@ mod name;
 mod program;
 mod sniff;
 mod walk;
+mod years;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ use super::event::Component;
 use super::reader::ReadOptions;
 
 pub(super) use name::of_container;
+pub use years::Years;
 
 /// Plans what to read: files, folders (recursively) and `-` for standard input; without any, what
 /// the host under `root` keeps. Files that were last changed before `since` are passed over,
@@ -50,11 +52,6 @@ pub fn plan_inside(paths: &[PathBuf], since: Option<Timestamp>) -> Plan {
         walk.path(path, true);
     }
     walk.finish()
-}
-
-/// What the first lines of a pipe tell.
-pub fn told_by(lines: &[u8]) -> Told {
-    sniff::of_lines(lines)
 }
 
 fn stdin() -> Stream {
@@ -120,15 +117,18 @@ pub struct LogFile {
     pub told: Told,
 }
 
-/// How long after the first date in it a log may end. Less than a year, so that a date is never one
-/// year late.
-const SPAN_US: i64 = 300 * 86_400_000_000;
-
 /// What a look at a few lines tells of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// The first time with a year that stands in it, where its beginning has one.
     pub dated: Option<Timestamp>,
+    /// The earliest and the latest time with a year that was seen in it. Where lines have none, more
+    /// than the beginning was looked at.
+    pub years: Option<(Timestamp, Timestamp)>,
+    /// Whether some of its dates have no year.
+    pub yearless: bool,
+    /// The latest that it can end by other files that were found with it.
+    pub lent: Option<Timestamp>,
     /// The first day that a trace of a Kubernetes component names in it: the other lines of such a
     /// log have no year.
     pub traced: Option<Timestamp>,
@@ -231,32 +231,30 @@ impl LogFile {
         })
     }
 
-    /// What dates without a year are completed from where traces tell the year, and the file was
-    /// copied long after.
-    fn of_traces(&self) -> Option<Timestamp> {
-        let latest = self.told.traced?.add_us(SPAN_US);
-        self.modified.is_none_or(|at| at > latest).then_some(latest)
-    }
-
-    /// What dates without a year are completed from ([`crate::logs::decode::DecodeContext`]): the
-    /// file's last change, or, where the file was copied long after, a year's rest after the first
-    /// date in it. `None` for pipes: then it is now.
-    pub fn reference(&self) -> Option<Timestamp> {
-        let latest = self.told.dated.map(|dated| dated.add_us(SPAN_US));
-        match (latest, self.modified) {
-            (Some(latest), Some(modified)) => Some(latest.min(modified)),
-            (latest, modified) => latest.or(modified),
+    /// Where the year of dates without one comes from, where there are such dates.
+    pub fn years(&self, now: Option<Timestamp>) -> Years {
+        match self.told.yearless {
+            true => years::reference(&self.told, self.modified, now).1,
+            false => Years::LastChange,
         }
     }
 
     /// What its lines are read by; `now` is for what has no last change.
     pub fn context(&self, now: Option<Timestamp>) -> DecodeContext {
         DecodeContext {
-            reference: self.of_traces().or(self.modified).or(now),
+            reference: years::reference(&self.told, self.modified, now).0,
             local_us: self.told.local_us,
             // What is no file is read in one piece.
             sections: self.told.sections || !matches!(self.source, Source::File { .. }),
         }
+    }
+
+    /// The same with what its first lines tell, where nothing could be seen of them before.
+    pub fn begun(&self, lines: &[u8]) -> Option<LogFile> {
+        matches!(self.source, Source::Stdin | Source::Pipe(_)).then(|| LogFile {
+            told: sniff::of_lines(lines),
+            ..self.clone()
+        })
     }
 
     /// Whether it is read from its end to its beginning. What is compressed or piped cannot be, and a

@@ -15,6 +15,7 @@ use crate::logs::timestamp::{QUARTER_US, TimeCache, quarters};
 use crate::logs::wrapper::section;
 
 use super::Told;
+use super::years::{NO_YEAR, with_year};
 
 /// How much of a file is looked at, inflated.
 const HEAD: usize = 16 << 10;
@@ -27,6 +28,8 @@ const HOLE: usize = 64;
 const FAR: u64 = 1 << 30;
 /// At how many places a file is looked at for the zone of its wrappers.
 const PLACES: u64 = 16;
+/// For the years of its lines only each so-manieth of them is.
+const FEW: u64 = 5;
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,16 +92,15 @@ pub(super) fn sniff(file: &File, size: u64) -> std::io::Result<(Kind, Told)> {
     let kind = judge(&head);
     let mut look = Look::default();
     look.at(&head);
+    let is_local = look.is_local();
+    if is_local || look.yearless {
+        look.at_places(file, size, if is_local { 1 } else { FEW });
+    }
     let told = Told {
-        dated: look.dated,
-        traced: look.traced,
-        local_us: if look.is_local() {
-            zone(file, size, look)
-        } else {
-            0
-        },
+        local_us: if is_local { look.zone() } else { 0 },
         sections: has_sections(&head),
         newest_first: is_newest_first(file, size, &head),
+        ..look.told()
     };
     Ok((kind, told))
 }
@@ -206,32 +208,10 @@ pub(super) fn of_lines(bytes: &[u8]) -> Told {
     let mut look = Look::default();
     look.at(head);
     Told {
-        dated: look.dated,
-        traced: look.traced,
         local_us: look.zone(),
         newest_first: descend(&times(head)),
-        ..Told::default()
+        ..look.told()
     }
-}
-
-/// How far the wrappers' clock is east of UTC: by what most of the records that say it do. Those
-/// with a zone may be rare, so places all over a plain file are looked at.
-fn zone(file: &File, size: u64, mut look: Look) -> i64 {
-    let step = size / PLACES;
-    if step > 0 && !is_packed(file) {
-        // No line counts twice: the head was looked at, and no place reaches the next one.
-        let mut bytes = vec![0; HEAD.min(usize::try_from(step).unwrap_or(HEAD))];
-        let places = (1..PLACES).map(|place| place * step);
-        for from in places.filter(|from| *from >= HEAD as u64) {
-            let Ok(len) = file.read_at(&mut bytes, from) else {
-                break;
-            };
-            let read = bytes.get(..len).unwrap_or_default();
-            let whole = memchr::memchr(b'\n', read).and_then(|at| read.get(at + 1..));
-            look.at(whole.unwrap_or_default());
-        }
-    }
-    look.zone()
 }
 
 /// What a look at lines found.
@@ -239,6 +219,10 @@ fn zone(file: &File, size: u64, mut look: Look) -> i64 {
 struct Look {
     /// The first time that names its year.
     dated: Option<Timestamp>,
+    /// The earliest and the latest one.
+    years: Option<(Timestamp, Timestamp)>,
+    /// Whether dates were seen that have no year.
+    yearless: bool,
     /// The first day that a trace names.
     traced: Option<Timestamp>,
     /// Records whose time is their wrapper's, or that have a wrapper's beside their own.
@@ -251,15 +235,68 @@ impl Look {
     /// Looks at lines, of which the last one may be cut off.
     fn at(&mut self, bytes: &[u8]) {
         let end = memchr::memrchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
-        let mut decoder = Decoder::new(DecodeContext::default());
+        let mut decoder = Decoder::new(DecodeContext {
+            reference: Some(NO_YEAR),
+            ..DecodeContext::default()
+        });
         let lines = bytes.get(..end).unwrap_or_default();
         decoder.block(lines, 1, &mut |record: &Record<'_>| {
-            self.dated = self.dated.or(record.time);
+            for time in [record.outer.time, record.time].into_iter().flatten() {
+                self.date(time);
+            }
+            if let Some(time) = entry_time(&record.msg) {
+                self.date(time);
+            }
             if self.traced.is_none() && record.msg.starts_with(b"Trace[") {
                 self.traced = traced_day(&record.msg);
             }
             self.record(record);
         });
+    }
+
+    fn date(&mut self, time: Timestamp) {
+        match with_year(time) {
+            Some(true) => {
+                self.dated = self.dated.or(Some(time));
+                let (from, to) = self.years.unwrap_or((time, time));
+                self.years = Some((from.min(time), to.max(time)));
+            }
+            Some(false) => self.yearless = true,
+            None => {}
+        }
+    }
+
+    /// Looks at places all over a plain file: lines that tell may be rare.
+    fn at_places(&mut self, file: &File, size: u64, each: u64) {
+        let step = size / PLACES;
+        if step == 0 || is_packed(file) {
+            return;
+        }
+        // No line counts twice: the head was looked at, and no place reaches the next one.
+        let len = HEAD.min(usize::try_from(step).unwrap_or(HEAD));
+        let mut bytes = vec![0; len];
+        let places = (1..PLACES)
+            .filter(|place| place % each == 0)
+            .map(|place| place * step);
+        for from in places.filter(|from| *from >= HEAD as u64) {
+            let Ok(len) = file.read_at(&mut bytes, from) else {
+                break;
+            };
+            let read = bytes.get(..len).unwrap_or_default();
+            let whole = memchr::memchr(b'\n', read).and_then(|at| read.get(at + 1..));
+            self.at(whole.unwrap_or_default());
+        }
+    }
+
+    /// What it found, but for what needs more than that.
+    fn told(&self) -> Told {
+        Told {
+            dated: self.dated,
+            years: self.years,
+            yearless: self.yearless,
+            traced: self.traced,
+            ..Told::default()
+        }
     }
 
     fn record(&mut self, record: &Record<'_>) {
@@ -290,6 +327,13 @@ impl Look {
     fn is_local(&self) -> bool {
         self.wrapped && self.zones.keys().all(|quarters| *quarters != 0) || self.zones.len() > 1
     }
+}
+
+/// The time of an entry that `gcloud logging read` printed as YAML, below the line in it.
+fn entry_time(line: &[u8]) -> Option<Timestamp> {
+    let time = line.strip_prefix(b"timestamp: ")?;
+    let time = time.strip_prefix(b"'").unwrap_or(time);
+    Some(TimeCache::default().iso(time)?.time)
 }
 
 fn judge(head: &[u8]) -> Kind {
@@ -391,202 +435,4 @@ fn archive(head: &[u8]) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    fn look(text: &[u8]) -> (Kind, Told) {
-        let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(text).expect("writes");
-        sniff(&file.reopen().expect("opens"), text.len() as u64).expect("reads")
-    }
-
-    fn told(text: &[u8]) -> Told {
-        look(text).1
-    }
-
-    #[test]
-    fn names() {
-        for name in [
-            "0.log",
-            "0.log.20250502-181650.gz",
-            "etcd.log.1",
-            "x-json.log",
-            "audit-2025-05-02T18-16-50.123.log",
-        ] {
-            assert_eq!(by_name(name), ByName::Log, "{name}");
-        }
-        for name in [
-            "etcd.yaml",
-            "kube-apiserver-m0.prom",
-            "x.prom.gz",
-            "db.db",
-            "member/snap/x.snap",
-        ] {
-            assert_eq!(by_name(name), ByName::Other, "{name}");
-        }
-        for name in [
-            "truth.json",
-            "stat",
-            "messages",
-            "messages-20261118",
-            "000001.gz",
-            "journal.txt",
-            "syslog.1",
-        ] {
-            assert_eq!(by_name(name), ByName::Unclear, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_first_year_is_found() {
-        let text = b"Nov 24 19:06:42 host k3s[1]: I1124 19:06:42.770951       1 a.go:1] x\n2023-11-24 19:33:30.483562 I | etcdmain: x\n";
-        let at = told(text).dated;
-        assert_eq!(at, Timestamp::parse("2023-11-24T19:33:30.483562Z"));
-        assert_eq!(told(b"Nov 24 19:06:42 host sshd[1]: x\n").dated, None);
-    }
-
-    #[test]
-    fn the_zone_of_wrappers_is_told_by_the_records_in_them() {
-        let line = |zone: &str| {
-            format!(
-                "Feb 16 21:31:27 h k3s[1]: {{\"level\":\"warn\",\"ts\":\"2026-02-16T21:31:27.325{zone}\",\"msg\":\"slow fdatasync\"}}\n"
-            )
-        };
-        let klog = "Feb 16 21:31:27 h k3s[1]: I0216 21:31:27.400003       1 a.go:1] x\n";
-        let hour = 4 * QUARTER_US;
-        for (zone, want) in [("-0500", -5 * hour), ("+0530", 11 * hour / 2), ("Z", 0)] {
-            assert_eq!(told(line(zone).as_bytes()).local_us, want, "{zone}");
-            // The only line of etcd stands far from the beginning.
-            let many = [klog.repeat(3000), line(zone).repeat(200), klog.repeat(3000)];
-            assert_eq!(told(many.concat().as_bytes()).local_us, want, "{zone}");
-        }
-        assert_eq!(told(klog.as_bytes()).local_us, 0);
-        // The line stood in its writer's pipe for long: that is no zone.
-        let late = line("Z").replace("21:31:27 h", "21:38:27 h");
-        assert_eq!(told(late.as_bytes()).local_us, 0);
-    }
-
-    #[test]
-    fn the_newest_lines_may_stand_first() {
-        let zap = |n: u32| {
-            format!(
-                "{{\"level\":\"warn\",\"ts\":\"2026-02-16T21:{:02}:{:02}.325Z\",\"msg\":\"x\"}}\n",
-                n / 60,
-                n % 60
-            )
-        };
-        let syslog = |n: u32| format!("Feb 16 21:{:02}:{:02} h etcd[1]: x\n", n / 60, n % 60);
-        let lines: [&dyn Fn(u32) -> String; 2] = [&zap, &syslog];
-        for line in lines {
-            for many in [20, 3000] {
-                let forth: String = (0..many).map(line).collect();
-                let back: String = (0..many).rev().map(line).collect();
-                assert!(!told(forth.as_bytes()).newest_first);
-                assert!(told(back.as_bytes()).newest_first);
-                // Only its first lines are out of order.
-                let odd = [line(9), line(8), line(7), line(6), line(5), line(4), forth].concat();
-                assert!(!told(odd.as_bytes()).newest_first);
-            }
-        }
-    }
-
-    #[test]
-    fn first_bytes() {
-        let kind = |text: &[u8]| look(text).0;
-        for text in [
-            &br#"{"level":"info","ts":"2026-11-21T19:32:28.496Z","caller":"a","msg":"x"}"#[..],
-            b"2026-11-21 19:33:30.483562 I | etcdmain: x\n",
-            b"\n\nNov 24 19:06:42 host sshd[1]: hello\n",
-            br#"{"log":"I1008 04:37:11.770951       1 a.go:1] x\n","stream":"stderr","time":"2026-11-21T19:32:28.496Z"}"#,
-            b"{\n  \"level\": \"warn\",\n  \"msg\": \"x\"\n}\n",
-            b"__CURSOR=s=1\n__REALTIME_TIMESTAMP=1\n",
-            b"{container=\"etcd\"} 2026-11-21 19:33:30.483562 I | etcdmain: x\n",
-            br#"{"data":{"result":[{"stream":{},"values":[["1","I1008 04:37:11.770951       1 a.go:1] x"]]}]}}"#,
-            br#"{"hits":{"hits":[{"_source":{"log":"x"}}]}}"#,
-        ] {
-            assert_eq!(kind(text), Kind::Log, "{}", String::from_utf8_lossy(text));
-        }
-        for text in [
-            &b"cpu  1 2 3\n"[..],
-            b"# HELP etcd_x\n# TYPE etcd_x counter\netcd_x 1\n",
-            b"{\n  \"cause\": \"disk\"\n}\n",
-            br#"{"root_cause":"disk","n":1}"#,
-            br#"{"status":"success","data":{"result":[{"metric":{},"values":[[1,"2"]]}]}}"#,
-            br#"{"events":[{"kind":"disk"}],"data":["a"]}"#,
-            b"apiVersion: v1\nkind: Pod\n",
-        ] {
-            assert_eq!(kind(text), Kind::Text, "{}", String::from_utf8_lossy(text));
-        }
-        assert!(matches!(kind(&[0; 4096]), Kind::Other(_)));
-        assert!(matches!(kind(&[0; 40_000]), Kind::Other(_)));
-        assert!(matches!(kind(b"\x7fELF\x02\x01"), Kind::Other(_)));
-        assert!(matches!(kind(b"PK\x03\x04aaaa"), Kind::Other(_)));
-    }
-
-    const ZAP: &str =
-        r#"{"level":"warn","ts":"2026-02-16T21:31:27.325Z","caller":"a/b.go:1","msg":"x"}"#;
-
-    #[test]
-    fn holes_make_no_log_binary() {
-        let line = format!("{ZAP}\n");
-        let lines = line.repeat(2000);
-        let (front, back) = lines.split_at(50 * line.len());
-        let hole = |len: usize| "\0".repeat(len);
-        for text in [
-            [front, &hole(4096), back].concat(),
-            [front, &hole(3 * 4096), line.split_at(20).1, back].concat(),
-            [&hole(9000), back].concat(),
-            [&hole(100_000), back].concat(),
-            [&hole(3 << 20), back].concat(),
-        ] {
-            assert_eq!(look(text.as_bytes()).0, Kind::Log);
-        }
-    }
-
-    #[test]
-    fn what_is_no_text_is_told_in_words() {
-        let why = |bytes: &[u8]| match look(bytes).0 {
-            Kind::Other(why) => why.split(':').next().unwrap_or_default(),
-            _ => "",
-        };
-        let wide = |mark: &[u8], order: fn(u16) -> [u8; 2]| {
-            let lines = format!("{ZAP}\n").repeat(30);
-            let units = lines.encode_utf16().flat_map(order);
-            mark.iter().copied().chain(units).collect::<Vec<u8>>()
-        };
-        assert_eq!(
-            why(&wide(&[0xff, 0xfe], u16::to_le_bytes)),
-            "is UTF-16 text"
-        );
-        assert_eq!(
-            why(&wide(&[0xfe, 0xff], u16::to_be_bytes)),
-            "is UTF-16 text"
-        );
-        assert_eq!(why(&wide(&[], u16::to_le_bytes)), "is UTF-16 text");
-        assert_eq!(why(&wide(&[], u16::to_be_bytes)), "is UTF-16 text");
-        assert_eq!(
-            why(b"\x04\x22\x4d\x18\x64\x40\xa7{\"level\""),
-            "is compressed with lz4"
-        );
-        let gzip = |bytes: &[u8]| {
-            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            out.write_all(bytes).expect("writes");
-            out.finish().expect("ends")
-        };
-        assert_eq!(why(&gzip(&gzip(ZAP.as_bytes()))), "is compressed twice");
-        // Bytes without order, of which one in 256 is a NUL.
-        let mut state = 1u32;
-        let noise: Vec<u8> = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            state.to_be_bytes()[0]
-        })
-        .take(20_000)
-        .collect();
-        assert_eq!(why(&noise), "is binary");
-        // Colours, tabs, and what an application server puts between lines.
-        let coloured = "\x1b[33mW1120 10:00:21.000000       1 a.go:1]\x1b[0m \tx\r\n".repeat(50);
-        assert_eq!(why(coloured.as_bytes()), "");
-    }
-}
+mod tests;

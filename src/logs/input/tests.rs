@@ -307,3 +307,61 @@ fn a_trace_tells_the_year_of_a_log_that_was_copied() {
     );
     assert!(now > then);
 }
+
+/// The times of all records in a folder's streams, as a scan in small pieces finds them.
+fn times_of(dir: &tempfile::TempDir) -> Vec<(String, String, Years)> {
+    let found = folder(dir);
+    let options = crate::logs::scan::ScanOptions {
+        chunk: Some(64),
+        threads: 2,
+        ..Default::default()
+    };
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let summary = crate::logs::scan::scan(&found, &options, &stop);
+    let files = summary.streams.iter().flat_map(|stream| &stream.files);
+    let text = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+    files
+        .map(|file| (text(file.from), text(file.to), file.years))
+        .collect()
+}
+
+const ZAP: &str = r#"{"level":"warn","ts":"DAYT06:42:36.000Z","caller":"wal/wal.go:806","msg":"slow fdatasync","took":"7.4s","expected-duration":"1s"}"#;
+
+#[test]
+fn dated_neighbours_tell_the_year_across_its_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = format!(
+        "I1231 23:59:58.071205       1 a.go:1] x\n{}\nI1231 23:59:59.071205       1 a.go:1] x\nI0101 00:00:01.071205       1 a.go:1] x\n{}\nI0102 00:00:01.071205       1 a.go:1] x\n",
+        ZAP.replace("DAY", "2020-12-31"),
+        ZAP.replace("DAY", "2021-01-01"),
+    );
+    fs::write(dir.path().join("k3s.log"), text).expect("a file");
+    let want = (
+        "2020-12-31T06:42:36.000Z".to_owned(),
+        "2021-01-02T00:00:01.071205Z".to_owned(),
+        Years::Neighbours,
+    );
+    assert_eq!(times_of(&dir), [want]);
+}
+
+#[test]
+fn other_files_of_a_bundle_tell_the_year() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let klog = "E0125 06:42:40.227000       1 leaderelection.go:325] x\n";
+    fs::write(dir.path().join("kube-controller-manager.log"), klog).expect("a file");
+    fs::write(
+        dir.path().join("etcd.log"),
+        ZAP.replace("DAY", "2021-01-25"),
+    )
+    .expect("a file");
+    let mut years: Vec<_> = times_of(&dir)
+        .into_iter()
+        .map(|file| (file.0, file.2))
+        .collect();
+    years.sort();
+    let want = [
+        ("2021-01-25T06:42:36.000Z".to_owned(), Years::LastChange),
+        ("2021-01-25T06:42:40.227Z".to_owned(), Years::Bundle),
+    ];
+    assert_eq!(years, want);
+}

@@ -362,6 +362,7 @@ impl Walk {
         for stream in &mut self.plan.streams {
             undo_count(&mut stream.files);
         }
+        super::years::lend(&mut self.plan.streams);
         self.plan.streams.sort_by(|a, b| a.id.cmp(&b.id));
         self.plan
     }

@@ -324,7 +324,13 @@ fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
         }
         Encoding::Capnslog if ending::may_tell(record) => text(msg).or_else(|| free_text(msg, b"")),
         Encoding::Capnslog | Encoding::RaftText => text(msg),
-        Encoding::Bare | Encoding::GrpcText => text(msg).or_else(|| free_text(msg, b"")),
+        Encoding::Bare => {
+            let stamped = record.outer.time.and_then(|_| message(msg));
+            stamped
+                .or_else(|| text(without_package(msg)))
+                .or_else(|| free_text(msg, b""))
+        }
+        Encoding::GrpcText => text(msg).or_else(|| free_text(msg, b"")),
         // A program that has etcd inside it may hand on its messages with their fields.
         Encoding::Logrus => text(msg)
             .or_else(|| {
@@ -364,6 +370,38 @@ fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
         Encoding::KlogTrace => super::signature("apiserver-trace-step").map(Found::plain),
         Encoding::Audit => super::signature("audit-request").map(Found::plain),
     }
+}
+
+/// A message of etcd's without the package before it, where time and level before that were cut off.
+fn without_package(msg: &[u8]) -> &[u8] {
+    let packages: &[&[u8]] = match msg.first() {
+        Some(b'e') => &[b"etcdserver: ", b"etcdmain: ", b"embed: "],
+        Some(b'r') => &[b"rafthttp: ", b"raft: "],
+        Some(b'm') => &[b"mvcc: ", b"mvcc/backend: "],
+        Some(b'w') => &[b"wal: "],
+        _ => &[],
+    };
+    packages
+        .iter()
+        .find_map(|package| msg.strip_prefix(*package))
+        .unwrap_or(msg)
+}
+
+/// One of zap's messages, of which an export left nothing else but the time. Short ones are anybody's,
+/// but for one that names a system call.
+pub(super) fn message(msg: &[u8]) -> Option<Found<'_>> {
+    /// `slow fdatasync`; the longest has some hundred bytes.
+    const LENGTHS: std::ops::RangeInclusive<usize> = 14..=160;
+    /// `apply request took too long`.
+    const WORDS: usize = 5;
+    if !LENGTHS.contains(&msg.len()) || !msg.first().is_some_and(u8::is_ascii_lowercase) {
+        return None;
+    }
+    let spaces = msg.iter().filter(|b| **b == b' ').count();
+    if spaces + 1 < WORDS && msg != b"slow fdatasync" {
+        return None;
+    }
+    TABLES.msg.get(msg).map(|signature| Found::plain(signature))
 }
 
 fn is_client_go(msg: &[u8]) -> bool {

@@ -41,6 +41,11 @@ pub use extract::PlainFields;
 pub use requests::{TraceSteps, agreement_step};
 pub use types::{Extractor, Field, Form, How, Nature, Role, Signature};
 
+/// Whether a whole text is a message of etcd's, as zap has it.
+pub fn is_message(text: &[u8]) -> bool {
+    dispatch::message(text).is_some()
+}
+
 /// The family tables. Earlier tables win where free text could mean two things.
 static FAMILIES: [&[Signature]; 13] = [
     etcd_requests::TABLE,

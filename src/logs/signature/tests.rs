@@ -541,4 +541,50 @@ fn what_a_reflector_passes_on_and_a_second_version_are_kept() {
     }
 }
 
+#[test]
+fn what_is_left_of_a_line_is_recognised() {
+    let kind = |text: &str, outer: Outer<'_>| {
+        let parsed = Parsed::bare(Encoding::Bare, text.as_bytes());
+        let record = parsed.into_record(1, 1, outer);
+        let event = classify(&record, Detail::Full);
+        event.map(|event| event.kind.to_owned())
+    };
+    // A package without level and time.
+    for (text, want) in [
+        (
+            "etcdserver: failed to send out heartbeat on time (exceeded the 500ms timeout for 2.060806741s, to 417c9cd34ec2ca5)",
+            "heartbeat-late",
+        ),
+        (
+            "etcdserver: timed out waiting for read index response (local node might have slow network)",
+            "readindex-timeout",
+        ),
+        ("etcdserver: server is likely overloaded", "heartbeat-hint"),
+    ] {
+        assert_eq!(
+            kind(text, Outer::default()).as_deref(),
+            Some(want),
+            "{text}"
+        );
+    }
+    // A message without anything, but for a time.
+    let stamped = || Outer {
+        time: crate::clock::Timestamp::parse("2025-03-18T12:21:38Z"),
+        ..Outer::default()
+    };
+    for (text, want) in [
+        ("slow fdatasync", Some("wal-sync-slow")),
+        (
+            "dropped internal Raft message since sending buffer is full (overloaded network)",
+            Some("raft-message-dropped"),
+        ),
+        // Without its request it tells nothing.
+        ("apply request took too long", None),
+        ("failed to authenticate", None),
+    ] {
+        assert_eq!(kind(text, stamped()).as_deref(), want, "{text}");
+        assert_eq!(kind(text, Outer::default()), None, "{text}");
+    }
+}
+
 mod causes;

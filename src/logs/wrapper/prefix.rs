@@ -7,6 +7,7 @@ use crate::logs::format::klog::quote_end;
 use crate::logs::format::level_word;
 use crate::logs::format::object;
 use crate::logs::needle;
+use crate::logs::signature::is_message;
 use crate::logs::timestamp::{Stamp, TimeCache, zone};
 use crate::logs::writer;
 
@@ -21,6 +22,7 @@ const LABELS_MAX: usize = 4096;
 /// Takes one prefix off.
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let strict = stamped(text, cache)
+        .or_else(|| downloaded(text, cache))
         .or_else(|| labelled(text))
         .or_else(|| tagged(text, cache))
         .or_else(|| listed(text));
@@ -42,14 +44,31 @@ pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
 /// `2023-05-15T05:20:07.955Z | text` of log viewers.
 pub(super) fn stamped<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     let (stamp, rest) = stamp(text, cache)?;
-    // Nanoseconds with a zone are a shape of their own; fewer digits need a record after them.
-    if stamp.digits < 7 && !stands_behind_times(rest, cache) {
+    // Nanoseconds with a zone are a shape of their own; fewer digits need a record after them, or what
+    // is left of one where only times and messages were exported.
+    if stamp.digits < 7 && !stands_behind_times(rest, cache) && !is_message(rest) {
         return None;
     }
     Some(Peeled {
         time: Some(stamp.time),
         zoned: true,
         ..Peeled::text(rest)
+    })
+}
+
+/// `1709633474346 TAB 2024-03-05T10:11:14.346Z TAB text`, which Grafana gives for a download as text.
+fn downloaded<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    let (head, rest) = text.split_first_chunk::<14>()?;
+    let (millis, tab) = head.split_first_chunk::<13>()?;
+    if tab != b"\t" || !millis.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let stamp = cache.iso(rest)?;
+    let text = rest.get(stamp.len..)?.strip_prefix(b"\t")?;
+    stamp.zoned.then_some(Peeled {
+        time: Some(stamp.time),
+        zoned: true,
+        ..Peeled::text(text)
     })
 }
 
@@ -402,6 +421,7 @@ mod tests {
             "2026-11-21T19:32:33Z {container=\"etcd\", pod=\"etcd-\\\"x}\"} ",
             "2026-11-21T19:32:33+01:00 {app_kubernetes_io_name=\"etcd\"}   ",
             "2026-11-21T19:32:33Z {} ",
+            "1709633474346\t2024-03-05T10:11:14.346Z\t",
             "{container=\"etcd\"} ",
             "[pod/etcd-x/etcd] ",
             "etcd2   | ",
@@ -507,6 +527,8 @@ mod tests {
             "etcdserver: read-only range request key:\"/registry/pods/\"",
             "path: no record here",
             "two words and more",
+            "170963347434\t2024-03-05T10:11:14.346Z\tx",
+            "1709633474346\t2024-03-05T10:11:14.346\tx",
             "2025-12-08T07:31:53.675Z no record here",
             "[x/y] z",
             "{a=1} b",

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::logs::format::{level_priority, level_word};
 use crate::logs::needle;
 use crate::logs::record::Level;
-use crate::logs::timestamp::{TimeCache, YearFrom, clock, complete, month};
+use crate::logs::timestamp::{TimeCache, YearFrom, clock, complete, epoch, month};
 
 use super::Peeled;
 use super::calendar::{any_month, zone_word};
@@ -15,12 +15,14 @@ use super::calendar::{any_month, zone_word};
 const NAME_MAX: usize = 255;
 
 /// Takes off any of: RFC 3164, RFC 5424, journalctl short, short-precise, short-iso, short-full,
-/// short-monotonic, with-unit, rsyslog's and syslog-ng's files. A time without a year is left
+/// short-unix, short-monotonic, short-delta, with-unit, rsyslog's and syslog-ng's files. A time without a year is left
 /// out here and completed by [`complete_time`].
 pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
     match text.first()? {
         b'<' => priority(text, cache),
-        b'0'..=b'9' => iso(text, cache).or_else(|| dated(text)),
+        b'0'..=b'9' => iso(text, cache)
+            .or_else(|| dated(text))
+            .or_else(|| unix(text)),
         b'[' => monotonic(text),
         b'A'..=b'Z' => named(text, cache),
         b'a'..=b'z' => dated(text).or_else(|| no_time(text)),
@@ -189,10 +191,31 @@ fn behind_month(month: u32, text: &[u8]) -> Option<Peeled<'_>> {
     Some(peeled)
 }
 
-/// `[ 5123.170712] host ident[pid]: text`, and dmesg's `[ 5123.170712] text`.
+/// `1709633475.345678 host ident[pid]: text` of `-o short-unix`. Numbers stand before many lines, so
+/// the process must be named.
+fn unix(text: &[u8]) -> Option<Peeled<'_>> {
+    let (head, rest) = text.split_first_chunk::<18>()?;
+    let (&[ref secs @ .., b'.'], fraction) = head.split_first_chunk::<11>()? else {
+        return None;
+    };
+    let (fraction, space) = fraction.split_first_chunk::<6>()?;
+    let digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
+    if space != b" " || !digits(secs) || !digits(fraction) || !named_program(rest) {
+        return None;
+    }
+    Some(Peeled {
+        time: epoch(head.get(..17)?),
+        zoned: true,
+        ..program(rest)?
+    })
+}
+
+/// `[ 5123.170712] host ident[pid]: text`, `[ 5123.170712 <    0.000123 >] host …` of
+/// `-o short-delta`, and dmesg's `[ 5123.170712] text`.
 fn monotonic(text: &[u8]) -> Option<Peeled<'_>> {
-    let end = memchr(b']', text.get(..text.len().min(32))?)?;
+    let end = memchr(b']', text.get(..text.len().min(48))?)?;
     let number = text.get(1..end)?.trim_ascii_start();
+    let number = without_delta(number).unwrap_or(number);
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let point = memchr(b'.', number)?;
     let (secs, fraction) = (number.get(..point)?, number.get(point + 1..)?);
@@ -208,6 +231,19 @@ fn monotonic(text: &[u8]) -> Option<Peeled<'_>> {
         syslog: true,
         ..Peeled::text(rest)
     })
+}
+
+/// `5123.170712` of `5123.170712 <    0.000123 >`; the first line has nothing to differ from.
+fn without_delta(text: &[u8]) -> Option<&[u8]> {
+    let at = memchr(b'<', text)?;
+    let (number, delta) = text.split_at_checked(at)?;
+    let delta = delta.strip_prefix(b"<")?.strip_suffix(b">")?;
+    let plain = |b: &u8| b.is_ascii_digit() || matches!(b, b' ' | b'.');
+    delta
+        .iter()
+        .all(plain)
+        .then(|| number.strip_suffix(b" "))
+        .flatten()
 }
 
 fn has_pid(text: &[u8]) -> bool {
@@ -328,265 +364,4 @@ pub fn repeated(text: &[u8]) -> Option<(u64, &[u8], bool)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Option<Peeled<'_>> {
-        peel(text.as_bytes(), &mut TimeCache::default())
-    }
-
-    /// Text, time, whether it is zoned, host, program, level, inner text.
-    type Case = (
-        &'static str,
-        Option<&'static str>,
-        bool,
-        &'static str,
-        &'static str,
-        Level,
-        &'static str,
-    );
-
-    #[test]
-    fn every_shape() {
-        let now = Timestamp::parse("2026-11-21T21:00:00Z").expect("a time");
-        let cases: &[Case] = &[
-            (
-                "Nov 20 19:06:42 node1 etcd[2586]: {\"a\"",
-                Some("2026-11-20T19:06:42Z"),
-                false,
-                "node1",
-                "etcd",
-                Level::Unknown,
-                "{\"a\"",
-            ),
-            (
-                "Apr  7 16:25:14 del-1 k3s[884]: x",
-                Some("2026-04-07T16:25:14Z"),
-                false,
-                "del-1",
-                "k3s",
-                Level::Unknown,
-                "x",
-            ),
-            (
-                "Dec 07 16:25:14.123456 del-1 k3s[884]: x",
-                Some("2025-12-07T16:25:14.123456Z"),
-                false,
-                "del-1",
-                "k3s",
-                Level::Unknown,
-                "x",
-            ),
-            (
-                "May 24 03:40:24 localhost etcd: y",
-                Some("2026-05-24T03:40:24Z"),
-                false,
-                "localhost",
-                "etcd",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "2026-11-21T20:04:04+0000 host etcd[1]: y",
-                Some("2026-11-21T20:04:04Z"),
-                true,
-                "host",
-                "etcd",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "2026-11-21T20:04:04.123456+00:00 h.x rke2-pods: y",
-                Some("2026-11-21T20:04:04.123456Z"),
-                true,
-                "h.x",
-                "rke2-pods",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "Sat 2026-11-21 20:04:04 UTC host etcd.service[7]: y",
-                Some("2026-11-21T20:04:04Z"),
-                true,
-                "host",
-                "etcd.service",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "Sat 2026-11-21 20:04:04 CET host etcd[7]: y",
-                Some("2026-11-21T19:04:04Z"),
-                true,
-                "host",
-                "etcd",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "Sat 2026-11-21 20:04:04 -03 host etcd[7]: y",
-                Some("2026-11-21T23:04:04Z"),
-                true,
-                "host",
-                "etcd",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "févr. 16 16:01:27 host k3s[7]: y",
-                Some("2026-02-16T16:01:27Z"),
-                false,
-                "host",
-                "k3s",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "2月 16 16:01:27 host k3s[7]: y",
-                Some("2026-02-16T16:01:27Z"),
-                false,
-                "host",
-                "k3s",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "<30>mai 16 16:01:27 host k3s[7]: y",
-                Some("2026-05-16T16:01:27Z"),
-                false,
-                "host",
-                "k3s",
-                Level::Info,
-                "y",
-            ),
-            (
-                "2026-02-16 16:01:27 host etcd[7]: y",
-                Some("2026-02-16T16:01:27Z"),
-                false,
-                "host",
-                "etcd",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                // China's or Chicago's.
-                "Sat 2026-11-21 20:04:04 CST host etcd[7]: y",
-                Some("2026-11-21T20:04:04Z"),
-                false,
-                "host",
-                "etcd",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "[ 5123.170712] host etcd[1]: y",
-                None,
-                false,
-                "host",
-                "etcd",
-                Level::Unknown,
-                "y",
-            ),
-            (
-                "[ 5123.170712] blk_update_request: I/O error",
-                None,
-                false,
-                "",
-                "kernel",
-                Level::Unknown,
-                "blk_update_request: I/O error",
-            ),
-            (
-                "<27>Nov 20 19:06:42 node1 etcd[2586]: y",
-                Some("2026-11-20T19:06:42Z"),
-                false,
-                "node1",
-                "etcd",
-                Level::Error,
-                "y",
-            ),
-            (
-                "<30>1 2026-11-21T20:04:04Z host etcd 12 - [x@1 a=\"]\"][y] y",
-                Some("2026-11-21T20:04:04Z"),
-                true,
-                "host",
-                "etcd",
-                Level::Info,
-                "y",
-            ),
-            (
-                "<30>1 - - etcd - - - y",
-                None,
-                false,
-                "",
-                "etcd",
-                Level::Info,
-                "y",
-            ),
-            (
-                "2025-04-03T17:46:39.169 controller-0 etcd[23910]: warning read-only range",
-                Some("2025-04-03T17:46:39.169Z"),
-                false,
-                "controller-0",
-                "etcd",
-                Level::Warn,
-                "read-only range",
-            ),
-            (
-                "node1 etcd[1657]: y",
-                None,
-                false,
-                "node1",
-                "etcd",
-                Level::Unknown,
-                "y",
-            ),
-        ];
-        for (text, time, zoned, host, ident, level, inner) in cases {
-            let peeled = read(text).expect(text);
-            let got = peeled
-                .time
-                .and_then(|time| complete_time(time, YearFrom::NotAfter(now)));
-            assert_eq!(got, time.and_then(Timestamp::parse), "{text}");
-            assert_eq!(peeled.zoned, *zoned, "{text}");
-            assert_eq!(peeled.host.unwrap_or_default(), host.as_bytes(), "{text}");
-            assert_eq!(peeled.ident.unwrap_or_default(), ident.as_bytes(), "{text}");
-            assert_eq!(peeled.level, *level, "{text}");
-            assert_eq!(peeled.text, inner.as_bytes(), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_wrapped_stays() {
-        for text in [
-            "2022-07-04T06:35:26.512448489Z starting: the server",
-            "2021-05-14 16:47:40.070062 W | wal: sync",
-            "etcdserver: read-only range request",
-            "Nov is a month",
-            "mai is a month",
-            "2026-02-16 16:01:27 INFO etcd: y",
-            "2026-02-16 16:01:27 host etcd: y",
-            "2026-02-16 16:01:27 ERROR worker[7]: y",
-            "<no>",
-            "<999>Nov 20 19:06:42 node1 etcd[1]: y",
-            "[WARNING] Deprecated",
-            "panic: freepages: failed",
-            "goroutine 1 [running]:",
-            "created by main[1]: no",
-        ] {
-            assert!(read(text).is_none(), "{text}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn never_panics(text: Vec<u8>, tail in "[A-Za-z0-9 :\\[\\]<>T.+-]{0,60}") {
-            let mut cache = TimeCache::default();
-            let _ = peel(&text, &mut cache);
-            let _ = peel(tail.as_bytes(), &mut cache);
-            for head in ["<1>", "Nov 20 19:06:42 ", "[ 1.123456] ", "2026-11-21T20:04:04Z "] {
-                let text = [head.as_bytes(), tail.as_bytes()].concat();
-                let _ = peel(&text, &mut cache);
-            }
-        }
-    }
-}
+mod tests;

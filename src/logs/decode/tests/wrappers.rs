@@ -67,6 +67,34 @@ pub(super) fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
             Some("etcd"),
         ),
         (
+            format!("1795201602.223456 cp0 etcd[2586]: {line}"),
+            Some("etcd"),
+        ),
+        (
+            format!("[12345.678901 <    0.000123 >] cp0 etcd[2586]: {line}"),
+            Some("etcd"),
+        ),
+        (
+            format!("1795201602223\t2026-11-20T19:06:42.223Z\t{line}"),
+            None,
+        ),
+        (
+            format!(r#"{{"stream":{{}},"values":[["1795201602223456789","{json}"]]}}"#),
+            None,
+        ),
+        (
+            format!(
+                r#"{{"results":[[{{"field":"@timestamp","value":"2026-11-20 19:06:42.223"}},{{"field":"@message","value":"{json}"}}]]}}"#
+            ),
+            None,
+        ),
+        (
+            format!(
+                r#"{{"_id":"1","fields":{{"@timestamp":["2026-11-20T19:06:42.223Z"],"message":["{json}"]}}}}"#
+            ),
+            None,
+        ),
+        (
             format!("2026-11-20T19:06:43.123456+00:00 cp0 rke2-pods: {tabs}"),
             Some("rke2-pods"),
         ),
@@ -456,4 +484,39 @@ fn what_rsyslog_counted_is_repeated() {
     assert_eq!((record.repeats, record.cut), (3, true));
     let record = one("Nov 24 19:06:43 cp0 etcd[1]: message repeated: [x]");
     assert_eq!(record.repeats, 1);
+}
+
+#[test]
+fn what_an_export_says_of_the_time_completes_klogs_date() {
+    let klog = "E0305 10:11:14.123456       1 leaderelection.go:369] x";
+    for text in [
+        format!("1709633474.345678 m1 kube-controller-manager[9]: {klog}"),
+        format!("1709633474346\t2024-03-05T10:11:14.346Z\t{klog}"),
+        format!(r#"{{"stream":{{}},"values":[["1709633474346000000","{klog}"]]}}"#),
+        format!(
+            r#"{{"results":[[{{"field":"@timestamp","value":"2024-03-05 10:11:14.346"}},{{"field":"@message","value":"{klog}"}}]]}}"#
+        ),
+        format!(
+            r#"{{"fields":{{"@timestamp":["2024-03-05T10:11:14.346Z"],"message":["{klog}"]}}}}"#
+        ),
+    ] {
+        let (records, _) = decode(&text);
+        let times: Vec<_> = records
+            .iter()
+            .map(|record| record.time.as_deref())
+            .collect();
+        assert_eq!(times, [Some("2024-03-05T10:11:14.123456Z")], "{text}");
+    }
+}
+
+#[test]
+fn a_message_alone_keeps_the_time_before_it() {
+    let (records, _) = decode(
+        "2025-03-18T12:21:38.350+01:00 dropped internal Raft message since sending buffer is full (overloaded network)\n2025-03-18T12:21:38.350+01:00 nobody knows this one\n",
+    );
+    let times: Vec<_> = records
+        .iter()
+        .map(|record| record.time.as_deref())
+        .collect();
+    assert_eq!(times, [Some("2025-03-18T11:21:38.350Z"), None]);
 }

@@ -94,6 +94,46 @@ fn wrappers_by_their_names() {
 }
 
 #[test]
+fn rows_of_exports_keep_their_times() {
+    let rows = [
+        (
+            r#"{"stream":{"app":"kcm"},"values":[["1709633474346000001","E0305 a \"b\""],["1","c"],["1709633474346000002","d","e"]]}"#,
+            "2024-03-05T10:11:14.346000001Z E0305 a \"b\"\nc\n2024-03-05T10:11:14.346000002Z d",
+        ),
+        (
+            r#"{"results":[[{"field":"@timestamp","value":"2024-03-05 10:11:12.346"},{"field":"@message","value":"{\"level\":\"warn\"}"},{"field":"@ptr","value":"C"}],[{"field":"@message","value":"x"}],[{"field":"@ptr","value":"C"}]],"statistics":{}}"#,
+            "2024-03-05T10:11:12.346000000Z {\"level\":\"warn\"}\nx",
+        ),
+    ];
+    for (text, lines) in rows {
+        let text = text.replace("\n", "");
+        let line = line_of(wrapper_of(&text).text).into_owned();
+        assert_eq!(String::from_utf8_lossy(&line), lines, "{text}");
+    }
+    let other = r#"{"results":[[{"field":"x","value":"y"}]]}"#;
+    assert!(matches!(class(other), Object::Unknown));
+}
+
+#[test]
+fn kibanas_fields_are_lists() {
+    let hit = r#"{"_index":"l","fields":{"@timestamp":["2024-03-05T10:11:14.346Z"],"message":["a"]},"sort":[1]}"#;
+    let inner = wrapper_of(hit).text;
+    let inner = std::str::from_utf8(inner.raw).expect("text");
+    let wrapped = wrapper_of(inner);
+    assert_eq!(wrapped.time, Timestamp::parse("2024-03-05T10:11:14.346Z"));
+    assert_eq!(&*line_of(wrapped.text), b"a");
+    // The source goes first, wherever it stands, and other programs' fields are none.
+    let both = r#"{"fields":{"message":["a"]},"_source":{"message":"b"}}"#;
+    assert_eq!(wrapper_of(both).text.raw, br#"{"message":"b"}"#);
+    let filebeat = r#"{"fields":{"message":["a"]},"message":"b"}"#;
+    assert_eq!(&*line_of(wrapper_of(filebeat).text), b"b");
+    assert!(matches!(
+        class(r#"{"fields":{"a":["b"]}}"#),
+        Object::Unknown
+    ));
+}
+
+#[test]
 fn exports_of_clouds_name_the_writer() {
     let google = wrapper_of(
         r#"{"insertId":"1","jsonPayload":{"message":"Waited","pid":"1"},"logName":"projects/p/logs/container.googleapis.com%2Fscheduler","resource":{"labels":{"component_name":"scheduler","cluster_name":"c"},"type":"k8s_control_plane_component"},"severity":"INFO","sourceLocation":{"file":"request.go","line":"697"},"timestamp":"2026-11-20T10:00:00.123456Z"}"#,
