@@ -482,7 +482,7 @@ fn units() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
                 ),
                 (
                     "etcd",
-                    "## etcd(1) daemon options\n# ETCD_HEARTBEAT_INTERVAL=\"100\"\nETCD_ELECTION_TIMEOUT=\"1000\"\n  export ETCD_SNAPSHOT_COUNT=20000\n",
+                    "## etcd(1) daemon options\n# ETCD_HEARTBEAT_INTERVAL=\"100\"\nETCD_ELECTION_TIMEOUT=\"1000\"\n  ETCD_SNAPSHOT_COUNT=20000\n",
                 ),
             ],
         ),
@@ -637,6 +637,51 @@ fn systemd_edits_the_variable_where_it_stands() {
         let (told, files) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
         assert_eq!(files.is_empty(), !path.starts_with('-'), "{told}");
     }
+}
+
+#[test]
+fn a_variable_behind_export_sets_nothing() {
+    let advised = [advice("etcd", "quota-backend-bytes", "8589934592")];
+    let unit = "[Service]\nEnvironmentFile=/etc/etcd.env\nExecStart=/usr/bin/etcd --name=a\n";
+    let own = "export ETCD_QUOTA_BACKEND_BYTES=1\n";
+    let place = "etc/systemd/system/etcd.service";
+    let case = Case::new(&advised, &[(place, unit), ("etc/etcd.env", own)]);
+    let (told, files) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
+    let drop_in = &files["etcd.service.d/90-etcd-doctor.conf"];
+    assert!(
+        drop_in.contains("ETCD_QUOTA_BACKEND_BYTES=8589934592"),
+        "{told}"
+    );
+    assert!(
+        !files.keys().any(|name| name.ends_with("etcd.env")),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_files_of_one_node_are_not_for_the_others() {
+    let advised = [advice("etcd", "quota-backend-bytes", "8589934592")];
+    let unit = "[Service]\nExecStart=/usr/bin/etcd --name=a --quota-backend-bytes=1 \
+                --initial-cluster=a=https://10.0.0.1:2380,b=https://10.0.0.2:2380\n";
+    let case = Case::new(&advised, &[("etcd.service", unit)]);
+    let (_, files) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
+    let steps = &files["STEPS.md"];
+    assert!(steps.contains("On a:\n"), "{steps}");
+    assert!(
+        steps.contains("On b: the files here are those of a alone"),
+        "{steps}"
+    );
+    // A configuration that is a server's own goes to that server.
+    let own = "node-name: cp0\netcd-arg: [quota-backend-bytes=1]\n";
+    let case = Case::new(&advised, &[("config.yaml", own)]);
+    let (_, files) = case.run("k3s", "out", &["--etcd-version", "3.5.16"]);
+    let steps = &files["STEPS.md"];
+    assert!(!steps.contains("On every server node"), "{steps}");
+    assert!(
+        steps.contains("cp config/config.yaml /etc/rancher/k3s/config.yaml"),
+        "{steps}"
+    );
+    assert!(steps.contains("On any other node: "), "{steps}");
 }
 
 #[test]

@@ -534,6 +534,202 @@ fn shard_beside_leases() -> Value {
     shard
 }
 
+/// A folder with main etcd's manifest and kube-apiserver's, the latter edited.
+fn with_apiserver(case: &Case, dir: &str, edit: &dyn Fn(&str) -> String) -> PathBuf {
+    let from = fixtures().join("paypal/manifests");
+    let to = case.path(dir);
+    fs::create_dir_all(&to).unwrap();
+    fs::copy(from.join("etcd.yaml"), to.join("etcd.yaml")).unwrap();
+    let text = fs::read_to_string(from.join("kube-apiserver.yaml")).unwrap();
+    fs::write(to.join("kube-apiserver.yaml"), edit(&text)).unwrap();
+    to
+}
+
+/// Why nothing was written for an advice.
+fn why(told: &Value, advice: &str) -> String {
+    let shown = told["shown"].as_array().unwrap();
+    let one = shown.iter().find(|shown| shown["advice"] == advice);
+    one.map(|one| one["why"].as_str().unwrap().to_owned())
+        .unwrap_or_default()
+}
+
+#[test]
+fn an_override_to_an_etcd_that_would_not_answer_is_withheld() {
+    let etcd = |edit: &dyn Fn(&str) -> String| {
+        let case = Case::new(&[shard()]);
+        let dir = with_apiserver(&case, "m", &str::to_owned);
+        let text = fs::read_to_string(dir.join("etcd.yaml")).unwrap();
+        let after = edit(&text);
+        assert_ne!(text, after);
+        fs::write(dir.join("etcd.yaml"), after).unwrap();
+        let told = case.run(&dir, "out", &[]);
+        (told, case.path("out").exists())
+    };
+    for (from, to, part) in [
+        ("https://", "http://", "kube-apiserver would not start"),
+        (
+            "--data-dir=/var/lib/etcd",
+            "--data-dir=/var/lib/etcd-events",
+            "one folder",
+        ),
+        (
+            "http://127.0.0.1:2381",
+            "http://127.0.0.1:2384",
+            "--listen-metrics-urls has",
+        ),
+    ] {
+        let (told, written) = etcd(&|text| text.replace(from, to));
+        let why = why(&told, "shard-events");
+        assert!(why.contains(part), "{to}: {why}");
+        assert!(!written, "{to}");
+    }
+    // Without main etcd's manifest there is no second etcd.
+    let case = Case::new(&[shard()]);
+    let dir = with_apiserver(&case, "m", &str::to_owned);
+    fs::remove_file(dir.join("etcd.yaml")).unwrap();
+    let told = case.run(&dir, "out", &[]);
+    assert!(why(&told, "shard-events").contains("keeps kube-apiserver from starting"));
+    assert!(!case.path("out").exists());
+}
+
+#[test]
+fn a_plain_etcd_gets_a_plain_shard_without_certificates() {
+    let mut plain = shard();
+    let value = plain["proposed"].as_str().unwrap().replace("https", "http");
+    plain["proposed"] = json!(value.replace(":2382", ":2392"));
+    let case = Case::new(&[plain]);
+    let dir = with_apiserver(&case, "m", &|text| text.replace("https://", "http://"));
+    let text = fs::read_to_string(dir.join("etcd.yaml")).unwrap();
+    let keep = |line: &&str| {
+        !["-file=", "-auth=", "--trusted-ca", "--peer-trusted-ca"]
+            .iter()
+            .any(|part| line.contains(part))
+    };
+    let text: Vec<String> = text
+        .lines()
+        .filter(keep)
+        .map(|line| line.replace("https://", "http://"))
+        .collect();
+    fs::write(dir.join("etcd.yaml"), format!("{}\n", text.join("\n"))).unwrap();
+    let told = case.run(&dir, "out", &[]);
+    assert_eq!(why(&told, "shard-events"), "");
+    let out = tree(&case.path("out"));
+    let pod = &out["events-etcd/cp0/etcd-events.yaml"];
+    for part in [
+        "--advertise-client-urls=http://10.10.0.11:2392",
+        "--initial-advertise-peer-urls=http://10.10.0.11:2393",
+        "--listen-metrics-urls=http://127.0.0.1:2394",
+        "port: 2394",
+    ] {
+        assert!(pod.contains(part), "no {part}:\n{pod}");
+    }
+    assert!(!pod.contains("pki"), "{pod}");
+    let steps = &out["STEPS.md"];
+    assert!(!steps.contains("ETCDCTL_CACERT"), "{steps}");
+    assert!(steps.contains("(2392|2393|2394)"), "{steps}");
+}
+
+#[test]
+fn a_half_finished_shard_is_finished_on_the_other_nodes() {
+    let first = Case::new(&[shard()]);
+    first.run(&fixtures().join("paypal/manifests"), "out", &[]);
+    let done = tree(&first.path("out"));
+    let mut half = shard();
+    half["now"] = json!("the override of /events is on cp0 and not on cp1");
+    let case = Case::new(&[half]);
+    for (name, host) in [("cp0", "10.10.0.11"), ("cp1", "10.10.0.12")] {
+        let dir = with_apiserver(&case, &format!("m/{name}"), &str::to_owned);
+        let text = fs::read_to_string(dir.join("etcd.yaml")).unwrap();
+        let text = text.replace("--name=cp0", &format!("--name={name}"));
+        fs::write(dir.join("etcd.yaml"), text).unwrap();
+        if name == "cp0" {
+            for file in [
+                "manifests/kube-apiserver.yaml",
+                "events-etcd/cp0/etcd-events.yaml",
+            ] {
+                let base = file.rsplit('/').next().unwrap();
+                fs::write(dir.join(base), &done[file]).unwrap();
+            }
+        }
+        assert!(!host.is_empty());
+    }
+    case.run(&case.path("m"), "out", &[]);
+    let out = tree(&case.path("out"));
+    assert!(
+        out.contains_key("events-etcd/cp1/etcd-events.yaml"),
+        "{:?}",
+        out.keys()
+    );
+    assert!(!out.contains_key("events-etcd/cp0/etcd-events.yaml"));
+    assert!(out["manifests/cp1/kube-apiserver.yaml"].contains("/events#https://10.10.0.11:2382"));
+    assert!(!out.contains_key("manifests/cp0/kube-apiserver.yaml"));
+    // The third member's manifests were not given, and that is said.
+    let steps = &out["STEPS.md"];
+    assert!(steps.contains("Of cp2 no manifests were given"), "{steps}");
+}
+
+#[test]
+fn the_probe_of_a_newer_apiserver_is_judged_by_its_own_version() {
+    // The other components are a release behind; the probe already excludes something.
+    let case = Case::new(&[shard()]);
+    let dir = with_apiserver(&case, "m", &|text| {
+        text.replace("v1.20.6", "v1.35.0")
+            .replace("path: /livez", "path: /livez?verbose&exclude=ping")
+    });
+    let scheduler = "kube-scheduler.yaml";
+    let from = fixtures().join("paypal/manifests").join(scheduler);
+    fs::copy(from, dir.join(scheduler)).unwrap();
+    case.run(&dir, "out", &[]);
+    let out = tree(&case.path("out"));
+    let text = &out["manifests/kube-apiserver.yaml"];
+    assert!(
+        text.contains("/livez?verbose&exclude=ping&exclude=etcd-override-0"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_others_own_is_left_to_them() {
+    let lease = advice(
+        "scheduler-lease",
+        "kube-scheduler",
+        "leader-elect-lease-duration",
+        "60s",
+    );
+    let case = Case::new(&[lease, shard()]);
+    let dir = with_apiserver(&case, "m", &str::to_owned);
+    let from = fixtures().join("paypal/manifests/kube-scheduler.yaml");
+    let text = fs::read_to_string(from).unwrap();
+    let text = text.replace(
+        "    - --leader-elect=true\n",
+        "    - --leader-elect=true\n    - --config=/etc/kubernetes/sc.yaml\n",
+    );
+    assert!(text.contains("sc.yaml"), "{text}");
+    let at = dir.join("kube-scheduler.yaml");
+    fs::write(&at, &text).unwrap();
+    let told = case.run(&dir, "out", &[]);
+    assert!(
+        why(&told, "scheduler-lease").contains("--target scheduler-config"),
+        "{told}"
+    );
+    // From 1.23 on the flag wins over the file.
+    fs::write(&at, text.replace("v1.20.6", "v1.29.0")).unwrap();
+    let told = case.run(&dir, "newer", &[]);
+    assert_eq!(why(&told, "scheduler-lease"), "");
+    // OpenShift's operators write their pods anew.
+    for name in ["etcd.yaml", "kube-apiserver.yaml", "kube-scheduler.yaml"] {
+        let text = fs::read_to_string(dir.join(name)).unwrap();
+        let text = text.replace("namespace: kube-system", "namespace: openshift-etcd");
+        fs::write(dir.join(name), text).unwrap();
+    }
+    let told = case.run(&dir, "openshift", &[]);
+    assert!(
+        why(&told, "shard-events").contains("backendQuotaGiB"),
+        "{told}"
+    );
+    assert!(!case.path("openshift").exists());
+}
+
 /// The overrides of kube-apiserver in a folder of manifests.
 fn overrides(dir: &Path) -> String {
     let of = (
@@ -576,7 +772,7 @@ fn every_file_keeps_the_overrides_that_the_advice_is_not_about() {
     let case = Case::new(&[shard_beside_leases()]);
     let pods = "/pods#https://10.10.0.9:2390";
     let text = fs::read_to_string(manifests.join("kube-apiserver.yaml")).unwrap();
-    fs::create_dir_all(case.path("m")).unwrap();
+    with_apiserver(&case, "m", &str::to_owned);
     fs::write(
         case.path("m/kube-apiserver.yaml"),
         text.replacen(
@@ -598,7 +794,7 @@ fn every_file_keeps_the_overrides_that_the_advice_is_not_about() {
     let mut other = shard();
     other["now"] = json!(null);
     let case = Case::new(&[other]);
-    fs::create_dir_all(case.path("m")).unwrap();
+    with_apiserver(&case, "m", &str::to_owned);
     fs::write(
         case.path("m/kube-apiserver.yaml"),
         text.replacen(
@@ -621,7 +817,7 @@ fn repeated_overrides_are_one_list() {
     let pods = "/pods#https://10.10.0.9:2390";
     let from = fixtures().join("paypal/manifests/kube-apiserver.yaml");
     let text = fs::read_to_string(from).unwrap();
-    fs::create_dir_all(case.path("m")).unwrap();
+    with_apiserver(&case, "m", &str::to_owned);
     fs::write(
         case.path("m/kube-apiserver.yaml"),
         text.replacen(
@@ -731,11 +927,13 @@ fn an_external_etcd_is_not_made_a_local_one() {
     for part in [
         "kubernetesVersion: v1.31.2 # keep",
         "endpoints: [https://10.0.0.5:2379]",
-        "name: etcd-servers-overrides",
         "name: kube-api-qps",
     ] {
         assert!(config.contains(part), "no {part} in {config}");
     }
+    // No second etcd is written, so nothing may point at one.
+    assert!(!config.contains("overrides"), "{config}");
+    assert!(why(&told, "shard-events").contains("--target systemd"));
     assert!(!config.contains("local") && !config.contains("quota-backend-bytes"));
     assert!(!out.keys().any(|name| name.contains("extra-args")));
     assert!(!out.keys().any(|name| name.starts_with("patches/etcd")));

@@ -283,6 +283,19 @@ impl<'a> Facts<'a> {
         (!current.values.is_empty()).then_some(current)
     }
 
+    /// Each node whose settings say something of a setting, be it that it is not set, and its value.
+    pub(super) fn rows_of(&self, component: &str, name: &str) -> Vec<(String, String)> {
+        let mine = self
+            .settings
+            .iter()
+            .filter(|(have, _, _)| have == component);
+        mine.filter_map(|(_, node, table)| {
+            let value = table.row(name)?.get_text("value")?;
+            Some((node.clone().unwrap_or_default(), value.to_owned()))
+        })
+        .collect()
+    }
+
     /// Why a source that may set it could not be read: its default is no value then.
     pub(super) fn unread(&self, component: &str, name: &str) -> Option<String> {
         let mut tables = self

@@ -22,7 +22,7 @@ use super::diagnose;
 
 pub(super) use manifests::manifests_of;
 use manifests::{nodes, server_nodes};
-use out::{refuse_static_pods, write_files};
+use out::{refuse_inputs, refuse_static_pods, write_files};
 
 /// Most bytes of one manifest or configuration.
 const MAX_BYTES: u64 = 1 << 20;
@@ -79,7 +79,7 @@ fn version(text: &str) -> Result<Version, String> {
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
     if let Some(out) = &args.out {
-        refuse_static_pods(out)?;
+        refuse_inputs(&refuse_static_pods(out)?, args)?;
     }
     let diagnosed = match &args.report {
         Some(report) => Diagnosed {
@@ -166,6 +166,7 @@ fn write(args: &Args, diagnosed: Diagnosed, session: &mut Session<'_>) -> Result
         return drift(&set, session);
     };
     let out = refuse_static_pods(out)?;
+    refuse_inputs(&out, args)?;
     let stale = stale::files(&out, &set)?;
     write_files(&out, &set.files)?;
     tell(&out, &set, &stale, session)?;

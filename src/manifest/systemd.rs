@@ -366,8 +366,9 @@ pub(super) fn env_lines(text: &str, file: &str) -> Vec<(String, String, Place)> 
     logical_lines(text)
         .into_iter()
         .filter_map(|(number, line)| {
+            // systemd ignores `export NAME=`: that is no name of a variable (systemd
+            // src/core/execute.c, invalid_env), so such a line sets nothing.
             let line = line.trim();
-            let line = line.strip_prefix("export ").unwrap_or(line);
             let (name, value) = line.split_once('=')?;
             let name = name.trim();
             let good =

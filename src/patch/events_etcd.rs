@@ -16,8 +16,6 @@ use super::yaml::scalar;
 
 /// 2381 is kubeadm's metrics port of main etcd.
 pub(super) const CLIENT_PORT: u16 = 2382;
-const PEER_PORT: u16 = 2383;
-const METRICS_PORT: u16 = 2384;
 /// Its own disk is to be mounted here.
 pub(super) const DATA_DIR: &str = "/var/lib/etcd-events";
 /// Half of the suggested maximum: events live one hour.
@@ -48,8 +46,96 @@ const OWN: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member {
     pub(super) name: String,
+    /// How its peers are asked.
     pub(super) scheme: String,
+    /// How its clients are asked.
+    pub(super) client: String,
     pub(super) host: String,
+    /// Its client port; peers and metrics have the two behind it.
+    pub(super) port: u16,
+}
+
+impl Member {
+    /// Where kube-apiserver finds the shard's member.
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}:{}", self.client, self.host, self.port)
+    }
+
+    /// Its three ports.
+    pub(super) fn ports(&self) -> [u16; 3] {
+        [self.port, self.port + 1, self.port + 2]
+    }
+}
+
+/// The port of the events' servers in the value of an override; the usual one where it tells none.
+fn port_in(overrides: &str) -> u16 {
+    let mine = |entry: &&str| entry.trim().starts_with("/events#");
+    overrides
+        .split(',')
+        .find(mine)
+        .and_then(|entry| {
+            entry
+                .split(';')
+                .next()?
+                .rsplit_once(':')?
+                .1
+                .trim()
+                .parse()
+                .ok()
+        })
+        .filter(|port| *port < u16::MAX - 2)
+        .unwrap_or(CLIENT_PORT)
+}
+
+/// Members with the scheme of main etcd's client URLs and the port that the override names.
+pub(super) fn reached(
+    mut members: Vec<Member>,
+    client_urls: Option<&str>,
+    overrides: &str,
+) -> Vec<Member> {
+    let client = client_urls.and_then(|urls| address(urls.split(',').next()?));
+    for member in &mut members {
+        if let Some((scheme, _)) = &client {
+            member.client.clone_from(scheme);
+        }
+        member.port = port_in(overrides);
+    }
+    members
+}
+
+/// Why the shard would meet something of main etcd's or kube-apiserver's, given their flags.
+pub(super) fn conflict<'a>(
+    flags: impl Iterator<Item = (&'a String, &'a String)>,
+    ports: &[u16],
+) -> Option<String> {
+    let inside = |a: &str, b: &str| {
+        let (a, b) = (a.trim_end_matches('/'), b.trim_end_matches('/'));
+        a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'))
+    };
+    for (name, value) in flags {
+        if ["data-dir", "wal-dir"].contains(&name.as_str())
+            && (inside(value, DATA_DIR) || inside(DATA_DIR, value))
+        {
+            return Some(format!(
+                "main etcd has --{name}={value}, and the second etcd's data would go to {DATA_DIR}: two \
+                 etcds in one folder destroy each other's data. Build the second one by hand with a \
+                 folder and a disk of its own"
+            ));
+        }
+        let taken = value.split([',', ';']).find(|url| {
+            let port = url
+                .split_once("://")
+                .and_then(|(_, rest)| rest.split('/').next()?.rsplit_once(':')?.1.parse().ok());
+            port.is_some_and(|port: u16| ports.contains(&port))
+        });
+        if let Some(url) = taken {
+            return Some(format!(
+                "--{name} has {url}, and the second etcd needs the ports {ports:?}: whoever starts last \
+                 does not come up. Choose other ports and build it by hand"
+            ));
+        }
+    }
+    None
 }
 
 /// `scheme` and `host` of a URL.
@@ -80,8 +166,10 @@ pub(super) fn members_of(lists: impl Iterator<Item = String>) -> Vec<Member> {
                     name.trim().to_owned(),
                     Member {
                         name: name.trim().to_owned(),
+                        client: scheme.clone(),
                         scheme,
                         host,
+                        port: CLIENT_PORT,
                     },
                 );
             }
@@ -94,7 +182,7 @@ pub(super) fn members_of(lists: impl Iterator<Item = String>) -> Vec<Member> {
 pub(super) fn servers(members: &[Member]) -> String {
     members
         .iter()
-        .map(|m| format!("{}://{}:{CLIENT_PORT}", m.scheme, m.host))
+        .map(Member::url)
         .collect::<Vec<_>>()
         .join(";")
 }
@@ -115,7 +203,7 @@ pub(super) fn manifest(
         command = format!("{command}    - {}\n", scalar(&arg));
     }
     let (mounts, volumes) = volumes(main);
-    let probes = probes(version);
+    let probes = probes(version, member.port + 2);
     let requests = requests(main);
     let text = format!(
         "\
@@ -166,18 +254,21 @@ pub(super) fn own_flags(
     member: &Member,
     members: &[Member],
 ) -> Vec<(String, String)> {
-    let Member { scheme, host, name } = member;
+    let Member {
+        scheme, host, name, ..
+    } = member;
+    let [port, peer_port, metrics_port] = member.ports();
     let local = host == "localhost" || host.starts_with("127.");
-    let own = format!("{scheme}://{host}:{CLIENT_PORT}");
+    let own = member.url();
     let listen = if local {
         own.clone()
     } else {
-        format!("{scheme}://127.0.0.1:{CLIENT_PORT},{own}")
+        format!("{}://127.0.0.1:{port},{own}", member.client)
     };
-    let peer = format!("{scheme}://{host}:{PEER_PORT}");
+    let peer = format!("{scheme}://{host}:{peer_port}");
     let cluster = members
         .iter()
-        .map(|m| format!("{}-events={}://{}:{PEER_PORT}", m.name, m.scheme, m.host))
+        .map(|m| format!("{}-events={}://{}:{}", m.name, m.scheme, m.host, m.port + 1))
         .collect::<Vec<_>>()
         .join(",");
     let mut flags: BTreeMap<String, String> = main
@@ -197,7 +288,7 @@ pub(super) fn own_flags(
         ("initial-cluster-state", "new".to_owned()),
         (
             "listen-metrics-urls",
-            format!("http://127.0.0.1:{METRICS_PORT}"),
+            format!("http://127.0.0.1:{metrics_port}"),
         ),
         ("quota-backend-bytes", QUOTA.to_owned()),
     ] {
@@ -208,7 +299,7 @@ pub(super) fn own_flags(
 
 /// Probes that the version understands: `/livez` from 3.5.11 and 3.4.29, `serializable=` from
 /// 3.5.3 and 3.4.29 on.
-fn probes(version: Option<Version>) -> String {
+fn probes(version: Option<Version>, metrics_port: u16) -> String {
     let at_least = |patch34: u16, patch35: u16| {
         version.is_some_and(|v| match (v.major, v.minor) {
             (3, 4) => v.patch >= patch34,
@@ -232,7 +323,7 @@ fn probes(version: Option<Version>) -> String {
       httpGet:
         host: 127.0.0.1
         path: {}
-        port: {METRICS_PORT}
+        port: {metrics_port}
         scheme: HTTP
       failureThreshold: {failures}
       initialDelaySeconds: 10
@@ -277,6 +368,9 @@ fn volumes(main: &Pod) -> (String, String) {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let data = main.flag("data-dir").unwrap_or_default();
     let wal = main.flag("wal-dir").unwrap_or_default();
+    let tls = ["cert-file", "peer-cert-file", "config-file"]
+        .iter()
+        .any(|flag| main.flag(flag).is_some());
     let mut found = Vec::new();
     let mounts = main.get(&["volumeMounts"]).and_then(Value::as_sequence);
     let volumes = main
@@ -289,6 +383,16 @@ fn volumes(main: &Pod) -> (String, String) {
         };
         let holds = |dir: &str| !dir.is_empty() && dir.starts_with(path.trim_end_matches('/'));
         if holds(&data) || holds(&wal) {
+            continue;
+        }
+        // Without TLS the folder of certificates may not be there, and a folder that is not there keeps
+        // the pod from starting.
+        let named = || {
+            main.effective()
+                .values()
+                .any(|value| value.starts_with(&path))
+        };
+        if !tls && !named() {
             continue;
         }
         let host = volumes

@@ -7,7 +7,8 @@ use crate::catalog::settings::{Component, Kind, setting};
 use crate::manifest::{Means, Provenance, effective_of_files};
 
 use super::diff::safe_name;
-use super::events_etcd::{self, CLIENT_PORT, DATA_DIR, Member};
+use super::events_etcd::{self, DATA_DIR, Member};
+use super::members::joined;
 use super::model::{NodeManifests, PatchFile, PatchInput, PatchSet, Shown};
 
 /// What to do with the units, before what holds everywhere.
@@ -15,7 +16,7 @@ pub(super) const STEPS: &str = "A second etcd for events:\n\n\
     1. `etcdctl snapshot save` of main etcd.\n\
     2. On each member: a disk of its own, mounted at /var/lib/etcd-events (`mountpoint -q \
     /var/lib/etcd-events`; 0700, owned by etcd's user). On main etcd's disk it gains little: both wait \
-    for the same flushes. Ports 2382, 2383 and 2384 must be free (`ss -ltn`).\n\
+    for the same flushes. The ports in its unit (2382, 2383 and 2384 unless it says others) must be free (`ss -ltn`).\n\
     3. Copy etcd-events.service of that node to /etc/systemd/system, `systemctl daemon-reload`, \
     `systemctl enable --now etcd-events` on all members; then `etcdctl --endpoints=https://HOST:2382,… \
     endpoint status -w table`: all there, of one version (3.4.31, 3.5.13 or later where kube-apiserver \
@@ -36,9 +37,20 @@ pub(super) fn add(input: &PatchInput<'_>, set: &mut PatchSet) -> BTreeSet<String
         .collect();
     for advice in asked {
         let mut built = Vec::new();
-        let members = members(input);
-        let mut failed = None;
-        for node in &input.nodes {
+        let flags: Vec<_> = input.nodes.iter().filter_map(given).collect();
+        let urls = flags
+            .iter()
+            .find_map(|given| given.get("advertise-client-urls"));
+        let members =
+            events_etcd::reached(members(input), urls.map(String::as_str), &advice.proposed);
+        let ports = members.first().map(Member::ports).unwrap_or_default();
+        let mut failed = events_etcd::conflict(flags.iter().flatten(), &ports);
+        let nodes = if failed.is_none() {
+            input.nodes.as_slice()
+        } else {
+            &[]
+        };
+        for node in nodes {
             match unit(node, &members) {
                 Ok(Some(text)) => built.push((node.node.clone(), text)),
                 Ok(None) => {}
@@ -124,12 +136,26 @@ pub(super) fn given(node: &NodeManifests) -> Option<BTreeMap<String, String>> {
     )
 }
 
-fn members(input: &PatchInput<'_>) -> Vec<Member> {
+pub(super) fn members(input: &PatchInput<'_>) -> Vec<Member> {
     let lists = input
         .nodes
         .iter()
         .filter_map(|node| given(node)?.remove("initial-cluster"));
     events_etcd::members_of(lists)
+}
+
+/// What the steps say of members that got no unit: their nodes' files were not given.
+pub(super) fn missing(members: &[String]) -> String {
+    if members.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\n\nOf {} no files were given, so no etcd-events.service was written there, and the second etcd \
+         is no cluster without: give its files too, a folder a node, and run this again. A unit of \
+         another node holds that node's name and addresses: never copy it over. Do not set the override \
+         before every member is there and well.\n\n",
+        joined(members)
+    )
 }
 
 /// The unit of one node, read back; `None` where it runs no etcd.
@@ -147,8 +173,9 @@ fn unit(node: &NodeManifests, members: &[Member]) -> Result<Option<String>, Stri
     let flags = events_etcd::own_flags(&main, member, members);
     let mut text = format!(
         "# A second etcd, for events only. The disk of {DATA_DIR} must be its own: see STEPS.md.\n\
-         [Unit]\nDescription=etcd for events, client port {CLIENT_PORT}\nAfter=network-online.target\n\
-         Wants=network-online.target\nRequiresMountsFor={DATA_DIR}\n\n[Service]\nType=notify\n"
+         [Unit]\nDescription=etcd for events, client port {}\nAfter=network-online.target\n\
+         Wants=network-online.target\nRequiresMountsFor={DATA_DIR}\n\n[Service]\nType=notify\n",
+        member.port
     );
     for (_, file) in &node.files {
         for line in file

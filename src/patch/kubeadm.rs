@@ -20,11 +20,18 @@ use super::pod_value::Wish;
 use super::{probes, steps};
 use cluster::{EXTERNAL, Noted, is_external};
 use pods::{Edited, pod_files};
-use values::{apply, difference, fitted, have};
+use values::{apply, difference, fitted, have, heeded, sets_anew};
 
 /// The emitter for clusters that kubeadm made, and for others whose components are static pods.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kubeadm;
+
+/// Why nothing is written for OpenShift.
+const OPENSHIFT: &str = "these are OpenShift's static pods: its operators write them anew, and kubeadm has no \
+    part in them. etcd's quota is `backendQuotaGiB` of `etcd/cluster` (8 to 32, 8 by default), its timers \
+    `controlPlaneHardwareSpeed`; flags of kube-apiserver, overrides among them, go only through \
+    `unsupportedConfigOverrides`, which ends the vendor's support: ask them first. FlowSchemas may be \
+    applied as elsewhere";
 
 /// What the emitter has so far.
 struct Work<'a> {
@@ -37,7 +44,8 @@ struct Work<'a> {
     /// ClusterConfiguration says that etcd is none of kubeadm's.
     external: bool,
     events_members: Vec<events_etcd::Member>,
-    has_events_etcd: bool,
+    /// The second etcd's pods that are there, by node.
+    events_pods: Vec<(String, Pod)>,
     set: PatchSet,
     done: BTreeSet<String>,
     /// Advice that the pods already follow, and that the configuration may lack.
@@ -53,6 +61,12 @@ impl Emitter for Kubeadm {
 
     fn emit(&self, input: &PatchInput<'_>) -> PatchSet {
         let mut work = Work::new(input);
+        if work.is_openshift() {
+            for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
+                work.show(advice, &advice.target.clone(), OPENSHIFT);
+            }
+            return work.set;
+        }
         for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
             work.advice(advice);
         }
@@ -64,12 +78,12 @@ impl<'a> Work<'a> {
     fn new(input: &'a PatchInput<'a>) -> Self {
         let mut pods = Vec::new();
         let mut set = PatchSet::default();
-        let mut has_events_etcd = false;
+        let mut events_pods = Vec::new();
         let mut unreadable = BTreeSet::new();
         for node in &input.nodes {
             for (file, text) in &node.files {
                 let events = Pod::parse(text, "etcd-events").ok();
-                has_events_etcd |= events.is_some();
+                events_pods.extend(events.iter().map(|pod| (node.node.clone(), pod.clone())));
                 for component in [
                     Component::ApiServer,
                     Component::ControllerManager,
@@ -119,12 +133,22 @@ impl<'a> Work<'a> {
                 .as_deref()
                 .is_some_and(is_external),
             events_members: Vec::new(),
-            has_events_etcd,
+            events_pods,
             set,
             done: BTreeSet::new(),
             noted: BTreeSet::new(),
             unreadable,
         }
+    }
+
+    /// Whether the operators of OpenShift own the pods.
+    fn is_openshift(&self) -> bool {
+        self.pods.iter().any(|one| {
+            let namespace = one.pod.pod_value(&["metadata", "namespace"]);
+            namespace
+                .and_then(yaml_serde::Value::as_str)
+                .is_some_and(|name| name.starts_with("openshift-"))
+        })
     }
 
     fn kubernetes(&self) -> Option<Version> {
@@ -181,9 +205,16 @@ impl<'a> Work<'a> {
             );
             return;
         }
+        if events && let Err(why) = self.shard_can_run(&proposed) {
+            self.show(advice, "etcd-events and kube-apiserver", why);
+            return;
+        }
+        let so_before = self.set.already.len();
         self.flags(advice, component, &proposed);
         if events && self.done.contains(&advice.id) {
-            self.events_etcd(advice);
+            self.events_etcd(advice, &proposed);
+        }
+        if events && (self.done.contains(&advice.id) || self.set.already.len() > so_before) {
             self.exclude_override(advice, &proposed);
         }
     }
@@ -302,10 +333,14 @@ impl<'a> Work<'a> {
             };
             let version = one.version(self.input);
             let mut pod = one.pod.clone();
-            let result = change_of(advice, component, proposed, version).and_then(|change| {
+            let result = heeded(one, advice, version);
+            let result = result.and_then(|()| change_of(advice, component, proposed, version));
+            let result = result.and_then(|change| {
                 let have = have(&pod, advice, component, &change);
                 let change = fitted(change, advice, component, have.as_deref())?;
-                if differs(advice, component, have.as_deref()) {
+                if differs(advice, component, have.as_deref())
+                    && sets_anew(&change, have.as_deref())
+                {
                     differ.push(difference(
                         &format!("{} ({})", one.words(), one.file),
                         advice,
@@ -466,6 +501,9 @@ impl<'a> Work<'a> {
             versions: &versions,
             removed: &self.removed,
             members: &self.events_members,
+            access: &self.access(),
+            own_access: &self.own_access(),
+            not_given: &self.not_given(),
             many_nodes: many,
             differ: &self.differ,
             own_names: one_file,

@@ -88,9 +88,72 @@ pub(super) fn order(members: &[Member], ask: &str) -> String {
     }
 }
 
+/// Where a node comes in that order; its names are the node's own and its member's. Nodes of which
+/// nobody said whether they lead come first.
+pub(super) fn rank(members: &[Member], names: &[&str]) -> usize {
+    let led = members.iter().filter(|member| member.leads == Some(true));
+    // Two that lead are scrapes around an election: then nobody is known to.
+    match led.collect::<Vec<_>>().as_slice() {
+        [leader] if names.contains(&leader.name.as_str()) => 1,
+        _ => 0,
+    }
+}
+
+/// Members whose nodes' files were not given: those that evidence or a configuration names, without
+/// the names of the given nodes and their members.
+pub(super) fn not_given(
+    members: &[Member],
+    listed: impl Iterator<Item = String>,
+    given: &BTreeSet<String>,
+) -> Vec<String> {
+    let listed: BTreeSet<String> = listed.collect();
+    // Names of another kind would name given nodes once more.
+    let alike = listed.is_empty() || members.iter().any(|member| listed.contains(&member.name));
+    let known = members.iter().map(|member| &member.name).filter(|_| alike);
+    let known: BTreeSet<&String> = known.chain(&listed).collect();
+    known
+        .into_iter()
+        .filter(|name| !given.contains(*name))
+        .cloned()
+        .collect()
+}
+
+/// `cp1, cp2 and cp3`.
+pub(super) fn joined(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_of_another_node_is_one_whose_files_are_missing() {
+        let seen = |name: &str| Member {
+            name: name.to_owned(),
+            leads: None,
+        };
+        let given = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let listed = |names: &'static [&str]| names.iter().map(|&name| name.to_owned());
+        let both = [seen("cp0"), seen("cp1")];
+        assert_eq!(not_given(&both, listed(&[]), &given(&["cp0"])), ["cp1"]);
+        let missing = not_given(
+            &both,
+            listed(&["etcd-a", "etcd-b"]),
+            &given(&["cp0", "etcd-a"]),
+        );
+        assert_eq!(missing, ["etcd-b"], "names of nodes are no further members");
+        // The first node of a cluster lists itself alone.
+        assert_eq!(
+            not_given(&both, listed(&["cp0"]), &given(&["cp0"])),
+            ["cp1"]
+        );
+        assert!(not_given(&both, listed(&[]), &given(&["cp0", "cp1"])).is_empty());
+    }
 
     #[test]
     fn the_leader_goes_last_and_is_named_only_where_one_is_known() {

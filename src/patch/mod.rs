@@ -21,6 +21,7 @@ mod json_patch;
 mod kubeadm;
 mod members;
 mod model;
+mod others;
 mod pod;
 mod pod_value;
 mod probes;

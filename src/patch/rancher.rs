@@ -69,6 +69,7 @@ impl Emitter for Rancher {
         if nodes.is_empty() {
             nodes.push(Node::default());
         }
+        let mut values = BTreeSet::new();
         for node in &mut nodes {
             let no_etcd = node.has_no_etcd();
             for one in &wanted {
@@ -90,7 +91,14 @@ impl Emitter for Rancher {
                     node.set(one)
                 };
                 match result {
-                    Ok(true) => {}
+                    Ok(true) => {
+                        values.insert(format!(
+                            "{} `--{}={}`",
+                            one.component.program(),
+                            one.flag,
+                            one.value
+                        ));
+                    }
                     Ok(false) => set.already.push(format!("{on}: {}", one.flag)),
                     Err(why) => set.shown.push(Shown {
                         advice: one.advice.clone(),
@@ -100,7 +108,7 @@ impl Emitter for Rancher {
                 }
             }
         }
-        self.write(input, set, &nodes)
+        self.write(input, set, &nodes, &values)
     }
 }
 /// Whether a file is a unit, a drop-in of one, or a file of variables.

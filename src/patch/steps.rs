@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::advise::{Advice, Disposition, Strength};
+use crate::catalog::releases::Version;
 
 use super::change::{component_of, is_list};
-use super::events_etcd::{CLIENT_PORT, DATA_DIR, Member};
-use super::members::order;
+use super::events_etcd::{DATA_DIR, Member};
+use super::members::{joined, order};
 use super::model::{PatchInput, PatchSet};
 
 /// What the steps are made from.
@@ -22,6 +23,12 @@ pub(super) struct Plan<'a> {
     pub(super) removed: &'a [(String, String)],
     /// Members of the events etcd that is made.
     pub(super) members: &'a [Member],
+    /// Variables of etcdctl that open the events etcd.
+    pub(super) access: &'a [(&'static str, String)],
+    /// Options of etcdctl that open main etcd from its own pod.
+    pub(super) own_access: &'a str,
+    /// Members of main etcd whose nodes' manifests were not given.
+    pub(super) not_given: &'a [String],
     /// Whether manifests of several nodes were given.
     pub(super) many_nodes: bool,
     /// Values that were not as the evidence showed them.
@@ -114,10 +121,10 @@ fn write_all(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
     step(out, "save what is there")?;
     writeln!(
         out,
-        "On one node: `etcdctl snapshot save /root/etcd-before.db` with the certificates of \
-         /etc/kubernetes/pki/etcd. On every control-plane node: `cp -a /etc/kubernetes \
+        "On one node: `ETCDCTL_API=3 etcdctl{} snapshot save /root/etcd-before.db`. On every control-plane node: `cp -a /etc/kubernetes \
          /root/kubernetes-before`. Never keep a copy inside /etc/kubernetes/manifests: the kubelet \
-         starts every file in there, `.bak` too.\n"
+         starts every file in there, `.bak` too.\n",
+        plan.own_access
     )?;
     if plan.by_hand().next().is_some() {
         step(out, "by hand, in this order")?;
@@ -256,11 +263,14 @@ fn write_events(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
         "On every node below, mount a disk of its own and check that it is one. On main etcd's \
          device the shard gains little: both wait for the same flushes.\n"
     )?;
+    let ports = plan.members.first().map(Member::ports).unwrap_or_default();
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
     writeln!(
         out,
         "```sh\nmountpoint -q {DATA_DIR} || echo 'STOP: {DATA_DIR} is no mount of its own'\n\
          chmod 700 {DATA_DIR}\n\
-         ss -ltn | grep -E ':(2382|2383|2384) ' && echo 'STOP: a port is taken'\n```\n"
+         ss -ltn | grep -E ':({}) ' && echo 'STOP: a port is taken'\n```\n",
+        ports.join("|")
     )?;
     writeln!(
         out,
@@ -278,22 +288,22 @@ fn write_events(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
             member.name, member.host
         )?;
     }
-    let endpoints: Vec<String> = plan
-        .members
-        .iter()
-        .map(|m| format!("{}://{}:{CLIENT_PORT}", m.scheme, m.host))
-        .collect();
+    let endpoints: Vec<String> = plan.members.iter().map(Member::url).collect();
     writeln!(
         out,
         "\nAll members must be in the list above: the first node of a cluster names only itself in \
          its manifest. Then, before any kube-apiserver is touched, all members must be healthy and \
          of one version (at least 3.4.31 or 3.5.13 where kube-apiserver is 1.31 or later):\n"
     )?;
+    let access: Vec<String> = plan
+        .access
+        .iter()
+        .map(|(name, file)| format!(" \\\n  {name}={file}"))
+        .collect();
+    let access = access.concat();
     writeln!(
         out,
-        "```sh\nexport ETCDCTL_API=3 ETCDCTL_CACERT=/etc/kubernetes/pki/etcd/ca.crt \\\n  \
-         ETCDCTL_CERT=/etc/kubernetes/pki/apiserver-etcd-client.crt \\\n  \
-         ETCDCTL_KEY=/etc/kubernetes/pki/apiserver-etcd-client.key\n\
+        "```sh\nexport ETCDCTL_API=3{access}\n\
          etcdctl --endpoints={} endpoint status -w table\n```\n",
         endpoints.join(",")
     )?;
@@ -302,13 +312,13 @@ fn write_events(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
 
 /// What holds for a second etcd for events, wherever it runs.
 pub(super) const EVENTS: &str = "Nothing is copied. Old events expire in main etcd within the event \
-    TTL (1 h); do not use `etcdctl make-mirror`, which writes them without their lease. While \
+    TTL (`--event-ttl` of kube-apiserver, 1 h by default); do not use `etcdctl make-mirror`, which writes them without their lease. While \
     kube-apiservers differ, each shows its own events. Revisions of the new etcd start low: watchers of \
     events that resume with an old one may wait for long, so restart event exporters; or seed the \
     second etcd before its first start by `etcdutl snapshot restore --bump-revision 1000000000 \
     --mark-compacted` (etcdutl 3.5.10 or later, etcdctl 3.4.28) from a snapshot of an empty one. An \
     unreachable shard keeps kube-apiserver from starting, and from 1.34 on it is part of /livez and \
-    /readyz. Never wipe the shard while a kube-apiserver runs (kubernetes #139252). After an hour \
+    /readyz. Never wipe the shard while a kube-apiserver runs (kubernetes #139252). After that time \
     defragment main etcd, member by member, the leader last. Back up and watch both etcds from now on, \
     and restart the second one when its certificates are renewed: nothing else knows it.\n\nBack: take \
     the override out, one kube-apiserver after the other; events go to main etcd again, and those that \
@@ -370,7 +380,7 @@ fn write_roll(plan: &Plan<'_>, rolled: &[&str], out: &mut String) -> std::fmt::R
         writeln!(
             out,
             "{}.\n",
-            sentence(&order(&plan.input.members, ASK_KUBEADM))
+            sentence(&order(&plan.input.members, &ask(plan)))
         )?;
     }
     if plan.has("manifests/") {
@@ -384,6 +394,15 @@ fn write_roll(plan: &Plan<'_>, rolled: &[&str], out: &mut String) -> std::fmt::R
             writeln!(
                 out,
                 "COMPONENT.yaml stands for the manifest's own name: see `manifests/`.\n"
+            )?;
+        }
+        if plan.many_nodes && !plan.not_given.is_empty() {
+            writeln!(
+                out,
+                "Of {} no manifests were given. On each make the same change (see `diffs/`) in its own \
+                 manifests, where they have it: addresses and names differ, so never copy another \
+                 node's file.\n",
+                joined(plan.not_given)
             )?;
         }
         if !plan.many_nodes {
@@ -409,9 +428,22 @@ fn write_roll(plan: &Plan<'_>, rolled: &[&str], out: &mut String) -> std::fmt::R
 }
 
 /// How to ask a kubeadm control plane which member leads.
-const ASK_KUBEADM: &str = "`kubectl -n kube-system exec etcd-NODE -- etcdctl \
-    --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt \
-    --key=/etc/kubernetes/pki/etcd/server.key endpoint status --cluster -w table` (column IS LEADER)";
+fn ask(plan: &Plan<'_>) -> String {
+    // Until 3.3 etcdctl speaks the old API unless told; the images of later ones have no `env`.
+    let old = plan
+        .versions
+        .get("etcd")
+        .and_then(|text| Version::parse(text));
+    let env = match old {
+        Some(version) if version < Version::minor(3, 4) => "env ETCDCTL_API=3 ",
+        _ => "",
+    };
+    format!(
+        "`kubectl -n kube-system exec etcd-NODE -- {env}etcdctl{} endpoint status --cluster -w table` \
+         (column IS LEADER)",
+        plan.own_access
+    )
+}
 
 /// A text with a capital letter at its beginning.
 pub(super) fn sentence(text: &str) -> String {

@@ -16,8 +16,9 @@ use crate::catalog::settings::Component;
 
 use super::apf;
 use super::events_unit;
-use super::members::order;
-use super::model::{Emitter, PatchInput, PatchSet, Shown, apart};
+use super::members::{order, rank};
+use super::model::{Emitter, NodeManifests, PatchInput, PatchSet, Shown, apart};
+use super::others::Others;
 use super::steps::{self, sentence};
 use super::wanted::flags;
 pub(super) use drop_in::DropIn;
@@ -49,6 +50,11 @@ fn ask(input: &PatchInput<'_>) -> String {
     format!("`{command} endpoint status --cluster -w table` (column IS LEADER)")
 }
 
+/// The name that a node's etcd has among the members.
+fn member_of(node: &NodeManifests) -> Option<String> {
+    events_unit::given(node)?.remove("name")
+}
+
 impl Emitter for Systemd {
     fn name(&self) -> &'static str {
         "systemd"
@@ -65,16 +71,20 @@ impl Emitter for Systemd {
             shown,
             ..PatchSet::default()
         };
-        let nodes = apart(&input.nodes, &|node| {
-            events_unit::given(node)?.remove("name")
-        });
+        let nodes = apart(&input.nodes, &member_of);
         let input = &PatchInput {
             nodes,
             ..input.clone()
         };
         let mut done = BTreeSet::new();
-        let (mut how, mut back) = (String::new(), String::new());
+        let mut blocks = Vec::new();
+        let mut values: BTreeSet<String> = BTreeSet::new();
+        let listed = events_unit::members(input).into_iter();
+        let others = Others::of(input, &member_of, listed.map(|member| member.name));
         for node in &input.nodes {
+            let member = member_of(node);
+            let names = [node.node.as_str(), member.as_deref().unwrap_or_default()];
+            let rank = rank(&input.members, &names);
             let mut node = Node::new(node, input.etcd);
             let mut units = BTreeSet::new();
             for one in &wanted {
@@ -86,6 +96,12 @@ impl Emitter for Systemd {
                 match node.set(one) {
                     Ok(true) => {
                         done.insert(one.advice.clone());
+                        values.insert(format!(
+                            "{} `--{}={}`",
+                            one.component.program(),
+                            one.flag,
+                            one.value
+                        ));
                         units.extend(node.unit(one.component).map(|(unit, _)| unit));
                     }
                     Ok(false) => set.already.push(format!("{on}: {}", one.flag)),
@@ -97,9 +113,32 @@ impl Emitter for Systemd {
                 }
             }
             let placed = write(&node, &mut set);
-            let (there, again) = node_steps(node.name, &placed, &units);
+            let name = if node.name.is_empty() {
+                member.as_deref().unwrap_or_default()
+            } else {
+                node.name
+            };
+            let (there, again) = node_steps(name, &placed, &units);
+            blocks.push((rank, there, again));
+        }
+        // In the order in which the members are to be taken.
+        blocks.sort_by_key(|(rank, _, _)| *rank);
+        let (mut how, mut back) = (String::new(), String::new());
+        let mut elsewhere = others.steps(
+            &values,
+            "unit, drop-ins or files of variables",
+            "etcd.service and what it reads",
+        );
+        for (rank, there, again) in blocks {
+            if rank > 0 && !there.is_empty() {
+                how.push_str(&std::mem::take(&mut elsewhere));
+            }
             how.push_str(&there);
             back.push_str(&again);
+        }
+        if !how.is_empty() {
+            how.push_str(&elsewhere);
+            back.push_str(&others.back());
         }
         if input.nodes.is_empty() {
             for one in &wanted {
@@ -148,6 +187,7 @@ impl Emitter for Systemd {
         }
         if !shard.is_empty() {
             how.push_str(events_unit::STEPS);
+            how.push_str(&events_unit::missing(others.missing()));
             how.push_str(steps::EVENTS);
         }
         if !levels.is_empty() {

@@ -78,6 +78,11 @@ impl Tree {
                 list.push(part.canonicalize().unwrap_or(part));
             }
         }
+        // A host's files of settings may lie beside the parts, as on the host.
+        let root = HostRoot::new(path);
+        if any && tree.manifests.is_empty() && SETTINGS.iter().any(|name| root.exists(name)) {
+            tree.settings_root = Some(path.to_owned());
+        }
         any.then_some(tree)
     }
 
@@ -196,6 +201,11 @@ mod tests {
             (vec![real("node/logs")], vec![real("node/host")])
         );
         assert!(node.metrics.is_empty());
+        assert_eq!(node.settings_root, None);
+        fs::create_dir_all(at("beside/logs")).unwrap();
+        fs::create_dir_all(at("beside/etc/rancher/k3s")).unwrap();
+        assert_eq!(of("beside").settings_root, Some(at("beside")));
+        fs::remove_dir_all(at("beside")).unwrap();
         let root = of("root");
         assert_eq!(root.logs, [at("root/var/log")]);
         assert_eq!(

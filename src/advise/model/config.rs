@@ -264,8 +264,17 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
     }
     advice.now = now.as_ref().map(super::super::facts::Current::words);
     advice.proposed = fix.proposed.to_owned();
-    if fix.rule == "overrides-invalid" && finding.severity < Severity::Critical {
-        advice.proposed = Overrides::of(facts).mend().unwrap_or(advice.proposed);
+    if fix.rule == "overrides-invalid" {
+        let overrides = Overrides::of(facts);
+        if let Some(one) = overrides.alike() {
+            advice.now = overrides.differing();
+            advice.proposed = one;
+            "from the moment they differ, each kube-apiserver wrote to its own place: what is in the \
+             other is not seen any more. Of leases, two holders of one lock may be at work until all agree"
+                .clone_into(&mut advice.risk);
+        } else if finding.severity < Severity::Critical {
+            advice.proposed = overrides.mend().unwrap_or(advice.proposed);
+        }
     }
     advice.why = finding.message.clone();
     advice.effect = fix.effect.to_owned();

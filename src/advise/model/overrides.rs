@@ -1,6 +1,6 @@
 //! What kube-apiserver's `--etcd-servers-overrides` says now.
 
-use crate::catalog::settings::overrides::{Problem, parse};
+use crate::catalog::settings::overrides::{Problem, Split, parse, splits};
 
 use super::super::facts::Facts;
 
@@ -14,6 +14,8 @@ pub(super) struct Overrides {
     pub(super) now: Option<String>,
     /// Entries that act, and those that kube-apiserver refuses, over all nodes.
     pub(super) kept: Vec<String>,
+    /// Resources of which kube-apiservers say different things.
+    pub(super) split: Vec<Split>,
     /// Entries that kube-apiserver takes and that do nothing, with the name that would work.
     pub(super) idle: Vec<(String, Option<&'static str>)>,
 }
@@ -26,6 +28,7 @@ impl Overrides {
         let version = facts.kubernetes().map(|span| span.oldest);
         let mut found = Overrides {
             now: Some(current.words()),
+            split: splits(&facts.rows_of("kube-apiserver", SETTING)),
             ..Overrides::default()
         };
         for entry in current
@@ -52,11 +55,58 @@ impl Overrides {
         found
     }
 
+    /// What kube-apiservers say differently about a resource.
+    pub(super) fn split_of(&self, resource: &str) -> Option<&Split> {
+        self.split.iter().find(|one| one.resource == resource)
+    }
+
     pub(super) fn has(&self, resource: &str) -> bool {
         self.kept
             .iter()
             .filter_map(|one| one.split_once('#'))
             .any(|(left, _)| left == resource)
+    }
+
+    /// What differs, in words.
+    pub(super) fn differing(&self) -> Option<String> {
+        let words: Vec<String> = self
+            .split
+            .iter()
+            .map(|one| match one.without.as_slice() {
+                [] => format!("{} differs on {}", one.resource, one.with.join(", ")),
+                without => format!(
+                    "{} on {}, not on {}",
+                    one.resource,
+                    one.with.join(", "),
+                    without.join(", ")
+                ),
+            })
+            .collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+
+    /// What to do where kube-apiservers differ, in words: which place is right is not in the settings.
+    pub(super) fn alike(&self) -> Option<String> {
+        let others: Vec<&str> = self
+            .split
+            .iter()
+            .filter(|one| one.resource != "/events" || one.entry.is_none())
+            .map(|one| one.resource.as_str())
+            .collect();
+        if others.is_empty() {
+            return None;
+        }
+        let stop = if others.iter().any(|resource| *resource != "/events") {
+            ", all at the same moment: stop controller-manager and scheduler, stop every \
+             kube-apiserver, set the flag, start them"
+        } else {
+            ", one kube-apiserver after the other"
+        };
+        Some(format!(
+            "give every kube-apiserver the same override of {}{stop}; the etcd that holds the data in \
+             use is the right one",
+            others.join(" and ")
+        ))
     }
 
     /// What to do about the entries that do nothing.

@@ -9,7 +9,7 @@ use crate::evidence::{Cell, EvidenceSet, Record, Row, Shape, Subject, keys};
 use crate::rules::{self, Confidence, Finding, Severity, reads};
 use crate::units::{format_bytes, parse_bytes};
 
-use super::super::advice::{Advice, Remedy};
+use super::super::advice::{Advice, Disposition, Remedy};
 use super::super::facts::{Facts, whole};
 use super::client::slug;
 use super::space;
@@ -296,6 +296,32 @@ pub(super) fn pending_quota(facts: &Facts<'_>) -> Option<u64> {
         .min()
 }
 
+/// Turns advice on a quota into a restart where every file that was read has it and the metric shows
+/// less: nothing is left to write.
+pub(super) fn quota_in_file(
+    facts: &Facts<'_>,
+    advice: &mut Advice,
+    now: Option<u64>,
+    proposed: u64,
+) {
+    let set = facts.setting("etcd", "quota-backend-bytes", None);
+    let file = set.and_then(|set| set.texts().map(parse_bytes).min().flatten());
+    let (Some(file), Some(now)) = (file, now) else {
+        return;
+    };
+    if facts.all(&keys::DB_QUOTA).is_empty() || now >= file || file < proposed {
+        return;
+    }
+    advice.now = Some(format!("{now} in force, {file} in the settings"));
+    advice.proposed = format!("restart etcd so that it takes {file} from its settings");
+    advice.why = format!(
+        "{}; its settings say {file} and its metrics {now}: the change waits for a restart, or the \
+         metrics are older than the last one",
+        advice.why
+    );
+    advice.disposition = Disposition::ShowOnly;
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::testing::{Plane, component, table};
@@ -442,6 +468,25 @@ mod tests {
             advice.why.contains("less than the database of 3 GiB"),
             "{advice:?}"
         );
+    }
+
+    #[test]
+    fn a_quota_that_the_settings_have_and_the_metric_lacks_is_not_written_again() {
+        let member = || Subject::new(SubjectKind::Member, "cp0");
+        let gib = f64::from(1 << 30);
+        let with = |set: &str| {
+            Plane::with(Cause::Space)
+                .fails("quota-near-limit", member(), Critical)
+                .settings("etcd", &[("quota-backend-bytes", set)])
+                .put(&keys::DB_QUOTA, member(), 2.0 * gib)
+                .put(&keys::DB_IN_USE, member(), 1.8 * gib)
+                .find("etcd-quota")
+                .unwrap()
+        };
+        let waits = with("8589934592");
+        assert_eq!(waits.disposition, Disposition::ShowOnly);
+        assert!(waits.proposed.starts_with("restart etcd"), "{waits:?}");
+        assert_eq!(with("2147483648").disposition, Disposition::Disruptive);
     }
 
     #[test]

@@ -14,11 +14,9 @@ use super::super::advice::{Advice, Bound, Disposition, Relief, Remedy, Strength}
 use super::super::facts::Facts;
 use super::client::culprits;
 use super::overrides::{Overrides, SETTING};
+use super::places::{EVENTS_PORT, LEASES_PORT, Places, event_ttl, key_prefix};
 use super::relief::{Load, percent, weight, words};
-
-/// Client ports of the shards beside 2379: 2381 is kubeadm's metrics port of main etcd.
-const EVENTS_PORT: u16 = 2382;
-const LEASES_PORT: u16 = 2385;
+use super::unfinished;
 
 /// Failed findings that say that etcd itself feels the load.
 const PRESSED: &[&str] = &[
@@ -160,16 +158,19 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
 
 /// The flag's value with one more override, for the hosts that are known, and whether those are all.
 /// What has no effect is left out of it.
-fn value(facts: &Facts<'_>, overrides: &Overrides, resource: &str, port: u16) -> (String, bool) {
+fn value(
+    facts: &Facts<'_>,
+    overrides: &Overrides,
+    resource: &str,
+    places: &Places,
+) -> (String, bool) {
     let (hosts, known) = facts.etcd_hosts();
-    let mut servers: Vec<String> = hosts
-        .iter()
-        .map(|host| format!("https://{host}:{port}"))
-        .collect();
+    let url = |host: &str| format!("{}://{host}:{}", places.scheme, places.port);
+    let mut servers: Vec<String> = hosts.iter().map(|host| url(host)).collect();
     if !known {
         // Whoever fills it in sees that somebody may be missing.
         let others = (servers.len() + 1)..=3.max(servers.len() + 1);
-        servers.extend(others.map(|n| format!("https://<etcd-{n}>:{port}")));
+        servers.extend(others.map(|n| url(&format!("<etcd-{n}>"))));
     }
     let one = format!("{resource}#{}", servers.join(";"));
     let mut all = overrides.kept.clone();
@@ -183,8 +184,12 @@ fn events(
     pressed: &[String],
     overrides: &Overrides,
 ) -> Option<Advice> {
-    if overrides.has("/events") {
+    if overrides.split.iter().any(|one| one.resource != "/events") {
+        // Other data is in two places: nothing is rolled over that.
         return None;
+    }
+    if overrides.has("/events") {
+        return unfinished::advise(facts, overrides);
     }
     let relief = load
         .of_resource("events")
@@ -200,8 +205,9 @@ fn events(
         let looks = load.counts_share() >= 0.5;
         return looks.then(|| against_events_counts(advice, load, &relief));
     }
-    let (proposed, hosts_known) = value(facts, overrides, "/events", EVENTS_PORT);
-    let mut reasons = Vec::new();
+    let places = Places::free(facts, EVENTS_PORT);
+    let (proposed, hosts_known) = value(facts, overrides, "/events", &places);
+    let mut reasons: Vec<String> = places.moved.iter().cloned().collect();
     if !hosts_known {
         reasons.push("the addresses of all etcd members are not known".to_owned());
     }
@@ -308,10 +314,14 @@ fn events(
     advice.undo = "Remove the override on one kube-apiserver after the other; events written in \
                    between are lost, nothing else is."
         .to_owned();
+    let prefix = key_prefix(facts);
     advice.verify = format!(
-        "`kubectl get events -A` shows new events, `etcdctl --endpoints=https://HOST:{EVENTS_PORT} \
-         get /registry/events --prefix --keys-only --limit=1` answers with a key, and no new key \
-         appears under /registry/events in main etcd; its rest expires within the event TTL (1 h)."
+        "`kubectl get events -A` shows new events, `etcdctl --endpoints={}://HOST:{} get {prefix}/events \
+         --prefix --keys-only --limit=1` answers with a key, and no new key appears under \
+         {prefix}/events in main etcd; its rest expires within the event TTL ({}).",
+        places.scheme,
+        places.port,
+        event_ttl(facts)
     );
     advice.disposition = if hosts_known {
         Disposition::Disruptive
@@ -374,7 +384,7 @@ fn leases(
     let nodes = facts.nodes()?;
     let enough = facts.limit("shard-leases-min-nodes");
     let large = nodes.count as f64 >= enough;
-    if !large || overrides.has(resource) {
+    if !large || overrides.has(resource) || !overrides.split.is_empty() {
         return None;
     }
     let relief = load
@@ -386,7 +396,12 @@ fn leases(
     let share = relief.as_ref().and_then(|r| r.writes).unwrap_or(0.0);
     let measured = relief.as_ref().is_some_and(|r| r.bound == Bound::Exact)
         && share >= facts.limit("events-writes-share");
-    let (proposed, _) = value(facts, overrides, resource, LEASES_PORT);
+    let (proposed, _) = value(
+        facts,
+        overrides,
+        resource,
+        &Places::free(facts, LEASES_PORT),
+    );
     let mut advice = Advice::new("shard-leases", Remedy::Shard, "kube-apiserver", SETTING)
         .detail("resource", "leases");
     // One flag carries both overrides: this one is a later step, not a rival of the events shard.
@@ -519,7 +534,7 @@ fn floor(facts: &Facts<'_>) -> Floor {
 }
 
 /// What the health checks of kube-apiserver make of the shard.
-fn livez(facts: &Facts<'_>, overrides: &[String]) -> String {
+pub(super) fn livez(facts: &Facts<'_>, overrides: &[String]) -> String {
     let sets: BTreeSet<&str> = overrides
         .iter()
         .filter_map(|one| Some(one.split_once('#')?.1))

@@ -395,6 +395,7 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
     advice.disposition = Disposition::Disruptive;
     advice.finding_ids = ids;
     advice.source = "etcd maintenance guide: suggested maximum 8 GiB".to_owned();
+    pending::quota_in_file(facts, &mut advice, now, proposed);
     Some(advice)
 }
 

@@ -3,6 +3,8 @@
 //! Sources: kubernetes/apiserver pkg/server/options/etcd.go, pkg/server/storage/storage_factory.go,
 //! kubernetes pkg/kubeapiserver/default_storage_factory_builder.go.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::catalog::releases::Version;
 
 /// One override: a resource and the etcd servers that hold it.
@@ -132,14 +134,113 @@ pub fn parse(value: &str, version: Option<Version>, probe: Option<&str>) -> Pars
     }
     if modern
         && !out.overrides.is_empty()
-        && probe.is_some_and(|path| path.starts_with("/livez") && !path.contains("exclude=etcd"))
+        && let Some(open) = probe.and_then(|path| not_excluded(value, path))
     {
         out.problems.push(Problem::Danger {
-            resource: out.overrides.first().map(name).unwrap_or_default(),
-            why: "from 1.34 an outage of this etcd fails /livez, so that the kubelet restarts every API server; the probe needs ?exclude=etcd-override-0",
+            resource: open,
+            why: "from 1.34 an outage of this etcd fails /livez, so that the kubelet restarts every API server; the probe needs ?exclude=etcd-override-N with its number (distinct sets of servers, counted from 0)",
         });
     }
     out
+}
+
+/// Which number kube-apiserver gives the servers of each entry: distinct sets from 0, as they stand
+/// there (k8s.io/apiserver `pkg/server/options/etcd.go`).
+pub fn numbered(value: &str) -> Vec<(&str, usize)> {
+    let mut sets: Vec<&str> = Vec::new();
+    let entries = value
+        .split(',')
+        .filter_map(|one| one.trim().split_once('#'));
+    entries
+        .map(|(resource, set)| {
+            let at = sets.iter().position(|have| *have == set);
+            let at = at.unwrap_or_else(|| {
+                sets.push(set);
+                sets.len() - 1
+            });
+            (resource, at)
+        })
+        .collect()
+}
+
+/// The first resource whose servers a liveness path of `/livez` still asks for.
+fn not_excluded(value: &str, path: &str) -> Option<String> {
+    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+    if bare != "/livez" {
+        return None;
+    }
+    let excluded: BTreeSet<&str> = query
+        .split('&')
+        .filter_map(|part| part.strip_prefix("exclude="))
+        .collect();
+    // `etcd` is the group of them all.
+    if excluded.contains("etcd") {
+        return None;
+    }
+    numbered(value)
+        .into_iter()
+        .find(|(_, at)| !excluded.contains(format!("etcd-override-{at}").as_str()))
+        .map(|(resource, _)| resource.to_owned())
+}
+
+/// A resource that kube-apiservers look for in different places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// As in `/events`.
+    pub resource: String,
+    /// The one entry of those that have one; `None` where they differ among themselves.
+    pub entry: Option<String>,
+    /// Nodes with an entry.
+    pub with: Vec<String>,
+    /// Nodes without: there the resource is in main etcd.
+    pub without: Vec<String>,
+}
+
+/// The resources whose entry is not the same in every value, given each node's. The order of servers
+/// says nothing.
+pub fn splits(nodes: &[(String, String)]) -> Vec<Split> {
+    let nodes: Vec<(&String, BTreeMap<&str, &str>)> = nodes
+        .iter()
+        .map(|(node, value)| {
+            let entries = value.split(',').map(str::trim);
+            let entries = entries.filter_map(|entry| Some((entry.split_once('#')?.0, entry)));
+            (node, entries.collect())
+        })
+        .collect();
+    let resources: BTreeSet<&str> = nodes
+        .iter()
+        .flat_map(|(_, have)| have.keys().copied())
+        .collect();
+    let mut found = Vec::new();
+    for resource in resources {
+        let mut entries: BTreeMap<BTreeSet<&str>, &str> = BTreeMap::new();
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for (node, have) in &nodes {
+            match have.get(resource) {
+                Some(entry) => {
+                    let servers = entry.split_once('#').map_or("", |(_, servers)| servers);
+                    entries.insert(servers.split(';').map(str::trim).collect(), entry);
+                    with.push((*node).clone());
+                }
+                None => without.push((*node).clone()),
+            }
+        }
+        if entries.len() < 2 && without.is_empty() {
+            continue;
+        }
+        let mut entries = entries.into_values();
+        let entry = match (entries.next(), entries.next()) {
+            (Some(only), None) => Some(only.to_owned()),
+            _ => None,
+        };
+        found.push(Split {
+            resource: resource.to_owned(),
+            entry,
+            with,
+            without,
+        });
+    }
+    found
 }
 
 fn name(found: &Override) -> String {
@@ -261,6 +362,32 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_between_nodes_is_told_and_the_order_of_servers_is_not() {
+        let of = |values: &[&str]| {
+            let nodes: Vec<(String, String)> = values
+                .iter()
+                .enumerate()
+                .map(|(at, value)| (format!("cp{at}"), (*value).to_owned()))
+                .collect();
+            splits(&nodes)
+        };
+        assert_eq!(
+            of(&[
+                "/events#https://a:1;https://b:1",
+                "/events#https://b:1;https://a:1"
+            ]),
+            []
+        );
+        assert_eq!(of(&["", ""]), []);
+        assert_eq!(of(&["/events#https://a:1"]), []);
+        let half = of(&["/events#https://a:1", "", ""]);
+        assert_eq!(half[0].entry.as_deref(), Some("/events#https://a:1"));
+        assert_eq!((half[0].with.len(), half[0].without.len()), (1, 2));
+        let two = of(&["/events#https://a:1", "/events#https://b:1"]);
+        assert_eq!((two[0].entry.as_ref(), two[0].with.len()), (None, 2));
+    }
+
+    #[test]
     fn the_traps() {
         let refused = |text: &str, version| {
             parse(text, version, None)
@@ -313,6 +440,19 @@ mod tests {
         assert!(danger(v(34), "/livez"));
         assert!(!danger(v(34), "/livez?exclude=etcd-override-0"));
         assert!(!danger(v(33), "/livez"));
+        assert!(danger(v(34), "/livez?exclude=ping"));
+        assert!(danger(v(34), "/livez?exclude=etcd-override-1"));
+        assert!(!danger(v(34), "/livez?verbose&exclude=etcd"));
+        let both = "coordination.k8s.io/leases#https://a:1,/events#https://b:1";
+        let open = |probe| not_excluded(both, probe);
+        assert_eq!(
+            open("/livez?exclude=etcd-override-0").as_deref(),
+            Some("/events")
+        );
+        assert_eq!(
+            open("/livez?exclude=etcd-override-0&exclude=etcd-override-1"),
+            None
+        );
     }
 
     proptest! {

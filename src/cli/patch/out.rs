@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::patch::PatchFile;
 
 use super::super::save;
+use super::Args;
 use super::manifests::existing;
 
 /// Refuses to write where the kubelet would start what is written.
@@ -49,6 +50,26 @@ pub(super) fn refuse_static_pods(out: &Path) -> Result<PathBuf, Error> {
         )));
     }
     Ok(full)
+}
+
+/// Refuses to write where this program reads: the next run would take what is written for nodes of
+/// their own.
+pub(super) fn refuse_inputs(out: &Path, args: &Args) -> Result<(), Error> {
+    let bundle = args.bundle.as_ref().map(|path| path.join("manifests"));
+    for read in args.manifests.iter().chain(&bundle) {
+        let Ok(read) = fs::canonicalize(read) else {
+            continue;
+        };
+        if read.is_dir() && out.starts_with(&read) {
+            return Err(Error::Usage(format!(
+                "refusing to write into `{}`: it lies in `{}`, and the next run would read its files as \
+                 those of nodes",
+                out.display(),
+                read.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What somebody does with every file in a folder or below it, on this machine or in a tree that

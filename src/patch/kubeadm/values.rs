@@ -1,10 +1,41 @@
 //! What a manifest has for a flag, and what a change makes of it.
 
 use crate::advise::Advice;
+use crate::catalog::releases::Version;
 use crate::catalog::settings::Component;
 use crate::patch::change::{Change, is_list, value_for};
 use crate::patch::pod::Pod;
+
+use super::pods::Edited;
 use crate::patch::yaml::Refusal;
+
+/// From here on kube-scheduler lets the flags of leader election win over its file (kubernetes #105712).
+const FLAGS_WIN: Version = Version::minor(1, 23);
+
+/// Whether the component heeds the flag: kube-scheduler with `--config` reads some in its file alone.
+pub(super) fn heeded(
+    one: &Edited,
+    advice: &Advice,
+    version: Option<Version>,
+) -> Result<(), String> {
+    if one.component != Component::Scheduler {
+        return Ok(());
+    }
+    let Some(file) = one.pod.flag("config") else {
+        return Ok(());
+    };
+    let election = advice.setting.starts_with("leader-elect");
+    let client = advice.setting.starts_with("kube-api-");
+    if client || election && version.is_none_or(|version| version < FLAGS_WIN) {
+        let version = version.map_or_else(|| "its version".to_owned(), |v| v.to_string());
+        return Err(format!(
+            "kube-scheduler {version} runs with --config={file} and heeds what stands there, not \
+             --{}: `patch --target scheduler-config` changes that file",
+            advice.setting
+        ));
+    }
+    Ok(())
+}
 
 /// Sets or takes out flags.
 pub(super) fn apply(pod: &mut Pod, change: &Change) -> Result<(), Refusal> {
@@ -66,4 +97,9 @@ pub(super) fn difference(on: &str, advice: &Advice, have: Option<&str>, change: 
         have.map_or_else(|| "not set".to_owned(), |have| format!("`{have}`")),
         advice.now.as_deref().unwrap_or("nothing"),
     )
+}
+
+/// Whether a change gives a file another value than it has.
+pub(super) fn sets_anew(change: &Change, have: Option<&str>) -> bool {
+    !matches!(change, Change::Set { value, .. } if Some(value.as_str()) == have)
 }

@@ -147,12 +147,6 @@ impl<'a> Node<'a> {
                     for (start, line) in lines(text) {
                         let lead = line.len() - line.trim_start().len();
                         let bare = line.trim_start();
-                        let export = if bare.starts_with("export ") {
-                            "export "
-                        } else {
-                            ""
-                        };
-                        let bare = bare.trim_start_matches("export ");
                         if !bare.starts_with(&format!("{variable}=")) {
                             continue;
                         }
@@ -163,7 +157,7 @@ impl<'a> Node<'a> {
                             line.get(..lead),
                             text.get(start + line.len()..),
                         ) {
-                            let new = format!("{head}{export}{variable}=\"{}\"{end}", one.value);
+                            let new = format!("{head}{variable}=\"{}\"{end}", one.value);
                             tries.push((file.clone(), format!("{before}{new}{after}")));
                         }
                     }
@@ -190,7 +184,7 @@ impl<'a> Node<'a> {
     fn sets(&self, variable: &str) -> bool {
         self.files.iter().any(|(_, text)| {
             text.lines()
-                .map(|line| line.trim_start().trim_start_matches("export "))
+                .map(str::trim_start)
                 .filter(|line| !line.starts_with(['#', ';']))
                 .any(|line| {
                     let plain = line.strip_prefix("Environment=").unwrap_or(line);
