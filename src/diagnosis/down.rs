@@ -28,11 +28,14 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         .iter()
         .any(|rule| case.has_at(rule, Severity::Critical))
         || !case.logged("storage-io-error").is_empty();
+    // What it is told to do it refuses: its settings are the cause, not that it ends.
+    let refuses = !case.logged("settings-refused").is_empty()
+        || KNOWN.iter().any(|rule| case.has_at(rule, Severity::Warn));
     let confidence = match (down.is_empty(), loops.is_empty()) {
         (false, _) if known => 0.55,
         (false, _) => 0.9,
         // What kills it again and again is not known by that.
-        (true, false) if known => 0.5,
+        (true, false) if known || refuses => return Assessment::default(),
         (true, false) => 0.6,
         (true, true) => return Assessment::default(),
     };

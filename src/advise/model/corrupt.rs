@@ -130,10 +130,12 @@ fn first(id: &str, finding: &Finding, setting: &str, proposed: String) -> Advice
 
 /// Whether everything else has to wait.
 pub(in super::super) fn goes_first(facts: &Facts<'_>) -> bool {
-    let cause = facts.input.diagnosis.verdict.cause;
+    // Where it is known what ended the member, the remedy of that is told beside it.
+    let verdict = &facts.input.diagnosis.verdict;
+    let (cause, sure) = (verdict.cause, verdict.confidence >= 0.6);
     // With a member down each restart of another one is a risk to the majority.
     facts.failed(RULE).next().is_some()
-        || (cause == Cause::MemberDown && facts.ails("member-down").is_some())
+        || (sure && cause == Cause::MemberDown && facts.ails("member-down").is_some())
 }
 
 #[cfg(test)]
