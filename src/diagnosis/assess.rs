@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::evidence::{Citation, Subject, SubjectKind};
+use crate::rules::load::expensive_lists::OWN_CPU;
+use crate::rules::network::peer_rtt_high::STOOD_STILL;
 use crate::rules::{Confidence, Finding, Severity};
 
 use super::cause::{Alternative, Cause, CauseFound, Role, RuledOut};
@@ -154,6 +156,24 @@ impl<'a> Case<'a> {
             true => self.logged("tick-missed"),
             false => Vec::new(),
         }
+    }
+
+    /// Failures that say that lists keep etcd itself at work.
+    pub(super) fn burns(&self) -> impl Iterator<Item = &'a Finding> {
+        let failed = self.failed("expensive-lists").into_iter();
+        failed.filter(|finding| finding.aspect == OWN_CPU)
+    }
+
+    /// Whether the processor that etcd lacks on a node is used by etcd itself, for lists.
+    pub(super) fn burns_on(&self, node: &str) -> bool {
+        self.burns()
+            .any(|finding| node.is_empty() || finding.subject.node_name() == node)
+    }
+
+    /// Failures that say that a member stood still for a moment.
+    pub(super) fn stood_still(&self) -> impl Iterator<Item = &'a Finding> {
+        let failed = self.failed("peer-rtt-high").into_iter();
+        failed.filter(|finding| finding.aspect == STOOD_STILL)
     }
 
     /// What makes one member stand out from the others, as far as a reading of this key shows it.

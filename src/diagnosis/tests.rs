@@ -588,4 +588,5 @@ fn sends_that_fail_at_both_ends_are_the_network() {
 mod beside;
 mod commits;
 mod long_windows;
+mod own_work;
 mod unlooked;

@@ -266,7 +266,12 @@ pub const READS: &[Reads] = &[
             "settings",
             "settings.faults",
         ],
-        &["events-lines", "events-rate", "events-writes-share"],
+        &[
+            "events-lines",
+            "events-rate",
+            "events-writes-share",
+            "slow-apply-default",
+        ],
     ),
     reads(
         "evidence-not-aligned",
@@ -282,10 +287,13 @@ pub const READS: &[Reads] = &[
             "logs.readindex.bound",
             "logs.requests",
             "logs.slow.seconds",
+            "process.cpu",
+            "server.counters",
         ],
         &[
             "etcd-request-fast",
             "list-busy",
+            "list-cpu",
             "list-items",
             "list-lines",
             "list-rate",
@@ -311,8 +319,10 @@ pub const READS: &[Reads] = &[
         "heartbeat-election-mismatch",
         &[
             "logs.elections",
+            "server.id",
             "server.leader.changes",
             "server.peer.rtt",
+            "server.peer.rtt-by",
             "server.phases",
             "server.wal.fsync",
             "settings",
@@ -328,6 +338,7 @@ pub const READS: &[Reads] = &[
             "heartbeat-rtts",
             "leader-changes",
             "p99-values",
+            "peer-rtt-p99",
             "slow-values",
         ],
     ),
@@ -525,7 +536,12 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "peer-rtt-high",
-        &["server.peer.rtt", "server.peer.rtt-phases"],
+        &[
+            "server.id",
+            "server.peer.rtt",
+            "server.peer.rtt-by",
+            "server.peer.rtt-phases",
+        ],
         &[
             "heartbeat-interval",
             "p99-values",
