@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::evidence::{Citation, Subject, SubjectKind};
 use crate::rules::load::expensive_lists::OWN_CPU;
-use crate::rules::network::peer_rtt_high::STOOD_STILL;
 use crate::rules::{Confidence, Finding, Severity};
 
 use super::cause::{Alternative, Cause, CauseFound, Role, RuledOut};
@@ -168,12 +167,6 @@ impl<'a> Case<'a> {
     pub(super) fn burns_on(&self, node: &str) -> bool {
         self.burns()
             .any(|finding| node.is_empty() || finding.subject.node_name() == node)
-    }
-
-    /// Failures that say that a member stood still for a moment.
-    pub(super) fn stood_still(&self) -> impl Iterator<Item = &'a Finding> {
-        let failed = self.failed("peer-rtt-high").into_iter();
-        failed.filter(|finding| finding.aspect == STOOD_STILL)
     }
 
     /// What makes one member stand out from the others, as far as a reading of this key shows it.

@@ -74,18 +74,6 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else if !case.starved().is_empty() && facts.cpu_free.is_none() {
         // Its log says that it did not run; a log alone does not say what kept it from running.
         (0.45, case.starved())
-    } else if let Some(first) = case.stood_still().next() {
-        // A pause of its node looks the same as a process that was stopped or not let run.
-        let mut carry: Vec<&Finding> = case.stood_still().collect();
-        carry.extend(case.all(&["heartbeat-late"]));
-        return Assessment::of(
-            Cause::Cpu,
-            0.45,
-            first.message.clone(),
-            &carry,
-            "what stopped that process or its node then: the hypervisor's log (migration, snapshot, steal), the \
-             kernel's log, and who sent it a signal",
-        );
     } else if slow && let Some(hidden) = &facts.throttling_hidden {
         // Over the whole window it is little; in the time of the trouble it may have been all.
         return Assessment::of(

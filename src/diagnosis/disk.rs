@@ -125,15 +125,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     };
     let mut carry: Vec<&Finding> = read_only;
     carry.extend(&unwritable);
-    // A mean over syncs that are fast in between says little of those that stood for seconds.
-    let stands = |finding: &&Finding| {
-        finding.severity >= Severity::Critical
-            && !facts.steadily_slow.contains(&node_of(&finding.subject))
-    };
-    carry.extend(stalls.iter().copied().filter(stands));
     carry.extend(&flush);
     carry.extend(&writes);
-    carry.extend(stalls.iter().copied().filter(|finding| !stands(finding)));
+    carry.extend(&stalls);
     carry.extend(&fsync);
     carry.extend(&broken);
     carry.extend(&commits);

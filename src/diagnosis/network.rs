@@ -5,7 +5,6 @@ use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
 use super::facts::node_of;
 use super::links;
-use crate::rules::network::peer_rtt_high::STOOD_STILL;
 use crate::rules::{Finding, Severity};
 
 const SETTLE: &str = "etcd_network_peer_round_trip_time_seconds of every member (two scrapes), or ping \
@@ -13,10 +12,7 @@ const SETTLE: &str = "etcd_network_peer_round_trip_time_seconds of every member 
 
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let facts = case.facts;
-    let mut rtt = case.failed("peer-rtt-high");
-    // Slow one way only: a member stood still.
-    let still: Vec<&Finding> = case.stood_still().collect();
-    rtt.retain(|finding| finding.aspect != STOOD_STILL);
+    let rtt = case.failed("peer-rtt-high");
     if rtt.is_empty() && facts.single_member {
         return Assessment::cleared(
             Cause::Network,
@@ -37,7 +33,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let cpu_in = case.has("etcd-cpu-throttled") || case.has("run-delay-high");
     let cpu_out = facts.cpu_free.is_some();
 
-    let confidence = if rtt.iter().any(|f| f.severity == Severity::Critical) {
+    let confidence = if case.has_at("peer-rtt-high", Severity::Critical) {
         // A starved or stalled member answers probes late as well.
         match disk_in || cpu_in {
             true => 0.6,
@@ -65,7 +61,6 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         match (both_ends(case, &broken), disk_out) {
             // A process that does not run loses its links as well.
             (true, _) if !cpu_out && !case.starved().is_empty() => 0.4,
-            _ if !still.is_empty() => 0.4,
             (true, true) if cpu_out => 0.65,
             (true, true) => 0.55,
             (true, false) if cpu_out => 0.5,

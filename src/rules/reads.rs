@@ -319,10 +319,8 @@ pub const READS: &[Reads] = &[
         "heartbeat-election-mismatch",
         &[
             "logs.elections",
-            "server.id",
             "server.leader.changes",
             "server.peer.rtt",
-            "server.peer.rtt-by",
             "server.phases",
             "server.wal.fsync",
             "settings",
@@ -338,7 +336,6 @@ pub const READS: &[Reads] = &[
             "heartbeat-rtts",
             "leader-changes",
             "p99-values",
-            "peer-rtt-p99",
             "slow-values",
         ],
     ),
@@ -536,12 +533,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "peer-rtt-high",
-        &[
-            "server.id",
-            "server.peer.rtt",
-            "server.peer.rtt-by",
-            "server.peer.rtt-phases",
-        ],
+        &["server.peer.rtt", "server.peer.rtt-phases"],
         &[
             "heartbeat-interval",
             "p99-values",

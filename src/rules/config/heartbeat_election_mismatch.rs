@@ -2,7 +2,6 @@
 
 use crate::evidence::{Missing, Unit, keys, number};
 use crate::rules::latency::Least;
-use crate::rules::network::still;
 use crate::rules::nodes;
 use crate::rules::raft::leader_unstable;
 use crate::rules::settings::{self, Setting};
@@ -25,13 +24,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let heartbeat_rtts = cx.profile.limit("heartbeat-rtts");
     let heartbeats = settings::of(cx, "etcd", &["heartbeat-interval"])?;
     let elections = settings::of(cx, "etcd", &["election-timeout"])?;
-    // What a member that stood still makes of its peers' round trips is no distance.
-    let one_way = still::links(&cx.evidence, cx.profile);
     let slowest = cx
         .evidence
         .all(&keys::PEER_RTT)
         .into_iter()
-        .filter(|(subject, _)| !one_way.explains(subject))
         .filter_map(|(subject, rtt)| Some((subject, rtt.mean()?)))
         .max_by(|a, b| a.1.total_cmp(&b.1));
     let usual = cx.profile.limit("election-timeout");

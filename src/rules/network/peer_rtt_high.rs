@@ -3,9 +3,7 @@
 use crate::evidence::{Missing, Subject, Unit, keys, number};
 use crate::rules::latency::{self, Least};
 use crate::rules::phases;
-use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
-
-use super::still;
+use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -17,9 +15,6 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-/// The aspect of round trips that are slow one way only.
-pub(crate) const STOOD_STILL: &str = "stood-still";
-
 // etcd probes each peer every 4 s, and each 30 s it puts the round trip, smoothed over the probes,
 // into the histogram (rafthttp/probing_status.go). So a short window holds few values, and each of
 // them stands for several probes; but a single late probe can lift one of them.
@@ -28,8 +23,6 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("peer-rtt-p99");
     let heartbeat = cx.profile.limit("heartbeat-interval");
     let least = Least::of(cx, "slow-rtts");
-    let one_way = still::links(&cx.evidence, cx.profile);
-    cx.evidence.take_citations();
     let (mut drafts, mut few) = (Vec::new(), None);
     for (subject, histogram) in cx.evidence.some(&keys::PEER_RTT)? {
         let Some((low, high)) = histogram.bracket(0.99) else {
@@ -50,25 +43,6 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             continue;
         }
         cx.evidence.cite(&keys::PEER_RTT, &subject);
-        if one_way.explains(&subject) {
-            let names = one_way.names();
-            let back = one_way.still.values().copied().fold(0.0, f64::max);
-            let words = format!(
-                "{names} answered {} late: {} on average, while round trips that {names} measured took up to {}: it \
-                 stood still for a moment, which is no slow link",
-                subject.name,
-                number(mean, Unit::Ms),
-                number(back, Unit::Ms),
-            );
-            drafts.push(
-                Draft::new(subject, Severity::Warn, words)
-                    .confidence(Confidence::Medium)
-                    .aspect(STOOD_STILL)
-                    .threshold(limit.words())
-                    .cites(cx.evidence.take_citations()),
-            );
-            continue;
-        }
         // A heartbeat that travels longer than its own interval puts elections at risk.
         let severity = if mean >= heartbeat.value {
             Severity::Critical

@@ -56,8 +56,6 @@ const HELPERS: &[(&str, &str)] = &[
     ("settings::version_of(", "LOGS_VERSIONS"),
     ("settings::version_of(", "METRICS_VERSIONS"),
     ("settings::version_of(", "VERSIONS"),
-    ("still::links(", "MEMBER_ID"),
-    ("still::links(", "PEER_RTT_BY"),
 ];
 
 /// The limits that the rules' helpers compare with.
@@ -66,7 +64,6 @@ const HELPED: &[(&str, &str)] = &[
     ("phases::worst_etcd_requests(", "p99-values"),
     ("phases::worst_etcd_requests(", "slow-values"),
     ("leader_unstable::is_so(", "counted-within"),
-    ("still::links(", "peer-rtt-p99"),
 ];
 
 #[expect(
