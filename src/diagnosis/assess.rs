@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::evidence::{Citation, Subject, SubjectKind};
+use crate::rules::load::expensive_lists::OWN_CPU;
 use crate::rules::{Confidence, Finding, Severity};
 
 use super::cause::{Alternative, Cause, CauseFound, Role, RuledOut};
@@ -154,6 +155,18 @@ impl<'a> Case<'a> {
             true => self.logged("tick-missed"),
             false => Vec::new(),
         }
+    }
+
+    /// Failures that say that lists keep etcd itself at work.
+    pub(super) fn burns(&self) -> impl Iterator<Item = &'a Finding> {
+        let failed = self.failed("expensive-lists").into_iter();
+        failed.filter(|finding| finding.aspect == OWN_CPU)
+    }
+
+    /// Whether the processor that etcd lacks on a node is used by etcd itself, for lists.
+    pub(super) fn burns_on(&self, node: &str) -> bool {
+        self.burns()
+            .any(|finding| node.is_empty() || finding.subject.node_name() == node)
     }
 
     /// What makes one member stand out from the others, as far as a reading of this key shows it.

@@ -47,8 +47,19 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             (false, ..) => 0.45,
         };
         (confidence, throttled)
-    } else if !delayed.is_empty() && slow && disk_fast {
+    } else if let Some(first) = delayed.first()
+        && case.burns_on(&node_of(&first.subject))
+        && !disk_slow
+    {
+        // Who uses what it lacks is known: itself.
         (0.7, delayed)
+    } else if !delayed.is_empty() && slow && disk_fast {
+        // Threads that wait often and shortly make a busy process, not one that is held up: a request
+        // takes a few runs.
+        let short = delayed
+            .iter()
+            .all(|found| facts.short_waits.contains(&node_of(&found.subject)));
+        (if short { 0.45 } else { 0.7 }, delayed)
     } else if !steal.is_empty() && slow && !disk_slow {
         (0.6, steal)
     } else if !delayed.is_empty() && slow && !disk_slow {
@@ -104,7 +115,14 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     if !on.is_empty() && !summary.contains(&on) {
         summary = format!("{summary} ({on})");
     }
-    Assessment::of(Cause::Cpu, confidence, summary, &carry, SETTLE)
+    // What was read already settles nothing by being asked for again.
+    let settle = match facts.run_delay_seen {
+        true => {
+            "what else runs on that node, and samples of the host that lie closer together, over a longer time"
+        }
+        false => SETTLE,
+    };
+    Assessment::of(Cause::Cpu, confidence, summary, &carry, settle)
 }
 
 /// The worst pressure on a host, with its name.

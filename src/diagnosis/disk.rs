@@ -20,7 +20,9 @@ const IDLE_CORES: f64 = 0.1;
 
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let flush = case.failed("device-flush-slow");
+    // Those of a defragmentation are a note.
     let mut stalls = case.failed("wal-sync-stalled");
+    stalls.retain(|finding| finding.severity >= Severity::Warn);
     let mut fsync = case.failed("wal-fsync-slow");
     // Below etcd as well, but with the writes of others in it: it counts beside slow syncs.
     let mut writes = case.failed("device-write-slow");
@@ -75,10 +77,31 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         stalls.retain(|finding| !cleared(finding));
         fsync.retain(|finding| !cleared(finding));
     }
+    // Beside a disk that is slow, syncs that are a little late on other members accuse no disk of theirs:
+    // one that was measured is cleared, and one that is far from the slowest had its own reasons.
+    let odd: Vec<String> = case
+        .odd("server.wal.fsync")
+        .iter()
+        .map(|finding| node_of(&finding.subject))
+        .filter(|node| fsync.iter().any(|sync| node_of(&sync.subject) == *node))
+        .collect();
+    let sound = |finding: &Finding| {
+        let node = node_of(&finding.subject);
+        let beside = !odd.is_empty() && !odd.contains(&node);
+        (beside && finding.severity < Severity::Critical)
+            || (facts.fast_device(&node).is_some() && !beneath(&broken, finding))
+    };
+    if !odd.is_empty() || !flush.is_empty() {
+        fsync.retain(|finding| !sound(finding));
+        stalls.retain(|finding| !sound(finding));
+    }
     // Of another node they say nothing about the syncs of this one.
     let breaks = |ill: &&Finding| beneath(&broken, ill);
     let mut commits = case.failed("backend-commit-slow");
     commits.retain(|finding| finding.severity >= Severity::Warn);
+    if !odd.is_empty() || !flush.is_empty() {
+        commits.retain(|finding| !sound(finding));
+    }
     let unwritable = case.logged("storage-io-error");
     let seen = Seen {
         read_only: read_only.first().map(|worst| worst.confidence),
@@ -174,7 +197,19 @@ fn told<'a>(case: &Case<'a>, confidence: f64, mut carry: Vec<&'a Finding>) -> As
         summary = format!("{summary}; {}", odd.message);
         carry.push(odd);
     }
-    Assessment::of(Cause::Disk, confidence, summary, &carry, SETTLE)
+    // What was read already settles nothing by being asked for again.
+    let facts = case.facts;
+    let settle = match (facts.flushes_seen, facts.run_delay_seen) {
+        (true, true) => {
+            "samples of the host that lie closer together, over a longer time; `etcd-doctor bench disk` on \
+             that device"
+        }
+        (true, false) => {
+            "the CPU throttling of etcd's cgroup and the run-queue delay of its process (host evidence)"
+        }
+        _ => SETTLE,
+    };
+    Assessment::of(Cause::Disk, confidence, summary, &carry, settle)
 }
 
 /// What clears a device, in words.

@@ -62,15 +62,19 @@ pub(super) struct Facts {
     /// The devices under etcd by node: good when all that a sync waits for is fast.
     devices: ByNode,
     /// Flushes of some device under etcd were timed.
-    flushes_seen: bool,
+    pub(super) flushes_seen: bool,
     /// Layers above those devices whose writes were not timed.
     unmeasured_layers: Vec<String>,
     /// What the times of measurements lack.
     lacks: Lacks,
     /// etcd's CPU by node: good when it was not held back.
     cpus: ByNode,
+    /// How long etcd waited for a CPU was measured on some node.
+    pub(super) run_delay_seen: bool,
     /// Nodes where etcd surely did not wait for a CPU, which its limit does not tell.
     run_delay_known: BTreeSet<String>,
+    /// Nodes where etcd waited for a CPU often, and each time too shortly to be felt.
+    pub(super) short_waits: BTreeSet<String>,
     /// Throttling that a long window may hide, in words.
     pub(super) throttling_hidden: Option<String>,
     /// Members whose own probes of their peers come back at once: a process that is kept from running
@@ -144,11 +148,16 @@ impl Facts {
         facts.lacks = cover::lacks(&reader, profile);
         facts.devices = measured::devices(&reader, profile);
         facts.device_fast = measured::all_good(&facts.devices);
+        facts.run_delay_seen = reader
+            .all(&keys::RUN_DELAY)
+            .iter()
+            .any(|(subject, _)| is_etcd(subject));
         facts.flushes_seen = !reader.all(&keys::DEVICE_FLUSH_TIME).is_empty();
         facts.unmeasured_layers = measured::unmeasured_layers(&reader);
         let cpus = measured::cpus(&reader, profile);
         (facts.cpus, facts.run_delay_known) = (cpus.by, cpus.delay_known);
         facts.throttling_hidden = cpus.hidden;
+        facts.short_waits = measured::short_waits(&reader, profile);
         facts.answering = measured::answering(&reader, profile);
         facts.steadily_slow = steadily_slow(&reader, profile);
         facts.fsync_fast = fsync_fast(&reader, profile);

@@ -38,13 +38,15 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         && case.facts.fsync_fast.is_some()
         && !case.etcd_is_ill()
         && !case.etcd_is_slow();
+    // etcd's own counters show whom the processor that it lacks is used for.
+    let burns = case.burns().next().is_some();
     let confidence = if lists && lister {
         if case.measured("expensive-lists") {
             0.9
         } else {
             0.8
         }
-    } else if counted || spins {
+    } else if counted || spins || burns {
         0.8
     } else if loops && etcd_well {
         0.7
@@ -73,7 +75,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     .iter()
     .any(|rule| case.has(rule));
     let cleared = case.facts.device_fast.is_some() && case.facts.cpu_free.is_some();
-    let confidence = if ill && !cleared && (lists || leases) {
+    let confidence = if ill && !cleared && !burns && (lists || leases) {
         f64::min(confidence, 0.45)
     } else {
         confidence

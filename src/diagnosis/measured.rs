@@ -326,6 +326,14 @@ pub(super) fn cpus(reader: &Reader<'_>, profile: &Profile) -> Cpus {
     cpus
 }
 
+/// Nodes where etcd waited for a CPU before each run, and for less than is felt.
+pub(super) fn short_waits(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {
+    let felt = profile.get("run-wait");
+    let waits = reader.all(&keys::RUN_WAIT).into_iter();
+    let waits = waits.filter(|(subject, ms)| is_etcd(subject) && *ms < felt);
+    waits.map(|(subject, _)| node_of(&subject)).collect()
+}
+
 pub(super) fn answering(reader: &Reader<'_>, profile: &Profile) -> ByNode {
     let limit = profile.get("peer-rtt-p99");
     let mut all = ByNode::new();

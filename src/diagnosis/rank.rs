@@ -6,7 +6,7 @@ use crate::rules::{Finding, Severity};
 
 use super::assess::{Assessment, CLAIM, Case};
 use super::cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
-use super::facts::{Facts, UPKEEP};
+use super::facts::{Facts, UPKEEP, node_of};
 use super::{client, clients, config, cpu, disk, down, load, network, space, timeline, who};
 
 /// Causes that explain slowness downstream, in the order in which they explain each other: a full
@@ -63,7 +63,8 @@ pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile)
         ruled_out.extend(cleared);
     }
     order(&mut causes);
-    demote(&mut causes, &mut alternatives);
+    let own_work = own_work(&case, &mut causes);
+    demote(&mut causes, &mut alternatives, own_work);
     follow(&mut causes, &mut alternatives, weak);
     alternatives.sort_by(|a, b| {
         b.confidence
@@ -115,6 +116,32 @@ fn order(causes: &mut [CauseFound]) {
     });
 }
 
+/// Where etcd waits for a processor that it uses itself, for lists, these come first: more cores only
+/// make room for more of them. Neighbours, a limit and a hypervisor are another matter.
+fn own_work(case: &Case<'_>, causes: &mut [CauseFound]) -> bool {
+    let [cpu, ..] = &*causes else {
+        return false;
+    };
+    let node = cpu.subject.as_ref().map(node_of).unwrap_or_default();
+    let waits = cpu.cause == Cause::Cpu
+        && cpu
+            .rules
+            .first()
+            .is_some_and(|rule| rule == "run-delay-high");
+    let load = causes
+        .iter()
+        .position(|cause| cause.cause == Cause::QueryLoad);
+    match load {
+        Some(load) if waits && case.burns_on(&node) => {
+            if let Some(before) = causes.get_mut(..=load) {
+                before.rotate_right(1);
+            }
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Whether limits far below the default are among the findings: they turn requests away whatever
 /// etcd does.
 fn few_seats(cause: &CauseFound) -> bool {
@@ -130,7 +157,7 @@ fn counted_lists(cause: &CauseFound) -> bool {
 
 /// Gives roles: what follows from the primary cause is a consequence; what only looks like a cause
 /// while the primary one is at work is dropped to an alternative.
-fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>) {
+fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>, own_work: bool) {
     let Some(primary) = causes.first().map(|c| c.cause) else {
         return;
     };
@@ -143,6 +170,8 @@ fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>) {
             match cause.cause {
                 // Requests queue up in front of a slow etcd.
                 Cause::ApiserverSaturation if upstream && !few_seats(&cause) => Role::Consequence,
+                // etcd lacks what the lists use up.
+                Cause::Cpu if own_work => Role::Consequence,
                 // A slow disk or a starved process answers its peers late, one that is down never.
                 Cause::Network
                     if matches!(primary, Cause::MemberDown | Cause::Disk | Cause::Cpu) =>

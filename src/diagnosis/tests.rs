@@ -589,4 +589,5 @@ mod beside;
 mod commits;
 mod held_up;
 mod long_windows;
+mod own_work;
 mod unlooked;

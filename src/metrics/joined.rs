@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::catalog::metrics::Metric;
 
 use super::group::{join, key_of, value_of};
-use super::identity;
+use super::identity::{self, Role};
 use super::load::Loader;
 use super::store::Scrape;
 use super::timeline::Target;
@@ -123,15 +123,18 @@ impl Loader {
             && (ends_before(a, &of_b) || ends_before(b, &of_a))
     }
 
-    /// Whether scrapes of a component without an id are of one process. Linux tells a start in steps
-    /// of 10 ms, so that no two nodes share one by chance; but a name that Prometheus gives is true.
+    /// Whether scrapes of a component that has no id are of one process. Linux tells a start in steps
+    /// of 10 ms, so that no two nodes share one by chance; one in whole seconds tells less. A name that
+    /// Prometheus gives is true, and an etcd without its id is what its name says.
     fn is_one_process(&self, a: &Group, b: &Group) -> bool {
         let named = |group: &Group| group.scrapes.iter().any(|scrape| scrape.from.is_some());
         let starts = |group: &Group| -> Vec<u64> {
             let starts = group.scrapes.iter().filter_map(|scrape| self.start(scrape));
-            starts.map(f64::to_bits).collect()
+            let exact = starts.filter(|start| start.fract() != 0.0);
+            exact.map(f64::to_bits).collect()
         };
-        a.target.roles == b.target.roles && !named(a) && !named(b) && {
+        let alike = a.target.roles == b.target.roles && a.target.instance == b.target.instance;
+        alike && !a.target.is(Role::Etcd) && !named(a) && !named(b) && {
             let of_b = starts(b);
             starts(a).iter().any(|start| of_b.contains(start))
         }

@@ -35,3 +35,13 @@ pub use plain::{
     Paint, Terminal, fitted, markdown_text, middle, safe, table, terminal_rows, terminal_width,
     trimmed, wrap,
 };
+
+/// How long the longest of several events took; of lines that repeat while one wait goes on, how long they
+/// went on: none of them tells of a wait of its own.
+fn longest(kind: &str, ms: f64) -> String {
+    let took = crate::units::format_ms(ms);
+    match kind {
+        "readindex-retry" => format!(", for {took}"),
+        _ => format!(", up to {took}"),
+    }
+}

@@ -7,6 +7,9 @@ use crate::units::format_ms;
 /// Below this share of common time two counts are of different things.
 const ENOUGH: f64 = 0.9;
 
+/// etcd's own default (etcd: server/etcdserver, DefaultWarningApplyDuration).
+const DEFAULT_THRESHOLD_MS: f64 = 100.0;
+
 /// The counts side by side.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
@@ -71,7 +74,14 @@ pub fn counts(evidence: &EvidenceSet) -> Option<Counts> {
     counts.shared = log_window
         .zip(scrape_window)
         .and_then(|(log, scrapes)| share(&log, &scrapes));
-    counts.sentences = sentences(&counts, log_window.zip(scrape_window));
+    // Lines of a debug level, or of a lowered threshold that no line tells, hold fast requests too.
+    let mean_ms = logs.as_ref().and_then(|table| {
+        let requests = table.total("requests");
+        (requests > 0.0).then(|| table.total("slow_secs") * 1e3 / requests)
+    });
+    let threshold = counts.threshold_ms.unwrap_or(DEFAULT_THRESHOLD_MS);
+    let fast = mean_ms.is_some_and(|mean| mean > 0.0 && mean < threshold);
+    counts.sentences = sentences(&counts, fast, log_window.zip(scrape_window));
     Some(counts)
 }
 
@@ -81,7 +91,7 @@ fn share(log: &Window, scrapes: &Window) -> Option<f64> {
     Some((common / own).clamp(0.0, 1.0))
 }
 
-fn sentences(counts: &Counts, windows: Option<(Window, Window)>) -> Vec<String> {
+fn sentences(counts: &Counts, fast: bool, windows: Option<(Window, Window)>) -> Vec<String> {
     let mut all = Vec::new();
     let count = |n: f64| number(n, Unit::Count);
     if let Some(requests) = counts.requests {
@@ -98,6 +108,11 @@ fn sentences(counts: &Counts, windows: Option<(Window, Window)>) -> Vec<String> 
         .map_or_else(|| "its threshold (100 ms by default)".to_owned(), format_ms);
     all.push(if counts.complete {
         "SLOW: the log holds every request.".to_owned()
+    } else if fast {
+        format!(
+            "SLOW: {} logged requests, each once, and most of them fast: etcd logs at debug level, or above a threshold that was lowered. These are lower bounds.",
+            count(logged)
+        )
     } else {
         format!(
             "SLOW: {} logged requests, each once. Threshold: etcd logs only those slower than {limit}, so these are lower bounds.",
@@ -111,9 +126,13 @@ fn sentences(counts: &Counts, windows: Option<(Window, Window)>) -> Vec<String> 
             "Sampling: no line is missing.".to_owned()
         } else {
             format!(
-                "Sampling: etcd's logger drops lines when many are alike in one second; with them {} to {} requests passed the threshold.",
+                "Sampling: etcd's logger drops lines when many are alike in one second; with them {} to {} requests {}.",
                 count(low.max(logged)),
-                count(high)
+                count(high),
+                match fast {
+                    true => "were to be logged",
+                    false => "passed the threshold",
+                }
             )
         });
     }
@@ -220,6 +239,45 @@ mod tests {
             text.contains("because the scrapes cover less time"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn requests_of_a_debug_level_are_not_called_slow() {
+        let with = |secs: f64| {
+            let mut set = set(window(0, 100), window(0, 100), 140.0, 180.0, 60.0);
+            let row = Row::new("pods")
+                .num("requests", 100.0)
+                .num("slow_secs", secs);
+            set = set
+                .records()
+                .filter(|record| record.key != keys::LOGS_REQUESTS.info.name)
+                .cloned()
+                .collect::<Vec<_>>()
+                .into_iter()
+                .fold(EvidenceSet::new(), |mut set, record| {
+                    set.insert(record);
+                    set
+                });
+            let table = Table {
+                rows: vec![row],
+                ..Table::default()
+            };
+            let logs = Origin::new(Collector::Logs, "etcd.log");
+            set.put(
+                &keys::LOGS_REQUESTS,
+                Subject::cluster(),
+                window(0, 100),
+                logs,
+                table,
+            );
+            said(&set)
+        };
+        let fast = with(0.4);
+        assert!(
+            fast.contains("most of them fast") && !fast.contains("threshold."),
+            "{fast}"
+        );
+        assert!(with(20.0).contains("etcd logs only those slower"));
     }
 
     #[test]

@@ -276,7 +276,12 @@ pub const READS: &[Reads] = &[
             "settings",
             "settings.faults",
         ],
-        &["events-lines", "events-rate", "events-writes-share"],
+        &[
+            "events-lines",
+            "events-rate",
+            "events-writes-share",
+            "slow-apply-default",
+        ],
     ),
     reads(
         "evidence-not-aligned",
@@ -292,10 +297,13 @@ pub const READS: &[Reads] = &[
             "logs.readindex.bound",
             "logs.requests",
             "logs.slow.seconds",
+            "process.cpu",
+            "server.counters",
         ],
         &[
             "etcd-request-fast",
             "list-busy",
+            "list-cpu",
             "list-items",
             "list-lines",
             "list-rate",

@@ -7,6 +7,7 @@ use crate::catalog::core_clients::{is_core, product};
 use crate::catalog::resources::is_events;
 use crate::diagnosis::Cause;
 use crate::evidence::{Row, SubjectKind, keys};
+use crate::rules::load::expensive_lists::OWN_CPU;
 use crate::rules::{Confidence, Finding, Severity};
 
 use super::super::advice::{Advice, Remedy, Strength};
@@ -413,7 +414,11 @@ fn unnamed_lists(facts: &Facts<'_>, named: &[Advice]) -> Option<Advice> {
         format!("clients that list {what}"),
         "list requests",
     );
-    advice.strength = Strength::Candidate;
+    // What etcd's own counters show is to be done; what slow lines let guess may be.
+    advice.strength = match finding.aspect == OWN_CPU {
+        true => Strength::Recommended,
+        false => Strength::Candidate,
+    };
     advice.finding_ids = vec!["expensive-lists".to_owned()];
     let how = match in_pages(facts, &what) {
         // A client that pages reads all of it all the same.

@@ -1,6 +1,6 @@
 //! CPU for etcd: no limit, own cores, no noisy neighbours.
 
-use crate::diagnosis::Cause;
+use crate::diagnosis::{Cause, Role};
 use crate::evidence::{Subject, keys};
 use crate::rules::Confidence;
 
@@ -77,7 +77,15 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         advice.source = "etcd hardware guide: dedicated CPU".to_owned();
         all.push(advice);
     }
+    // Where etcd uses up its own processor for lists, more of it makes room for more lists.
+    let follows = facts
+        .input
+        .diagnosis
+        .causes
+        .iter()
+        .any(|found| found.cause == Cause::Cpu && found.role == Role::Consequence);
     if throttled.is_none()
+        && !follows
         && let Some(finding) = facts
             .failed("run-delay-high")
             .chain(facts.failed("cpu-pressure-high"))

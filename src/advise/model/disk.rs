@@ -392,8 +392,36 @@ fn accused<'a>(facts: &Facts<'a>) -> Vec<&'a Subject> {
         .iter()
         .flat_map(|rule| facts.failed(rule))
         .filter(|finding| finding.severity >= Severity::Warn)
+        .filter(|finding| !beside_another(facts, finding))
         .map(|finding| &finding.subject);
     named.chain(found).collect()
+}
+
+/// Whether a member is a little late beside one whose disk is slow: its own device was measured and is
+/// not among the slow ones, or the other stands out from it by far.
+fn beside_another(facts: &Facts<'_>, finding: &Finding) -> bool {
+    let node = finding.subject.node_name();
+    let slow: Vec<&Finding> = ["device-flush-slow", "device-write-slow"]
+        .iter()
+        .flat_map(|rule| facts.failed(rule))
+        .filter(|device| device.severity >= Severity::Warn)
+        .collect();
+    let here = |found: &&Finding| same_node(found.subject.node_name(), node);
+    let own = facts.all(&keys::DEVICE_FLUSH_TIME);
+    let measured = own.iter().any(|(device, _)| device.node_name() == node);
+    if !slow.is_empty() && measured && !slow.iter().any(here) {
+        return true;
+    }
+    let odd = facts.failed("member-odd-one-out").filter(|odd| {
+        odd.evidence
+            .iter()
+            .any(|cited| cited.key == "server.wal.fsync")
+    });
+    let mut others = odd.peekable();
+    finding.severity < Severity::Critical
+        && others.peek().is_some()
+        && !others.any(|odd| here(&odd))
+        && !slow.iter().any(here)
 }
 
 fn device(facts: &Facts<'_>) -> Advice {

@@ -14,6 +14,7 @@ mod filler;
 mod headroom;
 mod hygiene;
 mod inflight;
+mod io_limit;
 mod knob;
 mod kubelet;
 mod leader;
@@ -54,6 +55,7 @@ pub(super) type Model = fn(&Facts<'_>) -> Vec<Advice>;
 pub(super) const ALL: &[Model] = &[
     corrupt::advise,
     disk::advise,
+    io_limit::advise,
     cpu::advise,
     network::advise,
     space::advise,

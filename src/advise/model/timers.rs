@@ -194,8 +194,15 @@ fn election_timeout(facts: &Facts<'_>, finding: &Finding, value: f64, both: bool
 
 fn election_equal(facts: &Facts<'_>, finding: &Finding) -> Option<Advice> {
     let etcd = etcd_of(finding);
-    let (_, heartbeat) = range(facts, etcd, "heartbeat-interval", "100")?;
-    let (_, election) = range(facts, etcd, "election-timeout", "1000")?;
+    let (_, longest_beat) = range(facts, etcd, "heartbeat-interval", "100")?;
+    let (_, longest) = range(facts, etcd, "election-timeout", "1000")?;
+    // Links that were measured say what all of them need; without them somebody may have had a reason
+    // for the longest.
+    let turn = Turn::of(facts);
+    let (heartbeat, election) = match turn.rtt {
+        Some(_) => timers_for(turn, turn.stall.unwrap_or(0.0)),
+        None => (longest_beat, longest.max(longest_beat * 10.0)),
+    };
     let id = match etcd {
         "etcd" => "election-timeouts-equal".to_owned(),
         other => format!("election-timeouts-equal-{other}"),
@@ -207,7 +214,7 @@ fn election_equal(facts: &Facts<'_>, finding: &Finding) -> Option<Advice> {
         .map(|c| c.words());
     advice.proposed = format!(
         "heartbeat-interval {heartbeat:.0} and election-timeout {:.0} on every member",
-        election.max(heartbeat * 10.0)
+        election
     );
     advice.why = finding.message.clone();
     advice.effect = "no member calls an election before the others would".to_owned();

@@ -86,7 +86,7 @@ impl Page {
             };
             let longest = entry
                 .max_ms
-                .map(|ms| format!(", up to {}", crate::units::format_ms(ms)))
+                .map(|ms| crate::render::longest(&entry.kind, ms))
                 .unwrap_or_default();
             let who = teller(&entry.subject);
             let who = match &node {

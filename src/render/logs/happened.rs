@@ -43,7 +43,7 @@ pub(super) fn episodes(
         };
         let longest = episode
             .max_ms
-            .map(|ms| format!(", up to {}", format_ms(ms)))
+            .map(|ms| crate::render::longest(&episode.kind, ms))
             .unwrap_or_default();
         let planned = if episode.planned { " (planned)" } else { "" };
         let detail = if episode.detail.is_empty() {

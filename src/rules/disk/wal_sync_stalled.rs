@@ -1,7 +1,7 @@
 //! etcd logged WAL syncs of more than a second: the WAL stands still meanwhile, and so do all
 //! writes and linearizable reads.
 
-use crate::evidence::Missing;
+use crate::evidence::{Missing, Subject, keys};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -26,7 +26,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             events::cite(cx, &seen, "slow WAL syncs logged");
             // One stall can be a moment; several within an hour are a pattern.
             let pattern = seen.hourly >= several.value;
-            let (severity, threshold) = if pattern {
+            // A defragmentation writes the whole database to the same device: the WAL waits for that.
+            let defragmented = within_defragmentations(cx, &seen.subject) >= seen.count;
+            let (severity, threshold) = if defragmented {
+                (Severity::Info, limit.words())
+            } else if pattern {
                 let words = format!(
                     "{}; {} of them ({})",
                     limit.words(),
@@ -44,8 +48,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 seen.subject.clone(),
                 severity,
                 format!(
-                    "etcd logged {} over 1 s{longest}",
-                    events::counted(seen.count, "WAL syncs")
+                    "etcd logged {} over 1 s{longest}{}",
+                    events::counted(seen.count, "WAL syncs"),
+                    match defragmented {
+                        true => ", while it defragmented its database",
+                        false => "",
+                    }
                 ),
             )
             // The line is a fact; that the disk is to blame is for the diagnosis to say.
@@ -57,10 +65,26 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Ok(Verdict::Fail(drafts))
 }
 
+/// How many slow syncs of a member came while it defragmented its database.
+fn within_defragmentations(cx: &Context<'_>, member: &Subject) -> f64 {
+    let Some(all) = cx.evidence.peek(&keys::LOGS_EPISODES, member) else {
+        return 0.0;
+    };
+    let of = |kind: &'static str| all.episodes.iter().filter(move |e| e.kind == kind);
+    let within: u64 = KINDS
+        .iter()
+        .flat_map(|kind| of(kind))
+        .filter(|sync| of("defrag-finish").any(|it| it.from <= sync.from && sync.to <= it.to))
+        .map(|sync| sync.count)
+        .sum();
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let within = within as f64;
+    within
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
     use crate::rules::Status;
     use crate::rules::testing::{Set, episode, episodes, member, table};
 
@@ -97,5 +121,27 @@ mod tests {
         };
         assert_eq!(days(86_400).status(&RULE).1, Severity::Warn);
         assert_eq!(days(60).status(&RULE).1, Severity::Critical);
+    }
+
+    #[test]
+    fn a_sync_that_waited_for_a_defragmentation_is_a_note() {
+        let with = |from: i64, to: i64| {
+            let count: &[(&str, f64)] = &[("count", 1.0), ("max_ms", 1060.0)];
+            Set::new()
+                .put(&keys::LOGS_EVENTS, member(), table(&[(KINDS[0], count)]))
+                .put(
+                    &keys::LOGS_EPISODES,
+                    member(),
+                    episodes(vec![
+                        episode("defrag-finish", 100, 102),
+                        episode(KINDS[0], from, to),
+                    ]),
+                )
+                .status(&RULE)
+                .1
+        };
+        assert_eq!(with(101, 102), Severity::Info);
+        assert_eq!(with(99, 101), Severity::Warn);
+        assert_eq!(with(101, 103), Severity::Warn);
     }
 }

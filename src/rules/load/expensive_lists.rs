@@ -26,11 +26,19 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     if let Ok(metrics) = &metrics {
         from_metrics(cx, metrics, &mut drafts);
     }
+    from_server(cx, logs.as_ref().ok(), &mut drafts);
     if let Ok(table) = &logs {
         from_logs(cx, table, &mut drafts);
     }
-    Verdict::of_either(drafts, logs, metrics)
+    match drafts.is_empty() {
+        // etcd's own counters are enough.
+        false => Ok(Verdict::Fail(drafts)),
+        true => Verdict::of_either(drafts, logs, metrics),
+    }
 }
+
+/// The aspect of lists that keep etcd itself at work.
+pub(crate) const OWN_CPU: &str = "own-cpu";
 
 /// What lists of one resource took, through one kube-apiserver or through several.
 #[derive(Clone, Default)]
@@ -164,6 +172,93 @@ fn from_metrics(cx: &Context<'_>, metrics: &[(Subject, Table)], drafts: &mut Vec
     }
 }
 
+/// What the answers of a member to its clients are, by its own counters.
+struct Answers {
+    ranges_per_sec: f64,
+    bytes_per_range: f64,
+    cores: f64,
+}
+
+impl Answers {
+    fn of(cx: &Context<'_>, member: &Subject, counters: &Table) -> Option<Self> {
+        let of = |row: &str, column: &str| counters.row(row)?.get(column);
+        let ranges = of("ranges", "count").filter(|n| *n > 0.0)?;
+        let sent = of("client-bytes-out", "count")?;
+        // Watchers get each change: at most the size of what was put.
+        let events = of("watch-events", "count").unwrap_or(0.0);
+        let put = of("client-bytes-in", "count").unwrap_or(0.0);
+        let puts = of("puts", "count").unwrap_or(0.0).max(1.0);
+        let (_, instance) = member.name.split_once('/').unwrap_or((&member.name, ""));
+        let cores = cx
+            .evidence
+            .all(&keys::PROCESS_CPU)
+            .into_iter()
+            .filter(|(of, _)| of.node_name() == member.node_name())
+            .find(|(of, _)| match of.name.split_once('/') {
+                None => of.name == "etcd" && instance.is_empty(),
+                Some((name, its)) => name == "etcd" && its == instance,
+            });
+        cx.evidence.take_citations();
+        let (process, cores) = cores?;
+        cx.evidence.cite(&keys::PROCESS_CPU, &process);
+        Some(Answers {
+            ranges_per_sec: of("ranges", "per_sec")?,
+            bytes_per_range: (sent - events * put / puts) / ranges,
+            cores,
+        })
+    }
+}
+
+/// etcd's own counters: its answers are whole lists, and it is at work on them most of the time. Whoever
+/// asks so burns the processor that etcd then waits for.
+fn from_server(cx: &Context<'_>, logs: Option<&Table>, drafts: &mut Vec<Draft>) {
+    let size = cx.profile.limit("list-size");
+    let busy = cx.profile.limit("list-cpu");
+    // The one that logged lists are of, where one is most of them.
+    let total = logs.map_or(0.0, |table| table.total("list_slow_secs"));
+    let logged = logs
+        .and_then(|table| table.top("list_slow_secs").into_iter().next())
+        .filter(|(_, secs)| *secs > 0.0 && *secs >= total / 2.0);
+    let members = cx.evidence.all(&keys::SERVER_COUNTERS);
+    cx.evidence.take_citations();
+    for (member, counters) in members {
+        let Some(it) = Answers::of(cx, &member, &counters)
+            .filter(|it| it.bytes_per_range >= size.value && it.cores >= busy.value)
+        else {
+            cx.evidence.take_citations();
+            continue;
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a mean of sizes"
+        )]
+        let mut words = format!(
+            "etcd used {:.1} cores itself, for {:.1} reads a second whose answers were {} each on average",
+            it.cores,
+            it.ranges_per_sec,
+            format_bytes(it.bytes_per_range as u64)
+        );
+        let mut subject = member.clone();
+        if let Some((row, _)) = &logged {
+            words.push_str(&format!(
+                "; the slow lists that it logged are of {}",
+                row.key
+            ));
+            subject = Subject::new(SubjectKind::Resource, &row.key).on(member.node_name());
+        }
+        cx.evidence
+            .cite_as(&keys::SERVER_COUNTERS, &member, words.clone());
+        drafts.push(
+            Draft::new(subject, Severity::Warn, words)
+                .aspect(OWN_CPU)
+                .weight(1.0)
+                .threshold(format!("{}; {}", size.words(), busy.words()))
+                .cites(cx.evidence.take_citations()),
+        );
+    }
+}
+
 /// From this share of a list's time on, a read of one object is as slow.
 const AS_SLOW: f64 = 0.8;
 
@@ -242,7 +337,11 @@ fn from_logs(cx: &Context<'_>, table: &Table, drafts: &mut Vec<Draft>) {
             .cite_as(&keys::LOGS_REQUESTS, &Subject::cluster(), words.clone());
         let subject = Subject::new(SubjectKind::Resource, &row.key);
         let cites = cx.evidence.take_citations();
-        if let Some(have) = drafts.iter_mut().find(|draft| draft.is_about(&subject)) {
+        let same = |draft: &Draft| {
+            let its = draft.about();
+            its.kind == subject.kind && its.name == subject.name
+        };
+        if let Some(have) = drafts.iter_mut().find(|draft| same(draft)) {
             have.add_citations(cites);
             continue;
         }
@@ -310,6 +409,52 @@ mod tests {
         // A stalled leader makes any key slow.
         assert_eq!(logs(least, page, 51.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn whole_lists_that_keep_etcd_itself_at_work_fail() {
+        let profile = crate::profile::Profile::default();
+        let (size, busy) = (profile.get("list-size"), profile.get("list-cpu"));
+        let with = |bytes: f64, cores: f64, watched: f64| {
+            let put = [("count", 500.0 * size)];
+            let sent = [("count", 100.0 * bytes)];
+            let watched = [("count", watched)];
+            let counters: [(&str, &[(&str, f64)]); 5] = [
+                ("client-bytes-in", &put),
+                ("client-bytes-out", &sent),
+                ("puts", &[("count", 1000.0)]),
+                ("ranges", &[("count", 100.0), ("per_sec", 10.0)]),
+                ("watch-events", &watched),
+            ];
+            Set::new()
+                .put(
+                    &keys::SERVER_COUNTERS,
+                    crate::rules::testing::member(),
+                    table(&counters),
+                )
+                .put(&keys::PROCESS_CPU, component("etcd"), cores)
+        };
+        let found = |set: Set| {
+            let mut all = logs(1.0, 1.0, 0.0);
+            all.0.merge(set.0);
+            all.check(&RULE)
+        };
+        let fails = |set: Set| {
+            let findings = found(set);
+            findings.iter().any(|f| f.failed() && f.aspect == OWN_CPU)
+        };
+        assert!(fails(with(size, busy, 0.0)));
+        assert!(!fails(with(size * 0.99, busy, 0.0)));
+        assert!(!fails(with(size, busy * 0.99, 0.0)));
+        // What watchers got is no answer to a read.
+        assert!(!fails(with(size, busy, 1.0)));
+        // The log says what the lists are of, and the member where they are answered.
+        let findings = found(with(size, busy, 0.0));
+        assert_eq!(findings[0].subject.name, "configmaps");
+        assert_eq!(
+            findings[0].subject.node_name(),
+            crate::rules::testing::member().name
+        );
     }
 
     #[test]

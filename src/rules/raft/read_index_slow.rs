@@ -1,7 +1,8 @@
 //! Linearizable reads wait long for the leader's confirmation.
 
 use crate::evidence::{Missing, keys};
-use crate::rules::events;
+use crate::profile::Limit;
+use crate::rules::events::{self, Seen};
 use crate::rules::rises::{self, Rises};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -15,10 +16,16 @@ pub static RULE: Rule = Rule {
     check,
 };
 
-const KINDS: &[&str] = &["readindex-retry", "readindex-timeout", "readindex-stale"];
+/// What is logged for each 500 ms that a read waits. The answers that come out of date, and the traces of
+/// the loop that waits, are of the same waits: the list that was seen most counts, never their sum.
+const RETRIES: &[&[&str]] = &[
+    &["readindex-retry"],
+    &["readindex-stale"],
+    &["read-loop-slow"],
+];
 
-/// Traces of the loop that waits for the leader, of 500 ms or more: what a retry stands for, too.
-const LOOPS: &[&str] = &["read-loop-slow"];
+/// A read that gave up: after its whole time-out, which is seconds.
+const TIMEOUTS: &[&[&str]] = &[&["readindex-timeout"]];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("read-index-slow");
@@ -30,7 +37,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         events::HOUR_SECS,
         over,
     );
-    let logs = events::often(cx, &[KINDS, LOOPS], over);
+    let logs = events::often(cx, RETRIES, over);
+    let gave_up = cx.profile.limit("read-index-failed");
+    let timeouts = events::often(cx, TIMEOUTS, |count| count > gave_up.value);
     let (key, what) = (&keys::SLOW_READ_INDEXES, "slow read indexes");
     let mut drafts = metrics.as_ref().map_or_else(
         |_| Vec::new(),
@@ -50,28 +59,33 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let more = failed.drafts(cx, key, what, Severity::Warn, failing);
         rises::join(&mut drafts, more);
     }
-    if let Ok(logs) = &logs {
-        for seen in logs {
-            events::cite(cx, seen, "waits of reads for the leader");
-            if let Some(have) = drafts
-                .iter_mut()
-                .find(|draft| draft.is_about(&seen.subject))
-            {
-                have.add_citations(cx.evidence.take_citations());
-                continue;
-            }
-            drafts.push(
-                Draft::new(
-                    seen.subject.clone(),
-                    Severity::Warn,
-                    // A line for each 500 ms of waiting, or for a wait of that or more.
-                    format!("reads waited {:.0} times 500 ms for the leader", seen.count),
-                )
-                .confidence(Confidence::High)
-                .threshold(limit.words())
-                .cites(cx.evidence.take_citations()),
-            );
+    let of_logs = |drafts: &mut Vec<Draft>, seen: &Seen, words: String, limit: &Limit| {
+        events::cite(cx, seen, "waits of reads for the leader");
+        let cites = cx.evidence.take_citations();
+        match drafts
+            .iter_mut()
+            .find(|draft| draft.is_about(&seen.subject))
+        {
+            Some(have) => have.add_citations(cites),
+            None => drafts.push(
+                Draft::new(seen.subject.clone(), Severity::Warn, words)
+                    .confidence(Confidence::High)
+                    .threshold(limit.words())
+                    .cites(cites),
+            ),
         }
+    };
+    for seen in logs.iter().flatten() {
+        // A line for each 500 ms of waiting, or for a wait of that or more.
+        let words = format!("reads waited {:.0} times 500 ms for the leader", seen.count);
+        of_logs(&mut drafts, seen, words, limit);
+    }
+    for seen in timeouts.iter().flatten() {
+        let words = format!(
+            "{} gave up waiting for the leader, each after the time-out of a request",
+            events::counted(seen.count, "reads")
+        );
+        of_logs(&mut drafts, seen, words, gave_up);
     }
     let dated = logs.is_ok();
     let metrics = match (metrics, failed) {
@@ -92,9 +106,33 @@ mod tests {
     use crate::rules::testing::{Set, member, table};
 
     #[test]
+    fn a_wait_that_several_lines_tell_of_counts_once() {
+        let with = |rows: &[(&str, f64)]| {
+            let cells: Vec<_> = rows
+                .iter()
+                .map(|(kind, n)| (*kind, [("count", *n)]))
+                .collect();
+            let rows: Vec<(&str, &[(&str, f64)])> = cells
+                .iter()
+                .map(|(kind, row)| (*kind, row.as_slice()))
+                .collect();
+            let set = Set::new().put(&keys::LOGS_EVENTS, member(), table(&rows));
+            set.check(&RULE)[0].message.clone()
+        };
+        let both = with(&[("readindex-retry", 70.0), ("readindex-stale", 59.0)]);
+        assert!(both.contains(" 70 times 500 ms"), "{both}");
+        // One that gave up waited for seconds.
+        let old = with(&[("readindex-timeout", 8.0)]);
+        assert!(
+            old.starts_with("8 reads gave up") && !old.contains("500 ms"),
+            "{old}"
+        );
+    }
+
+    #[test]
     fn logs_or_metrics_are_enough() {
         let limit = crate::profile::Profile::default().get("read-index-slow");
-        for kind in [KINDS[0], LOOPS[0]] {
+        for kind in RETRIES.iter().map(|kinds| kinds[0]) {
             let logs = |n: f64| {
                 Set::new().put(
                     &keys::LOGS_EVENTS,

@@ -53,11 +53,23 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .filter(|episode| episode.from <= end && worst.from <= episode.to)
             .map(|episode| episode.count)
             .sum();
+        // Its own WAL waited as well, and with it all that was to be written.
+        let synced = all
+            .episodes
+            .iter()
+            .filter(|episode| episode.kind == "wal-sync-slow")
+            .filter(|episode| worst.from <= episode.from && episode.to <= worst.to)
+            .filter_map(|episode| episode.max_ms)
+            .reduce(f64::max);
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-        let felt = waited as f64 >= least;
+        let many = waited as f64 >= least;
+        let felt = many || synced.is_some();
         let took = format_ms(worst.max_ms.unwrap_or(0.0));
         let mut words = format!("a defragmentation held {} up for {took}", subject.name);
-        if felt {
+        if let Some(ms) = synced {
+            words = format!("{words}, and a WAL sync within it for {}", format_ms(ms));
+        }
+        if many {
             words = format!("{words}, with {waited} messages about slow requests");
         }
         cx.evidence
@@ -96,6 +108,22 @@ mod tests {
         Set::new()
             .put(&keys::LOGS_EPISODES, member(), episodes)
             .status(&RULE)
+    }
+
+    #[test]
+    fn it_is_a_fault_where_the_wal_waited_for_it() {
+        let with = |from: i64, to: i64| {
+            let episodes = testing::episodes(vec![
+                episode(DONE, 100, 102, 1, 1900.0),
+                episode("wal-sync-slow", from, to, 1, 1060.0),
+            ]);
+            Set::new()
+                .put(&keys::LOGS_EPISODES, member(), episodes)
+                .status(&RULE)
+                .1
+        };
+        assert_eq!(with(101, 102), Severity::Warn);
+        assert_eq!(with(102, 103), Severity::Info);
     }
 
     #[test]
