@@ -321,7 +321,10 @@ fn verdict(
                 let slo = f.rule == "api-slo-missed";
                 // Slow requests are the symptom of what held them up.
                 let upkeep = UPKEEP.contains(&f.rule.as_str());
-                (f.severity, upkeep, !slo, f.confidence, !from_log(f))
+                // Leases are lost because the datastore is slow, and never the other way round.
+                let below = f.rule == "datastore-slow";
+                let says = (f.confidence, !from_log(f));
+                (f.severity, upkeep, !slo, below, says)
             })
             .map_or_else(String::new, |f| f.message.clone());
         match alternatives.first() {

@@ -271,6 +271,25 @@ fn a_full_database_is_told_of_the_members_that_are_full() {
     assert!(three.ends_with("(cp0, cp1, cp2)"), "{three}");
 }
 
+/// Without etcd its cause stands below kine: what it brings along is no headline.
+#[test]
+fn a_slow_datastore_is_told_before_the_leases_that_it_costs() {
+    let about = |name: &str| Subject::new(SubjectKind::Component, name).on("cp0");
+    let of = |kind, row| table(&[(kind, row)]);
+    let sql: &[(&str, f64)] = &[("count", 60.0), ("max_ms", 1100.0)];
+    let set = Set::new()
+        .put(&keys::LOGS_EVENTS, about("kine"), of("kine-sql-slow", sql))
+        .put(
+            &keys::LOGS_EVENTS,
+            about("kube-controller-manager"),
+            of("leaderelection-lost", &[("count", 6.0)]),
+        );
+    let found = judged(&set);
+    assert_eq!(found.verdict.cause, Cause::Unknown);
+    let summary = &found.verdict.summary;
+    assert!(summary.starts_with("the datastore below kine"), "{summary}");
+}
+
 /// As with a slow disk: few seats are a cause of their own, whatever the primary one is.
 #[test]
 fn few_seats_beside_a_full_database_are_no_consequence() {
