@@ -1,6 +1,7 @@
 //! What a JSON object is that is not in etcd's own form: a record of zap, klog, logrus or the
 //! audit log, or a wrapper that holds the line as a text.
 
+mod audit;
 mod journal;
 
 use std::borrow::Cow;
@@ -8,7 +9,6 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::logs::audit::Tails;
 use crate::logs::needle;
 use crate::logs::record::{Encoding, Fields, Level, TimeSource, Value, ValueKind};
 use crate::logs::timestamp::TimeCache;
@@ -18,6 +18,7 @@ use super::pods::Place;
 use super::{Parsed, level_word};
 use journal::{is_row, journal, time_of};
 
+pub use audit::{audit, usual_audit};
 pub use journal::line_of;
 
 /// What an object turned out to be.
@@ -193,6 +194,9 @@ struct Seen<'a> {
     inside: Option<Value<'a>>,
     /// What Kibana shows of a hit, each field a list; beside `_source` or in its place.
     hit: Option<Value<'a>>,
+    /// A column of CloudWatch Insights, printed as an object of its own: whether it is the line's.
+    column: bool,
+    value: Option<Value<'a>>,
     stream: Option<Value<'a>>,
     audit: u8,
     err: bool,
@@ -295,6 +299,11 @@ impl<'a> Seen<'a> {
                 &mut self.inside
             }
             b"fields" if value.kind == ValueKind::Nested => &mut self.hit,
+            b"field" if value.raw == b"@message" => {
+                self.column = true;
+                return;
+            }
+            b"value" if is_text(&value) => &mut self.value,
             b"stream" => &mut self.stream,
             b"pkg" | b"PACKAGE" => &mut self.package,
             b"component" => &mut self.component,
@@ -420,6 +429,7 @@ fn classify_inside<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Obje
         return Object::Record(record(&seen, msg, time, text));
     }
     let mut line = seen.line.or(seen.no_line);
+    line = line.or(seen.value.filter(|_| seen.column));
     if line.is_none() {
         let mut holds = |value: &Value<'_>| holds_lines(value, cache, depth + 1);
         line = seen
@@ -550,42 +560,6 @@ fn without_newline(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
         Cow::Owned(mut text) => {
             text.truncate(text.trim_ascii_end().len());
             Cow::Owned(text)
-        }
-    }
-}
-
-/// Reads an audit record: its stage's time from the end, everything else when asked for.
-pub fn audit<'a>(text: &'a [u8], cache: &mut TimeCache) -> Parsed<'a> {
-    let fields = Fields::Json(text);
-    let mut parsed = Parsed::bare(Encoding::Audit, b"");
-    parsed.fields = fields;
-    let value = |at: usize| Some(JsonFields::new(text.get(at..)?).next()?.1);
-    let last = |name: &needle::Needle| name.rfind(text).and_then(value);
-    let stamp = last(&needle::STAGE_TIME).or_else(|| last(&needle::RECEIVED_TIME));
-    parsed.time = stamp.and_then(|stamp| time_of(stamp, cache));
-    if parsed.time.is_some() {
-        parsed.time_source = TimeSource::Inner;
-    }
-    parsed
-}
-
-/// As [`audit`], of a whole record in the apiserver's own order: most end as an earlier one did.
-#[inline]
-pub fn usual_audit<'a>(text: &'a [u8], cache: &mut TimeCache, tails: &mut Tails) -> Parsed<'a> {
-    let stamp = tails.stage_time(text).and_then(|time| {
-        // A time that takes the whole text has no quote in it.
-        cache.iso(time).filter(|stamp| stamp.len == time.len())
-    });
-    match stamp {
-        Some(stamp) => Parsed {
-            time: Some(stamp.time),
-            time_source: TimeSource::Inner,
-            fields: Fields::Json(text),
-            ..Parsed::bare(Encoding::Audit, b"")
-        },
-        None => {
-            tails.learn(text);
-            audit(text, cache)
         }
     }
 }

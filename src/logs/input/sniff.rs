@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use crate::clock::Timestamp;
 use crate::formats::inflate::{Compression, Inflate, Limits};
 use crate::logs::decode::{DecodeContext, Decoder, LineStart};
+use crate::logs::format::json::JsonFields;
 use crate::logs::format::object::{self, Object};
 use crate::logs::record::{Encoding, Record, TimeSource};
 use crate::logs::signature::traced_day;
@@ -329,11 +330,19 @@ impl Look {
     }
 }
 
-/// The time of an entry that `gcloud logging read` printed as YAML, below the line in it.
+/// The time of an entry that stands beside its line: in YAML of `gcloud logging read`, and in a column
+/// of CloudWatch Insights.
 fn entry_time(line: &[u8]) -> Option<Timestamp> {
-    let time = line.strip_prefix(b"timestamp: ")?;
-    let time = time.strip_prefix(b"'").unwrap_or(time);
-    Some(TimeCache::default().iso(time)?.time)
+    let mut cache = TimeCache::default();
+    if let Some(time) = line.strip_prefix(b"timestamp: ") {
+        let time = time.strip_prefix(b"'").unwrap_or(time);
+        return Some(cache.iso(time)?.time);
+    }
+    let mut fields = JsonFields::new(line.starts_with(b"{").then_some(line)?);
+    let (name, column) = fields.next()?;
+    let (_, value) = fields.next()?;
+    (name == b"field" && column.raw == b"@timestamp").then_some(())?;
+    Some(cache.iso(value.raw)?.time)
 }
 
 fn judge(head: &[u8]) -> Kind {

@@ -54,9 +54,11 @@ pub enum Years {
 impl Told {
     /// From when to when what names its year goes.
     fn span(&self) -> Option<(Timestamp, Timestamp)> {
-        self.years
-            .or(self.traced.map(|day| (day, day)))
-            .filter(|(day, _)| with_year(*day) == Some(true))
+        let traced = self.traced.filter(|day| with_year(*day) == Some(true));
+        let traced = traced.map(|day| (day, day));
+        // A trace is of the very program whose dates have no year, so it goes before years of others.
+        let near = |(from, to): &(Timestamp, Timestamp)| to.since_us(*from) <= SPAN_US;
+        self.years.filter(near).or(traced).or(self.years)
     }
 }
 
@@ -158,6 +160,14 @@ mod tests {
             reference(&odd, Some(fits), None),
             (Some(fits), Years::LastChange)
         );
+        // It tells more than dated lines of several years.
+        let mixed = Told {
+            traced: Some(at("2019-12-02T00:00:00Z")),
+            ..self::told("2018-04-03T00:00:00Z", "2022-05-10T00:00:00Z")
+        };
+        let copied = Some(at("2026-11-29T00:00:00Z"));
+        let traced = (Some(at("2020-09-27T00:00:00Z")), Years::Neighbours);
+        assert_eq!(reference(&mixed, copied, None), traced);
         let none = reference(&Told::default(), Some(fits), None);
         assert_eq!(none, (Some(fits), Years::LastChange));
     }

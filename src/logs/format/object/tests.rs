@@ -110,6 +110,13 @@ fn rows_of_exports_keep_their_times() {
         let line = line_of(wrapper_of(&text).text).into_owned();
         assert_eq!(String::from_utf8_lossy(&line), lines, "{text}");
     }
+    // Printed over several lines its columns are objects of their own.
+    let column = wrapper_of(r#"{"field":"@message","value":"E0305 a"}"#);
+    assert_eq!(&*line_of(column.text), b"E0305 a");
+    assert!(matches!(
+        class(r#"{"field":"@ptr","value":"C"}"#),
+        Object::Unknown
+    ));
     let other = r#"{"results":[[{"field":"x","value":"y"}]]}"#;
     assert!(matches!(class(other), Object::Unknown));
 }

@@ -243,4 +243,16 @@ fn years_are_seen_with_lines_that_have_none() {
         (google.dated, google.yearless),
         (Some(at("2021-01-01")), true)
     );
+    let column = r#"{"field":"NAME","value":"VALUE"}"#;
+    let column = |name: &str, value: &str| column.replace("NAME", name).replace("VALUE", value);
+    let insights = format!(
+        "{{\n\"results\": [\n[\n{},\n{}\n]]}}\n",
+        column("@timestamp", "2021-01-01 06:42:36.000"),
+        column("@message", klog.trim_end()),
+    );
+    let columns = told(insights.as_bytes());
+    assert_eq!(
+        (columns.dated, columns.yearless),
+        (Some(at("2021-01-01")), true)
+    );
 }
