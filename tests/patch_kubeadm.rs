@@ -583,12 +583,17 @@ fn an_override_to_an_etcd_that_would_not_answer_is_withheld() {
         assert!(why.contains(part), "{to}: {why}");
         assert!(!written, "{to}");
     }
-    // Without main etcd's manifest there is no second etcd.
-    let case = Case::new(&[shard()]);
+    // Without main etcd's manifest there is no second etcd; and etcd is of other machines, so that
+    // kubeadm sets no flag of it.
+    let case = Case::new(&[
+        shard(),
+        advice("etcd-quota", "etcd", "quota-backend-bytes", "8589934592"),
+    ]);
     let dir = with_apiserver(&case, "m", &str::to_owned);
     fs::remove_file(dir.join("etcd.yaml")).unwrap();
     let told = case.run(&dir, "out", &[]);
     assert!(why(&told, "shard-events").contains("keeps kube-apiserver from starting"));
+    assert!(why(&told, "etcd-quota").contains("etcd is external"));
     assert!(!case.path("out").exists());
 }
 

@@ -41,7 +41,7 @@ struct Work<'a> {
     removed: Vec<(String, String)>,
     /// Values of files that are not those of the evidence, and what becomes of them.
     differ: Vec<String>,
-    /// ClusterConfiguration says that etcd is none of kubeadm's.
+    /// ClusterConfiguration or kube-apiserver says that etcd is none of kubeadm's.
     external: bool,
     events_members: Vec<events_etcd::Member>,
     /// The second etcd's pods that are there, by node.
@@ -122,16 +122,18 @@ impl<'a> Work<'a> {
                 }
             }
         }
+        let external = asks_elsewhere(&pods);
         Work {
             input,
             pods,
             args: Vec::new(),
             removed: Vec::new(),
             differ: Vec::new(),
-            external: input
-                .cluster_configuration
-                .as_deref()
-                .is_some_and(is_external),
+            external: external
+                || input
+                    .cluster_configuration
+                    .as_deref()
+                    .is_some_and(is_external),
             events_members: Vec::new(),
             events_pods,
             set,
@@ -511,6 +513,24 @@ impl<'a> Work<'a> {
         self.set.lead(content, self.done);
         self.set
     }
+}
+
+/// Whether kube-apiservers ask an etcd of other machines, and no manifest of one was given.
+fn asks_elsewhere(pods: &[Edited]) -> bool {
+    let far = |one: &Edited| {
+        one.pod.flag("etcd-servers").is_some_and(|servers| {
+            servers
+                .split(',')
+                .filter_map(|url| url.trim().split_once("://"))
+                .any(|(_, host)| {
+                    !["127.", "localhost", "[::1]"]
+                        .iter()
+                        .any(|own| host.starts_with(own))
+                })
+        })
+    };
+    let of = |component: Component| pods.iter().filter(move |one| one.component == component);
+    of(Component::Etcd).next().is_none() && of(Component::ApiServer).any(far)
 }
 
 fn on(node: &str, file: &str) -> String {
