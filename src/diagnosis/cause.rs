@@ -12,7 +12,9 @@ use super::who::Joined;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// Members of etcd are down, or do not start.
+    /// Members of etcd are down, or do not start. The list that others read has no word for it: what
+    /// took them down is `unknown`.
+    #[serde(rename(serialize = "unknown"))]
     MemberDown,
     /// The disk under etcd is slow or stalls.
     Disk,
@@ -40,7 +42,6 @@ impl Cause {
     /// The word used in output.
     pub fn word(self) -> &'static str {
         match self {
-            Cause::MemberDown => "member-down",
             Cause::Disk => "disk",
             Cause::Cpu => "cpu",
             Cause::Network => "network",
@@ -50,14 +51,14 @@ impl Cause {
             Cause::ClientThrottling => "client-throttling",
             Cause::ApiserverSaturation => "apiserver-saturation",
             Cause::None => "none",
-            Cause::Unknown => "unknown",
+            Cause::MemberDown | Cause::Unknown => "unknown",
         }
     }
 
     /// What is wrong, for a headline.
     pub fn headline(self) -> &'static str {
         match self {
-            Cause::MemberDown => "a member of etcd is down, or does not stay up",
+            Cause::MemberDown => "a member of etcd is down, and nothing else says why",
             Cause::Disk => "the disk under etcd is too slow, or fails",
             Cause::Cpu => "etcd does not get enough CPU",
             Cause::Network => "the network between etcd members is too slow, or breaks",

@@ -11,11 +11,11 @@ use super::{client, clients, config, cpu, disk, down, load, network, space, time
 
 /// Causes that explain slowness downstream, in the order in which they explain each other: a full
 /// database refuses writes whatever the disk does, and a stalled disk makes peers answer late.
-/// And a member that is gone answers nobody.
+/// A full or slow disk may be what a member is gone for; one that is gone answers nobody.
 const UPSTREAM: &[Cause] = &[
-    Cause::MemberDown,
     Cause::Space,
     Cause::Disk,
+    Cause::MemberDown,
     Cause::Cpu,
     Cause::Network,
 ];
@@ -71,6 +71,8 @@ pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile)
             .total_cmp(&a.confidence)
             .then(a.cause.cmp(&b.cause))
     });
+    // A finding of its own tells it, and "it could be unknown" is no word.
+    alternatives.retain(|other| other.cause != Cause::MemberDown);
     let who = who::joined(evidence);
     client::name(&mut causes, evidence, findings, who.as_ref());
     let skews = who

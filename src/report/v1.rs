@@ -117,7 +117,7 @@ pub struct TimelineEntry<'a> {
 /// The answer.
 #[derive(Debug, Serialize)]
 pub struct Verdict<'a> {
-    /// `member-down`, `disk`, `cpu`, `network`, `query-load`, `space`, `config`, `client-throttling`, `apiserver-saturation`, `none` or `unknown`.
+    /// `disk`, `cpu`, `network`, `query-load`, `space`, `config`, `client-throttling`, `apiserver-saturation`, `none` or `unknown`.
     pub cause: &'static str,
     /// 0 to 1.
     pub confidence: f64,
