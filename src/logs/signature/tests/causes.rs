@@ -69,19 +69,19 @@ fn etcds_last_words_in_a_plain_journal_need_no_level() {
         ),
         (
             "read wal error (walpb: crc mismatch) and cannot be repaired",
-            "corruption-detected",
+            "storage-damaged",
         ),
         (
             "tocommit(5588980) is out of range [lastIndex(3)]. Was the raft log corrupted, truncated, or lost?",
-            "corruption-detected",
+            "storage-damaged",
         ),
         (
             "recovering backend from snapshot error: failed to find database snapshot file (snap: snapshot file doesn't exist)",
-            "corruption-detected",
+            "storage-damaged",
         ),
         (
             "member 7c0e4f8d7a2d1b5a has already been bootstrapped",
-            "panic",
+            "member-bootstrapped",
         ),
         (
             "listen tcp 10.0.0.1:2380: bind: address already in use",
@@ -144,7 +144,7 @@ fn a_record_of_an_etcd_server_is_its_own() {
         assert!(matches!(who, None | Some(Component::Unknown)), "{line}");
     }
     let ended = r#"{"level":"fatal","ts":"2022-01-26T03:41:05.797Z","caller":"etcdmain/etcd.go:204","msg":"discovery failed","error":"member 7c0e4f8d7a2d1b5a has already been bootstrapped"}"#;
-    assert_eq!(kind(ended), Some(("panic", Component::Etcd)));
+    assert_eq!(kind(ended), Some(("member-bootstrapped", Component::Etcd)));
     // Beside kube-apiserver in one log it stays etcd's.
     let both = format!(
         "I1121 20:29:52.100000   21295 server.go:187] Version: v1.36.2\n{}",
