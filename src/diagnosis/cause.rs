@@ -58,7 +58,7 @@ impl Cause {
     /// What is wrong, for a headline.
     pub fn headline(self) -> &'static str {
         match self {
-            Cause::MemberDown => "a member of etcd is down, and nothing else says why",
+            Cause::MemberDown => "a member of etcd is down, or does not stay up",
             Cause::Disk => "the disk under etcd is too slow, or fails",
             Cause::Cpu => "etcd does not get enough CPU",
             Cause::Network => "the network between etcd members is too slow, or breaks",

@@ -92,6 +92,8 @@ pub(super) struct Facts {
     rtt_seen: bool,
     /// Members at which all slow links meet.
     pub(super) late_ends: BTreeSet<String>,
+    /// The slow links were looked at no more than once.
+    pub(super) one_look: bool,
     /// Members whose WAL syncs were measured and are within the limit.
     pub(super) prompt: BTreeSet<String>,
     /// What members say of their links to peers, by time.
@@ -165,6 +167,7 @@ impl Facts {
         facts.rtt_seen = !reader.all(&keys::PEER_RTT).is_empty();
         facts.network_fast = network_fast(&reader, profile);
         facts.late_ends = late::common_ends(&reader, profile);
+        facts.one_look = late::one_look(&reader, profile);
         facts.prompt = late::prompt(&reader, profile);
         facts.complaints = links::complaints(&reader);
         let members = Members::of(evidence);

@@ -35,6 +35,19 @@ pub(super) fn common_ends(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<St
     common.unwrap_or_default()
 }
 
+/// Whether the slow links were looked at no more than once: etcd reports the round trip twice for
+/// each peer each 30 s, and one moment in which the peer stood still lifts both.
+pub(super) fn one_look(reader: &Reader<'_>, profile: &Profile) -> bool {
+    let (limit, both) = (profile.get("peer-rtt-p99"), profile.get("slow-rtts"));
+    let tables = reader.all(&keys::PEER_RTT_BY);
+    let mut slow = tables
+        .iter()
+        .flat_map(|(_, table)| &table.rows)
+        .filter(|row| row.get("mean_ms").is_some_and(|mean| mean >= limit))
+        .peekable();
+    slow.peek().is_some() && slow.all(|row| row.get("count").is_some_and(|count| count <= both))
+}
+
 /// The nodes of members whose WAL syncs come back in time: neither their disk nor a want of CPU makes
 /// them late.
 pub(super) fn prompt(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {

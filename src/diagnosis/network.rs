@@ -104,9 +104,13 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
 }
 
 /// Whether all slow links meet in a member that may be late by itself: neither its syncs, nor its
-/// device and its CPU together, are known to be as they should.
+/// device and its CPU together, are known to be as they should, or one moment in which it stood still
+/// is all that was seen.
 fn late_by_itself(case: &Case<'_>) -> bool {
     let facts = case.facts;
+    if facts.one_look && !facts.late_ends.is_empty() {
+        return true;
+    }
     facts.late_ends.iter().any(|node| {
         let syncs = facts.prompt.contains(node);
         let cleared = facts.fast_device(node).is_some() && facts.free_cpu(node);

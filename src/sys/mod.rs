@@ -61,10 +61,10 @@ pub fn own_cpu() -> Option<(f64, f64)> {
     Some((secs(usage.ru_utime), secs(usage.ru_stime)))
 }
 
-/// Blocks of 512 bytes that disks were asked for in this thread's name, whether or not it waited
-/// for them. 0 where the kernel does not count.
-pub fn own_blocks_read() -> i64 {
-    usage(libc::RUSAGE_THREAD).map_or(0, |usage| usage.ru_inblock)
+/// What disks were asked for in this thread's name, whether or not it waited for them: blocks of 512
+/// bytes, and pages of its memory (of the program's file, mostly). 0 where the kernel does not count.
+pub fn own_reads() -> (i64, i64) {
+    usage(libc::RUSAGE_THREAD).map_or((0, 0), |usage| (usage.ru_inblock, usage.ru_majflt))
 }
 
 fn usage(who: libc::c_int) -> Option<libc::rusage> {

@@ -256,7 +256,7 @@ pub(super) fn is_cached(file: &File, offset: u64) -> bool {
 /// asking takes so long that the answer comes as if it had been there. Who asks is counted, though.
 fn read_cached(file: &File, buf: &mut [u8], offset: u64) -> Option<usize> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
-    let before = crate::sys::own_blocks_read();
+    let before = crate::sys::own_reads();
     let read = loop {
         let mut parts = [IoSliceMut::new(buf)];
         match preadv2(file, &mut parts, offset, ReadWriteFlags::NOWAIT) {
@@ -267,7 +267,9 @@ fn read_cached(file: &File, buf: &mut [u8], offset: u64) -> Option<usize> {
             Err(_) => break file.read_at(buf, offset).ok(),
         }
     };
-    read.filter(|_| crate::sys::own_blocks_read() == before)
+    let (blocks, pages) = crate::sys::own_reads();
+    // A page of the program that came in meanwhile is among the blocks.
+    read.filter(|_| blocks == before.0 || pages != before.1)
 }
 
 #[cfg(test)]
