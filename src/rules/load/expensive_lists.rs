@@ -241,10 +241,8 @@ fn from_server(cx: &Context<'_>, logs: Option<&Table>, drafts: &mut Vec<Draft>) 
         );
         let mut subject = member.clone();
         if let Some((row, _)) = &logged {
-            words.push_str(&format!(
-                "; the slow lists that it logged are of {}",
-                row.key
-            ));
+            words.push_str("; the slow lists that it logged are of ");
+            words.push_str(&row.key);
             subject = Subject::new(SubjectKind::Resource, &row.key).on(member.node_name());
         }
         cx.evidence
