@@ -108,7 +108,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
 /// is all that was seen.
 fn late_by_itself(case: &Case<'_>) -> bool {
     let facts = case.facts;
-    if facts.one_look && !facts.late_ends.is_empty() {
+    // Heartbeats are late by the sender's own clock, whatever the links do.
+    let stood_still = case.has_at("heartbeat-late", Severity::Warn);
+    if facts.one_look && (stood_still || !facts.late_ends.is_empty()) {
         return true;
     }
     facts.late_ends.iter().any(|node| {
