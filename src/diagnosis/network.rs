@@ -104,13 +104,12 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
 }
 
 /// Whether all slow links meet in a member that may be late by itself: neither its syncs, nor its
-/// device and its CPU together, are known to be as they should, or one moment in which it stood still
-/// is all that was seen.
+/// device and its CPU together, are known to be as they should; or the leader stood still at the one
+/// look that there was.
 fn late_by_itself(case: &Case<'_>) -> bool {
     let facts = case.facts;
     // Heartbeats are late by the sender's own clock, whatever the links do.
-    let stood_still = case.has_at("heartbeat-late", Severity::Warn);
-    if facts.one_look && (stood_still || !facts.late_ends.is_empty()) {
+    if facts.one_look && case.has_at("heartbeat-late", Severity::Warn) {
         return true;
     }
     facts.late_ends.iter().any(|node| {

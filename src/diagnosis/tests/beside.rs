@@ -67,10 +67,6 @@ fn lists_that_were_counted_are_a_cause_beside_a_slow_disk() {
 
 /// Three members with the default timers; the links of the first one are slow.
 fn slow_links_of_cp0(disk_ms: f64) -> Set {
-    slow_links_looked_at(disk_ms, 60.0)
-}
-
-fn slow_links_looked_at(disk_ms: f64, count: f64) -> Set {
     let nodes = ["cp0", "cp1", "cp2"];
     let mut set = Set::new();
     for (at, node) in nodes.iter().enumerate() {
@@ -80,7 +76,7 @@ fn slow_links_looked_at(disk_ms: f64, count: f64) -> Set {
             .map(|peer| {
                 (
                     format!("id{}", nodes[peer]),
-                    [("count", count), ("mean_ms", far(peer))],
+                    [("count", 60.0), ("mean_ms", far(peer))],
                 )
             })
             .collect();
@@ -120,17 +116,6 @@ fn late_answers_of_a_stalled_member_blame_no_timers() {
         "{:?}",
         roles(&far)
     );
-}
-
-/// A member that stood still for a moment lifts both round trips that its peers report of it.
-#[test]
-fn one_look_at_the_links_of_one_member_accuses_no_network() {
-    let with = |looks: f64| judged(&slow_links_looked_at(1.0, looks));
-    assert_eq!(with(4.0).verdict.cause, Cause::Network);
-    let once = with(2.0);
-    assert_ne!(once.verdict.cause, Cause::Network, "{:?}", roles(&once));
-    let mut others = once.alternatives.iter();
-    assert!(others.any(|other| other.cause == Cause::Network));
 }
 
 #[test]
