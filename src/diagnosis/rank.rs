@@ -93,26 +93,16 @@ pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile)
 
 /// Upstream causes first in their fixed order, then by confidence.
 fn order(causes: &mut [CauseFound]) {
-    let place = |cause: Cause| {
+    // A weak claim upstream does not go before a strong one downstream.
+    let place = |found: &CauseFound| {
         UPSTREAM
             .iter()
-            .position(|c| *c == cause)
+            .position(|cause| *cause == found.cause && found.confidence >= 0.6)
             .unwrap_or(UPSTREAM.len())
     };
     causes.sort_by(|a, b| {
-        // A weak claim upstream does not go before a strong one downstream.
-        let strong = |c: &CauseFound| c.confidence >= 0.6;
-        place(a.cause)
-            .min(if strong(a) {
-                usize::MAX
-            } else {
-                UPSTREAM.len()
-            })
-            .cmp(&place(b.cause).min(if strong(b) {
-                usize::MAX
-            } else {
-                UPSTREAM.len()
-            }))
+        place(a)
+            .cmp(&place(b))
             .then_with(|| b.confidence.total_cmp(&a.confidence))
             .then_with(|| a.cause.cmp(&b.cause))
     });

@@ -201,22 +201,21 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
     .detail("user", noisy.user.clone())
     .detail("shares", format!("{SHARES:.0}"));
     let starved = sum.is_some_and(|sum| sum < 600.0);
+    let rejected = noisy.rules.iter().any(|rule| rule == "apf-rejections");
     // Requests that were turned away for want of seats that are there by now.
-    let older = noisy.rules.iter().any(|rule| rule == "apf-rejections")
+    let older = rejected
         && (super::inflight::restored(facts)
             || sum
                 .zip(super::inflight::seats_in_force(facts))
                 .is_some_and(|(sum, seats)| seats < sum * super::inflight::IN_FORCE));
     // Requests that were turned away came in a crowd, whatever the average says.
-    let idle = (!noisy.rules.iter().any(|rule| rule == "apf-rejections"))
-        .then(|| {
-            idle(
-                facts,
-                &noisy.user,
-                sum.map(|sum| part(SHARES, shares + SHARES, sum)),
-            )
-        })
-        .flatten();
+    let idle = match rejected {
+        true => None,
+        false => {
+            let seats = sum.map(|sum| part(SHARES, shares + SHARES, sum));
+            idle(facts, &noisy.user, seats)
+        }
+    };
     advice.strength = if version.is_none() || starved || older || idle.is_some() {
         Strength::Candidate
     } else {

@@ -69,10 +69,11 @@ fn larger(facts: &Facts<'_>, advice: &Advice) -> Option<Larger> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::Plane;
     use super::*;
+    use crate::advise::Remedy;
+    use crate::advise::testing::{Plane, table};
     use crate::diagnosis::Cause;
-    use crate::evidence::{Row, Subject, SubjectKind, Table, keys};
+    use crate::evidence::{Row, Subject, SubjectKind, keys};
 
     fn plane(nodes: &[(&str, &str, Option<&str>)]) -> Plane {
         let set = |plane: Plane, (node, value, file): &(&str, &str, Option<&str>)| {
@@ -83,28 +84,19 @@ mod tests {
                 row = row.text("defined", *file);
             }
             let about = Subject::new(SubjectKind::Component, "kube-controller-manager").on(*node);
-            let table = Table {
-                rows: vec![row],
-                ..Table::default()
-            };
-            plane.put(&keys::SETTINGS, about, table)
+            plane.put(&keys::SETTINGS, about, table(vec![row]))
         };
         nodes.iter().fold(Plane::with(Cause::ClientThrottling), set)
     }
 
     fn kept(nodes: &[(&str, &str, Option<&str>)], restart: bool) -> Option<Advice> {
         let name = "kube-controller-manager";
-        let mut raise = Advice::new(
-            "kcm-qps",
-            super::super::super::Remedy::ClientLimits,
-            name,
-            "kube-api-qps",
-        );
+        let mut raise = Advice::new("kcm-qps", Remedy::ClientLimits, name, "kube-api-qps");
         raise.proposed = "200".to_owned();
         raise.disposition = Disposition::Safe;
         let mut all = vec![raise];
         if restart {
-            let remedy = super::super::super::Remedy::Etcd;
+            let remedy = Remedy::Etcd;
             all.push(Advice::new(
                 "settings-not-applied",
                 remedy,

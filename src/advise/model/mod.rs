@@ -1,5 +1,6 @@
 //! The models, one file a knob family. Each gets the facts and gives any number of advices.
 
+mod accused;
 mod apf;
 mod ask;
 mod client;

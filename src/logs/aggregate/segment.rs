@@ -483,13 +483,11 @@ fn way_in<'w>(ways: &'w mut [Way; WAYS], kind: &'static str) -> &'w mut Way {
     &mut ways[slot]
 }
 
-/// The kinds whose own fields are read.
-fn needs_fields(kind: &str) -> bool {
+/// The kinds that tell of a process's start: its version, its flags.
+fn is_of_a_start(kind: &str) -> bool {
     matches!(
         kind,
-        "compaction-finished"
-            | "clock-drift"
-            | "etcd-start"
+        "etcd-start"
             | "member-name"
             | "apiserver-start"
             | "controller-manager-start"
@@ -497,22 +495,32 @@ fn needs_fields(kind: &str) -> bool {
             | "kubelet-start"
             | "settings-refused"
             | "component-flag"
-            | "leader-elected"
-            | "leader-lost"
-            | "leader-changed"
-            | "member-start"
-            | "peer-active"
-            | "peer-inactive"
-            | "peer-unhealthy"
-            | "peer-unreachable"
-            | "journald-suppressed"
-            | "kernel-oom-kill"
-            | "alarm-raised"
-            | "alarm-disarmed"
-            | "health-alarm"
-            | "http-too-many-requests"
-            | "apiserver-webhook-trace"
     )
+}
+
+/// The kinds whose own fields are read.
+fn needs_fields(kind: &str) -> bool {
+    is_of_a_start(kind)
+        || matches!(
+            kind,
+            "compaction-finished"
+                | "clock-drift"
+                | "leader-elected"
+                | "leader-lost"
+                | "leader-changed"
+                | "member-start"
+                | "peer-active"
+                | "peer-inactive"
+                | "peer-unhealthy"
+                | "peer-unreachable"
+                | "journald-suppressed"
+                | "kernel-oom-kill"
+                | "alarm-raised"
+                | "alarm-disarmed"
+                | "health-alarm"
+                | "http-too-many-requests"
+                | "apiserver-webhook-trace"
+        )
 }
 
 /// Whether a connection ended as those of balancers, probes and scans do: the commonest, of which
@@ -529,26 +537,18 @@ fn tells_no_reason(fields: &Fields<'_>) -> bool {
 
 /// Whether every record of this kind tells a fact, besides those that have fields of their own.
 fn tells_facts(kind: &str) -> bool {
-    life::is_told_by(kind)
+    is_of_a_start(kind)
+        || life::is_told_by(kind)
         || matches!(
             kind,
             REJECTED
                 | FAILED_APPLY
                 | UNCONNECTED
                 | "compaction-finished"
-                | "shutdown"
                 | "etcd-stopped"
                 | "component-stop"
                 | "leader-transfer-started"
                 | "leader-transfer-finished"
                 | "leader-transfer-raft"
-                | "etcd-start"
-                | "member-name"
-                | "apiserver-start"
-                | "controller-manager-start"
-                | "scheduler-start"
-                | "kubelet-start"
-                | "settings-refused"
-                | "component-flag"
         )
 }

@@ -2,7 +2,7 @@
 
 use super::slug;
 use crate::advise::Advice;
-use crate::advise::testing::Plane;
+use crate::advise::testing::{Plane, table};
 use crate::diagnosis::Cause;
 use crate::evidence::{Row, Subject, SubjectKind, Table, keys};
 use crate::rules::Severity;
@@ -122,12 +122,8 @@ fn the_resource_is_the_one_of_the_whole_lists() {
             .num("total_secs", secs)
     };
     let of = |rows: Vec<Row>| {
-        let table = Table {
-            rows,
-            ..Table::default()
-        };
         Plane::with(Cause::QueryLoad)
-            .put(&keys::LOGS_AUDIT_CLIENTS, Subject::cluster(), table)
+            .put(&keys::LOGS_AUDIT_CLIENTS, Subject::cluster(), table(rows))
             .fails(
                 "client-heavy-lists",
                 Subject::new(SubjectKind::Client, "agent/0.9"),

@@ -1,0 +1,208 @@
+//! Units, drop-ins and their environment, as systemd reads them.
+
+use super::*;
+use proptest::prelude::*;
+
+fn file(name: &str, text: &str) -> UnitFile {
+    UnitFile {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+fn component(files: &[UnitFile], find: &dyn Fn(&str) -> Option<(String, String)>) -> Instance {
+    let find = |path: &str| find(path).map_or(Found::Absent, |file| Found::Files(vec![file]));
+    match read(files, Some("cp1"), &find) {
+        Runs::Component(instance) => *instance,
+        Runs::Rancher(..) | Runs::Other => panic!("runs no component"),
+    }
+}
+
+#[test]
+fn drop_ins_reset_and_files_override() {
+    let files = [
+        file(
+            "etc/systemd/system/etcd.service",
+            "[Unit]\nExecStart=no\n[Service]\n# etcd\nEnvironment=ETCD_NAME=a \"ETCD_DATA_DIR=/d d\"\nEnvironmentFile=-/etc/default/etcd\nExecStart=/usr/bin/etcd \\\n  --heartbeat-interval=100 \\\n  # a remark\n  --election-timeout ${ELECTION} $EXTRA --listen=%H\n",
+        ),
+        file(
+            "usr/lib/systemd/system/etcd.service",
+            "[Service]\nExecStart=/usr/bin/etcd --weak\n",
+        ),
+        file(
+            "etc/systemd/system/etcd.service.d/90-x.conf",
+            "[Service]\nEnvironment=ELECTION=1000\n",
+        ),
+    ];
+    let find = |path: &str| {
+        (path == "/etc/default/etcd").then(|| {
+            (
+                "etc/default/etcd".to_owned(),
+                "ETCD_NAME='b'\nEXTRA=\"--wal-dir /w --logger=zap\"\n".to_owned(),
+            )
+        })
+    };
+    let etcd = component(&files, &find);
+    let shown: Vec<_> = etcd
+        .given
+        .iter()
+        .map(|g| {
+            (
+                g.name.as_str(),
+                g.value.as_deref().unwrap_or(""),
+                g.place.line,
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("heartbeat-interval", "100", 8),
+            ("election-timeout", "1000", 9),
+            ("wal-dir", "/w", 9),
+            ("logger", "zap", 9),
+            ("listen", "%H", 9),
+            ("ETCD_DATA_DIR", "/d d", 5),
+            ("ETCD_NAME", "b", 1),
+        ]
+    );
+    let reset = file(
+        "etc/systemd/system/etcd.service.d/95-y.conf",
+        "[Service]\nExecStart=\nExecStart=-/opt/etcd --name=z\n",
+    );
+    let mut more = files.to_vec();
+    more.push(reset);
+    let etcd = component(&more, &find);
+    assert_eq!(etcd.last("name"), Some("z"));
+    assert_eq!(
+        etcd.place.to_string(),
+        "etc/systemd/system/etcd.service.d/95-y.conf:3"
+    );
+}
+
+/// The variables and flags of one unit, and what was not read.
+fn shown(unit: &str, text: &str) -> (Vec<String>, Vec<String>) {
+    let find = |path: &str| match path {
+        "/etc/default/etcd" | "/etc/default/etcd-main" => {
+            Some((path.to_owned(), "ETCD_UNSAFE_NO_FSYNC=true\n".to_owned()))
+        }
+        _ => None,
+    };
+    let etcd = component(&[file(unit, &format!("[Service]\n{text}"))], &find);
+    let given = etcd.given.iter().map(|given| {
+        let value = given.value.as_deref().unwrap_or("");
+        format!("{}={value}", given.name)
+    });
+    (given.collect(), etcd.unread)
+}
+
+#[test]
+fn environment_files_are_named_by_specifiers() {
+    for (unit, path) in [
+        ("etcd.service", "-/etc/default/%p"),
+        ("etcd.service", "/etc/default/%N"),
+        ("etcd@main.service", "/etc/default/%p-%i"),
+    ] {
+        let (given, unread) = shown(unit, &format!("EnvironmentFile={path}\nExecStart=etcd\n"));
+        assert_eq!(given, ["ETCD_UNSAFE_NO_FSYNC=true"], "{path}");
+        assert!(unread.is_empty(), "{unread:?}");
+    }
+    // Of a template the instance is not known; a file that must be there is not.
+    for (unit, path, part) in [
+        ("etcd@.service", "-/etc/default/etcd-%i", "%i is not known"),
+        ("etcd.service", "/etc/no", "/etc/no is not there"),
+    ] {
+        let (given, unread) = shown(unit, &format!("EnvironmentFile={path}\nExecStart=etcd\n"));
+        assert!(given.is_empty());
+        assert!(unread[0].contains(part), "{unread:?}");
+    }
+    let (_, unread) = shown("etcd.service", "EnvironmentFile=-/etc/no\nExecStart=etcd\n");
+    assert!(unread.is_empty());
+}
+
+#[test]
+fn what_is_unset_is_not_set() {
+    let text = "EnvironmentFile=/etc/default/etcd\nEnvironment=ETCD_NAME=a\nExecStart=etcd --data-dir=${ETCD_NAME}\n";
+    for (unset, want) in [
+        (
+            "UnsetEnvironment=ETCD_UNSAFE_NO_FSYNC",
+            &["data-dir=a", "ETCD_NAME=a"][..],
+        ),
+        (
+            "UnsetEnvironment=ETCD_NAME=b ETCD_UNSAFE_NO_FSYNC=true",
+            &["data-dir=a", "ETCD_NAME=a"],
+        ),
+        (
+            "UnsetEnvironment=ETCD_UNSAFE_NO_FSYNC\nUnsetEnvironment=\nUnsetEnvironment=ETCD_NAME",
+            &["data-dir=", "ETCD_UNSAFE_NO_FSYNC=true"],
+        ),
+    ] {
+        let (given, _) = shown("etcd.service", &format!("{unset}\n{text}"));
+        assert_eq!(given, want, "{unset}");
+    }
+}
+
+#[test]
+fn a_program_under_another_name_keeps_its_flags() {
+    for exec in [
+        "@/usr/bin/etcd etcd-main --unsafe-no-fsync --name=a",
+        "-@/usr/bin/etcd \"etcd main\" --unsafe-no-fsync --name=a",
+        "/usr/bin/etcd --unsafe-no-fsync --name=a",
+    ] {
+        let (given, _) = shown("etcd.service", &format!("ExecStart={exec}\n"));
+        assert_eq!(given, ["unsafe-no-fsync=", "name=a"], "{exec}");
+    }
+}
+
+#[test]
+fn a_quote_that_is_never_closed_is_found() {
+    for (exec, open) in [
+        ("bash -c \"etcd --name=a", true),
+        ("bash -c \"etcd --name='a\"", false),
+        ("etcd --name='a", true),
+        ("etcd --name=\\'a", false),
+    ] {
+        let text = format!("[Service]\nExecStart={exec}\n");
+        let etcd = component(&[file("etcd.service", &text)], &|_| None);
+        assert_eq!(etcd.open_quote.is_some(), open, "{exec}");
+        let settled = crate::manifest::settle(&etcd);
+        let found = settled
+            .faults
+            .iter()
+            .any(|fault| fault.kind == "open-quote");
+        assert_eq!(found, open, "{exec}");
+    }
+}
+
+#[test]
+fn other_units_are_none_of_ours() {
+    let other = read(
+        &[file("a.service", "[Service]\nExecStart=/bin/true\n")],
+        None,
+        &|_| Found::Absent,
+    );
+    assert!(matches!(other, Runs::Other));
+    let k3s = read(
+        &[file(
+            "k3s.service",
+            "[Service]\nExecStart=/usr/local/bin/k3s server \\\n '--etcd-arg=a=b'\n",
+        )],
+        None,
+        &|_| Found::Absent,
+    );
+    assert!(matches!(k3s, Runs::Rancher(words, _) if words.len() == 3));
+    assert_eq!(
+        unit_of("etc/systemd/system/kubelet.service.d/10-kubeadm.conf"),
+        Some(("kubelet.service", true))
+    );
+    assert_eq!(unit_of("x/kubelet.conf.d/10.conf"), None);
+}
+
+proptest! {
+    #[test]
+    fn never_panics(text in "(\\[Service\\]\n)?(ExecStart=|Environment=|[a-z$\\{\\}\"'\\\\ =\n-]){0,60}") {
+        let _ = read(&[file("e.service", &text)], None, &|_| {
+            Found::Files(vec![(String::new(), text.clone())])
+        });
+    }
+}
