@@ -335,3 +335,35 @@ fn verdict(
         summary,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_strong_claim_upstream_goes_first() {
+        let found = |cause, confidence| CauseFound {
+            cause,
+            role: Role::Primary,
+            confidence,
+            summary: String::new(),
+            subject: None,
+            rules: Vec::new(),
+            evidence: Vec::new(),
+            client: None,
+            client_unknown: None,
+        };
+        let first = |disk: f64| {
+            let mut causes = vec![
+                found(Cause::QueryLoad, 0.8),
+                found(Cause::Network, 0.9),
+                found(Cause::Disk, disk),
+            ];
+            order(&mut causes);
+            causes.iter().map(|one| one.cause).collect::<Vec<_>>()
+        };
+        let (disk, network, load) = (Cause::Disk, Cause::Network, Cause::QueryLoad);
+        assert_eq!(first(0.6), [disk, network, load]);
+        assert_eq!(first(0.5), [network, load, disk]);
+    }
+}
