@@ -142,7 +142,6 @@ impl Feed {
     fn new(stream: &mut StreamSummary, options: &ScanOptions) -> Self {
         let filter = TimeFilter::new(options);
         let component = super::scan::component_of(&stream.named);
-        let of_one = !stream.named.is_empty();
         if stream.ends.only_head {
             super::stitch::close(stream, filter);
         }
@@ -156,7 +155,7 @@ impl Feed {
         }
         Feed {
             decoder,
-            counter: Counter::new(component, filter).of_one(of_one),
+            counter: Counter::new(component, filter).of(stream),
             file: FileReport::default(),
             settled: (0, 0),
             outside: 0,

@@ -178,10 +178,16 @@ mod tests {
 
     /// What is seen in the lines of a stream.
     fn view(named: &str, lines: &[String]) -> View {
+        let component = match named {
+            "etcd" => Component::Etcd,
+            _ => Component::Unknown,
+        };
         let mut counter =
-            Counter::new(Component::Unknown, TimeFilter::of(None, None)).of_one(!named.is_empty());
+            Counter::new(component, TimeFilter::of(None, None)).of_one(!named.is_empty());
+        let of_hosts = |host: &str| lines.iter().any(|line| line.contains(host));
         let mut decoder = Decoder::new(DecodeContext {
             reference: Some(crate::clock::Timestamp::from_secs(1_795_400_000)),
+            hosts: of_hosts(" cp0 ") && of_hosts(" cp1 "),
             ..DecodeContext::default()
         });
         decoder.block(lines.join("\n").as_bytes(), 1, &mut counter);
@@ -292,6 +298,74 @@ mod tests {
                 view.has("kube-scheduler") && view.mixed.contains(&0),
                 "{shown}"
             );
+        }
+    }
+
+    /// The members that started, and how often each.
+    fn members(view: &View) -> Vec<(Option<&str>, usize)> {
+        let facts = view.facts.iter();
+        facts
+            .filter(|(_, facts)| !facts.starts.is_empty())
+            .map(|(place, facts)| (place.node.as_deref(), facts.starts.len()))
+            .collect()
+    }
+
+    #[test]
+    fn members_in_one_file_stay_apart() {
+        let json = |text: &str| serde_json::to_string(text).expect("texts are JSON");
+        type Wrapper<'w> = &'w dyn Fn(&str, &str) -> String;
+        let wrappers: [(Wrapper<'_>, [&str; 2]); 6] = [
+            (
+                &|node, line| format!("[pod/etcd-{node}/etcd] {line}"),
+                ["cp0", "cp1"],
+            ),
+            (
+                &|node, line| format!("etcd-{node} etcd {line}"),
+                ["cp0", "cp1"],
+            ),
+            (
+                &|node, line| {
+                    format!(
+                        r#"{{"log":{},"kubernetes":{{"pod_name":"etcd-{node}","container_name":"etcd"}}}}"#,
+                        json(line)
+                    )
+                },
+                ["cp0", "cp1"],
+            ),
+            (
+                &|node, line| {
+                    let uid = "0123456789abcdef0123456789abcdef";
+                    format!("pods/kube-system_etcd-{node}_{uid}/etcd/0.log:{line}")
+                },
+                ["cp0", "cp1"],
+            ),
+            (
+                &|node, line| format!("etcd{}  | {line}", &node[2..]),
+                ["etcd0", "etcd1"],
+            ),
+            // A host's name needs the other one beside it.
+            (
+                &|node, line| format!("Nov 21 20:31:00 {node} etcd[7]: {line}"),
+                ["cp0", "cp1"],
+            ),
+        ];
+        for named in ["", "etcd"] {
+            for (wrapper, nodes) in &wrappers {
+                let lines: Vec<String> = ["cp0", "cp1"]
+                    .iter()
+                    .map(|node| wrapper(node, &ETCD.replace("\"cp0\"", "\"own\"")))
+                    .collect();
+                let shown = wrapper("NODE", "LINE");
+                let found = view(named, &lines);
+                assert_eq!(
+                    members(&found),
+                    [(Some(nodes[0]), 1), (Some(nodes[1]), 1)],
+                    "{named} {shown}"
+                );
+                // One alone goes by its own name where no pod says another.
+                let one = view(named, &lines[..1]);
+                assert_eq!(members(&one).len(), 1, "{named} {shown}");
+            }
         }
     }
 

@@ -141,7 +141,7 @@ pub struct Outer<'a> {
     pub time: Option<Timestamp>,
     /// Program name: syslog tag, journal identifier, unit, compose service.
     pub ident: Option<&'a [u8]>,
-    /// Host name.
+    /// Host name, where wrappers name several.
     pub host: Option<&'a [u8]>,
     /// Which writer of several in one stream it is, by all names that wrappers give it: hosts,
     /// programs, pods, files; 0 where none has a name.

@@ -102,8 +102,7 @@ struct Edge {
 impl Edge {
     fn new(stream: &StreamSummary, filter: TimeFilter) -> Self {
         Edge {
-            counter: Counter::new(component_of(&stream.named), filter)
-                .of_one(!stream.named.is_empty()),
+            counter: Counter::new(component_of(&stream.named), filter).of(stream),
             counts: LineCounts::default(),
         }
     }

@@ -22,6 +22,7 @@ use super::event::Component;
 use super::mix::Mix;
 use super::signature::{Nature, signature};
 use super::summary::{StreamSummary, Summary};
+use super::writer;
 
 /// An election right after a shutdown or transfer was planned.
 const PLANNED_US: i64 = 2_000_000;
@@ -229,10 +230,13 @@ impl View {
             node: stream
                 .node
                 .clone()
-                .or_else(|| stream.segment.facts.member.clone()),
+                .or_else(|| stream.segment.facts.member.clone())
+                .or_else(|| only_member(stream)),
         };
         let segment = &stream.segment;
         let mix = Mix::of(stream, place.clone());
+        // Its file's node, or its own word, tells more than a wrapper.
+        let of_one = place.node.is_some() && only_member(stream).is_some();
         let etcd = mix.place_of(Component::Etcd.word());
         let load = segment.load.view();
         if load.lines > 0 {
@@ -252,13 +256,13 @@ impl View {
             &|kind| mix.place(kind),
             kinds,
         );
-        for (peer, drift) in &segment.facts.drift {
-            self.drift.push((etcd.clone(), peer.clone(), drift.clone()));
-        }
-        let mut facts = vec![(etcd, segment.facts.clone())];
+        let mut facts = vec![(etcd.clone(), segment.facts.clone())];
         part_starts(&mut facts, |component| mix.place_of(component));
         for (writer, said) in segment.writers.iter() {
-            let at = mix.place_of_writer(writer);
+            let at = match writer::parts(writer).0 == Component::Etcd.word() && of_one {
+                true => etcd.clone(),
+                false => mix.place_of_writer(writer),
+            };
             self.places.insert(at.clone());
             self.add_said(
                 (&said.kinds, &said.episodes, &said.facts),
@@ -272,6 +276,12 @@ impl View {
         }
         self.places.insert(place.clone());
         self.places.extend(mix.places());
+        for (place, facts) in &facts {
+            for (peer, drift) in &facts.drift {
+                self.drift
+                    .push((place.clone(), peer.clone(), drift.clone()));
+            }
+        }
         self.facts.extend(facts);
         if !segment.audit.is_empty() {
             let audit = segment.audit.view();
@@ -450,6 +460,17 @@ impl View {
         }
         from.zip(to)
     }
+}
+
+/// The only member of etcd that wrappers of a stream name.
+fn only_member(stream: &StreamSummary) -> Option<String> {
+    let writers = stream.segment.writers.iter();
+    let mut members = writers
+        .map(|(writer, _)| writer::parts(writer))
+        .filter(|(component, _)| *component == Component::Etcd.word())
+        .filter_map(|(_, node)| node);
+    let only = members.next()?;
+    members.next().is_none().then(|| only.to_owned())
 }
 
 /// A member that starts has its first election within the election timeout, or after its peers

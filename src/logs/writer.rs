@@ -8,7 +8,7 @@ use crate::catalog::controllers::{self, Controller};
 
 use super::aggregate::audit::SEPARATOR;
 use super::event::Component;
-use super::input::of_container;
+use super::input::{of_container, of_path};
 
 /// Longest name that is believed: a pod's and a container's.
 const LONGEST: usize = 320;
@@ -79,6 +79,9 @@ pub fn writer(ident: &[u8]) -> Option<String> {
     if text.len() > LONGEST {
         return None;
     }
+    if text.contains('/') && !text.starts_with(POD) {
+        return of_file(text);
+    }
     let pod = match text.strip_prefix(POD) {
         Some(rest) => rest.split_once('/'),
         None => text.split_once(' ').or_else(|| {
@@ -95,6 +98,9 @@ pub fn writer(ident: &[u8]) -> Option<String> {
     if let Some(known) = of_static_pod(text) {
         return Some(known.word().to_owned());
     }
+    if is_numbered_etcd(text) {
+        return Some(format!("{}{SEPARATOR}{text}", Component::Etcd.word()));
+    }
     let name = text.strip_suffix(".service").unwrap_or(text);
     Controller::by_name(name).map(|_| controllers::component_of_pod(name, ""))
 }
@@ -102,8 +108,10 @@ pub fn writer(ident: &[u8]) -> Option<String> {
 fn of_pod(pod: &str, container: &str) -> String {
     let (component, node) = of_container(pod, container);
     let name = match component {
-        // Its member says its own name.
-        Component::Etcd => return component.word().to_owned(),
+        // One member of several has its pod's name, whoever runs it.
+        Component::Etcd if node.is_none() && pod != component.word() => {
+            return format!("{}{SEPARATOR}{pod}", component.word());
+        }
         Component::Unknown | Component::Controller => controllers::component_of_pod(pod, container),
         known => known.word().to_owned(),
     };
@@ -111,6 +119,39 @@ fn of_pod(pod: &str, container: &str) -> String {
         Some(node) => format!("{name}{SEPARATOR}{node}"),
         None => name,
     }
+}
+
+/// `etcd2`, `etcd-2` and `etcd2-1` of compose files: the only names of members that need no pod.
+fn is_numbered_etcd(name: &str) -> bool {
+    let numbers = name.strip_prefix(Component::Etcd.word());
+    numbers.is_some_and(|text| {
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let text = text.strip_prefix(['-', '_']).unwrap_or(text);
+        text.split(['-', '_']).all(digits)
+    })
+}
+
+/// The writer on that host, unless its name says where it is.
+pub fn on_host(writer: String, host: &[u8]) -> String {
+    match (writer.contains(SEPARATOR), std::str::from_utf8(host)) {
+        // A static pod's name ends with its node's.
+        (false, Ok(host)) if host.len() <= LONGEST => {
+            let of_pod = host.strip_prefix(&*writer);
+            let node = of_pod.and_then(|rest| rest.strip_prefix('-'));
+            format!("{writer}{SEPARATOR}{}", node.unwrap_or(host))
+        }
+        _ => writer,
+    }
+}
+
+/// The writer of a file that grep names.
+fn of_file(path: &str) -> Option<String> {
+    let (component, node) = of_path(path);
+    let name = program(component.word().as_bytes())?.word().to_owned();
+    Some(match node {
+        Some(node) => format!("{name}{SEPARATOR}{node}"),
+        None => name,
+    })
 }
 
 /// A writer's component and its node, where its name says it.
@@ -137,7 +178,17 @@ mod tests {
             ("dockerd", None),
             ("postfix/smtpd", None),
             ("capi-controller-manager", Some("capi-controller-manager")),
-            ("pod/etcd-cp0/etcd", Some("etcd")),
+            ("pod/etcd-cp0/etcd", Some("etcd\u{1f}cp0")),
+            ("etcd-0 etcd", Some("etcd\u{1f}0")),
+            ("pod/my-etcd-0/etcd", Some("etcd\u{1f}my-etcd-0")),
+            (
+                "pods/kube-system_etcd-cp0_0123456789abcdef0123456789abcdef/etcd/0.log",
+                Some("etcd\u{1f}cp0"),
+            ),
+            ("tmp/notes.log", None),
+            ("etcd2", Some("etcd\u{1f}etcd2")),
+            ("etcd-2-1", Some("etcd\u{1f}etcd-2-1")),
+            ("etcd-2nd", None),
             (
                 "pod/kube-scheduler-cp0/kube-scheduler",
                 Some("kube-scheduler\u{1f}cp0"),

@@ -69,7 +69,7 @@ fn own(place: &Place, facts: &Facts, view: &View) -> Row {
 }
 
 /// The last record of its log. A log of several programs tells of all of them, so that the last word
-/// of this one may be earlier.
+/// of this one may be earlier. Of several members in one log it is the last one that was recognised.
 fn last_record(place: &Place, view: &View) -> Option<Timestamp> {
     let streams = view.coverage.iter().enumerate();
     let its = streams.filter(|(at, (whose, ..))| {
@@ -77,6 +77,10 @@ fn last_record(place: &Place, view: &View) -> Option<Timestamp> {
     });
     its.filter_map(|(_, (_, _, read))| read.span().map(|span| span.1))
         .max()
+        .or_else(|| {
+            let own = view.kinds.iter().filter(|kind| kind.place == *place);
+            own.filter_map(|kind| kind.row.last).max()
+        })
 }
 
 #[expect(

@@ -102,6 +102,13 @@ pub struct Ends {
     /// How far the clock of wrappers is east of UTC, there and there.
     #[serde(skip_serializing_if = "is_utc")]
     pub locals_us: [i64; 2],
+    /// Whether wrappers name several hosts, there and there.
+    #[serde(skip_serializing_if = "is_one_host")]
+    pub hosts: [bool; 2],
+}
+
+fn is_one_host(hosts: &[bool; 2]) -> bool {
+    *hosts == [false; 2]
 }
 
 fn is_utc(locals_us: &[i64; 2]) -> bool {
@@ -115,6 +122,7 @@ impl Ends {
             reference: self.references.get(at).copied().flatten(),
             local_us: self.locals_us.get(at).copied().unwrap_or_default(),
             sections: false,
+            hosts: self.hosts.get(at).copied().unwrap_or_default(),
         })
     }
 
@@ -123,6 +131,7 @@ impl Ends {
         Ends {
             references: contexts.map(|context| context.reference),
             locals_us: contexts.map(|context| context.local_us),
+            hosts: contexts.map(|context| context.hosts),
             ..self
         }
     }

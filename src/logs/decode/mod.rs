@@ -47,6 +47,8 @@ pub struct DecodeContext {
     pub local_us: i64,
     /// Whether lines that name a pod are believed: only where all that follows them is read here.
     pub sections: bool,
+    /// Whether wrappers name several hosts, so that a program's name alone does not tell its writer.
+    pub hosts: bool,
 }
 
 /// What became of the lines. A joined record counts with all its lines.
@@ -163,6 +165,7 @@ impl Decoder {
     pub fn learns(&mut self, context: &DecodeContext) {
         self.context.local_us = context.local_us;
         self.context.reference = context.reference;
+        self.context.hosts = context.hosts;
     }
 
     /// Reads a block of whole lines; its last line may lack its newline. `first_line` is the
@@ -244,6 +247,7 @@ impl Decoder {
             _ => false,
         };
         let mut outer = piece.outer;
+        outer.host = outer.host.filter(|_| self.context.hosts);
         if let (Some(yearless), Some(inner), TimeSource::Inner) =
             (piece.yearless, parsed.time, parsed.time_source)
         {

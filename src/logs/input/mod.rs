@@ -22,7 +22,7 @@ use super::decode::DecodeContext;
 use super::event::Component;
 use super::reader::ReadOptions;
 
-pub(super) use name::of_container;
+pub(super) use name::{of_container, of_path};
 pub use years::Years;
 
 /// Plans what to read: files, folders (recursively) and `-` for standard input; without any, what
@@ -140,6 +140,8 @@ pub struct Told {
     /// Whether its newest lines stand first, as logcli, `journalctl -r` and downloads of Grafana and
     /// Kibana have them.
     pub newest_first: bool,
+    /// Whether wrappers in it name several hosts, as in a log server's files and `journalctl -m`.
+    pub hosts: bool,
 }
 
 /// Where bytes come from.
@@ -246,6 +248,7 @@ impl LogFile {
             local_us: self.told.local_us,
             // What is no file is read in one piece.
             sections: self.told.sections || !matches!(self.source, Source::File { .. }),
+            hosts: self.told.hosts,
         }
     }
 

@@ -122,6 +122,12 @@ pub(in crate::logs) fn of_container(pod: &str, container: &str) -> (Component, O
     (component(container, pod), node)
 }
 
+/// Who writes a log at that path, and on which node.
+pub(in crate::logs) fn of_path(path: &str) -> (Component, Option<String>) {
+    let found = identify(Path::new(path));
+    (found.component, found.node)
+}
+
 /// The node in a static pod's name: `etcd-cp0` with its container `etcd`.
 fn node_of(pod: &str, container: &str) -> Option<String> {
     let rest = pod.strip_prefix(container)?.strip_prefix('-')?;

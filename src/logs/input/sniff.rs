@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 
 use crate::clock::Timestamp;
 use crate::formats::inflate::{Compression, Inflate, Limits};
+use crate::logs::aggregate::hash::stable_hash;
 use crate::logs::decode::{DecodeContext, Decoder, LineStart};
 use crate::logs::format::json::JsonFields;
 use crate::logs::format::object::{self, Object};
@@ -94,7 +95,7 @@ pub(super) fn sniff(file: &File, size: u64) -> std::io::Result<(Kind, Told)> {
     let mut look = Look::default();
     look.at(&head);
     let is_local = look.is_local();
-    if is_local || look.yearless {
+    if is_local || look.yearless || look.host.is_some() {
         look.at_places(file, size, if is_local { 1 } else { FEW });
     }
     let told = Told {
@@ -228,6 +229,10 @@ struct Look {
     traced: Option<Timestamp>,
     /// Records whose time is their wrapper's, or that have a wrapper's beside their own.
     wrapped: bool,
+    /// The first host that a wrapper names.
+    host: Option<u64>,
+    /// Whether another one is named.
+    hosts: bool,
     /// How many quarters of an hour wrappers are ahead of the records in them, and how often.
     zones: BTreeMap<i64, u64>,
 }
@@ -238,6 +243,7 @@ impl Look {
         let end = memchr::memrchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
         let mut decoder = Decoder::new(DecodeContext {
             reference: Some(NO_YEAR),
+            hosts: true,
             ..DecodeContext::default()
         });
         let lines = bytes.get(..end).unwrap_or_default();
@@ -296,12 +302,18 @@ impl Look {
             years: self.years,
             yearless: self.yearless,
             traced: self.traced,
+            hosts: self.hosts,
             ..Told::default()
         }
     }
 
     fn record(&mut self, record: &Record<'_>) {
         self.wrapped |= record.outer.ident.is_some();
+        // A machine that starts has no name yet.
+        if let Some(host) = record.outer.host.filter(|host| *host != b"localhost") {
+            let host = stable_hash(0, host);
+            self.hosts |= *self.host.get_or_insert(host) != host;
+        }
         // These always name their zone, or count from the epoch.
         let zoned = matches!(
             record.encoding,

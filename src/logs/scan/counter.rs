@@ -9,7 +9,7 @@ use crate::logs::head::{Head, Taker};
 use crate::logs::record::{Encoding, Record};
 use crate::logs::signature::{Detail, classify, classify_as};
 use crate::logs::summary::StreamSummary;
-use crate::logs::writer::writer;
+use crate::logs::writer::{self, on_host, writer};
 
 use super::filter::{ALL_COMPONENTS, COMPONENTS, TimeFilter};
 
@@ -27,10 +27,14 @@ pub(in crate::logs) struct Counter {
     refused: bool,
     /// The stream's name says whose all of it is.
     of_one: bool,
+    /// The stream's name says on which node all of it was written.
+    on_one: bool,
     /// Not all records of the stream may be asked for.
     chooses: bool,
     /// Whose records are those that wrappers name so.
     writers: BTreeMap<Vec<u8>, Option<Arc<str>>>,
+    /// A wrapper's names as one.
+    name: Vec<u8>,
 }
 
 /// The writer that an etcd server is.
@@ -75,13 +79,24 @@ impl Counter {
             components: [0; COMPONENTS],
             refused: false,
             of_one: false,
+            on_one: false,
             // What a name says of the whole stream was looked at before.
             chooses: named == Component::Unknown && !filter.is_for_all(),
             writers: BTreeMap::new(),
+            name: Vec::new(),
         }
     }
 
-    /// Of a stream whose name says whose all of it is, wrappers are not asked.
+    /// Of a stream whose name says whose all of it is, wrappers are asked for no more than which of
+    /// several of that program wrote it.
+    pub(in crate::logs) fn of(self, stream: &StreamSummary) -> Self {
+        Counter {
+            on_one: stream.node.is_some(),
+            ..self.of_one(!stream.named.is_empty())
+        }
+    }
+
+    /// Whether the stream's name says whose all of it is.
     pub(in crate::logs) fn of_one(self, of_one: bool) -> Self {
         let chooses = self.chooses && !of_one;
         Counter {
@@ -92,19 +107,37 @@ impl Counter {
     }
 
     /// Whose record it is, where its wrapper names its writer.
-    fn writer(&mut self, ident: &[u8]) -> Option<Arc<str>> {
-        if self.of_one {
+    fn writer(&mut self, ident: &[u8], host: Option<&[u8]>) -> Option<Arc<str>> {
+        if self.of_one && self.on_one {
             return None;
         }
-        if let Some(known) = self.writers.get(ident) {
+        self.name.clear();
+        self.name.extend_from_slice(ident);
+        if let Some(host) = host {
+            self.name.push(0);
+            self.name.extend_from_slice(host);
+        }
+        if let Some(known) = self.writers.get(&self.name) {
             return known.clone();
         }
         if self.writers.len() >= MAX_NAMES {
             self.writers.clear();
         }
-        let found: Option<Arc<str>> = writer(ident).map(Arc::from);
-        self.writers.insert(ident.to_vec(), found.clone());
+        let found: Option<Arc<str>> = writer(ident)
+            .map(|writer| match host {
+                Some(host) => on_host(writer, host),
+                None => writer,
+            })
+            .filter(|writer| !self.of_one || self.is_one_of_named(writer))
+            .map(Arc::from);
+        self.writers.insert(self.name.clone(), found.clone());
         found
+    }
+
+    /// Whether that is one of several of the program that wrote the stream.
+    fn is_one_of_named(&self, writer: &str) -> bool {
+        let (component, node) = writer::parts(writer);
+        component == self.named.word() && node.is_some()
     }
 
     pub(in crate::logs) fn add(&mut self, record: &Record<'_>) {
@@ -120,10 +153,13 @@ impl Counter {
             return;
         }
         let writer = match record.outer.ident {
-            Some(ident) if record.encoding != Encoding::Audit => self.writer(ident),
+            Some(ident) if record.encoding != Encoding::Audit => {
+                self.writer(ident, record.outer.host)
+            }
             _ => None,
         };
-        if writer.as_deref().is_some_and(|writer| writer != ETCD) {
+        let elsewhere = writer.is_none() && record.outer.host.is_some();
+        if elsewhere || writer.as_deref().is_some_and(|writer| writer != ETCD) {
             self.add_of(record, writer.as_deref());
             return;
         }
@@ -180,13 +216,22 @@ impl Counter {
                 event = other;
             }
         }
+        // Where only a host is named, the text names its program.
+        let hosted = match record.outer.host {
+            Some(host) if writer.is_none() && event.component != Component::Unknown => {
+                self.writer(event.component.word().as_bytes(), Some(host))
+            }
+            _ => None,
+        };
+        let writer = writer.or(hosted.as_deref());
         // What only an etcd server says is the stream's own, as it is where nothing is wrapped.
         let other = writer.filter(|name| {
             *name != ETCD || event.component == Component::Unknown || event.writer.is_some()
         });
         let told = event.writer.filter(|_| !self.of_one && writer.is_none());
-        segment.add(other.or(told), record, &event);
-        if other.is_none() && told.is_none_or(|name| name == ETCD) {
+        self.current.segment.add(other.or(told), record, &event);
+        let own = other.is_none_or(|name| writer::parts(name).0 == ETCD);
+        if own && told.is_none_or(|name| name == ETCD) {
             self.count(event.component);
         }
     }

@@ -168,6 +168,8 @@ fn labelled(text: &[u8]) -> Option<Peeled<'_>> {
         [container, app, pod].map(|name| name.filter(|name| names_writer(name)));
     Some(Peeled {
         ident: writer::surest([container, app], pod),
+        // Pods of one name each are as many writers.
+        host: pod,
         name: pod,
         ..Peeled::text(inner.trim_ascii_start())
     })
@@ -270,8 +272,10 @@ fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
                 && rest.first() == Some(&b'{')
                 && plausible(rest, cache)
             {
+                let file = head.get(..at).and_then(without_number).and_then(file_of);
                 return Some(Peeled {
-                    name: head.get(..at).and_then(without_number).and_then(file_of),
+                    ident: file.filter(|file| file.contains(&b'/')),
+                    name: file,
                     ..Peeled::text(rest)
                 });
             }
@@ -287,8 +291,11 @@ fn coloned<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
         if plausible(rest, cache) {
             let before = head.get(..at)?;
             let node = spaced.and_then(|_| address(before));
+            let file = file_of(before);
             return Some(Peeled {
-                name: node.or_else(|| file_of(before)),
+                ident: file.filter(|file| node.is_none() && file.contains(&b'/')),
+                host: node,
+                name: node.or(file),
                 ..Peeled::text(rest)
             });
         }
