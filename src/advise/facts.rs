@@ -117,6 +117,8 @@ pub(super) struct Facts<'a> {
     pub(super) input: &'a Input<'a>,
     reader: Reader<'a>,
     settings: Vec<(String, Option<String>, Table)>,
+    /// What programs said of their settings as they started; far from all of them.
+    said: Vec<(String, Option<String>, Table)>,
     versions: BTreeMap<String, Span>,
     nodes: Option<NodeCount>,
     processes: Vec<Process>,
@@ -142,20 +144,23 @@ impl<'a> Facts<'a> {
     /// Derives them.
     pub(super) fn new(input: &'a Input<'a>) -> Self {
         let reader = Reader::new(input.evidence);
-        let settings = reader
-            .all(&keys::SETTINGS)
-            .into_iter()
-            .map(|(subject, table)| {
+        let by_component = |key: &Key<Table>| -> Vec<_> {
+            let all = reader.all(key).into_iter();
+            all.map(|(subject, table)| {
                 let (component, node) = component_of(&subject);
                 (component, node, table)
             })
-            .collect();
+            .collect()
+        };
+        let settings = by_component(&keys::SETTINGS);
+        let said = by_component(&keys::LOGS_SETTINGS);
         let versions = versions(&reader);
         let nodes = nodes(&reader);
         let mut facts = Facts {
             input,
             reader,
             settings,
+            said,
             versions,
             nodes,
             processes: Vec::new(),
@@ -278,6 +283,20 @@ impl<'a> Facts<'a> {
                     value.to_owned(),
                     source.unwrap_or("default").to_owned(),
                 ));
+            }
+        }
+        for (have, node, table) in &self.said {
+            let read = |(read, at, _): &(String, Option<String>, Table)| {
+                read == have
+                    && same_node(at.as_deref().unwrap_or(""), node.as_deref().unwrap_or(""))
+            };
+            if have == component
+                && !self.settings.iter().any(read)
+                && let Some(value) = table.row(name).and_then(|row| row.get_text("value"))
+            {
+                current
+                    .values
+                    .push((node.clone(), value.to_owned(), "log".to_owned()));
             }
         }
         (!current.values.is_empty()).then_some(current)

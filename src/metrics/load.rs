@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use crate::catalog::metrics::Metric;
 use crate::clock::Timestamp;
-use crate::formats::prometheus::{NotMetrics, scan, sniff};
+use crate::formats::prometheus::{NotMetrics, Sample, Sink, scan, sniff};
 
+use super::dump;
 use super::fault::{Fault, FaultKind};
 use super::group::value_of;
 use super::identity::{self, Named};
@@ -112,8 +113,21 @@ impl Loader {
                 .push(Fault::new(source, FaultKind::NotMetrics, words));
             return;
         }
+        let moments = dump::split(text);
         let mut builder = Builder::new(&mut self.interner);
-        let stats = scan(text, &mut builder);
+        let stats = match &moments {
+            None => scan(text, &mut builder),
+            Some(moments) => {
+                // What is amiss in a line is so in the whole text.
+                for (at, moment) in moments.iter().enumerate() {
+                    if at > 0 {
+                        builder.next_moment();
+                    }
+                    scan(moment, &mut builder);
+                }
+                scan(text, &mut Nothing)
+            }
+        };
         let (scrapes, repeats) = builder.finish(stats.torn > 0 && !stats.eof);
         if stats.torn > 0 {
             self.faults.push(Fault::new(
@@ -231,6 +245,19 @@ impl Loader {
             ));
         }
     }
+}
+
+/// Wants nothing: for a second look at what is wrong with a text.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn wants(&mut self, _name: &[u8]) -> bool {
+        false
+    }
+
+    fn family(&mut self, _name: &[u8], _kind: &[u8]) {}
+
+    fn sample(&mut self, _sample: &Sample<'_, '_>) {}
 }
 
 /// The last part of a path.

@@ -13,6 +13,7 @@ pub mod collect;
 pub mod controllers;
 mod copies;
 mod delta;
+mod dump;
 pub mod etcd;
 mod fault;
 pub mod fetch;

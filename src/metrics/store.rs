@@ -256,6 +256,8 @@ pub(super) struct Builder<'i> {
     /// Whether the text repeated its first family, as when files were concatenated.
     pub(super) repeats: u64,
     timestamps: Option<i64>,
+    /// The first series, of a text without comments.
+    first_series: Option<(&'static Meaning, Box<[u8]>)>,
 }
 
 impl<'i> Builder<'i> {
@@ -275,6 +277,7 @@ impl<'i> Builder<'i> {
             scratch: Vec::new(),
             repeats: 0,
             timestamps: None,
+            first_series: None,
         }
     }
 
@@ -291,6 +294,12 @@ impl<'i> Builder<'i> {
         }
         self.end_of_scrape();
         (self.done, self.repeats)
+    }
+
+    /// What follows is a scrape of its own.
+    pub(super) fn next_moment(&mut self) {
+        self.repeats += 1;
+        self.end_of_scrape();
     }
 
     fn end_of_scrape(&mut self) {
@@ -310,6 +319,23 @@ impl<'i> Builder<'i> {
             }
         }
         self.round += 1;
+    }
+
+    /// Whether the first series of a text stands there again, so that a scrape follows another one.
+    fn is_first_again(&mut self, meaning: &'static Meaning, labels: &[Label<'_>]) -> bool {
+        let text = || {
+            let pairs = labels
+                .iter()
+                .map(|l| [l.name, b"=", &l.value(), b","].concat());
+            pairs.flatten().collect::<Box<[u8]>>()
+        };
+        match &self.first_series {
+            None => {
+                self.first_series = Some((meaning, text()));
+                false
+            }
+            Some((first, labels)) => std::ptr::eq(*first, meaning) && *labels == text(),
+        }
     }
 
     /// The scrape of a federated text that `from` names.
@@ -496,6 +522,9 @@ impl Sink for Builder<'_> {
 
     fn sample(&mut self, sample: &Sample<'_, '_>) {
         let Some(meaning) = self.meaning else { return };
+        if self.first_family.is_empty() && self.is_first_again(meaning, sample.labels) {
+            self.next_moment();
+        }
         if let Some(ms) = sample.timestamp_ms {
             self.timestamps = Some(self.timestamps.map_or(ms, |have: i64| have.max(ms)));
         }

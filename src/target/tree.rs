@@ -1,6 +1,7 @@
 //! Where the kinds of evidence lie in a folder: a node's tree `logs/ metrics/ manifests/ host/`, a
 //! copied host root, or a loose pile of files.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::HostRoot;
@@ -24,30 +25,128 @@ pub struct Tree {
 
 impl Tree {
     /// Finds the kinds of evidence below a folder, or says what a single file is: one tree a node
-    /// where several lie side by side, so that what one node's kernel tells stays its own.
+    /// where several lie side by side, so that what one node's kernel tells stays its own. What lies
+    /// beside such trees, and beside the parts of one, is looked at too.
     pub fn all(path: &Path) -> Vec<Self> {
         if !path.is_dir() {
             return vec![Self::of_file(path)];
         }
-        if let Some(tree) = Self::of_parts(path).or_else(|| Self::of_root(path)) {
-            return vec![tree];
+        let own = Self::of_folder(path);
+        // A host has all of its folders for itself.
+        if own.is_some() && is_root(path) {
+            return own.into_iter().collect();
         }
+        let deepest = if own.is_some() { 0 } else { DEEP };
+        let mut left = MOST;
         let mut nodes = Vec::new();
+        let mut beside = Tree::default();
         for entry in HostRoot::new(path).list("/").unwrap_or_default() {
             let sub = path.join(&entry.name);
-            if entry.is_dir
-                && let Some(tree) = Self::of_parts(&sub).or_else(|| Self::of_root(&sub))
-            {
-                nodes.push(Tree {
-                    name: Some(entry.name.to_string_lossy().into_owned()),
-                    ..tree
-                });
+            if own.is_some() && is_part(&entry.name) {
+                continue;
+            }
+            let below = match entry.is_dir {
+                true => Self::nodes(&sub, 0, deepest, &mut left),
+                false => Vec::new(),
+            };
+            match below.is_empty() {
+                true => beside.add_beside(&sub, entry.is_dir),
+                false => nodes.extend(below),
             }
         }
-        if nodes.is_empty() {
-            nodes.push(Self::pile(path));
+        match own {
+            None if nodes.is_empty() => vec![Self::pile(path)],
+            None => nodes.into_iter().chain(beside.some()).collect(),
+            Some(mut tree) => {
+                tree.logs.append(&mut beside.logs);
+                tree.metrics.append(&mut beside.metrics);
+                tree.manifests.append(&mut beside.manifests);
+                nodes.into_iter().chain([tree]).collect()
+            }
+        }
+    }
+
+    /// The trees of nodes at a folder or some levels below it. Deeper ones must be sure: a folder
+    /// called `logs` alone may be anybody's.
+    fn nodes(path: &Path, level: usize, deepest: usize, left: &mut usize) -> Vec<Self> {
+        let sure = level == 0 || is_root(path) || parts_of(path) > 1;
+        if let Some(tree) = Self::of_folder(path).filter(|_| sure) {
+            let name = path.file_name();
+            return vec![Tree {
+                name: name.map(|name| name.to_string_lossy().into_owned()),
+                ..tree
+            }];
+        }
+        let mut nodes = Vec::new();
+        if level < deepest {
+            let entries = HostRoot::new(path).list("/").unwrap_or_default();
+            for entry in entries.into_iter().filter(|entry| entry.is_dir) {
+                let Some(rest) = left.checked_sub(1) else {
+                    break;
+                };
+                *left = rest;
+                nodes.extend(Self::nodes(
+                    &path.join(entry.name),
+                    level + 1,
+                    deepest,
+                    left,
+                ));
+            }
         }
         nodes
+    }
+
+    /// A node's tree, a host root, or both in one folder.
+    fn of_folder(path: &Path) -> Option<Self> {
+        let (parts, root) = (Self::of_parts(path), Self::of_root(path));
+        let Some(mut tree) = parts else {
+            return root;
+        };
+        if let Some(mut root) = root.filter(|_| is_root(path)) {
+            tree.logs.append(&mut root.logs);
+            tree.host.append(&mut root.host);
+        }
+        // A whole host may have been copied to `host`.
+        for host in &tree.host {
+            let root = HostRoot::new(host);
+            if host != path && root.exists("var/log/pods") {
+                tree.logs.push(host.join("var/log"));
+            }
+            let without = tree.manifests.is_empty() && tree.settings_root.is_none();
+            if without && SETTINGS.iter().any(|name| root.exists(name)) {
+                tree.settings_root = Some(host.clone());
+            }
+        }
+        Some(tree)
+    }
+
+    /// What lies beside a node's tree. What a program wrote there may look like settings, so that only
+    /// what is named so is taken for any.
+    fn add_beside(&mut self, path: &Path, is_dir: bool) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !is_dir {
+            match Kind::of_file(path) {
+                Kind::Scrape => self.metrics.push(path.to_owned()),
+                Kind::Settings => self.manifests.push(path.to_owned()),
+                Kind::Log if name.contains(".log") => self.logs.push(path.to_owned()),
+                Kind::Log => {}
+            }
+            return;
+        }
+        // A host's own folders are looked at where its settings lie.
+        if OF_HOST.contains(&&*name) {
+            return;
+        }
+        self.logs.push(path.to_owned());
+        self.metrics.push(path.to_owned());
+        if MANIFESTS.iter().any(|word| name.contains(word)) {
+            self.manifests.push(path.to_owned());
+        }
+    }
+
+    /// Nothing, if nothing was found.
+    fn some(self) -> Option<Self> {
+        (self != Tree::default()).then_some(self)
     }
 
     fn of_file(path: &Path) -> Self {
@@ -64,12 +163,13 @@ impl Tree {
     fn of_parts(path: &Path) -> Option<Self> {
         let mut tree = Tree::default();
         let mut any = false;
-        for (name, list) in [
-            ("logs", &mut tree.logs),
-            ("metrics", &mut tree.metrics),
-            ("manifests", &mut tree.manifests),
-            ("host", &mut tree.host),
-        ] {
+        let lists = [
+            &mut tree.logs,
+            &mut tree.metrics,
+            &mut tree.manifests,
+            &mut tree.host,
+        ];
+        for (name, list) in PARTS.iter().zip(lists) {
             let part = path.join(name);
             if part.exists() {
                 any = true;
@@ -122,6 +222,31 @@ impl Tree {
             ..Tree::default()
         }
     }
+}
+
+/// The parts of a node's tree.
+const PARTS: [&str; 4] = ["logs", "metrics", "manifests", "host"];
+/// How many levels below a folder nodes' trees are looked for, besides the first.
+const DEEP: usize = 2;
+/// Most folders that are looked at for them.
+const MOST: usize = 2_000;
+/// Folders of a host root.
+const OF_HOST: &[&str] = &["etc", "lib", "proc", "run", "sys", "system", "usr", "var"];
+/// What folders of manifests are called: must-gather's, dumps', copied ones.
+const MANIFESTS: &[&str] = &["manifest", "must-gather", "namespaces", "kubernetes"];
+
+fn is_part(name: &OsStr) -> bool {
+    PARTS.iter().any(|part| name == *part)
+}
+
+fn parts_of(path: &Path) -> usize {
+    PARTS.iter().filter(|part| path.join(part).exists()).count()
+}
+
+/// Whether a folder surely is a host root.
+fn is_root(path: &Path) -> bool {
+    let root = HostRoot::new(path);
+    ROOT.iter().any(|name| root.exists(name))
 }
 
 /// Signs of a host root.
@@ -218,8 +343,77 @@ mod tests {
         // Several nodes side by side, each with its own.
         let all = Tree::all(dir.path());
         let names: Vec<_> = all.iter().map(|tree| tree.name.as_deref()).collect();
-        assert_eq!(names, [Some("node"), Some("root")]);
-        assert!(all.iter().all(|tree| tree.host.len() == 1));
+        // What lies beside them is a tree without a name.
+        assert_eq!(names, [Some("node"), Some("root"), None]);
+        assert!(all[..2].iter().all(|tree| tree.host.len() == 1));
+        assert_eq!(all[2].logs, [at("pile")]);
+        assert!(all[2].manifests.is_empty() && all[2].host.is_empty());
+    }
+
+    #[test]
+    fn nothing_beside_a_part_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        let real = |path: &str| at(path).canonicalize().unwrap();
+        for path in [
+            // A host's root with scrapes in it.
+            "a/metrics",
+            "a/proc",
+            "a/var/log/pods",
+            "a/etc/kubernetes/manifests",
+            // Nodes with scrapes beside them.
+            "b/cp0/logs",
+            "b/cp0/host/proc",
+            "b/metrics",
+            // A whole host in `host`.
+            "c/metrics",
+            "c/host/etc/kubernetes",
+            "c/host/var/log/pods",
+            // Single files, and folders of other names.
+            "d/host/proc",
+            "d/must-gather.local.1/namespaces",
+            "d/out",
+            // Deeper down.
+            "e/x/y/logs",
+            "e/x/y/metrics",
+            "e/x/z/logs",
+        ] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        for path in ["d/etcd.log", "d/etcd.yaml", "d/m0.prom.gz", "d/truth.json"] {
+            fs::write(at(path), "").unwrap();
+        }
+        let all = Tree::all(&at("a"));
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(all[0].metrics, [real("a/metrics")]);
+        assert_eq!(
+            (&all[0].logs, &all[0].host),
+            (&vec![at("a/var/log")], &vec![at("a")])
+        );
+        assert_eq!(all[0].settings_root, Some(at("a")));
+        let all = Tree::all(&at("b"));
+        assert_eq!(all.len(), 2, "{all:?}");
+        assert_eq!(all[0].name.as_deref(), Some("cp0"));
+        assert_eq!(
+            (&all[1].name, &all[1].metrics),
+            (&None, &vec![real("b/metrics")])
+        );
+        let all = Tree::all(&at("c"));
+        assert_eq!(all[0].logs, [real("c/host").join("var/log")]);
+        assert_eq!(all[0].settings_root, Some(real("c/host")));
+        let all = Tree::all(&at("d"));
+        assert_eq!(all.len(), 1, "{all:?}");
+        let gather = at("d/must-gather.local.1");
+        assert_eq!(all[0].logs, [at("d/etcd.log"), gather.clone(), at("d/out")]);
+        assert_eq!(
+            all[0].metrics,
+            [at("d/m0.prom.gz"), gather.clone(), at("d/out")]
+        );
+        // What was written to `out` may be a patch.
+        assert_eq!(all[0].manifests, [at("d/etcd.yaml"), gather]);
+        let all = Tree::all(&at("e"));
+        let names: Vec<_> = all.iter().map(|tree| tree.name.as_deref()).collect();
+        assert_eq!(names, [Some("y")]);
     }
 
     #[test]

@@ -286,3 +286,22 @@ fn clients_on_endpoints_are_told_of_slices() {
         None
     );
 }
+
+#[test]
+fn what_a_log_says_of_a_setting_is_in_force_where_no_file_was_read() {
+    let said = || table(vec![Row::new("kube-api-qps").text("value", "5")]);
+    let now = |plane: &Plane, name: &str| {
+        plane.with_facts(|facts| {
+            let found = facts.setting("kube-controller-manager", name, Some("20"));
+            found.map(|current| current.words())
+        })
+    };
+    let manager = || component("kube-controller-manager");
+    let log = Plane::with(Cause::ClientThrottling).put(&keys::LOGS_SETTINGS, manager(), said());
+    assert_eq!(now(&log, "kube-api-qps").as_deref(), Some("5"));
+    // It says little of the others.
+    assert_eq!(now(&log, "kube-api-burst"), None);
+    // A file is the truth of now.
+    let both = log.settings("kube-controller-manager", &[("kube-api-qps", "50")]);
+    assert_eq!(now(&both, "kube-api-qps").as_deref(), Some("50"));
+}

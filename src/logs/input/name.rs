@@ -50,6 +50,7 @@ pub(super) fn identify(path: &Path) -> Identity {
     kubelet(&parts)
         .or_else(|| must_gather(&parts))
         .or_else(|| links(&parts))
+        .or_else(|| sosreport(&parts))
         .or_else(|| bundle(&parts))
         .unwrap_or_else(|| plain(&parts))
 }
@@ -249,6 +250,37 @@ fn bundle(parts: &[&str]) -> Option<Identity> {
 }
 
 /// Any other file: its path without the rotation's suffix.
+/// `kubectl_--namespace_NAMESPACE_logs_POD_-c_CONTAINER` of sosreport, which names a file by the
+/// command whose output it holds.
+fn sosreport(parts: &[&str]) -> Option<Identity> {
+    let [base @ .., file] = parts else {
+        return None;
+    };
+    let (stem, order) = rotation(file);
+    let command = stem
+        .strip_prefix("kubectl_")
+        .or_else(|| stem.strip_prefix("oc_"))?;
+    let (options, names) = command.split_once("_logs_")?;
+    // No name of an object has an underscore.
+    let mut names = names.split('_');
+    let pod = names.next()?;
+    let container = names
+        .skip_while(|word| !matches!(*word, "-c" | "--container"))
+        .nth(1)?;
+    let namespace = options.rsplit('_').next()?;
+    let node = node_of(pod, container).filter(|_| static_pod(container));
+    Some(pod_identity(
+        base,
+        namespace,
+        pod,
+        container,
+        node,
+        join(base),
+        order,
+        3,
+    ))
+}
+
 fn plain(parts: &[&str]) -> Identity {
     let (folder, file) = match parts {
         [folder @ .., file] => (folder, *file),
@@ -511,6 +543,10 @@ mod tests {
             (
                 "mg/host_service_logs/masters/kubelet_service.log".to_owned(),
                 ("mg/host_service_logs/masters/kubelet_service.log", Component::Kubelet, None),
+            ),
+            (
+                "sos/kubectl_--namespace_kube-system_logs_kube-scheduler-cp0_-c_kube-scheduler".to_owned(),
+                ("kube-system/kube-scheduler-cp0/kube-scheduler", Component::Scheduler, Some("cp0")),
             ),
             ("etcd.log.2".to_owned(), ("etcd.log", Component::Etcd, None)),
             ("x/etcd-cp1.log".to_owned(), ("x/etcd-cp1.log", Component::Etcd, None)),
