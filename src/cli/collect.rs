@@ -13,7 +13,9 @@ use crate::patch::NodeManifests;
 use crate::target::{HostRoot, Tree};
 use crate::{host, logs, manifest, metrics};
 
-use super::naming::{etcd_nodes, folder_name, member_node, name_manifests, name_nodes, node_of};
+use super::naming::{
+    addresses, etcd_nodes, folder_name, member_node, name_manifests, name_nodes, node_of,
+};
 
 /// What was gathered.
 #[derive(Debug, Default)]
@@ -324,10 +326,14 @@ impl Gathered {
 
     /// Scrapes of all places; `places` holds the nodes that each of them is of.
     fn add_metrics(&mut self, scrapes: metrics::Loader, places: &BTreeMap<usize, Vec<String>>) {
+        let addresses = addresses(&self.evidence);
         let model = scrapes.finish_named(|place, target| {
             let nodes = places.get(&place)?.as_slice();
             match (&target.node, nodes) {
-                (Some(node), _) => member_node(node, nodes),
+                // Prometheus names processes by their addresses.
+                (Some(node), _) => {
+                    member_node(node, nodes).or_else(|| addresses.get(node).cloned())
+                }
                 // One node's own scrapes need not say whose they are.
                 (None, [only]) if target.roles.iter().any(|role| role.is_static_pod()) => {
                     Some(only.clone())

@@ -1,7 +1,9 @@
 //! Whose evidence it is: names of nodes from settings, host files and folders, given to what has none.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::diagnosis::{host_of, is_loopback};
 use crate::evidence::{Collector, EvidenceSet, Reading, Record, Shape, SubjectKind, keys};
 use crate::host;
 use crate::patch::NodeManifests;
@@ -87,6 +89,48 @@ pub(super) fn etcd_nodes(evidence: &EvidenceSet) -> Vec<String> {
     nodes
 }
 
+/// Where settings name the addresses of their own node.
+const OWN_ADDRESSES: [&str; 4] = [
+    "advertise-address",
+    "advertise-client-urls",
+    "initial-advertise-peer-urls",
+    "node-ip",
+];
+
+/// The nodes' addresses, by the settings of what runs on them. One that two nodes name is nobody's.
+pub(super) fn addresses(evidence: &EvidenceSet) -> BTreeMap<String, String> {
+    let mut nodes: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for record in evidence.of_key(&keys::SETTINGS) {
+        let (Some(node), Reading::Known(Shape::Table(table))) =
+            (&record.subject.node, &record.value)
+        else {
+            continue;
+        };
+        let values = OWN_ADDRESSES
+            .iter()
+            .filter_map(|name| table.row(name)?.get_text("value"));
+        for url in values.flat_map(|value| value.split(',')) {
+            let host = host_of(url).unwrap_or_else(|| url.trim().to_owned());
+            if host.is_empty() || is_loopback(&host) {
+                continue;
+            }
+            let host = host.trim_matches(['[', ']']).to_owned();
+            nodes
+                .entry(host)
+                .and_modify(|have| {
+                    if have.as_ref() != Some(node) {
+                        *have = None;
+                    }
+                })
+                .or_insert_with(|| Some(node.clone()));
+        }
+    }
+    let known = nodes.into_iter();
+    known
+        .filter_map(|(host, node)| Some((host, node?)))
+        .collect()
+}
+
 /// Gives their names to nodes that a run could not name when it was saved, because its settings
 /// were saved apart: `m0` of scrapes, and the node of host facts without one.
 pub(super) fn name_nodes(evidence: &mut EvidenceSet) {
@@ -156,4 +200,59 @@ pub(super) fn name_nodes(evidence: &mut EvidenceSet) {
 pub(super) fn member_node(node: &str, nodes: &[String]) -> Option<String> {
     let number: usize = node.strip_prefix('m')?.parse().ok()?;
     nodes.get(number).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Origin, Row, Subject, Table, Window};
+
+    #[test]
+    fn addresses_are_their_nodes() {
+        let mut set = EvidenceSet::new();
+        for (node, component, name, value) in [
+            (
+                "cp0",
+                "etcd",
+                "advertise-client-urls",
+                "https://10.0.0.1:2379,https://127.0.0.1:2379",
+            ),
+            ("cp0", "kube-apiserver", "advertise-address", "10.0.0.1"),
+            (
+                "cp1",
+                "etcd",
+                "initial-advertise-peer-urls",
+                "https://[fd00::2]:2380",
+            ),
+            // A name that both have tells nothing.
+            (
+                "cp1",
+                "etcd-events",
+                "advertise-client-urls",
+                "https://vip:1",
+            ),
+            (
+                "cp2",
+                "etcd-events",
+                "advertise-client-urls",
+                "https://vip:1",
+            ),
+        ] {
+            let row = Row::new(name).text("value", value);
+            let mut about = Subject::new(SubjectKind::Component, component);
+            about.node = Some(node.to_owned());
+            let table = Table {
+                rows: vec![row],
+                ..Table::default()
+            };
+            let origin = Origin::new(Collector::Manifest, "x.yaml");
+            set.put(&keys::SETTINGS, about, Window::default(), origin, table);
+        }
+        let found = addresses(&set);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        assert_eq!(found, [("10.0.0.1", "cp0"), ("fd00::2", "cp1")]);
+    }
 }

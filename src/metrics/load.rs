@@ -113,18 +113,19 @@ impl Loader {
                 .push(Fault::new(source, FaultKind::NotMetrics, words));
             return;
         }
-        let moments = dump::split(text);
+        let parts = dump::parts(text);
+        // Which scrapes are their processes' last ones, by the number of scrapes before the next part.
+        let mut lasts = Vec::new();
         let mut builder = Builder::new(&mut self.interner);
-        let stats = match &moments {
+        let stats = match &parts {
             None => scan(text, &mut builder),
-            Some(moments) => {
-                // What is amiss in a line is so in the whole text.
-                for (at, moment) in moments.iter().enumerate() {
-                    if at > 0 {
-                        builder.next_moment();
-                    }
-                    scan(moment, &mut builder);
+            Some(parts) => {
+                for part in parts {
+                    builder.next_part();
+                    lasts.push((builder.done.len(), part.last));
+                    scan(&part.text, &mut builder);
                 }
+                // What is amiss in a line is so in the whole text.
                 scan(text, &mut Nothing)
             }
         };
@@ -183,7 +184,8 @@ impl Loader {
                 ));
             }
             // The file's own time is that of its last scrape; federated ones share it.
-            let own = repeats == 0 || at == last;
+            let part = lasts.iter().rev().find(|(begin, _)| *begin <= at);
+            let own = part.map_or(repeats == 0 || at == last, |(_, last)| *last);
             self.set_time(&mut scrape, path, hint, own);
             let mut named = named.clone();
             if hint.node.is_some() {

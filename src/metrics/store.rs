@@ -297,9 +297,18 @@ impl<'i> Builder<'i> {
     }
 
     /// What follows is a scrape of its own.
-    pub(super) fn next_moment(&mut self) {
+    fn next_moment(&mut self) {
         self.repeats += 1;
         self.end_of_scrape();
+    }
+
+    /// What follows is another part of a text, of which nothing repeats what was before.
+    pub(super) fn next_part(&mut self) {
+        if !self.current.values.is_empty() {
+            self.next_moment();
+        }
+        self.first_family = Box::default();
+        self.first_series = None;
     }
 
     fn end_of_scrape(&mut self) {
