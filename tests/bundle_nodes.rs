@@ -471,7 +471,10 @@ fn members_that_are_called_m1_to_m3_keep_their_names() {
             assert_eq!(*about, format!("component:etcd@m{bad}"), "{asked}");
             assert!(message.contains(&format!("/var/lib/m{bad} ")), "{message}");
             if asked == "--root" {
-                assert!(text.contains("node:vm") && !text.contains("node:m"), "{text}");
+                assert!(
+                    text.contains("node:vm") && !text.contains("node:m"),
+                    "{text}"
+                );
             }
         }
     }

@@ -29,13 +29,17 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut drafts = Vec::new();
     for (subject, table) in tables {
         for row in &table.rows {
-            if row.get_text("ephemeral") == Some("yes") {
+            // The WAL lies mostly where the data does: one finding tells it.
+            let device = row.get_text("device");
+            let told = row.key != "data"
+                && table.row("data").and_then(|data| data.get_text("device")) == device;
+            if row.get_text("ephemeral") == Some("yes") && !told {
                 // Fast, and often meant: a member that is lost is replaced while the others live.
                 let disk = row.get_text("cloud_disk").unwrap_or("a local disk");
                 let words = format!(
                     "etcd's {} lies on {} ({disk}): it is gone when the machine stops or moves",
                     row.key,
-                    row.get_text("device").unwrap_or("a disk"),
+                    device.unwrap_or("a disk"),
                 );
                 cx.evidence.cite_as(&keys::MOUNTS, &subject, words.clone());
                 drafts.push(
@@ -72,7 +76,6 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             let Some((role, option)) = row.key.split_once(' ') else {
                 continue;
             };
-            // The WAL lies mostly where the data does: one finding tells it.
             let twin = format!("data {option}");
             if !COSTLY.contains(&option) || (role != "data" && table.row(&twin).is_some()) {
                 continue;
@@ -101,19 +104,23 @@ mod tests {
 
     #[test]
     fn a_disk_that_dies_with_its_machine_and_costly_options_are_told() {
-        let mount = |ephemeral: &str| {
-            let row = Row::new("data")
-                .text("fs", "ext4")
-                .text("fs_fitness", "fine")
-                .text("device", "nvme1n1")
-                .text("cloud_disk", "Amazon EC2 instance store")
-                .text("ephemeral", ephemeral);
+        let mounts = |ephemeral: &str, wal: &str| {
+            let row = |role: &str, device: &str| {
+                Row::new(role)
+                    .text("fs", "ext4")
+                    .text("fs_fitness", "fine")
+                    .text("device", device)
+                    .text("cloud_disk", "Amazon EC2 instance store")
+                    .text("ephemeral", ephemeral)
+            };
             let table = Table {
-                rows: vec![row],
+                rows: vec![row("data", "nvme1n1"), row("wal", wal)],
                 ..Table::default()
             };
             Set::new().put(&keys::MOUNTS, component("etcd"), table)
         };
+        let mount = |ephemeral: &str| mounts(ephemeral, "nvme1n1");
+        assert_eq!(mounts("yes", "nvme2n1").check(&RULE).len(), 2);
         let found = mount("yes").check(&RULE);
         assert_eq!((found.len(), found[0].severity), (1, Severity::Info));
         assert!(found[0].message.contains("instance store"), "{found:?}");
