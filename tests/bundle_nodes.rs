@@ -402,3 +402,80 @@ fn one_election_is_one_whichever_way_the_nodes_are_packed() {
         assert!(critical(4, a_folder_each), "{a_folder_each}");
     }
 }
+
+/// A lab of three members in one tree, whose names look like those of recorded scrapes. Each finding is
+/// of the member whose mount it names.
+#[test]
+fn members_that_are_called_m1_to_m3_keep_their_names() {
+    for bad in 1..=3 {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let mut mounts = "21 1 8:1 / / rw,relatime - xfs /dev/sda1 rw\n".to_owned();
+        for i in 1..=3 {
+            let option = if i == bad { ",nobarrier" } else { "" };
+            writeln!(
+                mounts,
+                "6{i} 21 259:{i} / /var/lib/m{i} rw - ext4 /dev/nvme{i}n1 rw{option}"
+            )
+            .unwrap();
+        }
+        put("etc/hostname", "vm\n");
+        put(
+            "proc/meminfo",
+            "MemTotal: 8000000 kB\nMemFree: 10000 kB\nMemAvailable: 20000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
+        );
+        put("proc/1/mountinfo", &mounts);
+        for i in 1..=3 {
+            let of = |file: &str| format!("proc/123{i}/{file}");
+            let urls = format!("http://127.0.0.1:{i}2379");
+            let cmdline = [
+                "etcd",
+                &format!("--name=m{i}"),
+                &format!("--data-dir=/var/lib/m{i}"),
+                &format!("--listen-client-urls={urls}"),
+                &format!("--advertise-client-urls={urls}"),
+            ]
+            .join("\0");
+            put(&of("cmdline"), &cmdline);
+            put(&of("comm"), "etcd\n");
+            put(&of("mountinfo"), &mounts);
+            put(&format!("sys/block/nvme{i}n1/dev"), &format!("259:{i}\n"));
+        }
+        for asked in ["--root", "--bundle"] {
+            let text = doctor(&[
+                "--format", "json", "check", "host", "--window", "100ms", asked,
+            ])
+            .path(dir.path())
+            .text();
+            let json = text.split_once('{').unwrap().1.rsplit_once('}').unwrap().0;
+            let report: Value = serde_json::from_str(&format!("{{{json}}}")).unwrap();
+            let failed: Vec<(&str, &str)> = report["findings"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|found| found["rule"] == "write-barriers-off" && found["status"] == "fail")
+                .map(|found| {
+                    (
+                        found["subject"].as_str().unwrap(),
+                        found["message"].as_str().unwrap(),
+                    )
+                })
+                .collect();
+            let [(about, message)] = failed.as_slice() else {
+                panic!("{asked} {bad}: {failed:?}")
+            };
+            assert_eq!(*about, format!("component:etcd@m{bad}"), "{asked}");
+            assert!(message.contains(&format!("/var/lib/m{bad} ")), "{message}");
+            if asked == "--root" {
+                assert!(
+                    text.contains("node:vm") && !text.contains("node:m"),
+                    "{text}"
+                );
+            }
+        }
+    }
+}

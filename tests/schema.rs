@@ -171,6 +171,7 @@ fn simulated_bench() -> DiskBench {
                 fs: "ext4".to_owned(),
                 device: Some((8, 0)),
                 remarks: vec!["discard: costs".to_owned()],
+                kernel_threads: vec!["loop0 (loop)".to_owned()],
                 disks: vec![etcd_doctor::formats::bench::disk::Disk {
                     name: "sda".to_owned(),
                     ..Default::default()

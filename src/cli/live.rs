@@ -15,6 +15,7 @@ use crate::{host, logs, manifest, metrics};
 
 use super::collect::{Gathered, How, host_hints, log_options};
 use super::metrics::AccessArgs;
+use super::naming::etcd_nodes;
 use super::side_by_side::{End, Job, Show, Why, run};
 
 /// Part of the deadline in which a guest wants to have read the logs, rests and all.
@@ -79,7 +80,7 @@ impl Gathered {
         model.asked.clone_from(&self.asked);
         self.problems.extend(manifest::unread(&model));
         let settings = manifest::collect(&model);
-        let node = node_name(&settings, root);
+        let node = machine_name(&settings, root);
         self.evidence.merge(settings);
         let hints = host_hints(&self.evidence, &node);
         let host = host::read_until(root, &hints, window, how.clock, how.stop);
@@ -387,6 +388,15 @@ fn ask_etcd(
 /// The begin of the default log window.
 pub(super) fn default_since(now: Timestamp) -> Timestamp {
     now.add_us(-DEFAULT_HOURS * 3_600_000_000)
+}
+
+/// The node's name. Several main etcds in one tree bear their members' names, and none of these is
+/// the machine's.
+fn machine_name(settings: &EvidenceSet, root: &HostRoot) -> String {
+    match etcd_nodes(settings).len() {
+        0 | 1 => node_name(settings, root),
+        _ => host::hostname(root).unwrap_or_else(|| node_name(settings, root)),
+    }
 }
 
 fn node_name(settings: &EvidenceSet, root: &HostRoot) -> String {

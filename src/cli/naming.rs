@@ -197,9 +197,37 @@ pub(super) fn name_nodes(evidence: &mut EvidenceSet) {
 }
 
 /// `m0` of a recorded scrape is the first member.
+///
+/// Where a member is really called so, `m1` is that member's own name and not the second of the list.
 pub(super) fn member_node(node: &str, nodes: &[String]) -> Option<String> {
-    let number: usize = node.strip_prefix('m')?.parse().ok()?;
-    nodes.get(number).cloned()
+    if nodes.iter().any(|node| numbered(node).is_some()) {
+        return nodes.iter().find(|known| *known == node).cloned();
+    }
+    nodes.get(numbered(node)?).cloned()
+}
+
+/// The number of `m0`, `m1`, ….
+fn numbered(name: &str) -> Option<usize> {
+    name.strip_prefix('m')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_stands_for_a_member_unless_members_are_called_so() {
+        let names = |list: &[&str]| list.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let nodes = names(&["cp0", "cp1"]);
+        assert_eq!(member_node("m1", &nodes).as_deref(), Some("cp1"));
+        assert_eq!(member_node("m2", &nodes), None);
+        assert_eq!(member_node("cp1", &nodes), None);
+        let called_so = names(&["m1", "m2", "m3"]);
+        for name in ["m1", "m2", "m3"] {
+            assert_eq!(member_node(name, &called_so).as_deref(), Some(name));
+        }
+        assert_eq!(member_node("m0", &called_so), None);
+    }
 }
 
 #[cfg(test)]

@@ -57,7 +57,12 @@ pub struct MountTable {
     pub mounts: Vec<Mount>,
     /// Lines that made no sense or were over the bound.
     pub unparsed: u64,
+    /// Of the lines of mounts among them: where each is mounted, where so much of it is left.
+    pub torn: Vec<Option<String>>,
 }
+
+/// Most torn lines that are kept.
+const MAX_TORN: usize = 1_024;
 
 impl MountTable {
     /// The mount that holds a path: the longest mount point above it, the last one of several.
@@ -67,6 +72,20 @@ impl MountTable {
             .filter(|mount| below(&mount.point, path).is_some())
             // `max_by_key` gives the last of equals, which is the one mounted on top.
             .max_by_key(|mount| mount.point.trim_end_matches('/').len())
+    }
+
+    /// Whether a torn line may be the mount that holds a path, in place of the one that was found.
+    pub fn may_hide(&self, path: &str) -> bool {
+        let depth = |point: &str| point.trim_end_matches('/').len();
+        let found = self.of_path(path);
+        self.torn.iter().any(|torn| match torn {
+            Some(point) => {
+                below(point, path).is_some()
+                    && found.is_none_or(|mount| depth(point) >= depth(&mount.point))
+            }
+            // Somewhere. Where a mount of the very path is known it is hardly one on top of that.
+            None => found.is_none_or(|mount| mount.point != path),
+        })
     }
 }
 
@@ -98,7 +117,14 @@ fn parse(bytes: &[u8], line: fn(&str) -> Option<Mount>) -> MountTable {
         }
         match line(text).filter(|_| table.mounts.len() < MAX_MOUNTS) {
             Some(mount) => table.mounts.push(mount),
-            None => table.unparsed += 1,
+            None => {
+                table.unparsed += 1;
+                if table.torn.len() < MAX_TORN
+                    && let Some(torn) = torn_line(text)
+                {
+                    table.torn.push(torn);
+                }
+            }
         }
     }
     table
@@ -128,6 +154,15 @@ fn mountinfo_line(line: &str) -> Option<Mount> {
         source,
         super_options,
     })
+}
+
+/// A line of `mountinfo` that is cut: where it is mounted, if the next word had begun. `None` of
+/// what does not begin as such a line does.
+fn torn_line(line: &str) -> Option<Option<String>> {
+    let mut words = line.split(' ').filter(|word| !word.is_empty());
+    let _id: u64 = words.next()?.parse().ok()?;
+    let point = words.nth(3).map(unescape);
+    Some(point.filter(|_| words.next().is_some()))
 }
 
 fn mounts_line(line: &str) -> Option<Mount> {
@@ -194,6 +229,25 @@ fn unescape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_torn_line_may_hide_the_mount_that_is_looked_for() {
+        let hides = |torn: &str, path: &str| {
+            let text = format!("21 1 8:1 / / rw - xfs /dev/sda1 rw\n{torn}");
+            let table = parse_mountinfo(text.as_bytes());
+            assert_eq!(table.mounts.len(), 1, "{torn}");
+            table.may_hide(path)
+        };
+        let data = "/var/lib/etcd";
+        assert!(hides("60 21 259:1 / /var/lib/etcd rw,rel", data));
+        assert!(hides("60 21 259:1 / /var/li", data), "cut in the path");
+        assert!(hides("60 21", data));
+        assert!(!hides("60 21 259:1 / /var/log rw,rel", data));
+        assert!(!hides("# a remark", data) && !hides("", data));
+        let known = parse_mountinfo(b"60 21 8:2 / /var/lib/etcd rw - ext4 /dev/sdb rw\n61 21");
+        assert!(!known.may_hide(data));
+        assert!(known.may_hide("/var/lib/etcd/member/wal"));
+    }
 
     const TABLE: &[u8] = b"\
 45 44 254:0 / / rw,relatime - ext4 /dev/vda rw,discard

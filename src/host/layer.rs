@@ -57,6 +57,18 @@ impl LayerKind {
         }
     }
 
+    /// Whether the kernel's own threads do the I/O of such a device (`loop` workers, dm-crypt's write
+    /// queue, `mdX_raidN`, …). A mapper of unknown purpose may have some.
+    pub fn has_threads(&self) -> bool {
+        matches!(
+            self,
+            LayerKind::Loop(_)
+                | LayerKind::Mapper("crypt" | "other")
+                | LayerKind::Raid(_)
+                | LayerKind::Network
+        )
+    }
+
     /// Whether the kernel counts flushes here: only devices with a request queue of their own do
     /// (`blk_account_io_flush`).
     pub fn counts_flushes(&self) -> bool {

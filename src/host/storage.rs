@@ -225,6 +225,11 @@ fn resolve(
         &path,
     );
     let mount = match table {
+        Some(table) if table.may_hide(&real) => Err(Missing::Unreadable {
+            source: source.clone(),
+            line: None,
+            why: format!("a line of it is torn, and it may be the mount that holds `{real}`"),
+        }),
         Some(table) => table.of_path(&real).cloned().ok_or(Missing::NotEnough {
             why: format!("no mount in {source} holds `{real}`"),
         }),

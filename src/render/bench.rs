@@ -117,7 +117,12 @@ impl Page<'_> {
                 machine.kernel.as_deref().unwrap_or("?")
             ),
         )?;
-        self.fact("Plan", &result.plan.words())
+        let (planned, made) = (result.plan.rounds as usize, result.rounds.len());
+        let more = match made.saturating_sub(planned) {
+            0 => String::new(),
+            more => format!(", and {more} more as the samples did not decide"),
+        };
+        self.fact("Plan", &format!("{}{more}", result.plan.words()))
     }
 
     fn lines(&mut self, result: &DiskBench) -> io::Result<()> {
@@ -408,11 +413,22 @@ impl Page<'_> {
                 result.machine.cpus
             ));
         }
-        let class = capacity.check_perf.as_deref().map_or_else(
-            || "not even the class `s` of `etcdctl check perf`".to_owned(),
-            |class| format!("the class `{class}` of `etcdctl check perf`"),
-        );
-        self.paragraph(&format!("Puts per second: {}; {class}.", puts.join(", ")))?;
+        let verdict = &result.verdict;
+        let refuted = verdict.latency_level.unwrap_or(verdict.level) == Level::NotForEtcd;
+        let class = match capacity.check_perf.as_deref() {
+            Some(class) => format!("; the class `{class}` of `etcdctl check perf`"),
+            // Its rate may be reached, and its latency not.
+            None if refuted => String::new(),
+            None => "; not even the class `s` of `etcdctl check perf`".to_owned(),
+        };
+        let limited = match capacity.expected.iter().any(|e| e.bound == "limit") {
+            true => "; the limit of throughput below bounds it",
+            false => "",
+        };
+        self.paragraph(&format!(
+            "Puts per second: {}{class}{limited}.",
+            puts.join(", ")
+        ))?;
         if let Some(duty) = capacity.commit_duty {
             self.paragraph(&format!(
                 "At this plan's rate a commit locks the store {:.1} % of the time: puts and new reads wait for it.",

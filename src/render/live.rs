@@ -306,11 +306,22 @@ fn probed(out: &mut dyn Write, terminal: Terminal, probe: &Probe) -> io::Result<
     let width = usize::from(terminal.width);
     let effect = match (probe.etcd_before_us, probe.etcd_during_us) {
         (Some(before), Some(during)) => format!(
-            "etcd's mean WAL fsync was {} ms before and {} ms meanwhile",
+            "etcd's mean WAL fsync was {} ms in the 5 s right before and {} ms meanwhile",
             ms(before),
             ms(during)
         ),
-        _ => "etcd wrote too little to see an effect on it".to_owned(),
+        (Some(before), None) => format!(
+            "etcd's mean WAL fsync was {} ms in the 5 s right before; of the time meanwhile there is no reading with a sync in it",
+            ms(before)
+        ),
+        (None, Some(during)) => format!(
+            "etcd's mean WAL fsync was {} ms meanwhile; in the 5 s right before it made none",
+            ms(during)
+        ),
+        (None, None) => {
+            "no sync of etcd was seen right before or meanwhile, so the effect on it is not known"
+                .to_owned()
+        }
     };
     let eyes = if probe.guarded_by == "trace" {
         ", by a trace of its syncs: its metrics could not be read, so leader changes and waiting proposals were not seen"

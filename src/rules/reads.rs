@@ -225,7 +225,13 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "disk-space-low",
-        &["fs.free", "logs.episodes", "logs.events", "server.db.size"],
+        &[
+            "fs.free",
+            "fs.space",
+            "logs.episodes",
+            "logs.events",
+            "server.db.size",
+        ],
         &["free-space-critical", "free-space-wal"],
     ),
     reads(
@@ -318,7 +324,7 @@ pub const READS: &[Reads] = &[
         &["ends-with-error", "faults-logged", "watches-failed"],
     ),
     reads("filesystem-read-only", &["mount.etcd"], &[]),
-    reads("filesystem-unsuited", &["mount.etcd"], &[]),
+    reads("filesystem-unsuited", &["mount.etcd", "mount.remarks"], &[]),
     reads(
         "flag-and-environment",
         &["settings", "settings.faults"],

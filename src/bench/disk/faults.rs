@@ -30,6 +30,16 @@ pub fn words(err: &io::Error) -> String {
     text.to_owned()
 }
 
+/// Whether an error tells that the device itself failed, and not that it is full or closed to us. A
+/// file system turns read-only under a bench when its disk failed.
+pub fn of_device(err: &io::Error) -> bool {
+    let known = err.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        known,
+        Some(Errno::IO | Errno::ROFS | Errno::NODEV | Errno::NXIO)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +58,7 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         assert_eq!(words(&io::Error::other("odd")), "odd");
+        let failed = |errno| of_device(&io::Error::from_raw_os_error(errno));
+        assert!(failed(libc::EIO) && failed(libc::EROFS) && !failed(libc::ENOSPC));
     }
 }

@@ -81,7 +81,9 @@ impl Refused {
             Refused::Space { free, floor, .. } if free <= floor => {
                 "name a directory on another file system: less is free here than etcd is left, whatever the plan"
             }
-            Refused::Space { .. } => "a smaller plan needs less: `--segment-mb 8`, `--plan quick`",
+            Refused::Space { .. } => {
+                "shorter segments (`--segment-mb 8`) need less, and so does a shorter plan, where this is not the quick one"
+            }
             Refused::Inodes { .. } => "name a directory on a file system with free inodes",
             Refused::Io { .. } => "name a directory that exists and that this user may write to",
         }

@@ -3,8 +3,12 @@
 //! A thread that waits for a processor reads as a slow disk: the same disk had a p99 of 8 ms beside
 //! two compile jobs and of 0.2 ms in a real-time class. So a bad number is only the disk's when
 //! nothing else explains it, or when the device's own counters prove it.
+//!
+//! A real-time class clears the processor only where the writing thread alone had to wait: the
+//! kernel threads that serve a loop device or dm-crypt do not get it. One sync that took longer than
+//! etcd's limit for a stall is judged by the waits of its own thread, whatever the others did.
 
-use crate::formats::bench::disk::{Blame, DeviceCount, DiskBench, RealTime, Round};
+use crate::formats::bench::disk::{Blame, DeviceCount, DiskBench, Ground, RealTime, Round};
 use crate::profile::Profile;
 
 /// Length of a slice of the kernel's cgroup throttling (`throtl_slice`, 100 ms on spinning disks
@@ -23,6 +27,19 @@ pub struct Trust {
     pub why: String,
     /// What disturbed without being to blame.
     pub doubts: Vec<String>,
+    /// Why the longest sync is not the processor's doing, where it was a stall.
+    pub stall: Option<String>,
+    /// The error that ended the run.
+    pub broke: Option<Broke>,
+}
+
+/// An error that ended a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Broke {
+    /// What failed and why.
+    pub why: String,
+    /// Whether it is an error of the device.
+    pub of_device: bool,
 }
 
 /// Weighs what disturbed the main rounds.
@@ -35,7 +52,7 @@ pub fn weigh(result: &DiskBench, profile: &Profile) -> Trust {
     let proof = device_proves(total, result.ledger.idle.as_ref(), profile);
     let cases = [
         cgroup(total, p99),
-        processor(total, result.real_time.as_ref(), p99, profile),
+        processor(result, total, p99, profile),
         neighbour(total, result.ledger.idle.as_ref(), profile),
     ];
     for (blame, found) in [Blame::Cgroup, Blame::Cpu, Blame::Neighbour]
@@ -56,6 +73,7 @@ pub fn weigh(result: &DiskBench, profile: &Profile) -> Trust {
     {
         trust.doubts.push(proof);
     }
+    trust.stall = stall(total, profile);
     trust
 }
 
@@ -76,6 +94,41 @@ fn device_proves(total: &Round, idle: Option<&DeviceCount>, profile: &Profile) -
             "the device itself takes {flush_ms:.1} ms for a flush, which settles that it is slow"
         )
     })
+}
+
+/// Whether a sync was a stall even without what its thread waited for a processor.
+fn stall(total: &Round, profile: &Profile) -> Option<String> {
+    let net_ms = total.sync_without_delay.as_ref()?.max_us / 1e3;
+    let waited_ms = total.run_delay.as_ref()?.max_us / 1e3;
+    (net_ms > profile.get("wal-sync-stall")).then(|| {
+        format!(
+            "no thread waited for a processor longer than {} in a sync, so the longest one is not the processor's doing",
+            crate::units::format_ms(waited_ms)
+        )
+    })
+}
+
+/// What stands between the writing thread and the disk and does not get its scheduling class.
+fn unreached(ground: &Ground) -> Option<String> {
+    // Their own threads check, compress and write: btrfs workers, ZFS's taskqs, a daemon.
+    let own = ["btrfs", "zfs", "bcachefs", "fuse"]
+        .iter()
+        .any(|fs| ground.fs == *fs || ground.fs.starts_with(&format!("{fs}.")));
+    if !ground.kernel_threads.is_empty() {
+        Some(format!(
+            "{} is served by threads of the kernel that do not get it",
+            ground.kernel_threads.join(", ")
+        ))
+    } else if own {
+        Some(format!(
+            "{} writes by threads of its own that do not get it",
+            ground.fs
+        ))
+    } else if ground.disks.is_empty() && !ground.fs.is_empty() {
+        Some("what serves this file system is not known".to_owned())
+    } else {
+        None
+    }
 }
 
 /// Mean time of a flush, those of the idle window taken off.
@@ -147,12 +200,10 @@ fn cgroup(total: &Round, p99_ms: f64) -> Option<Found> {
     })
 }
 
-fn processor(
-    total: &Round,
-    real_time: Option<&RealTime>,
-    p99_ms: f64,
-    profile: &Profile,
-) -> Option<Found> {
+fn processor(result: &DiskBench, total: &Round, p99_ms: f64, profile: &Profile) -> Option<Found> {
+    let real_time: Option<&RealTime> = result.real_time.as_ref();
+    let grounds = [Some(&result.ground), result.db_ground.as_ref()];
+    let unreached = grounds.into_iter().flatten().find_map(unreached);
     let pressure = total
         .around
         .psi_cpu_some
@@ -207,11 +258,16 @@ fn processor(
                 format!("{why}; {signs}")
             }))
         }
-        // Real time did not help, so the processor was not it.
-        Some(_) if !signs.is_empty() => Some(Found::Doubt(format!(
-            "{signs}, yet a real-time class changes little: the disk decides"
-        ))),
-        Some(_) => None,
+        Some(_) if signs.is_empty() => None,
+        // Real time did not help, so the processor was not it, if it could have helped.
+        Some(_) => Some(match unreached {
+            None => Found::Doubt(format!(
+                "{signs}, yet a real-time class changes little: it is not the processor"
+            )),
+            Some(why) => Found::Cause(format!(
+                "{signs}: a wait for the processor reads as a slow disk, and that a real-time class changes little proves nothing here, as {why}"
+            )),
+        }),
         None if signs.is_empty() => None,
         None => Some(Found::Cause(format!(
             "{signs}: a wait for the processor reads as a slow disk"
@@ -345,6 +401,21 @@ mod tests {
         let trust = weigh(&busy, &Profile::default());
         assert_eq!(trust.blame, Blame::Disk);
         assert!(trust.doubts[0].contains("real-time"), "{:?}", trust.doubts);
+        // A loop device's own threads wait whatever class the writer is in.
+        for change in [
+            |ground: &mut Ground| ground.kernel_threads = vec!["loop0 (loop)".to_owned()],
+            |ground: &mut Ground| ground.fs = "overlay".to_owned(),
+            |ground: &mut Ground| ground.fs = "fuse.sshfs".to_owned(),
+        ] {
+            let mut served = busy.clone();
+            change(&mut served.ground);
+            let trust = weigh(&served, &Profile::default());
+            assert_eq!(trust.blame, Blame::Cpu, "{:?}", served.ground);
+            assert!(trust.why.contains("proves nothing here"), "{}", trust.why);
+            // Without a sign of starvation it says nothing against the disk.
+            served.total.as_mut().unwrap().around.psi_cpu_some = Some(0.02);
+            assert_eq!(weighed(&served), Blame::Disk);
+        }
         // The device's own time of a flush is 12 ms.
         let slow = result(syncs(30.0), around, 12_000);
         let trust = weigh(&slow, &Profile::default());
@@ -367,6 +438,53 @@ mod tests {
             trust.why.contains("8.0") && trust.why.contains("0.3"),
             "{}",
             trust.why
+        );
+    }
+
+    #[test]
+    fn a_stall_is_judged_by_the_waits_of_its_own_thread() {
+        let around = Surroundings {
+            psi_cpu_some: Some(0.6),
+            ..Surroundings::default()
+        };
+        let mut busy = result(syncs(2_050.0), around, 200);
+        assert_eq!(weigh(&busy, &Profile::default()).stall, None, "not known");
+        let mut waited = |ms: f64, net: f64| {
+            let total = busy.total.as_mut().unwrap();
+            total.run_delay = Some(latency(&[ms]));
+            total.sync_without_delay = Some(latency(&[net]));
+            weigh(&busy, &Profile::default())
+        };
+        let trust = waited(17.8, 1_982.0);
+        assert_eq!(trust.blame, Blame::Cpu, "of the other numbers");
+        assert!(trust.stall.unwrap().contains("17.8 ms"));
+        assert_eq!(waited(1_950.0, 50.0).stall, None);
+    }
+
+    #[test]
+    fn one_report_does_not_say_both_that_it_is_the_disk_and_that_it_is_not() {
+        let around = Surroundings {
+            psi_cpu_some: Some(0.21),
+            own_io_limits: vec!["7:0 2 MiB/s".to_owned()],
+            ..Surroundings::default()
+        };
+        let mut limited = result(syncs(618.0), around, 200);
+        limited.real_time = Some(RealTime {
+            normal: syncs(8.0),
+            fifo: syncs(7.0),
+            refused: None,
+            ratio: Some(1.1),
+        });
+        let trust = weigh(&limited, &Profile::default());
+        assert_eq!(trust.blame, Blame::Cgroup);
+        assert!(trust.why.contains("not the disk"), "{}", trust.why);
+        assert!(
+            !trust
+                .doubts
+                .iter()
+                .any(|doubt| doubt.contains("the disk decides")),
+            "{:?}",
+            trust.doubts
         );
     }
 

@@ -1,5 +1,8 @@
 //! From a result to a level: every limit from the profile, every p99 with its interval.
 
+#[cfg(test)]
+mod tests;
+
 use crate::formats::bench::Latency;
 use crate::formats::bench::disk::{
     Arrivals, Barrier, Blame, DiskBench, Judged, Level, PlanName, Round, Verdict,
@@ -13,6 +16,9 @@ use super::trust::Trust;
 pub const HEAVY_BYTES: u32 = 8_192;
 /// The limit of commits under a heavy load.
 const HEAVY_COMMIT: &str = "bench-heavy-commit-p99";
+/// The line of the longest sync.
+const STALL: &str = "slowest WAL fsync";
+
 /// Judges a result.
 pub fn judge(result: &DiskBench, trust: &Trust, profile: &Profile) -> Verdict {
     let mut bench = Bench {
@@ -34,12 +40,39 @@ pub fn judge(result: &DiskBench, trust: &Trust, profile: &Profile) -> Verdict {
         profile: profile.name.clone(),
     };
     let bad = matches!(level, Level::Marginal | Level::NotForEtcd);
-    if bad && trust.blame != Blame::Disk {
+    let stalled = verdict
+        .lines
+        .iter()
+        .find(|line| line.what == STALL && line.outcome == "fail")
+        .map(|line| line.measured.clone());
+    if bad
+        && trust.blame == Blame::Cpu
+        && let Some((took, cleared)) = stalled.zip(trust.stall.as_ref())
+    {
+        verdict.blame = Blame::Disk;
+        verdict.why = format!("too slow for etcd: {STALL} {took}; {cleared}");
+    } else if bad && trust.blame != Blame::Disk {
         verdict.latency_level = Some(level);
         verdict.level = Level::Inconclusive;
         verdict.why = format!("{} ({})", trust.why, verdict.why);
     } else if level == Level::Inconclusive {
         verdict.blame = Blame::Samples;
+    }
+    // Numbers up to an error make no good disk, and nothing else is to blame for the error.
+    if let Some(broke) = &trust.broke {
+        verdict.latency_level = (level != Level::Inconclusive).then_some(level);
+        verdict.level = match (level, trust.blame) {
+            (Level::NotForEtcd, Blame::Disk) => level,
+            _ => Level::Inconclusive,
+        };
+        if broke.of_device {
+            verdict.blame = Blame::Disk;
+        }
+        let numbers = match result.total {
+            Some(_) => format!("; up to then: {}", verdict.why),
+            None => String::new(),
+        };
+        verdict.why = format!("{}{numbers}", broke.why);
     }
     let grounds = [Some(&result.ground), result.db_ground.as_ref()];
     let off = grounds
@@ -55,7 +88,7 @@ pub fn judge(result: &DiskBench, trust: &Trust, profile: &Profile) -> Verdict {
         .into_iter()
         .flatten()
         .find_map(|ground| ground.problem.as_ref().filter(|_| ground.fs.is_empty()));
-    let good = matches!(level, Level::Ok | Level::HeavyLoadOk);
+    let good = matches!(level, Level::Ok | Level::HeavyLoadOk) && trust.broke.is_none();
     if let Some(ground) = off {
         verdict.latency_level = Some(verdict.level);
         verdict.level = Level::Unsafe;
@@ -115,7 +148,7 @@ impl Bench<'_> {
             _ => self.p99("  the same, upper line", &total.sync, "bench-wal-p99-grey"),
         };
         let tail = self.p999(&total.sync);
-        let stall = self.most("slowest WAL fsync", &total.sync, "wal-sync-stall");
+        let stall = self.slowest(result, total);
         let rate = self.rate(result);
         let (commit, commit_grey, duty) = self.commits(total);
         let carried = self.carried(result, total);
@@ -137,12 +170,15 @@ impl Bench<'_> {
         }
         if wal == Stand::Open {
             let n = total.sync.count;
-            return (
-                Level::Inconclusive,
-                format!(
-                    "the 95 % interval of the WAL's p99 holds the limit, or {n} syncs are too few (a p99 needs 1000): a longer plan tells"
-                ),
-            );
+            let why = match total.sync.p99.is_some_and(|p99| p99.enough) {
+                true => format!("the 95 % interval of the WAL's p99 of {n} syncs holds the limit"),
+                false => format!("{n} syncs are too few (a p99 needs 1000)"),
+            };
+            let longer = match result.plan.name {
+                PlanName::Soak => "another run",
+                PlanName::Quick | PlanName::Standard => "a longer plan",
+            };
+            return (Level::Inconclusive, format!("{why}: {longer} tells"));
         }
         if self.heavy(result, total) {
             return (
@@ -199,14 +235,39 @@ impl Bench<'_> {
         self.line("WAL fsync p99.9", words, LIMIT, stand)
     }
 
-    fn most(&mut self, what: &str, latency: &Latency, limit: &str) -> Stand {
-        let line_us = self.profile.get(limit) * 1e3;
-        let stand = if latency.max_us > line_us {
-            Stand::Fail
+    /// The longest sync of all parts that write as etcd does: a disk need not stall in the rounds.
+    fn slowest(&mut self, result: &DiskBench, total: &Round) -> Stand {
+        const LIMIT: &str = "wal-sync-stall";
+        let ledger = &result.ledger;
+        let apart = [ledger.small_sync.as_ref(), ledger.fio_sync.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|sync| (sync, ", while flushes were counted"))
+            .chain(
+                result
+                    .curve
+                    .iter()
+                    .map(|p| (&p.sync, ", in the fsync curve")),
+            )
+            .chain(result.contention.iter().flat_map(|contention| {
+                [&contention.alone, &contention.with_commits]
+                    .map(|round| (&round.sync, ", WAL against commits"))
+            }));
+        let mut most = (total.sync.max_us, "");
+        for (sync, place) in apart {
+            if sync.max_us > most.0 {
+                most = (sync.max_us, place);
+            }
+        }
+        let line_us = self.profile.get(LIMIT) * 1e3;
+        // Which of them it was matters only where it decides.
+        let (us, place) = most;
+        let (stand, words) = if us > line_us {
+            (Stand::Fail, format!("{}{place}", ms(us)))
         } else {
-            Stand::Pass
+            (Stand::Pass, ms(total.sync.max_us))
         };
-        self.line(what, ms(latency.max_us), limit, stand)
+        self.line(STALL, words, LIMIT, stand)
     }
 
     /// Syncs per second one after the other, by the small record of the ledger.
@@ -295,227 +356,5 @@ impl Bench<'_> {
         };
         self.heavy_wal = wal == Stand::Pass && enough;
         self.heavy_wal && commit == Stand::Pass
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bench::recorder::Recorder;
-    use crate::formats::bench::disk::{Commits, CurvePoint, Ground, Ledger};
-
-    fn latency(fast_ms: f64, fast: usize, slow_ms: f64, slow: usize) -> Latency {
-        let mut recorder = Recorder::default();
-        let ns = |ms: f64| crate::bench::stats::whole(ms * 1e6);
-        (0..fast).for_each(|_| recorder.record(ns(fast_ms)));
-        (0..slow).for_each(|_| recorder.record(ns(slow_ms)));
-        recorder.latency()
-    }
-
-    fn bench(sync: Latency, commit: Latency) -> DiskBench {
-        DiskBench {
-            total: Some(Round {
-                secs: 10.0,
-                sync,
-                commits: Some(Commits {
-                    total: commit,
-                    duty: 0.02,
-                    ..Commits::default()
-                }),
-                ..Round::default()
-            }),
-            ledger: Ledger {
-                syncs_per_sec: Some(900.0),
-                ..Ledger::default()
-            },
-            ..DiskBench::default()
-        }
-    }
-
-    fn level(result: &DiskBench) -> Level {
-        judge(result, &Trust::default(), &Profile::default()).level
-    }
-
-    fn fine_commits() -> Latency {
-        latency(4.0, 300, 4.0, 0)
-    }
-
-    #[test]
-    fn both_sides_of_ten_and_twenty_milliseconds() {
-        for (p99_ms, expected) in [
-            (9.8, Level::Ok),
-            (10.3, Level::Marginal),
-            (19.5, Level::Marginal),
-            (20.5, Level::NotForEtcd),
-        ] {
-            let sync = latency(1.0, 1_900, p99_ms, 100);
-            assert_eq!(level(&bench(sync, fine_commits())), expected, "{p99_ms}");
-        }
-    }
-
-    #[test]
-    fn too_few_samples_prove_slow_but_never_fast() {
-        let few_slow = latency(1.0, 180, 45.0, 20);
-        assert_eq!(level(&bench(few_slow, fine_commits())), Level::NotForEtcd);
-        // Two of 150 above the line: p99 may be on either side.
-        let few_fast = latency(1.0, 148, 11.0, 2);
-        let verdict = judge(
-            &bench(few_fast, fine_commits()),
-            &Trust::default(),
-            &Profile::default(),
-        );
-        assert_eq!(
-            (verdict.level, verdict.blame),
-            (Level::Inconclusive, Blame::Samples)
-        );
-        // An interval that holds the line.
-        let close = latency(1.0, 990, 10.5, 10);
-        assert_eq!(level(&bench(close, fine_commits())), Level::Inconclusive);
-        assert_eq!(level(&DiskBench::default()), Level::Inconclusive);
-    }
-
-    #[test]
-    fn a_handful_of_commits_decides_nothing() {
-        let sync = || latency(0.3, 5_000, 0.3, 0);
-        let all_below = |n: usize| {
-            let verdict = judge(
-                &bench(sync(), latency(4.0, n, 4.0, 0)),
-                &Trust::default(),
-                &Profile::default(),
-            );
-            let line = verdict
-                .lines
-                .iter()
-                .find(|line| line.what == "backend commit p99")
-                .map(|line| line.outcome.clone());
-            (
-                line.unwrap_or_default(),
-                verdict.why.contains("do not decide"),
-            )
-        };
-        assert_eq!(all_below(298), ("open".to_owned(), true));
-        assert_eq!(all_below(299), ("pass".to_owned(), false));
-    }
-
-    #[test]
-    fn a_stall_a_low_rate_and_slow_commits_count() {
-        let stalled = latency(1.0, 1_999, 1_100.0, 1);
-        assert_eq!(level(&bench(stalled, fine_commits())), Level::NotForEtcd);
-        let fast = || latency(1.0, 2_000, 1.0, 0);
-        let mut few = bench(fast(), fine_commits());
-        few.ledger.syncs_per_sec = Some(49.0);
-        assert_eq!(level(&few), Level::NotForEtcd);
-        assert_eq!(
-            level(&bench(fast(), latency(30.0, 300, 30.0, 0))),
-            Level::Marginal
-        );
-        assert_eq!(
-            level(&bench(fast(), latency(60.0, 300, 60.0, 0))),
-            Level::NotForEtcd
-        );
-        let mut locked = bench(fast(), fine_commits());
-        if let Some(commits) = locked.total.as_mut().and_then(|t| t.commits.as_mut()) {
-            commits.duty = 0.21;
-        }
-        assert_eq!(level(&locked), Level::Marginal);
-        let mut behind = bench(fast(), fine_commits());
-        if let Some(total) = behind.total.as_mut() {
-            total.backlog = 5_000;
-        }
-        assert_eq!(level(&behind), Level::Marginal);
-    }
-
-    #[test]
-    fn p999_needs_ten_thousand() {
-        let tail = |n: usize| bench(latency(1.0, n, 150.0, n / 400), fine_commits());
-        assert_eq!(level(&tail(4_000)), Level::Ok);
-        assert_eq!(level(&tail(40_000)), Level::Marginal);
-    }
-
-    #[test]
-    fn a_heavy_load_takes_two_milliseconds_at_8_kib() {
-        let mut fast = bench(latency(0.3, 5_000, 0.3, 0), fine_commits());
-        let point = |ms: f64| CurvePoint {
-            bytes: HEAVY_BYTES,
-            sync: latency(ms, 2_000, ms, 0),
-            per_sec: 1_000.0 / ms,
-            cost: None,
-        };
-        fast.curve = vec![point(1.9)];
-        assert_eq!(level(&fast), Level::HeavyLoadOk);
-        // Two hundred commits cannot tell: that is said, with the plan that can.
-        let mut few = fast.clone();
-        if let Some(commits) = few.total.as_mut().and_then(|t| t.commits.as_mut()) {
-            commits.total = latency(12.0, 3, 4.0, 197);
-        }
-        let verdict = judge(&few, &Trust::default(), &Profile::default());
-        assert_eq!(verdict.level, Level::Ok);
-        assert!(verdict.why.contains("--plan standard"), "{}", verdict.why);
-        fast.curve = vec![point(2.1)];
-        assert_eq!(level(&fast), Level::Ok);
-    }
-
-    #[test]
-    fn a_disturbed_bench_is_inconclusive_and_a_good_one_stays_good() {
-        let trust = Trust {
-            blame: Blame::Cpu,
-            why: "tasks waited".to_owned(),
-            doubts: vec![],
-        };
-        let profile = Profile::default();
-        let slow = bench(latency(1.0, 1_900, 30.0, 100), fine_commits());
-        let verdict = judge(&slow, &trust, &profile);
-        assert_eq!(verdict.level, Level::Inconclusive);
-        assert_eq!(verdict.latency_level, Some(Level::NotForEtcd));
-        assert!(verdict.why.starts_with("tasks waited"));
-        let good = bench(latency(1.0, 2_000, 1.0, 0), fine_commits());
-        assert_eq!(judge(&good, &trust, &profile).level, Level::Ok);
-    }
-
-    #[test]
-    fn a_network_file_system_is_never_ok() {
-        let mut fast = bench(latency(1.0, 2_000, 1.0, 0), fine_commits());
-        fast.ground = Ground {
-            fs: "nfs4".to_owned(),
-            fitness: "unfit".to_owned(),
-            fitness_why: "a network file system".to_owned(),
-            ..Ground::default()
-        };
-        let verdict = judge(&fast, &Trust::default(), &Profile::default());
-        assert_eq!(verdict.level, Level::Inconclusive);
-        assert_eq!(verdict.latency_level, Some(Level::Ok));
-        assert!(verdict.why.contains("nfs4"), "{}", verdict.why);
-        // Slow is slow anywhere.
-        let mut slow = bench(latency(1.0, 1_900, 45.0, 100), fine_commits());
-        slow.ground = fast.ground;
-        assert_eq!(level(&slow), Level::NotForEtcd);
-    }
-
-    #[test]
-    fn an_unknown_mount_is_never_ok() {
-        let mut fast = bench(latency(1.0, 2_000, 1.0, 0), fine_commits());
-        fast.ground.problem = Some("no mount holds `x`".to_owned());
-        let verdict = judge(&fast, &Trust::default(), &Profile::default());
-        assert_eq!(verdict.level, Level::Inconclusive);
-        assert!(verdict.why.contains("no mount holds"), "{}", verdict.why);
-        fast.ground.fs = "ext4".to_owned();
-        assert_eq!(level(&fast), Level::Ok, "only its disk has a doubt");
-    }
-
-    #[test]
-    fn unsafe_stands_above_everything() {
-        let mut off = bench(latency(0.01, 9_000, 0.01, 0), fine_commits());
-        off.db_ground = Some(Ground {
-            barrier: Barrier {
-                state: "off".to_owned(),
-                why: "/data is mounted with nobarrier".to_owned(),
-                ..Barrier::default()
-            },
-            ..Ground::default()
-        });
-        let verdict = judge(&off, &Trust::default(), &Profile::default());
-        assert_eq!(verdict.level, Level::Unsafe);
-        assert_eq!(verdict.latency_level, Some(Level::Ok));
-        assert!(verdict.why.contains("nobarrier"));
     }
 }

@@ -60,6 +60,15 @@ impl WorkDir {
         }
     }
 
+    /// Removes it now; says where it is left when that does not work, as on a file system that
+    /// turned read-only meanwhile.
+    pub fn remove(self) -> Result<(), (PathBuf, io::Error)> {
+        match fs::remove_dir_all(&self.path) {
+            Err(err) if self.path.exists() => Err((self.path.clone(), err)),
+            _ => Ok(()),
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

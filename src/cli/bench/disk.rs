@@ -31,7 +31,7 @@ use super::replay;
 /// How long and how thoroughly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Thorough {
-    /// About 20 s: barriers, what a sync costs, one load
+    /// 20 to 35 s: barriers, what a sync costs, one load
     #[default]
     Quick,
     /// About 2 min: also the fsync curve, commits against WAL, a limit of throughput
@@ -486,7 +486,17 @@ fn full(
         }
     };
     drop(progress);
-    drop((wal_work, db_work));
+    // The files in it are open until here.
+    drop(rig);
+    for work in [Some(wal_work), db_work].into_iter().flatten() {
+        if let Err((path, err)) = work.remove() {
+            result.doubts.push(format!(
+                "{} was left behind: {}; the next bench there removes it",
+                path.display(),
+                crate::bench::disk::faults::words(&err)
+            ));
+        }
+    }
     result.doubts.extend(unseen.map(str::to_owned));
     args.outcome.finish(&result, session)
 }

@@ -73,6 +73,13 @@ impl Host for Live {
             .map(|(option, why)| format!("{option}: {why}"))
             .collect();
         ground.devices = storage.chain.words();
+        ground.kernel_threads = storage
+            .chain
+            .layers
+            .iter()
+            .filter(|layer| layer.kind.has_threads())
+            .map(|layer| format!("{} ({})", layer.name, layer.kind.word()))
+            .collect();
         if let Some(why) = &storage.chain.problem {
             ground.problem.get_or_insert(why.to_string());
         }

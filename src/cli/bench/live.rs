@@ -11,7 +11,7 @@ use crate::cli::etcd_access::EtcdArgs;
 use crate::clock::Clock;
 use crate::formats::argv::{flag_value, parse_cmdline, parse_environ};
 use crate::host::{self, Hints, HostModel, Storage, StorageRole, directory};
-use crate::metrics::fetch::{Access, FetchLimits, Fetcher, complete};
+use crate::metrics::fetch::{Access, FetchLimits, Fetcher};
 use crate::target::HostRoot;
 use crate::target::etcd::Endpoint;
 
@@ -213,15 +213,12 @@ impl Node {
     pub(super) fn vitals(&self, etcd: &LiveEtcd, access: &EtcdArgs) -> Result<Scraper, String> {
         let resolved = access.resolve(&self.root).map_err(|err| err.to_string())?;
         let url = if access.names_endpoints() {
-            resolved
-                .endpoints
-                .first()
-                .map(|endpoint| complete(&endpoint.to_string()))
+            resolved.endpoints.iter().find_map(Endpoint::metrics_url)
         } else {
             self.listens(etcd.pid).or_else(|| {
                 let only = self.model.processes.etcd.len() == 1;
-                let first = resolved.endpoints.first().filter(|_| only)?;
-                Some(complete(&first.to_string()))
+                let mut known = resolved.endpoints.iter().filter(|_| only);
+                known.find_map(Endpoint::metrics_url)
             })
         };
         let url = url.ok_or("no address of its metrics is known; --endpoints names one")?;
@@ -296,9 +293,8 @@ impl Node {
             .map(Endpoint::connectable)
             .collect();
         endpoints.sort_by_key(|endpoint| !endpoint.is_loopback());
-        endpoints
-            .first()
-            .map(|endpoint| complete(&endpoint.to_string()))
+        // A socket in the file system serves clients and no metrics.
+        endpoints.iter().find_map(Endpoint::metrics_url)
     }
 }
 

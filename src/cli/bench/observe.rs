@@ -105,6 +105,10 @@ pub(super) fn run(
     if args.trace && seen.etcds.iter().any(|etcd| etcd.trace.is_none()) {
         exit = exit.max(Exit::Incomplete);
     }
+    // What was asked for by name is no longer there to be watched.
+    if seen.etcds.iter().any(|etcd| etcd.ended) {
+        exit = exit.max(Exit::Incomplete);
+    }
     print(&seen, session)?;
     Ok(session.stopped().unwrap_or(exit))
 }

@@ -113,6 +113,9 @@ pub struct Ground {
     pub devices: String,
     /// The disks whose counters tell about it.
     pub disks: Vec<Disk>,
+    /// Layers whose I/O the kernel's own threads do, such as `loop0 (loop)`: these wait for a processor
+    /// whatever class the writer is in.
+    pub kernel_threads: Vec<String>,
     /// Major and minor numbers of the file system.
     pub device: Option<(u32, u32)>,
     /// Whether flushes reach the disk.
@@ -457,7 +460,7 @@ pub struct Expected {
     pub entries_per_sync: f64,
     /// Puts per second (±30 %).
     pub puts_per_sec: f64,
-    /// What bounds it: `disk` or `processor`.
+    /// What bounds it: `disk`, `processor`, or `limit` where a limit of throughput was found.
     pub bound: String,
 }
 

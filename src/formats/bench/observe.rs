@@ -50,6 +50,9 @@ pub struct ObservedEtcd {
     pub pid: u32,
     /// Its name, where it has one.
     pub name: Option<String>,
+    /// Whether its process ended while it was watched.
+    #[serde(default)]
+    pub ended: bool,
     /// Where its write-ahead log is.
     pub wal_dir: Option<String>,
     /// Bytes that it dirtied per second; `null` with the reason in `doubts`.

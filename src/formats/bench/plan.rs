@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlanName {
-    /// About 20 s.
+    /// About 20 s; 35 where the samples do not decide and more are taken.
     #[default]
     Quick,
     /// About 2 min.

@@ -17,12 +17,21 @@ pub static RULE: Rule = Rule {
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let least = cx.profile.limit("free-space-critical");
     let spare = cx.profile.limit("free-space-wal");
-    let sizes: Vec<(Subject, f64)> = cx
+    let mut sizes: Vec<(Subject, f64)> = cx
         .evidence
         .all(&keys::DB_SIZE)
         .into_iter()
         .filter_map(|(subject, series)| Some((subject, series.points.last()?.value)))
         .collect();
+    if sizes.is_empty() {
+        // Without etcd's word, the length of its file where that could be seen.
+        let spaces = cx.evidence.some(&keys::FS_SPACE).unwrap_or_default();
+        let of = |table: &crate::evidence::Table| table.row("data")?.get("db_bytes");
+        let known = spaces
+            .iter()
+            .filter_map(|(s, table)| Some((s.clone(), of(table)?)));
+        sizes.extend(known);
+    }
     let mut drafts = Vec::new();
     let measured = cx.evidence.some(&keys::FS_FREE);
     cx.evidence.take_citations();
@@ -80,11 +89,18 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let (severity, threshold) = if free < least.value {
             (Severity::Critical, least.words())
         } else if free < need {
-            let size = number(database, Unit::Bytes);
-            let words = format!(
-                "{} and twice the database of {size} ({})",
-                spare.text, spare.source
-            );
+            let words = match database > 0.0 {
+                true => format!(
+                    "{} and twice the database of {} ({})",
+                    spare.text,
+                    number(database, Unit::Bytes),
+                    spare.source
+                ),
+                false => format!(
+                    "{} and twice the database, whose size is not known ({})",
+                    spare.text, spare.source
+                ),
+            };
             (Severity::Warn, words)
         } else {
             continue;
@@ -95,9 +111,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 subject,
                 severity,
                 format!(
-                    "{} are free; the WAL, a snapshot and a defragmentation can need {}",
+                    "{} are free; the WAL, a snapshot and a defragmentation can need {}{}",
                     number(free, Unit::Bytes),
-                    number(need, Unit::Bytes)
+                    number(need, Unit::Bytes),
+                    if database > 0.0 {
+                        ""
+                    } else {
+                        " and twice the size of the database, which is not known"
+                    }
                 ),
             )
             .threshold(threshold)
@@ -142,6 +163,24 @@ mod tests {
             with(0.0, component("unknown")).status(&RULE).0,
             Status::Pass
         );
+    }
+
+    #[test]
+    fn a_database_of_unknown_size_is_not_one_of_nothing() {
+        let wal = crate::profile::Profile::default().get("free-space-wal");
+        let free = |left: f64| Set::new().put(&keys::FS_FREE, component("etcd"), left);
+        let found = free(wal - 1.0).check(&RULE);
+        assert!(!found[0].threshold.contains("0 B"), "{found:?}");
+        assert!(
+            found[0].threshold.contains("size is not known"),
+            "{found:?}"
+        );
+        assert!(found[0].message.contains("which is not known"), "{found:?}");
+        // The host saw the file.
+        let rows = &[("data", &[("db_bytes", 1e6)] as &[_])];
+        let seen = free(wal).put(&keys::FS_SPACE, component("etcd"), table(rows));
+        let found = seen.check(&RULE);
+        assert!(found[0].threshold.contains("977 KiB"), "{found:?}");
     }
 
     #[test]

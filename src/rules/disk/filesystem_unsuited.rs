@@ -1,5 +1,5 @@
 //! etcd's data lies on a file system that does not fit it: in memory, on the network, or one that
-//! drops flushes.
+//! drops flushes; mounted with options that cost etcd, or on a disk that dies with its machine.
 
 use crate::evidence::{Missing, keys};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
@@ -14,12 +14,43 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// Options of the mount that other rules do not judge and that are no gain for etcd.
+const COSTLY: &[&str] = &[
+    "data=journal",
+    "data=writeback",
+    "discard",
+    "journal_async_commit",
+    "noload",
+];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let tables = cx.evidence.some(&keys::MOUNTS)?;
     cx.evidence.take_citations();
     let mut drafts = Vec::new();
     for (subject, table) in tables {
         for row in &table.rows {
+            // The WAL lies mostly where the data does: one finding tells it.
+            let device = row.get_text("device");
+            let told = row.key != "data"
+                && table.row("data").and_then(|data| data.get_text("device")) == device;
+            if row.get_text("ephemeral") == Some("yes") && !told {
+                // Fast, and often meant: a member that is lost is replaced while the others live.
+                let disk = row.get_text("cloud_disk").unwrap_or("a local disk");
+                let words = format!(
+                    "etcd's {} lies on {} ({disk}): it is gone when the machine stops or moves",
+                    row.key,
+                    device.unwrap_or("a disk"),
+                );
+                cx.evidence.cite_as(&keys::MOUNTS, &subject, words.clone());
+                drafts.push(
+                    Draft::new(subject.clone(), Severity::Info, words)
+                        .confidence(Confidence::High)
+                        .threshold(
+                            "members on local disks are replaced, not restarted, after a stop",
+                        )
+                        .cites(cx.evidence.take_citations()),
+                );
+            }
             let severity = match row.get_text("fs_fitness") {
                 Some("unfit") => Severity::Warn,
                 Some("doubtful") => Severity::Info,
@@ -37,6 +68,30 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             );
         }
     }
+    // Without the table no option is worth a remark, or none was recorded.
+    let remarks = cx.evidence.some(&keys::MOUNT_REMARKS).unwrap_or_default();
+    cx.evidence.take_citations();
+    for (subject, table) in remarks {
+        for row in &table.rows {
+            let Some((role, option)) = row.key.split_once(' ') else {
+                continue;
+            };
+            let twin = format!("data {option}");
+            if !COSTLY.contains(&option) || (role != "data" && table.row(&twin).is_some()) {
+                continue;
+            }
+            let why = row.get_text("why").unwrap_or_default();
+            let words = format!("etcd's {role} is mounted with {option}: {why}");
+            cx.evidence
+                .cite_as(&keys::MOUNT_REMARKS, &subject, words.clone());
+            drafts.push(
+                Draft::new(subject.clone(), Severity::Info, words)
+                    .confidence(Confidence::High)
+                    .threshold("ext4 and XFS with their default options")
+                    .cites(cx.evidence.take_citations()),
+            );
+        }
+    }
     Ok(Verdict::Fail(drafts))
 }
 
@@ -46,6 +101,49 @@ mod tests {
     use crate::evidence::{Row, Table};
     use crate::rules::Status;
     use crate::rules::testing::{Set, component};
+
+    #[test]
+    fn a_disk_that_dies_with_its_machine_and_costly_options_are_told() {
+        let mounts = |ephemeral: &str, wal: &str| {
+            let row = |role: &str, device: &str| {
+                Row::new(role)
+                    .text("fs", "ext4")
+                    .text("fs_fitness", "fine")
+                    .text("device", device)
+                    .text("cloud_disk", "Amazon EC2 instance store")
+                    .text("ephemeral", ephemeral)
+            };
+            let table = Table {
+                rows: vec![row("data", "nvme1n1"), row("wal", wal)],
+                ..Table::default()
+            };
+            Set::new().put(&keys::MOUNTS, component("etcd"), table)
+        };
+        let mount = |ephemeral: &str| mounts(ephemeral, "nvme1n1");
+        assert_eq!(mounts("yes", "nvme2n1").check(&RULE).len(), 2);
+        let found = mount("yes").check(&RULE);
+        assert_eq!((found.len(), found[0].severity), (1, Severity::Info));
+        assert!(found[0].message.contains("instance store"), "{found:?}");
+        assert_eq!(mount("no").status(&RULE).0, Status::Pass);
+        let remarks = |keys_of: &[&str]| {
+            let rows = keys_of.iter().map(|key| Row::new(*key).text("why", "w"));
+            let table = Table {
+                rows: rows.collect(),
+                ..Table::default()
+            };
+            mount("no")
+                .put(&keys::MOUNT_REMARKS, component("etcd"), table)
+                .check(&RULE)
+        };
+        let found = remarks(&["data data=journal", "wal data=journal", "data nodatacow"]);
+        assert_eq!(
+            (found.len(), found[0].severity),
+            (1, Severity::Info),
+            "{found:?}"
+        );
+        assert!(found[0].message.contains("data=journal"));
+        assert!(remarks(&["wal discard"])[0].message.contains("etcd's wal"));
+    }
 
     #[test]
     fn unfit_warns_doubtful_informs() {

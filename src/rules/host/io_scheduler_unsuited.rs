@@ -25,16 +25,15 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let Some(scheduler) = value("scheduler").filter(|s| FAIR.contains(s)) else {
             continue;
         };
-        if value("rotational") == Some("1") {
-            continue;
-        }
+        // Whatever the disk: they wait for more of the same program after each sync, and virtual
+        // disks call themselves rotating.
         let words = format!("{} uses the scheduler {scheduler}", device.name);
         cx.evidence
             .cite_as(&keys::DEVICE_QUEUE, &device, words.clone());
         drafts.push(
             Draft::new(device, Severity::Info, words)
                 .confidence(Confidence::Medium)
-                .threshold("etcd tuning guide: none or mq-deadline on SSD and NVMe")
+                .threshold("none or mq-deadline on SSD and NVMe, mq-deadline on a rotating disk")
                 .cites(cx.evidence.take_citations()),
         );
     }
@@ -49,7 +48,7 @@ mod tests {
     use crate::rules::testing::{Set, device};
 
     #[test]
-    fn fair_schedulers_on_flash() {
+    fn fair_schedulers() {
         let with = |scheduler: &str, rotational: &str| {
             let rows = vec![
                 Row::new("rotational").text("value", rotational),
@@ -68,7 +67,10 @@ mod tests {
             with("bfq", "0").status(&RULE),
             (Status::Fail, Severity::Info)
         );
-        assert_eq!(with("bfq", "1").status(&RULE).0, Status::Pass);
+        // A rotating disk, or a virtual one that calls itself so.
+        assert_eq!(with("bfq", "1").status(&RULE).0, Status::Fail);
+        assert_eq!(with("cfq", "1").status(&RULE).0, Status::Fail);
+        assert_eq!(with("mq-deadline", "1").status(&RULE).0, Status::Pass);
         assert_eq!(with("mq-deadline", "0").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }

@@ -18,6 +18,7 @@ use crate::target::HostRoot;
 
 use super::arrivals::{Due, Feed};
 use super::backend::{Backend, Pending};
+use super::faults;
 use super::storage::{Allocation, Disk, Time};
 use super::wal::{AroundSync, Wal, WalOptions};
 use super::watch::{Watch, around_between, device_between};
@@ -205,6 +206,8 @@ impl WalPart<'_> {
         let mut sizes: Vec<u32> = Vec::new();
         let mut before = None;
         let mut delay_at_start = None;
+        let mut counted_from = self.counted_from;
+        let at_start = (rig.watch.snapshot(time.now()), waits.total());
         let mut outcome = Ok(());
         loop {
             let now = time.now();
@@ -238,7 +241,20 @@ impl WalPart<'_> {
                 self.pending.add(&sizes);
             }
             if before.is_none() {
-                continue;
+                if saved.durable_at < self.counted_from {
+                    continue;
+                }
+                // It began in the warm-up and ended after it, so it is one of those that count: it may
+                // be the stall that is looked for. One longer than the warm-up is nearly all that
+                // the devices did since the start; their counters hold it only from there on.
+                let (snapshot, delay) = if saved.sync_ns >= self.counted_from - self.start {
+                    counted_from = self.start;
+                    at_start.clone()
+                } else {
+                    (rig.watch.snapshot(time.now()), waits.total())
+                };
+                before = Some(snapshot);
+                delay_at_start = delay;
             }
             measured.entries += due.len() as u64;
             measured.bytes += saved.bytes;
@@ -254,14 +270,14 @@ impl WalPart<'_> {
                     .record(saved.durable_at.saturating_sub(due.at));
             }
             ticks.add(
-                saved.durable_at.saturating_sub(self.counted_from),
+                saved.durable_at.saturating_sub(counted_from),
                 saved.bytes,
                 saved.sync_ns,
             );
         }
         if let Some(before) = before {
             let after = rig.watch.snapshot(time.now());
-            measured.secs = time.now().saturating_sub(self.counted_from) as f64 / 1e9;
+            measured.secs = time.now().saturating_sub(counted_from) as f64 / 1e9;
             measured.device = device_between(&before, &after);
             measured.around = around_between(&before, &after);
             measured.around.run_delay_ms = waits
@@ -298,12 +314,17 @@ fn commits(
             break;
         }
         match backend.commit(pending) {
-            Ok(Some(committed)) if committed.began >= counted_from => measured.record(&committed),
+            // As the syncs: what ends in the time that counts.
+            Ok(Some(committed)) if committed.began + committed.total_ns >= counted_from => {
+                measured.record(&committed);
+            }
             Ok(_) => {}
             Err(err) => {
                 // The WAL must not go on alone and be taken for both.
-                rig.cancel
-                    .abort(format!("a commit of the database failed: {err}"));
+                rig.cancel.abort(format!(
+                    "a commit of the database failed: {}",
+                    faults::words(&err)
+                ));
                 failed = Some(err);
             }
         }

@@ -88,6 +88,26 @@ fn a_stall_makes_every_record_that_was_due_late() {
 }
 
 #[test]
+fn a_stall_that_begins_in_the_warm_up_counts() {
+    // The warm-up is 0.3 s: sync 100 begins in it and ends long after it.
+    let stalls = |ns: fn(u64) -> u64| {
+        let (rig, _) = rig(Costs {
+            sync_ns: ns,
+            ..Costs::default()
+        });
+        go(&rig, Arrivals::Clients { clients: 1 }, 2.5).0.round("x")
+    };
+    let round = stalls(|n| if n == 100 { 2_000_000_000 } else { 1_000_000 });
+    assert!(round.sync.max_us > 1_990_000.0, "{}", round.sync.max_us);
+    assert!(round.secs > 2.5, "{}", round.secs);
+    assert!(round.sync.count < 900, "{}", round.sync.count);
+    // One that ends in the warm-up does not.
+    let round = stalls(|n| if n == 100 { 100_000_000 } else { 1_000_000 });
+    assert!(round.sync.max_us < 1_100.0, "{}", round.sync.max_us);
+    assert!((round.secs - 2.5).abs() < 0.01, "{}", round.secs);
+}
+
+#[test]
 fn a_disk_that_cannot_keep_up_commits_in_groups() {
     let costs = Costs {
         sync_ns: |_| 10_000_000,

@@ -10,7 +10,7 @@ pub mod probe;
 pub mod trace;
 pub mod vitals;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::bench::{Cancel, Progress};
@@ -168,6 +168,7 @@ pub fn run(
         seen.etcds.push(ObservedEtcd {
             pid,
             name: subject.name.clone(),
+            ended: before.alive.contains(&pid) && !after.alive.contains(&pid),
             wal_dir: subject.wal_dir.clone(),
             write_bytes_per_sec: rate(before.io.get(&pid), after.io.get(&pid), after.at),
             cgroup_io_some: share(before.cgroups.get(&pid), after.cgroups.get(&pid), after.at),
@@ -216,6 +217,7 @@ struct Look {
     at: f64,
     stats: BTreeMap<String, crate::formats::blockstat::BlockStat>,
     io: BTreeMap<u32, u64>,
+    alive: BTreeSet<u32>,
     cgroups: BTreeMap<u32, Pressure>,
     cpu: Option<Pressure>,
     io_pressure: Option<Pressure>,
@@ -240,6 +242,9 @@ impl Look {
             }
         }
         for subject in &plan.subjects {
+            if read(&format!("/proc/{}/stat", subject.pid)).is_some_and(|stat| lives(&stat)) {
+                look.alive.insert(subject.pid);
+            }
             let io = read(&format!("/proc/{}/io", subject.pid));
             if let Some(bytes) = io.and_then(|bytes| written(&bytes)) {
                 look.io.insert(subject.pid, bytes);
@@ -252,6 +257,13 @@ impl Look {
         }
         look
     }
+}
+
+/// Whether `/proc/PID/stat` is of a process that is no zombie.
+fn lives(stat: &[u8]) -> bool {
+    // The name in brackets may hold any.
+    let state = stat.rsplit(|b| *b == b')').next().unwrap_or_default();
+    !matches!(state.trim_ascii_start().first(), None | Some(b'Z' | b'X'))
 }
 
 /// `write_bytes` of `/proc/PID/io`.
@@ -303,7 +315,11 @@ fn limits(before: Option<&Statistics>, device: &Device, read: &ReadVolume) -> Op
 fn doubts(seen: &mut Observed) {
     for etcd in &seen.etcds {
         let who = format!("etcd {}", etcd.pid);
-        if etcd.write_bytes_per_sec.is_none() {
+        if etcd.ended {
+            seen.doubts.push(format!(
+                "{who}: the process ended while it was watched; its numbers are of the time before"
+            ));
+        } else if etcd.write_bytes_per_sec.is_none() {
             seen.doubts.push(format!(
                 "{who}: /proc/{}/io cannot be read (root may)",
                 etcd.pid
@@ -343,6 +359,49 @@ mod tests {
             let at = self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             Ok(vitals::tests::text(&[(6.0, 10 * (at + 1))], at, 0).into_bytes())
         }
+    }
+
+    #[test]
+    fn an_etcd_that_dies_is_said_to_have_died() {
+        assert!(lives(b"7 (etcd) S 1 7"));
+        assert!(lives(b"7 (a) Z b) S 1 7"));
+        assert!(!lives(b"7 (etcd) Z 1 7") && !lives(b""));
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("proc/7")).unwrap();
+        let stat = dir.path().join("proc/7/stat");
+        fs::write(&stat, "7 (etcd) S 1 7").unwrap();
+        /// Dies after its first answer.
+        struct Dies(std::path::PathBuf);
+        impl Vitals for Dies {
+            fn scrape(&self) -> Result<Vec<u8>, String> {
+                fs::remove_file(&self.0).ok();
+                Err("connection refused".to_owned())
+            }
+        }
+        let plan = Plan {
+            subjects: vec![Subject {
+                pid: 7,
+                name: None,
+                wal_dir: None,
+                cgroup: None,
+                io_limits: Vec::new(),
+                vitals: Ok(Box::new(Dies(stat)) as Box<dyn Vitals>),
+                disks: Vec::new(),
+            }],
+            devices: Vec::new(),
+            time: Duration::from_millis(60),
+            trace: false,
+        };
+        let root = HostRoot::new(dir.path());
+        let cancel = Cancel::default();
+        let seen = run(&plan, &root, &|_| None, &cancel, &NoProgress, Clock::System);
+        assert!(seen.etcds[0].ended);
+        assert!(
+            seen.doubts.iter().any(|doubt| doubt.contains("ended"))
+                && !seen.doubts.iter().any(|doubt| doubt.contains("root may")),
+            "{:?}",
+            seen.doubts
+        );
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use crate::bench::stats::spread;
+use crate::formats::bench::Latency;
 use crate::formats::bench::disk::{Blame, DiskBench, Level, Volume};
+use crate::formats::bench::throttle::Limit;
 
-use super::super::capacity::{Known, capacity};
+use super::super::capacity::{Cap, Known, capacity};
 use super::super::micro::per_sync;
 use super::super::plan::mean_bytes;
-use super::super::trust::{flush_ms, weigh};
+use super::super::trust::{Broke, flush_ms, weigh};
 use super::super::verdict::judge;
 use super::super::volume;
 use super::Runner;
@@ -47,12 +49,22 @@ impl Runner<'_> {
                 self.result.ground.barrier = self.cx.host.barrier(dir, self.counted);
             }
         }
-        let trust = weigh(&self.result, self.cx.profile);
+        let mut trust = weigh(&self.result, self.cx.profile);
+        if let Some(of_device) = self.broke {
+            let why = self.result.partial.clone().unwrap_or_default();
+            trust.broke = Some(Broke { why, of_device });
+        }
         for doubt in trust.doubts.clone() {
             self.doubt(&doubt);
         }
         self.doubts();
         self.result.verdict = judge(&self.result, &trust, self.cx.profile);
+        self.bound_model(trust.blame);
+        // The stall is the disk's, and the rest may be the processor's.
+        if trust.blame == Blame::Cpu && self.result.verdict.blame == Blame::Disk {
+            let text = format!("of the other numbers: {}", trust.why);
+            self.doubt(&text);
+        }
         let good = matches!(self.result.verdict.level, Level::Ok | Level::HeavyLoadOk);
         if good && trust.blame != Blame::Disk {
             let text = format!("{}, so the disk is at least as good as this", trust.why);
@@ -60,6 +72,24 @@ impl Runner<'_> {
         }
         self.result.ended = Some(self.cx.clock.now());
         self.result
+    }
+
+    /// Takes back of the model what the measurement itself refutes.
+    fn bound_model(&mut self, blame: Blame) {
+        let Some(capacity) = &mut self.result.capacity else {
+            return;
+        };
+        let verdict = &self.result.verdict;
+        if verdict.latency_level.unwrap_or(verdict.level) == Level::NotForEtcd {
+            // It asks for answers within 500 ms as well, of which the model knows nothing.
+            capacity.check_perf = None;
+        }
+        if blame == Blame::Cgroup {
+            self.result.capacity = None;
+            self.doubt(
+                "how many puts it carries is not told: the model knows the disk, and the limit of the cgroup comes first",
+            );
+        }
     }
 
     /// What the volumes say of their limits.
@@ -104,6 +134,15 @@ impl Runner<'_> {
                     commit_ms: commits.map(|commits| commits.total.mean_us / 1e3),
                     duty: commits.map(|commits| commits.duty),
                     cpus: self.result.machine.cpus,
+                    cap: self
+                        .result
+                        .throttle
+                        .as_ref()
+                        .and_then(|found| found.plateau)
+                        .map(|plateau| match plateau.limit {
+                            Limit::Writes => Cap::Writes(plateau.writes_per_sec),
+                            Limit::Bytes | Limit::Cgroup => Cap::Bytes(plateau.bytes_per_sec),
+                        }),
                 }));
             }
         }
@@ -123,11 +162,14 @@ impl Runner<'_> {
         if let Some(why) = &ground.problem {
             doubts.push(why.clone());
         }
-        if self
-            .result
-            .ledger
-            .small
-            .is_none_or(|small| small.flushes.is_none())
+        // Where nothing was synced there was nothing to count.
+        let synced = |latency: &Latency| latency.count > 0;
+        if self.result.ledger.small_sync.as_ref().is_some_and(synced)
+            && self
+                .result
+                .ledger
+                .small
+                .is_none_or(|small| small.flushes.is_none())
         {
             doubts.push(
                 "flushes could not be counted (kernel below 5.5, or no disk with a queue of its own under the file system)"

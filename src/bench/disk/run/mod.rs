@@ -63,6 +63,7 @@ pub fn run(plan: &Plan, cx: &Context<'_>) -> DiskBench {
         left_secs: seconds(plan),
         counted: Counted::default(),
         volumes: Vec::new(),
+        broke: None,
         result: DiskBench {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -85,6 +86,7 @@ pub fn run(plan: &Plan, cx: &Context<'_>) -> DiskBench {
         }
         if let Err(err) = part(&mut runner) {
             runner.result.partial = Some(format!("{name}: {}", faults::words(&err)));
+            runner.broke = Some(faults::of_device(&err));
             break;
         }
     }
@@ -111,6 +113,8 @@ struct Runner<'a> {
     counted: Counted,
     /// Statistics that volumes kept before.
     volumes: Vec<(String, Statistics)>,
+    /// Whether an error ended the run, and whether it is the device's own.
+    broke: Option<bool>,
     result: DiskBench,
 }
 
