@@ -95,7 +95,6 @@ const UNREAD: &[(&str, &str)] = &[
     ("mount.barrier-steps", TWICE),
     ("mount.remarks", TOLD),
     ("process.cpu.phases", TWICE),
-    ("process.go", TOLD),
     ("process.sched-wait", TOLD),
     ("server.apply.by", TOLD),
     (
