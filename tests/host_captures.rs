@@ -232,6 +232,35 @@ fn two_samples_of_the_cgroup_are_a_window() {
     assert_eq!(record.origin.completeness, Completeness::Exact);
 }
 
+/// A kube-apiserver beside etcd has a cgroup of its own, and what holds it back is none of etcd's.
+#[test]
+fn the_limit_of_a_kube_apiserver_is_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&fixture("healthy"), dir.path());
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("proc/4242/cmdline", "/usr/bin/kube-apiserver\0--v=2\0");
+    write("proc/4242/cgroup", "1:cpu:/kubepods/podapi\n0::/\n");
+    // Of a program that only has it in its name.
+    write("proc/4343/cmdline", "kube-apiserver-network-proxy\0");
+    write("proc/4343/cgroup", "1:cpu:/kubepods/podother\n0::/\n");
+    let stat = |throttled: u32| {
+        format!("nr_periods 1500\nnr_throttled {throttled}\nthrottled_time 110000000000\n")
+    };
+    let groups = "sys/fs/cgroup/cpu/kubepods";
+    write(&format!("{groups}/podapi/cpu.stat"), &stat(1470));
+    write(&format!("{groups}/podother/cpu.stat"), &stat(1500));
+    let set = collect(dir.path(), &Hints::default(), "cp0");
+    let reader = Reader::new(&set);
+    let apiserver = Subject::new(SubjectKind::Component, "kube-apiserver").on("cp0");
+    let share = reader.get(&keys::CGROUP_THROTTLED, &apiserver);
+    assert_eq!(share, Ok(0.98));
+    assert_eq!(reader.get(&keys::CGROUP_THROTTLED, &etcd("cp0")), Ok(0.0));
+}
+
 #[test]
 fn a_healthy_node_has_nothing_to_say() {
     let set = collect(&fixture("healthy"), &Hints::default(), "cp0");

@@ -349,6 +349,7 @@ impl Gathered {
     fn add_host(&mut self, tree: &Tree, how: &How<'_>, nodes: &[String], several: bool) {
         for path in &tree.host {
             for (name, root) in host::roots(&HostRoot::new(path)) {
+                let of_folder = name.clone();
                 let named = name.or_else(|| match nodes {
                     [only] => Some(only.clone()),
                     several => host::hostname(&root).filter(|name| several.contains(name)),
@@ -359,7 +360,14 @@ impl Gathered {
                     .or_else(|| host::hostname(&root).filter(|_| several))
                     .or_else(|| tree.name.clone().filter(|_| several))
                     .unwrap_or_default();
-                let hints = host_hints(&self.evidence, &node);
+                let logs = match &of_folder {
+                    Some(name) => tree.logs.iter().map(|logs| logs.join(name)).collect(),
+                    None => tree.logs.clone(),
+                };
+                let hints = host::Hints {
+                    logs,
+                    ..host_hints(&self.evidence, &node)
+                };
                 let model = host::read(&root, &hints, Duration::ZERO, how.clock);
                 self.evidence.merge(host::collect(&model, &node));
             }
@@ -473,6 +481,7 @@ pub(super) fn host_hints(evidence: &EvidenceSet, node: &str) -> host::Hints {
         data_dir: setting("data-dir").filter(|dir| dir.starts_with('/')),
         wal_dir: setting("wal-dir").filter(|dir| dir.starts_with('/')),
         db_bytes: size.map(|bytes| bytes as u64),
+        logs: Vec::new(),
     }
 }
 

@@ -60,7 +60,7 @@ impl Cause {
         match self {
             Cause::MemberDown => "a member of etcd is down, or does not stay up",
             Cause::Disk => "the disk under etcd is too slow, or fails",
-            Cause::Cpu => "etcd does not get enough CPU",
+            Cause::Cpu => "etcd, or kube-apiserver, does not get enough CPU",
             Cause::Network => "the network between etcd members is too slow, or breaks",
             Cause::QueryLoad => "requests are too many or too expensive",
             Cause::Space => "etcd is out of space",

@@ -1,6 +1,6 @@
 //! Is it in front of etcd: an apiserver that is full, or a client that holds itself back?
 
-use super::assess::{Assessment, Case, LOADED, names};
+use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
 use crate::rules::Severity;
 
@@ -17,8 +17,9 @@ pub(super) fn throttling(case: &Case<'_>) -> Assessment {
     let from_metrics = throttled
         .iter()
         .any(|f| f.evidence.iter().any(|c| c.key == "client.limiter.wait"));
-    // Slow requests with a load that explains them are one thing, and clients that wait another.
-    let loaded = LOADED.iter().any(|rule| case.has(rule));
+    // Slow requests with a load that explains them are one thing, and clients that wait another. That
+    // somebody lists now and then, or writes events, explains none.
+    let loaded = case.has_at("expensive-lists", Severity::Warn);
     let confidence: f64 = match (from_metrics, backlog, fast) {
         // A client that holds itself back leaves etcd idle. Something else ails this one, and
         // faster clients would make it worse.
@@ -86,7 +87,15 @@ pub(super) fn saturation(case: &Case<'_>) -> Assessment {
         "inflight-unbalanced",
         "apiserver-timeouts",
     ]));
-    let on = names(&carry);
+    // Whose requests wait or are turned away; seats that all of them lack say nothing of where.
+    let full = match rejected.is_empty() {
+        true => names(&waits),
+        false => names(&rejected),
+    };
+    let on = match full.is_empty() {
+        true => names(&carry),
+        false => full,
+    };
     let mut summary = rejected
         .first()
         .or(waits.first())

@@ -4,10 +4,14 @@
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
 use super::facts::node_of;
+use crate::rules::cpu::apiserver_cpu_short::ALL_USED;
 use crate::rules::{Finding, Severity};
 
 const SETTLE: &str = "cpu.stat of etcd's cgroup (nr_throttled) and the run-queue delay of its process \
                       (host evidence)";
+
+const OF_APISERVER: &str = "cpu.stat of kube-apiserver's cgroup and schedstat of its threads (host evidence, twice), and who asks \
+                            it for most (its audit log)";
 
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let facts = case.facts;
@@ -38,6 +42,13 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let disk_slow =
         case.has("device-flush-slow") || case.has_at("device-write-slow", Severity::Warn);
 
+    // Beside an etcd that gets its own: told where requests are seen to wait for it.
+    let short = case.failed("apiserver-cpu-short");
+    let waits = case.has_at("api-slo-missed", Severity::Warn)
+        || case.has("apiserver-timeouts")
+        || case.has("etcd-requests-slow")
+        || facts.slow_traces;
+
     let (confidence, mut carry) = if !throttled.is_empty() {
         let confidence = match (slow, disk_fast, disk_slow) {
             (true, true, _) => 0.95,
@@ -62,6 +73,12 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         (if short { 0.45 } else { 0.7 }, delayed)
     } else if !steal.is_empty() && slow && !disk_slow {
         (0.6, steal)
+    } else if let Some(worst) = short.iter().find(|f| f.aspect != ALL_USED) {
+        let confidence = match waits {
+            true => 0.7,
+            false => 0.45,
+        };
+        return of_apiserver(worst, &short, confidence);
     } else if !delayed.is_empty() && slow && !disk_slow {
         // It waits for a CPU; whether it waits for its disk as well is not known.
         (0.45, delayed)
@@ -86,6 +103,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else if case.has_at("heartbeat-late", Severity::Warn) && facts.cpu_free.is_none() {
         // The leader's own clock was late: it did not run, or it waited for its disk.
         (0.4, case.failed("heartbeat-late"))
+    } else if let Some(worst) = short.first() {
+        // It uses all there is; whether that is too little, or it is asked for too much, is not told by it.
+        return of_apiserver(worst, &short, if waits { 0.5 } else { 0.4 });
     } else if case.has("cpu-pressure-high") && case.has_at("api-slo-missed", Severity::Warn) {
         // etcd gets its CPU, and others of the control plane on that host may not get theirs.
         return Assessment::of(
@@ -123,6 +143,18 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         false => SETTLE,
     };
     Assessment::of(Cause::Cpu, confidence, summary, &carry, settle)
+}
+
+/// kube-apiserver lacks CPU, and etcd is not known to.
+fn of_apiserver(worst: &Finding, short: &[&Finding], confidence: f64) -> Assessment {
+    let mut carry = vec![worst];
+    carry.extend(short.iter().filter(|found| **found != worst));
+    let mut summary = worst.message.clone();
+    let on = node_of(&worst.subject);
+    if !on.is_empty() {
+        summary = format!("{summary} (on {on})");
+    }
+    Assessment::of(Cause::Cpu, confidence, summary, &carry, OF_APISERVER)
 }
 
 /// The worst pressure on a host, with its name.

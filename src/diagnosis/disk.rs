@@ -8,12 +8,22 @@ use super::cause::Cause;
 use super::facts::node_of;
 use crate::evidence::Citation;
 use crate::rules::quality::data_corruption::OF_FILES;
-use crate::rules::{Finding, Severity};
+use crate::rules::{Confidence, Finding, Severity};
 use weights::{OnNode, Says, Seen, SlowCommits, SlowSyncs, Stalls};
 pub use weights::{WEIGHTS, Weight};
 
 const SETTLE: &str = "two samples of the device's flush counters (host evidence: /proc/diskstats or \
                       /sys/block/DEV/stat) and the CPU throttling of etcd's cgroup";
+
+/// Messages of the kernel about devices and what lies on them.
+const OF_DEVICES: &[&str] = &[
+    "kernel-io-error",
+    "kernel-fs-error",
+    "kernel-device-timeout",
+];
+
+const WHOSE: &str = "which device is under etcd (`findmnt -T` of its data directory), and which one the kernel's \
+                     message names";
 
 /// An etcd that uses less of a core than this does next to nothing.
 const IDLE_CORES: f64 = 0.1;
@@ -26,12 +36,24 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let mut fsync = case.failed("wal-fsync-slow");
     // Below etcd as well, but with the writes of others in it: it counts beside slow syncs.
     let mut writes = case.failed("device-write-slow");
-    writes.retain(|finding| finding.severity >= Severity::Warn);
+    writes.retain(|finding| {
+        // While a database is written anew, writes queue up on any device; flushes tell of it.
+        finding.severity >= Severity::Warn && !case.facts.rewritten.contains(&finding.subject)
+    });
     let read_only = case.failed("filesystem-read-only");
     // Those of another device are a note.
     let mut broken = case.failed("kernel-io-errors");
     broken.retain(|finding| finding.severity == Severity::Critical);
-    let io_errors = !broken.is_empty();
+    let on_own = broken.iter().any(|f| f.confidence > Confidence::Low);
+    // What only a log tells names a device, and not whether etcd lies on it.
+    let somewhere: Vec<&Finding> = match case.has("kernel-io-errors") {
+        true => Vec::new(),
+        false => OF_DEVICES
+            .iter()
+            .flat_map(|kind| case.logged(kind))
+            .collect(),
+    };
+    let io_errors = !broken.is_empty() || !somewhere.is_empty();
     let facts = case.facts;
 
     // A device is cleared by a measurement of itself: one of another member's says nothing.
@@ -42,7 +64,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         .iter()
         .any(|finding| finding.aspect == OF_FILES);
     if damaged && flush.is_empty() && stalls.is_empty() && fsync.is_empty() {
-        return match io_errors || !read_only.is_empty() {
+        return match !broken.is_empty() || !read_only.is_empty() {
             true => told(
                 case,
                 0.9,
@@ -106,6 +128,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let seen = Seen {
         read_only: read_only.first().map(|worst| worst.confidence),
         slow_flush: !flush.is_empty(),
+        broken: on_own,
+        broken_somewhere: io_errors,
         broken_beneath: stalls.iter().chain(&fsync).any(breaks),
         unwritable: !unwritable.is_empty(),
         slow_writes: writes.first().map(|worst| on_node(case, worst)),
@@ -152,6 +176,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     carry.extend(&stalls);
     carry.extend(&fsync);
     carry.extend(&broken);
+    carry.extend(&somewhere);
     carry.extend(&commits);
     told(case, confidence, carry)
 }
@@ -199,7 +224,11 @@ fn told<'a>(case: &Case<'a>, confidence: f64, mut carry: Vec<&'a Finding>) -> As
     }
     // What was read already settles nothing by being asked for again.
     let facts = case.facts;
+    let of_devices = carry
+        .first()
+        .is_some_and(|first| matches!(&*first.rule, "faults-logged" | "kernel-io-errors"));
     let settle = match (facts.flushes_seen, facts.run_delay_seen) {
+        _ if of_devices => WHOSE,
         (true, true) => {
             "samples of the host that lie closer together, over a longer time; `etcd-doctor bench disk` on \
              that device"

@@ -88,10 +88,16 @@ pub(super) struct Facts {
     pub(super) fsync_fast: Option<Vec<Citation>>,
     /// etcd's CPU was measured and it was not held back.
     pub(super) cpu_free: Option<Vec<Citation>>,
+    /// kube-apiserver traced more requests as slow than a start makes.
+    pub(super) slow_traces: bool,
     /// Round trips to peers were measured.
     rtt_seen: bool,
     /// Members at which all slow links meet.
     pub(super) late_ends: BTreeSet<String>,
+    /// Slow links have both ends at members that are in time.
+    pub(super) slow_apart: bool,
+    /// Devices whose flushes are fast while their writes are those of a defragmentation.
+    pub(super) rewritten: BTreeSet<Subject>,
     /// The slow links were looked at no more than once.
     pub(super) one_look: bool,
     /// Members whose WAL syncs were measured and are within the limit.
@@ -169,6 +175,11 @@ impl Facts {
         facts.late_ends = late::common_ends(&reader, profile);
         facts.one_look = late::one_look(&reader, profile);
         facts.prompt = late::prompt(&reader, profile);
+        facts.slow_apart = late::apart(&reader, profile, &|node| {
+            facts.prompt.contains(node)
+                || (facts.fast_device(node).is_some() && facts.free_cpu(node))
+        });
+        facts.rewritten = measured::rewritten(&reader, profile);
         facts.complaints = links::complaints(&reader);
         let members = Members::of(evidence);
         (facts.members, facts.single_member) = (members.least, members.is_single());
@@ -179,6 +190,9 @@ impl Facts {
             .filter(|(subject, _)| is_etcd(subject))
             .map(|(_, cores)| cores)
             .reduce(f64::max);
+        let traces = reader.all(&keys::LOGS_TRACES);
+        let traced: f64 = traces.iter().map(|(_, table)| table.total("count")).sum();
+        facts.slow_traces = traced >= profile.get("slow-requests-min");
         facts.ticks_over_syncs = ticks_over_syncs(&reader);
         facts.webhook_share = seats::webhook_share(&reader, profile);
         facts.one_scrape = unseen::second_scrapes(&reader);
@@ -329,7 +343,10 @@ impl Facts {
 }
 
 /// Rules about what etcd does with its own database, which holds requests up by itself.
-pub(super) const UPKEEP: &[&str] = &["compaction-saw-tooth", "defragmentation-stalls"];
+pub(super) const UPKEEP: &[&str] = &["compaction-saw-tooth", DEFRAGMENTED];
+
+/// The rule of defragmentations.
+pub(super) const DEFRAGMENTED: &str = "defragmentation-stalls";
 
 /// Rules about requests: who asks for what can be behind them.
 const ASKED: &[&str] = &[

@@ -11,28 +11,44 @@ use super::facts::{MIN_SYNCS, node_of};
 /// The members at which all slow links meet, by node, or by member id where no name is known. Nobody
 /// where they have nothing in common.
 pub(super) fn common_ends(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<String> {
+    slow_links(reader, profile)
+        .into_iter()
+        .reduce(|common, ends| common.intersection(&ends).cloned().collect())
+        .unwrap_or_default()
+}
+
+/// Both ends of each link whose mean round trip is above the limit.
+fn slow_links(reader: &Reader<'_>, profile: &Profile) -> Vec<BTreeSet<String>> {
     let limit = profile.get("peer-rtt-p99");
     let nodes: BTreeMap<String, String> = reader
         .all(&keys::MEMBER_ID)
         .into_iter()
         .map(|(subject, id)| (id, node_of(&subject)))
         .collect();
-    let mut common: Option<BTreeSet<String>> = None;
+    let mut links = Vec::new();
     for (subject, table) in reader.all(&keys::PEER_RTT_BY) {
         let slow = table
             .rows
             .iter()
             .filter(|row| row.get("mean_ms").is_some_and(|mean| mean >= limit));
-        for row in slow {
+        links.extend(slow.map(|row| {
             let peer = nodes.get(&row.key).unwrap_or(&row.key);
-            let ends = BTreeSet::from([node_of(&subject), peer.clone()]);
-            common = Some(match common {
-                Some(common) => common.intersection(&ends).cloned().collect(),
-                None => ends,
-            });
-        }
+            BTreeSet::from([node_of(&subject), peer.clone()])
+        }));
     }
-    common.unwrap_or_default()
+    links
+}
+
+/// Whether some slow link has both of its ends at members that are in time: no member's lateness makes
+/// it slow.
+pub(super) fn apart(
+    reader: &Reader<'_>,
+    profile: &Profile,
+    in_time: &dyn Fn(&str) -> bool,
+) -> bool {
+    slow_links(reader, profile)
+        .iter()
+        .any(|ends| ends.len() == 2 && ends.iter().all(|end| in_time(end)))
 }
 
 /// Whether the slow links were looked at no more than once: etcd reports the round trip twice for

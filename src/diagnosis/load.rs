@@ -64,8 +64,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else {
         return Assessment::default();
     };
-    // While etcd's own syncs are slow, and neither its disk nor its CPU is cleared, slow requests may
-    // be the effect.
+    // While etcd itself is slow, and neither its disk nor its CPU is cleared, slow requests may be the
+    // effect.
     let ill = [
         "wal-fsync-slow",
         "wal-sync-stalled",
@@ -75,10 +75,16 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     .iter()
     .any(|rule| case.has(rule));
     let cleared = case.facts.device_fast.is_some() && case.facts.cpu_free.is_some();
-    let confidence = if ill && !cleared && !burns && (lists || leases) {
-        f64::min(confidence, 0.45)
-    } else {
-        confidence
+    let doubted = match lists || leases {
+        true => ill,
+        // Events and a client that spins are small requests, which make no sync and no read wait: what
+        // is slow beside them was not slowed by them alone.
+        false => ill || case.etcd_is_ill() || case.has_at("slow-requests", Severity::Warn),
+    } && !cleared
+        && !burns;
+    let told = match doubted {
+        true => f64::min(confidence, 0.45),
+        false => confidence,
     };
     // Whoever causes it comes first; the strongest sign leads.
     let order: &[&str] = if lists || (lister && !events && !loops) {
@@ -119,5 +125,12 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         true => "which client of etcd grants them: `ss -tnp` on port 2379 beside the members",
         false => settle(case.facts.metrics, audit),
     };
-    Assessment::of(Cause::QueryLoad, confidence, summary, &carry, settle)
+    let mut assessment = Assessment::of(Cause::QueryLoad, told, summary, &carry, settle);
+    // What was counted stays so beside another cause, which explains what is slow.
+    if (counted || spins)
+        && let Some(weak) = &mut assessment.weak
+    {
+        weak.confidence = confidence;
+    }
+    assessment
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::clock::Timestamp;
 use crate::evidence::{Citation, Completeness, Key, Reader, Record, Subject, SubjectKind, keys};
 use crate::profile::Profile;
 use crate::rules::cpu::run_delay_high::Waits;
@@ -125,6 +126,35 @@ fn mean(
     }
     reader.cite(time, device);
     Some(fast)
+}
+
+/// Devices whose flushes are fast and that held a defragmentation while they were measured: it writes
+/// the database anew, in one go and without waiting, so that what its writes took in the queue is not
+/// what a sync waits for.
+pub(super) fn rewritten(reader: &Reader<'_>, profile: &Profile) -> BTreeSet<Subject> {
+    let limit = profile.get("device-flush");
+    let spans: Vec<(Timestamp, Timestamp)> = reader
+        .all(&keys::LOGS_EPISODES)
+        .iter()
+        .flat_map(|(_, all)| &all.episodes)
+        .filter(|episode| episode.kind == "defrag-finish")
+        .map(|episode| (episode.from, episode.to))
+        .collect();
+    let within = |device: &Subject| {
+        let window = reader.record(&keys::DEVICE_WRITE_TIME, device)?.window;
+        let (from, to) = (window.from?, window.to?);
+        let mut spans = spans.iter();
+        Some(spans.any(|(begin, end)| *begin <= to && from <= *end))
+    };
+    let flushes = reader.all(&keys::DEVICE_FLUSH_TIME).into_iter();
+    let fast = flushes.filter(|(device, mean_ms)| {
+        let count = reader.peek(&keys::DEVICE_FLUSHES, device).unwrap_or(0.0);
+        *mean_ms <= limit / 2.0 && count >= MIN_REQUESTS
+    });
+    let devices = fast.map(|(device, _)| device);
+    devices
+        .filter(|device| within(device) == Some(true))
+        .collect()
 }
 
 /// Whether most of the time of etcd's slow syncs was not spent in a device: all that it did in a

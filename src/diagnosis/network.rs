@@ -10,6 +10,9 @@ use crate::rules::{Finding, Severity};
 const SETTLE: &str = "etcd_network_peer_round_trip_time_seconds of every member (two scrapes), or ping \
                       between the members";
 
+const AGAIN: &str = "ping between the members, and their round trips again when the members themselves are in \
+                     time";
+
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let facts = case.facts;
     let rtt = case.failed("peer-rtt-high");
@@ -39,7 +42,10 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let cpu_in = case.has("etcd-cpu-throttled") || case.has("run-delay-high");
     let cpu_out = facts.cpu_free.is_some();
 
-    let confidence = if case.has_at("peer-rtt-high", Severity::Critical) {
+    let confidence = if !rtt.is_empty() && facts.slow_apart && (disk_in || cpu_in) {
+        // Between members that are in time: a matter of its own beside the one that is late.
+        0.75
+    } else if case.has_at("peer-rtt-high", Severity::Critical) {
         // A starved or stalled member answers probes late as well.
         match disk_in || cpu_in {
             true => 0.6,
@@ -86,7 +92,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         false => confidence,
     };
     let mut carry = case.odd("server.peer.rtt-by");
-    carry.extend(rtt);
+    carry.extend(&rtt);
     // Where links break, what breaks them comes before what waits for it.
     carry.extend(&broken);
     carry.extend(case.all(&["read-index-slow", "etcd-requests-slow"]));
@@ -100,7 +106,12 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     if !on.is_empty() {
         summary = format!("{summary} ({on})");
     }
-    Assessment::of(Cause::Network, confidence, summary, &carry, SETTLE)
+    // What was read already settles nothing by being asked for again.
+    let settle = match rtt.is_empty() {
+        true => SETTLE,
+        false => AGAIN,
+    };
+    Assessment::of(Cause::Network, confidence, summary, &carry, settle)
 }
 
 /// Whether all slow links meet in a member that may be late by itself: neither its syncs, nor its

@@ -6,7 +6,7 @@ use crate::rules::{Finding, Severity};
 
 use super::assess::{Assessment, CLAIM, Case};
 use super::cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
-use super::facts::{Facts, UPKEEP, node_of};
+use super::facts::{DEFRAGMENTED, Facts, UPKEEP, node_of};
 use super::{client, clients, config, cpu, disk, down, load, network, space, timeline, who};
 
 /// Causes that explain slowness downstream, in the order in which they explain each other: a full
@@ -19,6 +19,9 @@ const UPSTREAM: &[Cause] = &[
     Cause::Cpu,
     Cause::Network,
 ];
+
+/// From this confidence on a claim keeps its place in the order.
+const STRONG: f64 = 0.6;
 
 /// Rules of load that rest on counts, which a slow etcd does not raise.
 const COUNTED: &[&str] = &[
@@ -62,9 +65,13 @@ pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile)
         alternatives.extend(alternative);
         ruled_out.extend(cleared);
     }
+    let carried: Vec<(Cause, Vec<String>)> = weak
+        .iter()
+        .map(|weak| (weak.cause, weak.rules.clone()))
+        .collect();
     order(&mut causes);
     let own_work = own_work(&case, &mut causes);
-    demote(&mut causes, &mut alternatives, own_work);
+    demote(&case, &mut causes, &mut alternatives, own_work);
     follow(&mut causes, &mut alternatives, weak);
     alternatives.sort_by(|a, b| {
         b.confidence
@@ -80,7 +87,7 @@ pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile)
         .map(|who| who.skews.as_slice())
         .unwrap_or_default();
     let timeline = timeline::timeline(evidence, causes.first(), skews);
-    let verdict = verdict(&causes, &alternatives, findings, &facts);
+    let verdict = verdict(&causes, &alternatives, &carried, findings, &facts);
     Diagnosis {
         verdict,
         causes,
@@ -97,15 +104,35 @@ fn order(causes: &mut [CauseFound]) {
     let place = |found: &CauseFound| {
         UPSTREAM
             .iter()
-            .position(|cause| *cause == found.cause && found.confidence >= 0.6)
+            .position(|cause| *cause == found.cause && found.confidence >= STRONG)
             .unwrap_or(UPSTREAM.len())
     };
+    // A client that holds itself back harms nobody but those who wait for it; what loads etcd or fills
+    // the seats harms all. Whichever was measured better, the order is the same.
+    let harms = causes.iter().any(harms_all);
+    let own_matter = |found: &CauseFound| harms && found.cause == Cause::ClientThrottling;
     causes.sort_by(|a, b| {
         place(a)
             .cmp(&place(b))
+            .then_with(|| own_matter(a).cmp(&own_matter(b)))
             .then_with(|| b.confidence.total_cmp(&a.confidence))
             .then_with(|| a.cause.cmp(&b.cause))
     });
+}
+
+/// Whether a cause downstream of etcd's own is claimed well enough and holds up everybody: requests are
+/// turned away, or lists and events take up etcd.
+fn harms_all(found: &CauseFound) -> bool {
+    let first = found.rules.first().map_or("", String::as_str);
+    let harms = match found.cause {
+        Cause::ApiserverSaturation => first != "apf-queue-waits",
+        Cause::QueryLoad => matches!(
+            first,
+            "client-heavy-lists" | "expensive-lists" | "events-dominate"
+        ),
+        _ => false,
+    };
+    harms && found.confidence >= STRONG
 }
 
 /// Where etcd waits for a processor that it uses itself, for lists, these come first: more cores only
@@ -149,7 +176,12 @@ fn counted_lists(cause: &CauseFound) -> bool {
 
 /// Gives roles: what follows from the primary cause is a consequence; what only looks like a cause
 /// while the primary one is at work is dropped to an alternative.
-fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>, own_work: bool) {
+fn demote(
+    case: &Case<'_>,
+    causes: &mut Vec<CauseFound>,
+    alternatives: &mut Vec<Alternative>,
+    own_work: bool,
+) {
     let Some(primary) = causes.first().map(|c| c.cause) else {
         return;
     };
@@ -164,9 +196,11 @@ fn demote(causes: &mut Vec<CauseFound>, alternatives: &mut Vec<Alternative>, own
                 Cause::ApiserverSaturation if upstream && !few_seats(&cause) => Role::Consequence,
                 // etcd lacks what the lists use up.
                 Cause::Cpu if own_work => Role::Consequence,
-                // A slow disk or a starved process answers its peers late, one that is down never.
+                // A slow disk or a starved process answers its peers late, one that is down never; links
+                // that are slow between others are not of its making.
                 Cause::Network
-                    if matches!(primary, Cause::MemberDown | Cause::Disk | Cause::Cpu) =>
+                    if matches!(primary, Cause::MemberDown | Cause::Disk | Cause::Cpu)
+                        && !case.facts.slow_apart =>
                 {
                     Role::Consequence
                 }
@@ -216,9 +250,9 @@ fn follow(
             Cause::ApiserverSaturation => Role::Consequence,
             // What ails etcd is known, so a client that holds itself back is a matter of its own.
             Cause::ClientThrottling => Role::Contributing,
-            // Beside a cause that explains the slow syncs, lists that were counted are one of their
-            // own: a slow etcd makes nobody list more.
-            Cause::QueryLoad if counted_lists(&cause) => {
+            // Beside a cause that explains the slow syncs, what was counted is one of its own: a slow
+            // etcd makes nobody list more, write more events, or ask for what is gone.
+            Cause::QueryLoad if counted_lists(&cause) || cause.confidence >= CLAIM => {
                 cause.confidence = cause.confidence.max(CLAIM);
                 Role::Contributing
             }
@@ -261,6 +295,7 @@ pub(super) fn told_whole(findings: &[Finding]) -> bool {
 fn verdict(
     causes: &[CauseFound],
     alternatives: &[Alternative],
+    carried: &[(Cause, Vec<String>)],
     findings: &[Finding],
     facts: &Facts,
 ) -> Verdict {
@@ -305,27 +340,7 @@ fn verdict(
             missing.join(", no ")
         )
     } else {
-        let worst = findings
-            .iter()
-            .filter(|f| f.failed())
-            // What users feel says less than what makes them feel it, and a line less than a count.
-            .max_by_key(|f| {
-                let slo = f.rule == "api-slo-missed";
-                // Slow requests are the symptom of what held them up.
-                let upkeep = UPKEEP.contains(&f.rule.as_str());
-                // Leases are lost because the datastore is slow, and never the other way round.
-                let below = f.rule == "datastore-slow";
-                let says = (f.confidence, !from_log(f));
-                (f.severity, upkeep, !slo, below, says)
-            })
-            .map_or_else(String::new, |f| f.message.clone());
-        match alternatives.first() {
-            Some(likely) => format!(
-                "{worst}; it could be {}, which is not proved",
-                likely.cause.word()
-            ),
-            None => worst,
-        }
+        headline(findings, alternatives.first(), carried)
     };
     Verdict {
         cause: Cause::Unknown,
@@ -333,6 +348,61 @@ fn verdict(
         no_fault_seen,
         missing,
         summary,
+    }
+}
+
+/// What holds a member up for seconds, and what is slow at that time because of it.
+const OF_DEFRAGMENTATION: &[&str] = &[
+    "backend-commit-slow",
+    "device-write-slow",
+    "heartbeat-late",
+    "run-delay-high",
+    "slow-requests",
+    "wal-fsync-slow",
+    "wal-sync-stalled",
+];
+
+/// The worst that was found, and what could be behind it. What could be behind something else is told
+/// with that.
+fn headline(
+    findings: &[Finding],
+    likely: Option<&Alternative>,
+    carried: &[(Cause, Vec<String>)],
+) -> String {
+    let failed = || findings.iter().filter(|f| f.failed());
+    // What users feel says less than what makes them feel it, and a line less than a count.
+    let worst = failed().max_by_key(|f| {
+        let slo = f.rule == "api-slo-missed";
+        // Slow requests are the symptom of what held them up.
+        let upkeep = UPKEEP.contains(&f.rule.as_str());
+        // Leases are lost because the datastore is slow, and never the other way round.
+        let below = f.rule == "datastore-slow";
+        let says = (f.confidence, !from_log(f));
+        (f.severity, upkeep, !slo, below, says)
+    });
+    let Some(worst) = worst else {
+        return String::new();
+    };
+    let mut words = worst.message.clone();
+    let defragmented = failed().find(|f| f.rule == DEFRAGMENTED);
+    if let Some(defragmented) = defragmented
+        && OF_DEFRAGMENTATION.contains(&worst.rule.as_str())
+    {
+        words = format!("{}; {words}", defragmented.message);
+    }
+    let Some(likely) = likely else {
+        return words;
+    };
+    let word = likely.cause.word();
+    let of_worst = carried
+        .iter()
+        .any(|(cause, rules)| *cause == likely.cause && rules.contains(&worst.rule));
+    match of_worst {
+        true => format!("{words}; it could be {word}, which is not proved"),
+        false => format!(
+            "{words}; apart from that, {}: that could be {word}, which is not proved",
+            likely.why
+        ),
     }
 }
 

@@ -591,3 +591,4 @@ mod held_up;
 mod long_windows;
 mod own_work;
 mod unlooked;
+mod who_is_ill;

@@ -1,6 +1,6 @@
 //! From the model of a node to evidence.
 //!
-//! Subjects: the node; each etcd as `etcd` (or `etcd-events`) on its node; each disk under an
+//! Subjects: the node; kube-apiserver on it; each etcd as `etcd` (or `etcd-events`) on its node; each disk under an
 //! etcd. Where one tree holds several main etcds (a lab), each is on a node of its own name.
 
 mod component;
@@ -27,6 +27,9 @@ pub fn collect(model: &HostModel, node: &str) -> EvidenceSet {
     devices::collect(model, &mut out);
     for etcd in &model.processes.etcd {
         component::collect(model, etcd, &mut out);
+    }
+    for apiserver in &model.processes.apiservers {
+        component::apiserver(model, apiserver, &mut out);
     }
     machine::collect(model, &mut out);
     out.set

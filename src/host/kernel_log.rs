@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
 
 use memchr::memmem;
 
@@ -173,19 +174,22 @@ const FILES: &[(&str, Form)] = &[
     ("/journal-kernel.log", Form::Kernel),
     ("/journalctl-k.log", Form::Kernel),
     ("/var/log/kern.log", Form::Syslog),
+    ("/kern.log", Form::Syslog),
     ("/var/log/messages", Form::Syslog),
     ("/var/log/syslog", Form::Syslog),
     // Written at boot only, so it is the last resort.
     ("/var/log/dmesg", Form::Kernel),
 ];
 
-/// Reads the kernel log of a tree. `disks` are the names of the devices under etcd.
+/// Reads the kernel log of a tree, or else of the folders of `logs` that were taken beside it.
+/// `disks` are the names of the devices under etcd.
 pub(super) fn read(
     root: &HostRoot,
     live: bool,
     boot: Option<Timestamp>,
     now: Option<Timestamp>,
     disks: &[String],
+    logs: &[PathBuf],
 ) -> Got<KernelLog> {
     let mut why = None;
     if live {
@@ -194,12 +198,15 @@ pub(super) fn read(
             Err(missing) => why = Some(missing),
         }
     }
-    for (path, form) in FILES {
-        match tail(root, path) {
-            Ok(bytes) => return Ok(parse(path, &bytes, *form, boot, now, disks)),
-            Err(Missing::NotPresent { .. }) => {}
-            Err(missing) => {
-                why.get_or_insert(missing);
+    let beside = logs.iter().map(HostRoot::new);
+    for root in std::iter::once(root.clone()).chain(beside) {
+        for (path, form) in FILES {
+            match tail(&root, path) {
+                Ok(bytes) => return Ok(parse(path, &bytes, *form, boot, now, disks)),
+                Err(Missing::NotPresent { .. }) => {}
+                Err(missing) => {
+                    why.get_or_insert(missing);
+                }
             }
         }
     }

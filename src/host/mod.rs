@@ -9,6 +9,7 @@
 //! procfs parses what it parses from any bytes without a panic (cgroups, load, uptime, schedstat);
 //! its parsers of `stat`, `limits` and `status` panic or give up on torn text, so those are ours.
 
+pub mod apiserver;
 pub mod barrier;
 pub mod cgroup;
 pub mod cloud;

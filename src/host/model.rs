@@ -1,6 +1,7 @@
 //! The model of a node: everything that was read, with its sources and windows.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::clock::Timestamp;
 use crate::formats::mountinfo::Mount;
@@ -28,6 +29,8 @@ pub struct Hints {
     pub wal_dir: Option<String>,
     /// Size of the database file in bytes.
     pub db_bytes: Option<u64>,
+    /// Folders of this host's logs that were taken apart from its tree: a kernel log may be there.
+    pub logs: Vec<PathBuf>,
 }
 
 /// A span of time; an open end is unknown.

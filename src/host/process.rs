@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::formats::argv::{flag_value, parse_cmdline, parse_environ};
 use crate::target::HostRoot;
 
+use super::apiserver::{Apiserver, is_apiserver};
 use super::{Got, Missing};
 
 /// Reads about a process are given up after this long: a process stuck on a dead disk holds locks
@@ -75,6 +76,8 @@ pub struct EtcdProcess {
 pub struct ProcessScan {
     /// Every etcd, by process id.
     pub etcd: Vec<EtcdProcess>,
+    /// Every kube-apiserver, by process id.
+    pub apiservers: Vec<Apiserver>,
     /// Names of all processes by id.
     pub names: BTreeMap<u32, String>,
     /// Processes that could not be looked at, and why the last one could not.
@@ -232,10 +235,25 @@ pub(super) fn scan(root: &HostRoot, boot: Option<Timestamp>) -> ProcessScan {
         let comm = stat.as_ref().map_or("", |stat| stat.comm.as_str());
         if let Some(kind) = kind(root, &argv, comm) {
             scan.etcd.push(describe(root, boot, pid, &argv, stat, kind));
+        } else if is_apiserver(&argv, comm) {
+            scan.apiservers.push(Apiserver {
+                pid,
+                started: started(boot, &stat),
+                cgroups: parse(root, &format!("/proc/{pid}/cgroup"), parse_cgroups),
+            });
         }
     }
     scan.etcd.sort_by_key(|etcd| etcd.pid);
+    scan.apiservers.sort_by_key(|apiserver| apiserver.pid);
     scan
+}
+
+/// When a process started.
+fn started(boot: Option<Timestamp>, stat: &Got<ProcStat>) -> Option<Timestamp> {
+    boot.zip(stat.as_ref().ok()).map(|(boot, stat)| {
+        #[expect(clippy::cast_possible_truncation, reason = "`as` saturates")]
+        boot.add_us((ticks_secs(stat.start_ticks) * 1e6) as i64)
+    })
 }
 
 /// How a process is an etcd.
@@ -364,10 +382,7 @@ fn describe(
         data_dir,
         wal_dir,
         unsafe_no_fsync,
-        started: boot.zip(stat.as_ref().ok()).map(|(boot, stat)| {
-            #[expect(clippy::cast_possible_truncation, reason = "`as` saturates")]
-            boot.add_us((ticks_secs(stat.start_ticks) * 1e6) as i64)
-        }),
+        started: started(boot, &stat),
         stat,
         nofile: root
             .read_text(format!("/proc/{pid}/limits"))

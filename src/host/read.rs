@@ -194,6 +194,7 @@ fn machine(root: &HostRoot, hints: &Hints, disks: &BTreeMap<String, Layer>, mode
         model.boot,
         model.taken,
         &names,
+        &hints.logs,
     ));
     // The kernel that answers is the tree's own when the tree is live, wherever it is mounted.
     let kernel = model.live.then(sys::clock_discipline).flatten();
@@ -334,6 +335,14 @@ fn place(root: &HostRoot, tables: &Tables, model: &mut HostModel) {
         }
         model.process_use.insert(etcd.pid, placed);
     }
+    for apiserver in &model.processes.apiservers {
+        let mut placed = ProcessUse::default();
+        match &apiserver.cgroups {
+            Ok(paths) => placed.placement = cgroup::place(root, paths, table),
+            Err(why) => placed.throttling_missing = Some(why.clone()),
+        }
+        model.process_use.insert(apiserver.pid, placed);
+    }
 }
 
 /// Where no mount leads to a disk, a bundle may still hold samples of the one that mattered.
@@ -398,18 +407,18 @@ fn paths(
     paths
 }
 
-/// The `schedstat` of every thread of every etcd, or of the process alone.
+/// The `schedstat` of every thread of every etcd and kube-apiserver, or of the process alone.
 fn thread_paths(root: &HostRoot, model: &HostModel) -> Vec<String> {
     let mut paths = Vec::new();
-    for etcd in &model.processes.etcd {
-        let folder = format!("/proc/{}/task", etcd.pid);
+    for pid in model.process_use.keys() {
+        let folder = format!("/proc/{pid}/task");
         let threads: Vec<String> = names(root, &folder)
             .into_iter()
             .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
             .take(MAX_THREADS)
             .collect();
         if threads.is_empty() {
-            paths.push(format!("/proc/{}/schedstat", etcd.pid));
+            paths.push(format!("/proc/{pid}/schedstat"));
         }
         paths.extend(
             threads

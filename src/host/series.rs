@@ -222,13 +222,21 @@ fn at_least_one<T>(found: Vec<T>) -> Got<Vec<T>> {
     Ok(found)
 }
 
-/// Fills in what samples tell about each etcd. `threads` are the files of their threads.
+/// Fills in what samples tell about each etcd and each kube-apiserver. `threads` are the files of their
+/// threads.
 pub(super) fn process_use(samples: &Samples, threads: &[String], model: &mut HostModel) {
-    for etcd in &model.processes.etcd {
-        let Some(used) = model.process_use.get_mut(&etcd.pid) else {
+    let etcds = model
+        .processes
+        .etcd
+        .iter()
+        .map(|one| (one.pid, one.started));
+    let apiservers = model.processes.apiservers.iter();
+    let apiservers = apiservers.map(|one| (one.pid, one.started));
+    for (pid, started) in etcds.chain(apiservers) {
+        let Some(used) = model.process_use.get_mut(&pid) else {
             continue;
         };
-        match run_delay(samples, threads, etcd.pid, etcd.started) {
+        match run_delay(samples, threads, pid, started) {
             Ok((delays, all)) => {
                 used.run_delay = delays;
                 used.run_delay_of_all = all;
@@ -236,7 +244,7 @@ pub(super) fn process_use(samples: &Samples, threads: &[String], model: &mut Hos
             Err(why) => used.run_delay_missing = Some(why),
         }
         if used.throttling_missing.is_none() {
-            match throttling(samples, &used.placement, etcd.started) {
+            match throttling(samples, &used.placement, started) {
                 Ok(found) => used.throttling = found,
                 Err(why) => used.throttling_missing = Some(why),
             }
@@ -248,7 +256,7 @@ pub(super) fn process_use(samples: &Samples, threads: &[String], model: &mut Hos
                 }
             }
         }
-        let io = samples.parsed(&format!("/proc/{}/io", etcd.pid), parse_write_bytes);
+        let io = samples.parsed(&format!("/proc/{pid}/io"), parse_write_bytes);
         if let Ok(series) = io {
             used.write_rate = busiest(&series);
         }

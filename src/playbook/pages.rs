@@ -15,6 +15,7 @@ macro_rules! pages {
 pub static PAGES: &[Page] = pages![
     "apf-rejections",
     "api-slo-missed",
+    "apiserver-cpu-short",
     "apiserver-timeouts",
     "backend-commit-slow",
     "barriers",

@@ -59,6 +59,7 @@ registry! {
     &apiserver::apf_queue_waits::RULE,
     &apiserver::apf_rejections::RULE,
     &apiserver::api_slo_missed::RULE,
+    &cpu::apiserver_cpu_short::RULE,
     &apiserver::apiserver_timeouts::RULE,
     &disk::backend_commit_slow::RULE,
     &bench::disk_slow::RULE,

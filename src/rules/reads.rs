@@ -39,6 +39,26 @@ pub const READS: &[Reads] = &[
     ),
     reads("api-slo-missed", &["slo"], &[]),
     reads(
+        "apiserver-cpu-short",
+        &[
+            "cgroup.cpu.throttled",
+            "host.settings",
+            "process.cpu",
+            "process.go",
+            "process.run-delay",
+            "process.run-wait",
+            "process.run-wait-share",
+            "process.sample-secs",
+        ],
+        &[
+            "cgroup-throttled-periods",
+            "process-cpu-share",
+            "run-delay-least",
+            "run-wait",
+            "run-wait-share",
+        ],
+    ),
+    reads(
         "apiserver-timeouts",
         &["logs.episodes", "logs.events"],
         &["apiserver-timeouts"],

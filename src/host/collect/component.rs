@@ -1,6 +1,8 @@
-//! Evidence about each etcd process: CPU limits and waits, I/O limits, its own settings.
+//! Evidence about each etcd process: CPU limits and waits, I/O limits, its own settings; and about the
+//! CPU of each kube-apiserver.
 
-use crate::evidence::{Completeness, Row, Subject, keys};
+use crate::evidence::{Completeness, Row, Subject, SubjectKind, keys};
+use crate::host::apiserver::Apiserver;
 use crate::host::model::{HostModel, ProcessUse, Span};
 use crate::host::process::EtcdProcess;
 
@@ -17,66 +19,12 @@ pub(super) fn collect(model: &HostModel, etcd: &EtcdProcess, out: &mut Out) {
     let Some(used) = model.process_use.get(&etcd.pid) else {
         return;
     };
-    for delay in &used.run_delay {
-        let origin = || Out::origin(&delay.source);
-        let waits = delay.value.waits;
-        // The process's own file counts its first thread only: its waits are less than those of all,
-        // and how long it waits each time is a sample.
-        let (sum, mean, enough) = match used.run_delay_of_all {
-            true => (origin(), origin(), ENOUGH_RUNS),
-            false => (
-                origin().with(Completeness::AtLeast),
-                origin().with(Completeness::Estimate),
-                ENOUGH_RUNS_OF_ONE,
-            ),
-        };
-        sample_secs(&about, delay.span, &delay.source, out);
-        out.num(
-            &keys::RUN_DELAY,
-            &about,
-            delay.span,
-            sum,
-            delay.value.per_sec,
-        );
-        if waits.runs < enough {
-            continue;
-        }
-        if let Some(ms) = waits.mean_ms() {
-            out.num(&keys::RUN_WAIT, &about, delay.span, mean.clone(), ms);
-        }
-        if let Some(share) = waits.share() {
-            out.num(&keys::RUN_WAIT_SHARE, &about, delay.span, mean, share);
-        }
-    }
+    run_delays(used, &about, out);
     if let Some(why) = &used.run_delay_missing {
         let source = format!("proc/{}/schedstat", etcd.pid);
         out.missing(&keys::RUN_DELAY, &about, &source, why);
     }
-    for group in &used.throttling {
-        sample_secs(&about, group.span, &group.source, out);
-        let mut origin = Out::origin(&group.source);
-        if group.lifetime {
-            origin = origin.with(Completeness::Estimate);
-        }
-        if let Some(share) = group.share {
-            out.num(
-                &keys::CGROUP_THROTTLED,
-                &about,
-                group.span,
-                origin.clone(),
-                share,
-            );
-        }
-        if let Some(time) = group.time {
-            out.num(
-                &keys::CGROUP_THROTTLED_TIME,
-                &about,
-                group.span,
-                origin,
-                time,
-            );
-        }
-    }
+    throttling(used, &about, out);
     if let Some(why) = &used.throttling_missing {
         let source = format!("proc/{}/cgroup", etcd.pid);
         out.missing(&keys::CGROUP_THROTTLED, &about, &source, why);
@@ -158,6 +106,79 @@ pub(super) fn collect(model: &HostModel, etcd: &EtcdProcess, out: &mut Out) {
         Out::origin(&format!("proc/{}", etcd.pid)),
         table(rows),
     );
+}
+
+/// One kube-apiserver: what held it back. Nothing is missing where nothing was recorded of it.
+pub(super) fn apiserver(model: &HostModel, apiserver: &Apiserver, out: &mut Out) {
+    let about = Subject::new(SubjectKind::Component, "kube-apiserver").on(&out.node);
+    if let Some(used) = model.process_use.get(&apiserver.pid) {
+        run_delays(used, &about, out);
+        throttling(used, &about, out);
+    }
+}
+
+/// How threads waited for a CPU.
+fn run_delays(used: &ProcessUse, about: &Subject, out: &mut Out) {
+    for delay in &used.run_delay {
+        let origin = || Out::origin(&delay.source);
+        let waits = delay.value.waits;
+        // The process's own file counts its first thread only: its waits are less than those of all,
+        // and how long it waits each time is a sample.
+        let (sum, mean, enough) = match used.run_delay_of_all {
+            true => (origin(), origin(), ENOUGH_RUNS),
+            false => (
+                origin().with(Completeness::AtLeast),
+                origin().with(Completeness::Estimate),
+                ENOUGH_RUNS_OF_ONE,
+            ),
+        };
+        sample_secs(about, delay.span, &delay.source, out);
+        out.num(
+            &keys::RUN_DELAY,
+            about,
+            delay.span,
+            sum,
+            delay.value.per_sec,
+        );
+        if waits.runs < enough {
+            continue;
+        }
+        if let Some(ms) = waits.mean_ms() {
+            out.num(&keys::RUN_WAIT, about, delay.span, mean.clone(), ms);
+        }
+        if let Some(share) = waits.share() {
+            out.num(&keys::RUN_WAIT_SHARE, about, delay.span, mean, share);
+        }
+    }
+}
+
+/// How often a CPU limit bit.
+fn throttling(used: &ProcessUse, about: &Subject, out: &mut Out) {
+    for group in &used.throttling {
+        sample_secs(about, group.span, &group.source, out);
+        let mut origin = Out::origin(&group.source);
+        if group.lifetime {
+            origin = origin.with(Completeness::Estimate);
+        }
+        if let Some(share) = group.share {
+            out.num(
+                &keys::CGROUP_THROTTLED,
+                about,
+                group.span,
+                origin.clone(),
+                share,
+            );
+        }
+        if let Some(time) = group.time {
+            out.num(
+                &keys::CGROUP_THROTTLED_TIME,
+                about,
+                group.span,
+                origin,
+                time,
+            );
+        }
+    }
 }
 
 fn process_rows(etcd: &EtcdProcess, used: &ProcessUse) -> Vec<Row> {

@@ -194,3 +194,27 @@ proptest::proptest! {
         }
     }
 }
+
+/// A bundle may keep the system log with the other logs.
+#[test]
+fn a_kernel_log_beside_the_tree_is_read_where_the_tree_has_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let io =
+        "2026-11-21T10:01:40.000+00:00 cp0 kernel: I/O error, dev sda, sector 8 op 0x1:(WRITE)\n";
+    write("logs/var/log/kern.log", io);
+    std::fs::create_dir_all(dir.path().join("host")).unwrap();
+    let root = HostRoot::new(dir.path().join("host"));
+    let disks = ["sda".to_owned()];
+    let read = |logs: &[PathBuf]| read(&root, false, None, None, &disks, logs);
+    assert!(read(&[]).is_err());
+    let logs = [dir.path().join("logs")];
+    assert_eq!(read(&logs).unwrap().kinds["io-error"].on_etcd_disk, 1);
+    // The tree's own comes first.
+    write("host/var/log/kern.log", "nothing\n");
+    assert!(read(&logs).unwrap().kinds.is_empty());
+}

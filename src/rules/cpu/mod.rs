@@ -1,5 +1,6 @@
-//! CPU for etcd.
+//! CPU for etcd, and for kube-apiserver.
 
+pub mod apiserver_cpu_short;
 pub mod cpu_pressure_high;
 pub mod cpu_steal_high;
 pub mod etcd_cpu_throttled;

@@ -32,6 +32,8 @@ const HELPERS: &[(&str, &str)] = &[
     ("compaction_saw_tooth::seen(", "LOGS_COMPACTION_TOOK"),
     ("compaction_saw_tooth::seen(", "LOGS_SLOW_SECONDS"),
     ("devices::is_etcds(", "MOUNTS"),
+    ("etcd_cpu_throttled::worst_of(", "CGROUP_THROTTLED"),
+    ("etcd_cpu_throttled::worst_of(", "PROCESS_SAMPLE_SECS"),
     ("events::at_least(", "LOGS_EPISODES"),
     ("events::at_least(", "LOGS_EVENTS"),
     ("events::busiest_hour(", "LOGS_EPISODES"),
@@ -66,6 +68,9 @@ const HELPED: &[(&str, &str)] = &[
     ("phases::worst_etcd_requests(", "p99-values"),
     ("phases::worst_etcd_requests(", "slow-values"),
     ("leader_unstable::is_so(", "counted-within"),
+    ("waits.starved(", "run-delay-least"),
+    ("waits.starved(", "run-wait"),
+    ("waits.starved(", "run-wait-share"),
 ];
 
 #[expect(

@@ -93,7 +93,6 @@ const UNREAD: &[(&str, &str)] = &[
     ("mem.swap-used", TWICE),
     ("mount.barrier-steps", TWICE),
     ("process.cpu.phases", TWICE),
-    ("process.go", TOLD),
     ("process.sched-wait", TOLD),
     ("server.apply.by", TOLD),
     (
