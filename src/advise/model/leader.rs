@@ -99,6 +99,14 @@ fn lost(facts: &Facts<'_>, process: &Process) -> f64 {
         .sum()
 }
 
+fn often(times: f64) -> String {
+    if times < 2.0 {
+        "once".to_owned()
+    } else {
+        format!("{times:.0} times")
+    }
+}
+
 fn millis(text: &str) -> Option<f64> {
     crate::units::parse_go_duration(text.trim().as_bytes()).map(|ns| ns as f64 / 1e6)
 }
@@ -148,20 +156,31 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
         return Vec::new();
     };
     let first_cause = facts.first_cause();
+    // Either shorter durations than by default go back to it, or a stall was seen that outlasts them.
+    let lowered = default.is_some_and(|default| renew_now < default);
+    let explained = logged >= renew_now || lowered;
     let mut why = Vec::new();
     if let Some(tight) = tight {
         why.push(tight.message.clone());
     }
     if times >= 1.0 {
         why.push(format!(
-            "{} lost its lease {times:.0} times: renewing it failed for the whole renew deadline \
+            "{} lost its lease {}: renewing it failed for the whole renew deadline \
              of {}",
             process.name,
+            often(times),
             format_ms(renew_now)
         ));
     }
     if let Some((_, what)) = stall {
         why.push(format!("the longest stall seen: {what}"));
+    }
+    if !explained {
+        why.push(format!(
+            "nothing was seen that stood still for {}: first find out what kept it from renewing, \
+             since a process that crashed or lost its way to kube-apiserver is not helped",
+            format_ms(renew_now)
+        ));
     }
     if answered {
         why.push(super::ask::ANSWERED.to_owned());
@@ -191,7 +210,7 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
             &process.name,
             set.name.clone(),
         );
-        advice.strength = if first_cause.is_some() || !set.read || answered {
+        advice.strength = if first_cause.is_some() || !set.read || answered || !explained {
             Strength::Candidate
         } else {
             Strength::Recommended
@@ -205,10 +224,10 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
         };
         advice.effect =
             format!("a stall of up to {renew_secs} s no longer costs the lead and a restart");
-        advice.confidence = if times >= 1.0 {
-            Confidence::High
-        } else {
-            Confidence::Medium
+        advice.confidence = match (explained, times >= 1.0) {
+            (true, true) => Confidence::High,
+            (true, false) => Confidence::Medium,
+            (false, _) => Confidence::Low,
         };
         advice.risk = format!(
             "a dead leader is replaced after {lease_secs} s; the three durations change together, \
@@ -249,8 +268,9 @@ fn not_settable(process: &Process, times: f64, stall: Option<&(f64, String)>) ->
     advice.strength = Strength::Candidate;
     advice.proposed = "mend the stall; no flag of it that is known sets these durations".to_owned();
     advice.why = format!(
-        "{} lost its lease {times:.0} times{}",
+        "{} lost its lease {}{}",
         process.name,
+        often(times),
         stall.map_or_else(String::new, |(_, what)| format!(
             "; the longest stall seen: {what}"
         ))

@@ -88,7 +88,6 @@ const UNREAD: &[(&str, &str)] = &[
         "fs.inodes-free",
         "etcd has a dozen files: its own disk runs out of bytes first",
     ),
-    ("fs.space", TWICE),
     ("logs.turned.away", TOLD),
     ("mem.dirty", TOLD),
     ("mem.swap-used", TWICE),
