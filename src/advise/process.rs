@@ -122,26 +122,27 @@ impl Process {
         }
     }
 
-    /// Requests of one reconcile, where both rates were measured and the requests are those of one
-    /// loop: over all loops the mean is that of none, since some ask for nothing (the garbage
-    /// collector's graph) and others for many objects at once.
+    /// Requests of one reconcile, where both rates were measured. Loops of Kubernetes' own parts are too
+    /// unlike for a mean: the garbage collector's graph asks for nothing, another for many objects at
+    /// once. Of those it is told where one loop alone did anything.
     pub(super) fn requests_each(&self) -> Option<f64> {
-        let mut working = self
-            .loops
-            .iter()
-            .filter(|one| one.per_sec.is_some_and(|rate| rate > 0.0));
-        let (only, None) = (working.next()?, working.next()) else {
-            return None;
-        };
-        // What a component of Kubernetes asks for outside its queues is its main work.
-        let known = self
-            .known
-            .filter(|known| known.component().is_some() || known.id.starts_with("kube"));
-        if known.is_some_and(|known| !known.knobs_of(Role::Workers).any(|k| k.serves(&only.name))) {
-            return None;
+        let working = |one: &&Loop| one.per_sec.is_some_and(|rate| rate > 0.0);
+        let mut loops = self.loops.iter().filter(working);
+        if let Some(known) = self.known.filter(|known| known.id.starts_with("kube-")) {
+            let (only, None) = (loops.next()?, loops.next()) else {
+                return None;
+            };
+            // What asks outside of all queues (scheduling) is no reconcile of one.
+            let served = known
+                .knobs_of(Role::Workers)
+                .any(|knob| knob.serves(&only.name));
+            if !served {
+                return None;
+            }
         }
-        let each = self.client_rate? / only.per_sec?;
-        (each.is_finite() && each > 0.01).then_some(each)
+        let reconciles: f64 = self.loops.iter().filter_map(|one| one.per_sec).sum();
+        let each = self.client_rate? / reconciles;
+        (reconciles > 0.0 && each.is_finite() && each > 0.01).then_some(each)
     }
 
     /// Mean time of a request in milliseconds: as kube-apiserver measured it, else as the client
@@ -154,7 +155,7 @@ impl Process {
     }
 
     /// Whether the time of its reconciles holds waits for the limiter that cannot be taken out:
-    /// controller-runtime does not count them, and elsewhere it takes the requests of a reconcile.
+    /// controller-runtime does not count them, and elsewhere that takes the requests of a reconcile.
     pub(super) fn waits_inside(&self) -> bool {
         self.throttled && (self.wait.mean_ms.is_none() || self.requests_each().is_none())
     }

@@ -28,6 +28,9 @@ const STEPS: &[(u32, u32, u32, &str)] = &[
     ),
 ];
 
+/// Time between two tries to renew where no setting tells another.
+const CLIENT_GO_RETRY_MS: f64 = 2_000.0;
+
 /// Kinds of messages whose duration is that of a stall of the control plane.
 const STALLS: &[&str] = &[
     "wal-sync-slow",
@@ -156,9 +159,16 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
         return Vec::new();
     };
     let first_cause = facts.first_cause();
-    // Either shorter durations than by default go back to it, or a stall was seen that outlasts them.
+    // Either shorter durations than by default go back to it, or something was seen that at least one
+    // try to renew must have felt.
     let lowered = default.is_some_and(|default| renew_now < default);
-    let explained = logged >= renew_now || lowered;
+    let retry_set = process.knob(facts, retry);
+    let tries = retry_set.now.as_ref().and_then(|now| {
+        let all = now.texts().filter_map(millis);
+        all.min_by(f64::total_cmp)
+    });
+    let felt = tries.unwrap_or(CLIENT_GO_RETRY_MS);
+    let explained = logged >= felt || lowered;
     let mut why = Vec::new();
     if let Some(tight) = tight {
         why.push(tight.message.clone());
@@ -177,9 +187,9 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
     }
     if !explained {
         why.push(format!(
-            "nothing was seen that stood still for {}: first find out what kept it from renewing, \
-             since a process that crashed or lost its way to kube-apiserver is not helped",
-            format_ms(renew_now)
+            "nothing was seen that took longer than the {} between two tries: first find out what kept it \
+             from renewing, since a process that crashed or lost its way to kube-apiserver is not helped",
+            format_ms(felt)
         ));
     }
     if answered {
@@ -224,7 +234,7 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
         };
         advice.effect =
             format!("a stall of up to {renew_secs} s no longer costs the lead and a restart");
-        advice.confidence = match (explained, times >= 1.0) {
+        advice.confidence = match (explained, times >= 1.0 && logged >= renew_now) {
             (true, true) => Confidence::High,
             (true, false) => Confidence::Medium,
             (false, _) => Confidence::Low,
