@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use crate::catalog::releases::Version;
 use crate::diagnosis::{Cause, LOADED};
-use crate::evidence::keys;
 use crate::rules::Confidence;
 
 use super::super::advice::{Advice, Bound, Disposition, Relief, Remedy, Strength};
@@ -17,7 +16,7 @@ use super::client::culprits;
 use super::overrides::{Overrides, SETTING};
 use super::pace::number;
 use super::places::{EVENTS_PORT, LEASES_PORT, Places, event_ttl, key_prefix};
-use super::relief::{Load, percent, weight, words};
+use super::relief::{Load, percent, weight, words, writes_per_sec};
 use super::unfinished;
 
 /// Failed findings that say that etcd itself feels the load.
@@ -478,23 +477,6 @@ fn leases(
     advice.source =
         "kOps docs, etcd cluster `leases` for very large clusters; KEP-589 for the rate".to_owned();
     Some(advice)
-}
-
-/// Writes a second of the first of these resources that kube-apiservers counted, one decimal.
-fn writes_per_sec(facts: &Facts<'_>, resources: &[&str]) -> Option<f64> {
-    let key = &keys::APISERVER_ETCD_REQUESTS;
-    let mut sum: Option<f64> = None;
-    for (subject, table) in facts.all(key) {
-        let row = resources.iter().find_map(|resource| table.row(resource));
-        let Some(writes) = row.and_then(|row| row.get("writes")) else {
-            continue;
-        };
-        let secs = facts
-            .covered_secs(key, &subject)
-            .filter(|secs| *secs > 0.0)?;
-        *sum.get_or_insert(0.0) += writes / secs;
-    }
-    sum.map(|per_sec| (per_sec * 10.0).round() / 10.0)
 }
 
 /// The arguments against the next thoughts: custom resources and resources with data to keep.
