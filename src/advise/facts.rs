@@ -421,6 +421,39 @@ impl<'a> Facts<'a> {
             .find_map(|rule| self.ails(rule))
     }
 
+    /// What says that etcd is ill, throttled or slow, whatever the verdict: no limit in front of it is
+    /// raised as a first remedy then.
+    pub(super) fn etcd_sick(&self) -> Option<&'a Finding> {
+        // Under a load that is known these are its consequence, and its remedies come before all limits.
+        let slow: &[&str] = match self.has_cause(Cause::QueryLoad) {
+            true => &[],
+            false => &["etcd-requests-slow", "slow-requests"],
+        };
+        let mut found: Vec<&Finding> = ["etcd-cpu-throttled"]
+            .iter()
+            .chain(ILL)
+            .chain(slow)
+            .filter_map(|rule| self.ails(rule))
+            .collect();
+        // Of equals the first, which proves most.
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        found.first().copied()
+    }
+
+    /// Whether kube-apiserver is known to have no priority levels: they are off, or it is older.
+    pub(super) fn without_levels(&self) -> bool {
+        let off = self
+            .setting(
+                "kube-apiserver",
+                "enable-priority-and-fairness",
+                Some("true"),
+            )
+            .is_some_and(|current| current.texts().any(|text| text == "false"));
+        off || self
+            .kubernetes()
+            .is_some_and(|span| span.oldest < Version::minor(1, 20))
+    }
+
     /// What says that etcd answers slowly, as rule ids or the verdict's word.
     pub(super) fn etcd_slow(&self) -> Option<String> {
         if let Some(cause) = self.first_cause() {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::controllers::{Controller, Knob, Known, UNNAMED_CLIENT};
+use crate::catalog::controllers::{Controller, Knob, Known, Role, UNNAMED_CLIENT};
 use crate::evidence::{Row, SubjectKind, keys};
 
 use super::facts::{Current, Facts, Span};
@@ -122,8 +122,24 @@ impl Process {
         }
     }
 
-    /// Requests of one reconcile, where both rates were measured.
+    /// Requests of one reconcile, where both rates were measured. Loops of Kubernetes' own parts are too
+    /// unlike for a mean: the garbage collector's graph asks for nothing, another for many objects at
+    /// once. Of those it is told where one loop alone did anything.
     pub(super) fn requests_each(&self) -> Option<f64> {
+        let working = |one: &&Loop| one.per_sec.is_some_and(|rate| rate > 0.0);
+        let mut loops = self.loops.iter().filter(working);
+        if let Some(known) = self.known.filter(|known| known.id.starts_with("kube-")) {
+            let (only, None) = (loops.next()?, loops.next()) else {
+                return None;
+            };
+            // What asks outside of all queues (scheduling) is no reconcile of one.
+            let served = known
+                .knobs_of(Role::Workers)
+                .any(|knob| knob.serves(&only.name));
+            if !served {
+                return None;
+            }
+        }
         let reconciles: f64 = self.loops.iter().filter_map(|one| one.per_sec).sum();
         let each = self.client_rate? / reconciles;
         (reconciles > 0.0 && each.is_finite() && each > 0.01).then_some(each)
@@ -139,18 +155,22 @@ impl Process {
     }
 
     /// Whether the time of its reconciles holds waits for the limiter that cannot be taken out:
-    /// controller-runtime does not count them.
+    /// controller-runtime does not count them, and elsewhere that takes the requests of a reconcile.
     pub(super) fn waits_inside(&self) -> bool {
-        self.throttled && self.wait.mean_ms.is_none()
+        self.throttled && (self.wait.mean_ms.is_none() || self.requests_each().is_none())
     }
 
     /// Seconds of one reconcile of a loop, without its waits for the limiter where they are known.
     pub(super) fn work_secs(&self, one: &Loop) -> Option<f64> {
         let gross = one.secs_each?;
-        let Some(wait) = self.wait.mean_ms.filter(|_| self.throttled) else {
+        let Some((wait, each)) = self
+            .wait
+            .mean_ms
+            .filter(|_| self.throttled)
+            .zip(self.requests_each())
+        else {
             return Some(gross);
         };
-        let each = self.requests_each().unwrap_or(1.0);
         // What is left is at least the requests themselves.
         let least = self.latency_ms.unwrap_or(5.0) / 1e3 * each.min(1.0);
         Some((gross - each * wait / 1e3).max(least))

@@ -138,6 +138,16 @@ const SCHEMAS: &[Schema] = &[
     schema("catch-all", 10_000, "catch-all", 20, u16::MAX),
 ];
 
+/// Whether a name is that of a built-in level of some version.
+pub fn is_level(name: &str) -> bool {
+    LEVELS.iter().any(|level| level.name == name)
+}
+
+/// Whether a name is that of a built-in flow schema of some version.
+pub fn is_schema(name: &str) -> bool {
+    SCHEMAS.iter().any(|schema| schema.name == name)
+}
+
 /// The built-in flow schemas of a version, by precedence.
 pub fn schemas(version: Version) -> Vec<Schema> {
     SCHEMAS
@@ -163,7 +173,11 @@ pub fn schema_of(user: &str, counted: Option<&str>) -> Option<Schema> {
     };
     let of_plane = by_name.starts_with("kube-");
     let name = counted
-        .filter(|name| BY_REQUEST.contains(name) && (account.is_some() || of_plane))
+        .filter(|name| {
+            // Whom global-default misses is caught by the last one.
+            *name == "catch-all" && by_name == "global-default"
+                || BY_REQUEST.contains(name) && (account.is_some() || of_plane)
+        })
         .unwrap_or(by_name);
     SCHEMAS.iter().find(|schema| schema.name == name).copied()
 }
@@ -361,6 +375,7 @@ mod tests {
         let system = "system:serviceaccount:kube-system:x";
         assert_eq!(of(system, None), ("kube-system-service-accounts", 890));
         assert_eq!(of("jane", leases), ("global-default", 1000));
+        assert_eq!(of("jane", Some("catch-all")), ("catch-all", 1000));
         assert_eq!(of("system:node:n1", None), ("system-nodes", 490));
         for schema in SCHEMAS.iter().filter(|schema| schema.precedence > 2) {
             let taken = SCHEMAS.iter().map(|other| other.precedence);

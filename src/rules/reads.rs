@@ -340,7 +340,12 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "faults-logged",
-        &["logs.episodes", "logs.events"],
+        &[
+            "logs.episodes",
+            "logs.events",
+            "settings",
+            "settings.faults",
+        ],
         &["ends-with-error", "faults-logged", "watches-failed"],
     ),
     reads("filesystem-read-only", &["mount.etcd"], &[]),

@@ -140,26 +140,55 @@ pub(super) fn cite(cx: &Context<'_>, setting: &Setting, name: &str) {
 }
 
 /// The version of a component: of its image, binary or process first, as settings tell it, then as
-/// metrics and logs do.
+/// metrics and logs do. A member's version is etcd's alone; the parts of Kubernetes that do not tell
+/// theirs go by kube-apiserver's.
 pub(super) fn version_of(cx: &Context<'_>, subject: &Subject) -> Option<Version> {
-    let member = Subject::new(
-        SubjectKind::Member,
-        subject.node.clone().unwrap_or_default(),
-    );
-    let of = |key, subject: &Subject| {
-        cx.evidence.peek(key, subject).and_then(|table: Table| {
-            table
-                .rows
-                .iter()
-                .filter(|row| !matches!(row.key.as_str(), "go" | "cluster"))
-                .find_map(|row| Version::parse(row.get_text("version")?))
-        })
+    let newest = |table: &Table| {
+        table
+            .rows
+            .iter()
+            .filter(|row| !matches!(row.key.as_str(), "go" | "cluster"))
+            .find_map(|row| Version::parse(row.get_text("version")?))
     };
-    of(&keys::VERSIONS, subject)
-        .or_else(|| of(&keys::METRICS_VERSIONS, subject))
-        .or_else(|| of(&keys::LOGS_VERSIONS, subject))
-        .or_else(|| of(&keys::METRICS_VERSIONS, &member))
-        .or_else(|| of(&keys::LOGS_VERSIONS, &member))
+    let keys = [
+        &keys::VERSIONS,
+        &keys::METRICS_VERSIONS,
+        &keys::LOGS_VERSIONS,
+    ];
+    let of = |subject: &Subject| {
+        keys.iter()
+            .find_map(|key| newest(&cx.evidence.peek(key, subject)?))
+    };
+    let own = of(subject);
+    let component = Component::of_subject(&subject.name);
+    if own.is_some() || component.is_none() {
+        return own;
+    }
+    if component == Some(Component::Etcd) {
+        let node = subject.node.clone().unwrap_or_default();
+        return of(&Subject::new(SubjectKind::Member, node));
+    }
+    let mut apiserver = Subject::new(SubjectKind::Component, Component::ApiServer.program());
+    apiserver.node.clone_from(&subject.node);
+    of(&apiserver).or_else(|| {
+        let all = keys.iter().flat_map(|key| cx.evidence.all(key));
+        all.filter(|(subject, _)| subject.name == apiserver.name)
+            .filter_map(|(_, table)| newest(&table))
+            .min()
+    })
+}
+
+/// From here on priority levels divide kube-apiserver's seats unless that is turned off.
+pub(super) const LEVELS_SINCE: Version = Version::minor(1, 20);
+
+/// Whether a kube-apiserver is known to have no priority levels: they are turned off, or it is older.
+pub(super) fn without_levels(cx: &Context<'_>, subject: &Subject) -> bool {
+    let name = "enable-priority-and-fairness";
+    let off = of(cx, Component::ApiServer.program(), &[name])
+        .unwrap_or_default()
+        .iter()
+        .any(|setting| setting.subject == *subject && setting.flag() == Some(false));
+    off || version_of(cx, subject).is_some_and(|version| version < LEVELS_SINCE)
 }
 
 #[cfg(test)]

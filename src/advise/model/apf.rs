@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::apf::{Schema, levels, schema_of};
+use crate::catalog::apf::{Schema, is_level, is_schema, levels, schema_of};
 use crate::catalog::releases::Version;
 use crate::diagnosis::Cause;
 use crate::evidence::keys;
@@ -16,8 +16,6 @@ use super::super::facts::Facts;
 use super::client::{at_once, culprits, slug};
 use super::relief::percent;
 
-/// Priority levels are on by default from here.
-const APF: Version = Version::minor(1, 20);
 /// Shares of the built-in levels together: 205 before node-high came with 1.22, 245 since.
 const NODE_HIGH: Version = Version::minor(1, 22);
 /// Most seats that one list takes: 10, and 100 since lists are weighed by their size (k8s.io/apiserver
@@ -39,21 +37,56 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     if facts.first_cause().is_some() {
         return Vec::new();
     }
-    let off = facts
-        .setting(
-            "kube-apiserver",
-            "enable-priority-and-fairness",
-            Some("true"),
-        )
-        .is_some_and(|current| current.texts().any(|text| text == "false"));
-    let too_old = facts.kubernetes().is_some_and(|span| span.oldest < APF);
-    if off || too_old {
+    if facts.without_levels() {
         return Vec::new();
     }
+    let own = own_flow(facts);
     noisy(facts)
         .into_iter()
-        .map(|noisy| level(facts, &noisy))
+        .map(|noisy| match &own {
+            Some(own) if noisy.rules.iter().any(|rule| rule == "apf-rejections") => {
+                own_level(&noisy, own)
+            }
+            _ => level(facts, &noisy),
+        })
         .collect()
+}
+
+/// The client has a level of its own already, by a schema whose precedence no metric tells.
+fn own_level(noisy: &Noisy, (level, schema, seats): &(String, String, Option<f64>)) -> Advice {
+    let mut advice = Advice::new(
+        format!("apf-{}", slug(&noisy.name)),
+        Remedy::Apf,
+        "kube-apiserver",
+        format!("PriorityLevelConfiguration {level}"),
+    )
+    .detail("user", noisy.user.clone());
+    advice.strength = Strength::Candidate;
+    let of = seats.map_or_else(String::new, |seats| format!(" with {seats:.0} seats"));
+    advice.now = Some(format!("{schema} → {level}{of}"));
+    advice.proposed = format!(
+        "leave it where it is to hold back what it takes in; else raise `nominalConcurrencyShares` of \
+         `{level}`"
+    );
+    advice.why = format!(
+        "`{}` (user {}): {}; most of those were counted under the flow schema `{schema}` and the \
+         priority level `{level}`{of}, which are this cluster's own: a new FlowSchema acts only at a \
+         precedence below that of `{schema}`",
+        noisy.name, noisy.user, noisy.why
+    );
+    advice.effect = format!("more shares let more of the requests in `{level}` in at once");
+    advice.confidence = Confidence::Medium;
+    advice.risk = "every share that it gets is taken from the other levels".to_owned();
+    advice.undo = "set the former shares again".to_owned();
+    advice.verify = format!(
+        "`apiserver_flowcontrol_rejected_requests_total{{priority_level=\"{level}\"}}` stops growing"
+    );
+    advice.finding_ids.clone_from(&noisy.rules);
+    advice.source =
+        "k8s.io/apiserver flowcontrol: the lowest matchingPrecedence that matches wins; \
+                     a level gets its shares of all seats"
+            .to_owned();
+    advice
 }
 
 fn noisy(facts: &Facts<'_>) -> Vec<Noisy> {
@@ -76,6 +109,8 @@ fn noisy(facts: &Facts<'_>) -> Vec<Noisy> {
     }
     let saturated = facts.has_cause(Cause::ApiserverSaturation)
         && facts.ails("apf-rejections").is_some()
+        // Whoever waits for a webhook is held up by it and holds nobody up.
+        && !super::webhook::fills(facts)
         && facts
             .etcd_slow()
             .is_none_or(|_| super::inflight::fast(facts));
@@ -102,51 +137,101 @@ fn loudest(facts: &Facts<'_>) -> Option<Noisy> {
     })
 }
 
-/// What each built-in level loses to the new one.
-fn dilution(version: Option<Version>, shares: f64, sum: f64) -> Vec<String> {
+/// Seats of each level as the kube-apiserver with most of them reported them, where it has levels
+/// that are not built in; and the shares of all levels, if the built-in ones have their defaults.
+fn own_levels(facts: &Facts<'_>, built_in: f64) -> Option<(Vec<(String, f64)>, f64)> {
+    let sum = |seats: &[(String, f64)]| seats.iter().map(|(_, n)| n).sum::<f64>();
+    let all = facts.all(&keys::APF_LEVELS);
+    let tables = all.iter().map(|(_, table)| {
+        let rows = table.rows.iter();
+        rows.filter_map(|row| Some((row.key.clone(), row.get("limit_seats")?)))
+            .filter(|(_, seats)| *seats > 0.0)
+            .collect::<Vec<_>>()
+    });
+    let levels = tables.max_by(|a, b| sum(a).total_cmp(&sum(b)))?;
+    let (ours, others): (Vec<_>, Vec<_>) =
+        levels.iter().cloned().partition(|(name, _)| is_level(name));
+    if others.is_empty() || ours.is_empty() {
+        return None;
+    }
+    let shares = built_in * sum(&levels) / sum(&ours);
+    Some((levels, shares))
+}
+
+/// What each level loses to the new one.
+fn dilution(
+    own: Option<&(Vec<(String, f64)>, f64)>,
+    version: Option<Version>,
+    shares: f64,
+    sum: f64,
+) -> Vec<String> {
+    let line = |name: &str, now: f64, after: f64| {
+        format!("{name} {:.0} → {:.0}", now.ceil(), after.ceil())
+    };
+    if let Some((levels, _)) = own {
+        let part = shares / (shares + SHARES);
+        return levels
+            .iter()
+            .map(|(name, seats)| line(name, *seats, seats * part))
+            .collect();
+    }
     levels(version.unwrap_or(NODE_HIGH))
         .into_iter()
         .filter(|level| level.shares > 0)
         .map(|level| {
             let own = f64::from(level.shares);
-            format!(
-                "{} {:.0} → {:.0}",
+            line(
                 level.name,
-                (sum * own / shares).ceil(),
-                (sum * own / (shares + SHARES)).ceil()
+                sum * own / shares,
+                sum * own / (shares + SHARES),
             )
         })
         .collect()
 }
 
-/// The flow schema of most requests that were turned away.
-fn turned_away(facts: &Facts<'_>) -> Option<String> {
-    let mut by_schema: BTreeMap<String, f64> = BTreeMap::new();
+/// The priority level and the flow schema of most requests that were turned away.
+fn turned_away(facts: &Facts<'_>) -> Option<(String, String)> {
+    let mut by_flow: BTreeMap<(String, String), f64> = BTreeMap::new();
     for (_, table) in facts.all(&keys::APF_FLOWS) {
         for row in &table.rows {
-            let Some((_, schema)) = row.key.split_once('/') else {
+            let Some((level, schema)) = row.key.split_once('/') else {
                 continue;
             };
             let rejected = row.get("rejected").unwrap_or_default();
-            *by_schema.entry(schema.to_owned()).or_default() += rejected;
+            let flow = (level.to_owned(), schema.to_owned());
+            *by_flow.entry(flow).or_default() += rejected;
         }
     }
-    let all: f64 = by_schema.values().sum();
-    let most = by_schema.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let all: f64 = by_flow.values().sum();
+    let most = by_flow.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
     (all > 0.0 && most.1 > all / 2.0).then_some(most.0)
+}
+
+/// A level and schema of the cluster's own in which most requests were turned away, and the level's
+/// seats: no new level and no more seats for everybody are the remedy there.
+pub(super) fn own_flow(facts: &Facts<'_>) -> Option<(String, String, Option<f64>)> {
+    let (level, schema) = turned_away(facts).filter(|(_, schema)| !is_schema(schema))?;
+    let all = facts.all(&keys::APF_LEVELS);
+    let seats = all
+        .iter()
+        .filter_map(|(_, table)| table.row(&level)?.get("limit_seats"))
+        .max_by(f64::total_cmp);
+    Some((level, schema, seats))
 }
 
 /// The schema under which kube-apiserver takes the client's requests now, and whom it shares it with.
 fn schema_now(facts: &Facts<'_>, noisy: &Noisy) -> Option<(Schema, String)> {
     let counted =
         turned_away(facts).filter(|_| noisy.rules.iter().any(|rule| rule == "apf-rejections"));
-    let schema = schema_of(&noisy.user, counted.as_deref())?;
+    let counted = counted.as_ref().map(|(_, schema)| schema.as_str());
+    let schema = schema_of(&noisy.user, counted)?;
     let others = match schema.name {
         "workload-leader-election" => ", with the leases of every service account",
         "system-leader-election" => ", with the leases of the control plane",
         "kube-system-service-accounts" => ", with every other service account of kube-system",
         "service-accounts" => ", with every other service account",
         "system-nodes" => ", with every other node",
+        "catch-all" => ", with everybody whom no other schema takes",
         "global-default" => {
             return Some((
                 schema,
@@ -184,11 +269,13 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
         .zip(seats("max-mutating-requests-inflight", "200"))
         .map(|(read, mutating)| read + mutating);
     let version = facts.kubernetes();
-    let shares = if version.is_some_and(|span| span.newest < NODE_HIGH) {
+    let built_in = if version.is_some_and(|span| span.newest < NODE_HIGH) {
         205.0
     } else {
         245.0
     };
+    let own = own_levels(facts, built_in);
+    let shares = own.as_ref().map_or(built_in, |(_, shares)| *shares);
     let part = |own: f64, total: f64, sum: f64| (sum * own / total).ceil();
     let name = format!("limit-{}", slug(&noisy.name));
     let mut advice = Advice::new(
@@ -251,7 +338,7 @@ fn level(facts: &Facts<'_>, noisy: &Noisy) -> Advice {
         Some(sum) => format!(
             "it waits in its own queue with {:.0} of {sum:.0} seats; the others pay little: {}",
             part(SHARES, shares + SHARES, sum),
-            dilution(version.map(|span| span.oldest), shares, sum).join(", ")
+            dilution(own.as_ref(), version.map(|span| span.oldest), shares, sum).join(", ")
         ),
         None => "it waits in its own queue and no longer takes the seats of others".to_owned(),
     };
@@ -318,6 +405,42 @@ mod tests {
         assert!(now.starts_with("workload-leader-election"), "{now}");
         let others = of(account, "workload-low/service-accounts");
         assert_eq!(others.details["precedence"], "1000");
+    }
+
+    #[test]
+    fn a_schema_of_the_clusters_own_is_told_and_not_undercut() {
+        let account = "system:serviceaccount:op:chatty";
+        let own = of(account, "fleet/fleet");
+        assert_eq!(own.setting, "PriorityLevelConfiguration fleet");
+        assert_eq!(own.strength, Strength::Candidate);
+        assert!(!own.details.contains_key("level"), "{own:?}");
+        assert_eq!(own.now.as_deref(), Some("fleet → fleet"));
+        let caught = of("legacy-bot", "catch-all/catch-all");
+        let now = caught.now.unwrap();
+        assert!(now.starts_with("catch-all → catch-all"), "{now}");
+        assert_eq!(caught.details["precedence"], "1000");
+    }
+
+    #[test]
+    fn levels_of_the_clusters_own_count_among_the_seats() {
+        let levels = |names: &[(&str, f64)]| {
+            let rows = names
+                .iter()
+                .map(|(name, seats)| Row::new(*name).num("limit_seats", *seats));
+            Table {
+                rows: rows.collect(),
+                ..Table::default()
+            }
+        };
+        let plane = Plane::with(Cause::ApiserverSaturation).put(
+            &keys::APF_LEVELS,
+            component("kube-apiserver"),
+            levels(&[("fleet", 300.0), ("workload-low", 300.0)]),
+        );
+        let own = plane.with_facts(|facts| own_levels(facts, 245.0)).unwrap();
+        assert_eq!(own.1, 490.0);
+        let lost = dilution(Some(&own), None, own.1, 600.0);
+        assert_eq!(lost, ["fleet 300 → 294", "workload-low 300 → 294"]);
     }
 
     #[test]

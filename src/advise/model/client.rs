@@ -281,6 +281,15 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     }
     all.extend(retries(facts));
     all.extend(back_off(facts));
+    if super::webhook::fills(facts)
+        && let Some(webhook) = facts.ails("webhook-slow")
+    {
+        // Its requests are held up by the webhook, and come again for that.
+        for advice in &mut all {
+            advice.strength = Strength::Candidate;
+            advice.why = format!("{}; but {}: that comes first", advice.why, webhook.message);
+        }
+    }
     if let Some(cause) = facts.first_cause() {
         // A client that asks much is worth a word; it is not what is broken.
         for advice in &mut all {
@@ -358,8 +367,12 @@ fn lists(facts: &Facts<'_>, culprit: &Culprit) -> Advice {
         );
         advice.risk = "a paged list is consistent but takes several calls".to_owned();
         advice.source = if off { watch_cache::SOURCE } else { UNCACHED }.to_owned();
+        return advice;
     }
-    advice
+    match watch_cache::answers(facts, what) {
+        Some(why) => watch_cache::answered(advice, what, &why),
+        None => advice,
+    }
 }
 
 fn cached_lists(culprit: &Culprit, what: &str) -> Advice {

@@ -249,7 +249,13 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
     } else {
         target
     };
-    let now = facts.setting(&target, fix.setting, None);
+    // A gate is one word of a flag, and evidence has each gate by itself.
+    let gate = fix.setting.strip_prefix("feature-gates ");
+    let name = gate.map_or_else(
+        || fix.setting.to_owned(),
+        |gate| format!("feature-gates.{gate}"),
+    );
+    let now = facts.setting(&target, &name, None);
     if fix.rule == "compaction-doubled" && finding.confidence < Confidence::High {
         // Without a kube-apiserver it may be the only compaction there is.
         return None;
@@ -288,6 +294,14 @@ fn one(facts: &Facts<'_>, fix: &Fix) -> Option<Advice> {
     advice.disposition = fix.disposition;
     advice.finding_ids = vec![fix.rule.to_owned()];
     advice.source = fix.source.to_owned();
+    if gate.is_some()
+        && now
+            .as_ref()
+            .is_some_and(|now| now.texts().any(|v| v == "false"))
+    {
+        advice.proposed =
+            "true, or take it out; every etcd endpoint at 3.4.31, 3.5.13 or later".to_owned();
+    }
     if fix.rule == "lists-bypass-cache" && watch_cache::is_off(facts) {
         advice = watch_cache::turn_on(facts, advice);
     }

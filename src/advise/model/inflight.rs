@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::catalog::releases::Version;
 use crate::diagnosis::Cause;
 use crate::evidence::keys;
-use crate::rules::Confidence;
+use crate::rules::{Confidence, Severity};
 use crate::units::format_ms;
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
@@ -46,6 +46,9 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     if saturated && super::webhook::fills(facts) {
         return vec![not_for_webhooks(facts)];
     }
+    if let Some((level, _, seats)) = super::apf::own_flow(facts).filter(|_| saturated && !lowered) {
+        return vec![not_for_own_level(facts, &level, seats)];
+    }
     if !(saturated || lowered) {
         return Vec::new();
     }
@@ -61,6 +64,10 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         return vec![newer(read, mutating, seats)];
     }
     let nodes = facts.nodes().map(|nodes| nodes.count);
+    if facts.without_levels() && (read == 0.0 || mutating == 0.0) {
+        // Without priority levels 0 is no limit at all: any number would lower it.
+        return Vec::new();
+    }
     // `0` is a value of its own: all of the sum is in the other flag.
     let sum = read + mutating;
     // The smallest step that holds what the priority levels asked for, within the size; else the
@@ -97,7 +104,10 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         return vec![beyond(facts, read, mutating)];
     }
     let known = read_now.is_some() && mutating_now.is_some();
-    let strength = if known && fits && !answered {
+    let sick = facts
+        .etcd_sick()
+        .filter(|sick| !saturated || sick.severity == Severity::Critical);
+    let strength = if known && fits && !answered && sick.is_none() {
         Strength::Recommended
     } else {
         Strength::Candidate
@@ -107,9 +117,13 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         f64::from(*new_mutating).max(mutating),
     );
     let why = format!(
-        "{}; the limits {read:.0} + {mutating:.0} = {sum:.0} are shared by all priority levels of \
-         one kube-apiserver{}{}{}{}",
+        "{}; the limits {read:.0} + {mutating:.0} = {sum:.0} are {}{}{}{}{}{}",
         reason(facts),
+        if facts.without_levels() {
+            "those of one kube-apiserver, each for its own kind of request"
+        } else {
+            "shared by all priority levels of one kube-apiserver"
+        },
         little(facts),
         if restore {
             ", and lie below the default 400 + 200"
@@ -125,17 +139,25 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
             format!("; {}", super::ask::ANSWERED)
         } else {
             String::new()
-        }
+        },
+        sick.map_or_else(String::new, |sick| format!(
+            "; but first find out what is wrong with etcd ({}): more requests at once would wait there",
+            sick.message
+        ))
     );
     let make = |id: &str, setting: &str, now: Option<String>, value: f64| Advice {
         strength,
         now,
         proposed: format!("{value:.0}"),
         why: why.clone(),
-        effect: format!(
-            "{:.0} seats in place of {sum:.0}; every priority level grows in proportion",
-            new.0 + new.1
-        ),
+        effect: if facts.without_levels() {
+            format!("{:.0} requests at once in place of {sum:.0}", new.0 + new.1)
+        } else {
+            format!(
+                "{:.0} seats in place of {sum:.0}; every priority level grows in proportion",
+                new.0 + new.1
+            )
+        },
         confidence: if known {
             Confidence::High
         } else {
@@ -384,6 +406,26 @@ fn not_for_webhooks(facts: &Facts<'_>) -> Advice {
     advice.source = "order of remedies: disk and etcd, client, shard, priority levels, and these \
                      limits last"
         .to_owned();
+    advice
+}
+
+/// Most requests were turned away in a level that somebody made small on purpose.
+fn not_for_own_level(facts: &Facts<'_>, level: &str, seats: Option<f64>) -> Advice {
+    let mut advice = Advice::new("inflight", Remedy::Inflight, "kube-apiserver", READ);
+    advice.strength = Strength::Refused;
+    advice.proposed = "leave both limits as they are".to_owned();
+    advice.why = format!(
+        "{}, most of them in `{level}`, a priority level of this cluster's own{}: its shares are what \
+         holds them back, and more seats for all levels would hardly reach it",
+        reason(facts),
+        seats.map_or_else(String::new, |seats| format!(" with {seats:.0} seats"))
+    );
+    advice.effect = format!("hardly any in `{level}`");
+    advice.risk = "kube-apiserver's memory, and etcd behind it".to_owned();
+    advice.undo = "nothing to undo".to_owned();
+    advice.verify = "nothing to verify".to_owned();
+    advice.finding_ids = facts.grounds(&["apf-rejections"], Cause::ApiserverSaturation);
+    advice.source = "kube-apiserver: priority levels share the sum of both limits".to_owned();
     advice
 }
 

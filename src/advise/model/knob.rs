@@ -2,6 +2,7 @@
 //! it, when it goes, and how it is undone.
 
 use crate::catalog::controllers::{Controller, Knob};
+use crate::catalog::settings::setting;
 
 use super::super::advice::{Advice, Disposition};
 use super::super::process::{Process, Set};
@@ -74,9 +75,13 @@ pub(super) fn disposition(process: &Process, set: &Set, known: &Controller) -> D
     if known.id == "kube-controller-manager" {
         return Disposition::Disruptive;
     }
-    let flags = !known.id.starts_with("kube");
+    // Kubernetes' own parts have their value in a file of theirs, which a patch edits where it stands.
+    let written = known
+        .component()
+        .is_some_and(|component| setting(component, &set.name).is_some())
+        || !known.id.starts_with("kube");
     let sure = set.set || process.version.is_some();
-    if flags && sure && set.now.is_some() {
+    if written && sure && set.now.is_some() {
         Disposition::Disruptive
     } else {
         Disposition::ShowOnly

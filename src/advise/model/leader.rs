@@ -28,6 +28,9 @@ const STEPS: &[(u32, u32, u32, &str)] = &[
     ),
 ];
 
+/// Time between two tries to renew where no setting tells another.
+const CLIENT_GO_RETRY_MS: f64 = 2_000.0;
+
 /// Kinds of messages whose duration is that of a stall of the control plane.
 const STALLS: &[&str] = &[
     "wal-sync-slow",
@@ -99,6 +102,14 @@ fn lost(facts: &Facts<'_>, process: &Process) -> f64 {
         .sum()
 }
 
+fn often(times: f64) -> String {
+    if times < 2.0 {
+        "once".to_owned()
+    } else {
+        format!("{times:.0} times")
+    }
+}
+
 fn millis(text: &str) -> Option<f64> {
     crate::units::parse_go_duration(text.trim().as_bytes()).map(|ns| ns as f64 / 1e6)
 }
@@ -148,20 +159,38 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
         return Vec::new();
     };
     let first_cause = facts.first_cause();
+    // Either shorter durations than by default go back to it, or something was seen that at least one
+    // try to renew must have felt.
+    let lowered = default.is_some_and(|default| renew_now < default);
+    let retry_set = process.knob(facts, retry);
+    let tries = retry_set.now.as_ref().and_then(|now| {
+        let all = now.texts().filter_map(millis);
+        all.min_by(f64::total_cmp)
+    });
+    let felt = tries.unwrap_or(CLIENT_GO_RETRY_MS);
+    let explained = logged >= felt || lowered;
     let mut why = Vec::new();
     if let Some(tight) = tight {
         why.push(tight.message.clone());
     }
     if times >= 1.0 {
         why.push(format!(
-            "{} lost its lease {times:.0} times: renewing it failed for the whole renew deadline \
+            "{} lost its lease {}: renewing it failed for the whole renew deadline \
              of {}",
             process.name,
+            often(times),
             format_ms(renew_now)
         ));
     }
     if let Some((_, what)) = stall {
         why.push(format!("the longest stall seen: {what}"));
+    }
+    if !explained {
+        why.push(format!(
+            "nothing was seen that took longer than the {} between two tries: first find out what kept it \
+             from renewing, since a process that crashed or lost its way to kube-apiserver is not helped",
+            format_ms(felt)
+        ));
     }
     if answered {
         why.push(super::ask::ANSWERED.to_owned());
@@ -191,7 +220,7 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
             &process.name,
             set.name.clone(),
         );
-        advice.strength = if first_cause.is_some() || !set.read || answered {
+        advice.strength = if first_cause.is_some() || !set.read || answered || !explained {
             Strength::Candidate
         } else {
             Strength::Recommended
@@ -205,10 +234,10 @@ fn durations(facts: &Facts<'_>, process: &Process, stall: Option<&(f64, String)>
         };
         advice.effect =
             format!("a stall of up to {renew_secs} s no longer costs the lead and a restart");
-        advice.confidence = if times >= 1.0 {
-            Confidence::High
-        } else {
-            Confidence::Medium
+        advice.confidence = match (explained, times >= 1.0 && logged >= renew_now) {
+            (true, true) => Confidence::High,
+            (true, false) => Confidence::Medium,
+            (false, _) => Confidence::Low,
         };
         advice.risk = format!(
             "a dead leader is replaced after {lease_secs} s; the three durations change together, \
@@ -249,8 +278,9 @@ fn not_settable(process: &Process, times: f64, stall: Option<&(f64, String)>) ->
     advice.strength = Strength::Candidate;
     advice.proposed = "mend the stall; no flag of it that is known sets these durations".to_owned();
     advice.why = format!(
-        "{} lost its lease {times:.0} times{}",
+        "{} lost its lease {}{}",
         process.name,
+        often(times),
         stall.map_or_else(String::new, |(_, what)| format!(
             "; the longest stall seen: {what}"
         ))

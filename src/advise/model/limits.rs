@@ -37,7 +37,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
             Some(_) => Vec::new(),
             None if throttled && process.throttled => {
                 let mut all = raise(facts, process);
-                if let Some(ill) = facts.etcd_ill() {
+                if let Some(ill) = facts.etcd_sick() {
                     for advice in &mut all {
                         only_then(advice, ill);
                     }
@@ -50,11 +50,13 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         .collect()
 }
 
-/// While etcd itself is ill for a reason that is not known, faster clients are no first remedy.
+/// While etcd itself is ill or slow, faster clients are no first remedy.
 fn only_then(advice: &mut Advice, ill: &Finding) {
-    advice.strength = Strength::Candidate;
+    if advice.strength != Strength::Refused {
+        advice.strength = Strength::Candidate;
+    }
     advice.why = format!(
-        "{}; first find out why etcd itself is ill ({})",
+        "{}; but first find out what is wrong with etcd ({})",
         advice.why, ill.message
     );
 }
@@ -241,6 +243,15 @@ impl Raise<'_> {
             Buckets::Loop => "each of its loops",
             Buckets::Kind => "each kind of object that it asks for",
         };
+        if self.pair.qps <= self.qps {
+            return format!(
+                "{} requests pass at once before the limit of {} a second holds {whom}, in place of \
+                 {}; a longer backlog drains no faster",
+                number(self.pair.burst),
+                number(self.qps),
+                number(self.burst)
+            );
+        }
         let mut text = format!(
             "{} requests a second for {whom}; a backlog as seen ({:.0} requests) drains in {} \
              instead of {}",

@@ -3,7 +3,7 @@
 
 use crate::evidence::keys;
 use crate::rules::{Confidence, Finding};
-use crate::units::format_bytes;
+use crate::units::{format_bytes, format_ms};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
 use super::super::facts::{Facts, whole};
@@ -24,6 +24,42 @@ fn largest(facts: &Facts<'_>) -> Option<u64> {
         .max_by(f64::total_cmp)
         .and_then(whole)
         .max(in_use(facts))
+}
+
+/// Bytes of the smallest file system that holds a database, where one was read.
+pub(super) fn file_system(facts: &Facts<'_>) -> Option<u64> {
+    facts
+        .all(&keys::FS_SPACE)
+        .iter()
+        .filter_map(|(_, table)| table.row("data")?.get("size_bytes"))
+        .filter(|bytes| *bytes > 0.0)
+        .min_by(f64::total_cmp)
+        .and_then(whole)
+}
+
+/// Why growth alone is too little for a larger quota: the time to the quota is longer than the growth
+/// was watched.
+pub(super) fn only_extrapolated(facts: &Facts<'_>, outgrown: &Finding) -> Option<String> {
+    if outgrown.rule != "database-growing-fast" {
+        return None;
+    }
+    let key = &keys::DB_GROWTH;
+    let watched = facts
+        .all(key)
+        .iter()
+        .filter_map(|(subject, _)| facts.covered_secs(key, subject))
+        .max_by(f64::total_cmp)?;
+    let left = facts
+        .all(&keys::DB_TIME_TO_FULL)
+        .into_iter()
+        .map(|(_, secs)| secs)
+        .min_by(f64::total_cmp)?;
+    (watched < left).then(|| {
+        format!(
+            "the growth was watched for {} only: see first whether it goes on, and who writes so much",
+            format_ms(watched * 1e3)
+        )
+    })
 }
 
 /// A quota above the maximum, brought back to it where the database surely fits.
@@ -189,5 +225,31 @@ mod tests {
         assert_eq!(ids(free(1.0)).next().as_deref(), Some("etcd-defrag"));
         assert!(free(1.0).find("database-content").is_none());
         assert!(free(5.0).find("database-content").is_some());
+    }
+
+    #[test]
+    fn seconds_of_growth_and_a_small_file_system_ask_for_no_larger_quota() {
+        let growing = |left: f64| {
+            Plane::with(Cause::Space)
+                .fails("database-growing-fast", member(), Critical)
+                .put(&keys::DB_QUOTA, member(), 2.0 * GIB)
+                .put(&keys::DB_TIME_TO_FULL, member(), left)
+                // Watched for a hundred seconds.
+                .put_timed(&keys::DB_GROWTH, member(), 1e6)
+        };
+        let of = |plane: Plane| plane.find("etcd-quota").unwrap();
+        assert_eq!(of(growing(90.0)).strength, Strength::Recommended);
+        let far = of(growing(900.0));
+        assert_eq!(far.strength, Strength::Candidate);
+        assert!(far.conflicts[0].contains("watched for"), "{far:?}");
+        let on = |gib: f64| {
+            let row = crate::evidence::Row::new("data").num("size_bytes", gib * GIB);
+            let space = super::super::super::testing::table(vec![row]);
+            of(growing(90.0).put(&keys::FS_SPACE, member(), space))
+        };
+        assert_eq!(on(50.0).strength, Strength::Recommended);
+        let small = on(0.5);
+        assert_eq!(small.strength, Strength::Candidate);
+        assert!(small.conflicts[0].contains("512 MiB in all"), "{small:?}");
     }
 }

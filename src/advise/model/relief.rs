@@ -123,6 +123,23 @@ pub(super) fn weight(relief: &Relief) -> f64 {
     relief.slow_seconds.or(relief.requests).unwrap_or(0.0)
 }
 
+/// Writes a second of the first of these resources that kube-apiservers counted, one decimal.
+pub(super) fn writes_per_sec(facts: &Facts<'_>, resources: &[&str]) -> Option<f64> {
+    let key = &keys::APISERVER_ETCD_REQUESTS;
+    let mut sum: Option<f64> = None;
+    for (subject, table) in facts.all(key) {
+        let row = resources.iter().find_map(|resource| table.row(resource));
+        let Some(writes) = row.and_then(|row| row.get("writes")) else {
+            continue;
+        };
+        let secs = facts
+            .covered_secs(key, &subject)
+            .filter(|secs| *secs > 0.0)?;
+        *sum.get_or_insert(0.0) += writes / secs;
+    }
+    sum.map(|per_sec| (per_sec * 10.0).round() / 10.0)
+}
+
 /// A relief in words, with the word that its bound deserves.
 pub(super) fn words(relief: &Relief) -> String {
     let seconds = match relief.bound {

@@ -14,8 +14,9 @@ use super::super::advice::{Advice, Bound, Disposition, Relief, Remedy, Strength}
 use super::super::facts::Facts;
 use super::client::culprits;
 use super::overrides::{Overrides, SETTING};
+use super::pace::number;
 use super::places::{EVENTS_PORT, LEASES_PORT, Places, event_ttl, key_prefix};
-use super::relief::{Load, percent, weight, words};
+use super::relief::{Load, percent, weight, words, writes_per_sec};
 use super::unfinished;
 
 /// Failed findings that say that etcd itself feels the load.
@@ -391,11 +392,13 @@ fn leases(
         .of_resource("leases.coordination.k8s.io")
         .or_else(|| load.of_resource("leases"));
     // KEP-589: every kubelet renews its lease each 10 s.
-    let per_sec = nodes.count as f64 / 10.0;
+    let expected = nodes.count as f64 / 10.0;
     let after_events = overrides.has("/events");
     let share = relief.as_ref().and_then(|r| r.writes).unwrap_or(0.0);
-    let measured = relief.as_ref().is_some_and(|r| r.bound == Bound::Exact)
-        && share >= facts.limit("events-writes-share");
+    let exact = relief.as_ref().filter(|r| r.bound == Bound::Exact);
+    let measured = exact.is_some() && share >= facts.limit("events-writes-share");
+    // What was counted, rather than what the nodes should ask for.
+    let counted = writes_per_sec(facts, &["leases.coordination.k8s.io", "leases"]);
     let (proposed, _) = value(
         facts,
         overrides,
@@ -406,6 +409,26 @@ fn leases(
         .detail("resource", "leases");
     // One flag carries both overrides: this one is a later step, not a rival of the events shard.
     advice.setting = format!("{SETTING} (leases)");
+    if let Some(relief) = exact.filter(|relief| !measured && relief.writes.is_some()) {
+        advice.finding_ids = pressed.to_vec();
+        let why = format!(
+            "{} should renew their leases {expected:.0} times a second (one renewal each 10 s), but \
+             counted were {}{}: there is next to nothing to take off main etcd",
+            nodes.words(),
+            counted.map_or_else(String::new, |n| format!(
+                "{} writes of leases a second, ",
+                number(n)
+            )),
+            words(relief)
+        );
+        return Some(against(
+            advice,
+            "leave leases in main etcd",
+            why,
+            relief.clone(),
+        ));
+    }
+    let per_sec = counted.unwrap_or(expected);
     advice.strength = if after_events && measured && facts.first_cause().is_none() {
         Strength::Recommended
     } else {
@@ -414,9 +437,13 @@ fn leases(
     advice.now.clone_from(&overrides.now);
     advice.proposed = proposed;
     advice.why = format!(
-        "{} renew their leases {per_sec:.0} times a second (one renewal each 10 s), all of them \
-         writes{}{}",
+        "{} renew their leases {expected:.0} times a second (one renewal each 10 s), all of them \
+         writes{}{}{}",
         nodes.words(),
+        counted.map_or_else(String::new, |n| format!(
+            "; counted were {} a second",
+            number(n)
+        )),
         match &relief {
             Some(relief) => format!("; leases account for {}", words(relief)),
             None => String::new(),
@@ -427,7 +454,7 @@ fn leases(
             "; split off events first and look again: that is safer and takes more away"
         }
     );
-    advice.effect = format!("main etcd loses about {per_sec:.0} writes a second");
+    advice.effect = format!("main etcd loses about {} writes a second", number(per_sec));
     advice.confidence = if measured {
         Confidence::High
     } else {

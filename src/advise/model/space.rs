@@ -341,7 +341,17 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
         );
     }
     let grows = filler::soon(facts).is_some_and(|soon| soon.rule == outgrown.rule);
-    let sure = now.is_some() && !grows;
+    let guessed = quota_max::only_extrapolated(facts, outgrown);
+    // A quota that the file system cannot hold is none: etcd stops for want of space before.
+    let small = quota_max::file_system(facts).filter(|bytes| *bytes < proposed);
+    if let Some(bytes) = small {
+        advice.conflicts.push(format!(
+            "the file system of a database has {} in all, less than this quota: a larger file system comes first",
+            format_bytes(bytes)
+        ));
+    }
+    let sure = now.is_some() && !grows && guessed.is_none() && small.is_none();
+    advice.conflicts.extend(guessed);
     advice.strength = if sure && !answered && freed.is_none() && !disk {
         Strength::Recommended
     } else {

@@ -56,8 +56,9 @@ pub(super) fn fills(facts: &Facts<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::{Plane, component};
+    use super::super::super::testing::{Plane, component, table};
     use super::*;
+    use crate::evidence::{Row, keys};
     use crate::rules::Severity;
 
     fn plane(rests_on: &[&str]) -> Plane {
@@ -70,6 +71,16 @@ mod tests {
             )
             .fails(RULE, component("kube-apiserver"), Severity::Warn)
             .settings("kube-apiserver", &[("profiling", "false")])
+            .put(
+                &keys::LOGS_AUDIT_CLIENTS,
+                component("kube-apiserver"),
+                table(vec![
+                    Row::new("a")
+                        .text("user_agent", "deployer/1")
+                        .text("user", "system:serviceaccount:app:deployer")
+                        .num("requests", 100.0),
+                ]),
+            )
             .nodes(700.0)
     }
 
@@ -80,10 +91,17 @@ mod tests {
         assert_eq!(of(RULE).unwrap().strength, Strength::Recommended);
         assert_eq!(of("inflight").unwrap().strength, Strength::Refused);
         assert!(of("inflight-read").is_none());
+        assert!(!filled.iter().any(|advice| advice.id.starts_with("apf-")));
+        let client = filled
+            .iter()
+            .find(|advice| advice.id == "client-back-off-deployer-1");
+        assert_eq!(client.unwrap().strength, Strength::Candidate);
+        assert_eq!(filled.first().unwrap().id, RULE);
         // A slow one that holds few seats is no reason to keep to them.
         let beside = plane(&["apf-rejections"]).advice();
         let of = |id: &str| beside.iter().find(|advice| advice.id == id);
         assert_eq!(of(RULE).unwrap().strength, Strength::Candidate);
         assert!(of("inflight-read").is_some());
+        assert!(beside.iter().any(|advice| advice.id.starts_with("apf-")));
     }
 }

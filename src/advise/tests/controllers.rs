@@ -403,8 +403,17 @@ fn leases_outlast_the_stall_that_was_seen() {
     assert_eq!(of(&short, "leader-elect-lease-duration").proposed, "60s");
     assert_eq!(of(&short, "leader-elect-renew-deadline").proposed, "40s");
     assert_eq!(of(&short, "leader-elect-retry-period").proposed, "5s");
+    let felt = of(&short, "leader-elect-lease-duration");
+    assert_eq!(felt.strength, Strength::Recommended);
+    // What no try to renew would have felt explains no lost lease.
+    let quick = plane(50.0);
+    let guess = of(&quick, "leader-elect-lease-duration");
+    assert_eq!(guess.strength, Strength::Candidate);
+    assert!(guess.why.contains("nothing was seen"), "{}", guess.why);
     let long = plane(50_000.0);
-    assert_eq!(of(&long, "leader-elect-renew-deadline").proposed, "107s");
+    let seen = of(&long, "leader-elect-renew-deadline");
+    assert_eq!(seen.proposed, "107s");
+    assert_eq!(seen.strength, Strength::Recommended);
     // A component that lost nothing is left alone.
     assert!(!long.iter().any(|a| a.target == "kube-controller-manager"));
 }

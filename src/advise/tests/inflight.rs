@@ -97,3 +97,52 @@ fn uneven_apiservers_get_goaway_and_even_ones_do_not() {
     assert_eq!(plane(800.0, "0"), None);
     assert_eq!(plane(80.0, "0.002"), None);
 }
+
+#[test]
+fn lowered_limits_are_no_first_remedy_while_etcd_is_sick() {
+    let lowered = |sick: Option<&str>| {
+        let plane = Plane::with(Cause::Unknown)
+            .fails("inflight-unbalanced", component("kube-apiserver"), Warn)
+            .version("kube-apiserver", "v1.36.2")
+            .settings(
+                "kube-apiserver",
+                &[
+                    ("max-requests-inflight", "8"),
+                    ("max-mutating-requests-inflight", "4"),
+                ],
+            );
+        match sick {
+            Some(rule) => plane.fails(rule, component("etcd"), Critical),
+            None => plane,
+        }
+        .find("inflight-read")
+        .unwrap()
+    };
+    assert_eq!(lowered(None).strength, Strength::Recommended);
+    for rule in ["wal-fsync-slow", "etcd-cpu-throttled", "leader-unstable"] {
+        let later = lowered(Some(rule));
+        assert_eq!(later.strength, Strength::Candidate, "{rule}");
+        assert!(later.why.contains(rule), "{}", later.why);
+    }
+}
+
+#[test]
+fn without_priority_levels_zero_is_no_limit_and_stays() {
+    let zero = |apf: &str| {
+        Plane::with(Cause::Unknown)
+            .fails("inflight-unbalanced", component("kube-apiserver"), Warn)
+            .version("kube-apiserver", "v1.27.3")
+            .settings(
+                "kube-apiserver",
+                &[
+                    ("enable-priority-and-fairness", apf),
+                    ("max-requests-inflight", "0"),
+                    ("max-mutating-requests-inflight", "0"),
+                ],
+            )
+            .find("inflight-read")
+            .map(|advice| advice.proposed)
+    };
+    assert_eq!(zero("false"), None);
+    assert_eq!(zero("true").as_deref(), Some("400"));
+}

@@ -122,8 +122,8 @@ const CLIENTS: &[(&str, &str, &str, &str, &str, &str)] = &[
     (
         "kube-scheduler",
         "v1.31.2",
-        "clientConnection.qps",
-        "clientConnection.burst",
+        "kube-api-qps",
+        "kube-api-burst",
         "parallelism",
         "",
     ),

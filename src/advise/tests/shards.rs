@@ -362,3 +362,34 @@ fn a_shard_takes_ports_that_nothing_has_and_the_scheme_of_main_etcd() {
     );
     assert!(moved.why.contains("port 2384 is"), "{}", moved.why);
 }
+
+#[test]
+fn leases_that_were_counted_beat_what_nodes_should_ask_for() {
+    let counted = |leases: f64, others: f64| {
+        let row = |name: &str, writes: f64| {
+            Row::new(name)
+                .num("requests", writes)
+                .num("writes", writes)
+                .num("total_secs", writes / 100.0)
+        };
+        let rows = vec![
+            row("leases.coordination.k8s.io", leases),
+            row("pods", others),
+        ];
+        large(Cause::QueryLoad)
+            // Over a hundred seconds.
+            .put_timed(
+                &keys::APISERVER_ETCD_REQUESTS,
+                component("kube-apiserver"),
+                table(rows),
+            )
+            .find("shard-leases")
+            .unwrap()
+    };
+    let few = counted(330.0, 9000.0);
+    assert_eq!(few.strength, Strength::Refused);
+    assert!(few.why.contains("3.3 writes of leases a second"), "{few:?}");
+    let many = counted(30_000.0, 9000.0);
+    assert_ne!(many.strength, Strength::Refused);
+    assert!(many.effect.contains("300 writes a second"), "{many:?}");
+}

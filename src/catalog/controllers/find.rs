@@ -1,6 +1,7 @@
 //! Which controller a workload, a component or an image is.
 
 use super::{Controller, controllers, is_mentioned};
+use crate::catalog::settings::Component;
 
 /// Generated ends of pod names: `-7d4b9c6f5d-x2x9z`, `-0`, `-x2x9z`.
 fn without_generated(name: &str) -> &str {
@@ -132,6 +133,13 @@ impl Controller {
         by_name(name)
     }
 
+    /// The component of Kubernetes that it is, where the settings table has one of its name.
+    pub fn component(&self) -> Option<Component> {
+        Component::ALL
+            .into_iter()
+            .find(|component| component.program() == self.id)
+    }
+
     /// The controller of an id.
     pub fn by_id(id: &str) -> Option<&'static Controller> {
         controllers().iter().find(|controller| controller.id == id)
@@ -152,6 +160,23 @@ mod tests {
         for name in controllers().iter().flat_map(|one| &one.names) {
             assert!(is_mentioned(name), "{name}");
         }
+    }
+
+    /// Evidence has settings under the table's names, and patches are written by them.
+    #[test]
+    fn knobs_of_components_go_by_the_names_of_the_settings_table() {
+        let mut looked = 0;
+        for controller in controllers() {
+            let Some(component) = controller.component() else {
+                continue;
+            };
+            for name in controller.knobs.iter().flat_map(|knob| &knob.names) {
+                let found = crate::catalog::settings::setting(component, name);
+                assert!(found.is_some(), "{} {name}", controller.id);
+                looked += 1;
+            }
+        }
+        assert!(looked > 10);
     }
 
     #[test]

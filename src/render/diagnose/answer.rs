@@ -70,7 +70,18 @@ impl Page {
                         .iter()
                         .filter(|finding| finding.failed())
                         .max_by_key(|finding| (finding.severity, finding.confidence));
+                    let candidate = report
+                        .advice
+                        .iter()
+                        .find(|a| a.strength == Strength::Candidate);
                     match worst {
+                        Some(_) if verdict.cause != Cause::Unknown && candidate.is_some() => {
+                            let headline = candidate.map_or_else(String::new, advice::headline);
+                            let words = format!(
+                                "nothing is sure enough to come first; look at the advice below, such as {headline}"
+                            );
+                            self.first_lines(out, "NEXT     ", &words, 2)
+                        }
                         Some(finding) => {
                             let explain = format!("`etcd-doctor explain {}`", finding.rule);
                             let words = match (verdict.cause, !verdict.missing.is_empty()) {

@@ -12,7 +12,7 @@ use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 pub static RULE: Rule = Rule {
     id: "inflight-unbalanced",
     summary: "kube-apiserver's concurrency is below its default",
-    severity: Severity::Warn,
+    severity: Severity::Critical,
     since: "0.1.0",
     playbook: "inflight-unbalanced",
     check,
@@ -20,51 +20,100 @@ pub static RULE: Rule = Rule {
 
 const NAMES: [&str; 2] = ["max-requests-inflight", "max-mutating-requests-inflight"];
 
+/// Each flag's own default.
+const DEFAULTS: [f64; 2] = [400.0, 200.0];
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("inflight-sum");
-    let mut sums: BTreeMap<_, (f64, bool)> = BTreeMap::new();
+    // Both values where known, and whether somebody set one.
+    let mut all: BTreeMap<_, ([Option<f64>; 2], bool)> = BTreeMap::new();
     let mut cited = Vec::new();
-    for name in NAMES {
+    for (at, name) in NAMES.into_iter().enumerate() {
         for setting in settings::of(cx, "kube-apiserver", &[name])? {
             let Some(value) = setting.number() else {
                 continue;
             };
-            let sum = sums.entry(setting.subject.clone()).or_default();
-            sum.0 += value;
-            sum.1 |= setting.is_set();
+            let (values, set) = all.entry(setting.subject.clone()).or_default();
+            if let Some(slot) = values.get_mut(at) {
+                *slot = Some(value);
+            }
+            *set |= setting.is_set();
             settings::cite(cx, &setting, name);
         }
         // Looking a setting up starts anew.
         cited.extend(cx.evidence.take_citations());
     }
-    let drafts = sums
-        .into_iter()
-        // One setting alone says nothing: the sum of both is what is divided.
-        .filter(|(_, (sum, set))| *set && *sum < limit.value)
-        .map(|(subject, (sum, _))| {
-            let own = cited
-                .iter()
-                .filter(|c| c.subject == subject)
-                .cloned()
-                .collect();
-            Draft::new(
-                subject.clone(),
-                Severity::Warn,
-                format!(
-                    "kube-apiserver serves {sum:.0} requests at once; {}",
-                    seats(cx, &subject, sum)
-                ),
-            )
-            .threshold(limit.words())
-            .cites(own)
-        })
-        .collect();
+    let mut drafts = Vec::new();
+    for (subject, (values, set)) in all {
+        if !set {
+            continue;
+        }
+        let Some((severity, message)) = judged(cx, &subject, values, limit.value) else {
+            continue;
+        };
+        let own = cited
+            .iter()
+            .filter(|c| c.subject == subject)
+            .cloned()
+            .collect();
+        let draft = Draft::new(subject.clone(), severity, message);
+        drafts.push(draft.threshold(limit.words()).cites(own));
+    }
+    cx.evidence.take_citations();
     Ok(Verdict::Fail(drafts))
+}
+
+/// What is wrong with both values, if anything is.
+fn judged(
+    cx: &Context<'_>,
+    subject: &Subject,
+    values: [Option<f64>; 2],
+    limit: f64,
+) -> Option<(Severity, String)> {
+    let sum: f64 = values.iter().flatten().sum();
+    if settings::without_levels(cx, subject) {
+        // Each flag limits its own requests then, and 0 is no limit.
+        let limited = || {
+            let both = values.into_iter().zip(DEFAULTS);
+            both.filter_map(|(value, default)| Some((value.filter(|n| *n > 0.0)?, default)))
+        };
+        let usual: f64 = limited().map(|(_, default)| default).sum();
+        let few: f64 = limited().map(|(value, _)| value).sum();
+        let what = match values {
+            [Some(0.0), _] => " that change something, and any number of others",
+            [_, Some(0.0)] => " that only read, and any number of others",
+            _ => "",
+        };
+        let message = || {
+            format!(
+                "kube-apiserver serves {few:.0} requests at once{what}; {}",
+                seats(cx, subject, sum)
+            )
+        };
+        return (few < usual).then(|| (Severity::Warn, message()));
+    }
+    if values == [Some(0.0); 2] {
+        let message = format!(
+            "{} and {} are both 0: with priority and fairness on, kube-apiserver refuses to start",
+            NAMES[0], NAMES[1]
+        );
+        return Some((Severity::Critical, message));
+    }
+    // One setting alone says nothing: the sum of both is what is divided.
+    (sum < limit).then(|| {
+        let words = seats(cx, subject, sum);
+        let message = format!("kube-apiserver serves {sum:.0} requests at once; {words}");
+        (Severity::Warn, message)
+    })
 }
 
 /// What each priority level gets of the seats, computed as kube-apiserver does.
 fn seats(cx: &Context<'_>, subject: &Subject, sum: f64) -> String {
     let version = settings::version_of(cx, subject);
+    if settings::without_levels(cx, subject) && version.is_none_or(|v| v >= settings::LEVELS_SINCE)
+    {
+        return "priority and fairness is off, so that no priority levels divide them".to_owned();
+    }
     let Some(version) = version else {
         return "divided among its priority levels".to_owned();
     };
@@ -116,6 +165,32 @@ mod tests {
         assert_eq!(with("400", "199").status(&RULE).0, Status::Fail);
         assert_eq!(with("600", "0").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn zero_is_no_limit_without_levels_and_no_start_with_them() {
+        let with = |read: &str, write: &str, apf: &str| {
+            let rows = [
+                (NAMES[0], read, "flag"),
+                (NAMES[1], write, "flag"),
+                ("enable-priority-and-fairness", apf, "flag"),
+            ];
+            let about = component("kube-apiserver");
+            Set::new().put(&keys::SETTINGS, about, settings(&rows))
+        };
+        assert_eq!(with("0", "0", "false").status(&RULE).0, Status::Pass);
+        assert_eq!(with("0", "200", "false").status(&RULE).0, Status::Pass);
+        let half = with("0", "20", "false").check(&RULE);
+        assert!(
+            half[0]
+                .message
+                .contains("20 requests at once that change something"),
+            "{half:?}"
+        );
+        let none = with("0", "0", "true");
+        assert_eq!(none.status(&RULE), (Status::Fail, Severity::Critical));
+        assert!(none.check(&RULE)[0].message.contains("refuses to start"));
+        assert_eq!(with("640", "0", "true").status(&RULE).0, Status::Pass);
     }
 
     /// API Priority and Fairness is on from 1.20.

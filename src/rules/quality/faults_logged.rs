@@ -1,10 +1,10 @@
 //! Messages that are faults by themselves and that no other rule judges: crashes, refusals, a server
 //! that cannot be reached.
 
-use crate::evidence::{Missing, Subject, SubjectKind};
+use crate::evidence::{Missing, Subject, SubjectKind, keys};
 use crate::profile::Limit;
-use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{events, settings};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -235,6 +235,11 @@ fn judge(
         if limit.is_some_and(|limit| counts < limit.value) {
             continue;
         }
+        // Settings are looked up before anything is cited: that starts anew.
+        let shard = kinds
+            .contains(&UNREACHED)
+            .then(|| shard_unreached(cx, &all.subject))
+            .flatten();
         // Each kind is cited by its name, which says more than the words that they share.
         for kind in kinds {
             for seen in events::seen(cx, &[kind])? {
@@ -249,7 +254,10 @@ fn judge(
         };
         let words = match is("kernel-") || is("unit-") || is("journald-") {
             true => words.to_owned(),
-            false => format!("{who} {words}"),
+            false => match shard {
+                Some(which) => format!("{who} could not connect to {which}"),
+                None => format!("{who} {words}"),
+            },
         };
         let times = match all.count {
             1.0 => String::new(),
@@ -275,6 +283,37 @@ fn judge(
     Ok(())
 }
 
+/// The kind of message in which a gRPC client says that it cannot reach its server.
+const UNREACHED: &str = "grpc-connect-failed";
+
+/// The etcd of an override that most of the failed connections were for, in words.
+fn shard_unreached(cx: &Context<'_>, subject: &Subject) -> Option<String> {
+    let set = settings::of(cx, "kube-apiserver", &["etcd-servers-overrides"]).ok()?;
+    let own = set.iter().find(|setting| setting.subject == *subject)?;
+    let all = cx.evidence.peek(&keys::LOGS_EPISODES, subject)?;
+    let failed = || all.episodes.iter().filter(|one| one.kind == UNREACHED);
+    let total: u64 = failed().map(|one| one.count).sum();
+    own.value.split(',').find_map(|entry| {
+        let (resource, servers) = entry.split_once('#')?;
+        servers.split(';').find_map(|server| {
+            let address = server.rsplit("//").next().filter(|text| !text.is_empty())?;
+            // `10.0.0.9:2382` is no part of `10.0.0.9:23820`, nor of `110.0.0.9:2382`.
+            let named = |detail: &str| {
+                detail
+                    .split(|c: char| c.is_whitespace() || "\"{}<>,".contains(c))
+                    .any(|word| word.trim_end_matches(':').rsplit('/').next() == Some(address))
+            };
+            let here: u64 = failed()
+                .filter(|one| named(&one.detail))
+                .map(|one| one.count)
+                .sum();
+            (here * 2 > total).then(|| {
+                format!("{address}, the etcd that etcd-servers-overrides gives to {resource}")
+            })
+        })
+    })
+}
+
 /// Whether the cluster stands still without it.
 fn holds_the_cluster(subject: &Subject) -> bool {
     subject.kind == SubjectKind::Member || matches!(&*subject.name, "etcd" | "kube-apiserver")
@@ -283,7 +322,6 @@ fn holds_the_cluster(subject: &Subject) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
     use crate::rules::Status;
     use crate::rules::testing::{Set, component, episode, episodes, member, table};
 
@@ -313,6 +351,46 @@ mod tests {
             assert_eq!(with(member(), kind, limit).0, Status::Fail, "{kind}");
         }
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn a_second_etcd_that_is_not_reached_is_named() {
+        let with = |detail: &str| {
+            let mut failed = episode(UNREACHED, 0, 99);
+            failed.count = 100;
+            detail.clone_into(&mut failed.detail);
+            let overrides = "/events#https://10.0.0.9:2382";
+            let set = [("etcd-servers-overrides", overrides, "flag")];
+            Set::new()
+                .put(
+                    &keys::LOGS_EVENTS,
+                    component("kube-apiserver"),
+                    table(&[(UNREACHED, &[("count", 100.0)])]),
+                )
+                .put(
+                    &keys::LOGS_EPISODES,
+                    component("kube-apiserver"),
+                    episodes(vec![failed]),
+                )
+                .put(
+                    &keys::SETTINGS,
+                    component("kube-apiserver"),
+                    settings::testing::settings(&set),
+                )
+                .check(&RULE)[0]
+                .message
+                .clone()
+        };
+        let shard = with("desc = \"transport: dial tcp 10.0.0.9:2382: connect: connectio…");
+        assert_eq!(
+            shard,
+            "kube-apiserver could not connect to 10.0.0.9:2382, the etcd that \
+             etcd-servers-overrides gives to /events (100 messages)"
+        );
+        for other in ["10.0.0.9:2379", "10.0.0.9:23820", "110.0.0.9:2382"] {
+            let main = with(&format!("dial tcp {other}: connect: refused"));
+            assert!(main.contains("mostly etcd"), "{other}: {main}");
+        }
     }
 
     #[test]

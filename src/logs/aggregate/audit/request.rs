@@ -7,6 +7,9 @@ use crate::logs::audit::{AuditRecord, KnownRecord, List, ListSource, Stage, Verb
 
 use super::row::AuditShare;
 
+/// A list of one namespace that takes as long as what etcd logs as slow is as good as a whole one.
+const LARGE_NS: u64 = 100_000_000;
+
 /// What of a request counts, however its line was read.
 pub(super) struct Request {
     pub(super) stage: Stage,
@@ -17,6 +20,8 @@ pub(super) struct Request {
     pub(super) etcd_ns: u64,
     pub(super) queue_ns: u64,
     pub(super) list: Option<List>,
+    /// It asks for the objects of one namespace alone.
+    pub(super) namespaced: bool,
     pub(super) received: Option<Timestamp>,
     pub(super) stage_time: Option<Timestamp>,
 }
@@ -32,6 +37,7 @@ impl Request {
             etcd_ns: record.etcd_ns.unwrap_or(0),
             queue_ns: record.queue_ns.unwrap_or(0),
             list: record.list,
+            namespaced: record.parts.namespace.is_some(),
             received: record.received,
             stage_time: record.stage_time,
         }
@@ -47,6 +53,7 @@ impl Request {
             etcd_ns: 0,
             queue_ns: 0,
             list: record.list,
+            namespaced: record.namespace.is_some(),
             received: record.received,
             stage_time: record.stage_time,
         }
@@ -99,6 +106,7 @@ impl Request {
             etcd_ns: self.etcd_ns,
             queue_ns: self.queue_ns,
             unlimited: self.unlimited(),
+            whole: !self.namespaced || self.took_ns.is_some_and(|ns| ns >= LARGE_NS),
             rv_unset: self
                 .list
                 .is_some_and(|list| list.source == ListSource::Unset),
@@ -117,5 +125,34 @@ pub(super) fn line_kind(stage: Stage) -> LineKind {
         Stage::RequestReceived => LineKind::Apply,
         Stage::ResponseStarted => LineKind::Trace,
         Stage::ResponseComplete | Stage::Panic | Stage::Unknown => LineKind::Stats,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quick_list_of_one_namespace_is_no_list_of_everything() {
+        let whole = |namespace: Option<&'static str>, ms: i64| {
+            let mut record = AuditRecord {
+                stage: Stage::ResponseComplete,
+                verb: "list".into(),
+                received: Some(Timestamp::from_secs(0)),
+                stage_time: Some(Timestamp::from_secs(0).add_us(ms * 1_000)),
+                list: Some(List {
+                    source: ListSource::Unset,
+                    limit: None,
+                    continued: false,
+                    selected: false,
+                }),
+                ..AuditRecord::default()
+            };
+            record.parts.namespace = namespace.map(Into::into);
+            Request::of(&record).share(0).whole
+        };
+        assert!(whole(None, 4));
+        assert!(!whole(Some("a"), 4));
+        assert!(whole(Some("a"), 100), "as large as one of everything");
     }
 }

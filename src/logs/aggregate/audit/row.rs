@@ -39,7 +39,7 @@ pub struct AuditRow {
     pub unlimited: u64,
     /// LISTs without a resourceVersion.
     pub rv_unset: u64,
-    /// LISTs with neither: the expensive kind.
+    /// LISTs with neither, of all namespaces or slow: the expensive kind.
     pub unbounded: u64,
     /// LISTs that etcd answered for sure (exact revision, or a later page).
     pub from_etcd: u64,
@@ -137,6 +137,8 @@ pub struct AuditShare {
     pub(super) etcd_ns: u64,
     pub(super) queue_ns: u64,
     pub(super) unlimited: bool,
+    /// Of all namespaces, or as slow as one of those.
+    pub(super) whole: bool,
     pub(super) rv_unset: bool,
     pub(super) from_etcd: bool,
     pub(super) first: Option<Timestamp>,
@@ -152,6 +154,7 @@ impl Payload for AuditShare {
             self.code = later.code;
         }
         self.took_ns = later.took_ns.or(self.took_ns);
+        self.whole |= later.whole;
         self.etcd_ns = self.etcd_ns.saturating_add(later.etcd_ns);
         self.queue_ns = self.queue_ns.saturating_add(later.queue_ns);
         self.first = earliest(self.first, later.first);
@@ -212,7 +215,7 @@ impl<O> AuditTables<O> {
             }
             row.unlimited += u64::from(share.unlimited);
             row.rv_unset += u64::from(share.rv_unset);
-            row.unbounded += u64::from(share.unlimited && share.rv_unset);
+            row.unbounded += u64::from(share.unlimited && share.whole && share.rv_unset);
             row.from_etcd += u64::from(share.from_etcd);
             if let Some((ns, bucket)) = took {
                 row.took.record(ns, bucket);
