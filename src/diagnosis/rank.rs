@@ -315,7 +315,10 @@ fn verdict(
                 let upkeep = UPKEEP.contains(&f.rule.as_str());
                 // Leases are lost because the datastore is slow, and never the other way round.
                 let below = f.rule == "datastore-slow";
-                let says = (f.confidence, !from_log(f));
+                // Who is turned away for a certificate renews no lease and lists nothing.
+                let cited = &mut f.evidence.iter();
+                let expired = cited.any(|c| c.value.contains("apiserver-client-expired"));
+                let says = (expired, f.confidence, !from_log(f));
                 (f.severity, upkeep, !slo, below, says)
             })
             .map_or_else(String::new, |f| f.message.clone());

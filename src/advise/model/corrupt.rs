@@ -118,7 +118,7 @@ fn down(facts: &Facts<'_>) -> Option<Advice> {
     Some(advice)
 }
 
-/// What to do first, by the reason that its log gave (etcd: membership/cluster.go, embed/etcd.go).
+/// What to do first, by the reason that its log gave (etcd: membership/cluster.go, embed/etcd.go; Linux: ENOSPC).
 fn mend(message: &str) -> Option<&'static str> {
     const REASONS: &[(&str, &str)] = &[
         (
@@ -135,6 +135,10 @@ fn mend(message: &str) -> Option<&'static str> {
             "address already in use",
             "see what listens at its address (`ss -ltnp`), often a second etcd or one that did not end; free \
              the address",
+        ),
+        (
+            "no space left on device",
+            "make room on its file system, or grow it; delete no file under the data directory",
         ),
         (
             "file descriptor limit",
@@ -224,6 +228,8 @@ mod tests {
         assert!(taken.unwrap().contains("ss -ltnp"));
         let files = of("file descriptor limit of etcd process is too low; please set higher");
         assert!(files.unwrap().contains("LimitNOFILE"));
+        let full = of("write /var/lib/etcd/member/snap/db: no space left on device");
+        assert!(full.unwrap().contains("delete no file"));
         assert_eq!(of("something else"), None);
     }
 

@@ -18,7 +18,7 @@ use super::pods::Place;
 use super::{Parsed, level_word};
 use journal::{is_row, journal, time_of};
 
-pub use audit::{audit, usual_audit};
+pub use audit::{audit, begins_batch, usual_audit};
 pub use journal::line_of;
 
 /// What an object turned out to be.
