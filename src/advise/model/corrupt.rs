@@ -138,7 +138,7 @@ fn mend(message: &str) -> Option<&'static str> {
         ),
         (
             "no space left on device",
-            "make room on its file system, or grow it; delete no file under the data directory",
+            "make room on its file system, or grow it (delete no file under the data directory),",
         ),
         (
             "file descriptor limit",
