@@ -174,14 +174,14 @@ fn by_beginning<'f>(plain: &[Plain<'f>]) -> HashMap<Vec<u8>, Vec<Plain<'f>>> {
             groups.entry(first).or_default().push(*file);
         }
     }
-    for group in groups.values_mut() {
+    groups.values_mut().for_each(|group| {
         group.sort_by_key(|plain| {
             let unknown = plain.identity.component == Component::Unknown;
             let name = &plain.file.name;
             let path = (unknown, name.len(), name);
             (Reverse((plain.file.size, plain.identity.rank)), path)
         });
-    }
+    });
     groups
 }
 
