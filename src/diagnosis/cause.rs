@@ -63,7 +63,7 @@ impl Cause {
             Cause::Cpu => "etcd, or kube-apiserver, does not get enough CPU",
             Cause::Network => "the network between etcd members is too slow, or breaks",
             Cause::QueryLoad => "requests are too many or too expensive",
-            Cause::Space => "etcd is out of space",
+            Cause::Space => "etcd is out of space, or nearly",
             Cause::Config => "a setting is dangerous or wrong",
             Cause::ClientThrottling => "a client throttles itself",
             Cause::ApiserverSaturation => "kube-apiserver is saturated while etcd is fast",

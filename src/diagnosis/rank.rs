@@ -377,7 +377,10 @@ fn headline(
         let upkeep = UPKEEP.contains(&f.rule.as_str());
         // Leases are lost because the datastore is slow, and never the other way round.
         let below = f.rule == "datastore-slow";
-        let says = (f.confidence, !from_log(f));
+        // Who is turned away for a certificate renews no lease and lists nothing.
+        let mut cited = f.evidence.iter();
+        let expired = cited.any(|c| c.value.contains("apiserver-client-expired"));
+        let says = (expired, f.confidence, !from_log(f));
         (f.severity, upkeep, !slo, below, says)
     });
     let Some(worst) = worst else {

@@ -2,6 +2,7 @@
 
 use super::assess::{Assessment, Case, names};
 use super::cause::Cause;
+use crate::evidence::keys;
 use crate::rules::space::nospace_alarm::IS_OVER;
 use crate::rules::{Finding, Severity};
 
@@ -24,7 +25,12 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     ]);
     let confidence = if !alarm.is_empty() {
         // Several sources that agree make it sure.
-        if alarm.len() > 1 { 0.97 } else { 0.9 }
+        let cites = |key: &str| {
+            let cited = alarm.iter().flat_map(|finding| &finding.evidence);
+            cited.into_iter().any(|cited| cited.key == key)
+        };
+        let both = cites(keys::LOGS_ALARMS.info.name) && cites(keys::DB_SIZE.info.name);
+        if alarm.len() > 1 || both { 0.97 } else { 0.9 }
     } else if disk {
         0.7
     } else if case.facts.full_soon && case.has_at("database-growing-fast", Severity::Critical) {

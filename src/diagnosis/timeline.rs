@@ -56,6 +56,7 @@ pub struct Entry {
 fn own(cause: Cause) -> &'static [&'static str] {
     match cause {
         Cause::MemberDown => &[
+            "fatal-exit",
             "member-bootstrapped",
             "panic",
             "peer-inactive",

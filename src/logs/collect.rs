@@ -415,7 +415,9 @@ fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         .map(|e| e.election.first)
         .collect();
     let rows = vec![
-        Row::new("planned").num("terms", count(&|planned, start| planned && !start)),
+        Row::new("planned")
+            .num("terms", count(&|planned, start| planned && !start))
+            .text("at", moments(view)),
         Row::new("start").num("terms", count(&|_, start| start)),
         Row::new("unplanned")
             .num("terms", count(&|planned, start| !planned && !start))
@@ -431,6 +433,17 @@ fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             table(rows, 3),
         );
     }
+}
+
+/// When leadership was handed over on purpose: the last times, in seconds since 1970.
+#[expect(clippy::cast_precision_loss, reason = "microseconds since 1970")]
+fn moments(view: &View) -> String {
+    let planned = view.elections.iter().filter(|e| e.planned && !e.start);
+    let mut secs: Vec<String> = planned
+        .map(|e| format!("{:.3}", e.election.last.0 as f64 / 1e6))
+        .collect();
+    let all = secs.split_off(secs.len().saturating_sub(MAX_ROWS));
+    all.join(" ")
 }
 
 /// Most of these moments within a quarter of an hour: etcd's own alert counts elections so.
@@ -519,24 +532,12 @@ fn facts(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
                 table(said, MAX_ROWS),
             );
         }
-        let starts: Vec<Row> = facts
-            .starts
-            .iter()
-            .map(|start| {
-                let at = start.at.map_or_else(|| "?".to_owned(), |at| at.to_string());
-                let row = Row::new(at).num("count", 1.0);
-                match &start.version {
-                    Some(version) => row.text("version", version),
-                    None => row,
-                }
-            })
-            .collect();
         set.put(
             &keys::LOGS_RESTARTS,
             about.clone(),
             out.window,
             out.origin(),
-            table(starts, MAX_ROWS),
+            table(lives::starts(place, facts), MAX_ROWS),
         );
         let versions: Vec<Row> = facts
             .starts

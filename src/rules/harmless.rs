@@ -9,6 +9,10 @@ pub const HARMLESS: &[(&str, &str)] = &[
         "mostly a client that went away; an error of etcd's in it makes the line a kind of its own",
     ),
     (
+        "apiserver-unauthenticated",
+        "who comes with an old or a foreign token is turned away, as it should be; expired certificates are a kind of their own",
+    ),
+    (
         "grpc-write-failed",
         "the client had left; what it waited for is judged as slow requests and time-outs",
     ),

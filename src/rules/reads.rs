@@ -169,7 +169,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "component-restarting",
-        &["logs.lives", "logs.restarts"],
+        &["logs.restarts", "process.restarts", "server.phases"],
         &["restarts"],
     ),
     reads("cpu-governor-slow", &["host.settings"], &[]),
@@ -465,7 +465,7 @@ pub const READS: &[Reads] = &[
     reads("log-sampled", &["logs.requests.estimate"], &[]),
     reads(
         "log-unparsed",
-        &["logs.lines", "logs.unparsed"],
+        &["logs.coverage", "logs.lines", "logs.unparsed"],
         &["unparsed-share"],
     ),
     reads(

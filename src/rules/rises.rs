@@ -19,12 +19,17 @@ pub(super) struct Rise {
 impl Rise {
     /// `5 leader changes in 15 min`.
     pub(super) fn words(&self, what: &str) -> String {
-        format!("{:.0} {what} in {}", self.most, span(self.secs))
+        format!("{:.0} {what} in {}", self.most, self.within())
+    }
+
+    /// `2 min 30 s`.
+    pub(super) fn within(&self) -> String {
+        span(self.secs)
     }
 }
 
 /// `15 min`, where the whole words would be `15 min 0 s`.
-fn span(secs: f64) -> String {
+pub(super) fn span(secs: f64) -> String {
     let words = format_ms(secs * 1e3);
     let words = words.trim_end_matches(" 0 s").trim_end_matches(" 0 min");
     words.to_owned()
@@ -100,13 +105,33 @@ pub(super) fn over(
     span: f64,
     too_much: impl Fn(f64) -> bool,
 ) -> Result<Rises, Missing> {
+    over_but(cx, key, column, span, &[], too_much)
+}
+
+/// As [`over`], without what was done on purpose: each of these moments, in seconds since 1970, takes
+/// one from what was counted at its time.
+pub(super) fn over_but(
+    cx: &Context<'_>,
+    key: &Key<f64>,
+    column: &str,
+    span: f64,
+    excused: &[f64],
+    too_much: impl Fn(f64) -> bool,
+) -> Result<Rises, Missing> {
     let all = cx.evidence.some(key)?;
     cx.evidence.take_citations();
     let mut rises = Rises::default();
     for (subject, total) in all {
         let record = cx.evidence.record(key, &subject);
         let secs = record.and_then(|record| record.secs());
-        let steps = steps(cx, &subject, column);
+        let window = record.and_then(|record| record.window.from.zip(record.window.to));
+        let total = window.map_or(total, |(from, to)| {
+            less(total, excused, seconds(from), seconds(to))
+        });
+        let mut steps = steps(cx, &subject, column);
+        for step in &mut steps {
+            step.rise = less(step.rise, excused, step.from, step.to);
+        }
         let mean = match secs {
             Some(secs) if secs > span => total * span / secs,
             Some(_) => total,
@@ -145,13 +170,25 @@ pub(super) fn over(
     Ok(rises)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "microseconds since 1970")]
+fn seconds(at: Timestamp) -> f64 {
+    at.0 as f64 / 1e6
+}
+
+/// What was counted, without what was done on purpose meanwhile.
+fn less(counted: f64, excused: &[f64], from: f64, to: f64) -> f64 {
+    let meanwhile = excused.iter().filter(|at| (from..=to).contains(*at));
+    #[expect(clippy::cast_precision_loss, reason = "few moments are kept")]
+    let meanwhile = meanwhile.count() as f64;
+    (counted - meanwhile).max(0.0)
+}
+
 /// The steps in which a counter rose.
 fn steps(cx: &Context<'_>, subject: &Subject, column: &str) -> Vec<Step> {
     let table = cx.evidence.peek(&keys::MEMBER_PHASES, subject);
     let rows = table.iter().flat_map(|table| &table.rows);
     rows.filter_map(|row| {
-        #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970")]
-        let from = Timestamp::parse(&row.key)?.0 as f64 / 1e6;
+        let from = seconds(Timestamp::parse(&row.key)?);
         let (secs, rise) = (row.get("secs")?, row.get(column)?);
         (secs > 0.0 && rise > 0.0).then_some(Step {
             from,

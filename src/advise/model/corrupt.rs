@@ -104,14 +104,49 @@ fn emptied(facts: &Facts<'_>) -> Option<Advice> {
 /// A member that is down for another reason, or for none that is known.
 fn down(facts: &Facts<'_>) -> Option<Advice> {
     let finding = facts.ails("member-down")?;
-    let proposed = "read the last lines of its log and of its supervisor (`crictl ps -a`, `journalctl -u kubelet`, \
-                    kernel log), mend what ended it and start it again with the data it has; restart no other \
-                    member meanwhile";
-    let mut advice = first("start-member", finding, "process", proposed.to_owned());
+    let mend = mend(&finding.message).unwrap_or(
+        "read the last lines of its log and of its supervisor (`crictl ps -a`, `journalctl -u kubelet`, \
+         kernel log), mend what ended it",
+    );
+    let proposed = format!(
+        "{mend} and start it again with the data it has; restart no other member meanwhile"
+    );
+    let mut advice = first("start-member", finding, "process", proposed);
     advice.effect = "it catches up by itself, and the majority is safe again".to_owned();
     advice.undo = "none is needed".to_owned();
     advice.finding_ids = vec!["member-down".to_owned()];
     Some(advice)
+}
+
+/// What to do first, by the reason that its log gave (etcd: membership/cluster.go, embed/etcd.go; Linux: ENOSPC).
+fn mend(message: &str) -> Option<&'static str> {
+    const REASONS: &[(&str, &str)] = &[
+        (
+            "invalid downgrade",
+            "put back the release that ran here before: the cluster is of that version, and an older one \
+             does not start in it",
+        ),
+        (
+            "cluster cannot be downgraded",
+            "put back the release that ran here before: the cluster is of that version, and an older one \
+             does not start in it",
+        ),
+        (
+            "address already in use",
+            "see what listens at its address (`ss -ltnp`), often a second etcd or one that did not end; free \
+             the address",
+        ),
+        (
+            "no space left on device",
+            "make room on its file system, or grow it (delete no file under the data directory),",
+        ),
+        (
+            "file descriptor limit",
+            "raise its limit of open files (`LimitNOFILE=` of its unit or of the container runtime)",
+        ),
+    ];
+    let told = REASONS.iter().find(|(reason, _)| message.contains(reason));
+    told.map(|(_, mend)| *mend)
 }
 
 fn first(id: &str, finding: &Finding, setting: &str, proposed: String) -> Advice {
@@ -181,6 +216,21 @@ mod tests {
             .fails("member-down", Subject::cluster(), Severity::Critical);
         let ids: Vec<String> = plane.advice().into_iter().map(|a| a.id).collect();
         assert_eq!(ids, ["start-member"]);
+    }
+
+    #[test]
+    fn the_reason_leads_the_remedy() {
+        let of = |why: &str| super::mend(&format!("a does not start: \"{why}\"; no other member"));
+        let older =
+            of("invalid downgrade; server version is lower than determined cluster version");
+        assert!(older.unwrap().starts_with("put back the release"));
+        let taken = of("discovery failed: listen tcp 127.0.0.1:2380: bind: address already in use");
+        assert!(taken.unwrap().contains("ss -ltnp"));
+        let files = of("file descriptor limit of etcd process is too low; please set higher");
+        assert!(files.unwrap().contains("LimitNOFILE"));
+        let full = of("write /var/lib/etcd/member/snap/db: no space left on device");
+        assert!(full.unwrap().contains("delete no file"));
+        assert_eq!(of("something else"), None);
     }
 
     #[test]

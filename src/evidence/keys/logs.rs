@@ -36,7 +36,7 @@ keys! { LOGS;
     LOGS_COVERAGE: Table = "logs.coverage", None, Sum;
     /// Size of the etcd database over time, as compaction lines tell it.
     LOGS_DB_SIZE: Series = "logs.db.size", Bytes, Union;
-    /// Elections by term: rows `planned`, `unplanned`, `start` (the first one of a start), column `terms`; of `unplanned` also, as every member's log tells of the same ones, of the log that tells most `max_all` (all of them) and `max_terms` (within 15 minutes).
+    /// Elections by term: rows `planned`, `unplanned`, `start` (the first one of a start), column `terms`; of `planned` text `at`, the last ones in seconds since 1970; of `unplanned` also, as every member's log tells of the same ones, of the log that tells most `max_all` (all of them) and `max_terms` (within 15 minutes).
     LOGS_ELECTIONS: Table = "logs.elections", None, Sum;
     /// What happened, as episodes; `kind` is an id of the signature catalogue.
     LOGS_EPISODES: Episodes = "logs.episodes", None, Union;
@@ -62,7 +62,7 @@ keys! { LOGS;
     LOGS_REQUESTS_ESTIMATE: Table = "logs.requests.estimate", None, Sum;
     /// Duration of logged requests.
     LOGS_REQUESTS_TOOK: Histogram = "logs.requests.took", Ms, Sum;
-    /// Restarts of a component: one row per start with text `version`, column `count`.
+    /// Restarts of a component: one row per start with text `version`, column `count`; of an etcd after its first one also `asked`, 1 where the log tells that it was asked to stop before.
     LOGS_RESTARTS: Table = "logs.restarts", None, Sum;
     /// Settings that the last start in the log tells, by the name of the flag: text `value`. Of etcd its quota and raft's timers,
     /// of Kubernetes components their limits of requests and workers.

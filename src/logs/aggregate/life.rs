@@ -1,5 +1,5 @@
-//! What a member's log tells of its own life and of its peers': its starts, its ends, and whom it
-//! lost and found again. Only the last of each counts, so that nothing grows with the log.
+//! What a member's log tells of its own life and of its peers': its stops, its ends, and whom it
+//! lost and found again. Of each only the last ones are kept, so that nothing grows with the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,8 +61,8 @@ pub struct Life {
     pub id: Option<String>,
     /// When it took requests last.
     pub ready: Option<Timestamp>,
-    /// When it was asked to stop last.
-    pub stopped: Option<Timestamp>,
+    /// When it was asked to stop.
+    pub stops: BTreeSet<Timestamp>,
     /// When it ended by itself.
     pub deaths: BTreeSet<Timestamp>,
     /// Why it did so last.
@@ -76,7 +76,9 @@ pub fn is_told_by(kind: &str) -> bool {
     matches!(
         kind,
         "corruption-detected"
+            | "disk-full"
             | "etcd-ready"
+            | "fatal-exit"
             | "member-bootstrapped"
             | "member-removed"
             | "member-start"
@@ -106,7 +108,10 @@ impl Life {
             "etcd-ready" => self.ready = self.ready.max(Some(at)),
             // One that was removed ends as it was told to. That a server was closed tells nothing: a
             // start that fails closes it, too.
-            "shutdown" | "member-removed" => self.stopped = self.stopped.max(Some(at)),
+            "shutdown" | "member-removed" => {
+                self.stops.insert(at);
+                bound(&mut self.stops);
+            }
             "member-start" => {
                 if let Some(id) = text(event, "member") {
                     self.id = Some(id.to_owned());
@@ -138,7 +143,8 @@ impl Life {
     /// A line of the level fatal or panic, or a dump: the program ended with it.
     fn end(&mut self, event: &Event<'_>, at: Timestamp) {
         let of_etcd = matches!(event.component, Component::Etcd | Component::Unknown);
-        if !of_etcd || !(event.kind == "panic" || event.level == Level::Fatal) {
+        let ends = matches!(event.kind, "panic" | "fatal-exit") || event.level == Level::Fatal;
+        if !of_etcd || !ends {
             return;
         }
         if self.deaths.last().is_none_or(|last| *last <= at)
@@ -147,13 +153,7 @@ impl Life {
             self.why = why.chars().take(MAX_WHY).collect();
         }
         self.deaths.insert(at);
-        self.bound();
-    }
-
-    fn bound(&mut self) {
-        while self.deaths.len() > MAX {
-            self.deaths.pop_first();
-        }
+        bound(&mut self.deaths);
     }
 
     fn peer(&mut self, event: &Event<'_>) -> Option<&mut Peer> {
@@ -170,17 +170,25 @@ impl Life {
             self.id.clone_from(&other.id);
         }
         self.ready = self.ready.max(other.ready);
-        self.stopped = self.stopped.max(other.stopped);
+        self.stops.extend(&other.stops);
+        bound(&mut self.stops);
         if !other.why.is_empty() && other.deaths.last() >= self.deaths.last() {
             self.why.clone_from(&other.why);
         }
         self.deaths.extend(&other.deaths);
-        self.bound();
+        bound(&mut self.deaths);
         for (id, theirs) in &other.peers {
             if self.peers.len() < MAX || self.peers.contains_key(id) {
                 self.peers.entry(id.clone()).or_default().merge(theirs);
             }
         }
+    }
+}
+
+/// Keeps the last ones.
+fn bound(moments: &mut BTreeSet<Timestamp>) {
+    while moments.len() > MAX {
+        moments.pop_first();
     }
 }
 
@@ -213,6 +221,19 @@ mod tests {
         found.find(at(15));
         late.merge(&found);
         assert!(late.active > late.lost);
+    }
+
+    #[test]
+    fn the_last_stops_are_kept() {
+        let of = |from: i64| Life {
+            stops: (from..from + 40).map(at).collect(),
+            ..Life::default()
+        };
+        let mut life = of(0);
+        life.merge(&of(40));
+        let kept: Vec<_> = life.stops.iter().copied().collect();
+        assert_eq!(kept.len(), MAX);
+        assert_eq!((kept[0], kept[MAX - 1]), (at(16), at(79)));
     }
 
     #[test]

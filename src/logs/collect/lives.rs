@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::evidence::{EvidenceSet, Row, keys};
 
 use super::{MAX_ROWS, Out, num, subject, table};
-use crate::logs::aggregate::facts::Facts;
+use crate::logs::aggregate::facts::{Facts, Start};
 use crate::logs::event::Component;
 use crate::logs::view::{Place, View};
 
@@ -39,6 +39,27 @@ pub(super) fn lives(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     }
 }
 
+/// The starts of one program, each with what is known of the end before it: of an etcd whether it
+/// was asked to stop. Nothing tells that of a first start, nor of starts of unknown time.
+pub(super) fn starts(place: &Place, facts: &Facts) -> Vec<Row> {
+    let is_etcd = place.component == Component::Etcd.word();
+    let mut before: Option<Timestamp> = None;
+    let row = |start: &Start| {
+        let at = start.at.map_or_else(|| "?".to_owned(), |at| at.to_string());
+        let mut row = Row::new(at).num("count", 1.0);
+        if let (true, Some(from), Some(to)) = (is_etcd, before, start.at) {
+            let asked = facts.life.stops.range(from..=to).next().is_some();
+            row = row.num("asked", f64::from(u8::from(asked)));
+        }
+        before = start.at.or(before);
+        match &start.version {
+            Some(version) => row.text("version", version),
+            None => row,
+        }
+    };
+    facts.starts.iter().map(row).collect()
+}
+
 /// The row of the etcd itself.
 fn own(place: &Place, facts: &Facts, view: &View) -> Row {
     let life = &facts.life;
@@ -54,7 +75,7 @@ fn own(place: &Place, facts: &Facts, view: &View) -> Row {
                 facts.starts.iter().filter_map(|start| start.at).max(),
             ),
             ("last_ready_secs", life.ready),
-            ("last_stop_secs", life.stopped),
+            ("last_stop_secs", life.stops.last().copied()),
             ("last_death_secs", life.deaths.last().copied()),
             ("last_dying_secs", deaths.min().copied()),
         ],

@@ -18,7 +18,7 @@ use super::pods::Place;
 use super::{Parsed, level_word};
 use journal::{is_row, journal, time_of};
 
-pub use audit::{audit, usual_audit};
+pub use audit::{audit, begins_batch, usual_audit};
 pub use journal::line_of;
 
 /// What an object turned out to be.
@@ -192,6 +192,10 @@ struct Seen<'a> {
     no_line: Option<Value<'a>>,
     /// What an export has its objects in.
     inside: Option<Value<'a>>,
+    /// What a list of Kubernetes holds: of audit records, where it says so.
+    items: Option<Value<'a>>,
+    /// Whether it is of the audit log's API.
+    audited: bool,
     /// What Kibana shows of a hit, each field a list; beside `_source` or in its place.
     hit: Option<Value<'a>>,
     /// A column of CloudWatch Insights, printed as an object of its own: whether it is the line's.
@@ -299,6 +303,7 @@ impl<'a> Seen<'a> {
                 &mut self.inside
             }
             b"fields" if value.kind == ValueKind::Nested => &mut self.hit,
+            b"items" if value.kind == ValueKind::Nested => &mut self.items,
             b"field" if value.raw == b"@message" => {
                 self.column = true;
                 return;
@@ -327,7 +332,8 @@ impl<'a> Seen<'a> {
                 return;
             }
             b"apiVersion" => {
-                self.audit += u8::from(value.raw.starts_with(b"audit.k8s.io/"));
+                self.audited = value.raw.starts_with(b"audit.k8s.io/");
+                self.audit += u8::from(self.audited);
                 return;
             }
             b"auditID" => {
@@ -434,6 +440,8 @@ fn classify_inside<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Obje
         let mut holds = |value: &Value<'_>| holds_lines(value, cache, depth + 1);
         line = seen
             .inside
+            // A webhook gets audit records in batches. `kubectl get events` has `items` as well.
+            .or(seen.items.filter(|_| seen.audited))
             .filter(&mut holds)
             .or_else(|| seen.hit.filter(holds));
     }

@@ -3,7 +3,7 @@
 //! a file of each link that leads to a pod's log. Their lines must not count twice.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,10 @@ pub(super) fn find<'f>(
             _ => None,
         })
         .collect();
-    let mut copies = compressed(files.map(|(file, _)| file), &plain);
-    copies.extend(alike(plain));
+    let mut copies = compressed(files.clone().map(|(file, _)| file), &plain);
+    let groups = by_beginning(&plain);
+    copies.extend(packed_elsewhere(files, &groups, &copies));
+    copies.extend(alike(groups));
     copies.sort_by_key(|copy| copy.at);
     copies
 }
@@ -113,25 +115,82 @@ fn is_packed_so_far(packed: &Path, plain: &Path) -> std::io::Result<bool> {
     Ok(begins && (error.is_none() || !head.is_empty()))
 }
 
-/// Plain files whose bytes are those of another one, or of its beginning: a log that is written to
-/// grows between one copy and the next.
-fn alike(plain: Vec<Plain<'_>>) -> Vec<Copied> {
-    let mut groups: HashMap<Vec<u8>, Vec<Plain<'_>>> = HashMap::new();
+/// Compressed files that hold what a plain one of another name holds, or its beginning: `audit.log`
+/// beside `audit.log.1.gz`, a log beside what was rotated away while it was copied.
+fn packed_elsewhere<'f>(
+    files: impl Iterator<Item = (&'f LogFile, &'f Identity)>,
+    groups: &HashMap<Vec<u8>, Vec<Plain<'_>>>,
+    known: &[Copied],
+) -> Vec<Copied> {
+    let known: HashSet<usize> = known.iter().map(|copy| copy.at).collect();
+    let original = |(at, (file, identity)): (usize, (&LogFile, &Identity))| {
+        let (Source::File { path, .. }, Some(Compression::Gzip)) = (&file.source, file.compression)
+        else {
+            return None;
+        };
+        if known.contains(&at) || groups.is_empty() {
+            return None;
+        }
+        let group = groups.get(&beginning(path).ok()?)?;
+        let of = group.iter().find(|plain| {
+            may_be_one(identity, plain.identity) && is_all_in(path, plain).unwrap_or(false)
+        })?;
+        Some(Copied { at, of: of.at })
+    };
+    files.enumerate().filter_map(original).collect()
+}
+
+/// The first bytes of what a compressed file holds; shorter ones are no sign.
+fn beginning(packed: &Path) -> std::io::Result<Vec<u8>> {
+    let mut first = vec![0; FIRST];
+    Inflate::new(super::open(packed)?, Limits::default())?.read_exact(&mut first)?;
+    Ok(first)
+}
+
+/// Whether a plain file begins with all that a compressed one holds. The first byte that differs
+/// ends it, and times of lines soon differ.
+fn is_all_in(packed: &Path, plain: &Plain<'_>) -> std::io::Result<bool> {
+    let mut inflate = Inflate::new(super::open(packed)?, Limits::default())?;
+    let mut from = 0;
+    loop {
+        let mut inner = Vec::with_capacity(HEAD);
+        inflate.by_ref().take(HEAD as u64).read_to_end(&mut inner)?;
+        if inner.is_empty() {
+            return Ok(true);
+        }
+        if inner != piece(plain.path, from, inner.len())? {
+            return Ok(false);
+        }
+        from += inner.len() as u64;
+    }
+}
+
+/// Plain files by their first bytes, the longest first, of equal ones the one whose path tells most.
+fn by_beginning<'f>(plain: &[Plain<'f>]) -> HashMap<Vec<u8>, Vec<Plain<'f>>> {
+    let mut groups: HashMap<Vec<u8>, Vec<Plain<'f>>> = HashMap::new();
     let least = FIRST as u64;
-    for file in plain.into_iter().filter(|plain| plain.file.size >= least) {
+    for file in plain.iter().filter(|plain| plain.file.size >= least) {
         if let Ok(first) = piece(file.path, 0, FIRST) {
-            groups.entry(first).or_default().push(file);
+            groups.entry(first).or_default().push(*file);
         }
     }
-    let mut copies = Vec::new();
-    for mut group in groups.into_values() {
-        // The longest is kept, of equal ones the one whose path tells most.
+    groups.values_mut().for_each(|group| {
         group.sort_by_key(|plain| {
             let unknown = plain.identity.component == Component::Unknown;
             let name = &plain.file.name;
             let path = (unknown, name.len(), name);
             (Reverse((plain.file.size, plain.identity.rank)), path)
         });
+    });
+    groups
+}
+
+/// Plain files whose bytes are those of another one, or of its beginning: a log that is written to
+/// grows between one copy and the next.
+fn alike(groups: HashMap<Vec<u8>, Vec<Plain<'_>>>) -> Vec<Copied> {
+    let mut copies = Vec::new();
+    for group in groups.into_values() {
+        // The longest is kept.
         let mut kept: Vec<Plain<'_>> = Vec::new();
         for file in group {
             let whole = kept.iter().find(|whole| {

@@ -415,7 +415,9 @@ fn utf16(head: &[u8]) -> Option<&'static str> {
 fn judge_objects(head: &[u8]) -> Kind {
     let mut rest = head;
     for _ in 0..LINES {
-        if rest.first() == Some(&b'{') && !unknown(rest) {
+        let object = rest.first() == Some(&b'{');
+        // A batch is longer than what is looked at.
+        if object && (!unknown(rest) || object::begins_batch(rest)) {
             return Kind::Log;
         }
         // The next object at the beginning of a line.

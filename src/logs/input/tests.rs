@@ -287,6 +287,56 @@ fn what_kubelet_is_packing_counts_once() {
 }
 
 #[test]
+fn a_packed_copy_under_another_name_counts_once() {
+    use std::io::Write as _;
+    let line = |n: u32| format!("2026-11-21T19:33:30.{n:06}Z stderr F {LINE}");
+    let text: String = (0..4000).map(line).collect();
+    let packed = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).expect("packs");
+        encoder.finish().expect("packs")
+    };
+    let (half, _) = text.split_at(text.len() / 2 / line(0).len() * line(0).len());
+    let mut other = text.clone();
+    other.replace_range(text.len() - 5.., "9.99\n");
+    let short = line(0);
+    for (plain, name, bytes, copies) in [
+        // As logrotate and kubelet name them, whole or the beginning of what was written on.
+        ("x/audit.log", "x/audit.log.1.gz", packed(&text), 1),
+        ("x/audit.log", "x/audit.log.1.gz", packed(half), 1),
+        (
+            &*format!("{POD}/0.log"),
+            &*format!("{POD}/0.log.20261121-203300.gz"),
+            packed(&text),
+            1,
+        ),
+        // Another end, another pod, a damaged file, too few bytes to tell.
+        ("x/audit.log", "x/audit.log.1.gz", packed(&other), 0),
+        (
+            &*format!("{POD}/0.log"),
+            "var/log/pods/kube-system_etcd-cp1_ac711967b1cdd840d7b1b04656e9ff0f/etcd/0.log.20261121-203300.gz",
+            packed(&text),
+            0,
+        ),
+        (
+            "x/audit.log",
+            "x/audit.log.1.gz",
+            packed(&text).split_at(900).0.to_vec(),
+            0,
+        ),
+        ("x/audit.log", "x/audit.log.1.gz", packed(&short), 0),
+    ] {
+        let dir = tree(&[plain, name]);
+        fs::write(dir.path().join(plain), &text).expect("a file");
+        fs::write(dir.path().join(name), bytes).expect("a file");
+        let plan = folder(&dir);
+        assert_eq!(plan.skipped.duplicates, copies, "{plain} {name}");
+        let files: usize = plan.streams.iter().map(|stream| stream.files.len()).sum();
+        assert_eq!(files as u64, 2 - copies, "{plain} {name}");
+    }
+}
+
+#[test]
 fn a_trace_tells_the_year_of_a_log_that_was_copied() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("kube-apiserver.log");

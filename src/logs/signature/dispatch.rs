@@ -191,8 +191,9 @@ const CLIENT_GO: &[&[u8]] = &[
 pub(super) fn find<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
     let found = usual(record);
     if let Some(known) = &found
-        && let Some(id) =
-            turned_away(known.signature, record).or_else(|| passed_on(known.signature, record))
+        && let Some(id) = turned_away(known.signature, record)
+            .or_else(|| passed_on(known.signature, record))
+            .or_else(|| expired(known.signature, record))
     {
         return super::signature(id).map(Found::plain);
     }
@@ -281,6 +282,14 @@ fn passed_on(signature: &Signature, record: &Record<'_>) -> Option<&'static str>
             .any(|text| memchr::memmem::find(text, error).is_some());
         told.then_some(*id)
     })
+}
+
+/// A client certificate that is not valid at this time.
+fn expired(signature: &Signature, record: &Record<'_>) -> Option<&'static str> {
+    let told = |text: &[u8]| memchr::memmem::find(text, b"x509: certificate has expired").is_some();
+    let expired = signature.id == "apiserver-unauthenticated"
+        && [&record.msg, raw_fields(record)].into_iter().any(told);
+    expired.then_some("apiserver-client-expired")
 }
 
 /// Whether a line of the HTTP log has the status 429, in any of its forms: `resp=429`,

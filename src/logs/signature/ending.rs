@@ -73,6 +73,20 @@ const ENDS: &[(&[u8], &[u8])] = &[
     (b"recovering backend from snapshot error: ", b""),
 ];
 
+/// How the messages begin with which etcd ends in order, for a reason of its own, and what stands in
+/// them: it checked something at its start and gave up (etcd: etcdmain/etcd.go, membership/cluster.go,
+/// embed/etcd.go). No state of it is in doubt.
+const ORDERLY: &[(&[u8], &[u8])] = &[
+    (b"invalid downgrade; server version is ", b""),
+    (b"cluster cannot be downgraded (current version: ", b""),
+    (b"discovery failed", b""),
+    (b"file descriptor limit", b" of etcd process is too low"),
+    (b"listen tcp ", b": bind: "),
+    (b"error validating peerURLs ", b""),
+    (b"cannot fetch cluster info from peer urls: ", b""),
+    (b"cannot access data directory: ", b""),
+];
+
 const DISK_FULL: &str = "disk-full";
 const IO_ERROR: &str = "storage-io-error";
 const DAMAGE: &str = "storage-damaged";
@@ -121,22 +135,27 @@ pub(super) fn unknown(record: &Record<'_>) -> Option<&'static str> {
     if of_etcd && let Some(kind) = refused(record).or_else(|| storage(&record.msg, fields)) {
         return Some(kind);
     }
+    let fatal = is_native(record) || record.level == Level::Fatal;
+    if fatal && of_etcd && begins(ORDERLY, &record.msg) && origin::is_etcd(record) {
+        return Some("fatal-exit");
+    }
     if is_native(record) {
-        return ends(&record.msg).then_some("panic");
+        return begins(ENDS, &record.msg).then_some("panic");
     }
     // Of a line without a header, the level is its wrapper's: the kernel's are such.
     let tells_level = of_etcd || matches!(record.encoding, Encoding::Klog | Encoding::Logrus);
     if tells_level {
         return (record.level == Level::Fatal).then_some("panic");
     }
-    let begins = HEADS.iter().any(|head| record.msg.starts_with(head));
-    let is_dump = record.encoding == Encoding::Bare && begins;
+    let head = HEADS.iter().any(|head| record.msg.starts_with(head));
+    let is_dump = record.encoding == Encoding::Bare && head;
     is_dump.then(|| dump(record).unwrap_or("panic"))
 }
 
-/// Whether etcd ends with this message.
-fn ends(msg: &[u8]) -> bool {
-    ENDS.iter()
+/// Whether a message is one of those with which etcd ends.
+fn begins(these: &[(&[u8], &[u8])], msg: &[u8]) -> bool {
+    these
+        .iter()
         .any(|(begin, part)| msg.starts_with(begin) && memmem::find(msg, part).is_some())
 }
 

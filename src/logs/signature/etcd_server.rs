@@ -220,6 +220,19 @@ pub(super) static TABLE: &[Signature] = &[
     )
     .by(Extractor::Around),
     row(
+        "fatal-exit", Etcd, Fatal, Fault, "all",
+        "etcd ended in order because something that it needs to start is not so: an address in use, data of a newer release, too few open files, members that do not answer. It did not crash.",
+        &[
+            form(Code, r#"{"level":"fatal","ts":"2024-05-14T20:27:15.085646Z","caller":"etcdmain/etcd.go:204","msg":"discovery failed","error":"cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"}"#),
+            form(Code, "2019-03-04 10:00:00.000066 C | etcdmain: cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"),
+            form(Code, r#"{"level":"fatal","ts":"2026-11-29T16:45:51.560Z","caller":"membership/cluster.go:795","msg":"invalid downgrade; server version is lower than determined cluster version","current-server-version":"3.4.23","determined-cluster-version":"3.5"}"#),
+            form(Code, r#"{"level":"fatal","ts":"2026-11-29T16:46:00.353Z","caller":"etcdmain/etcd.go:203","msg":"discovery failed","error":"listen tcp 127.0.0.1:2380: bind: address already in use"}"#),
+            form(Code, r#"{"level":"fatal","ts":"2026-11-29T16:46:07.980Z","caller":"embed/etcd.go:644","msg":"file descriptor limit of etcd process is too low; please set higher","limit":45,"recommended-limit":150}"#),
+        ],
+        &[ERROR],
+    )
+    .by(Extractor::Crash),
+    row(
         "panic", Unknown, Fatal, Fault, "all",
         "A program ended by itself: Go's panic with its dump, a signal that made Go write one, or a line of the level fatal or panic whose cause the catalogue does not know. Both at once are mostly one crash.",
         &[
@@ -228,9 +241,8 @@ pub(super) static TABLE: &[Signature] = &[
             form(Find("^runtime: out of memory"), "runtime: out of memory: cannot allocate 4194304-byte block"),
             form(Code, "unexpected fault address 0xc0f7a2d000\nfatal error: fault\n[signal SIGSEGV: segmentation violation code=0x1 addr=0xc0f7a2d000 pc=0x9e2b65]"),
             form(Code, "SIGABRT: abort\nPC=0x46c3a1 m=0 sigcode=0"),
-            form(Code, r#"{"level":"fatal","ts":"2024-05-14T20:27:15.085646Z","caller":"etcdmain/etcd.go:204","msg":"discovery failed","error":"cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"}"#),
             form(Code, r#"{"level":"panic","ts":"2024-05-14T20:27:13.085646Z","caller":"membership/cluster.go:506","msg":"unexpected removal of unknown remote peer","remote-peer-id":"99eab3685d8363a1"}"#),
-            form(Code, "2019-03-04 10:00:00.000066 C | etcdmain: cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"),
+            form(Code, "2019-03-04 10:00:00.000066 C | etcdmain: create wal error: file already exists"),
             form(Code, "F1120 10:00:21.000000       1 instance.go:226] Error creating leases: error creating storage factory: context deadline exceeded"),
             form(Code, r#"time="2026-03-06T10:00:06Z" level=fatal msg="starting kubernetes: preparing server: failed to bootstrap cluster data""#),
         ],

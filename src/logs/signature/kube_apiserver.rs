@@ -241,6 +241,25 @@ pub(super) static TABLE: &[Signature] = &[
     )
     .by(Extractor::Checks),
     row(
+        "apiserver-unauthenticated", Apiserver, Err, Symptom, "all",
+        "A request came with a token or a client certificate that is not valid. It is answered 401.",
+        &[
+            form(Klog("Unable to authenticate the request"), r#"E1121 20:30:26.645000   21295 authentication.go:73] "Unable to authenticate the request" err="[invalid bearer token, service account token has expired]""#),
+            form(Find("^Unable to authenticate the request due to an error: {err}"), "E0305 10:11:12.345678       1 authentication.go:53] Unable to authenticate the request due to an error: [invalid bearer token, Token has been invalidated]"),
+        ],
+        &[field("err", super::types::Role::Error, "")],
+    ),
+    row(
+        "apiserver-client-expired", Apiserver, Err, Fault, "all",
+        "A request came with a client certificate that has expired or is not valid yet. It is answered 401. A line of `apiserver-unauthenticated` is not counted there, too.",
+        &[
+            form(Code, r#"E1121 20:30:26.645000   21295 authentication.go:73] "Unable to authenticate the request" err="[x509: certificate has expired or is not yet valid: current time 2026-11-21T20:30:26Z is after 2026-11-21T20:00:00Z, verifying certificate SN=1234, SKID=, AKID=AA:BB failed: x509: certificate has expired or is not yet valid: current time 2026-11-21T20:30:26Z is after 2026-11-21T20:00:00Z]""#),
+            form(Code, "E0305 10:11:12.345678       1 authentication.go:53] Unable to authenticate the request due to an error: x509: certificate has expired or is not yet valid"),
+        ],
+        &[field("err", super::types::Role::Error, "")],
+    )
+    .by(Extractor::Crash),
+    row(
         "apiserver-check", Apiserver, Info, Noise, "all",
         "Which check of those named in the line before it failed, and why.",
         &[

@@ -35,7 +35,7 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
     let (subject, secs, clients) = audit::clients(cx)?;
     let mut drafts = Vec::new();
     for client in clients.iter().filter(|client| !client.is_core()) {
-        let mut lists: Vec<(&str, f64, f64)> = client
+        let mut lists: Vec<(&str, f64, f64, f64)> = client
             .rows
             .iter()
             .filter(|row| row.get_text("verb") == Some("list"))
@@ -47,6 +47,9 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
                     unlimited,
                     // The row's other lists, out of the cache or page by page, took their part.
                     row.get("total_secs").unwrap_or(0.0) * (unlimited / asked).min(1.0),
+                    // The rate of the time in which it asked, as `logs` tells it.
+                    (row.get("max_per_sec").unwrap_or(0.0) * (unlimited / asked).min(1.0))
+                        .max(unlimited / secs),
                 ))
             })
             .collect();
@@ -57,10 +60,9 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
         let what: Vec<String> = lists
             .iter()
             .take(3)
-            .map(|(resource, n, took)| {
+            .map(|(resource, n, took, rate)| {
                 format!(
-                    "{n:.0} lists of {resource} ({:.2}/s, {} each)",
-                    n / secs,
+                    "{n:.0} lists of {resource} ({rate:.2}/s, {} each)",
                     crate::units::format_ms(took * 1e3 / n.max(1.0))
                 )
             })
@@ -222,6 +224,29 @@ mod tests {
         assert!((2.0..=12.0).contains(&least), "the counts above are for it");
         assert_eq!(with(40 * 3600), Status::Pass);
         assert_eq!(with(60), Status::Fail);
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_time_in_which_it_listed() {
+        assert!(audit(50.0).check(&RULE)[0].message.contains("(0.50/s, "));
+        let row = Row::new("r")
+            .text("user_agent", "inventory/1.0")
+            .text("verb", "list")
+            .text("resource", "configmaps")
+            .num("requests", 100.0)
+            .num("unlimited", 50.0)
+            .num("total_secs", 50.0)
+            .num("max_per_sec", 4.0);
+        let table = Table {
+            rows: vec![row],
+            ..Table::default()
+        };
+        let set = Set::new().put(&keys::LOGS_AUDIT_CLIENTS, Subject::cluster(), table);
+        let message = &set.check(&RULE)[0].message;
+        assert!(
+            message.contains("50 lists of configmaps (2.00/s, "),
+            "{message}"
+        );
     }
 
     #[test]

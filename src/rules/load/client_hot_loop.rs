@@ -40,6 +40,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .filter_map(|row| row.get("max_per_sec"))
             .sum();
         let rate = (client.requests / secs).max(own);
+        // What fits that rate: the time in which it asked, not that of the whole log.
+        let asked_secs = client.requests / rate.max(f64::MIN_POSITIVE);
         let gone = client.not_found / client.requests.max(1.0);
         let same = same_object(cx, client, secs, rate_limit.value);
         if rate < rate_limit.value || gone < share_limit.value && same.is_none() {
@@ -68,7 +70,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             })
             .collect();
         let words = format!(
-            "{}: {:.0} requests in {secs:.0} s ({rate:.1}/s){pinned}, {:.0} of them 404 ({:.0} %)",
+            "{}: {:.0} requests in {asked_secs:.0} s ({rate:.1}/s){pinned}, {:.0} of them 404 ({:.0} %)",
             client.name(),
             client.requests,
             client.not_found,
@@ -265,6 +267,33 @@ mod tests {
                 ..Table::default()
             },
         )
+    }
+
+    #[test]
+    fn the_span_fits_the_rate() {
+        // 10 a second between its own first and last request, in a log of 100 s.
+        let row = Row::new("r")
+            .text("user_agent", "bmo/1")
+            .text("verb", "get")
+            .text("resource", "pods")
+            .num("requests", 500.0)
+            .num("not_found", 500.0);
+        for (rate, words) in [
+            (Some(10.0), "bmo/1: 500 requests in 50 s (10.0/s)"),
+            (None, "bmo/1: 500 requests in 100 s (5.0/s)"),
+        ] {
+            let row = match rate {
+                Some(rate) => row.clone().num("max_per_sec", rate),
+                None => row.clone(),
+            };
+            let table = Table {
+                rows: vec![row],
+                ..Table::default()
+            };
+            let set = Set::new().put(&keys::LOGS_AUDIT_CLIENTS, Subject::cluster(), table);
+            let cited = &set.check(&RULE)[0].evidence[0].value;
+            assert!(cited.contains(words), "{cited}");
+        }
     }
 
     #[test]

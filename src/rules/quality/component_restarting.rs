@@ -2,6 +2,8 @@
 
 use crate::clock::Timestamp;
 use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
+use crate::profile::Limit;
+use crate::rules::rises::{self, Rise};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -21,94 +23,150 @@ const LOOP_US: i64 = 600_000_000;
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("restarts");
     let mut drafts = Vec::new();
-    let tables = cx.evidence.some(&keys::LOGS_RESTARTS)?;
+    let tables = cx.evidence.some(&keys::LOGS_RESTARTS);
     cx.evidence.take_citations();
     let finer = tables
         .iter()
+        .flatten()
         .any(|(subject, _)| *subject != Subject::cluster());
-    for (subject, table) in tables {
-        if finer && subject == Subject::cluster() {
+    for (subject, table) in tables.iter().flatten() {
+        if finer && *subject == Subject::cluster() {
             continue;
         }
-        let starts = within_a_day(&table);
+        let (starts, secs) = within_a_day(table);
         if starts <= limit.value {
             continue;
         }
-        let words = match table.total("count") {
-            all if all > starts => format!("{starts:.0} starts within a day, {all:.0} in all"),
-            all => format!("{all:.0} starts within a day"),
-        };
-        let killed = killed(cx, &subject, &table).filter(|(n, _)| *n > limit.value);
-        let (severity, words) = match killed {
-            Some((n, secs)) => (
-                Severity::Critical,
-                format!(
-                    "{} started {n:.0} times within {secs:.0} s, and was never asked to stop",
-                    subject.name
-                ),
-            ),
-            None => (Severity::Warn, words),
+        let (severity, words) = match killed(subject, table, limit.value) {
+            Some(words) => (Severity::Critical, words),
+            None => {
+                let within = secs.map_or_else(|| "a day".to_owned(), rises::span);
+                let words = format!("{} started {starts:.0} times within {within}", who(subject));
+                let words = match table.total("count") {
+                    all if all > starts => format!("{words}, {all:.0} times in all"),
+                    _ => words,
+                };
+                (Severity::Warn, words)
+            }
         };
         cx.evidence
-            .cite_as(&keys::LOGS_RESTARTS, &subject, words.clone());
+            .cite_as(&keys::LOGS_RESTARTS, subject, words.clone());
         drafts.push(
-            Draft::new(subject, severity, words)
+            Draft::new(subject.clone(), severity, words)
                 .confidence(Confidence::High)
                 .threshold(limit.words())
                 .cites(cx.evidence.take_citations()),
         );
     }
-    Ok(Verdict::Fail(drafts))
+    rises::join(&mut drafts, by_metrics(cx, limit));
+    match tables {
+        // Metrics tell of the time between two scrapes only.
+        Err(why) if drafts.is_empty() => Err(why),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
 }
 
-/// Starts of an etcd close together without a stop in order between the first and the last of them,
-/// and the seconds they lie apart.
-fn killed(cx: &Context<'_>, about: &Subject, table: &Table) -> Option<(f64, f64)> {
+fn who(subject: &Subject) -> &str {
+    match (&*subject.name, subject.kind) {
+        ("" | "unknown", _) | (_, SubjectKind::Cluster) => "a component",
+        (name, _) => name,
+    }
+}
+
+/// Processes that scrapes show to have started anew more often than that.
+fn by_metrics(cx: &Context<'_>, limit: &Limit) -> Vec<Draft> {
+    const DAY_SECS: f64 = 86_400.0;
+    let over = |count: f64| count > limit.value;
+    let rises = rises::over(cx, &keys::PROCESS_RESTARTS, "restarts", DAY_SECS, over);
+    let draft = |rise: &Rise| {
+        cx.evidence.cite(&keys::PROCESS_RESTARTS, &rise.subject);
+        let words = format!(
+            "{} started anew {:.0} times or more within {}, by its metrics",
+            who(&rise.subject),
+            rise.most,
+            rise.within()
+        );
+        Draft::new(rise.subject.clone(), Severity::Warn, words)
+            .confidence(Confidence::High)
+            .threshold(limit.words())
+            .cites(cx.evidence.take_citations())
+    };
+    let rises = rises.unwrap_or_default();
+    cx.evidence.take_citations();
+    rises.over.iter().map(draft).collect()
+}
+
+/// Starts of an etcd close together that no stop in order preceded, in words. Of the first one nothing
+/// tells how it ended before; it counts where none of the others was asked for.
+fn killed(about: &Subject, table: &Table, limit: f64) -> Option<String> {
     if about.kind != SubjectKind::Member {
         return None;
     }
-    let life = cx.evidence.peek(&keys::LOGS_LIVES, about)?;
-    let mut starts: Vec<Timestamp> = table
+    let mut starts: Vec<(Timestamp, &Row)> = table
         .rows
         .iter()
-        .filter_map(|row| Timestamp::parse(&row.key))
+        .filter_map(|row| Some((Timestamp::parse(&row.key)?, row)))
         .collect();
-    starts.sort_unstable();
-    let last = *starts.last()?;
-    starts.retain(|at| last.since_us(*at) <= LOOP_US);
-    let first = *starts.first()?;
-    let stop = life.row("self").and_then(|row| row.get("last_stop_secs"));
+    starts.sort_unstable_by_key(|(at, _)| *at);
+    let (last, _) = *starts.last()?;
+    starts.retain(|(at, _)| last.since_us(*at) <= LOOP_US);
+    let (first, _) = *starts.first()?;
+    let mut later = starts.iter().skip(1);
+    // A bundle of an older release does not tell it.
+    if later.any(|(_, row)| row.get("asked").is_none()) {
+        return None;
+    }
+    let later = starts.iter().skip(1);
+    let asked = later
+        .filter(|(_, row)| row.get("asked") > Some(0.0))
+        .count();
     #[expect(
         clippy::cast_precision_loss,
         reason = "microseconds since 1970, few starts"
     )]
-    let (from, secs, count) = (
-        first.0 as f64 / 1e6,
-        last.since_us(first) as f64 / 1e6,
-        starts.len() as f64,
-    );
-    #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970")]
-    let within = |stop: f64| from < stop && stop < last.0 as f64 / 1e6;
-    (!stop.is_some_and(within)).then_some((count, secs))
+    let (secs, count) = (last.since_us(first) as f64 / 1e6, starts.len() as f64);
+    let name = &about.name;
+    match asked {
+        0 if count > limit => Some(format!(
+            "{name} started {count:.0} times within {secs:.0} s, and was never asked to stop"
+        )),
+        #[expect(clippy::cast_precision_loss, reason = "few starts")]
+        _ if count - 1.0 - asked as f64 > limit => Some(format!(
+            "{name} started {count:.0} times within {secs:.0} s, and was asked to stop only {}",
+            match asked {
+                1 => "once".to_owned(),
+                n => format!("{n} times"),
+            }
+        )),
+        _ => None,
+    }
 }
 
-/// Most starts within 24 hours; those of unknown time may be among them.
-fn within_a_day(table: &Table) -> f64 {
+/// Most starts within 24 hours, and the seconds from the first to the last of them. Starts of unknown
+/// time may be among them: then nobody knows how long it took.
+fn within_a_day(table: &Table) -> (f64, Option<f64>) {
     const DAY_US: i64 = 24 * 3_600_000_000;
     let count = |row: &Row| row.get("count").unwrap_or(0.0);
-    let (dated, undated): (Vec<_>, Vec<_>) = table
-        .rows
-        .iter()
-        .chain(&table.other)
-        .map(|row| (Timestamp::parse(&row.key), count(row)))
-        .partition(|(at, _)| at.is_some());
-    let most = dated.iter().map(|(first, _)| {
-        let (first, end) = (*first, first.map(|first| first.add_us(DAY_US)));
-        let begun = |at: &Option<Timestamp>| *at >= first && *at < end;
-        let in_time = dated.iter().filter(|(at, _)| begun(at));
-        in_time.map(|(_, count)| count).sum::<f64>()
-    });
-    most.fold(0.0, f64::max) + undated.iter().map(|(_, count)| count).sum::<f64>()
+    let rows = || table.rows.iter().chain(&table.other);
+    let dated: Vec<(Timestamp, f64)> = rows()
+        .filter_map(|row| Some((Timestamp::parse(&row.key)?, count(row))))
+        .collect();
+    let undated: f64 = rows()
+        .filter(|row| Timestamp::parse(&row.key).is_none())
+        .map(count)
+        .sum();
+    let from = |first: Timestamp| {
+        let end = first.add_us(DAY_US);
+        let begun = dated.iter().filter(|(at, _)| (first..end).contains(at));
+        let last = begun.clone().map(|(at, _)| *at).max().unwrap_or(first);
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a day")]
+        let secs = last.since_us(first) as f64 / 1e6;
+        (begun.map(|(_, count)| count).sum::<f64>(), secs)
+    };
+    let most = dated.iter().map(|(first, _)| from(*first));
+    let most = most.max_by(|a, b| a.0.total_cmp(&b.0));
+    let (starts, secs) = most.unwrap_or_default();
+    (starts + undated, (undated == 0.0).then_some(secs))
 }
 
 #[cfg(test)]
@@ -119,37 +177,46 @@ mod tests {
 
     #[test]
     fn a_member_that_is_killed_again_and_again() {
-        let on = |stop: Option<f64>, third: &str| {
-            let rows = ["2026-10-01T10:00:00Z", "2026-10-01T10:00:10Z", third];
-            let rows = rows.map(|at| (at, [("count", 1.0)]));
-            let rows: Vec<_> = rows.iter().map(|(at, row)| (*at, &row[..])).collect();
-            let mut own = Row::new("self").num("deaths", 0.0);
-            if let Some(stop) = stop {
-                own = own.num("last_stop_secs", stop);
-            }
-            let life = Table {
-                rows: vec![own],
+        // Each start by its second, and whether a stop in order came before it.
+        let on = |starts: &[(u32, Option<bool>)]| {
+            let rows = starts.iter().map(|(at, asked)| {
+                let key = format!("2026-10-01T10:{:02}:{:02}Z", at / 60, at % 60);
+                let row = Row::new(key).num("count", 1.0);
+                match asked {
+                    Some(asked) => row.num("asked", f64::from(u8::from(*asked))),
+                    None => row,
+                }
+            });
+            let starts = Table {
+                rows: rows.collect(),
                 ..Table::default()
             };
-            let found = Set::new()
-                .put(&keys::LOGS_RESTARTS, member(), table(&rows))
-                .put(&keys::LOGS_LIVES, member(), life)
-                .check(&RULE)
-                .remove(0);
+            let found = Set::new().put(&keys::LOGS_RESTARTS, member(), starts);
+            let found = found.check(&RULE).remove(0);
             (found.severity, found.message)
         };
-        let third = "2026-10-01T10:00:40Z";
-        let at = |text: &str| Timestamp::parse(text).unwrap().secs() as f64;
-        let (severity, words) = on(None, third);
-        assert_eq!(severity, Severity::Critical);
+        let (no, yes, first) = (Some(false), Some(true), (0, None));
         assert_eq!(
-            words,
-            "a started 3 times within 40 s, and was never asked to stop"
+            on(&[first, (10, no), (40, no)]),
+            (
+                Severity::Critical,
+                "a started 3 times within 40 s, and was never asked to stop".to_owned()
+            )
         );
-        // Asked to stop at the end of the log: none of the starts followed it.
-        assert_eq!(on(Some(at(third) + 20.0), third).0, Severity::Critical);
-        assert_eq!(on(Some(at(third) - 5.0), third).0, Severity::Warn);
-        assert_eq!(on(None, "2026-10-01T16:00:40Z").0, Severity::Warn);
+        // Restarted in order, whatever came last.
+        let rolled = [first, (10, yes), (20, yes), (30, yes)];
+        assert_eq!(on(&rolled).0, Severity::Warn);
+        assert_eq!(on(&[first, (10, yes), (40, no)]).0, Severity::Warn);
+        assert_eq!(
+            on(&[first, (10, no), (20, yes), (30, no), (40, no)]),
+            (
+                Severity::Critical,
+                "a started 5 times within 40 s, and was asked to stop only once".to_owned()
+            )
+        );
+        // Hours apart, or not told.
+        assert_eq!(on(&[first, (10, no), (3_000, no)]).0, Severity::Warn);
+        assert_eq!(on(&[first, (10, None), (20, None)]).0, Severity::Warn);
     }
 
     #[test]
@@ -177,6 +244,41 @@ mod tests {
         let apart = on([first, "2026-10-02T10:00:00Z", "2026-10-20T10:00:00Z"]);
         assert_eq!(apart.status(&RULE).0, Status::Pass);
         let day = on([first, "2026-10-01T16:00:00Z", "2026-10-02T09:59:59Z"]);
-        assert_eq!(day.check(&RULE)[0].message, "3 starts within a day");
+        assert_eq!(
+            day.check(&RULE)[0].message,
+            "etcd started 3 times within 23 h 59 min"
+        );
+    }
+
+    #[test]
+    fn scrapes_tell_of_restarts_as_well() {
+        let limit = crate::profile::Profile::default().get("restarts");
+        let apiserver = || component("kube-apiserver");
+        let of = |restarts: f64| {
+            Set::new().put_over(&keys::PROCESS_RESTARTS, apiserver(), restarts, 150)
+        };
+        // No restart between two scrapes says nothing of the rest.
+        assert_eq!(of(limit).status(&RULE).0, Status::Unknown);
+        let found = of(limit + 1.0).check(&RULE).remove(0);
+        assert_eq!(found.severity, Severity::Warn);
+        assert_eq!(
+            found.message,
+            "kube-apiserver started anew 3 times or more within 2 min 30 s, by its metrics"
+        );
+        // Beside a log it confirms what that says.
+        let row: &[(&str, f64)] = &[("count", 1.0)];
+        let starts = table(&[
+            ("2026-10-01T10:00:00Z", row),
+            ("2026-10-01T10:01:00Z", row),
+            ("2026-10-01T10:02:30Z", row),
+        ]);
+        let both = of(3.0).put(&keys::LOGS_RESTARTS, apiserver(), starts);
+        let found = both.check(&RULE);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(
+            found[0].message,
+            "kube-apiserver started 3 times within 2 min 30 s"
+        );
+        assert_eq!(found[0].evidence.len(), 2);
     }
 }

@@ -20,6 +20,10 @@ pub static RULE: Rule = Rule {
 const ONCE: &[(&str, &str)] = &[
     ("panic", "crashed"),
     (
+        "fatal-exit",
+        "ended by itself: what it checks at its start was not so",
+    ),
+    (
         "member-bootstrapped",
         "has an empty data directory, and the cluster knows it as a member that has data: it does not start",
     ),
@@ -110,7 +114,12 @@ const MANY: &[(&[&str], &str)] = &[
         "sends a snapshot so slowly that the database grows meanwhile",
     ),
     (
-        &["cluster-id-mismatch", "peer-removed", "peer-unknown"],
+        &["cluster-id-mismatch"],
+        "met members of another cluster at the addresses of its peers (cluster ID mismatch): they were \
+         bootstrapped apart, with another initial-cluster or token, or hold other data, and never become one",
+    ),
+    (
+        &["peer-removed", "peer-unknown"],
         "met a member that is not of its cluster",
     ),
     (
@@ -146,6 +155,10 @@ const MANY: &[(&[&str], &str)] = &[
         "caught panics of its own: a defect, or answers that were broken off",
     ),
     (&["auth-failed"], "refused tokens or passwords of clients"),
+    (
+        &["apiserver-client-expired"],
+        "turned clients away whose certificate has expired or is not valid yet",
+    ),
     (&["apiserver-health-failed"], "failed health checks"),
     (
         &["http-server-error"],
@@ -264,7 +277,11 @@ fn judge(
             n => format!(" ({n:.0} messages)"),
         };
         let severity = match holds_the_cluster(&all.subject) {
-            true if is("panic") || is("member-bootstrapped") || is("storage-io-error") => {
+            true if is("panic")
+                || is("fatal-exit")
+                || is("member-bootstrapped")
+                || is("storage-io-error") =>
+            {
                 Severity::Critical
             }
             _ => Severity::Warn,

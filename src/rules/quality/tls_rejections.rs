@@ -1,6 +1,6 @@
 //! Connections are refused because of TLS.
 
-use crate::evidence::{Missing, Subject, SubjectKind};
+use crate::evidence::{Missing, Subject, SubjectKind, Table, keys};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -23,7 +23,7 @@ const KINDS: &[&str] = &["rejected-connection"];
 const CLIENTS: &[&str] = &["grpc-connect-failed"];
 
 /// A program that ended.
-const ENDED: &[&str] = &["command-failed", "panic"];
+const ENDED: &[&str] = &["command-failed", "fatal-exit", "panic"];
 
 const PEERS: &[&str] = &["peer-unhealthy", "stream-lost", "peer-inactive"];
 
@@ -35,12 +35,15 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .filter(|seen| seen.hourly >= links)
         .collect();
     let mut drafts = apiservers(cx)?;
+    let cut_off = drafts.len();
+    let mut refusing = 0;
     for seen in events::seen(cx, KINDS)? {
         let why = Why::of(cx, &seen, KINDS);
         // When each reason was told is not known: as the whole.
         let in_an_hour = |count: f64| count * seen.hourly / seen.count;
         if in_an_hour(why.certificates()) >= limit.value {
             events::cite(cx, &seen, "refused connections");
+            refusing += usize::from(seen.subject.kind == SubjectKind::Member);
             let peers = in_an_hour(why.peers) >= limit.value;
             drafts.push(
                 Draft::new(
@@ -92,11 +95,24 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .cites(cx.evidence.take_citations()),
         );
     }
+    // Both ends tell it, and no member is left that would take the connection: nothing is served.
+    if refusing > 0 && refusing == members(cx) {
+        for draft in drafts.iter_mut().take(cut_off) {
+            draft.severity = Severity::Critical;
+        }
+    }
     // A client that goes round the members is refused by each of them.
     if drafts.iter().all(|draft| draft.severity < Severity::Warn) {
         drafts.extend(together(cx)?);
     }
     Ok(Verdict::Fail(drafts))
+}
+
+/// How many members' logs were read.
+fn members(cx: &Context<'_>) -> usize {
+    let logs = cx.evidence.all(&keys::LOGS_EVENTS);
+    let is_member = |(about, _): &&(Subject, Table)| about.kind == SubjectKind::Member;
+    logs.iter().filter(is_member).count()
 }
 
 /// Connections that several members refuse for a certificate, none of them often.
@@ -241,7 +257,6 @@ impl Why {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
     use crate::rules::Status;
     use crate::rules::testing::{Set, member, table};
 
@@ -331,6 +346,25 @@ mod tests {
         // It ends for something else.
         assert_eq!(apiserver(0.0, ends).0, Status::Pass);
         assert_eq!(with("kube-scheduler", limit, ends).0, Status::Pass);
+    }
+
+    #[test]
+    fn an_apiserver_that_no_member_takes_is_cut_off() {
+        let of = |kind: &str| table(&[(kind, &[("count", 133.0), ("expired", 133.0)])]);
+        let of_apiserver = |set: Set| {
+            let apiserver = crate::rules::testing::component("kube-apiserver");
+            let set = set.put(&keys::LOGS_EVENTS, apiserver, of(CLIENTS[0]));
+            let found = set.check(&RULE);
+            let found = found.iter().find(|f| f.subject.name == "kube-apiserver");
+            found.unwrap().severity
+        };
+        let refused = || Set::new().put(&keys::LOGS_EVENTS, member(), of(KINDS[0]));
+        assert_eq!(of_apiserver(refused()), Severity::Critical);
+        // Another member takes its connections, or nobody says.
+        let other = Subject::new(SubjectKind::Member, "b");
+        let one_of_two = refused().put(&keys::LOGS_EVENTS, other, table(&[]));
+        assert_eq!(of_apiserver(one_of_two), Severity::Warn);
+        assert_eq!(of_apiserver(Set::new()), Severity::Warn);
     }
 
     #[test]

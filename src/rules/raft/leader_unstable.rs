@@ -16,13 +16,16 @@ pub static RULE: Rule = Rule {
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("leader-changes");
-    let metrics = counted(cx, limit.value);
+    let mut metrics = counted(cx, limit.value);
+    if let Ok(rises) = &mut metrics {
+        rises.over.sort_by(|a, b| b.most.total_cmp(&a.most));
+    }
     let logs = logged(cx, limit.value);
     cx.evidence.take_citations();
     let (key, what) = (&keys::LEADER_CHANGES, "leader changes");
     let mut drafts = metrics.as_ref().map_or_else(
         |_| Vec::new(),
-        |rises| rises.drafts(cx, key, what, Severity::Critical, limit),
+        |rises| joined(rises.drafts(cx, key, what, Severity::Critical, limit)),
     );
     if let Ok(logs) = &logs
         && logs.most > limit.value
@@ -54,7 +57,36 @@ pub(in crate::rules) fn is_so(cx: &Context<'_>, limit: f64) -> bool {
 fn counted(cx: &Context<'_>, limit: f64) -> Result<Rises, Missing> {
     let span = cx.profile.get("counted-within") / 1e3;
     let over = |count: f64| count > limit;
-    rises::over(cx, &keys::LEADER_CHANGES, "leader_changes", span, over)
+    let planned = planned(cx);
+    let (key, column) = (&keys::LEADER_CHANGES, "leader_changes");
+    rises::over_but(cx, key, column, span, &planned, over)
+}
+
+/// When logs tell that leadership was handed over on purpose, in seconds since 1970: the counter
+/// counts those as well, and they stop no writes for an election timeout.
+fn planned(cx: &Context<'_>) -> Vec<f64> {
+    let tables = cx.evidence.all(&keys::LOGS_ELECTIONS);
+    let rows = tables.iter().filter_map(|(_, table)| table.row("planned"));
+    let times = rows.filter_map(|row| row.get_text("at"));
+    let times = times.flat_map(str::split_ascii_whitespace);
+    times.filter_map(|at| at.parse().ok()).collect()
+}
+
+/// One finding for one thing: each member counts the changes of the one leader that they have. The
+/// words are those of the first one.
+fn joined(drafts: Vec<Draft>) -> Vec<Draft> {
+    let several = drafts.len() > 1;
+    let mut all = drafts.into_iter();
+    let Some(mut one) = all.next() else {
+        return Vec::new();
+    };
+    if several {
+        one.subject = Subject::cluster();
+    }
+    for draft in all {
+        one.add_citations(draft.evidence);
+    }
+    vec![one]
 }
 
 /// Elections that nobody asked for.
@@ -129,6 +161,40 @@ mod tests {
             (Status::Fail, Severity::Critical)
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn what_was_handed_over_on_purpose_is_no_trouble() {
+        let planned = |moments: &str| {
+            let rows = vec![
+                crate::evidence::Row::new("planned")
+                    .num("terms", 6.0)
+                    .text("at", moments),
+            ];
+            let elections = crate::evidence::Table {
+                rows,
+                ..Default::default()
+            };
+            let other = Subject::new(crate::evidence::SubjectKind::Member, "b");
+            Set::new()
+                .put_over(&keys::LEADER_CHANGES, member(), 6.0, 60)
+                .put_over(&keys::LEADER_CHANGES, other, 7.0, 60)
+                .put(&keys::LOGS_ELECTIONS, Subject::cluster(), elections)
+        };
+        let at = |n: i64| {
+            let moments: Vec<String> = (10..10 + n).map(|at| format!("{at}.500")).collect();
+            planned(&moments.join(" "))
+        };
+        assert_eq!(at(6).status(&RULE).0, Status::Pass);
+        assert_eq!(at(4).status(&RULE).0, Status::Pass);
+        // One finding of both members, in the words of the one that counted most.
+        let found = at(2).check(&RULE);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].message, "5 leader changes in 60 s");
+        assert_eq!(found[0].evidence.len(), 2, "{found:?}");
+        // Those of another time excuse nothing.
+        let other = planned("61.000 62.000 63.000 64.000 65.000 66.000");
+        assert_eq!(other.status(&RULE).0, Status::Fail);
     }
 
     #[test]

@@ -54,6 +54,7 @@ const HELPERS: &[(&str, &str)] = &[
     ("leader_unstable::is_so(", "LOGS_ELECTIONS"),
     ("leader_unstable::is_so(", "MEMBER_PHASES"),
     ("rises::over(", "MEMBER_PHASES"),
+    ("rises::over_but(", "MEMBER_PHASES"),
     ("seconds::within_an_hour(", "LOGS_EPISODES"),
     ("settings::of(", "SETTINGS"),
     ("settings::of(", "SETTINGS_FAULTS"),

@@ -193,6 +193,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             cx.evidence
                 .cite_as(&keys::DB_SIZE, subject, number(last.value, Unit::Bytes));
             cx.evidence.cite(&keys::DB_QUOTA, subject);
+            // What the database is by its own numbers says more than that its log tells it.
+            let at = drafts.iter().position(|draft| {
+                draft.subject == *subject && draft.severity == Severity::Critical
+            });
+            let logged = at.map(|at| drafts.remove(at).evidence).unwrap_or_default();
             drafts.push(
                 Draft::new(
                     subject.clone(),
@@ -205,7 +210,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 )
                 .confidence(Confidence::High)
                 .threshold("etcd raises NOSPACE when the quota is reached")
-                .cites(cx.evidence.take_citations()),
+                .cites([cx.evidence.take_citations(), logged].concat()),
             );
         }
     }
@@ -360,6 +365,17 @@ mod tests {
             };
             sized(99.0, 100.0).put(&keys::ETCD_ALARMS, Subject::cluster(), table)
         };
+        let both = sized(99.0, 100.0)
+            .put(&keys::LOGS_EVENTS, member(), table(&[]))
+            .put(
+                &keys::LOGS_ALARMS,
+                member(),
+                table(&[("NOSPACE", &[("raised", 1.0), ("last_raised_secs", 1_000.0)])]),
+            );
+        let found = both.check(&RULE);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].message.starts_with("the database is"));
+        assert_eq!(found[0].evidence.len(), 3, "{found:?}");
         // The alarm and the size of the same member are one finding.
         let findings = alarmed(vec![row]).check(&RULE);
         assert_eq!(findings.len(), 1, "{findings:?}");

@@ -173,9 +173,12 @@ pub(super) fn wrappers(line: &str) -> Vec<(String, Option<&'static str>)> {
         (format!("10.0.0.1: {line}"), None),
         (format!("etcd-1  | {line}"), Some("etcd-1")),
         (format!("etcd-cp0 etcd {line}"), Some("etcd-cp0 etcd")),
-        (format!("var/log/etcd.log:{line}"), None),
+        (format!("var/log/etcd.log:{line}"), Some("var/log/etcd.log")),
         (format!("221:{line}"), None),
-        (format!("var/log/etcd.log.gz:221:{line}"), None),
+        (
+            format!("var/log/etcd.log.gz:221:{line}"),
+            Some("var/log/etcd.log.gz"),
+        ),
         (
             format!(
                 r#"{{"@timestamp":1795201602.323456,"log":"2026-11-20T19:06:42.223456789Z stderr F {json}"}}"#
@@ -519,4 +522,40 @@ fn a_message_alone_keeps_the_time_before_it() {
         .map(|record| record.time.as_deref())
         .collect();
     assert_eq!(times, [Some("2025-03-18T11:21:38.350Z"), None]);
+}
+
+#[test]
+fn a_batch_of_audit_records_is_read_one_by_one() {
+    let event = |n: u32| {
+        format!(
+            r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"{n}","stage":"ResponseComplete","verb":"list","stageTimestamp":"2026-11-21T20:30:3{n}.200000Z"}}"#
+        )
+    };
+    let spaced = |text: &str| {
+        text.replace(':', ": ")
+            .replace("30: 3", "30:3")
+            .replace("20: ", "20:")
+    };
+    let list = format!(
+        r#"{{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{{}},"items":[{},{}]}}"#,
+        event(1),
+        event(2)
+    );
+    let array = format!("[{},{}]", event(1), event(2));
+    for text in [&list, &spaced(&list), &array] {
+        let (records, counts) = decode(text);
+        let times: Vec<_> = records.iter().map(|seen| seen.time.clone()).collect();
+        let kinds: Vec<_> = records.iter().map(|seen| seen.encoding).collect();
+        assert_eq!(kinds, [Encoding::Audit, Encoding::Audit], "{text}");
+        assert!(
+            times[0] < times[1] && times[0].is_some(),
+            "{times:?} {text}"
+        );
+        assert_eq!(counts.unparsed, 0, "{text}");
+    }
+    // What stands on lines of its own around them is none of them.
+    let lines = format!("[\n{},\n{}\n]", event(1), event(2));
+    let (mut records, _) = decode(&lines);
+    records.retain(|seen| seen.encoding == Encoding::Audit);
+    assert_eq!(records.len(), 2);
 }

@@ -24,6 +24,17 @@ pub fn audit<'a>(text: &'a [u8], cache: &mut TimeCache) -> Parsed<'a> {
     parsed
 }
 
+/// Whether a batch of audit records begins here, as the apiserver sends them to a webhook. It may be
+/// cut off.
+pub fn begins_batch(text: &[u8]) -> bool {
+    let (mut list, mut audited) = (false, false);
+    for (name, value) in JsonFields::new(text) {
+        list |= name == b"kind" && value.raw == b"EventList";
+        audited |= name == b"apiVersion" && value.raw.starts_with(b"audit.k8s.io/");
+    }
+    list && audited
+}
+
 /// As [`audit`], of a whole record in the apiserver's own order: most end as an earlier one did.
 #[inline]
 pub fn usual_audit<'a>(text: &'a [u8], cache: &mut TimeCache, tails: &mut Tails) -> Parsed<'a> {

@@ -230,3 +230,21 @@ proptest::proptest! {
         let _ = (class(&text), starts(text.as_bytes()), closed(text.as_bytes()));
     }
 }
+
+#[test]
+fn a_batch_of_audit_records_holds_them() {
+    let event = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete","stageTimestamp":"2026-11-21T20:30:31.2Z"}"#;
+    let list = format!(
+        r#"{{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{{}},"items":[{event},{event}]}}"#
+    );
+    let inner = wrapper_of(&list).text;
+    assert!(has_objects(&inner));
+    assert_eq!(inner.raw, format!("[{event},{event}]").as_bytes());
+    // The events of a namespace are no lines, and neither is an empty batch.
+    for other in [
+        r#"{"apiVersion":"v1","items":[{"kind":"Event","message":"Pulled image","type":"Normal"}],"kind":"List"}"#,
+        r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[]}"#,
+    ] {
+        assert!(matches!(class(other), Object::Unknown), "{other}");
+    }
+}

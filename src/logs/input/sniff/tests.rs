@@ -256,3 +256,17 @@ fn years_are_seen_with_lines_that_have_none() {
         (Some(at("2021-01-01")), true)
     );
 }
+
+#[test]
+fn a_batch_of_audit_records_is_a_log_however_long_it_is() {
+    let event = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete"}"#;
+    let of = |api: &str| {
+        let items = vec![event; 400].join(",");
+        let list = format!(r#"{{"kind":"EventList","apiVersion":"{api}","items":[{items}]}}"#);
+        assert!(list.len() > HEAD);
+        look(list.as_bytes()).0
+    };
+    assert_eq!(of("audit.k8s.io/v1"), Kind::Log);
+    assert_eq!(of("v1"), Kind::Text);
+    assert_eq!(look(format!("[{event},{event}]").as_bytes()).0, Kind::Log);
+}

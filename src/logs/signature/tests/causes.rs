@@ -85,7 +85,7 @@ fn etcds_last_words_in_a_plain_journal_need_no_level() {
         ),
         (
             "listen tcp 10.0.0.1:2380: bind: address already in use",
-            "panic",
+            "fatal-exit",
         ),
         (
             "etcdserver: request timed out, possibly due to previous leader failure",
