@@ -86,7 +86,12 @@ pub(super) fn saturation(case: &Case<'_>) -> Assessment {
         "inflight-unbalanced",
         "apiserver-timeouts",
     ]));
-    let on = names(&carry);
+    // Only those that turned requests away, or let them wait: settings and time-outs of others are beside it.
+    let on = names(if rejected.is_empty() {
+        &waits
+    } else {
+        &rejected
+    });
     let mut summary = rejected
         .first()
         .or(waits.first())

@@ -35,7 +35,7 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
     let (subject, secs, clients) = audit::clients(cx)?;
     let mut drafts = Vec::new();
     for client in clients.iter().filter(|client| !client.is_core()) {
-        let mut lists: Vec<(&str, f64, f64)> = client
+        let mut lists: Vec<(&str, f64, f64, f64)> = client
             .rows
             .iter()
             .filter(|row| row.get_text("verb") == Some("list"))
@@ -47,6 +47,7 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
                     unlimited,
                     // The row's other lists, out of the cache or page by page, took their part.
                     row.get("total_secs").unwrap_or(0.0) * (unlimited / asked).min(1.0),
+                    row.get("timeouts").unwrap_or(0.0),
                 ))
             })
             .collect();
@@ -57,9 +58,13 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
         let what: Vec<String> = lists
             .iter()
             .take(3)
-            .map(|(resource, n, took)| {
+            .map(|(resource, n, took, timeouts)| {
+                let timed_out = match *timeouts > 0.0 {
+                    true => format!(", {timeouts:.0} timed out"),
+                    false => String::new(),
+                };
                 format!(
-                    "{n:.0} lists of {resource} ({:.2}/s, {} each)",
+                    "{n:.0} lists of {resource} ({:.2}/s, {} each{timed_out})",
                     n / secs,
                     crate::units::format_ms(took * 1e3 / n.max(1.0))
                 )

@@ -17,6 +17,8 @@ pub(super) struct Request {
     pub(super) etcd_ns: u64,
     pub(super) queue_ns: u64,
     pub(super) list: Option<List>,
+    /// An eviction that was put off.
+    pub(super) held: bool,
     pub(super) received: Option<Timestamp>,
     pub(super) stage_time: Option<Timestamp>,
 }
@@ -32,6 +34,7 @@ impl Request {
             etcd_ns: record.etcd_ns.unwrap_or(0),
             queue_ns: record.queue_ns.unwrap_or(0),
             list: record.list,
+            held: record.is_held_eviction(),
             received: record.received,
             stage_time: record.stage_time,
         }
@@ -47,6 +50,8 @@ impl Request {
             etcd_ns: 0,
             queue_ns: 0,
             list: record.list,
+            // Evictions are read by their names.
+            held: false,
             received: record.received,
             stage_time: record.stage_time,
         }
@@ -95,6 +100,7 @@ impl Request {
             begun: !ended,
             ended,
             code: self.code(),
+            held: self.held,
             took_ns: self.took_ns,
             etcd_ns: self.etcd_ns,
             queue_ns: self.queue_ns,
