@@ -102,7 +102,7 @@ pub(super) static TABLE: &[Signature] = &[
         "kms-failed", Unknown, Err, Fault, "all with a KMS provider",
         "A KMS plug-in did not decrypt: what is stored encrypted cannot be read meanwhile.",
         &[
-            form(Find("failed to decrypt DEK"), r#"E1121 20:30:26.287650       1 cacher.go:478] cacher (secrets): unexpected ListAndWatch error: failed to list *core.Secret: unable to transform key "/registry/secrets/a/b": failed to decrypt DEK, error: rpc error: code = Unavailable desc = connection error; reinitializing..."#),
+            form(Find("failed to decrypt DEK"), r#"E1121 20:30:26.287650       1 status.go:71] "Unhandled Error" err="failed to decrypt DEK, error: rpc error: code = Unavailable desc = x""#),
             form(Klog("failed to decrypt"), r#"E1121 20:30:30.000000   21295 grpc_service.go:100] "failed to decrypt" err="rpc error: code = DeadlineExceeded desc = context deadline exceeded" provider="kms1""#),
         ],
         // The error names a gRPC call, which would be taken for one of etcd.
