@@ -268,7 +268,7 @@ pub(super) static TABLE: &[Signature] = &[
         "An error that nobody handles, without a cause this catalogue knows.",
         &[
             form(Klog("Unhandled Error"), r#"E0316 23:05:06.287650       1 cronjob.go:145] "Unhandled Error" err="something else" logger="UnhandledError""#),
-            form(Code, r#"{"ts":1738557840904.059,"logger":"UnhandledError","caller":"resourcequota/resource_quota_controller.go:446","msg":"Unhandled Error","err":"unable to retrieve the complete list of server APIs: metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1"}"#),
+            form(Code, r#"{"ts":1738557840904.059,"logger":"UnhandledError","caller":"resourcequota/resource_quota_controller.go:446","msg":"Unhandled Error","err":"resource quota a/b was not found"}"#),
         ],
         &[ERR],
     )
