@@ -277,6 +277,16 @@ metrics! {
     TerminatedWatchers: Counter Count ["apiserver_terminated_watchers_total"] {"group", "resource"};
     /// Time of admission webhooks.
     Webhooks: Histogram Secs ["apiserver_admission_webhook_admission_duration_seconds"] {"name", "operation", "rejected"};
+    /// Calls of admission webhooks that failed and were let pass (`failurePolicy: Ignore`).
+    WebhookFailOpen: Counter Count ["apiserver_admission_webhook_fail_open_count"] {"name"};
+    /// Requests that admission webhooks rejected, or that were rejected because one could not be called.
+    WebhookRejections: Counter Count ["apiserver_admission_webhook_rejection_count"] {"name", "error_type"};
+    /// Whether an aggregated API is unavailable.
+    ApiServiceDown: Gauge Count ["aggregator_unavailable_apiservice"] {"name"};
+    /// Times an aggregated API was found unavailable, by reason.
+    ApiServiceChecks: Counter Count ["aggregator_unavailable_apiservice_total"] {"name", "reason"};
+    /// Time of calls of a KMS plugin (1.27+).
+    KmsCalls: Histogram Secs ["apiserver_envelope_encryption_kms_operations_latency_seconds"] {"provider_name", "method_name", "grpc_status_code"};
 
     // kube-apiserver: API Priority and Fairness.
     /// Requests rejected.

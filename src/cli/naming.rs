@@ -214,6 +214,7 @@ fn numbered(name: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Origin, Row, Subject, Table, Window};
 
     #[test]
     fn a_number_stands_for_a_member_unless_members_are_called_so() {
@@ -228,12 +229,6 @@ mod tests {
         }
         assert_eq!(member_node("m0", &called_so), None);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evidence::{Origin, Row, Subject, Table, Window};
 
     #[test]
     fn addresses_are_their_nodes() {

@@ -146,6 +146,12 @@ impl AuditRecord<'_> {
 }
 
 impl AuditRecord<'_> {
+    /// Whether it is an eviction that was put off: a PodDisruptionBudget lets no pod go, which is answered
+    /// 429 whatever the load (kubernetes: pkg/registry/core/pod/storage/eviction.go).
+    pub fn is_held_eviction(&self) -> bool {
+        self.code == Some(429) && self.subresource.as_deref() == Some("eviction")
+    }
+
     /// Whether it is a connection that stays open for as long as its client likes: a shell, a
     /// tunnel, a followed log.
     pub fn is_connection(&self) -> bool {

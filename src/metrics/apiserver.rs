@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::catalog::metrics::Metric;
 
 use super::apf::{self, Flow, PriorityLevel};
+use super::backends;
 use super::bracket::Hist;
 use super::delta::{Change, Level, level};
 use super::etcd::Latency;
@@ -48,6 +49,8 @@ pub struct Requests {
     pub requests: f64,
     /// Answered 5xx.
     pub errors: f64,
+    /// Answered 504.
+    pub timeouts: f64,
     /// Answered 429.
     pub throttled: f64,
     /// Answered 404, 409 and other 4xx.
@@ -123,6 +126,43 @@ pub struct Apiserver {
     pub slos: BTreeMap<String, Slo>,
     /// Admission webhooks by name.
     pub webhooks: BTreeMap<String, (Hist, bool)>,
+    /// Calls of webhooks that failed, by name.
+    pub webhook_failures: BTreeMap<String, WebhookFailures>,
+    /// Aggregated APIs by name.
+    pub api_services: BTreeMap<String, ApiService>,
+    /// Calls of KMS plugins by provider.
+    pub kms: BTreeMap<String, Kms>,
+}
+
+/// Calls of one webhook that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct WebhookFailures {
+    /// The request went on without its answer.
+    pub open: f64,
+    /// The request was refused for it.
+    pub closed: f64,
+}
+
+/// One aggregated API.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ApiService {
+    /// Whether it was unavailable at the last scrape.
+    pub last: f64,
+    /// The share of scrapes at which it was.
+    pub share: f64,
+    /// How often it was found so, and for what reason mostly.
+    pub found: Option<(f64, String)>,
+}
+
+/// Calls of one KMS plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Kms {
+    /// All calls.
+    pub calls: f64,
+    /// Those that failed.
+    pub failed: f64,
+    /// Seconds of all calls.
+    pub total_secs: f64,
 }
 
 /// Reads a kube-apiserver over a span.
@@ -179,6 +219,9 @@ pub fn apiserver(line: &Timeline, span: Span) -> Apiserver {
         webhooks: line.histograms(Metric::Webhooks, span, |labels| {
             Some(labels.get("name").to_owned())
         }),
+        webhook_failures: backends::webhook_failures(line, span),
+        api_services: backends::api_services(line, span),
+        kms: backends::kms(line, span),
     }
 }
 
@@ -282,7 +325,12 @@ fn requests(line: &Timeline, span: Span) -> Option<BTreeMap<String, Requests>> {
         row.requests += change.value;
         match code {
             "429" => row.throttled += change.value,
-            code if code.starts_with('5') => row.errors += change.value,
+            code if code.starts_with('5') => {
+                row.errors += change.value;
+                if code == "504" {
+                    row.timeouts += change.value;
+                }
+            }
             code if code.starts_with('4') => row.refused += change.value,
             _ => {}
         }

@@ -8,6 +8,7 @@
 
 pub mod apf;
 pub mod apiserver;
+mod backends;
 mod bracket;
 pub mod collect;
 pub mod controllers;

@@ -14,6 +14,7 @@ pub(super) struct Client {
     pub(super) user: String,
     pub(super) requests: f64,
     pub(super) not_found: f64,
+    /// Answered 429, evictions left out.
     pub(super) throttled: f64,
     pub(super) rows: Vec<Row>,
 }

@@ -4,6 +4,7 @@
 
 mod accept;
 mod alarms;
+mod answers;
 mod audit;
 mod backend;
 mod devices;
@@ -61,6 +62,7 @@ registry! {
     &apiserver::api_slo_missed::RULE,
     &cpu::apiserver_cpu_short::RULE,
     &apiserver::apiserver_timeouts::RULE,
+    &apiserver::apiservice_unavailable::RULE,
     &disk::backend_commit_slow::RULE,
     &bench::disk_slow::RULE,
     &bench::disk_unsafe::RULE,
@@ -104,6 +106,7 @@ registry! {
     &config::inflight_unbalanced::RULE,
     &host::io_scheduler_unsuited::RULE,
     &disk::kernel_io_errors::RULE,
+    &apiserver::kms_slow::RULE,
     &config::known_bad_release::RULE,
     &raft::leader_disputed::RULE,
     &client::leader_election_lost::RULE,
@@ -140,6 +143,7 @@ registry! {
     &network::raft_messages_dropped::RULE,
     &raft::read_index_slow::RULE,
     &raft::reads_slow::RULE,
+    &apiserver::requests_failing::RULE,
     &client::retries_plateau::RULE,
     &cpu::run_delay_high::RULE,
     &client::scheduler_backlog::RULE,

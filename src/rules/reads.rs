@@ -31,9 +31,14 @@ pub const READS: &[Reads] = &[
         "apf-rejections",
         &[
             "apiserver.apf.levels",
+            "apiserver.dropped",
+            "apiserver.inflight",
+            "apiserver.requests",
             "logs.audit.clients",
             "logs.episodes",
             "logs.events",
+            "settings",
+            "settings.faults",
         ],
         &["rejected-min", "rejected-share"],
     ),
@@ -60,8 +65,20 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "apiserver-timeouts",
-        &["logs.episodes", "logs.events"],
-        &["apiserver-timeouts"],
+        &[
+            "apiserver.apf.levels",
+            "apiserver.requests",
+            "apiserver.terminations",
+            "logs.audit.clients",
+            "logs.episodes",
+            "logs.events",
+        ],
+        &["apiserver-timeouts", "failing-share", "terminated-share"],
+    ),
+    reads(
+        "apiservice-unavailable",
+        &["apiserver.apiservices", "logs.episodes", "logs.events"],
+        &["apiservice-lines"],
     ),
     reads(
         "backend-commit-slow",
@@ -404,6 +421,11 @@ pub const READS: &[Reads] = &[
     reads("io-scheduler-unsuited", &["device.queue"], &[]),
     reads("kernel-io-errors", &["kernel.io-errors"], &[]),
     reads(
+        "kms-slow",
+        &["apiserver.kms", "logs.episodes", "logs.events"],
+        &["kms-calls", "kms-took"],
+    ),
+    reads(
         "known-bad-release",
         &[
             "logs.compaction.took",
@@ -516,8 +538,13 @@ pub const READS: &[Reads] = &[
     reads("metrics-faults", &["metrics.faults"], &[]),
     reads(
         "node-status-frequency-trap",
-        &["settings", "settings.faults"],
-        &[],
+        &[
+            "apiserver.objects",
+            "apiserver.requests",
+            "settings",
+            "settings.faults",
+        ],
+        &["node-status-interval", "node-status-nodes"],
     ),
     reads(
         "nospace-alarm",
@@ -537,6 +564,7 @@ pub const READS: &[Reads] = &[
         "object-limits",
         &["apiserver.objects"],
         &[
+            "objects-bytes",
             "objects-events",
             "objects-namespaces",
             "objects-nodes",
@@ -640,6 +668,18 @@ pub const READS: &[Reads] = &[
         "reads-slow",
         &["etcd.reads", "server.wal.fsync"],
         &["read-latency", "wal-fsync-p99"],
+    ),
+    reads(
+        "requests-failing",
+        &[
+            "apiserver.apf.levels",
+            "apiserver.apiservices",
+            "apiserver.requests",
+            "logs.audit.clients",
+            "settings",
+            "settings.faults",
+        ],
+        &["failing-min", "failing-share"],
     ),
     reads("retries-plateau", &["workqueue"], &["retries-plateau"]),
     reads(

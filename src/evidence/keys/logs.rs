@@ -14,8 +14,8 @@ keys! { LOGS;
     /// texts `target` (`etcd`, `cache`, `webhook`), `name` (of the webhook), `verb`, `resource`.
     LOGS_APISERVER_CALLS: Table = "logs.apiserver.calls", None, Sum;
     /// Records of the audit log by client: one row per user agent, user, verb and resource. Columns `requests`,
-    /// `not_found` (404), `throttled` (429), `errors` (5xx), `unlimited` (lists without limit and resource version),
-    /// `total_secs`, `max_ms`, `etcd_secs`, `max_per_sec` (between its own first and last request); texts `user_agent`, `user`, `verb`, `resource`.
+    /// `not_found` (404), `throttled` (429, but to evictions), `held` (evictions answered 429), `errors` (5xx), `timeouts` (504),
+    /// `unlimited` (lists without limit and resource version), `total_secs`, `max_ms`, `etcd_secs`, `max_per_sec` (between its own first and last request); texts `user_agent`, `user`, `verb`, `resource`.
     LOGS_AUDIT_CLIENTS: Table = "logs.audit.clients", None, Sum;
     /// Objects that one client asks for again and again, the most frequent first: columns `requests`, `not_found`, `max_per_sec`
     /// (between the first and the last request), `max_steady` (1 when the gaps are all about the same); texts `user_agent`, `user`,

@@ -16,14 +16,20 @@ keys! { METRICS;
     /// API Priority and Fairness by flow schema, rows `LEVEL/FLOW`: columns `rejected`, `queue_full`,
     /// `dispatched`, `max_inqueue`, `max_wait_p99_low_ms`, `max_wait_p99_high_ms`.
     APF_FLOWS: Table = "apiserver.apf.flows", None, Sum;
-    /// API Priority and Fairness by priority level: columns `rejected`, `queue_full`, `timed_out`, `dispatched`,
+    /// API Priority and Fairness by priority level: columns `rejected`, `queue_full`, `timed_out`, `cancelled` (the client
+    /// went away while it waited; all are in `rejected`, too), `dispatched`,
     /// `limit_seats`, `limit_current_seats`, `limit_lower_seats`, `limit_upper_seats`, `max_demand_seats`, `max_inqueue`,
     /// `max_executing_seats`, `wait_secs`, `wait_p99_low_ms`, `max_wait_p99_high_ms`, `execution_secs`, `no_accommodation`.
     APF_LEVELS: Table = "apiserver.apf.levels", None, Sum;
+    /// Aggregated APIs by the name of their APIService: columns `last_down` (1 where it was unavailable at the last scrape),
+    /// `max_down_share` (of the scrapes), `found` (times it was found so); text `reason`.
+    APISERVER_APISERVICES: Table = "apiserver.apiservices", None, Sum;
     /// API answers by HTTP code: column `requests`.
     APISERVER_CODES: Table = "apiserver.codes", None, Sum;
     /// Size of the database as kube-apiserver sees it, at the last scrape.
     APISERVER_DB_SIZE: f64 = "apiserver.db.size", Bytes, Latest;
+    /// Requests that the limit of requests in flight turned away (till 1.24).
+    APISERVER_DROPPED: f64 = "apiserver.dropped", Count, Sum;
     /// Latency of etcd requests as kube-apiserver measured them, rows `OPERATION resource.group`: columns `requests`,
     /// `total_secs`, `max_mean_ms`, `max_p50_low_ms`, `max_p50_high_ms`, `max_p99_low_ms`, `max_p99_high_ms`.
     APISERVER_ETCD_LATENCY: Table = "apiserver.etcd.latency", None, Sum;
@@ -32,8 +38,11 @@ keys! { METRICS;
     APISERVER_ETCD_REQUESTS: Table = "apiserver.etcd.requests", None, Sum;
     /// Latency of etcd requests as kube-apiserver measured them.
     APISERVER_ETCD_TOOK: Histogram = "apiserver.etcd.took", Ms, Sum;
-    /// Largest number of requests in flight at a scrape: rows `readOnly`, `mutating`, columns `max_inflight`, `max_inqueue`.
+    /// Largest number of requests in flight at a scrape: rows `readOnly`, `mutating`, columns `max_inflight`, `last_inflight`,
+    /// `max_inqueue`.
     APISERVER_INFLIGHT: Table = "apiserver.inflight", None, Sum;
+    /// Calls of KMS plugins that decrypt and encrypt, by provider: columns `calls`, `failed`, `total_secs`.
+    APISERVER_KMS: Table = "apiserver.kms", None, Sum;
     /// Lists by resource, from storage: columns `lists`, `fetched`, `evaluated`, `returned`; from the watch cache:
     /// `cache_lists`, `cache_fetched`, `cache_returned`, `consistent_reads`, `consistent_fallbacks`.
     APISERVER_LISTS: Table = "apiserver.lists", None, Sum;
@@ -44,8 +53,8 @@ keys! { METRICS;
     /// kube-apiserver from scrape to scrape: columns `secs`, `requests_per_sec`, `throttled_per_sec`, `errors_per_sec`,
     /// `etcd_per_sec`, `etcd_mean_ms`, `etcd_p99_low_ms`, `etcd_p99_high_ms`, `etcd_p99_tail` (as in the commit phases), `inflight`, `inqueue` (at the later scrape).
     APISERVER_PHASES: Table = "apiserver.phases", None, Sum;
-    /// API requests by `verb resource` (`PATCH nodes/status`): columns `requests`, `errors` (5xx), `throttled` (429),
-    /// `not_found` (404), `conflicts` (409), `refused` (4xx but 429), `total_secs`, `per_sec`.
+    /// API requests by `verb resource` (`PATCH nodes/status`): columns `requests`, `errors` (5xx), `timeouts` (504),
+    /// `throttled` (429), `not_found` (404), `conflicts` (409), `refused` (4xx but 429), `total_secs`, `per_sec`.
     APISERVER_REQUESTS: Table = "apiserver.requests", None, Sum;
     /// Requests answered 5xx.
     APISERVER_REQUESTS_5XX: f64 = "apiserver.requests.errors", Count, Sum;
@@ -57,7 +66,8 @@ keys! { METRICS;
     APISERVER_TERMINATIONS: f64 = "apiserver.terminations", Count, Sum;
     /// Events sent to watchers by resource: column `events`.
     APISERVER_WATCH_EVENTS: Table = "apiserver.watch-events", None, Sum;
-    /// Admission webhooks by name: columns `calls`, `total_secs`, `max_p99_low_ms`, `max_p99_high_ms`.
+    /// Admission webhooks by name: columns `calls`, `total_secs`, `max_p99_low_ms`, `max_p99_high_ms`, and of the calls that
+    /// failed `failed_open` (the request went on) and `failed_closed` (it was refused).
     APISERVER_WEBHOOKS: Table = "apiserver.webhooks", None, Sum;
     /// Client-side rate limiter of a component: how long requests waited in its own token bucket.
     CLIENT_LIMITER_WAIT: Histogram = "client.limiter.wait", Ms, Sum;

@@ -336,7 +336,11 @@ impl Audit {
         let Some(at) = record.stage_time.or(record.received) else {
             return;
         };
-        let code = record.code.unwrap_or(0);
+        // One that was put off is no sign of load.
+        let code = match record.is_held_eviction() {
+            true => 0,
+            false => record.code.unwrap_or(0),
+        };
         let agent = record.user_agent.as_deref().unwrap_or("");
         let user = record.user.as_deref().unwrap_or("");
         let (tables, key) = (&mut self.tables, &mut self.key);

@@ -33,8 +33,11 @@ impl<'a> Object<'a> {
                 let (_, rest) = field(rest, br#","apiVersion":""#)?;
                 let (_, rest) = field(rest, br#","resourceVersion":""#)?;
                 let (subresource, rest) = field(rest, br#","subresource":""#)?;
-                // What may be a connection that stays open is read with its address.
-                if let Some(b"exec" | b"attach" | b"portforward" | b"proxy" | b"log") = subresource
+                // What may be a connection that stays open is read with its address, and an eviction by
+                // its name.
+                if let Some(
+                    b"exec" | b"attach" | b"portforward" | b"proxy" | b"log" | b"eviction",
+                ) = subresource
                 {
                     return None;
                 }

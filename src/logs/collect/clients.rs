@@ -224,7 +224,9 @@ fn audit_row(key: &str, row: &AuditRow) -> Row {
         .num("not_found", num(row.not_found))
         .num("conflicts", num(row.conflicts))
         .num("throttled", num(row.throttled))
+        .num("held", num(row.held))
         .num("errors", num(row.server_errors))
+        .num("timeouts", num(row.timeouts))
         // A list without limit is answered from the cache where it names a resource version.
         .num("unlimited", num(row.unbounded))
         .num("rv_unset", num(row.rv_unset))

@@ -59,7 +59,8 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
     let Ok(text) = std::str::from_utf8(&record.msg) else {
         return;
     };
-    let Some((head, rest)) = parted(text, &needle::TRACE_NAME, "]: \"") else {
+    let header = parted(text, &needle::TRACE_NAME, "]: \"");
+    let Some((head, rest)) = header.or_else(|| inside(text)) else {
         return;
     };
     let Some((what, rest)) = rest.split_once('"') else {
@@ -73,6 +74,10 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
         // Without its end it is the beginning of another number.
         let total = total.split_once(')').map(|(total, _)| total);
         event.took_ns = total.and_then(|total| parse_go_duration(total.as_bytes()));
+    } else if let Some((before, _)) = rest.rsplit_once(" (") {
+        // Inside another trace: `…,UID:abc 4201ms (20:30:22.100)`.
+        let took = before.split_whitespace().next_back();
+        event.took_ns = took.and_then(|took| parse_go_duration(took.as_bytes()));
     }
     // Up to 1.16 the path and the type of the object stood in the name.
     let old = rest.starts_with(" (started: ");
@@ -179,6 +184,26 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
             }
         }
     }
+}
+
+/// The number of a trace, and what follows the quote before the name of an operation inside it:
+/// `Trace[1]: ["Call validating webhook" …`.
+fn inside(text: &str) -> Option<(&str, &str)> {
+    let (head, rest) = text.split_once("]: ")?;
+    let name = rest.trim_start_matches([' ', '[', '-']);
+    Some((head, name.strip_prefix('"')?))
+}
+
+/// Whether a line inside a trace is the call of a webhook.
+pub(super) fn is_webhook_step(msg: &[u8]) -> bool {
+    /// The number of a trace is shorter.
+    const HEAD: usize = 48;
+    let head = msg.get(..HEAD).unwrap_or(msg);
+    memchr::memchr(b'"', head)
+        .and_then(|at| msg.get(at + 1..))
+        .and_then(|name| name.strip_prefix(b"Call "))
+        .and_then(|name| name.split(|b| *b == b'"').next())
+        .is_some_and(|name| name.ends_with(b" webhook"))
 }
 
 /// `deployments.apps`. The name of a Go type, as older versions write (`*apps.Deployment`), is none.

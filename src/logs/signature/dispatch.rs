@@ -376,7 +376,14 @@ fn usual<'a>(record: &'a Record<'_>) -> Option<Found<'a>> {
                 None => free_text(msg, fields),
             }
         }
-        Encoding::KlogTrace => super::signature("apiserver-trace-step").map(Found::plain),
+        Encoding::KlogTrace => {
+            // Newer servers trace a webhook's call inside the request that waits for it.
+            let id = match super::api_trace::is_webhook_step(msg) {
+                true => "apiserver-webhook-trace",
+                false => "apiserver-trace-step",
+            };
+            super::signature(id).map(Found::plain)
+        }
         Encoding::Audit => super::signature("audit-request").map(Found::plain),
     }
 }

@@ -90,6 +90,7 @@ pub(super) static TABLE: &[Signature] = &[
         "One slow call of the apiserver to a webhook: admission, or conversion of a custom resource.",
         &[
             form(Code, r#"I1120 10:00:00.500022       1 trace.go:236] Trace[10000]: "Call mutating webhook" configuration:istio,webhook:sidecar.istio.io,resource:/v1, Resource=pods,subresource:,operation:CREATE,UID:abc (20-Nov-2026 10:00:00.000) (total time: 5800ms):"#),
+            form(Code, r#"Trace[1000]: ["Call validating webhook" configuration:policy,webhook:pods.policy.example.com,resource:/v1, Resource=pods,subresource:,operation:CREATE,UID:abc 4201ms (20:30:22.100)"#),
             form(Code, r#"I1120 10:00:00.500022       1 trace.go:236] Trace[10000]: "Call conversion webhook" custom-resource-definition:widgets.example.com,desired-api-version:example.com/v2,object-count:5,UID:abc (20-Nov-2026 10:00:00.000) (total time: 5800ms):"#),
         ],
         &[
@@ -286,7 +287,7 @@ pub(super) static TABLE: &[Signature] = &[
         "An error that nobody handles, without a cause this catalogue knows.",
         &[
             form(Klog("Unhandled Error"), r#"E0316 23:05:06.287650       1 cronjob.go:145] "Unhandled Error" err="something else" logger="UnhandledError""#),
-            form(Code, r#"{"ts":1738557840904.059,"logger":"UnhandledError","caller":"resourcequota/resource_quota_controller.go:446","msg":"Unhandled Error","err":"unable to retrieve the complete list of server APIs: metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1"}"#),
+            form(Code, r#"{"ts":1738557840904.059,"logger":"UnhandledError","caller":"resourcequota/resource_quota_controller.go:446","msg":"Unhandled Error","err":"resource quota a/b was not found"}"#),
         ],
         &[ERR],
     )

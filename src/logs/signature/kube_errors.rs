@@ -3,7 +3,7 @@
 use crate::logs::event::Component::Unknown;
 use crate::logs::record::Level::{Error as Err, Warn};
 
-use super::types::How::{Code, Find};
+use super::types::How::{Code, Find, Klog};
 use super::types::Nature::{Fault, Noise, Symptom};
 use super::types::Role::Error;
 use super::types::{Extractor, Field, Signature, field, form, row};
@@ -95,6 +95,27 @@ pub(super) static TABLE: &[Signature] = &[
         "api-version-too-large", Unknown, Warn, Symptom, "1.19+",
         "The watch cache lags behind what the client has seen: the apiserver waited 3 s for etcd's events in vain.",
         &[form(Find("Too large resource version: {_}"), r#"I1121 20:54:22.375768    2600 stats.go:119] "Error getting keys" err="Timeout: Too large resource version: 2028, current: 2016""#)],
+        AROUND,
+    )
+    .by(Extractor::Around),
+    row(
+        "kms-failed", Unknown, Err, Fault, "all with a KMS provider",
+        "A KMS plug-in did not decrypt: what is stored encrypted cannot be read meanwhile.",
+        &[
+            form(Find("failed to decrypt DEK"), r#"E1121 20:30:26.287650       1 status.go:71] "Unhandled Error" err="failed to decrypt DEK, error: rpc error: code = Unavailable desc = x""#),
+            form(Klog("failed to decrypt"), r#"E1121 20:30:30.000000   21295 grpc_service.go:100] "failed to decrypt" err="rpc error: code = DeadlineExceeded desc = context deadline exceeded" provider="kms1""#),
+        ],
+        // The error names a gRPC call, which would be taken for one of etcd.
+        &[],
+    ),
+    row(
+        "apiservice-unavailable", Unknown, Err, Symptom, "all",
+        "The server of an aggregated API does not answer: whoever looks at all APIs waits for it.",
+        &[
+            form(Find("failing or missing response from"), r#"E1121 20:30:26.287650   21295 remote_available_controller.go:448] "Unhandled Error" err="v1beta1.metrics.k8s.io failed with: failing or missing response from https://10.96.1.2:443/apis/metrics.k8s.io/v1beta1: Get \"https://10.96.1.2:443/apis/metrics.k8s.io/v1beta1\": dial tcp 10.96.1.2:443: i/o timeout" logger="UnhandledError""#),
+            form(Find("stale GroupVersion discovery"), r#"E1121 20:30:26.287650       1 resource_quota_controller.go:446] "Unhandled Error" err="unable to retrieve the complete list of server APIs: metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1" logger="UnhandledError""#),
+            form(Find("retrieve openAPI spec, http error"), r#"E1121 20:30:26.287650   21295 controller.go:146] "Unhandled Error" err="Error updating APIService \"v1beta1.metrics.k8s.io\" with err: failed to download v1beta1.metrics.k8s.io: failed to retrieve openAPI spec, http error: ResponseCode: 503, Body: service unavailable""#),
+        ],
         AROUND,
     )
     .by(Extractor::Around),

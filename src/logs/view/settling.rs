@@ -24,6 +24,7 @@ const OF_APISERVER: &[&str] = &[
     // It fills its watch caches.
     "apiserver-storage-trace",
     "apiserver-webhook-trace",
+    "apiservice-unavailable",
     "etcd-client-retry",
     "http-server-error",
     "http-timeout",

@@ -1,5 +1,7 @@
 //! Evidence of a kube-apiserver.
 
+use std::collections::BTreeSet;
+
 use crate::catalog::metrics::Metric;
 use crate::evidence::{Row, keys};
 
@@ -28,6 +30,7 @@ fn requests(put: &mut Putter<'_>, read: &Apiserver) {
                 let row = Row::new(name.clone())
                     .num("requests", r.requests)
                     .num("errors", r.errors)
+                    .num("timeouts", r.timeouts)
                     .num("throttled", r.throttled)
                     .num("not_found", r.not_found)
                     .num("conflicts", r.conflicts)
@@ -98,11 +101,17 @@ fn requests(put: &mut Putter<'_>, read: &Apiserver) {
         Metric::Terminations,
         terminations,
     );
+    // Only old servers count these; by that alone they are no evidence that is missing from others.
+    if let Some(dropped) = read.dropped {
+        put.count(&keys::APISERVER_DROPPED, Metric::Dropped, Some(dropped));
+    }
     let rows = read.inflight.as_ref().map(|kinds| {
         kinds
             .iter()
             .map(|(kind, level)| {
-                let row = Row::new(kind.clone()).num("max_inflight", level.max);
+                let row = Row::new(kind.clone())
+                    .num("max_inflight", level.max)
+                    .num("last_inflight", level.last);
                 maybe(row, "max_inqueue", read.inqueue.get(kind).map(|l| l.max))
             })
             .collect()
@@ -217,6 +226,7 @@ fn fairness(put: &mut Putter<'_>, read: &Apiserver) {
                     .num("rejected", level.all_rejected())
                     .num("queue_full", of("queue-full"))
                     .num("timed_out", of("time-out"))
+                    .num("cancelled", of("cancelled"))
                     .num("dispatched", level.dispatched);
                 for (column, value) in [
                     ("limit_seats", level.nominal_seats),
@@ -341,20 +351,80 @@ fn work(put: &mut Putter<'_>, read: &Apiserver) {
         "events",
         false,
     );
-    // No webhook configured is the usual case, and nothing is missing then.
-    if !read.webhooks.is_empty() {
-        let rows = read
-            .webhooks
-            .iter()
-            .map(|(name, (hist, _))| {
-                let row = Row::new(name.clone()).num("calls", hist.count());
-                let row = maybe(row, "total_secs", hist.sum.map(|ms| ms / 1000.0));
-                quantile(row, hist, 0.99, "max_p99")
+    backends(put, read);
+}
+
+/// What it asks besides etcd. None of them configured is the usual case, and nothing is missing then.
+fn backends(put: &mut Putter<'_>, read: &Apiserver) {
+    let names: BTreeSet<&String> = read
+        .webhooks
+        .keys()
+        .chain(read.webhook_failures.keys())
+        .collect();
+    if !names.is_empty() {
+        let rows = names
+            .into_iter()
+            .map(|name| {
+                let mut row = Row::new(name.clone());
+                if let Some((hist, _)) = read.webhooks.get(name) {
+                    row = row.num("calls", hist.count());
+                    row = maybe(row, "total_secs", hist.sum.map(|ms| ms / 1000.0));
+                    row = quantile(row, hist, 0.99, "max_p99");
+                }
+                match read.webhook_failures.get(name) {
+                    Some(calls) => row
+                        .num("failed_open", calls.open)
+                        .num("failed_closed", calls.closed),
+                    None => row,
+                }
             })
             .collect();
         put.table(
             &keys::APISERVER_WEBHOOKS,
             Metric::Webhooks,
+            Some(rows),
+            "total_secs",
+            false,
+        );
+    }
+    if !read.api_services.is_empty() {
+        let rows = read
+            .api_services
+            .iter()
+            .map(|(name, service)| {
+                let row = Row::new(name.clone())
+                    .num("last_down", service.last)
+                    .num("max_down_share", service.share);
+                match &service.found {
+                    Some((found, reason)) => {
+                        row.num("found", *found).text("reason", reason.clone())
+                    }
+                    None => row,
+                }
+            })
+            .collect();
+        put.table(
+            &keys::APISERVER_APISERVICES,
+            Metric::ApiServiceDown,
+            Some(rows),
+            "last_down",
+            false,
+        );
+    }
+    if !read.kms.is_empty() {
+        let rows = read
+            .kms
+            .iter()
+            .map(|(provider, calls)| {
+                Row::new(provider.clone())
+                    .num("calls", calls.calls)
+                    .num("failed", calls.failed)
+                    .num("total_secs", calls.total_secs)
+            })
+            .collect();
+        put.table(
+            &keys::APISERVER_KMS,
+            Metric::KmsCalls,
             Some(rows),
             "total_secs",
             false,

@@ -133,7 +133,14 @@ pub fn feeds(metric: Metric) -> &'static [&'static str] {
         ],
         Metric::LongRunning => &[keys::APISERVER_LONGRUNNING.info.name],
         Metric::ApiWatchEvents => &[keys::APISERVER_WATCH_EVENTS.info.name],
-        Metric::Webhooks => &[keys::APISERVER_WEBHOOKS.info.name],
+        Metric::Webhooks | Metric::WebhookFailOpen | Metric::WebhookRejections => {
+            &[keys::APISERVER_WEBHOOKS.info.name]
+        }
+        Metric::ApiServiceDown | Metric::ApiServiceChecks => {
+            &[keys::APISERVER_APISERVICES.info.name]
+        }
+        Metric::KmsCalls => &[keys::APISERVER_KMS.info.name],
+        Metric::Dropped => &[keys::APISERVER_DROPPED.info.name],
         Metric::ApfRejected
         | Metric::ApfDispatched
         | Metric::ApfInqueueRequests

@@ -1,6 +1,8 @@
 //! Requests to the apiserver ran into their time limit.
 
-use crate::evidence::{Missing, Subject, SubjectKind};
+use crate::evidence::{Missing, Row, Subject, SubjectKind, keys};
+use crate::rules::answers::{self, Answers};
+use crate::rules::audit;
 use crate::rules::events::{self, Seen};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -48,16 +50,112 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             seen.count
         ),
     };
-    let mut drafts = events::at_least(cx, &[KINDS, AFTER, ANSWERS], limit, "time-outs", words)?;
+    let logged = events::at_least(cx, &[KINDS, AFTER, ANSWERS], limit, "time-outs", words);
+    let counted = answers::all(cx);
+    let audit = audit::clients(cx);
+    let mut drafts = logged.clone().unwrap_or_default();
     for draft in &mut drafts {
         if !sure(draft.about()) {
             *draft = draft.clone().confidence(Confidence::Medium);
         }
     }
-    if drafts.is_empty() {
+    if drafts.is_empty() && logged.is_ok() {
         drafts.extend(together(cx)?);
     }
-    Ok(Verdict::Fail(drafts))
+    for own in counted.iter().flatten() {
+        // A log that tells of them on this server tells of the same.
+        if !drafts.iter().any(|draft| draft.is_about(&own.subject)) {
+            drafts.extend(by_metrics(cx, own));
+        }
+    }
+    if drafts.is_empty() {
+        drafts.extend(by_audit(cx));
+    }
+    match (logged, counted, audit) {
+        (Err(why), Err(_), Err(_)) => Err(why),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
+}
+
+/// Answers 504, and requests that were cut off.
+fn by_metrics(cx: &Context<'_>, own: &Answers) -> Option<Draft> {
+    let least = cx.profile.get("apiserver-timeouts");
+    let share = cx.profile.limit("failing-share");
+    let count = |row: &Row| row.get("timeouts").unwrap_or(0.0);
+    let timeouts = own.total("timeouts");
+    if timeouts / own.hours >= least && timeouts / own.requests.max(1.0) >= share.value {
+        let words = format!(
+            "{timeouts:.0} of {:.0} requests timed out (504): {}",
+            own.requests,
+            own.most(&count)
+        );
+        cx.evidence
+            .cite_as(&keys::APISERVER_REQUESTS, &own.subject, words.clone());
+        return Some(
+            Draft::new(own.subject.clone(), Severity::Warn, words)
+                .confidence(Confidence::High)
+                .threshold(share.words())
+                .cites(cx.evidence.take_citations()),
+        );
+    }
+    // Clients that go away before their answer are counted there, too.
+    let cut = cx
+        .evidence
+        .peek(&keys::APISERVER_TERMINATIONS, &own.subject)?;
+    let most = cx.profile.limit("terminated-share");
+    if cut / own.hours < least || cut / (cut + own.requests) < most.value {
+        return None;
+    }
+    let words = format!(
+        "{cut:.0} requests were cut off beside {:.0} that were answered: they timed out, or their \
+         clients gave them up",
+        own.requests
+    );
+    cx.evidence
+        .cite_as(&keys::APISERVER_TERMINATIONS, &own.subject, words.clone());
+    Some(
+        Draft::new(own.subject.clone(), Severity::Warn, words)
+            .confidence(Confidence::Medium)
+            .threshold(most.words())
+            .cites(cx.evidence.take_citations()),
+    )
+}
+
+/// Answers 504 of the audit log, and whose most of them are.
+fn by_audit(cx: &Context<'_>) -> Option<Draft> {
+    let least = cx.profile.get("apiserver-timeouts");
+    let share = cx.profile.limit("failing-share");
+    let (subject, secs, clients) = audit::clients(cx).ok()?;
+    let rows = || {
+        let all = clients.iter();
+        all.flat_map(|client| client.rows.iter().map(move |row| (client, row)))
+    };
+    let count = |row: &Row| match answers::is_object(row.get_text("resource").unwrap_or("")) {
+        true => row.get("timeouts").unwrap_or(0.0),
+        false => 0.0,
+    };
+    let timeouts: f64 = rows().map(|(_, row)| count(row)).sum();
+    let all: f64 = clients.iter().map(|client| client.requests).sum();
+    let hours = (secs / 3600.0).max(1.0);
+    if timeouts / hours < least || timeouts / all.max(1.0) < share.value {
+        return None;
+    }
+    let (client, row) = rows().max_by(|a, b| count(a.1).total_cmp(&count(b.1)))?;
+    let words = format!(
+        "{timeouts:.0} of {all:.0} requests timed out (504), {:.0} of them {} {} of {}",
+        count(row),
+        row.get_text("verb").unwrap_or("?"),
+        row.get_text("resource").unwrap_or("?"),
+        client.name()
+    );
+    cx.evidence
+        .cite_as(&keys::LOGS_AUDIT_CLIENTS, &subject, words.clone());
+    Some(
+        Draft::new(subject, Severity::Warn, words)
+            .confidence(Confidence::High)
+            .threshold(share.words())
+            .cites(cx.evidence.take_citations()),
+    )
 }
 
 /// Time-outs that are spread over several kube-apiservers. Who waited for one of them may tell of the
@@ -99,9 +197,62 @@ fn together(cx: &Context<'_>) -> Result<Option<Draft>, Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
+    use crate::evidence::Table;
     use crate::rules::Status;
-    use crate::rules::testing::{Set, member, table};
+    use crate::rules::testing::{Set, component, member, table};
+
+    #[test]
+    fn answers_504_and_requests_cut_off_by_metrics() {
+        let profile = crate::profile::Profile::default();
+        let share = profile.get("terminated-share");
+        let with = |timeouts: f64, cut: f64| {
+            let about = || component("kube-apiserver");
+            let row: &[(&str, f64)] = &[("requests", 400.0), ("timeouts", timeouts)];
+            Set::new()
+                .put(
+                    &keys::APISERVER_REQUESTS,
+                    about(),
+                    table(&[("LIST pods", row)]),
+                )
+                .put(&keys::APISERVER_TERMINATIONS, about(), cut)
+                .check(&RULE)
+        };
+        let limit = profile.get("apiserver-timeouts");
+        let found = with(limit, 0.0);
+        assert!(found[0].message.contains("LIST pods 5"), "{found:?}");
+        assert_eq!(found[0].confidence, Confidence::High);
+        assert_eq!(with(limit - 1.0, 0.0)[0].status, Status::Pass);
+        // Of cut and answered ones together.
+        let most = (400.0 * share / (1.0 - share)).ceil();
+        assert_eq!(with(0.0, most)[0].confidence, Confidence::Medium);
+        assert_eq!(with(0.0, most)[0].status, Status::Fail);
+        assert_eq!(with(0.0, most - 1.0)[0].status, Status::Pass);
+    }
+
+    #[test]
+    fn answers_504_of_the_audit_log_name_their_client() {
+        let row = Row::new("kubectl/1 | jane | list pods")
+            .text("user_agent", "kubectl/1")
+            .text("user", "jane")
+            .text("verb", "list")
+            .text("resource", "pods")
+            .num("requests", 250.0)
+            .num("timeouts", 250.0);
+        let clients = Table {
+            rows: vec![row],
+            ..Table::default()
+        };
+        let about = Subject::cluster();
+        let set = Set::new().put(&keys::LOGS_AUDIT_CLIENTS, about, clients);
+        let found = set.check(&RULE);
+        assert!(
+            found[0]
+                .message
+                .ends_with("250 of them list pods of kubectl/1 (jane)"),
+            "{}",
+            found[0].message
+        );
+    }
 
     fn of(kinds: &[(&str, f64)]) -> Set {
         let rows: Vec<_> = kinds

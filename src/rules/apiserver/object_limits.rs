@@ -1,6 +1,6 @@
 //! Objects stored beside the limits that Kubernetes is tested with.
 
-use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::evidence::{Missing, Subject, SubjectKind, Unit, keys, number};
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -26,6 +26,28 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     cx.evidence.take_citations();
     let mut drafts: Vec<Draft> = Vec::new();
     for (subject, table) in tables {
+        for (row, bytes) in table.top("last_bytes") {
+            let limit = cx.profile.limit("objects-bytes");
+            let about = Subject::new(SubjectKind::Resource, &row.key);
+            if bytes <= limit.value || drafts.iter().any(|draft| draft.is_about(&about)) {
+                continue;
+            }
+            let objects = row
+                .get("last_objects")
+                .map_or_else(String::new, |n| format!(" in {n:.0} objects"));
+            let words = format!(
+                "{} take about {}{objects}",
+                row.key,
+                number(bytes, Unit::Bytes)
+            );
+            cx.evidence
+                .cite_as(&keys::APISERVER_OBJECTS, &subject, words.clone());
+            drafts.push(
+                Draft::new(about, Severity::Warn, words)
+                    .threshold(limit.words())
+                    .cites(cx.evidence.take_citations()),
+            );
+        }
         for (row, objects) in table.top("last_objects") {
             let name = OWN
                 .iter()
@@ -62,6 +84,23 @@ mod tests {
     use super::*;
     use crate::rules::Status;
     use crate::rules::testing::{Set, component, table};
+
+    #[test]
+    fn all_objects_of_a_type_have_a_limit_of_bytes() {
+        let limit = crate::profile::Profile::default().get("objects-bytes");
+        let with = |bytes: f64| {
+            let row: &[(&str, f64)] = &[("last_objects", 4100.0), ("last_bytes", bytes)];
+            Set::new()
+                .put(
+                    &keys::APISERVER_OBJECTS,
+                    component("kube-apiserver"),
+                    table(&[("secrets", row)]),
+                )
+                .status(&RULE)
+        };
+        assert_eq!(with(limit + 1.0), (Status::Fail, Severity::Warn));
+        assert_eq!(with(limit).0, Status::Pass);
+    }
 
     #[test]
     fn four_fifths_inform_more_warns() {

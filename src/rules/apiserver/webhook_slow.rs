@@ -55,6 +55,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     if let (true, Ok(metrics)) = (drafts.is_empty(), &metrics) {
         together(cx, metrics, &mut drafts);
     }
+    for (subject, table) in metrics.iter().flatten() {
+        failing(cx, subject, table, &mut drafts);
+    }
     if logs.is_ok() {
         traced(cx, &mut drafts);
     }
@@ -84,6 +87,52 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         );
     }
     Verdict::of_either(drafts, metrics, logs)
+}
+
+/// Webhooks that could not be called: the request went on without their answer, or was refused for it.
+fn failing(cx: &Context<'_>, subject: &Subject, table: &Table, drafts: &mut Vec<Draft>) {
+    let least = cx.profile.limit("webhook-calls");
+    let secs = cx
+        .evidence
+        .record(&keys::APISERVER_WEBHOOKS, subject)
+        .and_then(|record| record.secs());
+    let hours = (secs.unwrap_or(0.0) / events::HOUR_SECS).max(1.0);
+    for row in &table.rows {
+        let count = |column| row.get(column).unwrap_or(0.0);
+        let (open, closed) = (count("failed_open"), count("failed_closed"));
+        if (open + closed) / hours < least.value {
+            continue;
+        }
+        let mut went = Vec::new();
+        if open > 0.0 {
+            went.push(format!("{open:.0} requests went on without it"));
+        }
+        if closed > 0.0 {
+            went.push(format!("{closed:.0} were refused"));
+        }
+        let words = format!(
+            "webhook {} could not be called: {}",
+            row.key,
+            went.join(", ")
+        );
+        cx.evidence
+            .cite_as(&keys::APISERVER_WEBHOOKS, subject, words.clone());
+        // It is slow, too: one finding tells of it.
+        let slow = drafts
+            .iter_mut()
+            .find(|draft| draft.has_aspect(&row.key) && draft.is_about(subject));
+        if let Some(slow) = slow {
+            slow.add_citations(cx.evidence.take_citations());
+            continue;
+        }
+        drafts.push(
+            Draft::new(subject.clone(), Severity::Warn, words)
+                .aspect(row.key.as_str())
+                .confidence(Confidence::High)
+                .threshold(least.words())
+                .cites(cx.evidence.take_citations()),
+        );
+    }
 }
 
 /// Webhooks whose calls are spread over several kube-apiservers, none of which made many.
@@ -180,6 +229,30 @@ mod tests {
     use crate::evidence::Row;
     use crate::rules::Status;
     use crate::rules::testing::{Set, component, table};
+
+    #[test]
+    fn calls_that_failed_are_told_by_metrics() {
+        let least = crate::profile::Profile::default().get("webhook-calls");
+        let with = |open: f64, closed: f64| {
+            let row: &[(&str, f64)] = &[("failed_open", open), ("failed_closed", closed)];
+            let hooks = table(&[("a.example.com", row)]);
+            Set::new()
+                .put(
+                    &keys::APISERVER_WEBHOOKS,
+                    component("kube-apiserver"),
+                    hooks,
+                )
+                .check(&RULE)
+        };
+        let found = with(least, 0.0);
+        assert_eq!(
+            (found[0].status, found[0].severity),
+            (Status::Fail, Severity::Warn)
+        );
+        assert!(found[0].message.contains("went on without it"));
+        assert!(with(0.0, least)[0].message.ends_with("were refused"));
+        assert_eq!(with(least - 1.0, 0.0)[0].status, Status::Pass);
+    }
 
     #[test]
     fn slow_calls_name_the_webhook() {

@@ -35,7 +35,7 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
     let (subject, secs, clients) = audit::clients(cx)?;
     let mut drafts = Vec::new();
     for client in clients.iter().filter(|client| !client.is_core()) {
-        let mut lists: Vec<(&str, f64, f64, f64)> = client
+        let mut lists: Vec<(&str, f64, f64, f64, f64)> = client
             .rows
             .iter()
             .filter(|row| row.get_text("verb") == Some("list"))
@@ -50,6 +50,7 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
                     // The rate of the time in which it asked, as `logs` tells it.
                     (row.get("max_per_sec").unwrap_or(0.0) * (unlimited / asked).min(1.0))
                         .max(unlimited / secs),
+                    row.get("timeouts").unwrap_or(0.0),
                 ))
             })
             .collect();
@@ -60,9 +61,13 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
         let what: Vec<String> = lists
             .iter()
             .take(3)
-            .map(|(resource, n, took, rate)| {
+            .map(|(resource, n, took, rate, timeouts)| {
+                let timed_out = match *timeouts > 0.0 {
+                    true => format!(", {timeouts:.0} timed out"),
+                    false => String::new(),
+                };
                 format!(
-                    "{n:.0} lists of {resource} ({rate:.2}/s, {} each)",
+                    "{n:.0} lists of {resource} ({rate:.2}/s, {} each{timed_out})",
                     crate::units::format_ms(took * 1e3 / n.max(1.0))
                 )
             })

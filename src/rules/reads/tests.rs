@@ -24,6 +24,11 @@ pub(crate) fn holds(rule: &str, asked: &BTreeSet<&'static str>) {
 const HELPERS: &[(&str, &str)] = &[
     ("alarms::shown(", "SERVER_ALARMS"),
     ("alarms::shown(", "SERVER_COUNTERS"),
+    ("answers::all(", "APF_LEVELS"),
+    ("answers::all(", "APISERVER_REQUESTS"),
+    ("answers::groups_down(", "APISERVER_APISERVICES"),
+    ("answers::limits_events(", "SETTINGS"),
+    ("answers::limits_events(", "SETTINGS_FAULTS"),
     ("audit::clients(", "LOGS_AUDIT_CLIENTS"),
     ("behind::by_metrics(", "MEMBER_ID"),
     ("behind::by_metrics(", "PEER_RTT_BY"),

@@ -29,10 +29,6 @@ const TWICE: &str =
 const UNREAD: &[(&str, &str)] = &[
     ("apiserver.codes", TOLD),
     ("apiserver.etcd.latency", TWICE),
-    (
-        "apiserver.inflight",
-        "seats of priority levels are judged, which these are the sum of",
-    ),
     ("apiserver.longrunning", TOLD),
     ("apiserver.watch-events", TOLD),
     ("bench.disk.commit.duty", BENCH),

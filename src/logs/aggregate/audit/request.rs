@@ -22,6 +22,8 @@ pub(super) struct Request {
     pub(super) list: Option<List>,
     /// It asks for the objects of one namespace alone.
     pub(super) namespaced: bool,
+    /// An eviction that was put off.
+    pub(super) held: bool,
     pub(super) received: Option<Timestamp>,
     pub(super) stage_time: Option<Timestamp>,
 }
@@ -38,6 +40,7 @@ impl Request {
             queue_ns: record.queue_ns.unwrap_or(0),
             list: record.list,
             namespaced: record.parts.namespace.is_some(),
+            held: record.is_held_eviction(),
             received: record.received,
             stage_time: record.stage_time,
         }
@@ -54,6 +57,8 @@ impl Request {
             queue_ns: 0,
             list: record.list,
             namespaced: record.namespace.is_some(),
+            // Evictions are read by their names.
+            held: false,
             received: record.received,
             stage_time: record.stage_time,
         }
@@ -102,6 +107,7 @@ impl Request {
             begun: !ended,
             ended,
             code: self.code(),
+            held: self.held,
             took_ns: self.took_ns,
             etcd_ns: self.etcd_ns,
             queue_ns: self.queue_ns,

@@ -29,8 +29,10 @@ pub struct AuditRow {
     pub not_found: u64,
     /// Answers 409.
     pub conflicts: u64,
-    /// Answers 429.
+    /// Answers 429, but to evictions.
     pub throttled: u64,
+    /// Evictions answered 429.
+    pub held: u64,
     /// Answers 500 and above, 504 among them.
     pub server_errors: u64,
     /// Answers 504.
@@ -85,6 +87,7 @@ impl RowValue for AuditRow {
         self.not_found += other.not_found;
         self.conflicts += other.conflicts;
         self.throttled += other.throttled;
+        self.held += other.held;
         self.server_errors += other.server_errors;
         self.timeouts += other.timeouts;
         self.unlimited += other.unlimited;
@@ -108,6 +111,7 @@ impl RowValue for AuditRow {
         self.not_found = self.not_found.max(other.not_found);
         self.conflicts = self.conflicts.max(other.conflicts);
         self.throttled = self.throttled.max(other.throttled);
+        self.held = self.held.max(other.held);
         self.server_errors = self.server_errors.max(other.server_errors);
         self.timeouts = self.timeouts.max(other.timeouts);
         self.unlimited = self.unlimited.max(other.unlimited);
@@ -133,6 +137,9 @@ pub struct AuditShare {
     pub(super) begun: bool,
     pub(super) ended: bool,
     pub(super) code: u16,
+    /// An eviction that was put off.
+    #[serde(default)]
+    pub(super) held: bool,
     pub(super) took_ns: Option<u64>,
     pub(super) etcd_ns: u64,
     pub(super) queue_ns: u64,
@@ -152,6 +159,7 @@ impl Payload for AuditShare {
         self.ended |= later.ended;
         if later.code > 0 {
             self.code = later.code;
+            self.held = later.held;
         }
         self.took_ns = later.took_ns.or(self.took_ns);
         self.whole |= later.whole;
@@ -209,7 +217,8 @@ impl<O> AuditTables<O> {
                 row.errors += 1;
                 row.not_found += u64::from(share.code == 404);
                 row.conflicts += u64::from(share.code == 409);
-                row.throttled += u64::from(share.code == 429);
+                row.throttled += u64::from(share.code == 429 && !share.held);
+                row.held += u64::from(share.held);
                 row.server_errors += u64::from(share.code >= 500);
                 row.timeouts += u64::from(share.code == 504);
             }
