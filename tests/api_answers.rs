@@ -2,7 +2,6 @@
 //! through the whole program.
 #![expect(
     clippy::unwrap_used,
-    clippy::disallowed_methods,
     reason = "a test of the binary on files of its own"
 )]
 
@@ -20,8 +19,11 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
+/// A family's name and type, and its series with their values in two scrapes.
+type Family<'f> = (&'f str, &'f str, &'f [(&'f str, f64, f64)]);
+
 /// Two scrapes of a kube-apiserver, 150 s apart, of lines that end with the value of each.
-fn scraped(dir: &Path, families: &[(&str, &str, &[(&str, f64, f64)])]) {
+fn scraped(dir: &Path, families: &[Family<'_>]) {
     let always = [(
         "apiserver_request_total",
         "counter",
@@ -79,7 +81,7 @@ fn failures(report: &Value, rule: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn of(families: &[(&str, &str, &[(&str, f64, f64)])]) -> Value {
+fn of(families: &[Family<'_>]) -> Value {
     let dir = tempfile::tempdir().unwrap();
     scraped(dir.path(), families);
     diagnose(dir.path())

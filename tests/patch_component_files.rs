@@ -1,14 +1,12 @@
 //! From a bundle to the files of kube-scheduler and the kubelet: what they set is what is in force, it
 //! is never lowered, and the patch changes it where it stands.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test over its own fixtures"
-)]
+#![expect(clippy::unwrap_used, reason = "a test over its own fixtures")]
 
 #[path = "support/patching.rs"]
 mod patching;
 mod support;
+
+use std::fmt::Write as _;
 
 use patching::{tree, write_tree};
 use serde_json::{Value, json};
@@ -20,11 +18,11 @@ fn scrape(waited: u32) -> String {
     let at = "host=\"10.0.0.1:6443\",verb=\"POST\"";
     let mut text = format!("# TYPE {name} histogram\n");
     for (le, count) in [("1", 100), ("2", 100 + waited), ("+Inf", 100 + waited)] {
-        text += &format!("{name}_bucket{{{at},le=\"{le}\"}} {count}\n");
+        writeln!(text, "{name}_bucket{{{at},le=\"{le}\"}} {count}").unwrap();
     }
     let sum = f64::from(waited) * 1.5;
-    text += &format!("{name}_sum{{{at}}} {sum}\n");
-    text += &format!("{name}_count{{{at}}} {}\n", 100 + waited);
+    writeln!(text, "{name}_sum{{{at}}} {sum}").unwrap();
+    writeln!(text, "{name}_count{{{at}}} {}", 100 + waited).unwrap();
     text + "# TYPE scheduler_pending_pods gauge\nscheduler_pending_pods{queue=\"active\"} 4000\n"
 }
 
@@ -58,9 +56,11 @@ impl Bundle {
     fn kubelet(version: &str, file: &str) -> Self {
         let mut log = String::new();
         for second in 10..40 {
-            log += &format!(
-                "Nov 21 20:30:{second} cp0 kubelet[900]: I1121 20:30:{second}.000000    900 request.go:752] \"Waited before sending request\" delay=\"1.8s\" reason=\"client-side throttling, not priority and fairness\" verb=\"PATCH\" URL=\"https://10.0.0.1:6443/api/v1/namespaces/a/pods/p/status\"\n"
-            );
+            writeln!(
+                log,
+                "Nov 21 20:30:{second} cp0 kubelet[900]: I1121 20:30:{second}.000000    900 request.go:752] \"Waited before sending request\" delay=\"1.8s\" reason=\"client-side throttling, not priority and fairness\" verb=\"PATCH\" URL=\"https://10.0.0.1:6443/api/v1/namespaces/a/pods/p/status\""
+            )
+            .unwrap();
         }
         let pod = format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\n  namespace: kube-system\nspec:\n  containers:\n  - command:\n    - kube-apiserver\n    - --etcd-servers=https://127.0.0.1:2379\n    image: registry.k8s.io/kube-apiserver:{version}\n    name: kube-apiserver\n"

@@ -340,7 +340,7 @@ mod tests {
                 ["cp0", "cp1"],
             ),
             (
-                &|node, line| format!("etcd{}  | {line}", &node[2..]),
+                &|node, line| format!("etcd{}  | {line}", node.trim_start_matches("cp")),
                 ["etcd0", "etcd1"],
             ),
             // A host's name needs the other one beside it.
