@@ -149,6 +149,10 @@ impl EvidenceSet {
             }
             Entry::Occupied(slot) => slot,
         };
+        // A saved sum does not say of what it is one.
+        if *slot.get() == record {
+            return;
+        }
         let law = keys::info(&record.key).map(|info| info.merge);
         let known = |record: &Record| matches!(record.value, Reading::Known(_));
         let sums = matches!(law, Some(MergeLaw::Sum | MergeLaw::Union));

@@ -50,8 +50,31 @@ fn differing(facts: &Facts<'_>) -> Option<Advice> {
     advice.disposition = Disposition::ShowOnly;
     advice.finding_ids = vec![RULE.to_owned()];
     advice.source = "etcd operations guide: data corruption".to_owned();
+    if Members::of(facts.input.evidence).is_single() {
+        alone(&mut advice);
+    }
     Some(advice)
 }
+
+/// The only member has the only copy: nobody could give it its data back.
+fn alone(advice: &mut Advice) {
+    advice.proposed = format!(
+        "copy its data directory to a safe place and never replace it by an empty one: it is the only \
+         member, and what it holds is in no other place. Where what is read from it is wrong, {RESTORE}; \
+         where the copy proves sound, take back the alarm (`etcdctl alarm disarm`)"
+    );
+    advice.effect = "no repair can destroy the only copy".to_owned();
+    advice.risk =
+        "a snapshot that is restored lacks what was written after it. No other advice is given \
+                   meanwhile: a defragmentation, a restart or a move of data makes it worse"
+            .to_owned();
+    advice.undo = "the copy".to_owned();
+    advice.verify =
+        "`etcdctl alarm list` shows nothing, and the API serves what was written".to_owned();
+}
+
+const RESTORE: &str =
+    "restore the latest snapshot into a new directory (`etcdutl snapshot restore`)";
 
 const REJOIN: &str = "`etcdctl member remove ID`, `etcdctl member add`, and start it with an empty data \
                       directory and `initial-cluster-state: existing`";
@@ -62,7 +85,7 @@ const RISK: &str = "replacing a member is a membership change: keep a majority h
 fn damaged(facts: &Facts<'_>) -> Option<Advice> {
     let finding = facts.failed(RULE).find(|found| found.aspect == OF_FILES)?;
     let members = Members::of(facts.input.evidence);
-    let restore = "restore the latest snapshot into a new directory (`etcdutl snapshot restore`)";
+    let restore = RESTORE;
     let then = match members.least {
         _ if members.is_single() => format!(
             "{restore}: it is the only member, and what is in its files is in no other place"
@@ -246,5 +269,12 @@ mod tests {
         let advice = &corrupt.advice()[0];
         assert!(advice.verify.contains("`etcdctl alarm list` nothing"));
         assert!(advice.proposed.contains("`etcdctl alarm disarm`"));
+        // Of a single member there is no other copy.
+        assert!(advice.proposed.contains("replace the member"));
+        let row = Row::new("list").num("members", 1.0);
+        let alone = corrupt.put(&keys::ETCD_LISTS, Subject::cluster(), table(vec![row]));
+        let advice = &alone.advice()[0];
+        assert!(!advice.proposed.contains("replace the member"));
+        assert!(advice.proposed.contains("etcdutl snapshot restore"));
     }
 }

@@ -233,6 +233,15 @@ fn a_bundle_that_is_given_twice_counts_once_wherever_it_stands() {
     shared.merge(set([&b, &c]));
     assert!(shared.conflicts()[0].contains("counts twice"));
     assert!(set([&a, &b, &a]).conflicts().is_empty());
+    // A sum that was saved does not tell its parts any more.
+    let sum = set([&a, &b]);
+    let saved: Vec<Record> = sum.records().cloned().collect();
+    let mut both = set(saved.iter());
+    both.merge(sum.clone());
+    assert_eq!(lists(&both), 12.0);
+    let mut both = sum;
+    both.merge(set(saved.iter()));
+    assert_eq!(lists(&both), 12.0);
 }
 
 #[test]
