@@ -23,6 +23,37 @@ pub(super) static TABLE: &[Signature] = &[
         &[field("task", Txt("task"), "")],
     ),
     row(
+        "kernel-removable-error",
+        Kernel,
+        Err,
+        Noise,
+        "all",
+        "A floppy or CD drive, mostly an empty one, failed to read: no data of etcd lie there.",
+        &[
+            form(
+                Find("I/O error, dev fd{drive}, sector"),
+                "blk_update_request: I/O error, dev fd0, sector 0 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 0",
+            ),
+            form(
+                Find("I/O error, dev sr{drive}, sector"),
+                "blk_update_request: I/O error, dev sr0, sector 0 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 0",
+            ),
+            form(
+                Find("Buffer I/O error on dev fd{drive}, "),
+                "Buffer I/O error on dev fd0, logical block 0, async page read",
+            ),
+            form(
+                Find("Buffer I/O error on dev sr{drive}, "),
+                "Buffer I/O error on dev sr0, logical block 0, async page read",
+            ),
+            form(
+                Find("critical medium error, dev sr{drive}, sector"),
+                "critical medium error, dev sr0, sector 55 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2",
+            ),
+        ],
+        &[field("drive", Txt("drive"), "")],
+    ),
+    row(
         "kernel-io-error",
         Kernel,
         Err,
