@@ -6,6 +6,7 @@
 
 mod advice;
 mod controllers;
+mod current;
 mod facts;
 mod model;
 mod process;
