@@ -155,7 +155,7 @@ impl Feed {
         }
         Feed {
             decoder,
-            counter: Counter::new(component, filter).of(stream),
+            counter: Counter::new(component, filter).of(&stream.named, stream.node.as_deref()),
             file: FileReport::default(),
             settled: (0, 0),
             outside: 0,

@@ -12,7 +12,7 @@ use super::aggregate::memory::Memory;
 use super::decode::{Decoder, Ends, join};
 use super::input::{LogFile, Plan, Stream};
 use super::reader::{BlockReader, ReadOptions, open};
-use super::summary::{FileReport, StreamSummary, Summary};
+use super::summary::{FileReport, StreamSummary, Summary, named};
 
 mod counter;
 mod filter;
@@ -163,8 +163,8 @@ impl<'p> Worker<'p> {
             0 => Decoder::with_head(context),
             _ => Decoder::across(context),
         };
-        let mut counter =
-            Counter::new(stream.component, TimeFilter::new(options)).of(&StreamSummary::of(stream));
+        let mut counter = Counter::new(stream.component, TimeFilter::new(options))
+            .of(&named(stream), stream.node.as_deref());
         counter
             .current
             .segment

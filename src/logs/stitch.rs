@@ -102,7 +102,8 @@ struct Edge {
 impl Edge {
     fn new(stream: &StreamSummary, filter: TimeFilter) -> Self {
         Edge {
-            counter: Counter::new(component_of(&stream.named), filter).of(stream),
+            counter: Counter::new(component_of(&stream.named), filter)
+                .of(&stream.named, stream.node.as_deref()),
             counts: LineCounts::default(),
         }
     }

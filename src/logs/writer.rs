@@ -72,8 +72,9 @@ pub fn surest<'n>(names: [Option<&'n [u8]>; 2], pod: Option<&'n [u8]>) -> Option
         .or_else(|| names.clone().next())
 }
 
-/// The writer that a wrapper's name stands for, if it surely is one program. Names of runtimes, of
-/// files and of programs that run a whole control plane (`k3s`) are not a writer's.
+/// The writer that a wrapper's name stands for, if it surely is one program. Names of runtimes and of
+/// programs that run a whole control plane (`k3s`) are not a writer's; a path is where it says whose
+/// log it is.
 pub fn writer(ident: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(ident).ok()?;
     if text.len() > LONGEST {

@@ -42,6 +42,18 @@ impl Verdict {
             _ => Ok(Verdict::Fail(found)),
         }
     }
+
+    /// What metrics show; where they show nothing, what a log tells of the same.
+    pub fn of_metrics_first<A>(
+        mut found: Vec<Draft>,
+        metrics: Result<A, Missing>,
+        logged: Result<Vec<Draft>, Missing>,
+    ) -> Result<Self, Missing> {
+        if let (true, Ok(drafts)) = (found.is_empty(), &logged) {
+            found.extend(drafts.iter().cloned());
+        }
+        Verdict::of_either(found, metrics, logged)
+    }
 }
 
 /// One rule: a named fault and the function that looks for it.

@@ -119,14 +119,18 @@ fn pod_identity(
 
 /// Who writes in a pod's container, and the node that a static pod's name says.
 pub(in crate::logs) fn of_container(pod: &str, container: &str) -> (Component, Option<String>) {
-    let node = node_of(pod, container).filter(|_| static_pod(container));
-    (component(container, pod), node)
+    (component(container, pod), static_node(pod, container))
 }
 
 /// Who writes a log at that path, and on which node.
 pub(in crate::logs) fn of_path(path: &str) -> (Component, Option<String>) {
     let found = identify(Path::new(path));
     (found.component, found.node)
+}
+
+/// The node of one of the control plane's static pods.
+fn static_node(pod: &str, container: &str) -> Option<String> {
+    node_of(pod, container).filter(|_| static_pod(container))
 }
 
 /// The node in a static pod's name: `etcd-cp0` with its container `etcd`.
@@ -155,7 +159,7 @@ fn must_gather(parts: &[&str]) -> Option<Identity> {
         (false, "previous.log") => 2,
         (false, _) => 3,
     };
-    let node = node_of(pod, container).filter(|_| static_pod(container));
+    let node = static_node(pod, container);
     Some(pod_identity(
         base,
         namespace,
@@ -204,7 +208,7 @@ fn links(parts: &[&str]) -> Option<Identity> {
     }
     let mut names = names.splitn(3, '_');
     let (pod, namespace, container) = (names.next()?, names.next()?, names.next()?);
-    let node = node_of(pod, container).filter(|_| static_pod(container));
+    let node = static_node(pod, container);
     Some(pod_identity(
         base,
         namespace,
@@ -236,7 +240,7 @@ fn bundle(parts: &[&str]) -> Option<Identity> {
         .or_else(|| container.strip_suffix(".previous"));
     order.restart = u64::from(previous.is_none());
     let container = previous.unwrap_or(container);
-    let node = node_of(pod, container).filter(|_| static_pod(container));
+    let node = static_node(pod, container);
     Some(pod_identity(
         base,
         namespace,
@@ -268,7 +272,7 @@ fn sosreport(parts: &[&str]) -> Option<Identity> {
         .skip_while(|word| !matches!(*word, "-c" | "--container"))
         .nth(1)?;
     let namespace = options.rsplit('_').next()?;
-    let node = node_of(pod, container).filter(|_| static_pod(container));
+    let node = static_node(pod, container);
     Some(pod_identity(
         base,
         namespace,

@@ -89,10 +89,10 @@ impl Counter {
 
     /// Of a stream whose name says whose all of it is, wrappers are asked for no more than which of
     /// several of that program wrote it.
-    pub(in crate::logs) fn of(self, stream: &StreamSummary) -> Self {
+    pub(in crate::logs) fn of(self, named: &str, node: Option<&str>) -> Self {
         Counter {
-            on_one: stream.node.is_some(),
-            ..self.of_one(!stream.named.is_empty())
+            on_one: node.is_some(),
+            ..self.of_one(!named.is_empty())
         }
     }
 

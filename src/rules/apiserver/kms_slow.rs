@@ -61,10 +61,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         }
     }
     // Metrics name it; the lines are of the same calls.
-    if drafts.is_empty() {
-        drafts.extend(logged.iter().flatten().cloned());
-    }
-    Verdict::of_either(drafts, metrics, logged)
+    Verdict::of_metrics_first(drafts, metrics, logged)
 }
 
 #[cfg(test)]
