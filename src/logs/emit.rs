@@ -179,6 +179,7 @@ impl<'p> Run<'p> {
         let before = self.decoder.next_line().max(1) - 1;
         self.lines.places.push_back(Place {
             before,
+            passed: file.told.again.1,
             name: file.name.clone(),
             backward: None,
         });
@@ -264,6 +265,8 @@ struct Waiting {
 struct Place {
     /// Lines before its first one.
     before: u64,
+    /// Lines at its beginning that are not read.
+    passed: u64,
     name: String,
     /// How many lines it has, where it is read from its end.
     backward: Option<u64>,
@@ -328,7 +331,7 @@ impl<'p> Lines<'p> {
             return ("-", line, line_end);
         };
         let last = self.places.get(at + 1).map_or(u64::MAX, |next| next.before);
-        let local = |line: u64| line.saturating_sub(place.before).max(1);
+        let local = |line: u64| line.saturating_sub(place.before).max(1) + place.passed;
         let (line, line_end) = (local(line), local(line_end.min(last)));
         match place.backward {
             Some(lines) => {

@@ -292,6 +292,7 @@ impl Summary {
                 ("other", skipped.other),
                 ("empty", skipped.empty),
                 ("duplicates", skipped.duplicates),
+                ("overlaps", skipped.overlaps),
                 ("special", skipped.special),
                 ("old", skipped.old),
             ]

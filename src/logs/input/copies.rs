@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -210,7 +211,7 @@ fn alike(groups: HashMap<Vec<u8>, Vec<Plain<'_>>>) -> Vec<Copied> {
 }
 
 /// Whether two paths may name one writer's log. Two pods are two writers, whatever they write.
-fn may_be_one(a: &Identity, b: &Identity) -> bool {
+pub(super) fn may_be_one(a: &Identity, b: &Identity) -> bool {
     let agree = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
     agree(&a.namespace, &b.namespace)
         && agree(&a.pod, &b.pod)
@@ -233,7 +234,11 @@ fn begins_with(whole: &Path, part: &Path, size: u64) -> std::io::Result<bool> {
 
 /// At most so many bytes of a file from a place on.
 fn piece(path: &Path, from: u64, length: usize) -> std::io::Result<Vec<u8>> {
-    let file = super::open(path)?;
+    piece_of(&super::open(path)?, from, length)
+}
+
+/// The same of a file that is open.
+pub(super) fn piece_of(file: &File, from: u64, length: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     let mut got = 0;
     while let Some(rest) = bytes.get_mut(got..).filter(|rest| !rest.is_empty()) {

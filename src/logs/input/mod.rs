@@ -6,6 +6,7 @@
 mod copies;
 mod host;
 mod name;
+mod overlap;
 mod program;
 mod sniff;
 mod walk;
@@ -142,6 +143,8 @@ pub struct Told {
     pub newest_first: bool,
     /// Whether wrappers in it name several hosts, as in a log server's files and `journalctl -m`.
     pub hosts: bool,
+    /// Bytes and lines at its beginning that another file that is read holds as well.
+    pub again: (u64, u64),
 }
 
 /// Where bytes come from.
@@ -191,6 +194,8 @@ pub struct Skipped {
     pub empty: u64,
     /// Further ways to a file that is read already.
     pub duplicates: u64,
+    /// Files whose beginning, or all of it, another one holds as well.
+    pub overlaps: u64,
     /// Sockets, devices and fifos in folders.
     pub special: u64,
     /// Files that were last changed before the window.

@@ -10,6 +10,7 @@ use crate::formats::inflate::Compression;
 
 use super::copies;
 use super::name::{self, Identity};
+use super::overlap;
 use super::sniff::{self, ByName, Kind};
 use super::{FileId, LogFile, Plan, Problem, Source, Stream, Told, modified};
 
@@ -279,6 +280,22 @@ impl Walk {
         }
     }
 
+    /// Removes files of which another one holds everything; places are in order.
+    fn remove(&mut self, held: Vec<(usize, usize)>) {
+        for (at, of) in &held {
+            let path = self.found.get(*at).map(|copy| copy.identity.clone());
+            // Whichever has more bytes: the path that tells most says whose log it is.
+            if let (Some(path), Some(whole)) = (path, self.found.get_mut(*of))
+                && whole.identity.rank < path.rank
+            {
+                whole.identity = path;
+            }
+        }
+        for (at, _) in held.into_iter().rev() {
+            self.found.remove(at);
+        }
+    }
+
     /// Groups what was found into streams.
     pub(super) fn finish(mut self) -> Plan {
         if let (1.., Some(inside)) = (self.outside, self.inside.clone()) {
@@ -291,18 +308,17 @@ impl Walk {
         let files = self.found.iter();
         let copies = copies::find(files.map(|found| (&found.file, &found.identity)));
         self.plan.skipped.duplicates += copies.len() as u64;
-        for copy in &copies {
-            let path = self.found.get(copy.at).map(|copy| copy.identity.clone());
-            // Whichever has more bytes: the path that tells most says whose log it is.
-            if let (Some(path), Some(whole)) = (path, self.found.get_mut(copy.of))
-                && whole.identity.rank < path.rank
-            {
-                whole.identity = path;
+        self.remove(copies.iter().map(|copy| (copy.at, copy.of)).collect());
+        let files = self.found.iter();
+        let again = overlap::find(files.map(|found| (&found.file, &found.identity)));
+        self.plan.skipped.overlaps += again.len() as u64;
+        for piece in &again {
+            if let Some(found) = self.found.get_mut(piece.at) {
+                found.file.told.again = (piece.bytes, piece.lines);
             }
         }
-        for copy in copies.into_iter().rev() {
-            self.found.remove(copy.at);
-        }
+        let all = again.iter().filter(|piece| piece.all);
+        self.remove(all.map(|piece| (piece.at, piece.of)).collect());
         let mut newest: HashMap<(String, String), Option<Timestamp>> = HashMap::new();
         for found in &self.found {
             let key = (found.identity.base.clone(), found.identity.group.clone());

@@ -22,10 +22,16 @@ pub(super) const AHEAD: u64 = 1 << 20;
 /// How much is read at once.
 const STEP: usize = 64 << 10;
 
-/// The real bounds of a chunk; the same start and end where it has nothing of its own.
-pub(super) fn bounds(file: &File, chunk: Chunk, size: u64) -> io::Result<(u64, Option<u64>)> {
+/// The real bounds of a chunk; the same start and end where it has nothing of its own. The first
+/// chunk begins at `first`.
+pub(super) fn bounds(
+    file: &File,
+    chunk: Chunk,
+    first: u64,
+    size: u64,
+) -> io::Result<(u64, Option<u64>)> {
     let start = match chunk.start {
-        0 => Some(0),
+        0 => Some(first),
         nominal => first_cut(file, nominal, chunk.end, chunk.step, size)?,
     };
     let Some(start) = start else {

@@ -114,12 +114,13 @@ fn chunks_by(file: &LogFile, step: u64, steps: impl Fn(u64) -> u64) -> Vec<Chunk
     // A last step of less than half its length is not worth a search for its beginning.
     let count = ((file.size + step / 2) / step).max(1);
     let mut chunks = Vec::new();
-    let mut at = 0;
+    // What another file holds as well is passed over; the first one begins there, wherever that is.
+    let mut at = (file.told.again.0 / step).min(count - 1);
     while at < count {
         let next = at + steps(count - at).max(1);
         chunks.push(Chunk {
             index: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
-            start: at * step,
+            start: if chunks.is_empty() { 0 } else { at * step },
             end: if next < count { next * step } else { u64::MAX },
             step,
         });
@@ -200,17 +201,18 @@ pub fn open(
                     ),
                 });
             }
-            let size = file.size;
+            let first = file.told.again.0;
+            let nominal = chunk.start.max(first);
             let cold = options.guest.is_some() && {
                 GuestFile::no_read_ahead(&opened);
-                !pace::is_cached(&opened, chunk.start)
+                !pace::is_cached(&opened, nominal)
             };
-            let (start, end) = cut::bounds(&opened, chunk, size)?;
+            let (start, end) = cut::bounds(&opened, chunk, first, file.size)?;
             let range = match options.guest {
                 None => Range::new(opened, start, end),
                 Some(pace) => {
                     // The search for the bounds brought in what is around them.
-                    let fresh = cold.then(|| cut::searched(chunk.start, start));
+                    let fresh = cold.then(|| cut::searched(nominal, start));
                     Range::guest(opened, (start, end), fresh, pace)
                 }
             };

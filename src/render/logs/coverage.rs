@@ -62,6 +62,12 @@ pub(super) fn coverage(
             "other" => format!("{count} files are no logs"),
             "empty" => format!("{count} files are empty"),
             "duplicates" => format!("{count} links to files that are read already"),
+            "overlaps" => match count {
+                1 => {
+                    "a file holds lines that another one holds as well; they count once".to_owned()
+                }
+                n => format!("{n} files hold lines that others hold as well; they count once"),
+            },
             "special" => format!("{count} sockets, devices and pipes"),
             _ => format!("{count} files end before the window"),
         });
