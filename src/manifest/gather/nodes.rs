@@ -10,6 +10,7 @@ impl ManifestModel {
     /// Gives a node to what has none: the host's own name, or the name of the only node that is
     /// known. Without any other sign an etcd's own name is its node.
     pub(super) fn name_nodes(&mut self, host: Option<&str>, named: &BTreeSet<String>) {
+        self.name_only_etcd(host);
         // A process is on the node of the manifest that has the same member name.
         let named_members: BTreeMap<String, String> = self
             .instances
@@ -96,6 +97,22 @@ impl ManifestModel {
             }
         }
     }
+
+    /// kubeadm calls a member as its node: on `events-cp0`, with the folder of a node's only etcd, that
+    /// makes no etcd for events of it.
+    fn name_only_etcd(&mut self, host: Option<&str>) {
+        for instance in &mut self.instances {
+            let node = instance.node.as_deref().or(host);
+            let folder = instance.last("data-dir").unwrap_or_default();
+            if instance.component == Some(Component::Etcd)
+                && node.is_some()
+                && instance.last("name") == node
+                && folder.trim_end_matches('/') == "/var/lib/etcd"
+            {
+                "etcd".clone_into(&mut instance.name);
+            }
+        }
+    }
 }
 
 /// k3s and RKE2 name a member after its node with eight hexadecimal digits behind it.
@@ -110,5 +127,41 @@ fn without_hash<'a>(name: &'a str, instance: &Instance) -> &'a str {
             node
         }
         _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::manifest::read_host;
+    use crate::target::HostRoot;
+
+    #[test]
+    fn a_node_that_is_called_events_has_no_etcd_for_events() {
+        let named = |node: &str, member: &str, folder: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let pods = dir.path().join("etc/kubernetes/manifests");
+            std::fs::create_dir_all(&pods).unwrap();
+            std::fs::write(dir.path().join("etc/hostname"), format!("{node}\n")).unwrap();
+            let pod = format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: etcd, labels: {{component: etcd}}}}\nspec:\n  containers:\n  - name: etcd\n    image: registry.k8s.io/etcd:3.5.15-0\n    command: [etcd, --name={member}, --data-dir={folder}]\n"
+            );
+            std::fs::write(pods.join("etcd.yaml"), pod).unwrap();
+            let model = read_host(&HostRoot::new(dir.path()));
+            let [etcd] = model.instances.as_slice() else {
+                panic!("{:?}", model.instances)
+            };
+            (etcd.name.clone(), etcd.node.clone().unwrap())
+        };
+        let both = |name: &str, node: &str| (name.to_owned(), node.to_owned());
+        let usual = "/var/lib/etcd";
+        assert_eq!(
+            named("events-cp0", "events-cp0", usual),
+            both("etcd", "events-cp0")
+        );
+        assert_eq!(named("cp0", "cp0-events", usual).0, "etcd-events");
+        assert_eq!(
+            named("events-cp0", "events-cp0", "/var/lib/etcd-events").0,
+            "etcd-events"
+        );
     }
 }
