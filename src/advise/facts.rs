@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::catalog::releases::Version;
 use crate::diagnosis::{Cause, ILL, Members, Role, host_of, is_loopback};
 use crate::evidence::{FromShape, Key, Reader, Row, Subject, SubjectKind, Table, keys};
-use crate::rules::{Finding, Severity};
+use crate::rules::{Finding, Severity, Status};
 
 use super::Input;
 pub(super) use super::current::Current;
@@ -413,6 +413,15 @@ impl<'a> Facts<'a> {
         .into_iter()
         .find_map(|rule| self.ails(rule))
         .map(|finding| finding.message.clone())
+    }
+
+    /// Whether what etcd needs for its requests was seen, by either side, and was well.
+    pub(super) fn etcd_is_fast(&self) -> bool {
+        const ASKED: [&str; 2] = ["etcd-requests-slow", "slow-requests"];
+        let passed = |finding: &&Finding| {
+            ASKED.contains(&finding.rule.as_str()) && finding.status == Status::Pass
+        };
+        self.etcd_slow().is_none() && self.input.findings.iter().any(|one| passed(&one))
     }
 
     /// A limit's number.

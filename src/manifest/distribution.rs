@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::gather::ManifestModel;
-use super::model::{Instance, Place, SourceKind};
+use super::model::{Instance, Means, Place, SourceKind};
 use crate::catalog::settings::{Component, parse_list};
 
 /// A distribution, as far as it decides how settings are changed.
@@ -241,10 +241,17 @@ pub fn datastore(model: &ManifestModel) -> Datastore {
         .iter()
         .filter(|instance| instance.component == Some(Component::ApiServer));
     for instance in apiservers {
-        let Some(servers) = instance.last("etcd-servers") else {
+        // A repeated flag adds to the list.
+        let given = instance.given.iter();
+        let list: Vec<String> = given
+            .filter(|given| given.name == "etcd-servers" && given.means != Means::Env)
+            .filter_map(|given| given.value.as_deref())
+            .flat_map(parse_list)
+            .map(str::to_owned)
+            .collect();
+        if list.is_empty() {
             continue;
-        };
-        let list: Vec<String> = parse_list(servers).into_iter().map(str::to_owned).collect();
+        }
         let place = &instance.place;
         let kine = list
             .iter()

@@ -45,7 +45,13 @@ impl Tree {
             if own.is_some() && is_part(&entry.name) {
                 continue;
             }
-            let below = match entry.is_dir {
+            // `usr` with its units is no other node.
+            let of_this = own.as_ref().is_some_and(|own| own.settings_root.is_some())
+                && entry
+                    .name
+                    .to_str()
+                    .is_some_and(|name| OF_HOST.contains(&name));
+            let below = match entry.is_dir && !of_this {
                 true => Self::nodes(&sub, 0, deepest, &mut left),
                 false => Vec::new(),
             };
@@ -113,7 +119,7 @@ impl Tree {
                 tree.logs.push(host.join("var/log"));
             }
             let without = tree.manifests.is_empty() && tree.settings_root.is_none();
-            if without && SETTINGS.iter().any(|name| root.exists(name)) {
+            if without && (SETTINGS.iter().any(|name| root.exists(name)) || has_programs(&root)) {
                 tree.settings_root = Some(host.clone());
             }
         }
@@ -249,6 +255,21 @@ fn is_root(path: &Path) -> bool {
     ROOT.iter().any(|name| root.exists(name))
 }
 
+/// Whether a host's copy has what its programs were started with.
+fn has_programs(root: &HostRoot) -> bool {
+    let entries = root.list("proc").unwrap_or_default();
+    entries
+        .into_iter()
+        .filter(|entry| entry.is_dir)
+        .any(|entry| {
+            let number = entry
+                .name
+                .to_str()
+                .and_then(|name| name.parse::<u32>().ok());
+            number.is_some_and(|pid| root.exists(format!("proc/{pid}/cmdline")))
+        })
+}
+
 /// Signs of a host root.
 const ROOT: &[&str] = &["proc", "var/log/pods", "etc/kubernetes"];
 
@@ -299,6 +320,34 @@ impl Kind {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn units_below_usr_and_programs_below_proc_are_the_hosts_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        for path in [
+            "a/etc/default",
+            "a/usr/lib/systemd/system",
+            "b/host/proc/12",
+        ] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        for file in [
+            "a/etc/default/etcd",
+            "a/usr/lib/systemd/system/etcd.service",
+            "b/host/proc/12/cmdline",
+        ] {
+            fs::write(at(file), "x").unwrap();
+        }
+        let roots = |path: &str| {
+            let trees = Tree::all(&at(path));
+            let roots = trees.into_iter().map(|tree| tree.settings_root);
+            roots.collect::<Vec<_>>()
+        };
+        assert_eq!(roots("a"), [Some(at("a"))]);
+        let host = at("b/host").canonicalize().unwrap();
+        assert_eq!(roots("b"), [Some(host)]);
+    }
 
     #[test]
     fn trees_roots_piles_and_files() {

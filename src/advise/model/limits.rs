@@ -349,8 +349,10 @@ impl Raise<'_> {
         }
         if let Some(slow) = self.facts.etcd_slow() {
             parts.push(format!("note that {slow}"));
-        } else {
+        } else if self.facts.etcd_is_fast() {
             parts.push("etcd and kube-apiserver are not what it waits for".to_owned());
+        } else {
+            parts.push("whether etcd answers it in time was not seen".to_owned());
         }
         parts.join("; ")
     }

@@ -23,6 +23,7 @@ mod limits;
 mod lowered;
 mod network;
 mod noise;
+mod not_safe;
 mod overrides;
 mod pace;
 mod pairs;

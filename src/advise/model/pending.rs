@@ -296,24 +296,25 @@ pub(super) fn pending_quota(facts: &Facts<'_>) -> Option<u64> {
         .min()
 }
 
-/// Turns advice on a quota into a restart where every file that was read has it and the metric shows
-/// less: nothing is left to write.
-pub(super) fn quota_in_file(
-    facts: &Facts<'_>,
-    advice: &mut Advice,
-    now: Option<u64>,
-    proposed: u64,
-) {
-    let set = facts.setting("etcd", "quota-backend-bytes", None);
-    let file = set.and_then(|set| set.texts().map(parse_bytes).min().flatten());
-    let (Some(file), Some(now)) = (file, now) else {
-        return;
-    };
-    if facts.all(&keys::DB_QUOTA).is_empty() || now >= file || file < proposed {
-        return;
-    }
+/// The quota that every file that was read has, where the metric shows less: nothing is left to
+/// write.
+pub(super) fn quota_in_file(facts: &Facts<'_>, now: Option<u64>, proposed: u64) -> Option<u64> {
+    let set = facts.setting("etcd", "quota-backend-bytes", None)?;
+    let file = set.texts().map(parse_bytes).min().flatten()?;
+    let waits = now.is_some_and(|now| now < file) && file >= proposed;
+    (waits && !facts.all(&keys::DB_QUOTA).is_empty()).then_some(file)
+}
+
+/// Turns advice on a quota into a restart that brings the one of the file.
+pub(super) fn restart_for_quota(advice: &mut Advice, now: u64, file: u64) {
     advice.now = Some(format!("{now} in force, {file} in the settings"));
-    advice.proposed = format!("restart etcd so that it takes {file} from its settings");
+    advice.proposed = match file > space::QUOTA_MAX {
+        true => format!(
+            "write {} into its settings, which say {file}, and restart etcd",
+            space::QUOTA_MAX
+        ),
+        false => format!("restart etcd so that it takes {file} from its settings"),
+    };
     advice.why = format!(
         "{}; its settings say {file} and its metrics {now}: the change waits for a restart, or the \
          metrics are older than the last one",

@@ -315,6 +315,9 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
             Ordering::Equal => now >= quota_for(in_use, 0),
             Ordering::Greater => now >= quota_for(in_use, QUOTA_DEFAULT),
         });
+    let in_file = pending::quota_in_file(facts, now, proposed);
+    // What a restart brings is what the rest is reckoned with.
+    let proposed = in_file.map_or(proposed, |file| file.min(QUOTA_MAX));
     let mut advice = Advice::new("etcd-quota", Remedy::Space, "etcd", "quota-backend-bytes");
     // What is in use fits well below the quota: it was the free pages that neared it.
     // A full database gets its defragmentation as a step of the recovery.
@@ -405,7 +408,9 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
     advice.disposition = Disposition::Disruptive;
     advice.finding_ids = ids;
     advice.source = "etcd maintenance guide: suggested maximum 8 GiB".to_owned();
-    pending::quota_in_file(facts, &mut advice, now, proposed);
+    if let (Some(file), Some(now)) = (in_file, now) {
+        pending::restart_for_quota(&mut advice, now, file);
+    }
     Some(advice)
 }
 

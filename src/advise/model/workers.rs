@@ -4,10 +4,11 @@ use crate::catalog::controllers::{Buckets, Knob, Known, Role, WorkerStep};
 use crate::rules::Confidence;
 use crate::units::format_ms;
 
-use super::super::advice::{Advice, Disposition, Remedy, Strength};
+use super::super::advice::{Advice, Remedy, Strength};
 use super::super::facts::Facts;
 use super::super::process::{Loop, Process, Set};
 use super::knob::{disposition, place, remove_if_default};
+use super::not_safe;
 use super::pace::number;
 
 /// Workers are raised at most this many times over at once.
@@ -148,7 +149,8 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         facts.ails("workqueue-backlog").is_some() || facts.ails("client-throttled").is_some();
     let mut all = Vec::new();
     for process in facts.processes() {
-        all.extend(crashes(facts, process));
+        all.extend(not_safe::crashes(facts, process));
+        all.extend(not_safe::unsafe_now(facts, process));
         if !felt || !calm {
             continue;
         }
@@ -484,50 +486,6 @@ fn raise(
 fn default_of(process: &Process, knob: &Knob) -> Option<f64> {
     let (oldest, newest) = process.span();
     knob.default_for(oldest, newest)?.parse().ok()
-}
-
-/// Flags that are set and that the version does not know: it does not start with them.
-fn crashes(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
-    let Some(known) = process.known else {
-        return Vec::new();
-    };
-    let mut all = Vec::new();
-    for knob in &known.knobs {
-        let Known::Gone(version) = process.knows(knob) else {
-            continue;
-        };
-        let set = process.knob(facts, knob);
-        if !set.set {
-            continue;
-        }
-        let mut advice = Advice::new(
-            format!("{}-{}-removed", process.short(), set.name),
-            Remedy::Safety,
-            &process.name,
-            set.name.clone(),
-        )
-        .detail("remove", set.name.clone());
-        advice.now = set.words();
-        advice.proposed = "remove the flag".to_owned();
-        advice.why = format!(
-            "{} is {}, and --{} is gone since {version}: a program that meets an unknown flag does \
-             not start",
-            known.title,
-            process
-                .version
-                .map_or_else(|| "newer".to_owned(), |span| span.words()),
-            set.name
-        );
-        advice.effect = "it starts, and goes on starting after the next roll-out".to_owned();
-        advice.confidence = Confidence::High;
-        advice.risk = "none".to_owned();
-        advice.undo = "none is advised".to_owned();
-        advice.verify = "the pod runs, and its log names no unknown flag".to_owned();
-        advice.disposition = Disposition::Disruptive;
-        advice.source.clone_from(&known.source);
-        all.push(place(advice, process, knob, &set));
-    }
-    all
 }
 
 #[cfg(test)]

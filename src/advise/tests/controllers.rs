@@ -156,6 +156,33 @@ fn workers_that_are_not_safe_are_not_raised() {
 }
 
 #[test]
+fn workers_that_are_not_safe_are_told_where_they_are_set() {
+    let name = "capm3-controller-manager";
+    let plane = |version: &str, workers: &str| {
+        let plane = Plane::with(Cause::None);
+        let set = plane.settings(name, &[("metal3machine-concurrency", workers)]);
+        set.version(name, version).advice()
+    };
+    let old = plane("v1.5.1", "5");
+    let advice = of(&old, "metal3machine-concurrency");
+    assert_eq!(advice.proposed, "1");
+    assert!(
+        advice.why.contains("1.5.1") && advice.why.contains("unsafe"),
+        "{}",
+        advice.why
+    );
+    for (version, workers) in [("v1.6.0", "5"), ("v1.5.1", "1")] {
+        let found = plane(version, workers);
+        assert!(
+            found
+                .iter()
+                .all(|a| a.setting != "metal3machine-concurrency"),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn a_client_is_not_let_loose_while_the_apiserver_is_full() {
     let name = "cert-manager";
     let all = Plane::with(Cause::ApiserverSaturation)

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::releases::Version;
+use crate::catalog::resources::builtin_by_name;
 
 /// One override: a resource and the etcd servers that hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -311,6 +312,15 @@ fn judge(found: &Override, modern: bool, problems: &mut Vec<Problem>) {
         });
         return;
     }
+    let whole_group = found.resource == "*";
+    if !whole_group && builtin_by_name(&found.resource, &found.group).is_none() {
+        problems.push(Problem::NoEffect {
+            resource,
+            instead: (found.group.is_empty() && found.resource == "event").then_some("/events"),
+            why: "no group that is compiled into kube-apiserver has a resource of this name (up to Kubernetes 1.36); resources go by their plural",
+        });
+        return;
+    }
     let slow = found.group.is_empty() && found.resource == "events";
     if !slow {
         let leases = found.resource == "leases";
@@ -359,6 +369,37 @@ mod tests {
         assert!(
             matches!(got.problems.as_slice(), [Problem::Danger { resource, .. }] if resource == "coordination.k8s.io/leases")
         );
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_does_nothing() {
+        for name in [
+            "/event",
+            "/pod",
+            "/foos",
+            "apps/deployment",
+            "networking.k8s.io/ingress",
+        ] {
+            let got = parse(&format!("{name}#https://a:2382"), v(35), None);
+            let [Problem::NoEffect { instead, .. }] = got.problems.as_slice() else {
+                panic!("{name}: {:?}", got.problems)
+            };
+            assert_eq!(instead.is_some(), name == "/event");
+        }
+        for name in [
+            "/pods",
+            "apps/deployments",
+            "networking.k8s.io/ingresses",
+            "apps/*",
+            "/secrets",
+        ] {
+            let got = parse(&format!("{name}#https://a:2382"), v(35), None);
+            assert!(
+                matches!(got.problems.as_slice(), [Problem::Danger { .. }]),
+                "{name}: {:?}",
+                got.problems
+            );
+        }
     }
 
     #[test]

@@ -81,9 +81,80 @@ pub(super) fn check(component: Component, version: Option<Version>, out: &mut Se
             .about(&effective.name),
         );
     }
-    if component == Component::Etcd {
-        check_timing(out);
+    match component {
+        Component::Etcd => check_timing(out),
+        Component::ApiServer => check_ranges(out),
+        Component::ControllerManager | Component::Scheduler => check_lease(component, out),
+        _ => {}
     }
+}
+
+/// Numbers that kube-apiserver refuses although it can read them (apiserver
+/// pkg/server/options/server_run_options.go, Validate).
+fn check_ranges(out: &mut Settled) {
+    const RANGES: [(&str, f64, &str); 3] = [
+        ("max-requests-inflight", f64::MAX, "must not be negative"),
+        (
+            "max-mutating-requests-inflight",
+            f64::MAX,
+            "must not be negative",
+        ),
+        ("goaway-chance", 0.02, "must be from 0 to 0.02"),
+    ];
+    for (name, most, why) in RANGES {
+        let Some(effective) = out.settings.get(name) else {
+            continue;
+        };
+        let text = effective.value.as_deref().unwrap_or_default();
+        if parse_float(text).is_none_or(|value| (0.0..=most).contains(&value)) {
+            continue;
+        }
+        out.faults.push(
+            Fault::new(
+                "invalid-value",
+                Weight::Stop,
+                effective.place.clone().unwrap_or_default(),
+                format!("kube-apiserver refuses the value `{text}` of `{name}`: it {why}"),
+            )
+            .about(name),
+        );
+    }
+}
+
+/// The times of a leader lease that client-go refuses (tools/leaderelection, NewLeaderElector).
+fn check_lease(component: Component, out: &mut Settled) {
+    let of = |name: &str| {
+        let effective = out.settings.get(name)?;
+        let time = parse_go_duration(effective.value.as_deref()?.as_bytes())?;
+        Some((time, effective))
+    };
+    let elects = out.settings.get("leader-elect");
+    if elects.and_then(|on| parse_bool(on.value.as_deref()?)) == Some(false) {
+        return;
+    }
+    let (Some((lease, of_lease)), Some((renew, of_renew))) = (
+        of("leader-elect-lease-duration"),
+        of("leader-elect-renew-deadline"),
+    ) else {
+        return;
+    };
+    if lease > renew {
+        return;
+    }
+    let text = |effective: &super::Effective| effective.value.clone().unwrap_or_default();
+    let fault = Fault::new(
+        "invalid-value",
+        Weight::Stop,
+        of_lease.place.clone().or(of_renew.place.clone()).unwrap_or_default(),
+        format!(
+            "{} refuses the lease: leader-elect-lease-duration {} is not longer than leader-elect-renew-deadline {}",
+            component.program(),
+            text(of_lease),
+            text(of_renew)
+        ),
+    )
+    .about("leader-elect-lease-duration");
+    out.faults.push(fault);
 }
 
 /// etcd's own start-up checks of heartbeat and election (server/embed/config.go, Validate).
