@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::effective::{Effective, Provenance, Settled, settle_as};
 use super::gather::ManifestModel;
 use super::model::{Fault, Instance, Means, Place, SourceKind, Weight};
+use crate::catalog::controllers::{Controller, Knob};
 use crate::catalog::releases::Version;
 use crate::catalog::settings::{
     self, Component, Kind, parse_bool, parse_duration_setting, parse_float, parse_list,
@@ -201,8 +202,19 @@ fn compare(
     let explicit = |effective: &&Effective| matches!(effective.from, Provenance::Given(_));
     let mut differ: Vec<(&str, Option<&Effective>, Option<&Effective>)> = Vec::new();
     for effective in theirs.settings.values().filter(explicit) {
-        let own = settled.settings.get(&effective.name);
-        if own.is_none_or(|own| !same(main.component, &effective.name, own, effective)) {
+        // What a chart's values call by their path is a flag or a variable of the workload.
+        let knob = knob_of(main, &effective.name);
+        let spellings = knob.into_iter().flat_map(|knob| &knob.names);
+        let own = settled.settings.get(&effective.name).or_else(|| {
+            let mut others = spellings.filter_map(|name| settled.settings.get(name));
+            others.next()
+        });
+        let by_default = own.is_none()
+            && knob.and_then(|knob| knob.default_for(version, version))
+                == effective.value.as_deref();
+        if !by_default
+            && own.is_none_or(|own| !same(main.component, &effective.name, own, effective))
+        {
             differ.push((&effective.name, own, Some(effective)));
         }
     }
@@ -282,6 +294,12 @@ fn compare(
     }
 }
 
+/// The knob of a controller that goes by a name.
+fn knob_of(instance: &Instance, name: &str) -> Option<&'static Knob> {
+    let id = instance.workload.as_ref()?.controller.as_deref()?;
+    Controller::by_id(id)?.knob_named(name)
+}
+
 /// Whether two values of a setting mean the same (`1m0s` and `60s`, `true` and `1`).
 fn same(component: Option<Component>, name: &str, a: &Effective, b: &Effective) -> bool {
     let (Some(x), Some(y)) = (a.value.as_deref(), b.value.as_deref()) else {
@@ -339,6 +357,39 @@ mod tests {
             model.instances.push(etcd);
         }
         model
+    }
+
+    #[test]
+    fn values_of_a_chart_are_the_variables_of_its_workload() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("manifests");
+        std::fs::create_dir(&folder).unwrap();
+        let put = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+        put(
+            "gateway.yaml",
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: gateway, namespace: openfaas}\nspec:\n  template:\n    spec:\n      containers:\n      - name: gateway\n        image: ghcr.io/openfaasltd/gateway:0.4.20\n      - name: operator\n        image: ghcr.io/openfaasltd/faas-netes:0.5.60\n        env:\n        - {name: kube_client_qps, value: \"20\"}\n",
+        );
+        let faults = |values: &str| {
+            put(
+                "values.yaml",
+                &format!("operator:\n  create: true\n{values}"),
+            );
+            let model = crate::manifest::read_bundle(&crate::target::HostRoot::new(dir.path()));
+            let units = settle_all(&model);
+            assert!(
+                units.iter().any(|unit| unit.instances.len() == 2),
+                "{units:?}"
+            );
+            let faults = units.iter().flat_map(|unit| &unit.settled.faults);
+            faults
+                .map(|fault| fault.kind.to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            faults("  kubeClientQPS: 20\n  reconcileWorkers: 1\n"),
+            Vec::<String>::new()
+        );
+        assert_eq!(faults("  kubeClientQPS: 40\n"), ["drift"]);
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use yaml_serde::{Mapping, Value};
 
+use crate::advise::Advice;
+use crate::catalog::controllers::{Controller, controllers};
+
 use super::diff::safe_name;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
@@ -62,6 +65,32 @@ fn now<'a>(files: &'a [(String, Value)], path: &str) -> Option<&'a Value> {
     files.iter().rev().find_map(|(_, values)| get(values, path))
 }
 
+/// The controller that a chart is named after.
+fn known(chart: &str) -> Option<&'static Controller> {
+    let named = |name: &String| name == chart;
+    controllers()
+        .iter()
+        .find(|known| known.id == chart || known.names.iter().any(named))
+}
+
+/// What a chart asks for beside a value: paths below the same key, and their texts.
+fn beside<'a>(advice: &Advice, path: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let above = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
+    let head = above(path);
+    let chart = advice.details.get("controller").unwrap_or(&advice.target);
+    let all = known(chart).map_or(&[][..], |known| &known.helm_beside);
+    all.iter()
+        .filter(move |(path, _)| above(path) == head)
+        .map(|(path, text)| (path.as_str(), text.as_str()))
+}
+
+/// What a chart has at a path by itself, where that is known for every version.
+fn default_at(chart: &str, path: &str) -> Option<Value> {
+    let mut knobs = known(chart)?.knobs.iter();
+    let knob = knobs.find(|knob| knob.helm.as_deref() == Some(path))?;
+    knob.default_for(None, None).map(value)
+}
+
 /// Of one chart: its new values, the advice that they carry out, and each value by its path.
 type Chart = (Value, BTreeSet<String>, Vec<(String, Value)>);
 
@@ -106,6 +135,14 @@ impl Emitter for Helm {
                 show(why);
                 continue;
             }
+            for (beside, text) in beside(advice, path) {
+                if now(&files, beside).is_none() && get(values, beside).is_none() {
+                    let text = Value::String(text.to_owned());
+                    // Below a map that `set` has just written into.
+                    let _ = set(values, beside, text.clone());
+                    wanted.push((beside.to_owned(), text));
+                }
+            }
             wanted.push((path.clone(), new));
             done.insert(advice.id.clone());
         }
@@ -144,7 +181,7 @@ impl Emitter for Helm {
                 what: format!("values for the chart of {chart}"),
                 advice: done.iter().cloned().collect(),
             });
-            if let Some(content) = undo(&files, &wanted) {
+            if let Some(content) = undo(&chart, &files, &wanted) {
                 undone = true;
                 set_of.files.push(PatchFile {
                     path: format!("undo-{}.yaml", safe_name(&chart)),
@@ -176,27 +213,22 @@ impl Emitter for Helm {
     }
 }
 
-/// Values that lead back: the old ones, and `null` for a key that was not there. Only where values
-/// files were given.
-fn undo(files: &[(String, Value)], wanted: &[(String, Value)]) -> Option<String> {
+/// Values that lead back: the old ones, and the chart's own where there was none. With
+/// `--reuse-values` a `null` takes nothing away (helm issue 30765), so that without a default that is
+/// known there is no such file. Only where values files were given.
+fn undo(chart: &str, files: &[(String, Value)], wanted: &[(String, Value)]) -> Option<String> {
     if files.is_empty() {
         return None;
     }
     let mut values = Value::Mapping(Mapping::new());
-    for (path, _) in wanted {
-        // A map that was not there goes as a whole.
-        let mut gone = path.as_str();
-        while let Some((above, _)) = gone.rsplit_once('.') {
-            if now(files, above).is_some() {
-                break;
-            }
-            gone = above;
-        }
-        match now(files, path) {
-            Some(old) => set(&mut values, path, old.clone()).ok()?,
-            None if get(&values, gone).is_none() => set(&mut values, gone, Value::Null).ok()?,
-            None => {}
-        }
+    // What the chart asks for beside a value may stay.
+    let stays = |path: &str| {
+        let beside = known(chart).map_or(&[][..], |known| &known.helm_beside);
+        beside.iter().any(|(known, _)| known == path)
+    };
+    for (path, _) in wanted.iter().filter(|(path, _)| !stays(path)) {
+        let old = now(files, path).cloned();
+        set(&mut values, path, old.or_else(|| default_at(chart, path))?).ok()?;
     }
     yaml_serde::to_string(&values).ok()
 }
@@ -224,7 +256,6 @@ fn values_files(input: &PatchInput<'_>, set: &mut PatchSet) -> Vec<(String, Valu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::advise::Advice;
     use crate::patch::NodeManifests;
 
     fn advice(path: &str, proposed: &str, remove: bool) -> Advice {
@@ -267,6 +298,44 @@ mod tests {
              operator:\n  kubeClientQPS: 100\n  leaderElection:\n    enabled: true\n  old: null\n"
         );
         assert_eq!(set.already, ["openfaas: operator.kubeClientBurst"]);
+    }
+
+    #[test]
+    fn the_way_back_holds_values_and_never_null() {
+        let all = [
+            advice("operator.kubeClientQPS", "100", false),
+            advice("operator.leaderElection.enabled", "true", false),
+        ];
+        let set = emit("operator:\n  kubeClientQPS: 20\n", &all);
+        assert_eq!(
+            set.file("undo-openfaas-operator.yaml").unwrap().content,
+            "operator:\n  kubeClientQPS: 20\n  leaderElection:\n    enabled: false\n"
+        );
+        // No default is known of it.
+        let set = emit("x: 1\n", &[advice("operator.other", "15s", false)]);
+        assert!(set.file("undo-openfaas-operator.yaml").is_none(), "{set:?}");
+    }
+
+    #[test]
+    fn what_a_chart_requires_beside_a_value_comes_along() {
+        let mut qps = advice("config.kubernetesAPIQPS", "100", false);
+        qps.details
+            .insert("controller".to_owned(), "cert-manager".to_owned());
+        let file = |own: &str| {
+            let set = emit(own, std::slice::from_ref(&qps));
+            set.file("values-cert-manager.yaml")
+                .unwrap()
+                .content
+                .clone()
+        };
+        let both = "config:\n  apiVersion: controller.config.cert-manager.io/v1alpha1\n  kind: ControllerConfiguration\n";
+        let held = file("x: 1\n");
+        assert!(
+            held.contains("  apiVersion: controller.config.cert-manager.io/v1alpha1\n"),
+            "{held}"
+        );
+        assert!(held.contains("  kind: ControllerConfiguration\n"), "{held}");
+        assert!(!file(both).contains("kind:"), "{}", file(both));
     }
 
     #[test]

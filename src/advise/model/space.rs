@@ -176,7 +176,7 @@ fn recovery(facts: &Facts<'_>) -> Option<Advice> {
     advice.risk = format!(
         "each defragmentation stops its member, {}; without step 2 it frees next to nothing, and \
          without mending what fills the database the alarm comes back",
-        stall(facts)
+        defrag::stall(facts)
     );
     advice.undo = "restore the snapshot".to_owned();
     advice.verify = format!(
@@ -433,64 +433,6 @@ fn order(facts: &Facts<'_>) -> String {
     format!(": {}", names.join(", then "))
 }
 
-/// How long one takes: as it took here, else by the bytes that it copies.
-fn stall(facts: &Facts<'_>) -> String {
-    let measured = facts
-        .all(&keys::DEFRAG)
-        .iter()
-        .filter_map(|(_, took)| took.max.or_else(|| took.mean()))
-        .max_by(f64::total_cmp);
-    if let Some(ms) = measured {
-        return format!("{} as the last one here took", format_ms(ms));
-    }
-    let in_use = facts
-        .all(&keys::DB_IN_USE)
-        .into_iter()
-        .map(|(_, bytes)| bytes)
-        .max_by(f64::total_cmp);
-    match (in_use, measured_speed(facts)) {
-        // etcd syncs after ten thousand keys, so larger pieces than the bench's: it is no slower.
-        (Some(bytes), Some((piece, speed))) => format!(
-            "at most about {} for the {} in use ({}/s, as `bench disk` wrote {} at a time with a sync \
-             after each)",
-            format_ms(bytes / speed * 1e3),
-            format_bytes(whole(bytes).unwrap_or(0)),
-            format_bytes(whole(speed).unwrap_or(0)),
-            format_bytes(piece),
-        ),
-        // etcd hardware guide: 10 MB/s at the least, 100 MB/s for large clusters.
-        (Some(bytes), None) => format!(
-            "about {} to {} for the {} in use (copied at 100 to 10 MB/s, as etcd's hardware guide asks \
-             for; `bench disk --plan standard` measures this disk)",
-            format_ms(bytes / 1e5),
-            format_ms(bytes / 1e4),
-            format_bytes(whole(bytes).unwrap_or(0))
-        ),
-        (None, _) => "some seconds per GiB".to_owned(),
-    }
-}
-
-/// From this size of a piece on, time goes into bytes and not into the sync alone.
-const LARGE_PIECE: u64 = 64 << 10;
-
-/// The largest piece of the fsync curve, and the bytes a second at which it was written: on the slowest
-/// disk that was measured. `None` for a curve of small pieces, which says nothing about copying.
-fn measured_speed(facts: &Facts<'_>) -> Option<(u64, f64)> {
-    facts
-        .all(&keys::BENCH_DISK_CURVE)
-        .iter()
-        .filter_map(|(_, curve)| {
-            curve
-                .rows
-                .iter()
-                .filter_map(|row| Some((row.key.parse::<u64>().ok()?, row.get("mean_ms")?)))
-                .filter(|(piece, mean_ms)| *piece >= LARGE_PIECE && *mean_ms > 0.0)
-                .map(|(piece, mean_ms)| (piece, piece as f64 / mean_ms * 1e3))
-                .max_by_key(|(piece, _)| *piece)
-        })
-        .min_by(|a, b| a.1.total_cmp(&b.1))
-}
-
 fn defragment(facts: &Facts<'_>) -> Option<Advice> {
     let finding = facts.failed("database-fragmented").next()?;
     // The alarm's own recovery has the step in its order; and free pages are no fault by
@@ -511,7 +453,7 @@ fn defragment(facts: &Facts<'_>) -> Option<Advice> {
     advice.risk = format!(
         "the member stands still meanwhile, {}; the next one only when it is healthy again, and \
          not while one is down",
-        stall(facts)
+        defrag::stall(facts)
     );
     advice.undo = "nothing to undo".to_owned();
     advice.verify = "`etcdctl endpoint status --cluster` shows size near size in use".to_owned();

@@ -126,8 +126,9 @@ async fn bench(
             })
         }
     };
-    document.bounds.db_after_bytes = session.db_seen().max(seen.db_size);
+    let largest = session.db_seen().max(seen.db_size);
     let cleaned = session.clean_up(around).await;
+    document.bounds.db_after_bytes = largest.max(cleaned.db_size.unwrap_or(0));
     document.cleanup = saved::Cleanup {
         keys_left: cleaned.keys_left,
         leases_revoked: cleaned.leases_revoked,
@@ -157,25 +158,30 @@ async fn find(plan: &Plan, access: &Access, auth: &Auth) -> Result<Cluster, Fail
         );
         return Err(Failure::Unreachable { target, why });
     }
-    let wanted = match &plan.target {
-        Target::Leader => cluster.leader_id(),
-        Target::Member(name) => cluster
+    let found = !cluster.chosen(&plan.target).is_empty();
+    let wanted: Vec<u64> = match &plan.target {
+        Target::Leader if !found => cluster.leader_id().into_iter().collect(),
+        Target::Member(name) if !found => cluster
             .listed
             .iter()
-            .find(|m| m.name == *name)
-            .map(|m| m.id),
-        Target::All => None,
+            .filter(|m| m.name == *name)
+            .map(|m| m.id)
+            .collect(),
+        Target::All => unreached(&cluster).collect(),
+        Target::Leader | Target::Member(_) => Vec::new(),
     };
-    if let Some(id) = wanted
-        && cluster.chosen(&plan.target).is_empty()
-    {
-        let more: Vec<Address> = cluster
+    let addresses_of = |cluster: &Cluster, id: u64| -> Vec<Address> {
+        cluster
             .urls_of(id)
             .iter()
             .filter_map(|url| Endpoint::parse(url, access.tls.is_some()).ok())
             .filter_map(|endpoint| Address::of(&endpoint, access.tls.as_ref()).ok())
-            .collect();
-        addresses.extend(more);
+            .collect()
+    };
+    if !wanted.is_empty() {
+        for id in wanted {
+            addresses.extend(addresses_of(&cluster, id));
+        }
         let silent = std::mem::take(&mut cluster.silent);
         cluster = Cluster::find(&addresses, auth).await;
         for entry in silent {
@@ -184,7 +190,19 @@ async fn find(plan: &Plan, access: &Access, auth: &Auth) -> Result<Cluster, Fail
             }
         }
     }
+    let spare = unreached(&cluster).flat_map(|id| addresses_of(&cluster, id));
+    cluster.spare = spare.collect();
     Ok(cluster)
+}
+
+/// Members that the cluster lists and no endpoint led to.
+fn unreached(cluster: &Cluster) -> impl Iterator<Item = u64> {
+    let reached = |id: u64| cluster.members.iter().any(|m| m.status.member == id);
+    cluster
+        .listed
+        .iter()
+        .map(|m| m.id)
+        .filter(move |id| !reached(*id))
 }
 
 fn nobody(target: &Target, cluster: &Cluster) -> Refusal {

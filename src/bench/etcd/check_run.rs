@@ -6,6 +6,7 @@ use crate::formats::bench::etcd as saved;
 
 use super::check_perf::{self, Class};
 use super::grpc::CallError;
+use super::guard::RESERVE;
 use super::outcome::told;
 use super::plan::{CheckPerf, Plan};
 use super::record::{Recorder, together};
@@ -87,7 +88,8 @@ async fn one_class(
     around: &mut dyn Surroundings,
 ) -> Result<(saved::Run, saved::Class, bool), CallError> {
     let rate = f64::from(class.rate);
-    let room = session.allowance().saturating_sub(session.grown()) as f64;
+    let room = session.allowance() - session.allowance() / RESERVE;
+    let room = room.saturating_sub(session.grown()) as f64;
     let fits = Duration::from_secs_f64((room / (rate * bytes_per_write)).min(3600.0));
     let time = plan.time.min(fits.max(SHORTEST));
     let early = move |recorder: &Recorder, elapsed: Duration| {

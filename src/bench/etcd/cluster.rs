@@ -35,6 +35,9 @@ pub struct Cluster {
     pub listed: Vec<wire::Member>,
     /// Endpoints that did not answer, and why.
     pub silent: Vec<(String, CallError)>,
+    /// Addresses of members that no endpoint leads to, as the cluster says, for when those that are
+    /// loaded are gone.
+    pub spare: Vec<Address>,
 }
 
 /// Which members get the load.
@@ -75,6 +78,7 @@ impl Cluster {
             members: Vec::new(),
             listed: Vec::new(),
             silent: Vec::new(),
+            spare: Vec::new(),
         };
         for address in addresses {
             match Self::member(address, auth).await {

@@ -206,19 +206,24 @@ fn disk(facts: &Facts, found: &mut Vec<(Limit, String)>) {
 }
 
 fn cpu(facts: &Facts, found: &mut Vec<(Limit, String)>) {
-    let servers: f64 = facts.members.iter().filter_map(|m| m.cores).sum();
+    // A server that died took its counters along.
+    let known = facts.members.iter().filter_map(|m| m.cores);
+    let servers = known.reduce(|a, b| a + b);
     if facts.local
         && let Some(busy) = facts.machine_busy
         && busy >= MACHINE_FULL
     {
         let cpus = facts.cpus.map_or(String::new(), |n| format!(" {n}"));
         let mut words = format!(
-            "the{cpus} processors of this machine were {:.0} % busy: etcd {servers:.2}",
-            busy * 100.0
+            "the{cpus} processors of this machine were {:.0} % busy: etcd {}",
+            busy * 100.0,
+            servers.map_or("could not be told".to_owned(), |cores| format!(
+                "{cores:.2}"
+            ))
         );
         if let Some(own) = facts.own_cpu {
             words.push_str(&format_args!(", this program {own:.2}").to_string());
-            if let Some(cpus) = facts.cpus {
+            if let (Some(cpus), Some(servers)) = (facts.cpus, servers) {
                 let others = f64::from(cpus) * busy - servers - own;
                 if others > 0.1 * f64::from(cpus) {
                     words.push_str(&format_args!(", others {others:.2}").to_string());

@@ -145,6 +145,8 @@ pub struct Controller {
     pub container: Option<String>,
     /// The path in its chart's values that switches it on.
     pub helm_create: Option<String>,
+    /// What its chart asks for beside a value below the same key, by path.
+    pub helm_beside: Vec<(String, String)>,
     /// The path of its number of replicas there.
     pub helm_replicas: Option<String>,
     /// What a client limit holds for.

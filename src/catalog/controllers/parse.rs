@@ -25,6 +25,8 @@ struct Raw {
     namespaces: Vec<String>,
     container: Option<String>,
     helm_create: Option<String>,
+    #[serde(default)]
+    helm_beside: BTreeMap<String, String>,
     helm_replicas: Option<String>,
     buckets: RawBuckets,
     #[serde(default)]
@@ -118,6 +120,7 @@ fn controller(raw: Raw) -> Result<Controller, String> {
         namespaces: raw.namespaces,
         container: raw.container,
         helm_create: raw.helm_create,
+        helm_beside: raw.helm_beside.into_iter().collect(),
         helm_replicas: raw.helm_replicas,
         buckets: match raw.buckets {
             RawBuckets::Process => Buckets::Process,

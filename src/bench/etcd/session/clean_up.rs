@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::super::channel::Channel;
-use super::super::cluster::{self, Member};
+use super::super::cluster::{self, Cluster, Member};
 use super::super::grpc::CallError;
 use super::super::guard;
 use super::super::keyspace::KEYS_AT_ONCE;
@@ -24,6 +24,8 @@ pub struct Cleaned {
     pub leases_revoked: u64,
     /// Keys left under the prefix.
     pub keys_left: Option<u64>,
+    /// The database's size after it.
+    pub db_size: Option<u64>,
     /// The first thing that went wrong.
     pub fault: Option<String>,
 }
@@ -85,6 +87,9 @@ impl Session<'_> {
             }
             Err(err) => fault(&mut cleaned, err),
         }
+        if let Ok(status) = cluster::ask(&mut channel).await {
+            cleaned.db_size = u64::try_from(status.db_size).ok();
+        }
         cleaned
     }
 
@@ -116,6 +121,7 @@ impl Session<'_> {
     /// lost, the old connection may lead to a dead member.
     async fn living(&self) -> Option<Channel> {
         let until = Instant::now() + PATIENCE;
+        let mut spare = None;
         loop {
             for member in self
                 .cluster
@@ -124,6 +130,16 @@ impl Session<'_> {
                 .copied()
                 .chain(&self.cluster.members)
             {
+                if let Some(channel) = self.alive(member).await {
+                    return Some(channel);
+                }
+            }
+            // Of members that no endpoint led to the cluster itself gave the addresses.
+            if spare.is_none() {
+                let found = Cluster::find(&self.cluster.spare, &self.auth).await;
+                spare = Some(found.members);
+            }
+            for member in spare.iter().flatten() {
                 if let Some(channel) = self.alive(member).await {
                     return Some(channel);
                 }
