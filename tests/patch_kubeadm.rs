@@ -635,6 +635,41 @@ fn a_plain_etcd_gets_a_plain_shard_without_certificates() {
 }
 
 #[test]
+fn a_shard_for_members_that_nobody_knows_is_no_file() {
+    let mut open = shard();
+    open["proposed"] =
+        json!("/events#https://10.10.0.11:2382;https://<etcd-2>:2382;https://<etcd-3>:2382");
+    open["disposition"] = json!("show-only");
+    let with = |cluster: &str| {
+        let case = Case::new(&[open.clone()]);
+        let dir = with_apiserver(&case, "m", &str::to_owned);
+        let text = fs::read_to_string(dir.join("etcd.yaml")).unwrap();
+        let all =
+            "cp0=https://10.10.0.11:2380,cp1=https://10.10.0.12:2380,cp2=https://10.10.0.13:2380";
+        assert!(text.contains(all));
+        fs::write(dir.join("etcd.yaml"), text.replace(all, cluster)).unwrap();
+        let told = case.run(&dir, "out", &[]);
+        (why(&told, "shard-events"), tree(&case.path("out")))
+    };
+    // The first node of a cluster names only itself.
+    let (why, out) = with("cp0=https://10.10.0.11:2380");
+    assert!(why.contains("name only cp0 as etcd's members"), "{why}");
+    assert!(why.contains("<etcd-3>"), "{why}");
+    assert!(
+        out.values()
+            .all(|text| !text.contains("--etcd-servers-overrides=")),
+        "{out:?}"
+    );
+    // The manifests of all of them tell what the evidence did not.
+    let (why, out) =
+        with("cp0=https://10.10.0.11:2380,cp1=https://10.10.0.12:2380,cp2=https://10.10.0.13:2380");
+    assert_eq!(why, "");
+    assert!(out["manifests/kube-apiserver.yaml"].contains(
+        "/events#https://10.10.0.11:2382;https://10.10.0.12:2382;https://10.10.0.13:2382"
+    ));
+}
+
+#[test]
 fn a_half_finished_shard_is_finished_on_the_other_nodes() {
     let first = Case::new(&[shard()]);
     first.run(&fixtures().join("paypal/manifests"), "out", &[]);

@@ -71,10 +71,18 @@ pub(super) fn same_node(a: &str, b: &str) -> bool {
     a.is_empty() || b.is_empty() || a == b
 }
 
-/// The component and node that a subject names. etcd's readings are about members.
-fn component_of(subject: &Subject) -> (String, Option<String>) {
-    match subject.kind {
-        SubjectKind::Member => {
+/// The component and node that a subject names. etcd's readings are about members, a second etcd's
+/// about `NODE/events`.
+pub(super) fn component_of(subject: &Subject) -> (String, Option<String>) {
+    match (subject.kind, subject.name.split_once('/')) {
+        (SubjectKind::Member, Some((node, which))) if !subject.name.contains("://") => {
+            let name = match which {
+                "main" => "etcd".to_owned(),
+                other => format!("etcd-{other}"),
+            };
+            (name, Some(node.to_owned()))
+        }
+        (SubjectKind::Member, _) => {
             let node = subject.node.clone().or_else(|| Some(subject.name.clone()));
             ("etcd".to_owned(), node.filter(|node| !node.is_empty()))
         }

@@ -386,7 +386,8 @@ impl Seen {
                 let all = ["k3s", "k0s", "rke2"]
                     .iter()
                     .any(|one| name.starts_with(one));
-                seen.etcd |= all || name == "etcd" || name.starts_with("etcd-");
+                // A second etcd's log tells nothing of the first one.
+                seen.etcd |= all || name == "etcd";
                 seen.apiserver |= all || name == "kube-apiserver";
                 seen.controllers |= all || name == "kube-controller-manager";
             }

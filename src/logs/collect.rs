@@ -8,6 +8,8 @@ mod clients;
 mod lives;
 mod load;
 mod who;
+#[cfg(test)]
+mod whose_tests;
 
 use crate::catalog::controllers;
 use crate::clock::Timestamp;
@@ -22,6 +24,7 @@ use super::aggregate::rejections::Rejections;
 use super::signature::Nature;
 use super::summary::Summary;
 use super::view::{Place, UNNAMED_CLIENT, View};
+use super::writer;
 
 pub use who::tells_clients;
 
@@ -83,11 +86,14 @@ fn component(place: &Place) -> &str {
     }
 }
 
-/// etcd members by node, everything else as a component on its node.
+/// etcd members by node, a second etcd's as `NODE/events`, everything else as a component on its node.
 fn subject(place: &Place) -> Subject {
     let node = place.node.clone().unwrap_or_default();
-    if place.component == "etcd" {
-        return Subject::new(SubjectKind::Member, node);
+    match place.component.as_str() {
+        "etcd" => return Subject::new(SubjectKind::Member, node),
+        writer::EVENTS if node.is_empty() => return Subject::new(SubjectKind::Member, "events"),
+        writer::EVENTS => return Subject::new(SubjectKind::Member, format!("{node}/events")),
+        _ => {}
     }
     Subject::new(SubjectKind::Component, component(place)).on(node)
 }
@@ -143,8 +149,12 @@ fn coverage(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         );
     }
     let mut rows: Vec<Row> = Vec::new();
-    for (place, _, coverage) in &view.coverage {
-        let key = coverage_key(place);
+    for (at, (place, _, coverage)) in view.coverage.iter().enumerate() {
+        let key = match view.by_workload.contains(&at) {
+            // Nobody knows what its words are like.
+            true => "unknown".to_owned(),
+            false => coverage_key(place),
+        };
         let gap = coverage
             .gaps()
             .iter()
@@ -164,7 +174,14 @@ fn coverage(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     }
     // Who shares its log with others is among those who were read; whose lines are how many is not
     // counted.
-    for place in &view.places {
+    let known = |place: &&Place| {
+        let mut unknown = view
+            .by_workload
+            .iter()
+            .filter_map(|at| view.coverage.get(*at));
+        !unknown.any(|(have, ..)| have == *place)
+    };
+    for place in view.places.iter().filter(known) {
         let key = coverage_key(place);
         if !rows.iter().any(|have| have.key == key) {
             rows.push(Row::new(&key).num("files", 0.0).num("lines", 0.0));
@@ -192,8 +209,10 @@ fn messages(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     let mut tables: Vec<(Subject, Vec<Row>)> = Vec::new();
     for (at, (place, _, coverage)) in view.coverage.iter().enumerate() {
         // Of several programs it is not known whose they are.
-        if matches!(place.component.as_str(), "etcd" | "kernel" | "unknown")
+        if writer::is_etcd(&place.component)
+            || matches!(place.component.as_str(), "kernel" | "unknown")
             || view.mixed.contains(&at)
+            || view.by_workload.contains(&at)
         {
             continue;
         }
@@ -424,7 +443,7 @@ fn episodes(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             .num("max_all", num(unplanned.len() as u64))
             .num("max_terms", num(most_together(&unplanned))),
     ];
-    if view.has("etcd") {
+    if view.has("etcd") || view.has(writer::EVENTS) {
         set.put(
             &keys::LOGS_ELECTIONS,
             Subject::cluster(),

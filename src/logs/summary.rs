@@ -1,6 +1,7 @@
 //! The result of reading logs: one segment a stream, and what became of every file. It can be
 //! saved, loaded and merged; merging files' summaries gives what one run over all files gives.
 
+mod names;
 mod numbers;
 
 use std::collections::BTreeMap;
@@ -8,13 +9,13 @@ use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::controllers::{self, Controller};
 use crate::clock::Timestamp;
+
+pub(super) use names::named;
 
 use super::aggregate::kinds::earliest;
 use super::aggregate::segment::Segment;
 use super::decode::Ends;
-use super::event::Component;
 use super::input::{Plan, Stream, Years};
 use super::scan::{Only, TimeFilter};
 use super::stitch;
@@ -102,6 +103,10 @@ pub struct StreamSummary {
     pub named: String,
     /// Node, where known.
     pub node: Option<String>,
+    /// What it goes by where nothing says better: an etcd member by its pod's name, a program that
+    /// nobody knows by its workload's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub called: String,
     /// Records by the component that their text names.
     pub components: BTreeMap<String, u64>,
     /// What was learnt.
@@ -114,41 +119,14 @@ pub struct StreamSummary {
     pub ends: Ends,
 }
 
-/// Who writes a stream, as far as names tell. Controllers are many: each goes by its workload's
-/// name, so that its settings and metrics can be laid beside its log.
-pub(super) fn named(stream: &Stream) -> String {
-    let workload = || {
-        let pod = stream.pod.as_deref()?;
-        Some(controllers::component_of_pod(
-            pod,
-            stream.container.as_deref().unwrap_or_default(),
-        ))
-    };
-    // `logs/capi-controller-manager.log` of a hand-made bundle.
-    let file = || {
-        let file = stream.id.rsplit('/').next()?;
-        Some(file.split('.').next()?.to_owned())
-    };
-    let known = |name: &String| Controller::by_name(name).is_some();
-    match stream.component {
-        Component::Unknown => workload()
-            .filter(known)
-            .or_else(|| file().filter(known))
-            .unwrap_or_default(),
-        Component::Controller => workload()
-            .or_else(|| file().filter(known))
-            .unwrap_or_else(|| Component::Controller.word().to_owned()),
-        known => known.word().to_owned(),
-    }
-}
-
 impl StreamSummary {
     /// An empty one for a stream of the plan.
     pub fn of(stream: &Stream) -> Self {
         StreamSummary {
             id: stream.id.clone(),
-            named: named(stream),
+            named: names::named(stream),
             node: stream.node.clone(),
+            called: names::called(stream),
             ..StreamSummary::default()
         }
     }
@@ -179,6 +157,47 @@ impl StreamSummary {
             .map_or("unknown", |(name, _)| name)
     }
 
+    /// The component by which findings go: a program that nobody knows by its workload's name, where
+    /// some of its words were understood.
+    pub fn who(&self) -> &str {
+        match self.component() {
+            "unknown" if self.goes_by_workload() => &self.called,
+            known => known,
+        }
+    }
+
+    /// Whether nothing but its workload's name tells whose it is.
+    pub fn goes_by_workload(&self) -> bool {
+        let understood = || self.segment.kinds.iter().next().is_some();
+        !self.called.is_empty() && self.component() == "unknown" && understood()
+    }
+
+    /// The name that the etcd that wrote it says of itself. `cp0-events` runs on `cp0`.
+    pub fn member(&self) -> Option<String> {
+        let said = self.segment.facts.member.as_deref()?;
+        if self.named != writer::EVENTS {
+            return Some(said.to_owned());
+        }
+        let said = said.strip_suffix("-events").unwrap_or(said);
+        Some(said.strip_prefix("events-").unwrap_or(said).to_owned())
+    }
+
+    /// The pod's name of an etcd whose node is not known.
+    pub fn member_pod(&self) -> Option<String> {
+        let is_known = writer::is_etcd(&self.named) && !self.called.is_empty();
+        is_known.then(|| self.called.clone())
+    }
+
+    /// Whether a pod that is called as the etcd for events is the only etcd of a node called
+    /// `events-…`: kubeadm calls a member as its node.
+    pub fn is_on_events_node(&self) -> bool {
+        let node = || {
+            let member = self.segment.facts.member.as_deref()?;
+            Some(member.strip_prefix("events-")? == self.node.as_deref()?)
+        };
+        self.named == writer::EVENTS && self.id.ends_with("/etcd") && node().unwrap_or(false)
+    }
+
     /// Adds what came right after. What is open between the two is [`stitch::absorb`]'s.
     pub fn absorb(&mut self, later: StreamSummary) {
         for (name, count) in later.components {
@@ -206,6 +225,9 @@ impl StreamSummary {
         }
         if self.named.is_empty() {
             self.named = later.named;
+        }
+        if self.called.is_empty() {
+            self.called = later.called;
         }
     }
 }

@@ -158,6 +158,9 @@ pub struct View {
     pub places: BTreeSet<Place>,
     /// Streams of several programs, by their place in [`Self::coverage`].
     pub mixed: BTreeSet<usize>,
+    /// Streams of programs of which no more than their workloads' names are known, by their place in
+    /// [`Self::coverage`].
+    pub by_workload: BTreeSet<usize>,
     /// What was read of each stream.
     pub coverage: Vec<(Place, String, Coverage)>,
     /// What was read over all streams.
@@ -223,15 +226,23 @@ impl View {
         stream: &StreamSummary,
         kinds: &mut BTreeMap<(Place, String), KindRow>,
     ) {
-        let place = Place {
-            component: stream.component().to_owned(),
-            // A plain file names no node; an etcd member says its own name when it starts, which is its node's
-            // wherever a control plane's tools start it.
-            node: stream
-                .node
-                .clone()
-                .or_else(|| stream.segment.facts.member.clone())
-                .or_else(|| only_member(stream)),
+        let place = if stream.is_on_events_node() {
+            Place {
+                component: Component::Etcd.word().to_owned(),
+                node: stream.segment.facts.member.clone(),
+            }
+        } else {
+            Place {
+                component: stream.who().to_owned(),
+                // A plain file names no node; an etcd member says its own name when it starts, which is its
+                // node's wherever a control plane's tools start it.
+                node: stream
+                    .node
+                    .clone()
+                    .or_else(|| stream.member())
+                    .or_else(|| only_member(stream))
+                    .or_else(|| stream.member_pod()),
+            }
         };
         let segment = &stream.segment;
         let mix = Mix::of(stream, place.clone());
@@ -259,7 +270,7 @@ impl View {
         let mut facts = vec![(etcd.clone(), segment.facts.clone())];
         part_starts(&mut facts, |component| mix.place_of(component));
         for (writer, said) in segment.writers.iter() {
-            let at = match writer::parts(writer).0 == Component::Etcd.word() && of_one {
+            let at = match writer::is_etcd(writer::parts(writer).0) && of_one {
                 true => etcd.clone(),
                 false => mix.place_of_writer(writer),
             };
@@ -298,6 +309,9 @@ impl View {
         }
         if mix.is_mixed(stream) {
             self.mixed.insert(self.coverage.len());
+        }
+        if stream.goes_by_workload() {
+            self.by_workload.insert(self.coverage.len());
         }
         self.coverage
             .push((place, stream.id.clone(), segment.coverage.clone()));
@@ -467,7 +481,7 @@ fn only_member(stream: &StreamSummary) -> Option<String> {
     let writers = stream.segment.writers.iter();
     let mut members = writers
         .map(|(writer, _)| writer::parts(writer))
-        .filter(|(component, _)| *component == Component::Etcd.word())
+        .filter(|(component, _)| writer::is_etcd(component))
         .filter_map(|(_, node)| node);
     let only = members.next()?;
     members.next().is_none().then(|| only.to_owned())

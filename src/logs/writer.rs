@@ -8,7 +8,7 @@ use crate::catalog::controllers::{self, Controller};
 
 use super::aggregate::audit::SEPARATOR;
 use super::event::Component;
-use super::input::{of_container, of_path};
+use super::input::{is_events, of_container, of_path};
 
 /// Longest name that is believed: a pod's and a container's.
 const LONGEST: usize = 320;
@@ -31,11 +31,33 @@ const BESIDE: [&str; 6] = [
     "readyz",
 ];
 
+/// The etcd that keeps only events, beside the one that keeps all the rest.
+pub const EVENTS: &str = "etcd-events";
+
+/// Whether a component is an etcd, whatever it keeps.
+pub fn is_etcd(component: &str) -> bool {
+    component == Component::Etcd.word() || component == EVENTS
+}
+
+/// Whether a pod, unit or file of that name is of the etcd that keeps only events.
+pub fn is_events_name(name: &str) -> bool {
+    let rest = name.strip_prefix(EVENTS);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.', '_', '@']))
+}
+
+/// A component's word, of an etcd by what it keeps.
+fn word(component: Component, events: bool) -> &'static str {
+    match component {
+        Component::Etcd if events => EVENTS,
+        known => known.word(),
+    }
+}
+
 /// The component of a program or unit of that name; of the control plane only.
 pub fn program(name: &[u8]) -> Option<Component> {
     let name = name.strip_suffix(b".service").unwrap_or(name);
     Some(match name {
-        b"etcd" => Component::Etcd,
+        b"etcd" | b"etcd-events" => Component::Etcd,
         b"kube-apiserver" => Component::Apiserver,
         b"kube-controller-manager" => Component::ControllerManager,
         b"kube-scheduler" => Component::Scheduler,
@@ -49,9 +71,15 @@ pub fn best(names: [Option<&[u8]>; 3]) -> Option<&[u8]> {
     let mut names = names.into_iter().flatten().filter(|name| !name.is_empty());
     let first = names.next()?;
     if program(first).is_some() {
-        return Some(first);
+        // The second etcd's unit starts the same program.
+        let unit = (first == b"etcd").then(|| names.find(|name| is_events_unit(name)));
+        return unit.flatten().or(Some(first));
     }
     names.find(|name| program(name).is_some()).or(Some(first))
+}
+
+fn is_events_unit(name: &[u8]) -> bool {
+    name.strip_suffix(b".service") == Some(EVENTS.as_bytes())
 }
 
 /// The component of a static pod of that name.
@@ -94,7 +122,7 @@ pub fn writer(ident: &[u8]) -> Option<String> {
         return Some(of_pod(pod, container));
     }
     if let Some(known) = program(ident) {
-        return Some(known.word().to_owned());
+        return Some(word(known, is_events_name(text)).to_owned());
     }
     if let Some(known) = of_static_pod(text) {
         return Some(known.word().to_owned());
@@ -111,10 +139,11 @@ fn of_pod(pod: &str, container: &str) -> String {
     let name = match component {
         // One member of several has its pod's name, whoever runs it.
         Component::Etcd if node.is_none() && pod != component.word() => {
-            return format!("{}{SEPARATOR}{pod}", component.word());
+            let name = word(component, is_events(pod, container));
+            return format!("{name}{SEPARATOR}{pod}");
         }
         Component::Unknown | Component::Controller => controllers::component_of_pod(pod, container),
-        known => known.word().to_owned(),
+        known => word(known, is_events(pod, container)).to_owned(),
     };
     match node {
         Some(node) => format!("{name}{SEPARATOR}{node}"),
@@ -147,11 +176,11 @@ pub fn on_host(writer: String, host: &[u8]) -> String {
 
 /// The writer of a file that grep names.
 fn of_file(path: &str) -> Option<String> {
-    let (component, node) = of_path(path);
-    let name = program(component.word().as_bytes())?.word().to_owned();
+    let (component, node, events) = of_path(path);
+    let name = word(program(component.word().as_bytes())?, events);
     Some(match node {
         Some(node) => format!("{name}{SEPARATOR}{node}"),
-        None => name,
+        None => name.to_owned(),
     })
 }
 
@@ -180,7 +209,20 @@ mod tests {
             ("postfix/smtpd", None),
             ("capi-controller-manager", Some("capi-controller-manager")),
             ("pod/etcd-cp0/etcd", Some("etcd\u{1f}cp0")),
-            ("etcd-0 etcd", Some("etcd\u{1f}0")),
+            ("etcd-0 etcd", Some("etcd\u{1f}etcd-0")),
+            ("etcd-events.service", Some("etcd-events")),
+            (
+                "pod/etcd-events-cp0/etcd-events",
+                Some("etcd-events\u{1f}cp0"),
+            ),
+            (
+                "pod/etcd-druid-6d5f5f5f-abcde/etcd-druid",
+                Some("etcd-druid"),
+            ),
+            (
+                "pods/kube-system_etcd-events-cp0_0123456789abcdef0123456789abcdef/etcd-events/0.log",
+                Some("etcd-events\u{1f}cp0"),
+            ),
             ("pod/my-etcd-0/etcd", Some("etcd\u{1f}my-etcd-0")),
             (
                 "pods/kube-system_etcd-cp0_0123456789abcdef0123456789abcdef/etcd/0.log",
@@ -225,6 +267,10 @@ mod tests {
             Some(&b"kube-apiserver.service"[..])
         );
         assert_eq!(names("etcd", "kubelet.service"), Some(&b"etcd"[..]));
+        assert_eq!(
+            names("etcd", "etcd-events.service"),
+            Some(&b"etcd-events.service"[..])
+        );
         assert_eq!(names("bash", "session-1.scope"), Some(&b"bash"[..]));
         assert_eq!(names("", ""), None);
     }

@@ -41,6 +41,7 @@ impl Api {
             "v1beta4" => Some(Api::List),
             "v1beta3" => Some(Api::Map("kubeadm.k8s.io/v1beta3")),
             "v1beta2" => Some(Api::Map("kubeadm.k8s.io/v1beta2")),
+            "v1beta1" => Some(Api::Map("kubeadm.k8s.io/v1beta1")),
             _ => None,
         }
     }
@@ -50,7 +51,9 @@ impl Api {
         match version {
             Some(v) if v >= Version::minor(1, 31) => vec![Api::List],
             Some(v) if v >= Version::minor(1, 22) => vec![Api::Map("kubeadm.k8s.io/v1beta3")],
-            Some(_) => vec![Api::Map("kubeadm.k8s.io/v1beta2")],
+            Some(v) if v >= Version::minor(1, 15) => vec![Api::Map("kubeadm.k8s.io/v1beta2")],
+            // kubeadm 1.13 and 1.14 read no other one of this form.
+            Some(_) => vec![Api::Map("kubeadm.k8s.io/v1beta1")],
             None => vec![Api::Map("kubeadm.k8s.io/v1beta3"), Api::List],
         }
     }
@@ -155,9 +158,10 @@ impl ClusterConfiguration {
             Some("v1beta4") => Api::List,
             Some("v1beta3") => Api::Map("kubeadm.k8s.io/v1beta3"),
             Some("v1beta2") => Api::Map("kubeadm.k8s.io/v1beta2"),
+            Some("v1beta1") => Api::Map("kubeadm.k8s.io/v1beta1"),
             _ => {
                 return Err(Refusal::new(format!(
-                    "apiVersion `{version}` is not one whose extraArgs are known (v1beta2 to v1beta4)"
+                    "apiVersion `{version}` is not one whose extraArgs are known (v1beta1 to v1beta4)"
                 )));
             }
         };
@@ -498,6 +502,8 @@ etcd:
     fn fragments_read_back_in_the_version_that_fits() {
         let args = [arg("kube-apiserver", "a", "1"), arg("etcd", "b", "x#y;z")];
         for (version, apis) in [
+            (Some(Version::new(1, 13, 2)), vec!["kubeadm.k8s.io/v1beta1"]),
+            (Some(Version::new(1, 15, 0)), vec!["kubeadm.k8s.io/v1beta2"]),
             (Some(Version::new(1, 20, 6)), vec!["kubeadm.k8s.io/v1beta2"]),
             (Some(Version::new(1, 30, 0)), vec!["kubeadm.k8s.io/v1beta3"]),
             (Some(Version::new(1, 31, 0)), vec!["kubeadm.k8s.io/v1beta4"]),

@@ -11,6 +11,7 @@ use yaml_serde::Value;
 use crate::catalog::releases::Version;
 
 use super::argv;
+use super::members::joined;
 use super::pod::Pod;
 use super::yaml::scalar;
 
@@ -187,6 +188,25 @@ pub(super) fn servers(members: &[Member]) -> String {
         .join(";")
 }
 
+/// How many servers an override has for events, those without an address among them.
+pub(super) fn places_in(overrides: &str) -> usize {
+    overrides
+        .rsplit_once("/events#")
+        .map_or(1, |(_, servers)| servers.split([';', ',']).count())
+}
+
+/// Why nothing is written where not all members are known.
+pub(super) fn unaddressed(names: &[String], proposed: &str) -> Option<String> {
+    (!names.is_empty()).then(|| {
+        format!(
+            "the files that were given name only {} as etcd's members, and nothing tells whether those are \
+             all (the first node of a cluster names only itself): give the files of every control-plane \
+             node, a folder a node, and run this again. By hand it is {proposed}",
+            joined(names)
+        )
+    })
+}
+
 /// The manifest for one member, read back.
 pub(super) fn manifest(
     main: &Pod,
@@ -197,7 +217,7 @@ pub(super) fn manifest(
     let image = main.image().ok_or("main etcd's manifest names no image")?;
     let argv = main.argv();
     let program = argv.first().cloned().unwrap_or_else(|| "etcd".to_owned());
-    let flags = flags(main, member, members);
+    let flags = flags(main, member, members, version);
     let mut command = String::new();
     for arg in std::iter::once(program).chain(flags.iter().map(|(n, v)| format!("--{n}={v}"))) {
         command = format!("{command}    - {}\n", scalar(&arg));
@@ -244,8 +264,24 @@ spec:
     Ok(text)
 }
 
-fn flags(main: &Pod, member: &Member, members: &[Member]) -> Vec<(String, String)> {
-    own_flags(&argv::effective(&main.argv(), true), member, members)
+fn flags(
+    main: &Pod,
+    member: &Member,
+    members: &[Member],
+    version: Option<Version>,
+) -> Vec<(String, String)> {
+    own_flags(
+        &argv::effective(&main.argv(), true),
+        member,
+        members,
+        version,
+    )
+}
+
+/// Whether a version has no port of its own for metrics and probes, `--listen-metrics-urls`, and does
+/// not start with that flag: it came with 3.3 (etcd CHANGELOG-3.3).
+fn has_no_metrics_port(version: Option<Version>) -> bool {
+    version.is_some_and(|version| version < Version::minor(3, 3))
 }
 
 /// Main etcd's flags with those of the shard's member in place of its own.
@@ -253,6 +289,7 @@ pub(super) fn own_flags(
     main: &BTreeMap<String, String>,
     member: &Member,
     members: &[Member],
+    version: Option<Version>,
 ) -> Vec<(String, String)> {
     let Member {
         scheme, host, name, ..
@@ -294,12 +331,19 @@ pub(super) fn own_flags(
     ] {
         flags.insert(flag.to_owned(), value);
     }
+    if has_no_metrics_port(version) {
+        flags.remove("listen-metrics-urls");
+    }
     flags.into_iter().collect()
 }
 
 /// Probes that the version understands: `/livez` from 3.5.11 and 3.4.29, `serializable=` from
-/// 3.5.3 and 3.4.29 on.
+/// 3.5.3 and 3.4.29 on. Without a port of their own they would need a client certificate, which the
+/// kubelet has none of.
 fn probes(version: Option<Version>, metrics_port: u16) -> String {
+    if has_no_metrics_port(version) {
+        return String::new();
+    }
     let at_least = |patch34: u16, patch35: u16| {
         version.is_some_and(|v| match (v.major, v.minor) {
             (3, 4) => v.patch >= patch34,
@@ -425,4 +469,43 @@ fn volumes(main: &Pod) -> (String, String) {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_etcd_gets_no_flag_that_it_does_not_know() {
+        let member = Member {
+            name: "cp0".to_owned(),
+            scheme: "https".to_owned(),
+            client: "https".to_owned(),
+            host: "10.0.0.1".to_owned(),
+            port: CLIENT_PORT,
+        };
+        let members = [member];
+        let metrics = |version: Option<Version>| {
+            let flags = own_flags(&BTreeMap::new(), &members[0], &members, version);
+            let has = flags.iter().any(|(name, _)| name == "listen-metrics-urls");
+            assert_eq!(has, !probes(version, 2384).is_empty());
+            has
+        };
+        assert!(!metrics(Some(Version::new(3, 2, 24))));
+        assert!(metrics(Some(Version::new(3, 3, 0))));
+        assert!(metrics(None));
+    }
+
+    #[test]
+    fn places_of_an_override_are_counted() {
+        for (value, places) in [
+            ("/events#https://10.0.0.1:2382;https://<etcd-2>:2382", 2),
+            (
+                "/pods#https://a:1;https://b:1,/events#http://<etcd>:2382",
+                1,
+            ),
+        ] {
+            assert_eq!(places_in(value), places, "{value}");
+        }
+    }
 }

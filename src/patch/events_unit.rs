@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::catalog::releases::Version;
 use crate::catalog::settings::{Component, Kind, setting};
 use crate::manifest::{Means, Provenance, effective_of_files};
 
@@ -45,13 +46,18 @@ pub(super) fn add(input: &PatchInput<'_>, set: &mut PatchSet) -> BTreeSet<String
             events_etcd::reached(members(input), urls.map(String::as_str), &advice.proposed);
         let ports = members.first().map(Member::ports).unwrap_or_default();
         let mut failed = events_etcd::conflict(flags.iter().flatten(), &ports);
+        if advice.proposed.contains('<') && members.len() < events_etcd::places_in(&advice.proposed)
+        {
+            let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
+            failed = failed.or_else(|| events_etcd::unaddressed(&names, &advice.proposed));
+        }
         let nodes = if failed.is_none() {
             input.nodes.as_slice()
         } else {
             &[]
         };
         for node in nodes {
-            match unit(node, &members) {
+            match unit(node, &members, input.etcd) {
                 Ok(Some(text)) => built.push((node.node.clone(), text)),
                 Ok(None) => {}
                 Err(why) => failed = Some(why),
@@ -159,7 +165,11 @@ pub(super) fn missing(members: &[String]) -> String {
 }
 
 /// The unit of one node, read back; `None` where it runs no etcd.
-fn unit(node: &NodeManifests, members: &[Member]) -> Result<Option<String>, String> {
+fn unit(
+    node: &NodeManifests,
+    members: &[Member],
+    version: Option<Version>,
+) -> Result<Option<String>, String> {
     let Some(main) = given(node) else {
         return Ok(None);
     };
@@ -170,7 +180,7 @@ fn unit(node: &NodeManifests, members: &[Member]) -> Result<Option<String>, Stri
         .iter()
         .find(|m| m.name == *name)
         .ok_or("main etcd's --initial-cluster does not name this member")?;
-    let flags = events_etcd::own_flags(&main, member, members);
+    let flags = events_etcd::own_flags(&main, member, members, version);
     let mut text = format!(
         "# A second etcd, for events only. The disk of {DATA_DIR} must be its own: see STEPS.md.\n\
          [Unit]\nDescription=etcd for events, client port {}\nAfter=network-online.target\n\

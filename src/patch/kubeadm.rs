@@ -200,11 +200,10 @@ impl<'a> Work<'a> {
         // A shard whose addresses only the manifests tell was shown for want of them.
         let addressed = events && !proposed.contains('<');
         if advice.disposition == Disposition::ShowOnly && !addressed {
-            self.show(
-                advice,
-                component.program(),
-                format!("something to do, not a file: {}", advice.proposed),
-            );
+            let unaddressed = events.then(|| self.unaddressed(advice)).flatten();
+            let why = unaddressed
+                .unwrap_or_else(|| format!("something to do, not a file: {}", advice.proposed));
+            self.show(advice, component.program(), why);
             return;
         }
         if events && let Err(why) = self.shard_can_run(&proposed) {

@@ -10,7 +10,7 @@ use crate::evidence::{Row, Subject, keys};
 use crate::rules::{Confidence, Finding, Severity};
 
 use super::super::advice::{Advice, Disposition, Remedy, Strength};
-use super::super::facts::{Facts, same_node};
+use super::super::facts::{Facts, component_of, same_node};
 use super::accused::{SLOW, accused};
 
 /// Advice about data safety and about a disk that is too slow.
@@ -368,6 +368,18 @@ fn io_errors(facts: &Facts<'_>) -> Option<Advice> {
     Some(advice)
 }
 
+/// Which etcd's disk is accused: the one for events where it is the only one.
+fn etcd_of(accused: &[&Subject]) -> &'static str {
+    const EVENTS: &str = "etcd-events";
+    let mut named = accused
+        .iter()
+        .map(|subject| component_of(subject).0)
+        .filter(|name| name == "etcd" || name.starts_with("etcd-"))
+        .peekable();
+    let only_events = named.peek().is_some() && named.all(|name| name == EVENTS);
+    if only_events { EVENTS } else { "etcd" }
+}
+
 fn device(facts: &Facts<'_>) -> Advice {
     let accused = accused(facts);
     let mut now = Vec::new();
@@ -391,7 +403,8 @@ fn device(facts: &Facts<'_>) -> Advice {
         .map(|finding| finding.message.clone())
         .take(3)
         .collect();
-    let mut advice = Advice::new("etcd-own-device", Remedy::Disk, "etcd", "data-dir device");
+    let target = etcd_of(&accused);
+    let mut advice = Advice::new("etcd-own-device", Remedy::Disk, target, "data-dir device");
     advice.now = (!now.is_empty()).then(|| {
         joined(
             now.iter().map(|place| {

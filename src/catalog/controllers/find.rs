@@ -3,27 +3,63 @@
 use super::{Controller, controllers, is_mentioned};
 use crate::catalog::settings::Component;
 
+/// Whether a text is so long and may be one that Kubernetes made up.
+fn generated(part: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
+    lengths.contains(&part.len())
+        && part
+            .bytes()
+            // Kubernetes leaves vowels out, so that no word comes about.
+            .all(|b| b.is_ascii_digit() || (b.is_ascii_lowercase() && !b"aeiou".contains(&b)))
+}
+
+/// Whether a text is the hash of a pod template: a number, each of whose digits stands as one of ten
+/// characters (Kubernetes: `rand.SafeEncodeString` of a decimal number of 32 bits).
+fn is_template_hash(part: &str) -> bool {
+    (6..=10).contains(&part.len())
+        && part.bytes().all(|b| b"456789bcdf".contains(&b))
+        && part.bytes().any(|b| b.is_ascii_digit())
+        && part.bytes().any(|b| b.is_ascii_lowercase())
+}
+
+/// The name before a ReplicaSet's hash or a Job's minute and the pod's own end behind it, if it ends
+/// with both.
+fn before_pair(name: &str) -> Option<&str> {
+    let (rest, last) = name.rsplit_once('-')?;
+    let (base, hash) = rest.rsplit_once('-').unwrap_or(("", rest));
+    let own = last.len() == 5
+        && last
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+    let pair = own && is_template_hash(hash)
+        || generated(last, 5..=5) && generated(hash, 8..=10) && hash.len() < rest.len()
+        || generated(last, 5..=5) && hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_digit());
+    pair.then_some(base)
+}
+
+/// Whether a text is all that a Deployment, a Job or a StatefulSet puts behind its name to call a pod:
+/// `7d4b9c6f5d-x2x9z`, `28391040-x2x9z`, `0`.
+pub fn is_generated(end: &str) -> bool {
+    let ordinal = !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit());
+    ordinal || before_pair(end) == Some("")
+}
+
+/// Whether a pod's name ends as a Deployment or a Job makes it.
+pub fn has_generated_end(name: &str) -> bool {
+    before_pair(name).is_some()
+}
+
 /// Generated ends of pod names: `-7d4b9c6f5d-x2x9z`, `-0`, `-x2x9z`.
 fn without_generated(name: &str) -> &str {
-    let generated = |part: &str, lengths: std::ops::RangeInclusive<usize>| {
-        lengths.contains(&part.len())
-            && part
-                .bytes()
-                // Kubernetes leaves vowels out, so that no word comes about.
-                .all(|b| b.is_ascii_digit() || (b.is_ascii_lowercase() && !b"aeiou".contains(&b)))
-    };
     let Some((rest, last)) = name.rsplit_once('-') else {
         return name;
     };
     if !last.is_empty() && last.len() <= 3 && last.bytes().all(|b| b.is_ascii_digit()) {
         return rest;
     }
-    if !generated(last, 5..=5) {
-        return name;
-    }
-    match rest.rsplit_once('-') {
-        Some((base, hash)) if generated(hash, 8..=10) => base,
-        _ => rest,
+    match before_pair(name) {
+        Some(base) if !base.is_empty() => base,
+        _ if generated(last, 5..=5) => rest,
+        _ => name,
     }
 }
 
@@ -200,6 +236,38 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(id(by_name(name)), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn ends_that_kubernetes_makes_up() {
+        for (pod, workload) in [
+            ("web-7d4b9c6f5d-x2x9z", "web"),
+            ("kyverno-admission-6d5f5f5f-abcde", "kyverno-admission"),
+            ("etcd-operator-7f9b8c-xyz12", "etcd-operator"),
+            ("batcher-28391040-x2x9z", "batcher"),
+            ("myop-0", "myop"),
+            ("cilium-x2x9z", "cilium"),
+            // Words.
+            ("cert-manager-cainjector", "cert-manager-cainjector"),
+            ("web-backend-admin", "web-backend-admin"),
+        ] {
+            assert_eq!(without_generated(pod), workload, "{pod}");
+        }
+        for (end, wanted) in [
+            ("7d4b9c6f5d-x2x9z", true),
+            ("6d5f5f5f-abcde", true),
+            ("28391040-x2x9z", true),
+            ("0", true),
+            // Nodes.
+            ("cp0", false),
+            ("mstr0012-db001", false),
+            ("k8s-cp-0", false),
+            ("x2x9z", false),
+            ("dc-7d4b9c6f5d-x2x9z", false),
+            ("", false),
+        ] {
+            assert_eq!(is_generated(end), wanted, "{end}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::releases::Version;
 
-pub use find::component_of_pod;
+pub use find::{component_of_pod, has_generated_end, is_generated};
 pub use parse::parse;
 
 /// The client that words of the client library are ascribed to where a log of several programs does

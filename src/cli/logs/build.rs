@@ -544,7 +544,7 @@ fn coverage(summary: &Summary, view: &View, redactor: &Redactor) -> v1::Coverage
                 let span = coverage.span();
                 v1::StreamReport {
                     id: redactor.text(&stream.id),
-                    component: redactor.agent(stream.component()),
+                    component: redactor.agent(stream.who()),
                     node: node(stream.node.as_ref(), redactor),
                     files: stream.files.len() as u64 + stream.more_files,
                     lines: coverage.lines,

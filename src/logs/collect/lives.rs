@@ -5,14 +5,13 @@ use crate::evidence::{EvidenceSet, Row, keys};
 
 use super::{MAX_ROWS, Out, num, subject, table};
 use crate::logs::aggregate::facts::{Facts, Start};
-use crate::logs::event::Component;
 use crate::logs::view::{Place, View};
+use crate::logs::writer;
 
 /// Puts one table for each etcd that told anything.
 pub(super) fn lives(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
     for (place, facts) in &view.facts {
-        if place.component != Component::Etcd.word()
-            || (facts.life.is_empty() && facts.starts.is_empty())
+        if !writer::is_etcd(&place.component) || (facts.life.is_empty() && facts.starts.is_empty())
         {
             continue;
         }
@@ -42,7 +41,7 @@ pub(super) fn lives(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
 /// The starts of one program, each with what is known of the end before it: of an etcd whether it
 /// was asked to stop. Nothing tells that of a first start, nor of starts of unknown time.
 pub(super) fn starts(place: &Place, facts: &Facts) -> Vec<Row> {
-    let is_etcd = place.component == Component::Etcd.word();
+    let is_etcd = writer::is_etcd(&place.component);
     let mut before: Option<Timestamp> = None;
     let row = |start: &Start| {
         let at = start.at.map_or_else(|| "?".to_owned(), |at| at.to_string());

@@ -5,6 +5,7 @@ use crate::units::LogHistogram;
 
 use super::super::aggregate::row::LoadRow;
 use super::super::view::View;
+use super::super::writer;
 use super::{MAX_ROWS, Out, ms, num, secs, subject, table};
 
 fn load_row(key: &str, row: &LoadRow) -> Row {
@@ -74,7 +75,7 @@ pub(super) fn load(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         Completeness::AtLeast
     };
     let origin = || out.origin().with(completeness);
-    if view.lines == 0 && !view.has("etcd") {
+    if view.lines == 0 && !view.has("etcd") && !view.has(writer::EVENTS) {
         // No etcd wrote these logs, so they tell nothing about its load.
         return;
     }

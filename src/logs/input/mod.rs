@@ -7,6 +7,7 @@ mod copies;
 mod host;
 mod name;
 mod overlap;
+mod pod;
 mod program;
 mod sniff;
 mod walk;
@@ -23,7 +24,8 @@ use super::decode::DecodeContext;
 use super::event::Component;
 use super::reader::ReadOptions;
 
-pub(super) use name::{of_container, of_path};
+pub(super) use name::of_path;
+pub(super) use pod::{is_events, of_container};
 pub use years::Years;
 
 /// Plans what to read: files, folders (recursively) and `-` for standard input; without any, what

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::logs::event::Component;
 
+use super::pod::{component_of, is_events, node_of, static_node};
 use super::program::component;
 
 /// What a path says about a file.
@@ -106,7 +107,7 @@ fn pod_identity(
     Identity {
         base: join(base),
         id: format!("{namespace}/{pod}/{container}"),
-        component: component(container, pod),
+        component: component_of(pod, container),
         node,
         namespace: Some(namespace.to_owned()),
         pod: Some(pod.to_owned()),
@@ -117,26 +118,14 @@ fn pod_identity(
     }
 }
 
-/// Who writes in a pod's container, and the node that a static pod's name says.
-pub(in crate::logs) fn of_container(pod: &str, container: &str) -> (Component, Option<String>) {
-    (component(container, pod), static_node(pod, container))
-}
-
-/// Who writes a log at that path, and on which node.
-pub(in crate::logs) fn of_path(path: &str) -> (Component, Option<String>) {
+/// Who writes a log at that path, on which node, and whether it is the etcd that keeps only events.
+pub(in crate::logs) fn of_path(path: &str) -> (Component, Option<String>, bool) {
     let found = identify(Path::new(path));
-    (found.component, found.node)
-}
-
-/// The node of one of the control plane's static pods.
-fn static_node(pod: &str, container: &str) -> Option<String> {
-    node_of(pod, container).filter(|_| static_pod(container))
-}
-
-/// The node in a static pod's name: `etcd-cp0` with its container `etcd`.
-fn node_of(pod: &str, container: &str) -> Option<String> {
-    let rest = pod.strip_prefix(container)?.strip_prefix('-')?;
-    (!rest.is_empty()).then(|| rest.to_owned())
+    let events = match (&found.pod, &found.container) {
+        (Some(pod), Some(container)) => is_events(pod, container),
+        _ => false,
+    };
+    (found.component, found.node, events)
 }
 
 /// `namespaces/NS/pods/POD/CONTAINER/CONTAINER/logs/current.log` and `…/logs/rotated/…`.
@@ -170,13 +159,6 @@ fn must_gather(parts: &[&str]) -> Option<Identity> {
         order,
         3,
     ))
-}
-
-fn static_pod(container: &str) -> bool {
-    matches!(
-        container,
-        "etcd" | "kube-apiserver" | "kube-controller-manager" | "kube-scheduler"
-    )
 }
 
 /// `containers/POD_NAMESPACE_CONTAINER-ID.log`, and Docker's `containers/ID/ID-json.log`.

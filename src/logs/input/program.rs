@@ -95,12 +95,13 @@ pub(super) fn is_controller(container: &str) -> bool {
 /// Whether what follows a control-plane component's name makes it another program beside it, and
 /// is not the name of a node.
 fn is_helper(rest: &str) -> bool {
-    const WORDS: [&str; 18] = [
+    const WORDS: [&str; 19] = [
         "autoscaler",
         "backup",
         "controller",
         "copy",
         "defrag",
+        "druid",
         "endpoints",
         "ensure",
         "etcdctl",

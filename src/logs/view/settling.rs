@@ -3,6 +3,7 @@
 
 use super::{PLANNED_US, START_US, View};
 use crate::clock::Timestamp;
+use crate::logs::writer;
 
 /// A stopped member is away for so long before words about it count.
 const STOP_US: i64 = 60_000_000;
@@ -94,7 +95,8 @@ impl View {
     ) -> Vec<(Timestamp, Timestamp)> {
         let mut calm: Vec<(Timestamp, Timestamp)> = Vec::new();
         for (place, facts) in &self.facts {
-            if place.component != component {
+            let of_etcd = writer::is_etcd(component) && writer::is_etcd(&place.component);
+            if place.component != component && !of_etcd {
                 continue;
             }
             let stops = first_of(facts.handovers.iter().copied());

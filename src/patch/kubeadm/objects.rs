@@ -49,6 +49,13 @@ fn without(path: &str, at: usize) -> Option<String> {
 }
 
 impl Work<'_> {
+    /// Why an override with places to fill in is no file.
+    pub(super) fn unaddressed(&self, advice: &Advice) -> Option<String> {
+        let members = self.shard_members(&advice.proposed);
+        let names: Vec<String> = members.into_iter().map(|member| member.name).collect();
+        events_etcd::unaddressed(&names, &advice.proposed)
+    }
+
     fn etcd_pods(&self) -> impl Iterator<Item = &Pod> {
         self.pods
             .iter()
@@ -56,13 +63,15 @@ impl Work<'_> {
             .map(|pod| &pod.pod)
     }
 
-    /// The override's value: the advice's, with the addresses from the manifests where it has none.
+    /// The override's value: the advice's, with the addresses from the manifests where it has none. The
+    /// first node of a cluster names only itself, so that manifests of fewer members than the advice
+    /// reckons with tell nothing.
     pub(super) fn events_value(&self, advice: &Advice) -> String {
         if !advice.proposed.contains('<') {
             return advice.proposed.clone();
         }
         let members = self.shard_members(&advice.proposed);
-        if members.is_empty() {
+        if members.is_empty() || members.len() < events_etcd::places_in(&advice.proposed) {
             return advice.proposed.clone();
         }
         let one = format!("/events#{}", servers(&members));

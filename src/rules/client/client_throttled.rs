@@ -69,6 +69,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     ),
                 )
                 .threshold(wait.words())
+                // What was measured goes before what lines tell.
+                .weight(f64::MAX)
                 .cites(cx.evidence.take_citations()),
             );
         }
@@ -76,7 +78,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     if let Ok(logs) = &logs {
         let least = cx.profile.limit("throttled-lines");
         let most_at_start = cx.profile.get("throttled-lines-start");
-        for (subject, table) in logs {
+        let mut by_wait: Vec<(&Subject, &Table, f64)> = logs
+            .iter()
+            .map(|(subject, table)| (subject, table, longest_wait(table)))
+            .collect();
+        by_wait.sort_by(|a, b| b.2.total_cmp(&a.2));
+        for (subject, table, longest) in by_wait {
             let startup = table.total("startup");
             let excused = if startup <= most_at_start {
                 startup
@@ -87,11 +94,6 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             if lines < least.value || measured_since(cx, subject, table, least.value) {
                 continue;
             }
-            let longest = table
-                .rows
-                .iter()
-                .filter_map(|row| row.get("max_delay_ms"))
-                .fold(0.0_f64, f64::max);
             let busiest = table.top("lines").first().map(|(row, n)| {
                 let verb = row.get_text("verb").unwrap_or_default();
                 let resource = row.get_text("resource").unwrap_or_default();
@@ -120,6 +122,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 Draft::new(subject.clone(), Severity::Warn, words)
                     .confidence(Confidence::High)
                     .threshold(least.words())
+                    .weight(longest)
                     .cites(cites),
             );
         }
@@ -129,6 +132,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         _ => metrics,
     };
     Verdict::of_either(drafts, metrics, logs)
+}
+
+fn longest_wait(table: &Table) -> f64 {
+    table
+        .rows
+        .iter()
+        .filter_map(|row| row.get("max_delay_ms"))
+        .fold(0.0_f64, f64::max)
 }
 
 /// A clean measurement this much later than the last line makes the lines history.
@@ -182,6 +193,21 @@ mod tests {
         assert_eq!(with(least).status(&RULE), (Status::Fail, Severity::Warn));
         assert_eq!(with(least - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn whoever_waited_longest_comes_first() {
+        let waits = |set: Set, name: &str, longest: f64| {
+            set.put(
+                &keys::LOGS_THROTTLING,
+                component(name),
+                table(&[("GET pods", &[("lines", 50.0), ("max_delay_ms", longest)])]),
+            )
+        };
+        let set = waits(Set::new(), "a", 8_900.0);
+        let found = waits(set, "b", 12_900.0).check(&RULE);
+        let names: Vec<&str> = found.iter().map(|f| f.subject.name.as_str()).collect();
+        assert_eq!(names, ["b", "a"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::behind;
 use crate::evidence::{Histogram, Missing, Subject, SubjectKind, Table, Unit, keys, number};
 use crate::rules::events;
+use crate::rules::nodes;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -33,7 +34,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .all(&keys::LOGS_EVENTS)
         .iter()
         .filter(|(subject, _)| subject.kind == SubjectKind::Member)
-        .count()
+        .fold(BTreeMap::<String, usize>::new(), |mut of, (subject, _)| {
+            *of.entry(nodes::instance(subject).to_owned()).or_default() += 1;
+            of
+        })
+        .into_values()
+        .max()
+        .unwrap_or(0)
         .max(syncs.as_ref().map_or(0, Vec::len));
     match (syncs, logs) {
         (Err(why), Err(_)) => Err(why),
@@ -158,18 +165,21 @@ fn slow_links(cx: &Context<'_>, all: &[(Subject, Table)]) -> Option<Draft> {
     )
 }
 
-/// One member whose log alone tells of WAL syncs over a second.
+/// One member whose log alone tells of WAL syncs over a second, among those of its own cluster: an
+/// etcd for events is another one.
 fn stalls(cx: &Context<'_>, all: &[events::Seen]) -> Option<Draft> {
+    let [seen] = all else {
+        return None;
+    };
+    let which = nodes::instance(&seen.subject);
     let members: Vec<Subject> = cx
         .evidence
         .all(&keys::LOGS_EVENTS)
         .into_iter()
         .map(|(subject, _)| subject)
         .filter(|subject| subject.kind == SubjectKind::Member)
+        .filter(|subject| nodes::instance(subject) == which)
         .collect();
-    let [seen] = all else {
-        return None;
-    };
     let least = cx.profile.limit("wal-sync-stalls");
     if members.len() < 2 || seen.hourly < least.value {
         return None;
