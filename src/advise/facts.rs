@@ -347,6 +347,13 @@ impl<'a> Facts<'a> {
                 .any(|found| found.cause == cause && found.role != Role::Consequence)
     }
 
+    /// The rule whose finding says most for a cause.
+    pub(super) fn leading_rule(&self, cause: Cause) -> Option<&'a str> {
+        let mut causes = self.input.diagnosis.causes.iter();
+        let found = causes.find(|found| found.cause == cause)?;
+        found.rules.first().map(String::as_str)
+    }
+
     /// The primary cause whose remedy comes before any scaling, where there is one.
     pub(super) fn first_cause(&self) -> Option<Cause> {
         let diagnosis = self.input.diagnosis;

@@ -148,6 +148,36 @@ impl<'a> Case<'a> {
         logged
     }
 
+    /// Failures that say, by the traces of slow requests, that reads waited for the leader, where
+    /// nothing else says what held it up. Lines of their own are those of members that wait for another
+    /// one: they point to the links.
+    pub(super) fn unexplained_waits(&self) -> Vec<&'a Finding> {
+        let mut waits = self.failed("read-index-slow");
+        waits.retain(|finding| by_traces(finding) && !self.known_reason_to_wait());
+        waits
+    }
+
+    fn known_reason_to_wait(&self) -> bool {
+        let warned = [
+            "component-restarting",
+            "device-flush-slow",
+            "device-write-slow",
+            "etcd-cpu-throttled",
+            "heartbeat-late",
+            "leader-missing",
+            "member-down",
+            "peer-link-unstable",
+            "peer-rtt-high",
+            "raft-messages-dropped",
+            "run-delay-high",
+            "wal-fsync-slow",
+            "wal-sync-stalled",
+        ]
+        .iter()
+        .any(|rule| self.has_at(rule, Severity::Warn));
+        warned || !self.starved().is_empty()
+    }
+
     /// Failures that say that raft's clock could not tick, where that was logged more often than a
     /// slow sync: the process did not run.
     pub(super) fn starved(&self) -> Vec<&'a Finding> {
@@ -199,6 +229,12 @@ impl<'a> Case<'a> {
         .iter()
         .any(|rule| self.has(rule))
     }
+}
+
+/// Whether a failure about reads that waited for the leader is told from slow requests themselves.
+pub(super) fn by_traces(finding: &Finding) -> bool {
+    let mut cited = finding.evidence.iter();
+    finding.rule == "read-index-slow" && cited.any(|cited| cited.key == "logs.requests")
 }
 
 fn rules(findings: &[&Finding]) -> Vec<String> {

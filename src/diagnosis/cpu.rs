@@ -103,6 +103,9 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else if case.has_at("heartbeat-late", Severity::Warn) && facts.cpu_free.is_none() {
         // The leader's own clock was late: it did not run, or it waited for its disk.
         (0.4, case.failed("heartbeat-late"))
+    } else if !case.unexplained_waits().is_empty() && facts.cpu_free.is_none() {
+        // So was whoever had to confirm the reads, for one of the two reasons or for its links.
+        (0.4, case.unexplained_waits())
     } else if let Some(worst) = short.first() {
         // It uses all there is; whether that is too little, or it is asked for too much, is not told by it.
         return of_apiserver(worst, &short, if waits { 0.5 } else { 0.4 });

@@ -167,6 +167,14 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         {
             return told(case, 0.4, case.failed("heartbeat-late"));
         }
+        // A leader that waits for its disk confirms no read meanwhile.
+        Says::Nothing
+            if !case.unexplained_waits().is_empty()
+                && facts.device_fast.is_none()
+                && facts.fsync_fast.is_none() =>
+        {
+            return told(case, 0.4, case.unexplained_waits());
+        }
         Says::Nothing => return Assessment::default(),
     };
     let mut carry: Vec<&Finding> = read_only;

@@ -4,7 +4,7 @@ use crate::evidence::EvidenceSet;
 use crate::profile::Profile;
 use crate::rules::{Finding, Severity};
 
-use super::assess::{Assessment, CLAIM, Case};
+use super::assess::{Assessment, CLAIM, Case, by_traces};
 use super::cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
 use super::facts::{DEFRAGMENTED, Facts, UPKEEP, node_of};
 use super::{client, clients, config, cpu, disk, down, load, network, space, timeline, who};
@@ -370,9 +370,11 @@ fn headline(
     carried: &[(Cause, Vec<String>)],
 ) -> String {
     let failed = || findings.iter().filter(|f| f.failed());
+    // Told from the slow requests themselves: these are not two things.
+    let waits = failed().any(by_traces);
     // What users feel says less than what makes them feel it, and a line less than a count.
     let worst = failed().max_by_key(|f| {
-        let slo = f.rule == "api-slo-missed";
+        let slo = f.rule == "api-slo-missed" || (waits && f.rule == "slow-requests");
         // Slow requests are the symptom of what held them up.
         let upkeep = UPKEEP.contains(&f.rule.as_str());
         // Leases are lost because the datastore is slow, and never the other way round.

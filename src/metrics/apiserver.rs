@@ -29,6 +29,8 @@ pub struct EtcdUse {
     pub total_secs: Option<f64>,
     /// Seconds of lists.
     pub list_secs: f64,
+    /// Seconds of gets.
+    pub get_secs: f64,
     /// Seconds of writes.
     pub write_secs: f64,
     /// Requests that failed (1.27+).
@@ -272,7 +274,10 @@ fn etcd_use(line: &Timeline, span: Span) -> Option<BTreeMap<String, EtcdUse>> {
                 used.lists += count;
                 used.list_secs += secs.unwrap_or_default();
             }
-            "get" => used.gets += count,
+            "get" => {
+                used.gets += count;
+                used.get_secs += secs.unwrap_or_default();
+            }
             "write" => {
                 used.writes += count;
                 used.write_secs += secs.unwrap_or_default();

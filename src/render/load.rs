@@ -23,9 +23,19 @@ pub(super) struct LoadRow {
     pub(super) slow_lists: Option<f64>,
     /// Seconds that those took.
     pub(super) slow_seconds: Option<f64>,
+    /// Whether some of those waited for the leader: a note below the table tells of them.
+    pub(super) stalled: bool,
 }
 
 impl LoadRow {
+    /// The resource, with the mark of that note.
+    pub(super) fn name(&self) -> String {
+        match self.stalled {
+            true => format!("{} *", self.resource),
+            false => self.resource.clone(),
+        }
+    }
+
     /// What rows are sorted by.
     pub(super) fn weight(&self) -> f64 {
         self.slow_seconds.unwrap_or(0.0) + self.seconds.unwrap_or(0.0)
@@ -57,6 +67,7 @@ pub(super) fn load(report: &Report) -> Vec<LoadRow> {
         to.slow = row.get("requests");
         to.slow_lists = row.get("lists");
         to.slow_seconds = row.get("slow_secs");
+        to.stalled = row.get("stalled").is_some_and(|n| n > 0.0);
     }
     let mut rows: Vec<LoadRow> = rows
         .into_iter()

@@ -27,6 +27,8 @@ pub struct Counts {
     pub complete: bool,
     /// Share of the log's time that the scrapes cover, where both are known.
     pub shared: Option<f64>,
+    /// Logged requests that waited for the leader, and their seconds, where there are any.
+    pub stalled: Option<(f64, f64)>,
     /// What follows, one sentence each.
     pub sentences: Vec<String>,
 }
@@ -81,6 +83,10 @@ pub fn counts(evidence: &EvidenceSet) -> Option<Counts> {
     });
     let threshold = counts.threshold_ms.unwrap_or(DEFAULT_THRESHOLD_MS);
     let fast = mean_ms.is_some_and(|mean| mean > 0.0 && mean < threshold);
+    counts.stalled = logs
+        .as_ref()
+        .map(|table| (table.total("stalled"), table.total("stalled_secs")))
+        .filter(|(requests, _)| *requests > 0.0);
     counts.sentences = sentences(&counts, fast, log_window.zip(scrape_window));
     Some(counts)
 }
@@ -119,6 +125,12 @@ fn sentences(counts: &Counts, fast: bool, windows: Option<(Window, Window)>) -> 
             count(logged)
         )
     });
+    if let Some((requests, secs)) = counts.stalled {
+        all.push(format!(
+            "* Of these, {} ({secs:.1} s) waited for the read index: a stalled leader, not an expensive query.",
+            count(requests)
+        ));
+    }
     if let Some((low, high)) = counts.estimate
         && high > logged
     {
@@ -224,6 +236,32 @@ mod tests {
         assert!(text.contains("both agree"), "{text}");
         assert!(!text.contains("Coverage"), "{text}");
         assert!(!text.contains("Sampling"), "{text}");
+    }
+
+    #[test]
+    fn requests_that_waited_for_the_leader_are_told_of() {
+        let with = |waited: f64| {
+            let mut set = set(window(0, 100), window(0, 100), 100.0, 100.0, 100.0);
+            let row = Row::new("pods")
+                .num("requests", 100.0)
+                .num("stalled", waited)
+                .num("stalled_secs", waited * 1.5);
+            let rows = vec![row];
+            set.put(
+                &keys::LOGS_REQUESTS,
+                Subject::cluster(),
+                window(0, 100),
+                Origin::new(Collector::Logs, "etcd.log"),
+                Table {
+                    rows,
+                    ..Table::default()
+                },
+            );
+            said(&set)
+        };
+        let text = with(40.0);
+        assert!(text.contains("* Of these, 40 (60.0 s) waited"), "{text}");
+        assert!(!with(0.0).contains("waited"), "{}", with(0.0));
     }
 
     #[test]

@@ -658,11 +658,18 @@ pub const READS: &[Reads] = &[
         &[
             "logs.episodes",
             "logs.events",
+            "logs.requests",
             "server.phases",
             "server.read-indexes.failed",
             "server.slow.read-indexes",
         ],
-        &["counted-within", "read-index-failed", "read-index-slow"],
+        &[
+            "counted-within",
+            "read-index-failed",
+            "read-index-slow",
+            "slow-apply-default",
+            "slow-requests-min",
+        ],
     ),
     reads(
         "reads-slow",

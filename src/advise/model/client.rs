@@ -78,14 +78,22 @@ pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
     if let Some(finding) = facts.ails("events-dominate")
         && let Some((name, user, share)) = event_source(facts)
     {
+        // Most say so themselves.
+        let message = match finding.message.contains(&name) {
+            true => finding.message.clone(),
+            false => format!("{}; it makes {} of them", finding.message, percent(share)),
+        };
         all.push(Culprit {
             name,
             user,
             resource: Some("events".to_owned()),
             rule: "events-dominate",
-            message: format!("{}; it makes {} of them", finding.message, percent(share)),
+            message,
         });
     }
+    // Whom the verdict accuses comes first.
+    let leads = facts.leading_rule(Cause::QueryLoad);
+    all.sort_by_key(|culprit| leads != Some(culprit.rule));
     all
 }
 
@@ -144,7 +152,8 @@ fn audit_of(facts: &Facts<'_>, name: &str, rule: &str) -> (Option<String>, Optio
 fn whole_lists(row: &Row) -> f64 {
     let whole = row.get("unlimited").unwrap_or(0.0);
     let asked = requests(row).max(whole).max(1.0);
-    let secs = row.get("total_secs").unwrap_or(0.0) * whole / asked;
+    let part = || row.get("total_secs").unwrap_or(0.0) * whole / asked;
+    let secs = row.get("unlimited_secs").unwrap_or_else(part);
     secs.max(whole / 1e3)
 }
 
@@ -156,10 +165,8 @@ pub(super) fn at_once(facts: &Facts<'_>, user: &str) -> Option<f64> {
         let Some(secs) = facts.covered_secs(key, &subject).filter(|secs| *secs > 0.0) else {
             continue;
         };
-        let own = table
-            .rows
-            .iter()
-            .filter(|row| row.get_text("user") == Some(user));
+        let rows = table.rows.iter();
+        let own = rows.filter(|row| row.get_text("user") == Some(user));
         // Without a time of each row there is no sum.
         let took: Option<f64> = own.map(|row| row.get("total_secs")).sum();
         if let Some(took) = took.filter(|took| *took > 0.0) {
@@ -215,13 +222,17 @@ fn event_source(facts: &Facts<'_>) -> Option<(String, Option<String>, f64)> {
     let ((agent, user), count) = most(clients)?;
     let share = count / all;
     (all > 0.0 && share >= ONE_SOURCE).then(|| {
-        let name = if agent.is_empty() {
-            user.clone()
-        } else {
-            agent
-        };
+        let name = either(agent, &user);
         (name, Some(user).filter(|user| !user.is_empty()), share)
     })
+}
+
+/// What a client is called: by its product, else by its user.
+fn either(agent: String, user: &str) -> String {
+    match agent.is_empty() {
+        true => user.to_owned(),
+        false => agent,
+    }
 }
 
 /// The client that sends most of all requests, where one does that is no part of Kubernetes.
@@ -229,26 +240,17 @@ pub(super) fn loudest(facts: &Facts<'_>) -> Option<(String, String, f64)> {
     let (clients, all) = audit(facts, |_| true);
     let ((agent, user), count) = most(clients)?;
     let share = count / all;
-    (all > 0.0 && share >= ONE_SOURCE && !is_core(&agent, &user)).then(|| {
-        let name = if agent.is_empty() {
-            user.clone()
-        } else {
-            agent
-        };
-        (name, user, share)
-    })
+    (all > 0.0 && share >= ONE_SOURCE && !is_core(&agent, &user))
+        .then(|| (either(agent, &user), user, share))
 }
 
 /// An id part out of a client's name.
 pub(in super::super) fn slug(name: &str) -> String {
     let text: String = name
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
+        .map(|c| match c.is_ascii_alphanumeric() {
+            true => c.to_ascii_lowercase(),
+            false => '-',
         })
         .collect();
     let mut out = String::new();

@@ -86,19 +86,18 @@ impl Load {
         // Count polls, revision probes and health checks stay out of the numerator: they cost
         // etcd next to nothing, and `other` is what no shape was found for.
         let real = sum(row, &["lists", "gets", "writes"]);
-        let seconds = if self.table.total("total_secs") > 0.0 {
-            "total_secs"
+        let (seconds, gets, columns) = if self.table.total("total_secs") > 0.0 {
+            ("total_secs", "get_secs", ["list_secs", "write_secs"])
         } else {
-            "slow_secs"
+            let columns = ["list_slow_secs", "write_slow_secs"];
+            ("slow_secs", "get_slow_secs", columns)
         };
-        let heavy = sum(
-            row,
-            if seconds == "total_secs" {
-                &["list_secs", "write_secs"]
-            } else {
-                &["list_slow_secs", "write_slow_secs"]
-            },
-        );
+        let no_gets = row.get("gets").is_none_or(|gets| gets == 0.0);
+        let heavy = match row.get(gets) {
+            Some(secs) => Some(secs + sum(row, &columns).unwrap_or(0.0)),
+            // Evidence of an earlier version does not tell the time of gets.
+            None => sum(row, &columns).filter(|_| no_gets),
+        };
         // Without the split by shape, the row's seconds count by its share of real requests.
         let heavy = heavy.or_else(|| {
             let real = share(real?, row.get("requests")?)?;

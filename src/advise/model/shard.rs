@@ -192,9 +192,7 @@ fn events(
     if overrides.has("/events") {
         return unfinished::advise(facts, overrides);
     }
-    let relief = load
-        .of_resource("events")
-        .or_else(|| load.of_resource("events.events.k8s.io"))?;
+    let relief = of_events(load)?;
     let by_writes = relief.bound == Bound::Exact
         && relief.writes.unwrap_or(0.0) >= facts.limit("events-writes-share");
     let by_time = weight(&relief) >= facts.limit("list-share");
@@ -251,6 +249,14 @@ fn events(
             cause.headline()
         ));
     }
+    if facts.first_cause().is_none() && !facts.has_cause(Cause::QueryLoad) {
+        strength = Strength::Candidate;
+        reasons.push(
+            "that they are why etcd is slow is not shown: a slow disk or processor makes them slow \
+             as well, and would in a shard beside it"
+                .to_owned(),
+        );
+    }
     if let Some(client) = culprits(facts)
         .into_iter()
         .find(|client| client.resource.as_deref().is_none_or(is_events))
@@ -268,11 +274,8 @@ fn events(
     }
     advice.strength = strength;
     if !overrides.idle.is_empty() {
-        let idle: Vec<String> = overrides
-            .idle
-            .iter()
-            .map(|(e, _)| format!("`{e}`"))
-            .collect();
+        let idle = overrides.idle.iter();
+        let idle: Vec<String> = idle.map(|(e, _)| format!("`{e}`")).collect();
         reasons.push(format!(
             "{} has no effect in the flag and goes out of it",
             idle.join(" and ")
@@ -337,6 +340,23 @@ fn events(
     Some(advice)
 }
 
+fn of_events(load: &Load) -> Option<Relief> {
+    load.of_resource("events")
+        .or_else(|| load.of_resource("events.events.k8s.io"))
+}
+
+/// Whether events come before leases.
+fn events_first(load: &Load, leases: Option<&Relief>) -> &'static str {
+    let events = of_events(load).map_or(0.0, |relief| weight(&relief));
+    match leases.map_or(0.0, weight) {
+        _ if events == 0.0 => "",
+        leases if events > leases => {
+            "; split off events first and look again: that is safer and takes more away"
+        }
+        _ => "; to split off events is safer, but takes less away",
+    }
+}
+
 fn is_events(resource: &str) -> bool {
     kind(resource) == Kind::Events
 }
@@ -383,8 +403,7 @@ fn leases(
 ) -> Option<Advice> {
     let resource = "coordination.k8s.io/leases";
     let nodes = facts.nodes()?;
-    let enough = facts.limit("shard-leases-min-nodes");
-    let large = nodes.count as f64 >= enough;
+    let large = nodes.count as f64 >= facts.limit("shard-leases-min-nodes");
     if !large || overrides.has(resource) || !overrides.split.is_empty() {
         return None;
     }
@@ -448,10 +467,9 @@ fn leases(
             Some(relief) => format!("; leases account for {}", words(relief)),
             None => String::new(),
         },
-        if after_events {
-            ""
-        } else {
-            "; split off events first and look again: that is safer and takes more away"
+        match after_events {
+            true => "",
+            false => events_first(load, relief.as_ref()),
         }
     );
     advice.effect = format!("main etcd loses about {} writes a second", number(per_sec));
@@ -489,13 +507,9 @@ fn others(facts: &Facts<'_>, load: &Load, pressed: &[String]) -> Vec<Advice> {
         })
         .take(2)
         .map(|(resource, relief)| {
-            let mut advice = Advice::new(
-                format!("shard-{resource}"),
-                Remedy::Shard,
-                "kube-apiserver",
-                SETTING,
-            )
-            .detail("resource", resource);
+            let id = format!("shard-{resource}");
+            let mut advice = Advice::new(id, Remedy::Shard, "kube-apiserver", SETTING)
+                .detail("resource", resource);
             advice.finding_ids = pressed.to_vec();
             let why = if resource == "(all)" {
                 format!(

@@ -91,6 +91,39 @@ fn one_source_of_events_is_named_and_the_small_cluster_gets_no_shard_first() {
 }
 
 #[test]
+fn whom_the_verdict_accuses_comes_first() {
+    let (source, lister) = ("detector/0.8", "exporter/1.7");
+    let with = |leads: &str| {
+        Plane::with(Cause::QueryLoad)
+            .resting_on(&[leads])
+            .fails(
+                "client-heavy-lists",
+                Subject::new(SubjectKind::Client, lister),
+                Warn,
+            )
+            .says(
+                "events-dominate",
+                Subject::new(SubjectKind::Resource, "events"),
+                "91 % of writes are events; 99 % of those in the audit log by detector/0.8",
+            )
+            .put(
+                &keys::LOGS_AUDIT_CLIENTS,
+                component("kube-apiserver"),
+                audit(&[
+                    (source, "sa:detector", "create", "events", 7891.0),
+                    (lister, "sa:exporter", "list", "events", 86.0),
+                ]),
+            )
+            .advice()
+    };
+    let first = |leads| with(leads)[0].id.clone();
+    assert_eq!(first("events-dominate"), "client-events-detector-0-8");
+    assert_eq!(first("client-heavy-lists"), "client-lists-exporter-1-7");
+    let why = with("events-dominate")[0].why.clone();
+    assert!(!why.contains("it makes"), "told twice: {why}");
+}
+
+#[test]
 fn a_lowered_limit_goes_back_to_the_default_first() {
     let plane = throttled("5", "5").put(
         &keys::LOGS_THROTTLING,

@@ -145,6 +145,90 @@ fn exact_counters_give_exact_relief() {
 }
 
 #[test]
+fn events_come_before_leases_where_they_are_more() {
+    let why = |events: f64, leases: f64| {
+        let mut rows = vec![
+            row("leases.coordination.k8s.io", 900.0, 0.0, leases),
+            row("pods", 10.0, 0.0, 5.0),
+        ];
+        if events > 0.0 {
+            rows.push(row("events", 900.0, 0.0, events));
+        }
+        let plane = large(Cause::QueryLoad).slow_log(rows);
+        plane.find("shard-leases").unwrap().why
+    };
+    assert!(why(90.0, 10.0).contains("takes more away"));
+    assert!(why(10.0, 90.0).contains("takes less away"));
+    let none = why(0.0, 90.0);
+    assert!(!none.contains("split off events"), "{none}");
+}
+
+#[test]
+fn without_a_cause_the_shard_is_no_first_step() {
+    let shard = |cause| {
+        let plane = large(cause)
+            .fails(
+                "events-dominate",
+                Subject::new(SubjectKind::Resource, "events"),
+                Warn,
+            )
+            .slow_log(seed());
+        plane.find("shard-events").unwrap()
+    };
+    assert_eq!(shard(Cause::QueryLoad).strength, Strength::Recommended);
+    let open = shard(Cause::Unknown);
+    assert_eq!(open.strength, Strength::Candidate);
+    assert!(open.why.contains("is not shown"), "{}", open.why);
+}
+
+#[test]
+fn reads_of_one_object_are_taken_off_as_well() {
+    let events = |told: bool| {
+        let row = Row::new("events")
+            .num("requests", 120.0)
+            .num("lists", 40.0)
+            .num("gets", 40.0)
+            .num("counts", 40.0)
+            .num("slow_secs", 80.0)
+            .num("list_slow_secs", 40.0)
+            .num("write_slow_secs", 0.0);
+        match told {
+            true => row.num("get_slow_secs", 25.0),
+            false => row,
+        }
+    };
+    let pods = || row("pods", 30.0, 0.0, 20.0);
+    let relief = |told| {
+        let plane = large(Cause::QueryLoad).slow_log(vec![events(told), pods()]);
+        let advice = plane.find("shard-events").unwrap();
+        advice.relief.unwrap().slow_seconds.unwrap()
+    };
+    assert!((relief(true) - 0.65).abs() < 1e-9, "{}", relief(true));
+    // Of an earlier version: two of three requests are no count polls.
+    let share = 80.0 * 2.0 / 3.0 / 100.0;
+    assert!((relief(false) - share).abs() < 1e-9, "{}", relief(false));
+    // Counters of kube-apiserver, where nothing is an upper bound.
+    let counted = |name: &str, gets: f64| {
+        Row::new(name)
+            .num("requests", 100.0)
+            .num("gets", 50.0)
+            .num("writes", 50.0)
+            .num("total_secs", 10.0)
+            .num("list_secs", 0.0)
+            .num("get_secs", gets)
+            .num("write_secs", 10.0 - gets)
+    };
+    let rows = vec![counted("events", 6.0), counted("pods", 1.0)];
+    let plane = large(Cause::QueryLoad).put(
+        &keys::APISERVER_ETCD_REQUESTS,
+        component("kube-apiserver"),
+        table(rows),
+    );
+    let relief = plane.find("shard-events").unwrap().relief.unwrap();
+    assert_eq!(relief.slow_seconds, Some(0.5));
+}
+
+#[test]
 fn an_existing_events_shard_is_not_proposed_again_and_others_are_kept() {
     let sharded = Plane::with(Cause::QueryLoad)
         .fails("slow-requests", Subject::cluster(), Warn)

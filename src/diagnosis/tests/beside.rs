@@ -343,6 +343,48 @@ fn a_first_node_that_speaks_of_peers_clears_no_network() {
     );
 }
 
+/// By the traces of slow requests, in a log that says nothing else.
+#[test]
+fn reads_that_waited_for_the_leader_are_of_one_of_three_causes() {
+    let row = [
+        ("requests", 720.0),
+        ("stalled", 720.0),
+        ("stalled_secs", 1_300.0),
+        ("slow_secs", 1_302.0),
+    ];
+    let waits = || {
+        events(Set::new(), "cp0", &[("slow-apply", &[("count", 720.0)])]).put(
+            &keys::LOGS_REQUESTS,
+            Subject::cluster(),
+            table(&[("pods", &row)]),
+        )
+    };
+    let open = |set: &Set| -> Vec<Cause> {
+        let found = judged(set);
+        assert_eq!(found.verdict.cause, Cause::Unknown, "{found:?}");
+        found.alternatives.iter().map(|a| a.cause).collect()
+    };
+    assert_eq!(
+        open(&waits()),
+        [Cause::Disk, Cause::Cpu, Cause::Network],
+        "nothing tells them apart"
+    );
+    // The slow requests are those that waited.
+    let took = crate::rules::testing::histogram(&[(100.0, 0.0), (2_000.0, 720.0)]);
+    let summary = judged(&waits().put(&keys::LOGS_REQUESTS_TOOK, Subject::cluster(), took))
+        .verdict
+        .summary;
+    assert!(summary.contains("waited for the leader"), "{summary}");
+    assert!(!summary.contains("apart from that"), "{summary}");
+    // Lines of followers that ask again point to the links.
+    let row = ("readindex-retry", &[("count", 101.0)][..]);
+    assert_eq!(open(&events(Set::new(), "cp0", &[row])), [Cause::Network]);
+    // What is measured is out of it.
+    let prompt = open(&syncs(waits(), "cp0", 1.0));
+    assert!(!prompt.contains(&Cause::Disk), "{prompt:?}");
+    assert!(prompt.contains(&Cause::Network), "{prompt:?}");
+}
+
 /// Answers 429 in the audit log, alone or beside an etcd of which something is known.
 #[test]
 fn refusals_in_the_audit_log_alone_are_no_full_apiserver() {

@@ -15,7 +15,8 @@ keys! { LOGS;
     LOGS_APISERVER_CALLS: Table = "logs.apiserver.calls", None, Sum;
     /// Records of the audit log by client: one row per user agent, user, verb and resource. Columns `requests`,
     /// `not_found` (404), `throttled` (429, but to evictions), `held` (evictions answered 429), `errors` (5xx), `timeouts` (504),
-    /// `unlimited` (lists without limit and resource version), `total_secs`, `max_ms`, `etcd_secs`, `max_per_sec` (between its own first and last request); texts `user_agent`, `user`, `verb`, `resource`.
+    /// `bare` (lists without limit and resource version), `bare_secs`, `unlimited` (of `bare`: of all namespaces, or of 100 ms and more),
+    /// `unlimited_secs`, `total_secs`, `max_ms`, `etcd_secs`, `max_per_sec` (between its own first and last request); texts `user_agent`, `user`, `verb`, `resource`.
     LOGS_AUDIT_CLIENTS: Table = "logs.audit.clients", None, Sum;
     /// Objects that one client asks for again and again, the most frequent first: columns `requests`, `not_found`, `max_per_sec`
     /// (between the first and the last request), `max_steady` (1 when the gaps are all about the same); texts `user_agent`, `user`,
@@ -54,7 +55,8 @@ keys! { LOGS;
     /// Slow requests whose time went into waiting for the read index: columns `requests`, `slow_secs`. Row `all`.
     LOGS_READINDEX_BOUND: Table = "logs.readindex.bound", None, Sum;
     /// Logged requests by resource.group, each counted once: columns `requests`, `lists`, `gets`, `counts`,
-    /// `writes`, `other`, `slow_secs`, `max_took_ms`, `items`, `bytes`, and `list_slow_secs`, `write_slow_secs`.
+    /// `writes`, `other`, `slow_secs`, `max_took_ms`, `items`, `bytes`, and `list_slow_secs`,
+    /// `get_slow_secs`, `write_slow_secs`: of `slow_secs`, without those that waited for the leader (`stalled_secs`).
     LOGS_REQUESTS: Table = "logs.requests", None, Sum;
     /// Logged requests by client, as far as a line names one: columns `requests`, `lists`, `slow_secs`; text `resource`.
     LOGS_REQUESTS_CLIENTS: Table = "logs.requests.clients", None, Sum;

@@ -34,7 +34,7 @@ keys! { METRICS;
     /// `total_secs`, `max_mean_ms`, `max_p50_low_ms`, `max_p50_high_ms`, `max_p99_low_ms`, `max_p99_high_ms`.
     APISERVER_ETCD_LATENCY: Table = "apiserver.etcd.latency", None, Sum;
     /// etcd requests as kube-apiserver measured them, by `resource.group`: columns `requests`, `lists`, `gets`, `writes`,
-    /// `errors`, `total_secs`, `per_sec`, `list_secs`, `write_secs`.
+    /// `errors`, `total_secs`, `per_sec`, `list_secs`, `get_secs`, `write_secs`.
     APISERVER_ETCD_REQUESTS: Table = "apiserver.etcd.requests", None, Sum;
     /// Latency of etcd requests as kube-apiserver measured them.
     APISERVER_ETCD_TOOK: Histogram = "apiserver.etcd.took", Ms, Sum;

@@ -35,8 +35,10 @@ pub struct LoadRow {
     pub stalled: u64,
     /// Time of all requests in nanoseconds.
     pub slow_ns: u64,
-    /// Of it, LISTs and pages, those of `stalled` requests left out.
+    /// Of it, LISTs and pages, those of `stalled` requests left out, as in the two that follow.
     pub list_slow_ns: u64,
+    /// Of it, reads of one object.
+    pub get_slow_ns: u64,
     /// Of it, writes.
     pub write_slow_ns: u64,
     /// Of it, `stalled` requests.
@@ -105,6 +107,7 @@ impl LoadRow {
             stalled,
             slow_ns,
             list_slow_ns,
+            get_slow_ns,
             write_slow_ns,
             stalled_ns,
             items,
@@ -126,6 +129,7 @@ impl LoadRow {
         apply(stalled, other.stalled);
         apply(slow_ns, other.slow_ns);
         apply(list_slow_ns, other.list_slow_ns);
+        apply(get_slow_ns, other.get_slow_ns);
         apply(write_slow_ns, other.write_slow_ns);
         apply(stalled_ns, other.stalled_ns);
         apply(items, other.items);

@@ -228,7 +228,10 @@ fn audit_row(key: &str, row: &AuditRow) -> Row {
         .num("errors", num(row.server_errors))
         .num("timeouts", num(row.timeouts))
         // A list without limit is answered from the cache where it names a resource version.
+        .num("bare", num(row.bare))
+        .num("bare_secs", secs(row.bare_ns))
         .num("unlimited", num(row.unbounded))
+        .num("unlimited_secs", secs(row.unbounded_ns))
         .num("rv_unset", num(row.rv_unset))
         .num("total_secs", secs(row.took.sum_ns()))
         .num("max_ms", ms(row.took.max_ns().unwrap_or(0)))

@@ -21,6 +21,7 @@ fn load_row(key: &str, row: &LoadRow) -> Row {
         .num("stalled", num(row.stalled))
         .num("slow_secs", secs(row.slow_ns))
         .num("list_slow_secs", secs(row.list_slow_ns))
+        .num("get_slow_secs", secs(row.get_slow_ns))
         .num("write_slow_secs", secs(row.write_slow_ns))
         .num("stalled_secs", secs(row.stalled_ns))
         .num("max_took_ms", ms(row.took.max_ns().unwrap_or(0)))

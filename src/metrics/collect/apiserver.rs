@@ -176,6 +176,7 @@ fn etcd(put: &mut Putter<'_>, read: &Apiserver) {
                     .num("writes", used.writes)
                     .num("errors", used.errors)
                     .num("list_secs", used.list_secs)
+                    .num("get_secs", used.get_secs)
                     .num("write_secs", used.write_secs);
                 let row = maybe(row, "total_secs", used.total_secs);
                 maybe(row, "per_sec", secs.map(|secs| used.requests() / secs))

@@ -36,7 +36,7 @@ impl Page {
             .take(8)
             .map(|row| {
                 vec![
-                    safe(&row.resource),
+                    safe(&row.name()),
                     whole(row.requests),
                     whole(row.lists),
                     whole(row.writes),

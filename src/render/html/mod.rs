@@ -420,7 +420,7 @@ fn resources(report: &Report) -> (Vec<ResourceView>, usize, String) {
         .iter()
         .take(SHOWN)
         .map(|row| ResourceView {
-            resource: clean(&row.resource),
+            resource: clean(&row.name()),
             cells: vec![
                 number(row.requests, 0),
                 number(row.lists, 0),

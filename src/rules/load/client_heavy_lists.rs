@@ -1,6 +1,6 @@
 //! One client lists whole resources again and again, past the watch cache.
 
-use crate::evidence::{Missing, Subject, SubjectKind, keys};
+use crate::evidence::{Missing, Row, Subject, SubjectKind, keys};
 use crate::profile::Limit;
 use crate::rules::audit;
 use crate::rules::seconds;
@@ -30,48 +30,82 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     Ok(Verdict::Fail(drafts))
 }
 
+/// A client's lists of one resource that name neither limit nor resource version.
+struct Lists<'r> {
+    resource: &'r str,
+    all: f64,
+    all_secs: f64,
+    /// Those of the time in which it asked, as `logs` tells it.
+    per_sec: f64,
+    /// Of all namespaces, or as slow as one of those.
+    whole: f64,
+    whole_secs: f64,
+    timeouts: f64,
+}
+
+impl<'r> Lists<'r> {
+    fn of(row: &'r Row, secs: f64) -> Option<Self> {
+        let whole = row.get("unlimited")?;
+        if row.get_text("verb") != Some("list") {
+            return None;
+        }
+        let all = row.get("bare").unwrap_or(whole);
+        let asked = row.get("requests").unwrap_or(all).max(1.0);
+        // Where an earlier version wrote the evidence: the row's other lists, out of the cache or page
+        // by page, took their part.
+        let part = |n: f64| row.get("total_secs").unwrap_or(0.0) * (n / asked).min(1.0);
+        let mean = row.get("max_per_sec").unwrap_or(0.0);
+        Some(Lists {
+            resource: row.get_text("resource")?,
+            all,
+            all_secs: row.get("bare_secs").unwrap_or_else(|| part(all)),
+            per_sec: (mean * (all / asked).min(1.0)).max(all / secs),
+            whole,
+            whole_secs: row.get("unlimited_secs").unwrap_or_else(|| part(whole)),
+            timeouts: row.get("timeouts").unwrap_or(0.0),
+        })
+    }
+
+    fn words(&self) -> String {
+        let Lists { all, whole, .. } = self;
+        let timed_out = match self.timeouts > 0.0 {
+            true => format!(", {:.0} timed out", self.timeouts),
+            false => String::new(),
+        };
+        let small = match whole < all {
+            // `LARGE_NS` of the audit log's reader.
+            true => format!("; {whole:.0} of all namespaces or over 100 ms"),
+            false => String::new(),
+        };
+        format!(
+            "{all:.0} lists of {} ({:.2}/s, {} each{timed_out}{small})",
+            self.resource,
+            self.per_sec,
+            crate::units::format_ms(self.all_secs * 1e3 / all.max(1.0))
+        )
+    }
+}
+
 fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, Missing> {
     let slow = cx.profile.get("etcd-request-fast");
     let (subject, secs, clients) = audit::clients(cx)?;
     let mut drafts = Vec::new();
     for client in clients.iter().filter(|client| !client.is_core()) {
-        let mut lists: Vec<(&str, f64, f64, f64, f64)> = client
+        let mut lists: Vec<Lists<'_>> = client
             .rows
             .iter()
-            .filter(|row| row.get_text("verb") == Some("list"))
-            .filter_map(|row| {
-                let unlimited = row.get("unlimited").filter(|n| *n / secs >= limit.value)?;
-                let asked = row.get("requests").unwrap_or(unlimited).max(1.0);
-                Some((
-                    row.get_text("resource")?,
-                    unlimited,
-                    // The row's other lists, out of the cache or page by page, took their part.
-                    row.get("total_secs").unwrap_or(0.0) * (unlimited / asked).min(1.0),
-                    // The rate of the time in which it asked, as `logs` tells it.
-                    (row.get("max_per_sec").unwrap_or(0.0) * (unlimited / asked).min(1.0))
-                        .max(unlimited / secs),
-                    row.get("timeouts").unwrap_or(0.0),
-                ))
-            })
+            .filter_map(|row| Lists::of(row, secs))
+            .filter(|lists| lists.whole / secs >= limit.value)
             .collect();
         if lists.is_empty() {
             continue;
         }
-        lists.sort_by(|a, b| b.2.total_cmp(&a.2).then_with(|| b.1.total_cmp(&a.1)));
-        let what: Vec<String> = lists
-            .iter()
-            .take(3)
-            .map(|(resource, n, took, rate, timeouts)| {
-                let timed_out = match *timeouts > 0.0 {
-                    true => format!(", {timeouts:.0} timed out"),
-                    false => String::new(),
-                };
-                format!(
-                    "{n:.0} lists of {resource} ({rate:.2}/s, {} each{timed_out})",
-                    crate::units::format_ms(took * 1e3 / n.max(1.0))
-                )
-            })
-            .collect();
+        lists.sort_by(|a, b| {
+            b.whole_secs
+                .total_cmp(&a.whole_secs)
+                .then_with(|| b.whole.total_cmp(&a.whole))
+        });
+        let what: Vec<String> = lists.iter().take(3).map(Lists::words).collect();
         let words = format!(
             "{}: {} without limit and resource version",
             client.name(),
@@ -80,8 +114,8 @@ fn from_audit(cx: &Context<'_>, limit: &Limit, busy: f64) -> Result<Vec<Draft>, 
         cx.evidence
             .cite_as(&keys::LOGS_AUDIT_CLIENTS, &subject, words.clone());
         // Lists of a few objects cost next to nothing, however bad a habit they are.
-        let took: f64 = lists.iter().map(|list| list.2).sum();
-        let count: f64 = lists.iter().map(|list| list.1).sum();
+        let took: f64 = lists.iter().map(|list| list.whole_secs).sum();
+        let count: f64 = lists.iter().map(|list| list.whole).sum();
         let severity = if took / secs >= busy || took * 1e3 / count.max(1.0) >= slow {
             Severity::Warn
         } else {
@@ -167,7 +201,7 @@ fn within_an_hour(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Row, Table};
+    use crate::evidence::Table;
     use crate::rules::Status;
     use crate::rules::testing::Set;
 
@@ -252,6 +286,32 @@ mod tests {
             message.contains("50 lists of configmaps (2.00/s, "),
             "{message}"
         );
+    }
+
+    #[test]
+    fn small_lists_are_counted_and_told_apart() {
+        let row = Row::new("r")
+            .text("user_agent", "event-exporter/1.7")
+            .text("verb", "list")
+            .text("resource", "events")
+            .num("requests", 90.0)
+            .num("bare", 86.0)
+            .num("bare_secs", 8.6)
+            .num("unlimited", 50.0)
+            .num("unlimited_secs", 6.5)
+            .num("total_secs", 20.0);
+        let table = Table {
+            rows: vec![row],
+            ..Table::default()
+        };
+        let set = Set::new().put(&keys::LOGS_AUDIT_CLIENTS, Subject::cluster(), table);
+        let message = &set.check(&RULE)[0].message;
+        let told =
+            "86 lists of events (0.86/s, 100 ms each; 50 of all namespaces or over 100 ms) without";
+        assert!(message.contains(told), "{message}");
+        // Nothing is said of what has no number.
+        let message = &audit(50.0).check(&RULE)[0].message;
+        assert!(!message.contains("namespaces"), "{message}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         drafts.push((words, Confidence::High));
     }
     if drafts.is_empty()
-        && let Some((client, rate, _)) = &source
+        && let Some(Source { client, rate, .. }) = &source
         && *rate >= rate_limit.value
     {
         drafts.push((
@@ -59,17 +59,22 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             _ => Ok(Verdict::Pass),
         };
     };
-    if let Some((client, rate, cite)) = source {
+    if let Some(source) = source {
         let subject = cx
             .evidence
             .any(&keys::LOGS_AUDIT_CLIENTS)
             .map(|(subject, _)| subject);
         if let Ok(subject) = subject {
             cx.evidence
-                .cite_as(&keys::LOGS_AUDIT_CLIENTS, &subject, cite);
+                .cite_as(&keys::LOGS_AUDIT_CLIENTS, &subject, source.cite);
         }
-        if !words.contains(&client) {
-            words = format!("{words}, most of them by {client} ({rate:.0}/s)");
+        if !words.contains(&source.client) {
+            // A share: the rate of another time would not fit the one above.
+            words = format!(
+                "{words}; {:.0} % of those in the audit log by {}",
+                source.share * 100.0,
+                source.client
+            );
         }
     }
     // Slow requests are those of whichever etcd wrote the log; counts of kube-apiserver do not tell them
@@ -200,34 +205,38 @@ fn of_logged(cx: &Context<'_>, table: &Table) -> Option<String> {
     })
 }
 
-/// The client that writes most events: its name, its rate, and that in words.
-fn source_of_events(cx: &Context<'_>) -> Option<(String, f64, String)> {
+/// The client that writes most events.
+struct Source {
+    client: String,
+    /// Events a second, over the time of the audit log.
+    rate: f64,
+    /// Of all events in it.
+    share: f64,
+    /// That in words.
+    cite: String,
+}
+
+fn source_of_events(cx: &Context<'_>) -> Option<Source> {
     let (_, secs, clients) = audit::clients(cx).ok()?;
+    let written = |client: &audit::Client| -> f64 {
+        let rows = client.rows.iter().filter(|row| {
+            row.get_text("resource").is_some_and(is_events)
+                && matches!(row.get_text("verb"), Some("create" | "update" | "patch"))
+        });
+        rows.filter_map(|row| row.get("requests")).sum()
+    };
+    let all: f64 = clients.iter().map(written).sum();
     let (client, writes) = clients
         .iter()
-        .map(|client| {
-            let writes: f64 = client
-                .rows
-                .iter()
-                .filter(|row| {
-                    row.get_text("resource").is_some_and(is_events)
-                        && matches!(row.get_text("verb"), Some("create" | "update" | "patch"))
-                })
-                .filter_map(|row| row.get("requests"))
-                .sum();
-            (client, writes)
-        })
+        .map(|client| (client.name(), written(client)))
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .filter(|(_, writes)| *writes > 0.0)?;
-    let rate = writes / secs;
-    Some((
-        client.name(),
-        rate,
-        format!(
-            "{}: {writes:.0} events in {secs:.0} s ({rate:.0}/s)",
-            client.name()
-        ),
-    ))
+    Some(Source {
+        rate: writes / secs,
+        share: writes / all,
+        cite: format!("{client}: {writes:.0} of {all:.0} events written in {secs:.0} s"),
+        client,
+    })
 }
 
 #[cfg(test)]
@@ -316,6 +325,40 @@ mod tests {
         assert_eq!(week.status(&RULE).0, Status::Pass);
         assert_eq!(with(least, least, 20.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(least, 0.0, 5.0).status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
+    fn the_writer_has_a_share_of_the_audit_log_and_no_rate_of_another_time() {
+        let row = |agent: &str, verb: &str, n: f64| {
+            Row::new(format!("{agent}{verb}"))
+                .text("user_agent", agent)
+                .text("verb", verb)
+                .text("resource", "events")
+                .num("requests", n)
+        };
+        let audit = Table {
+            rows: vec![
+                row("detector/1", "create", 7_900.0),
+                row("detector/1", "list", 50.0),
+                row("kubelet/1", "patch", 79.0),
+            ],
+            ..Table::default()
+        };
+        let writes = table(&[("events", &[("writes", 7_972.0)])]);
+        let set = Set::new()
+            .put(
+                &keys::APISERVER_ETCD_REQUESTS,
+                component("kube-apiserver"),
+                writes,
+            )
+            .put(&keys::LOGS_AUDIT_CLIENTS, Subject::cluster(), audit);
+        let found = set.check(&RULE);
+        assert_eq!(
+            found[0].message,
+            "7972 of 7972 writes (100 %) are events, 80/s; 99 % of those in the audit log by detector/1"
+        );
+        let cited = |words: &str| found[0].evidence.iter().any(|c| c.value.contains(words));
+        assert!(cited("7900 of 7979 events written in 100 s"), "{found:?}");
     }
 
     /// Of a log at debug level, which holds every change.

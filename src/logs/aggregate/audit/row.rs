@@ -41,8 +41,14 @@ pub struct AuditRow {
     pub unlimited: u64,
     /// LISTs without a resourceVersion.
     pub rv_unset: u64,
-    /// LISTs with neither, of all namespaces or slow: the expensive kind.
+    /// LISTs with neither.
+    pub bare: u64,
+    /// Time of those.
+    pub bare_ns: u64,
+    /// Of those, the ones of all namespaces or slow: the expensive kind.
     pub unbounded: u64,
+    /// Time of those.
+    pub unbounded_ns: u64,
     /// LISTs that etcd answered for sure (exact revision, or a later page).
     pub from_etcd: u64,
     /// Latency of completed requests, watches left out.
@@ -92,7 +98,10 @@ impl RowValue for AuditRow {
         self.timeouts += other.timeouts;
         self.unlimited += other.unlimited;
         self.rv_unset += other.rv_unset;
+        self.bare += other.bare;
+        self.bare_ns = self.bare_ns.saturating_add(other.bare_ns);
         self.unbounded += other.unbounded;
+        self.unbounded_ns = self.unbounded_ns.saturating_add(other.unbounded_ns);
         self.from_etcd += other.from_etcd;
         self.took.merge(&other.took);
         self.etcd_ns = self.etcd_ns.saturating_add(other.etcd_ns);
@@ -116,7 +125,10 @@ impl RowValue for AuditRow {
         self.timeouts = self.timeouts.max(other.timeouts);
         self.unlimited = self.unlimited.max(other.unlimited);
         self.rv_unset = self.rv_unset.max(other.rv_unset);
+        self.bare = self.bare.max(other.bare);
+        self.bare_ns = self.bare_ns.max(other.bare_ns);
         self.unbounded = self.unbounded.max(other.unbounded);
+        self.unbounded_ns = self.unbounded_ns.max(other.unbounded_ns);
         self.from_etcd = self.from_etcd.max(other.from_etcd);
         self.etcd_ns = self.etcd_ns.max(other.etcd_ns);
         self.etcd_total_ns = self.etcd_total_ns.max(other.etcd_total_ns);
@@ -224,7 +236,15 @@ impl<O> AuditTables<O> {
             }
             row.unlimited += u64::from(share.unlimited);
             row.rv_unset += u64::from(share.rv_unset);
-            row.unbounded += u64::from(share.unlimited && share.whole && share.rv_unset);
+            if share.unlimited && share.rv_unset {
+                let ns = share.took_ns.unwrap_or(0);
+                row.bare += 1;
+                row.bare_ns = row.bare_ns.saturating_add(ns);
+                if share.whole {
+                    row.unbounded += 1;
+                    row.unbounded_ns = row.unbounded_ns.saturating_add(ns);
+                }
+            }
             row.from_etcd += u64::from(share.from_etcd);
             if let Some((ns, bucket)) = took {
                 row.took.record(ns, bucket);

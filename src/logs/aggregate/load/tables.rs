@@ -204,6 +204,9 @@ impl<'s> Sum<'s> {
             Shape::List | Shape::Page => {
                 row.list_slow_ns = row.list_slow_ns.saturating_add(took);
             }
+            Shape::Get => {
+                row.get_slow_ns = row.get_slow_ns.saturating_add(took);
+            }
             Shape::Create | Shape::Update | Shape::Delete => {
                 row.write_slow_ns = row.write_slow_ns.saturating_add(took);
             }
