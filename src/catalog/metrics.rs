@@ -430,6 +430,26 @@ impl Metric {
             .map_or(&METRICS[0].1, |(_, info)| info)
     }
 
+    /// Whether its family appears only with the first thing that it counts: a failure, a refusal.
+    /// Others are there soon after the start of a process, whatever happens.
+    pub fn comes_with_its_first_event(self) -> bool {
+        matches!(
+            self,
+            Metric::PeerSentFailures
+                | Metric::EtcdRequestErrors
+                | Metric::Terminations
+                | Metric::Dropped
+                | Metric::TerminatedWatchers
+                | Metric::WebhookFailOpen
+                | Metric::WebhookRejections
+                | Metric::ApiServiceChecks
+                | Metric::ApfRejected
+                | Metric::ApfNoAccommodation
+                | Metric::RestRetries
+                | Metric::LeaderSlowPath
+        )
+    }
+
     /// Its newest name.
     pub fn name(self) -> &'static str {
         self.info().names.first().copied().unwrap_or_default()

@@ -2,15 +2,16 @@
 //!
 //! A counter that falls, or whose process restarted, began again from 0: the part after the
 //! reset is counted and the result is a lower bound. A series that appears within the window
-//! began at 0, unless the earlier scrape is torn before its place: then nobody knows. A torn scrape
-//! between two good ones takes nothing away.
+//! began at 0 where its family was there before, or its process began within the window. Where the
+//! family was missing, or the scrape is torn before its place, nobody knows. Such a scrape between
+//! two good ones takes nothing away.
 
 use std::collections::BTreeMap;
 
 use crate::catalog::metrics::{Kind, Metric};
 
 use super::bracket::Hist;
-use super::store::{BAD, Key, Part};
+use super::store::{BAD, Part};
 use super::timeline::{Labels, Restart, SeriesRows, Timeline};
 use super::window::Span;
 
@@ -47,12 +48,25 @@ impl Timeline {
     /// The parts of a series in one scrape, `NaN` where it was not exposed; `None` where the scrape
     /// does not tell.
     fn parts(&self, rows: &SeriesRows<'_>, column: usize) -> Option<Vec<f64>> {
-        let one = |(offset, key): (usize, &Key)| {
+        let told = rows.keys.first().map_or(&[][..], |key| self.gaps.told(key));
+        let absent_is_told = told.get(column) == Some(&true);
+        let one = |offset: usize| {
             let value = self.at(rows.first + offset, column);
-            let told = value != BAD && (!value.is_nan() || self.knows(key, column));
+            let told = value != BAD && (!value.is_nan() || absent_is_told);
             told.then_some(value)
         };
-        rows.keys.iter().enumerate().map(one).collect()
+        (0..rows.keys.len()).map(one).collect()
+    }
+
+    /// Whether the process began after one scrape and before a later one: then all that it has
+    /// counted lies between them.
+    fn began_between(&self, from: usize, to: usize) -> bool {
+        let seen = self.columns.get(from).and_then(|c| c.at);
+        let start = self.columns.get(to).and_then(|c| c.start);
+        self.restart(from, to) == Some(Restart::Within)
+            || start
+                .zip(seen)
+                .is_some_and(|(start, seen)| start > seen.0 as f64 / 1e6)
     }
 
     /// By how much each part of a series rose in a span, and whether that is a lower bound. A scrape
@@ -69,6 +83,10 @@ impl Timeline {
             }
             return Some((total, false));
         }
+        let outlives = rows
+            .keys
+            .first()
+            .is_some_and(|key| key.metric.info().kind == Kind::Level);
         let mut at_least = false;
         let mut known = false;
         let mut before: Option<(usize, Vec<f64>)> = None;
@@ -79,6 +97,14 @@ impl Timeline {
                 continue;
             };
             let Some((from, was)) = &before else {
+                let whole = now.iter().all(|value| value.is_finite());
+                if whole && !outlives && column > span.from && self.began_between(span.from, column)
+                {
+                    known = true;
+                    for (sum, value) in total.iter_mut().zip(&now) {
+                        *sum += value;
+                    }
+                }
                 before = Some((column, now));
                 continue;
             };
@@ -87,11 +113,16 @@ impl Timeline {
                 at_least = true;
                 continue;
             }
+            let restart = self.restart(*from, column).filter(|_| !outlives);
+            let part_is_new = was.iter().any(|a| !a.is_nan())
+                && was.iter().zip(&now).any(|(a, b)| a.is_nan() && !b.is_nan());
+            if part_is_new && restart != Some(Restart::Within) {
+                // A histogram has all its buckets from its birth on: some were lost before.
+                at_least = true;
+                before = Some((column, now));
+                continue;
+            }
             known = true;
-            let outlives = rows
-                .keys
-                .first()
-                .is_some_and(|key| key.metric.info().kind == Kind::Level);
             // What was not exposed before was born in between and began at 0.
             let steps: Vec<(f64, f64)> = was
                 .iter()
@@ -106,7 +137,6 @@ impl Timeline {
                 .iter()
                 .zip(&steps)
                 .any(|(key, (a, b))| b < a && key.part != Part::Sum);
-            let restart = self.restart(*from, column).filter(|_| !outlives);
             at_least |= fell || restart.is_some();
             let reset = fell || restart == Some(Restart::Within);
             if fell && outlives {

@@ -248,9 +248,13 @@ fn alarms(line: &Timeline) -> Vec<Alarm> {
         .map(|(name, points)| {
             let at = |scrape| {
                 let mut of = points.iter().filter(|(column, _)| *column == scrape);
-                of.next().map_or(0.0, |(_, value)| *value)
+                of.next().map(|(_, value)| *value)
             };
-            let (first, last) = (at(0), at(newest));
+            // Where the first scrape does not tell, it may have been raised before.
+            let told = line.tells(Metric::Alarms, 0);
+            let unknown = points.first().map_or(0.0, |(_, value)| *value);
+            let first = at(0).unwrap_or(if told { 0.0 } else { unknown });
+            let last = at(newest).unwrap_or_default();
             Alarm {
                 name,
                 last,

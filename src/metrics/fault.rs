@@ -7,6 +7,8 @@ pub enum FaultKind {
     NotMetrics,
     /// The text stops early; what follows is unknown, not zero.
     Truncated,
+    /// A family is absent that other scrapes of the process have; it is unknown, not zero.
+    MissingFamily,
     /// Some lines are neither samples nor comments.
     GarbageLines,
     /// Samples whose value is no number that such a metric can have.
@@ -43,6 +45,7 @@ impl FaultKind {
         match self {
             FaultKind::NotMetrics => "not-metrics",
             FaultKind::Truncated => "truncated",
+            FaultKind::MissingFamily => "missing-family",
             FaultKind::GarbageLines => "garbage-lines",
             FaultKind::BadValues => "bad-values",
             FaultKind::Unreadable => "unreadable",

@@ -6,6 +6,7 @@ use crate::catalog::metrics::Metric;
 
 use super::copies::{Look, are_copies};
 use super::fault::{Fault, FaultKind};
+use super::gaps::Order;
 use super::identity::{Named, Role};
 use super::joined::Group;
 use super::load::Loader;
@@ -341,7 +342,6 @@ impl Loader {
                 kept.push(scrape);
             }
         }
-        self.mark_short(&mut kept);
         let columns = kept
             .iter()
             .map(|scrape| Column {
@@ -349,6 +349,8 @@ impl Loader {
                 time: scrape.at.map_or(TimeSource::LastGc, |(_, source)| source),
                 source: scrape.source.clone(),
                 torn_at: scrape.torn_at.clone(),
+                last_family: scrape.last_family.clone(),
+                order: order_of(scrape),
                 start: value_of(&self.interner, scrape, Metric::StartTime),
                 restarted: false,
                 old_until: 0,
@@ -411,43 +413,14 @@ impl Loader {
             ));
         }
     }
+}
 
-    /// A text cut at the end of a line shows only beside the others of its process: it stops at
-    /// an earlier family, and lacks the process metrics that every Go program prints near the
-    /// end of its sorted families.
-    fn mark_short(&mut self, scrapes: &mut [Scrape]) {
-        let start = |s: &Scrape| value_of(&self.interner, s, Metric::StartTime);
-        if !scrapes.iter().any(|s| start(s).is_some()) {
-            return;
-        }
-        let last = scrapes
-            .iter()
-            .filter(|s| s.sorted && s.from.is_none())
-            .map(|s| s.last_family.clone())
-            .max();
-        let Some(last) = last.filter(|last| !last.is_empty()) else {
-            return;
-        };
-        for scrape in scrapes {
-            if scrape.sorted
-                && scrape.torn_at.is_none()
-                && scrape.from.is_none()
-                && !scrape.last_family.is_empty()
-                && scrape.last_family < last
-                && value_of(&self.interner, scrape, Metric::StartTime).is_none()
-            {
-                scrape.torn_at = Some(scrape.last_family.clone());
-                self.faults.push(Fault::new(
-                    &scrape.source,
-                    FaultKind::Truncated,
-                    format!(
-                        "stops at `{}` where other scrapes of the process go on: what should \
-                         follow is unknown",
-                        scrape.last_family
-                    ),
-                ));
-            }
-        }
+/// How the families of a scrape were printed.
+fn order_of(scrape: &Scrape) -> Order {
+    match (&scrape.from, scrape.last_family.is_empty()) {
+        (Some(_), true) => Order::Apart,
+        (None, false) if scrape.sorted => Order::Sorted,
+        _ => Order::Unsorted,
     }
 }
 

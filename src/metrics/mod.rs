@@ -19,6 +19,7 @@ pub mod etcd;
 mod fault;
 pub mod fetch;
 mod folder;
+mod gaps;
 mod group;
 mod identity;
 mod joined;

@@ -283,6 +283,15 @@ impl<'i> Builder<'i> {
 
     /// Ends the text; gives back all scrapes found in it.
     pub(super) fn finish(mut self, torn: bool) -> (Vec<Scrape>, u64) {
+        if self.current.last_family.is_empty()
+            && let Some(meaning) = self.meaning
+        {
+            // A text without comments: its last sample is of this family.
+            let names = meaning.metric.info().names;
+            let name = names.get(usize::from(meaning.spelling));
+            self.current.last_family = name.copied().unwrap_or_default().into();
+            self.current.sorted = false;
+        }
         if torn {
             for scrape in std::iter::once(&mut self.current).chain(&mut self.others) {
                 // Of unsorted families nobody knows which ones should follow.

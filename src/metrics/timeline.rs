@@ -4,6 +4,7 @@ use crate::catalog::metrics::{Kind, Metric, MetricInfo};
 use crate::clock::Timestamp;
 
 use super::fault::{Fault, FaultKind};
+use super::gaps::{Gaps, Order};
 use super::identity::Role;
 use super::moment::TimeSource;
 use super::store::{Key, SEPARATOR};
@@ -65,6 +66,9 @@ pub struct Column {
     pub source: String,
     /// Families from this one on are unknown, not zero.
     pub(super) torn_at: Option<Box<str>>,
+    /// The last family of the text.
+    pub(super) last_family: Box<str>,
+    pub(super) order: Order,
     /// When the process started, seconds since the epoch.
     pub start: Option<f64>,
     /// Whether the process restarted since the scrape before.
@@ -91,9 +95,11 @@ pub struct Timeline {
     /// Its scrapes by time.
     pub columns: Vec<Column>,
     /// Rows sorted by key.
-    keys: Vec<Key>,
+    pub(super) keys: Vec<Key>,
     /// Row after row, one value a column; `NaN` where the series was not exposed.
-    values: Vec<f64>,
+    pub(super) values: Vec<f64>,
+    /// What absence means.
+    pub(super) gaps: Gaps,
 }
 
 /// The kept labels of a series.
@@ -139,8 +145,10 @@ impl Timeline {
             columns,
             keys,
             values,
+            gaps: Gaps::default(),
         };
         line.find_restarts();
+        line.find_gaps();
         line
     }
 
@@ -265,14 +273,6 @@ impl Timeline {
             .unwrap_or(f64::NAN)
     }
 
-    /// Whether a series that is absent from a column was really not there.
-    pub(super) fn knows(&self, key: &Key, column: usize) -> bool {
-        self.columns
-            .get(column)
-            .and_then(|c| c.torn_at.as_deref())
-            .is_none_or(|torn| key.name() < torn)
-    }
-
     /// The series of a metric under the name that this target uses.
     pub(super) fn series(&self, metric: Metric) -> Vec<SeriesRows<'_>> {
         let from = self.keys.partition_point(|key| key.metric < metric);
@@ -327,9 +327,9 @@ impl Timeline {
         None
     }
 
-    /// Restarts and counters that fell, as faults.
+    /// Restarts and what scrapes lack, as faults.
     pub(super) fn faults(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
+        let mut faults = self.gaps.faults.clone();
         for column in self.columns.iter().filter(|c| c.restarted) {
             faults.push(Fault::new(
                 &column.source,

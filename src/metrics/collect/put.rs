@@ -262,7 +262,17 @@ impl<'a> Putter<'a> {
 
     /// Why a metric's reading is missing: not exposed, or broken.
     fn absent(&self, metric: Metric) -> Missing {
-        if self.line.has(metric) {
+        let scrapes = 0..self.line.columns.len();
+        let untold = |at: &usize| !self.line.tells(metric, *at);
+        if self.line.has(metric) && scrapes.clone().filter(untold).count() + 1 >= scrapes.len() {
+            Missing::NotEnough {
+                why: format!(
+                    "`{}` is in fewer than two scrapes of {}",
+                    metric.name(),
+                    self.origin.source
+                ),
+            }
+        } else if self.line.has(metric) {
             Missing::Unreadable {
                 source: self.origin.source.clone(),
                 line: None,
