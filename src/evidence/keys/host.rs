@@ -70,7 +70,8 @@ keys! { HOST;
     /// Free inodes there; absent where the file system has no fixed number.
     FS_INODES_FREE: f64 = "fs.inodes-free", Count, Min;
     /// Space under etcd's directories: rows `data`, `wal`; columns `size_bytes`, `free_bytes`, `inodes`, `inodes_free`; `data` also `db_bytes`, `wal_bytes`,
-    /// `snapshot_bytes` (kept now), `need_defrag_bytes` (the copy), `need_snapshot_bytes` (one from the leader); `wal` also `need_wal_bytes`.
+    /// `snapshot_bytes` (kept now), `need_defrag_bytes` (the copy), `need_snapshot_bytes` (one from the leader); `wal` also `need_wal_bytes`; texts of `wal`
+    /// `apart` (yes: on another file system than the data directory), `missing` (why its space is not known there).
     FS_SPACE: Table = "fs.space", None, Latest;
     /// Settings of the kernel: rows `governor`, `thp`, `thp-defrag`, `swappiness`, `clocksource`, `clocksource-available`, `dirty-ratio`, `dirty-background-ratio`, `kernel`,
     /// `cpus`, `time-daemons`, `time-max-error-ms` and some more; texts `value`, `source`.

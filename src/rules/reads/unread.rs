@@ -80,10 +80,6 @@ const UNREAD: &[(&str, &str)] = &[
         "asked for before evidence is judged, to choose the profile and the emitter",
     ),
     ("fs.free-share", TWICE),
-    (
-        "fs.inodes-free",
-        "etcd has a dozen files: its own disk runs out of bytes first",
-    ),
     ("logs.turned.away", TOLD),
     ("mem.dirty", TOLD),
     ("mem.swap-used", TWICE),
