@@ -17,7 +17,7 @@ keys! { HOST;
     /// Time that a component's cgroup was throttled, per second of the window.
     CGROUP_THROTTLED_TIME: f64 = "cgroup.cpu.throttled-time", Ratio, Max;
     /// Limits of a component's I/O by its cgroup, rows by device `MAJOR:MINOR`; columns
-    /// `read_bytes_per_sec`, `write_bytes_per_sec`, `reads_per_sec`, `writes_per_sec`.
+    /// `read_bytes_per_sec`, `write_bytes_per_sec`, `reads_per_sec`, `writes_per_sec`; text `on_etcd_disk` (yes, no), where that is known.
     CGROUP_IO_LIMITS: Table = "cgroup.io.limits", None, Latest;
     /// CPU time that was used, share of all CPUs over the window.
     CPU_BUSY: f64 = "cpu.busy", Ratio, Max;

@@ -211,7 +211,7 @@ fn inodes(cx: &Context<'_>, spaces: &[(Subject, Table)], drafts: &mut Vec<Draft>
             Draft::new(
                 subject,
                 Severity::Critical,
-                format!("{words}: etcd can make no new file there, whatever room is left"),
+                format!("{words}: without one etcd makes no new file, whatever room is left"),
             )
             .threshold(least.words())
             .cites(cx.evidence.take_citations()),

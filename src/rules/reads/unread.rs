@@ -83,7 +83,6 @@ const UNREAD: &[(&str, &str)] = &[
     ("logs.turned.away", TOLD),
     ("mem.dirty", TOLD),
     ("mem.swap-used", TWICE),
-    ("mount.barrier-steps", TWICE),
     ("process.cpu.phases", TWICE),
     ("process.sched-wait", TOLD),
     ("server.apply.by", TOLD),
