@@ -424,3 +424,92 @@ fn copy(from: &Path, to: &Path) {
         fs::copy(&file, &target).unwrap();
     }
 }
+
+/// A node whose etcd (process 7) keeps its data on `nvme1n1` and its WAL on `nvme2n1`, with further files.
+fn split_node(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put(
+        "proc/self/mountinfo",
+        "1 0 259:0 / / rw - ext4 /dev/nvme0n1 rw\n\
+         2 1 259:1 / /var/lib/etcd rw - ext4 /dev/nvme1n1 rw\n\
+         3 1 259:2 / /wal rw - ext4 /dev/nvme2n1 rw\n",
+    );
+    put(
+        "proc/7/cmdline",
+        "etcd\0--data-dir=/var/lib/etcd\0--wal-dir=/wal\0",
+    );
+    put("proc/7/cgroup", "0::/etcd.scope\n");
+    put(
+        "proc/7/stat",
+        "7 (etcd) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 50 1 1 1 1 1 0 0 0 0 0 0 0 1 1 0 0 0 17 0 0 0 0 0 0 1 1 1 1 1 1 1 0\n",
+    );
+    for (name, number) in [("nvme1n1", "259:1\n"), ("nvme2n1", "259:2\n")] {
+        put(&format!("sys/block/{name}/dev"), number);
+        put(
+            &format!("sys/block/{name}/queue/write_cache"),
+            "write back\n",
+        );
+    }
+    for (path, text) in files {
+        put(path, text);
+    }
+    dir
+}
+
+#[test]
+fn limits_of_devices_that_are_not_etcds_are_marked() {
+    let limits = "8:1 wbps=1000\n259:1 wbps=2000\n259:2 wbps=3000\n";
+    let dir = split_node(&[("sys/fs/cgroup/etcd.scope/io.max", limits)]);
+    let set = collect(dir.path(), &Hints::default(), "cp0");
+    let table = Reader::new(&set)
+        .get(&keys::CGROUP_IO_LIMITS, &etcd("cp0"))
+        .unwrap();
+    let whose = |device: &str| table.row(device).unwrap().get_text("on_etcd_disk");
+    assert_eq!(whose("8:1"), Some("no"));
+    assert_eq!(whose("259:1"), Some("yes"));
+    assert_eq!(whose("259:2"), Some("yes"));
+    // A pool may have further devices than the one that its mount names.
+    let pool = "1 0 0:40 / /var/lib/etcd rw - btrfs /dev/nvme1n1 rw\n\
+                3 1 259:2 / /wal rw - ext4 /dev/nvme2n1 rw\n";
+    let dir = split_node(&[
+        ("sys/fs/cgroup/etcd.scope/io.max", limits),
+        ("proc/self/mountinfo", pool),
+    ]);
+    let set = collect(dir.path(), &Hints::default(), "cp0");
+    let table = Reader::new(&set)
+        .get(&keys::CGROUP_IO_LIMITS, &etcd("cp0"))
+        .unwrap();
+    let other = table.row("8:1").unwrap();
+    assert_eq!(other.get_text("on_etcd_disk"), None);
+}
+
+#[test]
+fn the_room_of_a_wal_that_lies_apart_is_its_own() {
+    let df = "Filesystem 1K-blocks Used Available Use% Mounted on\n\
+              /dev/nvme1n1 100000000 9900000 90000000 10% /var/lib/etcd\n";
+    let of = |df: &str| {
+        let dir = split_node(&[("df", df)]);
+        let set = collect(dir.path(), &Hints::default(), "cp0");
+        let table = Reader::new(&set)
+            .get(&keys::FS_SPACE, &etcd("cp0"))
+            .unwrap();
+        table.row("wal").unwrap().clone()
+    };
+    let both = of(&format!(
+        "{df}/dev/nvme2n1 10000000 9900000 100000 99% /wal\n"
+    ));
+    assert_eq!(both.get_text("apart"), Some("yes"));
+    assert_eq!(both.get("free_bytes"), Some(100_000.0 * 1024.0));
+    let unread = of(df);
+    assert_eq!(unread.get_text("apart"), Some("yes"));
+    assert!(
+        unread
+            .get_text("missing")
+            .is_some_and(|why| why.contains("/wal"))
+    );
+}

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::evidence::Collector;
 use crate::exit::Exit;
 use crate::render;
+use crate::report::barriers::ladders;
 use crate::report::seats::seats;
 use crate::report::{Checked, Judged};
 use crate::rules::{self, Rule};
@@ -174,6 +175,11 @@ fn finish(
         profile: profile.name,
         seats: if collector == Collector::Manifest {
             seats(&gathered.evidence)
+        } else {
+            Vec::new()
+        },
+        barriers: if collector == Collector::Host {
+            ladders(&gathered.evidence)
         } else {
             Vec::new()
         },

@@ -119,6 +119,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         problems,
         profile: profile.name,
         seats: Vec::new(),
+        barriers: Vec::new(),
         etcd: EtcdOverview::of(&evidence),
         advice,
     };

@@ -149,20 +149,84 @@ pub struct Facts<'a> {
 
 /// Climbs the ladder.
 pub fn judge(facts: &Facts<'_>) -> Barrier {
+    judge_within(facts, DEEPEST_FILES)
+}
+
+/// How many loop devices on files on loop devices are followed.
+const DEEPEST_FILES: u32 = 4;
+
+fn judge_within(facts: &Facts<'_>, depth: u32) -> Barrier {
+    let files = files(facts, depth);
+    let mut first = options(facts);
+    // The kernel flushes a loop device by an fsync of its file (drivers/block/loop.c): what that
+    // file's mount does with it decides (memory drops it as an ext4 without barriers does).
+    let broken = files
+        .iter()
+        .find(|(_, under)| under.state == BarrierState::Off);
+    if let Some((name, under)) = broken
+        && first.state != BarrierState::Off
+    {
+        first.state = BarrierState::Off;
+        first.why = format!("the file of {name}: {}", under.why);
+        first.confidence = under.confidence;
+    }
     let steps = vec![
-        options(facts),
+        first,
         etcd_flag(facts),
         cache(facts),
         counted(facts),
         plausible(facts),
     ];
-    let (state, why, confidence) = conclude(facts, &steps);
+    let (state, mut why, mut confidence) = conclude(facts, &steps);
+    let doubtful = files
+        .iter()
+        .find(|(_, under)| under.state == BarrierState::Unknown);
+    if let Some((name, under)) = doubtful
+        && state == BarrierState::On
+    {
+        why = format!(
+            "{why}; what becomes of them in the file of {name} is not known: {}",
+            under.why
+        );
+        confidence = Confidence::Low;
+    }
     Barrier {
         state,
         why,
         confidence,
         steps,
     }
+}
+
+/// What happens to a flush under each loop device whose file's mount is known, by its name.
+fn files(facts: &Facts<'_>, depth: u32) -> Vec<(String, Barrier)> {
+    if depth == 0 {
+        return Vec::new();
+    }
+    facts
+        .chain
+        .disks()
+        .iter()
+        .filter(|disk| matches!(disk.kind, LayerKind::Loop(_)))
+        .filter_map(|disk| {
+            let (mount, chain) = facts.chain.under_file(&disk.name)?;
+            let under = judge_within(
+                &Facts {
+                    mount,
+                    volatile_overlay: mount.fs == "overlay"
+                        && (mount.has("volatile") || mount.has("fsync=volatile")),
+                    chain: &chain,
+                    journal: Journal::Unknown,
+                    unsafe_no_fsync: None,
+                    count: None,
+                    zfs_no_flush: facts.zfs_no_flush,
+                    zfs_sync: None,
+                },
+                depth - 1,
+            );
+            Some((disk.name.clone(), under))
+        })
+        .collect()
 }
 
 fn conclude(facts: &Facts<'_>, steps: &[Step]) -> (BarrierState, String, Confidence) {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::formats::mountinfo::MountTable;
+use crate::formats::mountinfo::{Mount, MountTable};
 use crate::target::HostRoot;
 
 use super::Missing;
@@ -25,6 +25,8 @@ pub struct Chain {
     pub layers: Vec<Layer>,
     /// Why there are none, or why the stack ends early.
     pub problem: Option<Missing>,
+    /// The mounts that hold the files of loop devices, by the device's name.
+    pub backings: Vec<(String, Mount)>,
 }
 
 impl Chain {
@@ -71,6 +73,42 @@ impl Chain {
         above.retain(|layer| layer.kind != LayerKind::Partition);
         above.sort_by(|a, b| a.name.cmp(&b.name));
         above
+    }
+
+    /// The mount that holds the file of a loop device, and the stack under it.
+    pub fn under_file(&self, name: &str) -> Option<(&Mount, Chain)> {
+        let (_, mount) = self.backings.iter().find(|(have, _)| have == name)?;
+        let mut under = Chain {
+            backings: self.backings.clone(),
+            ..Chain::default()
+        };
+        let mut todo: Vec<&str> = self.layer(name)?.below.iter().map(String::as_str).collect();
+        while let Some(next) = todo.pop() {
+            let layer = self.layer(next).filter(|_| under.layer(next).is_none());
+            if let Some(layer) = layer {
+                under.layers.push(layer.clone());
+                todo.extend(layer.below.iter().map(String::as_str));
+            }
+        }
+        Some((mount, under))
+    }
+
+    /// The numbers of every device that the stack has; `None` where one of them is not known.
+    pub fn numbers(&self) -> Option<BTreeSet<&str>> {
+        let whole = self.problem.is_none()
+            && !self.layers.is_empty()
+            && self.bottoms().all(|layer| layer.kind.is_bottom());
+        // The kernel takes limits of whole devices only (block/blk-cgroup.c).
+        let devices = self.layers.iter();
+        let mut devices = devices.filter(|layer| layer.kind != LayerKind::Partition);
+        whole
+            .then(|| {
+                devices.try_fold(BTreeSet::new(), |mut all, layer| {
+                    all.insert(layer.numbers.as_deref()?);
+                    Some(all)
+                })
+            })
+            .flatten()
     }
 
     /// The layers at the very bottom.
@@ -139,6 +177,9 @@ fn descend(root: &HostRoot, name: &str, mounts: &MountTable, depth: usize, chain
         // The file lies on a mount of the host; its disks carry the I/O in the end.
         if let Some(mount) = mounts.of_path(file) {
             backing_chain = name_of(root, mount.device, &mount.source);
+            if !mounts.may_hide(file) {
+                chain.backings.push((name.to_owned(), mount.clone()));
+            }
         }
     }
     next.extend(backing_chain);
@@ -260,6 +301,9 @@ mod tests {
             "[none] mq-deadline\n",
         );
         write(dir, &format!("{nvme}/size"), "2048\n");
+        write(dir, &format!("{nvme}/dev"), "259:4\n");
+        write(dir, "sys/devices/virtual/block/dm-0/dev", "253:0\n");
+        write(dir, "sys/devices/virtual/block/dm-1/dev", "253:1\n");
         write(dir, &format!("{nvme}/nvme0n1p3/partition"), "3\n");
         write(
             dir,
@@ -327,6 +371,8 @@ mod tests {
             assert_eq!(disks, ["nvme0n1"]);
             let above: Vec<&str> = chain.above().iter().map(|l| l.name.as_str()).collect();
             assert_eq!(above, ["dm-0", "dm-1"]);
+            let numbers = chain.numbers().unwrap();
+            assert!(numbers.into_iter().eq(["253:0", "253:1", "259:4"]));
             let disk = chain.layer("nvme0n1").unwrap();
             assert_eq!(disk.setting("scheduler"), Some("none"));
             assert_eq!(disk.size, Some(1 << 20));
@@ -359,6 +405,11 @@ mod tests {
         assert_eq!(chain.words(), "loop0 > vda2 > vda");
         assert_eq!(chain.disks()[0].name, "loop0");
         assert!(chain.above().is_empty());
+        let (mount, under) = chain.under_file("loop0").unwrap();
+        assert_eq!((&*mount.point, &*under.words()), ("/srv", "vda2 > vda"));
+        assert!(chain.under_file("vda").is_none());
+        // Nothing tells the numbers of these.
+        assert_eq!(chain.numbers(), None);
         let layer = &chain.layers[0];
         assert_eq!(layer.write_cache, Ok(WriteCache::Through));
         assert_eq!(

@@ -192,9 +192,27 @@ pub(super) fn read(
     logs: &[PathBuf],
 ) -> Got<KernelLog> {
     let mut why = None;
+    // A loop device that holds no file now lies under nothing. A tree that was copied may just lack it.
+    let gone = |name: &str| {
+        live && begins(name, &["loop"], |rest| {
+            rest.bytes().all(|b| b.is_ascii_digit())
+        }) && root.exists("/sys/block")
+            && !root.exists(format!("/sys/block/{name}/loop/backing_file"))
+    };
     if live {
         match read_kmsg(root) {
-            Ok(bytes) => return Ok(parse("/dev/kmsg", &bytes, Form::Kernel, boot, now, disks)),
+            Ok(bytes) => {
+                let form = Form::Kernel;
+                return Ok(parse_beside(
+                    "/dev/kmsg",
+                    &bytes,
+                    form,
+                    boot,
+                    now,
+                    disks,
+                    &gone,
+                ));
+            }
             Err(missing) => why = Some(missing),
         }
     }
@@ -202,7 +220,9 @@ pub(super) fn read(
     for root in std::iter::once(root.clone()).chain(beside) {
         for (path, form) in FILES {
             match tail(&root, path) {
-                Ok(bytes) => return Ok(parse(path, &bytes, *form, boot, now, disks)),
+                Ok(bytes) => {
+                    return Ok(parse_beside(path, &bytes, *form, boot, now, disks, &gone));
+                }
                 Err(Missing::NotPresent { .. }) => {}
                 Err(missing) => {
                     why.get_or_insert(missing);
@@ -287,6 +307,19 @@ pub fn parse(
     now: Option<Timestamp>,
     disks: &[String],
 ) -> KernelLog {
+    parse_beside(source, bytes, form, boot, now, disks, &|_| false)
+}
+
+/// The same where of some devices it is known that nothing lies on them.
+fn parse_beside(
+    source: &str,
+    bytes: &[u8],
+    form: Form,
+    boot: Option<Timestamp>,
+    now: Option<Timestamp>,
+    disks: &[String],
+    gone: &dyn Fn(&str) -> bool,
+) -> KernelLog {
     let mut log = KernelLog {
         source: source.to_owned(),
         ..KernelLog::default()
@@ -355,7 +388,9 @@ pub fn parse(
                 || named.iter().any(|name| controllers.contains(name))
             {
                 kind.on_etcd_disk += 1;
-            } else if is_known && !named.is_empty() {
+            } else if !named.is_empty()
+                && (is_known || !bases.is_empty() && named.iter().all(|name| gone(name)))
+            {
                 kind.elsewhere += 1;
                 let room = OTHERS.saturating_sub(kind.others.len());
                 kind.others

@@ -69,6 +69,19 @@ impl LayerKind {
         )
     }
 
+    /// Whether nothing that this node sees lies under such a device.
+    pub fn is_bottom(&self) -> bool {
+        matches!(
+            self,
+            LayerKind::Nvme
+                | LayerKind::Scsi
+                | LayerKind::Virtio
+                | LayerKind::Xen
+                | LayerKind::Mmc
+                | LayerKind::Memory
+        )
+    }
+
     /// Whether the kernel counts flushes here: only devices with a request queue of their own do
     /// (`blk_account_io_flush`).
     pub fn counts_flushes(&self) -> bool {
@@ -121,6 +134,8 @@ impl WriteCache {
 pub struct Layer {
     /// The kernel's name: `sda1`, `dm-0`, `nvme0n1`.
     pub name: String,
+    /// Its numbers, `8:16`, where the tree tells them.
+    pub numbers: Option<String>,
     /// Its kind.
     pub kind: LayerKind,
     /// Names of the layers right below.
@@ -220,6 +235,7 @@ pub(super) fn layer(root: &HostRoot, name: &str) -> Layer {
         .and_then(|model| cloud::disk(vendor.as_deref().unwrap_or(""), model));
     Layer {
         name: name.to_owned(),
+        numbers: text("dev").ok().filter(|numbers| numbers.contains(':')),
         claim: claim(root, &folder, &kind, &text),
         paths: nvme_paths(root, name, &kind),
         kind,

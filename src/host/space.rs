@@ -253,8 +253,9 @@ pub(super) fn recorded(root: &HostRoot, mount_point: &str) -> Got<Space> {
                 continue;
             }
             if line.inodes {
-                space.inodes = line.total;
-                space.inodes_free = line.free;
+                // btrfs and others say zero: they have no fixed number.
+                space.inodes = line.total.filter(|total| *total > 0);
+                space.inodes_free = line.free.filter(|_| space.inodes.is_some());
             } else {
                 space.size = line.total;
                 space.free = line.free;
@@ -319,6 +320,16 @@ Filesystem     Type  Size  Used Avail Use% Mounted on
         assert!(super::kept(&root, "/no", "/no/member/wal").is_err());
         let space = live(dir.path().to_owned()).unwrap();
         assert!(space.size >= space.free && space.free.is_some());
+    }
+
+    #[test]
+    fn a_file_system_without_a_number_of_inodes_lacks_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "Filesystem Inodes IUsed IFree IUse% Mounted on\n/dev/a 0 0 0 - /b\n/dev/c 9 9 0 100% /c\n";
+        std::fs::write(dir.path().join("df-i"), text).unwrap();
+        let root = HostRoot::new(dir.path());
+        assert_eq!(recorded(&root, "/b").unwrap().inodes_free, None);
+        assert_eq!(recorded(&root, "/c").unwrap().inodes_free, Some(0));
     }
 
     proptest::proptest! {

@@ -1,6 +1,7 @@
 //! The report on a terminal: the first lines are the answer, the rest is why.
 
 mod answer;
+mod barriers;
 mod findings;
 mod load;
 mod page;
@@ -83,6 +84,9 @@ pub fn checked(
     }
     for server in &checked.seats {
         page.seats(out, server)?;
+    }
+    for ladder in &checked.barriers {
+        page.barriers(out, ladder)?;
     }
     Ok(())
 }

@@ -121,6 +121,8 @@ pub struct Checked {
     pub profile: String,
     /// What the priority levels of each kube-apiserver get, where settings were checked.
     pub seats: Vec<super::seats::Seats>,
+    /// The write barriers under each etcd, where the host was checked.
+    pub barriers: Vec<super::barriers::Ladder>,
     /// The members of a live etcd, when it was checked.
     pub etcd: Option<super::etcd::EtcdOverview>,
     /// What to do about a live etcd, when it was checked.

@@ -1,5 +1,6 @@
 //! The report: everything a run found, as a value that renderers print and programs read.
 
+pub mod barriers;
 mod build;
 pub mod compare;
 pub mod compare_runs;

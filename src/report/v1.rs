@@ -485,6 +485,9 @@ pub struct CheckDocument<'a> {
     pub problems: &'a [String],
     /// What each priority level of kube-apiserver gets of its concurrency; empty where settings were not checked.
     pub seats: Vec<ServerSeats>,
+    /// The write barriers under each etcd; only of `check host`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub barriers: &'a [super::barriers::Ladder],
     /// The members of a live etcd; only of `check etcd`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etcd: Option<&'a super::etcd::EtcdOverview>,
@@ -553,6 +556,7 @@ impl<'a> CheckDocument<'a> {
             findings: checked.findings.iter().map(finding).collect(),
             problems: &checked.problems,
             seats: server_seats(&checked.seats),
+            barriers: &checked.barriers,
             etcd: checked.etcd.as_ref(),
             advice: checked
                 .etcd

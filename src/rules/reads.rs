@@ -264,12 +264,13 @@ pub const READS: &[Reads] = &[
         "disk-space-low",
         &[
             "fs.free",
+            "fs.inodes-free",
             "fs.space",
             "logs.episodes",
             "logs.events",
             "server.db.size",
         ],
-        &["free-space-critical", "free-space-wal"],
+        &["free-inodes", "free-space-critical", "free-space-wal"],
     ),
     reads(
         "election-timeouts-unequal",
@@ -574,7 +575,12 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "oom-killed",
-        &["kernel.notes", "logs.episodes", "process.facts"],
+        &[
+            "kernel.notes",
+            "logs.coverage",
+            "logs.episodes",
+            "process.facts",
+        ],
         &[],
     ),
     reads(

@@ -17,7 +17,7 @@ keys! { HOST;
     /// Time that a component's cgroup was throttled, per second of the window.
     CGROUP_THROTTLED_TIME: f64 = "cgroup.cpu.throttled-time", Ratio, Max;
     /// Limits of a component's I/O by its cgroup, rows by device `MAJOR:MINOR`; columns
-    /// `read_bytes_per_sec`, `write_bytes_per_sec`, `reads_per_sec`, `writes_per_sec`.
+    /// `read_bytes_per_sec`, `write_bytes_per_sec`, `reads_per_sec`, `writes_per_sec`; text `on_etcd_disk` (yes, no), where that is known.
     CGROUP_IO_LIMITS: Table = "cgroup.io.limits", None, Latest;
     /// CPU time that was used, share of all CPUs over the window.
     CPU_BUSY: f64 = "cpu.busy", Ratio, Max;
@@ -70,7 +70,8 @@ keys! { HOST;
     /// Free inodes there; absent where the file system has no fixed number.
     FS_INODES_FREE: f64 = "fs.inodes-free", Count, Min;
     /// Space under etcd's directories: rows `data`, `wal`; columns `size_bytes`, `free_bytes`, `inodes`, `inodes_free`; `data` also `db_bytes`, `wal_bytes`,
-    /// `snapshot_bytes` (kept now), `need_defrag_bytes` (the copy), `need_snapshot_bytes` (one from the leader); `wal` also `need_wal_bytes`.
+    /// `snapshot_bytes` (kept now), `need_defrag_bytes` (the copy), `need_snapshot_bytes` (one from the leader); `wal` also `need_wal_bytes`; texts of `wal`
+    /// `apart` (yes: on another file system than the data directory), `missing` (why its space is not known there).
     FS_SPACE: Table = "fs.space", None, Latest;
     /// Settings of the kernel: rows `governor`, `thp`, `thp-defrag`, `swappiness`, `clocksource`, `clocksource-available`, `dirty-ratio`, `dirty-background-ratio`, `kernel`,
     /// `cpus`, `time-daemons`, `time-max-error-ms` and some more; texts `value`, `source`.

@@ -12,6 +12,7 @@ fn mount(fs: &str, options: &str) -> Mount {
 fn disk(name: &str, kind: LayerKind, cache: Option<WriteCache>) -> Layer {
     Layer {
         name: name.to_owned(),
+        numbers: None,
         kind,
         below: Vec::new(),
         write_cache: cache.ok_or(Missing::NotCollected),
@@ -27,7 +28,7 @@ fn disk(name: &str, kind: LayerKind, cache: Option<WriteCache>) -> Layer {
 fn chain(layers: Vec<Layer>) -> Chain {
     Chain {
         layers,
-        problem: None,
+        ..Chain::default()
     }
 }
 
@@ -196,4 +197,64 @@ fn the_dataset_says_whether_zfs_syncs() {
     assert_eq!(with("standard"), On);
     assert_eq!(with("always"), On);
     assert_eq!(with("?"), Unknown);
+}
+
+/// ext4 on a loop device, whose file lies on a mount of a disk.
+fn on_a_file(under: Mount, cache: Option<WriteCache>) -> Chain {
+    let mut top = disk("loop1", LayerKind::Loop(None), Some(Back));
+    top.below = vec!["sdb".to_owned()];
+    let mut stack = chain(vec![top, disk("sdb", LayerKind::Scsi, cache)]);
+    stack.backings = vec![("loop1".to_owned(), under)];
+    stack
+}
+
+#[test]
+fn flushes_of_a_loop_device_end_in_the_mount_of_its_file() {
+    let plain = mount("ext4", "rw");
+    let below = |fs: &str, options: &str, cache| on_a_file(mount(fs, options), cache);
+    // The loop device counts its flushes, wherever they end.
+    let flushes = count(549, 9000, 60.0);
+    let of = |stack: &Chain| state(&plain, stack, flushes);
+    assert_eq!(of(&below("ext4", "rw", Some(Back))), On);
+    assert_eq!(of(&below("ext4", "rw,nobarrier", Some(Back))), Off);
+    assert_eq!(of(&below("tmpfs", "rw", None)), Off);
+    assert_eq!(of(&below("overlay", "rw,volatile", None)), Off);
+    // Without a cache below, the option neither helps nor hurts.
+    assert_eq!(of(&below("ext4", "rw,nobarrier", Some(Through))), On);
+    // A file on a loop device that lies on another file.
+    let mut nested = below("ext4", "rw", Some(Back));
+    nested.layers[1] = disk("loop0", LayerKind::Loop(None), Some(Back));
+    nested.layers[0].below = vec!["loop0".to_owned()];
+    nested
+        .backings
+        .push(("loop0".to_owned(), mount("ext4", "rw,barrier=0")));
+    assert_eq!(of(&nested), Off);
+    // A loop of layers ends.
+    nested.layers[1].below = vec!["loop1".to_owned()];
+    nested.backings[1].1 = mount("ext4", "rw");
+    assert_eq!(of(&nested), On);
+}
+
+#[test]
+fn the_reason_names_the_loop_device_and_where_its_file_lies() {
+    let judged = |fs: &str, options: &str| {
+        judge(&Facts {
+            mount: &mount("ext4", "rw"),
+            volatile_overlay: false,
+            chain: &on_a_file(mount(fs, options), Some(Back)),
+            journal: Journal::Unknown,
+            unsafe_no_fsync: None,
+            count: count(549, 9000, 60.0),
+            zfs_no_flush: None,
+            zfs_sync: None,
+        })
+    };
+    let off = judged("ext4", "rw,nobarrier");
+    assert!(off.why.starts_with("the file of loop1: "), "{}", off.why);
+    assert!(off.why.contains("mounted with nobarrier"), "{}", off.why);
+    assert_eq!(off.steps[0].state, Off);
+    // What becomes of a flush on a network file system is not known: neither on nor off.
+    let doubt = judged("nfs", "rw");
+    assert_eq!((doubt.state, doubt.confidence), (On, Confidence::Low));
+    assert!(doubt.why.contains("the file of loop1"), "{}", doubt.why);
 }

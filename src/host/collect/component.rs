@@ -1,6 +1,8 @@
 //! Evidence about each etcd process: CPU limits and waits, I/O limits, its own settings; and about the
 //! CPU of each kube-apiserver.
 
+use std::collections::BTreeSet;
+
 use crate::evidence::{Completeness, Row, Subject, SubjectKind, keys};
 use crate::host::apiserver::Apiserver;
 use crate::host::model::{HostModel, ProcessUse, Span};
@@ -81,6 +83,17 @@ pub(super) fn collect(model: &HostModel, etcd: &EtcdProcess, out: &mut Out) {
                 None => rows.push(Row::new(device).num(kind, *value)),
             }
         }
+        let own = own_devices(model, etcd);
+        if let Some((all, whole)) = own {
+            rows = rows
+                .into_iter()
+                .map(|row| match all.contains(row.key.as_str()) {
+                    true => row.text("on_etcd_disk", "yes"),
+                    false if whole => row.text("on_etcd_disk", "no"),
+                    false => row,
+                })
+                .collect();
+        }
         let folder = used
             .placement
             .unified
@@ -106,6 +119,34 @@ pub(super) fn collect(model: &HostModel, etcd: &EtcdProcess, out: &mut Out) {
         Out::origin(&format!("proc/{}", etcd.pid)),
         table(rows),
     );
+}
+
+/// File systems that spread over devices which their mount does not name.
+const SPREAD: &[&str] = &["btrfs", "zfs", "bcachefs"];
+/// Mount options that name a further device, for the journal.
+const JOURNALS: &[&str] = &["logdev", "journal_dev", "journal_path"];
+
+/// The numbers of the devices under an etcd, and whether these are all.
+fn own_devices<'a>(model: &'a HostModel, etcd: &EtcdProcess) -> Option<(BTreeSet<&'a str>, bool)> {
+    let mut all = BTreeSet::new();
+    let mut whole = true;
+    let mut some = false;
+    for storage in model.storage.iter().filter(|s| s.pid == Some(etcd.pid)) {
+        some = true;
+        let real = storage
+            .below_overlay
+            .as_ref()
+            .or(storage.mount.as_ref().ok());
+        whole &= real.is_some_and(|mount| {
+            !SPREAD.contains(&mount.fs.as_str())
+                && JOURNALS.iter().all(|option| mount.value(option).is_none())
+        });
+        let numbers = storage.chain.numbers();
+        whole &= numbers.is_some();
+        let layers = storage.chain.layers.iter();
+        all.extend(layers.filter_map(|layer| layer.numbers.as_deref()));
+    }
+    some.then_some((all, whole))
 }
 
 /// One kube-apiserver: what held it back. Nothing is missing where nothing was recorded of it.

@@ -213,17 +213,37 @@ fn step_rows(storage: &Storage) -> Vec<Row> {
 /// A WAL segment: etcd server/storage/wal/wal.go, `SegmentSizeBytes` (64 000 000).
 const SEGMENT: u64 = 64_000_000;
 
+/// Whether two directories lie on different file systems: by the numbers of these, or by the mounts
+/// where a short table of mounts does not tell them.
+fn lies_apart(one: &Storage, other: &Storage) -> bool {
+    let (Ok(a), Ok(b)) = (&one.mount, &other.mount) else {
+        return false;
+    };
+    match (a.device, b.device) {
+        (Some(a), Some(b)) => a != b,
+        _ => a.point != b.point,
+    }
+}
+
 /// Free space and inodes, and what etcd may need of them.
 fn space(model: &HostModel, list: &[&Storage], about: &Subject, out: &mut Out) {
     let at = moment(model);
     let mut rows = Vec::new();
     let mut source = String::new();
+    let data = list.iter().find(|s| s.role == StorageRole::Data);
     for storage in list {
+        let apart = data.is_some_and(|data| lies_apart(storage, data));
         let space = match &storage.space {
             Some(Ok(space)) => space,
             Some(Err(why)) => {
                 if storage.role == StorageRole::Data {
                     out.missing(&keys::FS_FREE, about, &storage.host_path, why);
+                } else if apart {
+                    rows.push(
+                        Row::new(storage.role.word())
+                            .text("apart", "yes")
+                            .text("missing", why.to_string()),
+                    );
                 }
                 continue;
             }
@@ -263,6 +283,12 @@ fn space(model: &HostModel, list: &[&Storage], about: &Subject, out: &mut Out) {
         } else {
             // One segment is cut while the next is preallocated already.
             row = row.num("need_wal_bytes", (2 * SEGMENT) as f64);
+            if apart {
+                row = row.text("apart", "yes");
+            }
+        }
+        if source.is_empty() {
+            source.clone_from(&space.source);
         }
         rows.push(row);
         if storage.role == StorageRole::Data {

@@ -218,3 +218,19 @@ fn a_kernel_log_beside_the_tree_is_read_where_the_tree_has_none() {
     write("host/var/log/kern.log", "nothing\n");
     assert!(read(&logs).unwrap().kinds.is_empty());
 }
+
+#[test]
+fn a_loop_device_that_is_gone_lies_under_nothing() {
+    let line = b"I/O error, dev loop1, sector 0 op 0x1:(WRITE)\nI/O error, dev loop2, sector 0\n";
+    let of = |disks: &[&str], gone: &dyn Fn(&str) -> bool| {
+        let disks: Vec<String> = disks.iter().map(|disk| (*disk).to_owned()).collect();
+        let log = parse_beside("dmesg", line, Form::Kernel, None, None, &disks, gone);
+        let kind = &log.kinds["io-error"];
+        (kind.count, kind.on_etcd_disk, kind.elsewhere)
+    };
+    assert_eq!(of(&["loop2"], &|name| name == "loop1"), (2, 1, 1));
+    // It may lie under etcd's own.
+    assert_eq!(of(&["loop2"], &|_| false), (2, 1, 0));
+    // Where etcd's device is not known at all, nothing is said of any.
+    assert_eq!(of(&[], &|_| true), (2, 0, 0));
+}

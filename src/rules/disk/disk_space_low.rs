@@ -1,6 +1,6 @@
 //! The file system under etcd lacks room for the WAL, a snapshot and a defragmentation.
 
-use crate::evidence::{Missing, Subject, SubjectKind, Unit, keys, number};
+use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, Unit, keys, number};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::rules::{events, nodes};
 
@@ -23,10 +23,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .into_iter()
         .filter_map(|(subject, series)| Some((subject, series.points.last()?.value)))
         .collect();
+    let spaces = cx.evidence.some(&keys::FS_SPACE).unwrap_or_default();
     if sizes.is_empty() {
         // Without etcd's word, the length of its file where that could be seen.
-        let spaces = cx.evidence.some(&keys::FS_SPACE).unwrap_or_default();
-        let of = |table: &crate::evidence::Table| table.row("data")?.get("db_bytes");
+        let of = |table: &Table| table.row("data")?.get("db_bytes");
         let known = spaces
             .iter()
             .filter_map(|(s, table)| Some((s.clone(), of(table)?)));
@@ -69,10 +69,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 .cites(cx.evidence.take_citations()),
         );
     }
-    if let (Err(why), Err(_)) = (&measured, &logged) {
-        return Err(why.clone());
-    }
-    let measured = measured.unwrap_or_default();
+    wal_apart(cx, &spaces, &mut drafts);
+    inodes(cx, &spaces, &mut drafts);
+    // That no line tells of a full disk says nothing of the room that is left.
+    let measured = match measured {
+        Err(why) if drafts.is_empty() => return Err(why),
+        measured => measured.unwrap_or_default(),
+    };
     let asking: Vec<Subject> = measured
         .iter()
         .map(|(subject, _)| subject.clone())
@@ -125,7 +128,95 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .cites(cx.evidence.take_citations()),
         );
     }
-    Ok(Verdict::Fail(drafts))
+    let unread = spaces.iter().find_map(|(_, table)| unread_wal(table));
+    match unread {
+        Some(why) if drafts.is_empty() => Err(Missing::NotEnough { why }),
+        _ => Ok(Verdict::Fail(drafts)),
+    }
+}
+
+/// The WAL's row, where the WAL lies on a file system of its own.
+fn apart(table: &Table) -> Option<&Row> {
+    table
+        .row("wal")
+        .filter(|row| row.get_text("apart") == Some("yes"))
+}
+
+/// Why the room of the WAL's own file system is not known.
+fn unread_wal(table: &Table) -> Option<String> {
+    let why = apart(table)?.get_text("missing")?;
+    Some(format!(
+        "the WAL has a file system of its own, whose room is not known: {why}"
+    ))
+}
+
+/// A WAL with a file system of its own needs room there, however much the data directory has.
+fn wal_apart(cx: &Context<'_>, spaces: &[(Subject, Table)], drafts: &mut Vec<Draft>) {
+    let least = cx.profile.limit("free-space-critical");
+    for (subject, table) in spaces {
+        let free = apart(table).and_then(|row| row.get("free_bytes"));
+        let Some(free) = free.filter(|free| *free < least.value) else {
+            continue;
+        };
+        let words = format!(
+            "{} are free on the file system of the WAL",
+            number(free, Unit::Bytes)
+        );
+        cx.evidence.cite_as(&keys::FS_SPACE, subject, words.clone());
+        drafts.push(
+            Draft::new(
+                subject.clone(),
+                Severity::Critical,
+                format!("{words}: etcd stops when it cannot write its next segment"),
+            )
+            .threshold(least.words())
+            .cites(cx.evidence.take_citations()),
+        );
+    }
+}
+
+/// Without a free inode etcd makes no file: neither a WAL segment nor a snapshot.
+fn inodes(cx: &Context<'_>, spaces: &[(Subject, Table)], drafts: &mut Vec<Draft>) {
+    let least = cx.profile.limit("free-inodes");
+    let data = cx.evidence.all(&keys::FS_INODES_FREE);
+    cx.evidence.take_citations();
+    let of_wal = |(subject, table): &(Subject, Table)| {
+        Some((subject.clone(), apart(table)?.get("inodes_free")?))
+    };
+    let data = data
+        .into_iter()
+        .map(|(subject, free)| (subject, free, None));
+    let wal = spaces.iter().filter_map(of_wal);
+    let wal = wal.map(|(subject, free)| (subject, free, Some("the WAL")));
+    for (subject, free, whose) in data.chain(wal) {
+        if free >= least.value {
+            continue;
+        }
+        let words = format!(
+            "{} free on the file system of {}",
+            match free {
+                0.0 => "no inode is".to_owned(),
+                1.0 => "1 inode is".to_owned(),
+                n => format!("{n:.0} inodes are"),
+            },
+            whose.unwrap_or("the data directory")
+        );
+        match whose {
+            None => cx.evidence.cite(&keys::FS_INODES_FREE, &subject),
+            Some(_) => cx
+                .evidence
+                .cite_as(&keys::FS_SPACE, &subject, words.clone()),
+        }
+        drafts.push(
+            Draft::new(
+                subject,
+                Severity::Critical,
+                format!("{words}: without one etcd makes no new file, whatever room is left"),
+            )
+            .threshold(least.words())
+            .cites(cx.evidence.take_citations()),
+        );
+    }
 }
 
 #[cfg(test)]
@@ -149,10 +240,13 @@ mod tests {
             with(1.0, member()).status(&RULE),
             (Status::Fail, Severity::Critical)
         );
-        assert_eq!(with(0.0, member()).status(&RULE).0, Status::Pass);
+        // A log without such a line does not tell how much room is left.
+        assert_eq!(with(0.0, member()).status(&RULE).0, Status::Unknown);
+        let measured = with(0.0, member()).put(&keys::FS_FREE, component("etcd"), 1e12);
+        assert_eq!(measured.status(&RULE).0, Status::Pass);
         assert_eq!(
             with(1.0, component("kubelet")).status(&RULE).0,
-            Status::Pass
+            Status::Unknown
         );
         // A log without a name may be etcd's.
         assert_eq!(
@@ -161,8 +255,72 @@ mod tests {
         );
         assert_eq!(
             with(0.0, component("unknown")).status(&RULE).0,
-            Status::Pass
+            Status::Unknown
         );
+    }
+
+    /// The space under etcd's directories, in rows of columns; `wal` lies apart.
+    fn spaces(wal: &[(&str, f64)], missing: &str) -> Table {
+        let mut all = table(&[("data", &[("free_bytes", 1e12)]), ("wal", wal)]);
+        all.rows[1] = all.rows[1].clone().text("apart", "yes");
+        if !missing.is_empty() {
+            all.rows[1] = all.rows[1].clone().text("missing", missing);
+        }
+        all
+    }
+
+    #[test]
+    fn a_wal_with_a_file_system_of_its_own_needs_room_there() {
+        let least = crate::profile::Profile::default().get("free-space-critical");
+        let with = |table: Table| {
+            Set::new().put(&keys::FS_FREE, component("etcd"), 1e12).put(
+                &keys::FS_SPACE,
+                component("etcd"),
+                table,
+            )
+        };
+        let full = with(spaces(&[("free_bytes", least - 1.0)], ""));
+        assert_eq!(full.status(&RULE), (Status::Fail, Severity::Critical));
+        assert!(full.check(&RULE)[0].message.contains("of the WAL"));
+        let room = with(spaces(&[("free_bytes", least)], ""));
+        assert_eq!(room.status(&RULE).0, Status::Pass);
+        // The data directory has room; that of the WAL nobody read.
+        let unread = with(spaces(&[], "no output of `df`")).check(&RULE);
+        assert_eq!(unread[0].status, Status::Unknown);
+        // On the same file system the data directory's row tells it.
+        let mut same = spaces(&[("free_bytes", 1.0)], "");
+        same.rows[1] = Row::new("wal").num("free_bytes", 1.0);
+        assert_eq!(with(same).status(&RULE).0, Status::Pass);
+        // What is known of the WAL counts where the data directory was not read.
+        let alone = Set::new().put(
+            &keys::FS_SPACE,
+            component("etcd"),
+            spaces(&[("free_bytes", 0.0)], ""),
+        );
+        assert_eq!(alone.status(&RULE).1, Severity::Critical);
+    }
+
+    #[test]
+    fn a_file_system_without_inodes_is_full() {
+        let least = crate::profile::Profile::default().get("free-inodes");
+        let with = |free: f64, wal: f64| {
+            Set::new()
+                .put(&keys::FS_FREE, component("etcd"), 1e12)
+                .put(&keys::FS_INODES_FREE, component("etcd"), free)
+                .put(
+                    &keys::FS_SPACE,
+                    component("etcd"),
+                    spaces(&[("free_bytes", 1e12), ("inodes_free", wal)], ""),
+                )
+        };
+        let data = with(0.0, 1e6);
+        assert_eq!(data.status(&RULE), (Status::Fail, Severity::Critical));
+        let message = &data.check(&RULE)[0].message;
+        assert!(message.starts_with("no inode is free"), "{message}");
+        let wal = with(1e6, least - 1.0);
+        assert_eq!(wal.status(&RULE), (Status::Fail, Severity::Critical));
+        assert!(wal.check(&RULE)[0].message.contains("of the WAL"));
+        assert_eq!(with(least, least).status(&RULE).0, Status::Pass);
     }
 
     #[test]

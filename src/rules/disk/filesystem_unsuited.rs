@@ -20,6 +20,7 @@ const COSTLY: &[&str] = &[
     "data=writeback",
     "discard",
     "journal_async_commit",
+    "no-journal",
     "noload",
 ];
 
@@ -76,12 +77,25 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             let Some((role, option)) = row.key.split_once(' ') else {
                 continue;
             };
+            // ext2 has no journal at all: its finding says so.
+            let told = option == "no-journal"
+                && cx.evidence.peek(&keys::MOUNTS, &subject).is_some_and(|t| {
+                    t.row(role).and_then(|row| row.get_text("fs")) == Some("ext2")
+                });
+            if told {
+                continue;
+            }
             let twin = format!("data {option}");
             if !COSTLY.contains(&option) || (role != "data" && table.row(&twin).is_some()) {
                 continue;
             }
             let why = row.get_text("why").unwrap_or_default();
-            let words = format!("etcd's {role} is mounted with {option}: {why}");
+            let words = match option {
+                "no-journal" => {
+                    format!("the file system of etcd's {role} has {why}")
+                }
+                _ => format!("etcd's {role} is mounted with {option}: {why}"),
+            };
             cx.evidence
                 .cite_as(&keys::MOUNT_REMARKS, &subject, words.clone());
             drafts.push(
@@ -143,6 +157,10 @@ mod tests {
         );
         assert!(found[0].message.contains("data=journal"));
         assert!(remarks(&["wal discard"])[0].message.contains("etcd's wal"));
+        let found = remarks(&["data no-journal", "wal no-journal"]);
+        assert_eq!((found.len(), found[0].severity), (1, Severity::Info));
+        let words = "the file system of etcd's data has";
+        assert!(found[0].message.starts_with(words), "{found:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The kernel killed processes for want of memory.
 
-use crate::evidence::{Missing, Subject, keys};
+use crate::evidence::{Missing, Row, Subject, keys};
 use crate::rules::nodes;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -98,11 +98,9 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
     drafts.extend(found);
     for (subject, facts) in cx.evidence.all(&keys::PROCESS_FACTS) {
+        let kills = facts.row("oom-kills").and_then(|row| row.get("value"));
+        let Some(kills) = kills else { continue };
         looked = Some(());
-        let kills = facts
-            .row("oom-kills")
-            .and_then(|row| row.get("value"))
-            .unwrap_or(0.0);
         if kills <= 0.0 {
             continue;
         }
@@ -126,10 +124,15 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             .cites(cx.evidence.take_citations()),
         );
     }
-    let logs = cx.evidence.some(&keys::LOGS_EPISODES);
+    // Only the kernel's own log, or the counter of the cgroup, shows that nobody was killed.
+    let lines = cx.evidence.all(&keys::LOGS_COVERAGE);
     cx.evidence.take_citations();
-    match (notes, logs, looked) {
-        (Err(why), Err(_), None) => Err(why),
+    let of_kernel = |row: &Row| row.key == "kernel" || row.key.starts_with("kernel on ");
+    let kernel = lines
+        .iter()
+        .any(|(_, table)| table.rows.iter().any(of_kernel));
+    match notes {
+        Err(why) if drafts.is_empty() && looked.is_none() && !kernel => Err(why),
         _ => Ok(Verdict::Fail(drafts)),
     }
 }
@@ -186,7 +189,7 @@ fn draft(cx: &Context<'_>, subject: Subject, severity: Severity, count: f64, who
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Row, Table};
+    use crate::evidence::Table;
     use crate::rules::Status;
     use crate::rules::testing::{Set, component, episode, episodes, table};
 
@@ -297,5 +300,21 @@ mod tests {
         };
         assert_eq!(with(1.0).status(&RULE), (Status::Fail, Severity::Critical));
         assert_eq!(with(0.0).status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
+    fn only_the_kernel_clears() {
+        // A process without the counter of its cgroup, and the log of another program.
+        let rows = table(&[("pid", &[("value", 7.0)])]);
+        let none = Set::new().put(&keys::PROCESS_FACTS, component("etcd"), rows);
+        assert_eq!(none.status(&RULE).0, Status::Unknown);
+        let logs = |whose: &str| {
+            let lines = table(&[(whose, &[("lines", 9.0)])]);
+            let set = Set::new().put(&keys::LOGS_COVERAGE, Subject::cluster(), lines);
+            set.put(&keys::LOGS_EPISODES, component("etcd"), episodes(vec![]))
+        };
+        assert_eq!(logs("etcd on a").status(&RULE).0, Status::Unknown);
+        assert_eq!(logs("kernel").status(&RULE).0, Status::Pass);
+        assert_eq!(logs("kernel on a").status(&RULE).0, Status::Pass);
     }
 }
