@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use yaml_serde::{Mapping, Value};
 
+use super::component_file::scalar;
 use super::diff::safe_name;
+use super::floor::{Floor, Own};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::yaml::documents;
@@ -75,7 +77,7 @@ impl Emitter for Helm {
         let files = values_files(input, &mut set_of);
         let mut charts: BTreeMap<String, Chart> = BTreeMap::new();
         for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
-            let mut show = |why: String| {
+            let show = |why: String, set_of: &mut PatchSet| {
                 set_of.shown.push(Shown {
                     advice: advice.id.clone(),
                     on: advice.target.clone(),
@@ -83,7 +85,10 @@ impl Emitter for Helm {
                 });
             };
             let Some(path) = advice.details.get("helm") else {
-                show("not a value of a chart that is known".to_owned());
+                show(
+                    "not a value of a chart that is known".to_owned(),
+                    &mut set_of,
+                );
                 continue;
             };
             let new = match advice.details.get("remove") {
@@ -94,6 +99,17 @@ impl Emitter for Helm {
                 set_of.already.push(format!("{}: {path}", advice.target));
                 continue;
             }
+            let own = now(&files, path).map(scalar);
+            let floor = Floor::of(advice, None);
+            // What the values do not say the chart says, and that was not read.
+            let own = own.as_deref().map_or(Own::Unknown, Own::Given);
+            if set_of.keeps(floor.as_ref(), &advice.id, path, own) {
+                continue;
+            }
+            let becomes = match advice.details.get("remove") {
+                Some(_) => "nothing".to_owned(),
+                None => advice.proposed.clone(),
+            };
             let chart = advice
                 .details
                 .get("controller")
@@ -103,9 +119,10 @@ impl Emitter for Helm {
                 .entry(chart)
                 .or_insert_with(|| (Value::Mapping(Mapping::new()), BTreeSet::new(), Vec::new()));
             if let Err(why) = set(values, path, new.clone()) {
-                show(why);
+                show(why, &mut set_of);
                 continue;
             }
+            set_of.changes(&advice.id, path, own, &becomes);
             wanted.push((path.clone(), new));
             done.insert(advice.id.clone());
         }

@@ -12,6 +12,7 @@ use crate::advise::{Advice, Disposition};
 
 use super::argv::shell_of;
 use super::diff::{safe_name, unified};
+use super::floor::{Floor, Own};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::yaml::documents;
@@ -127,6 +128,29 @@ impl Object {
             Wish::Flag(flag, value) => self.flag(base, flag, value),
             Wish::RemoveFlag(flag) => self.remove(base, flag),
             Wish::Env(name, value) => self.env(base, name, value),
+        }
+    }
+
+    /// The value that a flag or a variable has, where it stands once.
+    fn now(&self, base: &[&str], wish: &Wish<'_>) -> Option<String> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        match wish {
+            Wish::RemoveFlag(_) => None,
+            Wish::Flag(flag, _) => {
+                let (list, at, next) = self.found(base, flag).ok()??;
+                let list = self.list(base, list)?;
+                match next {
+                    true => text(list.get(at + 1)?),
+                    false => Some(list.get(at)?.as_str()?.split_once('=')?.1.to_owned()),
+                }
+            }
+            Wish::Env(name, _) => {
+                let list = self.list(base, "env")?;
+                let one = list
+                    .iter()
+                    .find(|one| one.get("name").and_then(Value::as_str) == Some(name))?;
+                text(one.get("value")?)
+            }
         }
     }
 
@@ -386,7 +410,7 @@ impl Emitter for JsonPatch {
         let found = objects(input, &mut set);
         let mut work: BTreeMap<Target, Object> = BTreeMap::new();
         for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
-            let mut show = |why: String| {
+            let show = |why: String, set: &mut PatchSet| {
                 set.shown.push(Shown {
                     advice: advice.id.clone(),
                     on: advice.target.clone(),
@@ -394,11 +418,14 @@ impl Emitter for JsonPatch {
                 });
             };
             let (Some(target), Some(wish)) = (target(advice), wish(advice)) else {
-                show("not a flag or variable of an operator's Deployment".to_owned());
+                show(
+                    "not a flag or variable of an operator's Deployment".to_owned(),
+                    &mut set,
+                );
                 continue;
             };
             if advice.disposition == Disposition::ShowOnly {
-                show("something to do, not a setting".to_owned());
+                show("something to do, not a setting".to_owned(), &mut set);
                 continue;
             }
             let key = (
@@ -407,20 +434,21 @@ impl Emitter for JsonPatch {
                 target.name.clone(),
             );
             let Some(object) = found.get(&key) else {
-                show(format!(
+                let why = format!(
                     "give the {} as `kubectl -n {} get {} {} -o yaml`, with --manifests: a patch \
                      is guarded by what is there",
                     target.kind,
                     target.namespace,
                     target.kind.to_lowercase(),
                     target.name
-                ));
+                );
+                show(why, &mut set);
                 continue;
             };
             let index = match container(object, &target.container) {
                 Ok(index) => index.to_string(),
                 Err(why) => {
-                    show(why);
+                    show(why, &mut set);
                     continue;
                 }
             };
@@ -435,15 +463,21 @@ impl Emitter for JsonPatch {
                 })],
                 advice: BTreeSet::new(),
             });
+            let on = format!("{} in {}", target.name, target.namespace);
+            let have = work.now(&base, &wish);
+            let own = Own::read(have.as_deref());
+            if set.keeps(Floor::of(advice, None).as_ref(), &advice.id, &on, own) {
+                continue;
+            }
             match work.wish(&base, &wish) {
                 Ok(true) => {
                     work.advice.insert(advice.id.clone());
+                    if !matches!(wish, Wish::RemoveFlag(_)) {
+                        set.changes(&advice.id, &on, own, &advice.proposed);
+                    }
                 }
-                Ok(false) => set.already.push(format!(
-                    "{} in {}: {}",
-                    target.name, target.namespace, advice.setting
-                )),
-                Err(why) => show(why),
+                Ok(false) => set.already.push(format!("{on}: {}", advice.setting)),
+                Err(why) => show(why, &mut set),
             }
         }
         finish(input, set, work)

@@ -25,10 +25,13 @@ pub(in super::super) fn keep_larger(facts: &Facts<'_>, all: &mut Vec<Advice>) {
         }
         let place = match larger.waits {
             true => "a file that waits for a restart",
+            // A patch compares node by node, and leaves that one alone.
             false => "another node",
         };
-        advice.disposition = Disposition::ShowOnly;
-        advice.strength = Strength::Candidate;
+        if larger.waits {
+            advice.disposition = Disposition::ShowOnly;
+            advice.strength = Strength::Candidate;
+        }
         advice.conflicts.push(format!(
             "{place} has {} already, which is more: leave it there, and raise only what is lower",
             number(larger.value)
@@ -45,7 +48,11 @@ struct Larger {
 
 /// A value above what a raise proposes.
 fn larger(facts: &Facts<'_>, advice: &Advice) -> Option<Larger> {
-    if advice.strength == Strength::Refused || advice.details.contains_key("remove") {
+    if advice.strength == Strength::Refused
+        || ["remove", "lowers"]
+            .iter()
+            .any(|name| advice.details.contains_key(*name))
+    {
         return None;
     }
     let proposed: f64 = advice.proposed.trim().parse().ok()?;
@@ -113,7 +120,7 @@ mod tests {
         let one = kept(&[("a", "20", None)], false).unwrap();
         assert_eq!(one.disposition, Disposition::Safe);
         let two = kept(&[("a", "20", None), ("b", "400", None)], false).unwrap();
-        assert_eq!(two.disposition, Disposition::ShowOnly);
+        assert_eq!(two.disposition, Disposition::Safe);
         assert!(two.conflicts[0].contains("another node has 400"), "{two:?}");
         let file = [("a", "20", Some("500"))];
         assert!(kept(&file, true).is_none(), "the restart brings more");

@@ -16,6 +16,7 @@ use super::files::places;
 use super::{DROP_IN, DropIn};
 
 /// One node's files while they are edited.
+#[derive(Clone)]
 pub(super) struct Node<'a> {
     pub(super) name: &'a str,
     /// Path below the root, and text.
@@ -38,7 +39,17 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn settled(&self, component: Component) -> Option<Settled> {
+    /// `etcd on cp0`.
+    pub(super) fn words(&self, component: Component) -> String {
+        let program = component.program();
+        if self.name.is_empty() {
+            program.to_owned()
+        } else {
+            format!("{program} on {}", self.name)
+        }
+    }
+
+    pub(super) fn settled(&self, component: Component) -> Option<Settled> {
         let files: Vec<(&str, &str)> = self
             .files
             .iter()
