@@ -3,7 +3,7 @@
 
 use crate::advise::Advice;
 use crate::catalog::releases::Version;
-use crate::catalog::settings::{Component, DefaultOf, setting};
+use crate::catalog::settings::{Component, DefaultOf, allowance, setting};
 
 use crate::manifest::{Provenance, Settled, mask_text};
 
@@ -13,9 +13,6 @@ use super::wanted::Wanted;
 
 /// Settings that are to be equal on all members: more on one of them is no gain (etcd tuning guide).
 const EQUAL: &[&str] = &["election-timeout", "heartbeat-interval"];
-
-/// etcd's own quota where 0 is given (etcd `server/storage/quota.go`).
-const QUOTA_DEFAULT: f64 = 2_147_483_648.0;
 
 /// Settings that make sense only together, so that a file gets all of a row or none. Priority levels
 /// share the sum of the first; etcd and client-go refuse the others when their order is broken.
@@ -47,14 +44,14 @@ impl Floor {
         {
             return None;
         }
-        let value = amount(&advice.setting, &advice.proposed)?;
+        let value = allowance(&advice.setting, &advice.proposed)?;
         let default = component_of(advice).and_then(|one| default(one, &advice.setting, version));
         let now = advice.now.as_deref().and_then(|now| {
             now.split(',')
-                .filter_map(|one| amount(&advice.setting, one.split_whitespace().next()?))
+                .filter_map(|one| allowance(&advice.setting, one.split_whitespace().next()?))
                 .min_by(f64::total_cmp)
         });
-        let now = now.or_else(|| amount(&advice.setting, default?))?;
+        let now = now.or_else(|| allowance(&advice.setting, default?))?;
         (now < value).then(|| Floor {
             setting: advice.setting.clone(),
             value,
@@ -64,7 +61,7 @@ impl Floor {
 
     /// Whether a value of the file is enough. What is not given has no say here.
     fn met_by(&self, own: &str) -> bool {
-        amount(&self.setting, own).is_some_and(|own| own >= self.value)
+        allowance(&self.setting, own).is_some_and(|own| own >= self.value)
     }
 }
 
@@ -73,22 +70,6 @@ fn default(component: Component, name: &str, version: Option<Version>) -> Option
         DefaultOf::Value(value) => Some(value),
         _ => None,
     }
-}
-
-/// How much a value allows.
-fn amount(name: &str, text: &str) -> Option<f64> {
-    let number: f64 = text.trim().trim_matches(['"', '\'']).parse().ok()?;
-    let lower = name.to_ascii_lowercase();
-    let quota = name == "quota-backend-bytes";
-    Some(match number {
-        // client-go has no limiter below zero, and etcd no quota.
-        below if below < 0.0 && (quota || lower.contains("qps")) => f64::INFINITY,
-        0.0 if quota => QUOTA_DEFAULT,
-        // No limit at all without priority levels, and with them all of the sum is in the other flag.
-        0.0 if name.ends_with("requests-inflight") => f64::INFINITY,
-        number if number.is_nan() => return None,
-        number => number,
-    })
 }
 
 /// The value that a place has of a setting.
@@ -157,7 +138,7 @@ impl PatchSet {
             Own::Given(_) => format!("`{value}`"),
             _ => format!("not set, by default `{value}`"),
         };
-        let words = match amount(&floor.setting, value) {
+        let words = match allowance(&floor.setting, value) {
             Some(f64::INFINITY) => format!("{words}, which is no limit or not its own"),
             Some(more) if more > floor.value => format!("{words}, which is more"),
             _ => words,

@@ -26,6 +26,8 @@ mod others;
 mod pod;
 mod pod_value;
 mod probes;
+#[cfg(test)]
+mod raise_tests;
 mod rancher;
 mod steps;
 mod systemd;

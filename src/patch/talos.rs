@@ -285,6 +285,17 @@ fn patches(
             .into_iter()
             .collect();
     }
+    for ((_, own), (name, text)) in lacking.iter_mut().zip(machines) {
+        own.retain(|one| {
+            let so = is(text, one);
+            if so {
+                let program = one.component.program();
+                set.already
+                    .push(format!("{program} of {name}: {}", one.flag));
+            }
+            !so
+        });
+    }
     lacking
         .into_iter()
         .filter(|(_, own)| !own.is_empty())
