@@ -43,5 +43,6 @@ pub use read::{read_bundle, read_single};
 pub(crate) use secret::mask_text;
 pub use settled::{Defined, Unit, settle_all, unread};
 pub(crate) use specifier::expand as expand_specifiers;
+pub(crate) use systemd::OPEN as OPEN_VARIABLE;
 pub use systemd::quotes_closed;
 pub use text::{effective_of_files, effective_of_text, model_of_text};

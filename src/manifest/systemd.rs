@@ -9,6 +9,9 @@ use super::secret::mask_env;
 use super::specifier;
 use crate::catalog::settings::Component;
 
+/// How it is told that a variable of the command line is not known.
+pub(crate) const OPEN: &str = "${";
+
 /// Where units live, the strongest first.
 const ORDER: &[&str] = &[
     "etc/systemd/",
@@ -99,13 +102,20 @@ pub(super) fn read(
     let mut env: Vec<(String, String, Place)> = unit.env;
     // Files come after `Environment=` and override it (systemd.exec).
     let mut unread = Vec::new();
+    // Files that may hold variables, and of which nothing was read.
+    let mut empty = Vec::new();
     for (path, place) in unit.env_files {
         let optional = path.starts_with('-');
         let path = path.trim_start_matches('-').trim_matches('"');
+        let file = path.to_owned();
         let found = match specifier::expand(path, name, host) {
             Ok(path) => env_file(&path),
             Err(sign) => Found::Unread(format!("{path} ({place}): {sign} is not known")),
         };
+        let blank = |(_, text): &(String, String)| text.trim().is_empty();
+        if !matches!(&found, Found::Files(files) if !files.iter().all(blank)) {
+            empty.push(file.clone());
+        }
         match found {
             Found::Files(files) => {
                 for (name, text) in files {
@@ -126,7 +136,14 @@ pub(super) fn read(
             None => gone == name,
         })
     });
-    let words = expand(&unit.exec, &env);
+    let (words, open) = expand(&unit.exec, &env, !empty.is_empty());
+    for (name, line) in open {
+        let place = Place::new(&unit.exec_file, line);
+        unread.push(format!(
+            "{OPEN}{name}}} of `ExecStart=` ({place}) is set in no file that was read, and {} may set it",
+            empty.join(" and ")
+        ));
+    }
     let program = words.first().and_then(|word| word.text.rsplit('/').next());
     if matches!(program, Some("k3s" | "rke2"))
         && words.get(1).is_some_and(|word| word.text == "server")
@@ -313,8 +330,14 @@ fn split(text: &str, first_line: u32) -> (Vec<Word>, bool) {
 }
 
 /// `${NAME}` inside a word, and `$NAME` alone, which may become several words. Unknown names
-/// become empty, as systemd makes them; specifiers such as `%i` stay as they are.
-fn expand(exec: &[Word], env: &[(String, String, Place)]) -> Vec<Word> {
+/// become empty, as systemd makes them; specifiers such as `%i` stay as they are. Where a file that was
+/// not read may set them (`doubt`), words that are nothing else are left out, and told with their lines.
+fn expand(
+    exec: &[Word],
+    env: &[(String, String, Place)],
+    doubt: bool,
+) -> (Vec<Word>, Vec<(String, u32)>) {
+    let mut open: Vec<(String, u32)> = Vec::new();
     let value = |name: &str| {
         env.iter()
             .rev()
@@ -326,6 +349,11 @@ fn expand(exec: &[Word], env: &[(String, String, Place)]) -> Vec<Word> {
         let alone = word.text.strip_prefix('$').filter(|name| {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         });
+        let whole = alone.or_else(|| word.text.strip_prefix("${")?.strip_suffix('}'));
+        if let Some(name) = whole.filter(|name| doubt && value(name).is_none()) {
+            open.push((name.to_owned(), word.line));
+            continue;
+        }
         if let Some(name) = alone {
             out.extend(
                 words(value(name).unwrap_or(""), word.line)
@@ -358,7 +386,7 @@ fn expand(exec: &[Word], env: &[(String, String, Place)]) -> Vec<Word> {
             line: word.line,
         });
     }
-    out
+    (out, open)
 }
 
 /// The assignments of an environment file.

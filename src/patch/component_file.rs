@@ -10,6 +10,7 @@ use crate::catalog::settings::{Component, setting};
 use super::change::component_of;
 use super::diff::{safe_name, unified};
 use super::edit::rewrite;
+use super::floor::{Floor, Own, left_with, together};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::yaml::{Refusal, documents};
@@ -63,6 +64,16 @@ pub(super) fn value(text: &str) -> Value {
     match yaml_serde::from_str::<Value>(text) {
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
         _ => Value::String(text.to_owned()),
+    }
+}
+
+/// A single value as text.
+pub(super) fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(flag) => flag.to_string(),
+        _ => String::new(),
     }
 }
 
@@ -174,21 +185,55 @@ impl Emitter for ComponentFile {
                 };
                 let mut after = text.clone();
                 let mut own = BTreeSet::new();
-                for (advice, path, new) in &wanted {
-                    if read.get(index).and_then(|doc| get(doc, path)) == Some(new) {
-                        set.already.push(format!("{place}: {path}"));
-                        continue;
-                    }
-                    match edited(&after, index, path, new) {
-                        Ok(text) => {
-                            after = text;
-                            own.insert(advice.id.clone());
+                let name = |(advice, ..): &(&Advice, String, Value)| {
+                    (advice.target.clone(), advice.setting.clone())
+                };
+                for group in together(&wanted, &name) {
+                    let before = after.clone();
+                    let mut written = Vec::new();
+                    let mut refused: Option<String> = None;
+                    for (advice, path, new) in group.iter().filter_map(|at| wanted.get(*at)) {
+                        let have = read.get(index).and_then(|doc| get(doc, path));
+                        if have == Some(new) {
+                            set.already.push(format!("{place}: {path}"));
+                            continue;
                         }
-                        Err(refusal) => set.shown.push(Shown {
-                            advice: advice.id.clone(),
-                            on: place.clone(),
-                            why: refusal.to_string(),
-                        }),
+                        let have = have.map(scalar);
+                        let have = Own::read(have.as_deref());
+                        let floor = Floor::of(advice, input.kubernetes);
+                        if set.keeps(floor.as_ref(), &advice.id, &place, have) {
+                            continue;
+                        }
+                        match edited(&after, index, path, new) {
+                            Ok(text) => {
+                                after = text;
+                                written.push((*advice, path, scalar(new)));
+                            }
+                            Err(refusal) => {
+                                refused = Some(path.clone());
+                                set.shown.push(Shown {
+                                    advice: advice.id.clone(),
+                                    on: place.clone(),
+                                    why: refusal.to_string(),
+                                });
+                            }
+                        }
+                    }
+                    if refused.is_some() {
+                        after = before;
+                    }
+                    for (advice, path, new) in written {
+                        if let Some(refused) = &refused {
+                            set.shown.push(Shown {
+                                advice: advice.id.clone(),
+                                on: place.clone(),
+                                why: left_with(refused),
+                            });
+                            continue;
+                        }
+                        let have = read.get(index).and_then(|doc| get(doc, path)).map(scalar);
+                        set.changes(&advice.id, &place, Own::read(have.as_deref()), &new);
+                        own.insert(advice.id.clone());
                     }
                 }
                 if own.is_empty() {

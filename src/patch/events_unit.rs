@@ -116,6 +116,10 @@ pub(super) fn given(node: &NodeManifests) -> Option<BTreeMap<String, String>> {
             .into_values()
             .filter(|one| matches!(one.from, Provenance::Given(_)))
             .filter(|one| one.name != "config-file")
+            // Each gate is told by itself too; the flag holds all of them.
+            .filter(|one| {
+                !(one.name.starts_with("feature-gates.") && is_gates(one.spelled.as_deref()))
+            })
             .filter_map(|one| {
                 let value = one.value?;
                 let in_file = one.from == Provenance::Given(Means::File);
@@ -140,6 +144,11 @@ pub(super) fn given(node: &NodeManifests) -> Option<BTreeMap<String, String>> {
             })
             .collect(),
     )
+}
+
+/// Whether a setting was spelled as the flag that holds all gates.
+fn is_gates(spelled: Option<&str>) -> bool {
+    matches!(spelled, Some("feature-gates" | "ETCD_FEATURE_GATES"))
 }
 
 pub(super) fn members(input: &PatchInput<'_>) -> Vec<Member> {
@@ -247,6 +256,7 @@ mod tests {
         .unwrap();
         let main = "[Service]\nUser=etcd\nExecStart=/usr/local/bin/etcd --name=a --data-dir=/var/lib/etcd \
                     --listen-client-urls=https://10.0.0.1:2379 --initial-cluster=a=https://10.0.0.1:2380,b=https://10.0.0.2:2380 \
+                    --feature-gates=InitialCorruptCheck=true,CompactHashCheck=true \
                     --cert-file=/etc/etcd/s.crt --trusted-ca-file=/etc/etcd/ca.crt --client-cert-auth=true\n";
         let advices = [advice];
         let input = PatchInput {
@@ -265,6 +275,7 @@ mod tests {
             "ExecStart=/usr/local/bin/etcd \\\n",
             "--advertise-client-urls=https://10.0.0.1:2382",
             "--cert-file=/etc/etcd/s.crt",
+            "--feature-gates=InitialCorruptCheck=true,CompactHashCheck=true",
             "--data-dir=/var/lib/etcd-events",
             "--initial-cluster=a-events=https://10.0.0.1:2383,b-events=https://10.0.0.2:2383",
             "RequiresMountsFor=/var/lib/etcd-events",

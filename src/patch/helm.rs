@@ -10,7 +10,9 @@ use yaml_serde::{Mapping, Value};
 use crate::advise::Advice;
 use crate::catalog::controllers::{Controller, controllers};
 
+use super::component_file::scalar;
 use super::diff::safe_name;
+use super::floor::{Floor, Own};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
 use super::yaml::documents;
@@ -104,7 +106,7 @@ impl Emitter for Helm {
         let files = values_files(input, &mut set_of);
         let mut charts: BTreeMap<String, Chart> = BTreeMap::new();
         for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
-            let mut show = |why: String| {
+            let show = |why: String, set_of: &mut PatchSet| {
                 set_of.shown.push(Shown {
                     advice: advice.id.clone(),
                     on: advice.target.clone(),
@@ -112,7 +114,10 @@ impl Emitter for Helm {
                 });
             };
             let Some(path) = advice.details.get("helm") else {
-                show("not a value of a chart that is known".to_owned());
+                show(
+                    "not a value of a chart that is known".to_owned(),
+                    &mut set_of,
+                );
                 continue;
             };
             let new = match advice.details.get("remove") {
@@ -123,6 +128,17 @@ impl Emitter for Helm {
                 set_of.already.push(format!("{}: {path}", advice.target));
                 continue;
             }
+            let own = now(&files, path).map(scalar);
+            let floor = Floor::of(advice, None);
+            // What the values do not say the chart says, and that was not read.
+            let own = own.as_deref().map_or(Own::Unknown, Own::Given);
+            if set_of.keeps(floor.as_ref(), &advice.id, path, own) {
+                continue;
+            }
+            let becomes = match advice.details.get("remove") {
+                Some(_) => "nothing".to_owned(),
+                None => advice.proposed.clone(),
+            };
             let chart = advice
                 .details
                 .get("controller")
@@ -132,7 +148,7 @@ impl Emitter for Helm {
                 .entry(chart)
                 .or_insert_with(|| (Value::Mapping(Mapping::new()), BTreeSet::new(), Vec::new()));
             if let Err(why) = set(values, path, new.clone()) {
-                show(why);
+                show(why, &mut set_of);
                 continue;
             }
             for (beside, text) in beside(advice, path) {
@@ -143,6 +159,7 @@ impl Emitter for Helm {
                     wanted.push((beside.to_owned(), text));
                 }
             }
+            set_of.changes(&advice.id, path, own, &becomes);
             wanted.push((path.clone(), new));
             done.insert(advice.id.clone());
         }

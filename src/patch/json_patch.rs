@@ -4,6 +4,8 @@
 //! replaced at its index behind a `test` of its old text, and one that is not there is added behind
 //! a `test` of the whole list.
 
+mod written;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -11,10 +13,10 @@ use serde_json::{Value, json};
 use crate::advise::{Advice, Disposition};
 
 use super::argv::shell_of;
-use super::diff::{safe_name, unified};
-use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
-use super::steps;
+use super::floor::{Floor, Own};
+use super::model::{Emitter, PatchInput, PatchSet, Shown};
 use super::yaml::documents;
+use written::finish;
 
 /// The emitter.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,6 +129,29 @@ impl Object {
             Wish::Flag(flag, value) => self.flag(base, flag, value),
             Wish::RemoveFlag(flag) => self.remove(base, flag),
             Wish::Env(name, value) => self.env(base, name, value),
+        }
+    }
+
+    /// The value that a flag or a variable has, where it stands once.
+    fn now(&self, base: &[&str], wish: &Wish<'_>) -> Option<String> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        match wish {
+            Wish::RemoveFlag(_) => None,
+            Wish::Flag(flag, _) => {
+                let (list, at, next) = self.found(base, flag).ok()??;
+                let list = self.list(base, list)?;
+                match next {
+                    true => text(list.get(at + 1)?),
+                    false => Some(list.get(at)?.as_str()?.split_once('=')?.1.to_owned()),
+                }
+            }
+            Wish::Env(name, _) => {
+                let list = self.list(base, "env")?;
+                let one = list
+                    .iter()
+                    .find(|one| one.get("name").and_then(Value::as_str) == Some(name))?;
+                text(one.get("value")?)
+            }
         }
     }
 
@@ -386,7 +411,7 @@ impl Emitter for JsonPatch {
         let found = objects(input, &mut set);
         let mut work: BTreeMap<Target, Object> = BTreeMap::new();
         for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
-            let mut show = |why: String| {
+            let show = |why: String, set: &mut PatchSet| {
                 set.shown.push(Shown {
                     advice: advice.id.clone(),
                     on: advice.target.clone(),
@@ -394,11 +419,14 @@ impl Emitter for JsonPatch {
                 });
             };
             let (Some(target), Some(wish)) = (target(advice), wish(advice)) else {
-                show("not a flag or variable of an operator's Deployment".to_owned());
+                show(
+                    "not a flag or variable of an operator's Deployment".to_owned(),
+                    &mut set,
+                );
                 continue;
             };
             if advice.disposition == Disposition::ShowOnly {
-                show("something to do, not a setting".to_owned());
+                show("something to do, not a setting".to_owned(), &mut set);
                 continue;
             }
             let key = (
@@ -407,20 +435,21 @@ impl Emitter for JsonPatch {
                 target.name.clone(),
             );
             let Some(object) = found.get(&key) else {
-                show(format!(
+                let why = format!(
                     "give the {} as `kubectl -n {} get {} {} -o yaml`, with --manifests: a patch \
                      is guarded by what is there",
                     target.kind,
                     target.namespace,
                     target.kind.to_lowercase(),
                     target.name
-                ));
+                );
+                show(why, &mut set);
                 continue;
             };
             let index = match container(object, &target.container) {
                 Ok(index) => index.to_string(),
                 Err(why) => {
-                    show(why);
+                    show(why, &mut set);
                     continue;
                 }
             };
@@ -435,142 +464,25 @@ impl Emitter for JsonPatch {
                 })],
                 advice: BTreeSet::new(),
             });
+            let on = format!("{} in {}", target.name, target.namespace);
+            let have = work.now(&base, &wish);
+            let own = Own::read(have.as_deref());
+            if set.keeps(Floor::of(advice, None).as_ref(), &advice.id, &on, own) {
+                continue;
+            }
             match work.wish(&base, &wish) {
                 Ok(true) => {
                     work.advice.insert(advice.id.clone());
+                    if !matches!(wish, Wish::RemoveFlag(_)) {
+                        set.changes(&advice.id, &on, own, &advice.proposed);
+                    }
                 }
-                Ok(false) => set.already.push(format!(
-                    "{} in {}: {}",
-                    target.name, target.namespace, advice.setting
-                )),
-                Err(why) => show(why),
+                Ok(false) => set.already.push(format!("{on}: {}", advice.setting)),
+                Err(why) => show(why, &mut set),
             }
         }
         finish(input, set, work)
     }
-}
-
-/// Proves each patch and its way back, and writes the files.
-fn finish(input: &PatchInput<'_>, mut set: PatchSet, work: BTreeMap<Target, Object>) -> PatchSet {
-    let mut how = String::from(
-        "Each patch is refused by the API server when the object differs from what was read, and \
-         when it runs a second time; then read the object again and run `patch` anew. The \
-         installer (clusterctl, Helm, GitOps) writes the object anew at its next run: set the \
-         value there too.\n\n",
-    );
-    let mut back = String::new();
-    let mut done = BTreeSet::new();
-    for (target, object) in work {
-        if object.advice.is_empty() {
-            continue;
-        }
-        let show = |why: String, set: &mut PatchSet| {
-            for advice in &object.advice {
-                set.shown.push(Shown {
-                    advice: advice.clone(),
-                    on: target.name.clone(),
-                    why: why.clone(),
-                });
-            }
-        };
-        // From the object as read, and a second time: the second must not change anything.
-        let mut once = object.before.clone();
-        if let Err(why) = apply(&mut once, &object.operations) {
-            show(format!("the patch does not prove itself: {why}"), &mut set);
-            continue;
-        }
-        let mut twice = once.clone();
-        if once != object.value || apply(&mut twice, &object.operations).is_ok() && twice != once {
-            show("the patch does not prove itself".to_owned(), &mut set);
-            continue;
-        }
-        let undo = undo(&object);
-        let mut undone = once.clone();
-        if apply(&mut undone, &undo).is_err() || undone != object.before {
-            show("the way back does not prove itself".to_owned(), &mut set);
-            continue;
-        }
-        let stem = format!(
-            "{}-{}",
-            safe_name(&target.namespace),
-            safe_name(&target.name)
-        );
-        let advice: Vec<String> = object.advice.iter().cloned().collect();
-        let before = pretty(&object.before);
-        let after = pretty(&object.value);
-        for (path, content, what) in [
-            (
-                format!("{stem}.json"),
-                pretty(&object.operations),
-                format!("JSON patch for {} {}", target.kind, target.name),
-            ),
-            (
-                format!("{stem}.undo.json"),
-                pretty(&undo),
-                format!("the way back for {} {}", target.kind, target.name),
-            ),
-            (
-                format!("{stem}.diff"),
-                unified(&before, &after, &format!("{stem}.json")),
-                "what changes in the object".to_owned(),
-            ),
-        ] {
-            set.files.push(PatchFile {
-                path,
-                content,
-                what,
-                advice: advice.clone(),
-            });
-        }
-        let (ns, kind, name) = (&target.namespace, target.kind.to_lowercase(), &target.name);
-        how = format!(
-            "{how}    kubectl -n {ns} patch {kind} {name} --type=json --patch-file={stem}.json\n    \
-             kubectl -n {ns} rollout status {kind}/{name}\n"
-        );
-        back = format!(
-            "{back}    kubectl -n {ns} patch {kind} {name} --type=json \
-             --patch-file={stem}.undo.json\n"
-        );
-        done.extend(object.advice);
-    }
-    if done.is_empty() {
-        return set;
-    }
-    let content = steps::short(input, &set, &done, &how, &back);
-    set.lead(content, done);
-    set
-}
-
-/// Operations that lead back: whole lists, each guarded by the list as the patch leaves it.
-fn undo(object: &Object) -> Vec<Value> {
-    let mut paths = BTreeSet::new();
-    for one in &object.operations {
-        let path = one.get("path").and_then(Value::as_str).unwrap_or_default();
-        if one.get("op").and_then(Value::as_str) == Some("test") {
-            continue;
-        }
-        // `/spec/template/spec/containers/N/LIST` and whatever follows.
-        let list: Vec<&str> = path.split('/').take(7).collect();
-        paths.insert(list.join("/"));
-    }
-    let mut operations = Vec::new();
-    for path in paths {
-        operations.push(json!({
-            "op": "test", "path": path, "value": object.value.pointer(&path),
-        }));
-        operations.push(match object.before.pointer(&path) {
-            Some(old) => json!({ "op": "replace", "path": path, "value": old }),
-            None => json!({ "op": "remove", "path": path }),
-        });
-    }
-    operations
-}
-
-/// Anything as indented JSON with a final newline.
-fn pretty(value: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::catalog::settings::Component;
 use super::change::{Change, change_of, component_of, differs, union};
 use super::cluster_config::{Arg, ClusterConfiguration};
 use super::events_etcd;
+use super::floor::{Floor, Own, left_with, together};
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::pod::Pod;
 use super::pod_value::Wish;
@@ -34,6 +35,7 @@ const OPENSHIFT: &str = "these are OpenShift's static pods: its operators write 
     applied as elsewhere";
 
 /// What the emitter has so far.
+#[derive(Clone)]
 struct Work<'a> {
     input: &'a PatchInput<'a>,
     pods: Vec<Edited>,
@@ -67,8 +69,14 @@ impl Emitter for Kubeadm {
             }
             return work.set;
         }
-        for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
-            work.advice(advice);
+        let wanted: Vec<&Advice> = input.advices.iter().filter(|a| input.wants(a)).collect();
+        let name = |advice: &&Advice| (advice.target.clone(), advice.setting.clone());
+        for group in together(&wanted, &name) {
+            let group: Vec<&Advice> = group
+                .iter()
+                .filter_map(|at| wanted.get(*at).copied())
+                .collect();
+            work.group(&group);
         }
         work.finish()
     }
@@ -172,6 +180,32 @@ impl<'a> Work<'a> {
             on: on.to_owned(),
             why: why.into(),
         });
+    }
+
+    /// Advice that goes together: all of it, or none.
+    fn group(&mut self, group: &[&Advice]) {
+        let saved = (group.len() > 1).then(|| self.clone());
+        for advice in group {
+            self.advice(advice);
+        }
+        let Some(mut saved) = saved else {
+            return;
+        };
+        let new = self.set.shown.split_off(saved.set.shown.len());
+        let Some(refused) = group
+            .iter()
+            .find(|advice| new.iter().any(|shown| shown.advice == advice.id))
+        else {
+            return;
+        };
+        saved.set.shown.extend(new.iter().cloned());
+        for advice in group {
+            let was_set = self.done.contains(&advice.id) && !saved.done.contains(&advice.id);
+            if was_set && !new.iter().any(|shown| shown.advice == advice.id) {
+                saved.show(advice, &advice.target, left_with(&refused.setting));
+            }
+        }
+        *self = saved;
     }
 
     fn advice(&mut self, advice: &Advice) {
@@ -338,6 +372,14 @@ impl<'a> Work<'a> {
             let result = result.and_then(|()| change_of(advice, component, proposed, version));
             let result = result.and_then(|change| {
                 let have = have(&pod, advice, component, &change);
+                let floor = Floor::of(advice, version);
+                let own = Own::read(have.as_deref());
+                if self
+                    .set
+                    .keeps(floor.as_ref(), &advice.id, &one.words(), own)
+                {
+                    return Ok((change, true));
+                }
                 let change = fitted(change, advice, component, have.as_deref())?;
                 if differs(advice, component, have.as_deref())
                     && sets_anew(&change, have.as_deref())
@@ -350,10 +392,10 @@ impl<'a> Work<'a> {
                     ));
                 }
                 apply(&mut pod, &change).map_err(|refusal| refusal.to_string())?;
-                Ok(change)
+                Ok((change, false))
             });
             match result {
-                Ok(change) => edited.push((at, pod, change)),
+                Ok((change, kept)) => edited.push((at, pod, change, kept)),
                 Err(why) => trouble.push((one.words(), why)),
             }
         }
@@ -367,12 +409,14 @@ impl<'a> Work<'a> {
         self.differ.append(&mut differ);
         let mut changed = false;
         let mut already = Vec::new();
-        for (at, pod, change) in edited {
+        for (at, pod, change, kept) in edited {
             let Some(one) = self.pods.get(at) else {
                 continue;
             };
-            if one.pod.text() == pod.text() {
-                already.push(format!("{}: {}", one.words(), advice.setting));
+            if kept || one.pod.text() == pod.text() {
+                if !kept {
+                    already.push(format!("{}: {}", one.words(), advice.setting));
+                }
                 // The next upgrade writes the pod anew from the configuration.
                 if self.input.cluster_configuration.is_some() {
                     self.note(advice, component, proposed, &change);
@@ -381,6 +425,11 @@ impl<'a> Work<'a> {
                 continue;
             }
             changed = true;
+            if let Change::Set { value, .. } = &change {
+                let have = have(&one.pod, advice, component, &change);
+                let own = Own::read(have.as_deref());
+                self.set.changes(&advice.id, &one.words(), own, value);
+            }
             self.commit(at, pod, advice);
             self.note(advice, component, proposed, &change);
         }

@@ -128,8 +128,24 @@ pub struct PatchSet {
     pub files: Vec<PatchFile>,
     /// What was not written.
     pub shown: Vec<Shown>,
-    /// Settings that already have the advised value, as `component on node: setting`.
+    /// Settings that already have the advised value, or more where it is a raise, as `component on
+    /// node: setting`.
     pub already: Vec<String>,
+    /// What each place had of an advised setting, and what becomes of it.
+    pub had: Vec<Had>,
+}
+
+/// What one place had of an advised setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Had {
+    /// The advice.
+    pub advice: String,
+    /// The component and its node, or the file.
+    pub on: String,
+    /// What it had, in words.
+    pub had: String,
+    /// The new value; `None` where its own stays.
+    pub becomes: Option<String>,
 }
 
 impl PatchSet {

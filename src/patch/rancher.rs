@@ -17,9 +17,10 @@ use crate::catalog::settings::Component;
 use crate::manifest::quotes_closed;
 
 use super::exec_line::{runs_program, unit_with};
+use super::floor::{Own, all_or_none};
 use super::model::{Emitter, NodeManifests, PatchInput, PatchSet, Shown, apart};
 use super::systemd;
-use super::wanted::flags;
+use super::wanted::{flags, groups};
 use super::yaml::{Refusal, documents};
 use node::{File, Node};
 
@@ -72,39 +73,58 @@ impl Emitter for Rancher {
         let mut values = BTreeSet::new();
         for node in &mut nodes {
             let no_etcd = node.has_no_etcd();
-            for one in &wanted {
-                let on = if node.name.is_empty() {
-                    one.component.program().to_owned()
-                } else {
-                    format!("{} on {}", one.component.program(), node.name)
-                };
-                let result = if node.unreadable {
-                    Err(
-                        "a configuration file of the node could not be read: see its place"
-                            .to_owned(),
-                    )
-                } else if let Some(why) = &node.opaque {
-                    Err(why.clone())
-                } else if no_etcd && one.component == Component::Etcd {
-                    Err("the datastore is no etcd of this node (datastore-endpoint)".to_owned())
-                } else {
-                    node.set(one)
-                };
-                match result {
-                    Ok(true) => {
-                        values.insert(format!(
-                            "{} `--{}={}`",
-                            one.component.program(),
-                            one.flag,
-                            one.value
-                        ));
+            for group in groups(&wanted) {
+                let saved = node.clone();
+                let mut results = Vec::new();
+                for one in group {
+                    let on = node.words(one.component);
+                    let own = node.settled(one.component);
+                    let own = match node.is_given() {
+                        true => Own::settled(own.as_ref(), &one.flag, one.component),
+                        false => Own::Unknown,
+                    };
+                    let result = if node.unreadable {
+                        Err(
+                            "a configuration file of the node could not be read: see its place"
+                                .to_owned(),
+                        )
+                    } else if let Some(why) = &node.opaque {
+                        Err(why.clone())
+                    } else if no_etcd && one.component == Component::Etcd {
+                        Err("the datastore is no etcd of this node (datastore-endpoint)".to_owned())
+                    } else if set.keeps(one.floor.as_ref(), &one.advice, &on, own) {
+                        continue;
+                    } else {
+                        node.set(one)
+                    };
+                    results.push((one, result));
+                }
+                if all_or_none(&mut results) {
+                    node.clone_from(&saved);
+                }
+                for (one, result) in results {
+                    let on = node.words(one.component);
+                    match result {
+                        Ok(true) => {
+                            let own = saved.settled(one.component);
+                            if saved.is_given() {
+                                let own = Own::settled(own.as_ref(), &one.flag, one.component);
+                                set.changes(&one.advice, &on, own, &one.value);
+                            }
+                            values.insert(format!(
+                                "{} `--{}={}`",
+                                one.component.program(),
+                                one.flag,
+                                one.value
+                            ));
+                        }
+                        Ok(false) => set.already.push(format!("{on}: {}", one.flag)),
+                        Err(why) => set.shown.push(Shown {
+                            advice: one.advice.clone(),
+                            on,
+                            why,
+                        }),
                     }
-                    Ok(false) => set.already.push(format!("{on}: {}", one.flag)),
-                    Err(why) => set.shown.push(Shown {
-                        advice: one.advice.clone(),
-                        on,
-                        why,
-                    }),
                 }
             }
         }

@@ -8,8 +8,12 @@ use crate::catalog::releases::Version;
 
 use super::change::{component_of, is_list};
 use super::events_etcd::{DATA_DIR, Member};
+use super::floor::Floor;
 use super::members::{joined, order};
 use super::model::{PatchInput, PatchSet};
+
+/// What the place is called that is no node's.
+pub(super) const CONFIGURATION: &str = "ClusterConfiguration";
 
 /// What the steps are made from.
 pub(super) struct Plan<'a> {
@@ -100,7 +104,7 @@ fn write_all(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out, "## What changes\n")?;
     for advice in plan.done() {
-        write_advice(advice, out)?;
+        write_advice(advice, plan.set, out)?;
     }
     if !plan.differ.is_empty() {
         writeln!(out, "### Not as the evidence showed it\n")?;
@@ -129,7 +133,7 @@ fn write_all(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
     if plan.by_hand().next().is_some() {
         step(out, "by hand, in this order")?;
         for advice in plan.by_hand() {
-            write_advice(advice, out)?;
+            write_advice(advice, plan.set, out)?;
         }
     }
     if plan.has("apf/") {
@@ -212,7 +216,7 @@ fn write_short(
             .filter(|advice| done.contains(&advice.id))
     };
     for advice in done() {
-        write_advice(advice, out)?;
+        write_advice(advice, set, out)?;
     }
     writeln!(out, "## Apply, one at a time\n\n{how}\n")?;
     writeln!(out, "## Look whether it worked\n")?;
@@ -226,7 +230,7 @@ fn write_short(
     write_rest(input, set, out)
 }
 
-fn write_advice(advice: &Advice, out: &mut String) -> std::fmt::Result {
+fn write_advice(advice: &Advice, set: &PatchSet, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "### {}: {} {}\n",
@@ -238,6 +242,26 @@ fn write_advice(advice: &Advice, out: &mut String) -> std::fmt::Result {
         advice.now.as_deref().unwrap_or("not known")
     )?;
     writeln!(out, "- proposed: {}", advice.proposed)?;
+    let mut had = set
+        .had
+        .iter()
+        .filter(|one| one.advice == advice.id)
+        .peekable();
+    if had.peek().is_some() {
+        writeln!(out, "- in the files:")?;
+    }
+    for one in had {
+        match &one.becomes {
+            Some(becomes) => writeln!(out, "  - {}: {}, becomes `{becomes}`", one.on, one.had)?,
+            None => writeln!(out, "  - {}: {}, left as it is", one.on, one.had)?,
+        }
+    }
+    if Floor::of(advice, None).is_some() {
+        writeln!(
+            out,
+            "- only where it is less: a node that has as much already, or more, keeps its value"
+        )?;
+    }
     writeln!(out, "- why: {}", advice.why)?;
     writeln!(out, "- effect: {}", advice.effect)?;
     writeln!(out, "- confidence: {}", advice.confidence.word())?;
@@ -352,6 +376,14 @@ fn write_kubeadm(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
                  entries that are there, not in their place.\n"
             )?;
         }
+    }
+    let stays = |one: &&super::model::Had| one.becomes.is_none() && !one.on.contains(CONFIGURATION);
+    if plan.set.had.iter().any(|one| stays(&one)) {
+        writeln!(
+            out,
+            "ClusterConfiguration holds one value for all nodes: where a node keeps a larger one (see \
+             above), put the larger one there, or the next `kubeadm upgrade` lowers that node.\n"
+        )?;
     }
     for (component, flag) in plan.removed {
         writeln!(

@@ -16,11 +16,12 @@ use crate::catalog::settings::Component;
 
 use super::apf;
 use super::events_unit;
+use super::floor::{Own, all_or_none};
 use super::members::{order, rank};
 use super::model::{Emitter, NodeManifests, PatchInput, PatchSet, Shown, apart};
 use super::others::Others;
 use super::steps::{self, sentence};
-use super::wanted::flags;
+use super::wanted::{flags, groups};
 pub(super) use drop_in::DropIn;
 pub(crate) use files::{Named, named_files};
 pub(super) use files::{place, places};
@@ -87,29 +88,43 @@ impl Emitter for Systemd {
             let rank = rank(&input.members, &names);
             let mut node = Node::new(node, input.etcd);
             let mut units = BTreeSet::new();
-            for one in &wanted {
-                let on = if node.name.is_empty() {
-                    one.component.program().to_owned()
-                } else {
-                    format!("{} on {}", one.component.program(), node.name)
-                };
-                match node.set(one) {
-                    Ok(true) => {
-                        done.insert(one.advice.clone());
-                        values.insert(format!(
-                            "{} `--{}={}`",
-                            one.component.program(),
-                            one.flag,
-                            one.value
-                        ));
-                        units.extend(node.unit(one.component).map(|(unit, _)| unit));
+            for group in groups(&wanted) {
+                let saved = node.clone();
+                let mut results = Vec::new();
+                for one in group {
+                    let settled = node.settled(one.component);
+                    let own = Own::settled(settled.as_ref(), &one.flag, one.component);
+                    let on = node.words(one.component);
+                    if !set.keeps(one.floor.as_ref(), &one.advice, &on, own) {
+                        results.push((one, node.set(one)));
                     }
-                    Ok(false) => set.already.push(format!("{on}: {}", one.flag)),
-                    Err(why) => set.shown.push(Shown {
-                        advice: one.advice.clone(),
-                        on,
-                        why,
-                    }),
+                }
+                if all_or_none(&mut results) {
+                    node.clone_from(&saved);
+                }
+                for (one, result) in results {
+                    let on = node.words(one.component);
+                    match result {
+                        Ok(true) => {
+                            let settled = saved.settled(one.component);
+                            let own = Own::settled(settled.as_ref(), &one.flag, one.component);
+                            set.changes(&one.advice, &on, own, &one.value);
+                            done.insert(one.advice.clone());
+                            values.insert(format!(
+                                "{} `--{}={}`",
+                                one.component.program(),
+                                one.flag,
+                                one.value
+                            ));
+                            units.extend(node.unit(one.component).map(|(unit, _)| unit));
+                        }
+                        Ok(false) => set.already.push(format!("{on}: {}", one.flag)),
+                        Err(why) => set.shown.push(Shown {
+                            advice: one.advice.clone(),
+                            on,
+                            why,
+                        }),
+                    }
                 }
             }
             let placed = write(&node, &mut set);

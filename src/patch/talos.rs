@@ -12,16 +12,20 @@ use crate::catalog::settings::{Component, setting};
 use crate::manifest::{Provenance, effective_of_text};
 
 use super::apf;
+use super::floor::Own;
 use super::members::order;
 use super::model::{Emitter, PatchFile, PatchInput, PatchSet, Shown};
 use super::steps;
-use super::talos_undo::Undo;
+use super::talos_undo::{Undo, file_name};
 use super::wanted::{Wanted, flags};
 use super::yaml::{documents, quoted};
 
 /// The emitter for Talos.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Talos;
+
+/// The patch that every machine may have.
+const PATCH: &str = "talos-patch.yaml";
 
 /// Flags that Talos does not let anybody set.
 const DENIED: &[&str] = &[
@@ -157,41 +161,50 @@ impl Emitter for Talos {
             }
             !denied
         });
-        // One patch for all: what every machine already has is left out.
-        wanted.retain(|one| {
-            let so = !machines.is_empty()
-                && machines
-                    .iter()
-                    .all(|(_, text)| given(text, one).as_deref() == Some(one.value.as_str()));
-            if so {
-                set.already
-                    .push(format!("{}: {}", one.component.program(), one.flag));
-            }
-            !so
-        });
         let mut done: BTreeSet<String> = BTreeSet::new();
-        if let Some(text) = patch(&wanted) {
-            done.extend(wanted.iter().map(|one| one.advice.clone()));
+        let patches = patches(&machines, &wanted, &mut set);
+        for (path, wanted) in &patches {
+            let Some(text) = patch(wanted) else {
+                continue;
+            };
+            let advice: BTreeSet<String> = wanted.iter().map(|one| one.advice.clone()).collect();
             set.files.push(PatchFile {
-                path: "talos-patch.yaml".to_owned(),
+                path: path.clone(),
                 content: text,
                 what: "patch for `talosctl patch mc`".to_owned(),
-                advice: done.iter().cloned().collect(),
+                advice: advice.iter().cloned().collect(),
             });
+            done.extend(advice);
         }
-        let way = Undo::new(&machines, &wanted, input.kubernetes);
+        wanted.retain(|one| done.contains(&one.advice));
+        let own = !patches.iter().any(|(path, _)| path == PATCH);
+        let way = Undo::new(&machines, &wanted, &set, input.kubernetes);
         if !done.is_empty() {
             set.files.extend(way.files(&done));
         }
         let levels = apf::add(input, input.kubernetes, &mut set);
         let mut how = String::new();
         if !done.is_empty() {
-            how.push_str(
-                "For each control-plane node, one at a time: `talosctl -n NODE get mc v1alpha1 -o yaml > \
-                 before-NODE.yaml`, then `talosctl -n NODE patch mc --patch @talos-patch.yaml`. \
+            let (nodes, file) = match own {
+                true => ("each node that has a file in patch/", "patch/NODE.yaml"),
+                false => ("each control-plane node", PATCH),
+            };
+            how = format!(
+                "For {nodes}, one at a time: `talosctl -n NODE get mc v1alpha1 -o yaml > \
+                 before-NODE.yaml`, then `talosctl -n NODE patch mc --patch @{file}`. \
                  Talos restarts the static pods it concerns. Wait until `talosctl -n NODE health` is well \
                  before the next. The same patch again changes nothing.",
             );
+            if own {
+                how.push_str(
+                    " The nodes differ, so each has its own patch: do not give one node's to another.",
+                );
+            } else if wanted.iter().any(|one| one.floor.is_some()) {
+                how.push_str(
+                    " Look into before-NODE.yaml first: a node whose extraArgs have as much already, or \
+                     more, does not get the patch, which would lower it.",
+                );
+            }
             if wanted.iter().any(|one| one.component == Component::Etcd) {
                 how = format!(
                     "{how} etcd takes its arguments at the node's next reboot: Talos does not let its \
@@ -221,6 +234,73 @@ impl Emitter for Talos {
         set.lead(content, done);
         set
     }
+}
+
+/// The patches: one for all machines that want the same, else one for each that lacks something.
+fn patches(
+    machines: &[(String, &str)],
+    wanted: &[Wanted],
+    set: &mut PatchSet,
+) -> Vec<(String, Vec<Wanted>)> {
+    if machines.is_empty() {
+        return vec![(PATCH.to_owned(), wanted.to_vec())];
+    }
+    // What every machine already has is left out.
+    let is = |text: &str, one: &Wanted| given(text, one).as_deref() == Some(one.value.as_str());
+    let mut lacking: Vec<(&str, Vec<Wanted>)> = Vec::new();
+    for (name, text) in machines {
+        let mut own = Vec::new();
+        for one in wanted {
+            let on = format!("{} of {name}", one.component.program());
+            let have = given(text, one);
+            let place = Own::read(have.as_deref());
+            if set.keeps(one.floor.as_ref(), &one.advice, &on, place) {
+                continue;
+            }
+            if !is(text, one) {
+                set.changes(&one.advice, &on, place, &one.value);
+            }
+            own.push(one.clone());
+        }
+        lacking.push((name, own));
+    }
+    for one in wanted {
+        if machines.iter().all(|(_, text)| is(text, one)) {
+            let text = format!("{}: {}", one.component.program(), one.flag);
+            set.already.push(text);
+            for (_, own) in &mut lacking {
+                own.retain(|have| have != one);
+            }
+        }
+    }
+    // A value that is there already does no harm in a patch for all.
+    let alike = lacking.windows(2).all(|pair| match pair {
+        [(_, one), (_, two)] => one == two,
+        _ => true,
+    });
+    if alike {
+        let first = lacking.into_iter().next();
+        return first
+            .map(|(_, own)| (PATCH.to_owned(), own))
+            .into_iter()
+            .collect();
+    }
+    for ((_, own), (name, text)) in lacking.iter_mut().zip(machines) {
+        own.retain(|one| {
+            let so = is(text, one);
+            if so {
+                let program = one.component.program();
+                set.already
+                    .push(format!("{program} of {name}: {}", one.flag));
+            }
+            !so
+        });
+    }
+    lacking
+        .into_iter()
+        .filter(|(_, own)| !own.is_empty())
+        .map(|(name, own)| (format!("patch/{}", file_name(name)), own))
+        .collect()
 }
 
 /// The patch, read back.

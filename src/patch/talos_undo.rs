@@ -12,7 +12,7 @@ use crate::catalog::releases::{Version, of_image};
 use crate::catalog::settings::Component;
 
 use super::diff::safe_name;
-use super::model::PatchFile;
+use super::model::{PatchFile, PatchSet};
 use super::talos::section;
 use super::wanted::Wanted;
 use super::yaml::{documents, quoted};
@@ -50,14 +50,23 @@ impl Undo {
     pub(super) fn new(
         machines: &[(String, &str)],
         wanted: &[Wanted],
+        set: &PatchSet,
         kubernetes: Option<Version>,
     ) -> Self {
+        // What a machine keeps is no change to take back.
+        let kept = |name: &str, one: &Wanted| {
+            let on = format!("{} of {name}", one.component.program());
+            set.had
+                .iter()
+                .any(|had| had.becomes.is_none() && had.advice == one.advice && had.on == on)
+        };
         let machines = machines
             .iter()
             .map(|(name, text)| Machine {
                 name: name.clone(),
                 keys: wanted
                     .iter()
+                    .filter(|one| !kept(name, one))
                     .map(|one| (one.component, one.flag.clone(), was(text, one)))
                     .collect(),
                 deletes: installer(text).map_or(
@@ -91,9 +100,7 @@ impl Undo {
                 .iter()
                 .zip(texts)
                 .filter_map(|(machine, text)| {
-                    let name = format!("undo/{}", safe_name(&machine.name));
-                    let end = if name.ends_with(".yaml") { "" } else { ".yaml" };
-                    Some(file(format!("{name}{end}"), text?))
+                    Some(file(format!("undo/{}", file_name(&machine.name)), text?))
                 })
                 .collect(),
         }
@@ -157,6 +164,13 @@ impl Undo {
         let gap = if text.is_empty() { "" } else { "\n\n" };
         format!("{text}{gap}`kubectl delete -f apf/` for priority levels, where there are any.")
     }
+}
+
+/// The file of a machine, by its name.
+pub(super) fn file_name(machine: &str) -> String {
+    let name = safe_name(machine);
+    let end = if name.ends_with(".yaml") { "" } else { ".yaml" };
+    format!("{name}{end}")
 }
 
 impl Machine {

@@ -6,15 +6,27 @@ use crate::advise::{Disposition, Strength};
 use crate::catalog::settings::Component;
 
 use super::change::{Change, change_of, component_of, is_list};
+use super::floor::{Floor, together};
 use super::model::{PatchInput, Shown};
 
 /// One flag of one component, and the advice that asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Wanted {
     pub(super) component: Component,
     pub(super) flag: String,
     pub(super) value: String,
     pub(super) advice: String,
+    /// What it raises to, where it is a raise.
+    pub(super) floor: Option<Floor>,
+}
+
+/// The wanted flags in groups of those that go together.
+pub(super) fn groups(wanted: &[Wanted]) -> Vec<Vec<&Wanted>> {
+    let name = |one: &Wanted| (one.component.program().to_owned(), one.flag.clone());
+    together(wanted, &name)
+        .into_iter()
+        .map(|group| group.into_iter().filter_map(|at| wanted.get(at)).collect())
+        .collect()
 }
 
 /// Every flag to set, and what cannot be one.
@@ -69,6 +81,7 @@ pub(super) fn flags(
                 flag,
                 value,
                 advice: advice.id.clone(),
+                floor: Floor::of(advice, version),
             }),
             Ok(Change::Remove { flags }) => {
                 show(format!("take {} out where it is set", flags.join(" and ")));

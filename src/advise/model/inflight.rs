@@ -261,8 +261,8 @@ fn newer(read: f64, mutating: f64, seats: f64) -> Advice {
     advice.now = Some(format!("{read:.0} and {mutating:.0}"));
     advice.proposed = "leave both limits as they are, and look again".to_owned();
     advice.why = format!(
-        "kube-apiserver had {seats:.0} seats when it was measured, and {read:.0} + {mutating:.0} are \
-         set: what was measured is older than the setting, or kube-apiserver was not restarted"
+        "kube-apiserver had at most {seats:.0} seats when it was measured (each level's share is rounded \
+         up), and {read:.0} + {mutating:.0} are set: what was measured is older than the setting, or kube-apiserver was not restarted"
     );
     advice.effect = "none: what was measured says nothing of the new limits".to_owned();
     advice.risk = "a second raise that nothing asks for".to_owned();

@@ -40,7 +40,8 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
         if have.is_some_and(|have| have > 0.0 && have <= value) {
             continue;
         }
-        let mut advice = Advice::new(id, Remedy::Client, "kubelet", setting);
+        let mut advice =
+            Advice::new(id, Remedy::Client, "kubelet", setting).detail("lowers", "true");
         advice.strength = if version.is_some() {
             Strength::Recommended
         } else {

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use crate::catalog::controllers::{Buckets, Controller, Knob, Known, Role};
+use crate::catalog::settings::allowance;
 use crate::diagnosis::Cause;
 use crate::rules::{Confidence, Finding};
 use crate::units::format_ms;
@@ -79,14 +80,19 @@ fn raise(facts: &Facts<'_>, process: &Process) -> Vec<Advice> {
     }
     let (oldest, newest) = process.span();
     let default = |knob: &Knob| -> Option<f64> { knob.default_for(oldest, newest)?.parse().ok() };
+    // Of several nodes the one that is held most counts; below zero is no limit.
+    let least = qps_set.now.as_ref().and_then(|now| {
+        let allowed = |text| allowance("qps", text);
+        now.texts().filter_map(allowed).min_by(f64::total_cmp)
+    });
     let (Some(qps), Some(burst)) = (
-        qps_set.number().or_else(|| default(qps_knob)),
+        least.or_else(|| default(qps_knob)),
         burst_set.number().or_else(|| default(burst_knob)),
     ) else {
         return vec![unknown_client(process)];
     };
-    if qps < 0.0 {
-        // A negative QPS is no limit: the wait comes from elsewhere.
+    if qps.is_infinite() {
+        // The wait comes from elsewhere.
         return Vec::new();
     }
     // A chart's value that is not set, and a client that waits far below its default: the program

@@ -1,6 +1,8 @@
 //! No advice to raise a setting lowers it somewhere: on another node, or in a file that waits for a
 //! restart.
 
+use crate::catalog::settings::allowance;
+
 use super::super::advice::{Advice, Disposition, Strength};
 use super::super::facts::Facts;
 use super::pace::number;
@@ -15,7 +17,18 @@ pub(in super::super) fn keep_larger(facts: &Facts<'_>, all: &mut Vec<Advice>) {
         })
         .map(|advice| advice.target.clone())
         .collect();
+    // A burst is one of a limiter, and a file that has none waits for the restart.
+    let unlimited = |advice: &Advice| {
+        restart.contains(&advice.target)
+            && advice.setting == "kube-api-burst"
+            && facts
+                .pending(&advice.target, "kube-api-qps")
+                .any(|qps| allowance("kube-api-qps", qps) == Some(f64::INFINITY))
+    };
     all.retain_mut(|advice| {
+        if unlimited(advice) {
+            return false;
+        }
         let Some(larger) = larger(facts, advice) else {
             return true;
         };
@@ -25,13 +38,19 @@ pub(in super::super) fn keep_larger(facts: &Facts<'_>, all: &mut Vec<Advice>) {
         }
         let place = match larger.waits {
             true => "a file that waits for a restart",
+            // A patch compares node by node, and leaves that one alone.
             false => "another node",
         };
-        advice.disposition = Disposition::ShowOnly;
-        advice.strength = Strength::Candidate;
+        if larger.waits {
+            advice.disposition = Disposition::ShowOnly;
+            advice.strength = Strength::Candidate;
+        }
+        let has = match larger.value.is_infinite() {
+            true => "no limit".to_owned(),
+            false => format!("{} already, which is more", number(larger.value)),
+        };
         advice.conflicts.push(format!(
-            "{place} has {} already, which is more: leave it there, and raise only what is lower",
-            number(larger.value)
+            "{place} has {has}: leave it there, and raise only what is lower"
         ));
         true
     });
@@ -45,20 +64,26 @@ struct Larger {
 
 /// A value above what a raise proposes.
 fn larger(facts: &Facts<'_>, advice: &Advice) -> Option<Larger> {
-    if advice.strength == Strength::Refused || advice.details.contains_key("remove") {
+    if advice.strength == Strength::Refused
+        || ["remove", "lowers"]
+            .iter()
+            .any(|name| advice.details.contains_key(*name))
+    {
         return None;
     }
     let proposed: f64 = advice.proposed.trim().parse().ok()?;
     let now = facts.setting(&advice.target, &advice.setting, None)?;
-    if now.least()? >= proposed {
+    let allowed = |value: &str| allowance(&advice.setting, value);
+    if now.texts().filter_map(allowed).min_by(f64::total_cmp)? >= proposed {
         return None;
     }
     let pending = facts
         .pending(&advice.target, &advice.setting)
-        .filter_map(|value| value.trim().parse::<f64>().ok())
+        .filter_map(allowed)
         .max_by(f64::total_cmp);
     let waits = pending.filter(|value| *value > proposed);
-    let set = now.most().filter(|value| *value > proposed);
+    let most = now.texts().filter_map(allowed).max_by(f64::total_cmp);
+    let set = most.filter(|value| *value > proposed);
     waits
         .map(|value| Larger { value, waits: true })
         .or(set.map(|value| Larger {
@@ -113,7 +138,7 @@ mod tests {
         let one = kept(&[("a", "20", None)], false).unwrap();
         assert_eq!(one.disposition, Disposition::Safe);
         let two = kept(&[("a", "20", None), ("b", "400", None)], false).unwrap();
-        assert_eq!(two.disposition, Disposition::ShowOnly);
+        assert_eq!(two.disposition, Disposition::Safe);
         assert!(two.conflicts[0].contains("another node has 400"), "{two:?}");
         let file = [("a", "20", Some("500"))];
         assert!(kept(&file, true).is_none(), "the restart brings more");
@@ -121,6 +146,23 @@ mod tests {
         assert!(
             alone.conflicts[0].contains("waits for a restart"),
             "{alone:?}"
+        );
+        // Below zero client-go has no limiter.
+        let none = [("a", "20", Some("-1"))];
+        assert!(
+            kept(&none, true).is_none(),
+            "the restart takes the limit away"
+        );
+        let one_has = kept(&[("a", "20", None), ("b", "-1", None)], false).unwrap();
+        assert!(
+            one_has.conflicts[0].contains("another node has no limit"),
+            "{one_has:?}"
+        );
+        assert!(
+            kept(&[("a", "-1", None)], false)
+                .unwrap()
+                .conflicts
+                .is_empty()
         );
         // What lowers on purpose is no raise.
         let lower = kept(&[("a", "400", None)], false).unwrap();

@@ -77,7 +77,8 @@ pub(super) fn lower(facts: &Facts<'_>) -> Option<Advice> {
         Remedy::Space,
         "etcd",
         "quota-backend-bytes",
-    );
+    )
+    .detail("lowers", "true");
     advice.now = facts
         .setting("etcd", "quota-backend-bytes", None)
         .map(|c| c.words());

@@ -18,7 +18,7 @@ pub use lookup::{
     settings, stops_at_both,
 };
 pub use value::{
-    parse_bool, parse_duration_setting, parse_float, parse_gates, parse_int, parse_list,
+    allowance, parse_bool, parse_duration_setting, parse_float, parse_gates, parse_int, parse_list,
 };
 
 use super::releases::Version;

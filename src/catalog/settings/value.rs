@@ -45,6 +45,25 @@ pub fn parse_float(text: &str) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
+/// etcd's own quota where 0 is given (etcd `server/storage/quota.go`).
+const QUOTA_DEFAULT: f64 = 2_147_483_648.0;
+
+/// How much a value of a limit lets through; infinite where it is no limit.
+pub fn allowance(name: &str, text: &str) -> Option<f64> {
+    let number = parse_float(text.trim().trim_matches(['"', '\'']))?;
+    let quota = name == "quota-backend-bytes";
+    Some(match number {
+        // client-go has no limiter below zero, and etcd no quota.
+        below if below < 0.0 && (quota || name.to_ascii_lowercase().contains("qps")) => {
+            f64::INFINITY
+        }
+        0.0 if quota => QUOTA_DEFAULT,
+        // No limit at all without priority levels, and with them all of the sum is in the other flag.
+        0.0 if name.ends_with("requests-inflight") => f64::INFINITY,
+        number => number,
+    })
+}
+
 /// A duration in milliseconds: a Go duration (`10m`, `1m30s`), or a bare number in the unit that
 /// the setting counts in (`unit_ms`: 1 for etcd's heartbeat, 1000 for seconds).
 pub fn parse_duration_setting(text: &str, unit_ms: f64) -> Option<f64> {

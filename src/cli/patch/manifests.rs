@@ -50,12 +50,36 @@ pub(super) fn nodes(args: &Args, session: &Session<'_>) -> Result<Vec<NodeManife
         }
     };
     if args.target == "systemd" {
-        let found = units(&root, "", UNITS, &|text| session.note(text));
+        let note = |text: &str| session.note(text);
+        let found = units(&root, "", UNITS, &note);
         if !found.is_empty() {
             return Ok(found);
         }
+        let trees = node_trees(&root, &note);
+        if !trees.is_empty() {
+            return Ok(trees);
+        }
     }
     Ok(manifests_of(&root, &dirs, &|text| session.note(text)))
+}
+
+/// Units of several nodes, each in a folder that is laid out as the node's root.
+fn node_trees(root: &HostRoot, note: &dyn Fn(&str)) -> Vec<NodeManifests> {
+    let mut nodes = Vec::new();
+    for entry in root.list("/").unwrap_or_default() {
+        if !entry.is_dir {
+            continue;
+        }
+        let name = entry.name.to_string_lossy().into_owned();
+        for below in ["", "/host"] {
+            let mut own = units(root, &format!("/{name}{below}"), UNITS, note);
+            for node in &mut own {
+                node.node.clone_from(&name);
+            }
+            nodes.append(&mut own);
+        }
+    }
+    nodes
 }
 
 /// k3s and RKE2 on this node, or in a tree with `etc/rancher`: their configuration with the unit that

@@ -121,6 +121,39 @@ fn environment_files_are_named_by_specifiers() {
 }
 
 #[test]
+fn a_variable_that_a_file_may_set_is_not_taken_for_empty() {
+    let unit = |lines: &str| {
+        file(
+            "etc/systemd/system/etcd.service",
+            &format!(
+                "[Service]\n{lines}ExecStart=/usr/bin/etcd --name=a ${{X}} $Y --quota-backend-bytes=5\n"
+            ),
+        )
+    };
+    for found in [None, Some(("etc/default/etcd".to_owned(), "\n".to_owned()))] {
+        let files = [unit("EnvironmentFile=-/etc/default/etcd\n")];
+        let read = component(&files, &|_| found.clone());
+        assert!(read.bare.is_empty(), "{read:?}");
+        assert_eq!(read.last("quota-backend-bytes"), Some("5"));
+        assert_eq!(read.unread.len(), 2, "{read:?}");
+        assert!(
+            read.unread[0].starts_with("${X} of `ExecStart=`"),
+            "{read:?}"
+        );
+        assert!(read.unread[0].contains("/etc/default/etcd"), "{read:?}");
+    }
+    // Where nothing else can set it, or the file was read, it is empty, and etcd stops.
+    let told = ("etc/default/etcd".to_owned(), "Z=1\n".to_owned());
+    for lines in ["", "EnvironmentFile=/etc/default/etcd\n"] {
+        let read = component(&[unit(lines)], &|_| Some(told.clone()));
+        assert!(read.unread.is_empty() && !read.bare.is_empty(), "{read:?}");
+    }
+    let set = "Environment=X=--log-level=info \"Y=--v2=1\"\nEnvironmentFile=-/etc/default/etcd\n";
+    let read = component(&[unit(set)], &|_| None);
+    assert!(read.unread.is_empty() && read.bare.is_empty(), "{read:?}");
+}
+
+#[test]
 fn what_is_unset_is_not_set() {
     let text = "EnvironmentFile=/etc/default/etcd\nEnvironment=ETCD_NAME=a\nExecStart=etcd --data-dir=${ETCD_NAME}\n";
     for (unset, want) in [

@@ -5,7 +5,9 @@ use crate::catalog::settings::Component;
 use crate::patch::change::{Change, differs, union};
 use crate::patch::cluster_config::{Api, Arg, ClusterConfiguration, fragment};
 use crate::patch::diff::unified;
-use crate::patch::model::{PatchFile, Shown};
+use crate::patch::floor::{Floor, Own};
+use crate::patch::model::{PatchFile, PatchSet, Shown};
+use crate::patch::steps::CONFIGURATION;
 
 use super::Work;
 use super::values::{difference, fitted};
@@ -16,6 +18,7 @@ pub(super) const EXTERNAL: &str = "etcd is external: kubeadm sets no flag of it,
     its machines, else in its own manifest or configuration file";
 
 /// A flag for ClusterConfiguration, and the advice that asks for it.
+#[derive(Clone)]
 pub(super) struct Noted {
     pub(super) arg: Arg,
     pub(super) advice: Advice,
@@ -38,7 +41,7 @@ impl Work<'_> {
             advice: ids.clone(),
         };
         if let Some(text) = &self.input.cluster_configuration {
-            match edited_configuration(text, &self.args, &self.removed) {
+            match edited_configuration(text, &self.args, &self.removed, &mut self.set) {
                 Ok((before, after, mut differ)) => {
                     self.differ.append(&mut differ);
                     if before != after {
@@ -134,13 +137,22 @@ fn edited_configuration(
     text: &str,
     args: &[Noted],
     removed: &[(String, String)],
+    set: &mut PatchSet,
 ) -> Result<(String, String, Vec<String>), String> {
     let mut config = ClusterConfiguration::parse(text).map_err(|refusal| refusal.to_string())?;
     let before = config.text().to_owned();
+    let version = config.kubernetes();
     let mut differ = Vec::new();
     for one in args {
         let (component, flag) = (&one.arg.component, &one.arg.name);
         let have = config.get(component, flag);
+        // What it does not set may stand in the pods only: then no default says anything.
+        let own = have.as_deref().map_or(Own::Unknown, Own::Given);
+        let on = format!("{component} in {CONFIGURATION}");
+        let floor = Floor::of(&one.advice, version);
+        if set.keeps(floor.as_ref(), &one.advice.id, &on, own) {
+            continue;
+        }
         let change = Change::Set {
             flag: flag.clone(),
             value: one.arg.value.clone(),
@@ -157,10 +169,15 @@ fn edited_configuration(
             ));
         }
         match change {
-            Change::Set { value, .. } => config.set(&Arg {
-                value,
-                ..one.arg.clone()
-            }),
+            Change::Set { value, .. } => {
+                if have.as_deref() != Some(value.as_str()) {
+                    set.changes(&one.advice.id, &on, own, &value);
+                }
+                config.set(&Arg {
+                    value,
+                    ..one.arg.clone()
+                })
+            }
             Change::Remove { flags } => flags
                 .iter()
                 .try_for_each(|flag| config.remove(component, flag)),

@@ -131,7 +131,7 @@ impl File {
 }
 
 /// The files of one server node.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) files: Vec<File>,
@@ -158,8 +158,23 @@ impl Node {
         })
     }
 
+    /// Whether any file of it was given.
+    pub(super) fn is_given(&self) -> bool {
+        self.unit.is_some() || self.files.iter().any(|file| !file.before.is_empty())
+    }
+
+    /// `etcd on cp0`.
+    pub(super) fn words(&self, component: Component) -> String {
+        let program = component.program();
+        if self.name.is_empty() {
+            program.to_owned()
+        } else {
+            format!("{program} on {}", self.name)
+        }
+    }
+
     /// What a component runs with, all files merged as the program merges them.
-    fn settled(&self, component: Component) -> Option<Settled> {
+    pub(super) fn settled(&self, component: Component) -> Option<Settled> {
         let place = |name: &str| match name.rsplit_once('/') {
             Some((dir, base)) if dir.ends_with("config.yaml.d") => {
                 format!("etc/rancher/rke2/config.yaml.d/{base}")

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::releases::Version;
 use crate::catalog::settings::{Component, Kind, setting, stops_at_both};
-use crate::manifest::{Means, Provenance, Settled, effective_of_files};
+use crate::manifest::{Means, OPEN_VARIABLE, Provenance, Settled, effective_of_files};
 use crate::patch::component_file;
 use crate::patch::exec_line::{changed, once, runs, unit_with};
 use crate::patch::model::NodeManifests;
@@ -16,6 +16,7 @@ use super::files::places;
 use super::{DROP_IN, DropIn};
 
 /// One node's files while they are edited.
+#[derive(Clone)]
 pub(super) struct Node<'a> {
     pub(super) name: &'a str,
     /// Path below the root, and text.
@@ -38,7 +39,17 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn settled(&self, component: Component) -> Option<Settled> {
+    /// `etcd on cp0`.
+    pub(super) fn words(&self, component: Component) -> String {
+        let program = component.program();
+        if self.name.is_empty() {
+            program.to_owned()
+        } else {
+            format!("{program} on {}", self.name)
+        }
+    }
+
+    pub(super) fn settled(&self, component: Component) -> Option<Settled> {
         let files: Vec<(&str, &str)> = self
             .files
             .iter()
@@ -83,6 +94,15 @@ impl<'a> Node<'a> {
             return Err(format!(
                 "a quote in the `ExecStart=` of {unit} is never closed, so systemd does not load \
                  the unit: mend it first"
+            ));
+        }
+        if let Some(why) = before
+            .unread
+            .iter()
+            .find(|why| why.starts_with(OPEN_VARIABLE))
+        {
+            return Err(format!(
+                "the command line of {unit} takes arguments that are not known: {why}. Give that file too"
             ));
         }
         let config = before

@@ -63,6 +63,27 @@ fn each_setting_is_changed_where_it_stands() {
 }
 
 #[test]
+fn a_line_with_arguments_that_are_not_known_is_left_alone() {
+    let quota = [advice("quota-backend-bytes", "8589934592")];
+    let unit = "[Service]\nEnvironmentFile=-/etc/default/etcd\n\
+                ExecStart=/usr/bin/etcd --name=a ${X} --quota-backend-bytes=67108864\n";
+    // As it is given where the file is not there, and where it was not looked for.
+    for files in [
+        vec![("etcd.service", unit), ("etc/default/etcd", "")],
+        vec![("etcd.service", unit)],
+    ] {
+        let set = emit(&files, &quota);
+        assert!(set.files.is_empty(), "{set:?}");
+        assert!(set.shown[0].why.contains("${X}"), "{set:?}");
+    }
+    let set = emit(
+        &[("etcd.service", unit), ("etcd", "X=--log-level=info\n")],
+        &quota,
+    );
+    assert!(set.shown.is_empty() && !set.files.is_empty(), "{set:?}");
+}
+
+#[test]
 fn a_second_run_changes_nothing() {
     let set = emit(&[("etcd.service", UNIT), ("etcd", FILE)], &all());
     let drop_in = &set
