@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::core_clients::product;
 use crate::catalog::resources::is_events;
 use crate::evidence::{EvidenceSet, Reader, Row, Subject, SubjectKind, keys};
-use crate::rules::{Confidence, Finding};
+use crate::rules::{Confidence, Finding, Severity};
 
 use super::cause::{Cause, CauseFound};
 use super::who::{Joined, Source};
@@ -133,6 +133,8 @@ fn of_load(
     let found = findings
         .iter()
         .filter(|f| f.failed() && f.subject.kind == SubjectKind::Client)
+        // A client that is only seen to write much is a note.
+        .filter(|f| f.rule != "client-hot-loop" || f.severity >= Severity::Warn)
         .filter(|f| matches!(f.rule.as_str(), "client-heavy-lists" | "client-hot-loop"))
         .min_by_key(|f| {
             let of_rule = cause.rules.iter().position(|rule| *rule == f.rule);

@@ -2,10 +2,42 @@
 
 use super::assess::{Assessment, Case};
 use super::cause::Cause;
-use crate::rules::Severity;
+use crate::rules::{Finding, Severity};
 
 /// The rule of a client that asks etcd and not kube-apiserver.
 pub(super) const LEASES: &str = "leases-granted-fast";
+
+/// The rule of a client that asks and changes nothing.
+const LOOP: &str = "client-hot-loop";
+
+/// Faults of etcd's own processor, disk and space: where one is measured and critical, a client that
+/// wastes requests is not what is broken.
+const GRAVER: &[&str] = &[
+    "backend-commit-slow",
+    "cpu-steal-high",
+    "device-flush-slow",
+    "device-write-slow",
+    "disk-space-low",
+    "etcd-cpu-throttled",
+    "etcd-io-limited",
+    "filesystem-read-only",
+    "kernel-io-errors",
+    "nospace-alarm",
+    "quota-near-limit",
+    "run-delay-high",
+    "wal-fsync-slow",
+    "wal-sync-stalled",
+];
+
+/// Whether one of them was measured; what a log tells is weighed elsewhere.
+fn graver(case: &Case<'_>) -> bool {
+    let critical = |f: &&Finding| f.failed() && f.severity == Severity::Critical;
+    let mut found = case.findings.iter().filter(critical);
+    found.any(|f| {
+        let mut cited = f.evidence.iter();
+        GRAVER.contains(&f.rule.as_str()) && cited.any(|cited| !cited.key.starts_with("logs."))
+    })
+}
 
 /// What would settle it, as far as it was not read yet.
 fn settle(metrics: bool, audit: bool) -> &'static str {
@@ -28,10 +60,11 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let events = case.has_at("events-dominate", Severity::Warn);
     // Slow requests alone do not tell a flood of Events from changes that are slow for another reason.
     let counted = events && case.measured("events-dominate");
-    let loops = case.has("client-hot-loop");
+    // One that is only seen to write much is a note.
+    let loops = case.has_at(LOOP, Severity::Warn);
     // A writer that waits for each answer asks at equal gaps as well, and at those that a slow etcd
     // makes; one that asks for what is gone spins whatever etcd does.
-    let spins = case.measured("client-hot-loop");
+    let spins = loops && case.measured(LOOP);
     // No kube-apiserver asks for leases at such a rate: somebody talks to etcd directly.
     let leases = case.has_at(LEASES, Severity::Warn);
     let etcd_well = case.facts.etcd_seen
@@ -82,7 +115,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         false => ill || case.etcd_is_ill() || case.has_at("slow-requests", Severity::Warn),
     } && !cleared
         && !burns;
-    let told = match doubted {
+    let leads = loops && !lists && !events;
+    let told = match doubted || leads && graver(case) {
         true => f64::min(confidence, 0.45),
         false => confidence,
     };
@@ -107,7 +141,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else {
         &["client-hot-loop", "leases-granted-fast", "slow-requests"]
     };
-    let carry = case.all(order);
+    let mut carry = case.all(order);
+    carry.retain(|finding| finding.rule != LOOP || finding.severity >= Severity::Warn);
     let mut summary = carry
         .first()
         .map_or_else(String::new, |finding| finding.message.clone());

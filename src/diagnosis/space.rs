@@ -11,18 +11,21 @@ const SETTLE: &str =
 
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let mut alarm = case.failed("nospace-alarm");
+    // What is contradicted by metrics is a note.
+    alarm.retain(|finding| finding.severity >= Severity::Warn);
     let told = !alarm.is_empty();
     let over = alarm.iter().any(|finding| finding.aspect == IS_OVER);
     alarm.retain(|finding| finding.severity == Severity::Critical);
     let near = case.has_at("quota-near-limit", Severity::Critical);
     let disk = case.has_at("disk-space-low", Severity::Critical);
-    let carry = case.all(&[
+    let mut carry = case.all(&[
         "nospace-alarm",
         "quota-near-limit",
         "disk-space-low",
         "compaction-off",
         "database-growing-fast",
     ]);
+    carry.retain(|f| f.rule != "nospace-alarm" || f.severity >= Severity::Warn);
     let confidence = if !alarm.is_empty() {
         // Several sources that agree make it sure.
         let cites = |key: &str| {

@@ -590,5 +590,6 @@ mod commits;
 mod held_up;
 mod long_windows;
 mod own_work;
+mod spins;
 mod unlooked;
 mod who_is_ill;

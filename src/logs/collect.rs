@@ -524,8 +524,8 @@ fn facts(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         let sizes: Vec<_> = facts
             .db_size
             .iter()
-            .filter(|(_, peak)| peak.0 > 0)
-            .map(|(at, peak)| (at, num(peak.0)))
+            .filter(|(_, size)| size.value > 0)
+            .map(|(_, size)| (size.at, num(size.value)))
             .collect();
         if !sizes.is_empty() {
             set.put(

@@ -552,6 +552,7 @@ pub const READS: &[Reads] = &[
         &[
             "etcd.alarms",
             "logs.alarms",
+            "logs.db.size",
             "logs.episodes",
             "logs.events",
             "server.alarms",

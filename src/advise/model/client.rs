@@ -30,6 +30,8 @@ pub(super) struct Culprit {
     pub(super) resource: Option<String>,
     /// The rule that found it.
     pub(super) rule: &'static str,
+    /// Which of the rule's faults it is.
+    pub(super) aspect: String,
     /// The finding's sentence.
     pub(super) message: String,
 }
@@ -58,6 +60,10 @@ pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
             if finding.subject.kind != SubjectKind::Client || finding.subject.name.is_empty() {
                 continue;
             }
+            // A client that is only seen to write much is a note.
+            if rule == "client-hot-loop" && finding.severity < Severity::Warn {
+                continue;
+            }
             let (name, user) = split_name(&finding.subject.name);
             if all
                 .iter()
@@ -65,12 +71,13 @@ pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
             {
                 continue;
             }
-            let (audit_user, resource) = audit_of(facts, name, rule);
+            let (audit_user, resource) = audit_of(facts, name, user, rule);
             all.push(Culprit {
                 user: user.map(str::to_owned).or(audit_user),
                 resource: resource.or_else(|| resource_of(facts, name)),
                 name: name.to_owned(),
                 rule,
+                aspect: finding.aspect.clone(),
                 message: without_name(finding, name),
             });
         }
@@ -88,6 +95,7 @@ pub(super) fn culprits(facts: &Facts<'_>) -> Vec<Culprit> {
             user,
             resource: Some("events".to_owned()),
             rule: "events-dominate",
+            aspect: String::new(),
             message,
         });
     }
@@ -124,12 +132,18 @@ fn audit(
 }
 
 /// User and main resource of a product or user, from the audit log: what it asks for most, or of
-/// one that is blamed for whole lists, what those take longest for.
-fn audit_of(facts: &Facts<'_>, name: &str, rule: &str) -> (Option<String>, Option<String>) {
+/// one that is blamed for whole lists, what those take longest for. Several users may run one product.
+fn audit_of(
+    facts: &Facts<'_>,
+    name: &str,
+    user: Option<&str>,
+    rule: &str,
+) -> (Option<String>, Option<String>) {
     let mut resources: BTreeMap<String, f64> = BTreeMap::new();
     let (clients, _) = audit(facts, |row| {
-        let mine = product(row.get_text("user_agent").unwrap_or_default()) == name
+        let named = product(row.get_text("user_agent").unwrap_or_default()) == name
             || row.get_text("user") == Some(name);
+        let mine = named && (user.is_none() || row.get_text("user") == user);
         if mine && let Some(resource) = row.get_text("resource") {
             let weight = match rule {
                 "client-heavy-lists" => whole_lists(row),
@@ -272,7 +286,7 @@ pub(super) fn advise(facts: &Facts<'_>) -> Vec<Advice> {
     for culprit in culprits(facts) {
         all.push(match culprit.rule {
             "client-heavy-lists" => lists(facts, &culprit),
-            "client-hot-loop" => hot_loop(&culprit),
+            "client-hot-loop" => hot_loop::advise(facts, &culprit),
             _ => event_flood(&culprit),
         });
     }
@@ -318,6 +332,7 @@ fn back_off(facts: &Facts<'_>) -> Option<Advice> {
         user: Some(user).filter(|user| !user.is_empty()),
         resource: None,
         rule: "apf-rejections",
+        aspect: String::new(),
     };
     Some(Advice {
         now: Some("asks again and again".to_owned()),
@@ -508,27 +523,6 @@ fn is_uncached(resource: &str) -> bool {
 const UNCACHED: &str = "kube-apiserver --watch-cache-sizes: none for events by default, so that \
                         `resourceVersion=0` reaches etcd";
 
-fn hot_loop(culprit: &Culprit) -> Advice {
-    let what = culprit.resource.as_deref().unwrap_or("objects");
-    Advice {
-        now: Some(format!("requeues the same {what} at a fixed rate")),
-        proposed: "requeue with exponential back-off, stop on NotFound, write only when something \
-                   changed"
-            .to_owned(),
-        why: format!("{}: {}", who(culprit), culprit.message),
-        effect: "the requests that change nothing stop; the rest of the control plane hardly \
-                 notices, since such a loop is a bug more than a load"
-            .to_owned(),
-        risk: "a back-off that is too long delays real changes: cap it at a few minutes".to_owned(),
-        undo: "roll the controller back to its former version".to_owned(),
-        verify: "requests of this client fall below one per object and resync period, and its \
-                 404s stop"
-            .to_owned(),
-        source: "client-go workqueue: per-item exponential back-off, 5 ms to 1000 s".to_owned(),
-        ..for_client(culprit, "client-hot-loop", "requeue")
-    }
-}
-
 fn event_flood(culprit: &Culprit) -> Advice {
     Advice {
         now: Some("writes an event for each occurrence".to_owned()),
@@ -594,5 +588,6 @@ fn retries(facts: &Facts<'_>) -> Option<Advice> {
     Some(advice)
 }
 
+mod hot_loop;
 #[cfg(test)]
 mod tests;

@@ -66,7 +66,7 @@ pub(super) fn only_extrapolated(facts: &Facts<'_>, outgrown: &Finding) -> Option
 pub(super) fn lower(facts: &Facts<'_>) -> Option<Advice> {
     let finding = facts.ails("quota-above-maximum")?;
     // A full database needs its recovery, and no lower quota.
-    if facts.failed("nospace-alarm").next().is_some() {
+    if facts.ails("nospace-alarm").is_some() {
         return None;
     }
     let size = largest(facts);

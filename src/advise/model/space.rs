@@ -252,7 +252,7 @@ pub(super) fn outgrown<'a>(facts: &Facts<'a>) -> Option<&'a Finding> {
     facts
         .full_database()
         .or_else(|| facts.failed("quota-near-limit").next())
-        .or_else(|| facts.failed("nospace-alarm").next())
+        .or_else(|| facts.ails("nospace-alarm"))
         .or_else(|| facts.ails("database-growing-fast"))
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::advise::Disposition;
 use crate::diagnosis::Role;
+use crate::rules::load::client_hot_loop::{GONE, READS};
 
 #[test]
 fn a_bad_client_is_named_before_anything_is_scaled() {
@@ -337,4 +338,37 @@ fn what_a_log_says_of_a_setting_is_in_force_where_no_file_was_read() {
     // A file is the truth of now.
     let both = log.settings("kube-controller-manager", &[("kube-api-qps", "50")]);
     assert_eq!(now(&both, "kube-api-qps").as_deref(), Some("50"));
+}
+
+#[test]
+fn a_loop_is_told_to_change_what_it_does() {
+    let client = || Subject::new(SubjectKind::Client, "writer/1.0 (apps)");
+    let plane = || Plane::with(Cause::QueryLoad);
+    let of = |aspect: &str| {
+        let plane = plane().fails_as("client-hot-loop", client(), aspect);
+        let all = plane.advice();
+        let found = all
+            .into_iter()
+            .find(|advice| advice.target == "client writer/1.0");
+        found.unwrap()
+    };
+    assert!(of(GONE).verify.contains("404"));
+    let reads = of(READS);
+    assert!(!reads.verify.contains("404"), "{}", reads.verify);
+    assert!(reads.proposed.contains("watch it"), "{}", reads.proposed);
+    // Who is only seen to write much is told nothing.
+    let writes = plane().fails("client-hot-loop", client(), Info);
+    let mut all = writes.advice().into_iter();
+    assert!(all.all(|advice| advice.target != "client writer/1.0"));
+    // Who sends most of all is no trifle.
+    let most = audit(&[("writer/1.0", "apps", "get", "configmaps", 600.0)]);
+    let told = plane()
+        .fails_as("client-hot-loop", client(), READS)
+        .put(&keys::LOGS_AUDIT_CLIENTS, component("kube-apiserver"), most)
+        .advice();
+    let told = told
+        .iter()
+        .find(|advice| advice.target == "client writer/1.0");
+    let effect = &told.unwrap().effect;
+    assert!(effect.contains("100 % of all requests"), "{effect}");
 }

@@ -462,13 +462,13 @@ fn starts(view: &View, redactor: &Redactor) -> Vec<v1::StartReport> {
 fn storage(view: &View, redactor: &Redactor) -> Vec<v1::StorageReport> {
     view.facts
         .iter()
-        .filter(|(_, facts)| facts.compactions.count > 0)
+        .filter(|(_, facts)| facts.compactions.count > 0 || facts.db_size.start().is_some())
         .map(|(place, facts)| {
             let in_use: std::collections::BTreeMap<_, _> = facts
                 .db_in_use
                 .iter()
-                .filter(|(_, peak)| peak.0 > 0)
-                .map(|(at, peak)| (at, peak.0))
+                .filter(|(_, size)| size.value > 0)
+                .map(|(at, size)| (at, size.value))
                 .collect();
             v1::StorageReport {
                 node: node(place.node.as_ref(), redactor),
@@ -484,8 +484,8 @@ fn storage(view: &View, redactor: &Redactor) -> Vec<v1::StorageReport> {
                 db: facts
                     .db_size
                     .iter()
-                    .filter(|(_, peak)| peak.0 > 0)
-                    .map(|(at, peak)| (at.to_string(), peak.0, in_use.get(&at).copied()))
+                    .filter(|(_, size)| size.value > 0)
+                    .map(|(at, size)| (at.to_string(), size.value, in_use.get(&at).copied()))
                     .collect(),
             }
         })

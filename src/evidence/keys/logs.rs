@@ -19,10 +19,11 @@ keys! { LOGS;
     /// `unlimited_secs`, `total_secs`, `max_ms`, `etcd_secs`, `max_per_sec` (between its own first and last request); texts `user_agent`, `user`, `verb`, `resource`.
     LOGS_AUDIT_CLIENTS: Table = "logs.audit.clients", None, Sum;
     /// Objects that one client asks for again and again, the most frequent first: columns `requests`, `not_found`, `max_per_sec`
-    /// (between the first and the last request), `max_steady` (1 when the gaps are all about the same); texts `user_agent`, `user`,
-    /// `verb`, `resource`, `object`.
+    /// (between the first and the last request), `max_steady_per_sec` (the same where the gaps are all about the same for at least 30 s,
+    /// else 0); texts `user_agent`, `user`, `verb`, `resource`, `object`.
     LOGS_AUDIT_OBJECTS: Table = "logs.audit.objects", None, Sum;
-    /// How steadily each client asks: columns `requests`, `not_found`, `throttled`, `active_secs`, and where most active seconds have
+    /// How steadily each client asks: columns `requests`, `not_found`, `throttled`, `active_secs`, `max_per_sec` (in the busiest stretch
+    /// of at least 30 s between the first and the last request of one kind), and where most active seconds have
     /// the same number of requests, `max_plateau_per_sec` and `max_plateau_share`; texts `user_agent`, `user`.
     LOGS_AUDIT_PACE: Table = "logs.audit.pace", None, Sum;
     /// Lists and changes of kube-apiserver's clients by second, from the audit log (origin `audit`) and from traces (`trace`): one row
@@ -35,7 +36,7 @@ keys! { LOGS;
     LOGS_COMPACTION_TOOK: Series = "logs.compaction.took", Ms, Union;
     /// Log lines by component, with zeros for one that shares another's log: columns `files`, `lines`, `unparsed`, `unknown`, `max_gap_secs`.
     LOGS_COVERAGE: Table = "logs.coverage", None, Sum;
-    /// Size of the etcd database over time, as compaction lines tell it.
+    /// Size of the etcd database over time, as the ends of compactions and defragmentations tell it: the last one of each minute.
     LOGS_DB_SIZE: Series = "logs.db.size", Bytes, Union;
     /// Elections by term: rows `planned`, `unplanned`, `start` (the first one of a start), column `terms`; of `planned` text `at`, the last ones in seconds since 1970; of `unplanned` also, as every member's log tells of the same ones, of the log that tells most `max_all` (all of them) and `max_terms` (within 15 minutes).
     LOGS_ELECTIONS: Table = "logs.elections", None, Sum;

@@ -38,6 +38,35 @@ impl BucketValue for Peak {
     }
 }
 
+/// The last value of a bucket, with its time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latest {
+    /// When; the least of all times where nothing was said.
+    pub at: Timestamp,
+    /// What was said then.
+    pub value: u64,
+}
+
+impl Default for Latest {
+    fn default() -> Self {
+        Latest {
+            at: Timestamp(i64::MIN),
+            value: 0,
+        }
+    }
+}
+
+impl BucketValue for Latest {
+    fn add(&mut self, other: &Self) {
+        // Of two sizes of one moment the smaller one: it is what was left of the other.
+        let is_later = other.at > self.at || other.at == self.at && other.value < self.value;
+        if is_later {
+            *self = *other;
+        }
+    }
+}
+
 /// A start of the program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,9 +214,9 @@ pub struct Facts {
     #[serde(default, skip_serializing_if = "Life::is_empty")]
     pub life: Life,
     /// Size of the database on disk, in bytes.
-    pub db_size: Grid<Peak>,
+    pub db_size: Grid<Latest>,
     /// Of it, in use.
-    pub db_in_use: Grid<Peak>,
+    pub db_in_use: Grid<Latest>,
     /// Compactions.
     pub compactions: Compactions,
     /// Client-side throttling by verb and resource.
@@ -309,6 +338,12 @@ impl Facts {
             }
             FAILED_APPLY => self.refused(event),
             "compaction-finished" => self.compaction(event),
+            "defrag-finish" => {
+                if let Some(at) = event.time {
+                    let of = |name| int(event, name);
+                    self.sized(at, of("db_size_bytes"), of("db_in_use_bytes"));
+                }
+            }
             "clock-drift" => self.clock(event),
             "alarm-raised" | "health-alarm" | "alarm-disarmed" => self.alarm(event),
             "etcd-start"
@@ -355,11 +390,15 @@ impl Facts {
         if let Some(ns) = fields.took_ns {
             found.took.add(at, &Peak(ns));
         }
-        if let Some(bytes) = fields.db_size {
-            self.db_size.add(at, &Peak(bytes));
-        }
-        if let Some(bytes) = fields.db_in_use {
-            self.db_in_use.add(at, &Peak(bytes));
+        self.sized(at, fields.db_size, fields.db_in_use);
+    }
+
+    fn sized(&mut self, at: Timestamp, size: Option<u64>, in_use: Option<u64>) {
+        let both = [(&mut self.db_size, size), (&mut self.db_in_use, in_use)];
+        for (sizes, value) in both {
+            if let Some(value) = value {
+                sizes.add(at, &Latest { at, value });
+            }
         }
     }
 

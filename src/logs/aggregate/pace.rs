@@ -170,6 +170,14 @@ impl ObjectRow {
         enough && self.spread().is_some_and(|spread| spread <= STEADY)
     }
 
+    /// Requests per second where the gaps are all about the same for long enough: what a start asks for at
+    /// the pace of its limiter ends within seconds.
+    pub fn steady_rate(&self) -> Option<f64> {
+        let secs = self.last?.since_us(self.first?) / 1_000_000;
+        let lasts = u64::try_from(secs).is_ok_and(|secs| secs >= MIN_SECONDS);
+        (lasts && self.is_steady()).then(|| self.rate()).flatten()
+    }
+
     /// The spread of the gaps, in gaps.
     fn spread(&self) -> Option<f64> {
         let mean = 1e3 / self.rate()?;
@@ -278,6 +286,21 @@ mod tests {
         assert_eq!(steady.not_found, 100);
         assert!((steady.rate().unwrap() - 2.0).abs() < 0.01);
         assert!(!random.is_steady());
+        assert_eq!(steady.steady_rate(), steady.rate());
+        assert_eq!(random.steady_rate(), None);
+    }
+
+    /// A controller at its start, held at 8/s by its limiter.
+    #[test]
+    fn a_short_burst_at_equal_gaps_is_no_steady_rate() {
+        let lasting = |secs: i64| {
+            let mut row = ObjectRow::default();
+            (0..=secs * 8).for_each(|step| row.add_request(at(step * 125), 200));
+            row
+        };
+        assert!(lasting(29).is_steady());
+        assert_eq!(lasting(29).steady_rate(), None);
+        assert_eq!(lasting(30).steady_rate(), Some(8.0));
     }
 
     /// A client that goes round three servers asks through each at a third of its rate.

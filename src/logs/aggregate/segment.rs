@@ -504,6 +504,7 @@ fn needs_fields(kind: &str) -> bool {
         || matches!(
             kind,
             "compaction-finished"
+                | "defrag-finish"
                 | "clock-drift"
                 | "leader-elected"
                 | "leader-lost"

@@ -1,6 +1,8 @@
-//! A client asks at a high, steady rate, and much of it for objects that are gone or for the same
-//! object again and again: it does not wait for changes, it spins.
+//! A client asks at a high, steady rate, and much of it changes nothing: it asks for objects that are
+//! gone, or reads the same object again and again. It does not wait for changes, it spins. One that
+//! writes at such a rate is at work as far as anybody can tell, and worth a note.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::evidence::{Completeness, Missing, Row, Subject, SubjectKind, keys};
@@ -16,6 +18,16 @@ pub static RULE: Rule = Rule {
     playbook: "client-hot-loop",
     check,
 };
+
+/// The aspect of a client that asks for what is gone.
+pub const GONE: &str = "gone";
+/// The aspect of a client that reads an object again and again.
+pub const READS: &str = "reads";
+/// The aspect of a client whose writes of an object are refused again and again.
+pub const REFUSED: &str = "refused";
+/// The aspect of a client that writes one object at a high, steady rate: a note, as nothing shows that its
+/// writes change nothing.
+pub const WRITES: &str = "writes";
 
 /// A rate that is so many times the plateau of one log is that of several.
 const SPREAD: f64 = 1.5;
@@ -33,24 +45,25 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         }
     };
     for client in &clients {
-        // By the rows' own times, where a client did not ask all the time.
-        let own: f64 = client
-            .rows
-            .iter()
-            .filter_map(|row| row.get("max_per_sec"))
-            .sum();
-        let rate = (client.requests / secs).max(own);
+        // By the pace of its own time, where a client did not ask all the time.
+        let own = paced(cx, client, |row| row.get("max_per_sec"));
+        let rate = (client.requests / secs).max(own.unwrap_or(0.0));
+        if rate < rate_limit.value {
+            continue;
+        }
         // What fits that rate: the time in which it asked, not that of the whole log.
-        let asked_secs = client.requests / rate.max(f64::MIN_POSITIVE);
+        let asked_secs = client.requests / rate;
         let gone = client.not_found / client.requests.max(1.0);
         let same = same_object(cx, client, secs, rate_limit.value);
-        if rate < rate_limit.value || gone < share_limit.value && same.is_none() {
-            continue;
-        }
-        // Parts of Kubernetes ask for much, and for what is gone; none of it for one object all the time.
-        if client.is_core() && same.is_none() {
-            continue;
-        }
+        let (aspect, severity, tail) = match same {
+            _ if gone >= share_limit.value && !client.is_core() => {
+                (GONE, Severity::Warn, gone_words(gone))
+            }
+            Some(same) if same.spins => (same.aspect, Severity::Warn, same.words),
+            // Parts of Kubernetes ask for much, and for what is gone; none of it for one object all the time.
+            Some(same) if !client.is_core() => (same.aspect, Severity::Info, same.words),
+            _ => continue,
+        };
         let pinned = pinned(cx, client, rate);
         let mut rows: Vec<_> = client.rows.iter().collect();
         rows.sort_by(|a, b| {
@@ -81,32 +94,32 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         drafts.push(
             Draft::new(
                 Subject::new(SubjectKind::Client, client.name()),
-                Severity::Warn,
+                severity,
                 format!(
-                    "{} sends {rate:.1} requests/s{pinned} ({}), {}",
+                    "{} sends {rate:.1} requests/s{pinned} ({}), {tail}",
                     client.name(),
                     what.join(", "),
-                    match same {
-                        Some(same) if gone < share_limit.value => same,
-                        _ => format!("{:.0} % of them for objects that are gone", gone * 100.0),
-                    }
                 ),
             )
+            .aspect(aspect)
             // Equal gaps alone may be the pace at which answers come.
-            .confidence(if gone < share_limit.value {
-                Confidence::Medium
-            } else {
-                Confidence::High
+            .confidence(match aspect {
+                GONE => Confidence::High,
+                _ => Confidence::Medium,
             })
             .threshold(format!("{}/s; {}", rate_limit.words(), share_limit.words()))
             .cites(cx.evidence.take_citations()),
         );
     }
     // A loop that no single client of the audit log shows is in the counts all the same.
-    if drafts.is_empty() {
+    if drafts.iter().all(|draft| draft.has_aspect(WRITES)) {
         from_metrics(cx, &mut drafts);
     }
     Ok(Verdict::Fail(drafts))
+}
+
+fn gone_words(share: f64) -> String {
+    format!("{:.0} % of them for objects that are gone", share * 100.0)
 }
 
 /// What was asked for one resource, of all kube-apiservers together.
@@ -194,275 +207,139 @@ fn from_metrics(cx: &Context<'_>, drafts: &mut Vec<Draft>) -> Option<()> {
     Some(())
 }
 
-/// The object that the client asks for most, where that is a steady loop by itself.
-fn same_object(cx: &Context<'_>, client: &audit::Client, secs: f64, least: f64) -> Option<String> {
+/// An object that a client asks for at a high, steady rate.
+struct Same {
+    rate: f64,
+    /// Whether so many of the requests change nothing that they make a loop by themselves.
+    spins: bool,
+    aspect: &'static str,
+    words: String,
+}
+
+/// The object that the client asks for most, where that is a steady rate; one that it asks for without
+/// changing anything comes before all that it writes.
+fn same_object(cx: &Context<'_>, client: &audit::Client, secs: f64, least: f64) -> Option<Same> {
     let table = cx
         .evidence
         .peek(&keys::LOGS_AUDIT_OBJECTS, &Subject::cluster())?;
-    // Its own rate is that of one log; a client whose requests are spread over several kube-apiservers
-    // is in several.
-    let rate = |row: &Row| {
-        let all = row.get("requests").unwrap_or(0.0) / secs;
-        row.get("max_per_sec").unwrap_or(0.0).max(all)
-    };
-    let (row, rate) = table
+    let own: Vec<&Row> = table
         .rows
         .iter()
         .filter(|row| {
             row.get_text("user_agent") == Some(client.user_agent.as_str())
                 && row.get_text("user") == Some(client.user.as_str())
-                && row.get("max_steady") == Some(1.0)
         })
-        .map(|row| (row, rate(row)))
-        .filter(|(_, rate)| *rate >= least)
-        .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some(format!(
-        "{rate:.1}/s of them for {} {}, at equal gaps",
-        row.get_text("resource").unwrap_or("?"),
-        row.get_text("object").unwrap_or("?")
-    ))
+        .collect();
+    let steady = own.iter().filter_map(|row| {
+        let steady = row.get("max_steady_per_sec").filter(|rate| *rate > 0.0)?;
+        // Its own rate is that of one log; a client whose requests are spread over several kube-apiservers
+        // is in several.
+        let rate = steady.max(row.get("requests").unwrap_or(0.0) / secs);
+        (rate >= least).then(|| same(client, &own, row, rate, least))
+    });
+    steady.max_by(|a, b| {
+        (a.spins, a.rate)
+            .partial_cmp(&(b.spins, b.rate))
+            .unwrap_or(Ordering::Equal)
+    })
+}
+
+fn same(client: &audit::Client, own: &[&Row], row: &Row, rate: f64, least: f64) -> Same {
+    let text = |name| row.get_text(name).unwrap_or("?");
+    let (verb, resource, object) = (text("verb"), text("resource"), text("object"));
+    let requests = row.get("requests").unwrap_or(0.0).max(1.0);
+    if matches!(verb, "get" | "list") {
+        // Whoever writes an object reads it before.
+        let written: f64 = own
+            .iter()
+            .filter(|other| {
+                other.get_text("object") == Some(object)
+                    && other.get_text("resource") == Some(resource)
+                    && !matches!(other.get_text("verb"), Some("get" | "list" | "watch"))
+            })
+            .map(|other| other.get("requests").unwrap_or(0.0) * (1.0 - refused(client, other)))
+            .sum();
+        let idle = rate * (1.0 - written / requests).max(0.0);
+        if idle >= least {
+            return Same {
+                rate: idle,
+                spins: true,
+                aspect: READS,
+                words: format!(
+                    "{idle:.1}/s of them to read {resource} {object}, at equal gaps and without a write"
+                ),
+            };
+        }
+    }
+    let idle = rate * refused(client, row);
+    if idle >= least {
+        return Same {
+            rate: idle,
+            spins: true,
+            aspect: REFUSED,
+            words: format!(
+                "{idle:.1}/s of them for {resource} {object}, at equal gaps and answered 404 or 409"
+            ),
+        };
+    }
+    Same {
+        rate,
+        spins: false,
+        aspect: WRITES,
+        words: format!(
+            "{rate:.1}/s of them for {resource} {object}, at equal gaps; as far as the audit log tells they change something"
+        ),
+    }
+}
+
+/// The share of the requests for an object that were answered 404 or 409. Conflicts are counted by verb
+/// and resource, not by object.
+fn refused(client: &audit::Client, row: &Row) -> f64 {
+    let share = |row: &Row, column| {
+        row.get(column).unwrap_or(0.0) / row.get("requests").unwrap_or(0.0).max(1.0)
+    };
+    let same = |other: &&Row| {
+        ["verb", "resource"]
+            .iter()
+            .all(|name| other.get_text(name) == row.get_text(name))
+    };
+    let conflicts = client
+        .rows
+        .iter()
+        .find(same)
+        .map(|all| share(all, "conflicts"));
+    (share(row, "not_found") + conflicts.unwrap_or(0.0)).min(1.0)
+}
+
+/// What the reading of a client's pace says.
+fn paced<T>(
+    cx: &Context<'_>,
+    client: &audit::Client,
+    what: impl FnOnce(&Row) -> Option<T>,
+) -> Option<T> {
+    let table = cx
+        .evidence
+        .peek(&keys::LOGS_AUDIT_PACE, &Subject::cluster())?;
+    let row = table.rows.iter().find(|row| {
+        row.get_text("user_agent") == Some(client.user_agent.as_str())
+            && row.get_text("user") == Some(client.user.as_str())
+    })?;
+    what(row)
 }
 
 /// `, pinned at 10/s in 97 % of its seconds`, where it is. Of a client whose requests are spread over
 /// several logs the plateau is that of one of them, and says nothing of all.
 fn pinned(cx: &Context<'_>, client: &audit::Client, rate: f64) -> String {
-    let words = || {
-        let table = cx
-            .evidence
-            .peek(&keys::LOGS_AUDIT_PACE, &Subject::cluster())?;
-        let row = table.rows.iter().find(|row| {
-            row.get_text("user_agent") == Some(client.user_agent.as_str())
-                && row.get_text("user") == Some(client.user.as_str())
-        })?;
+    let words = paced(cx, client, |row| {
         let plateau = row.get("max_plateau_per_sec")?;
         (rate < plateau * SPREAD).then_some(())?;
         Some(format!(
             ", pinned at {plateau:.0}/s in {:.0} % of its seconds",
             row.get("max_plateau_share")? * 100.0
         ))
-    };
-    words().unwrap_or_default()
+    });
+    words.unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evidence::Table;
-    use crate::rules::Status;
-    use crate::rules::testing::Set;
-
-    fn with(agent: &str, user: &str, requests: f64, not_found: f64) -> Set {
-        let row = Row::new("r")
-            .text("user_agent", agent)
-            .text("user", user)
-            .text("verb", "get")
-            .text("resource", "pods")
-            .num("requests", requests)
-            .num("not_found", not_found);
-        Set::new().put(
-            &keys::LOGS_AUDIT_CLIENTS,
-            Subject::cluster(),
-            Table {
-                rows: vec![row],
-                ..Table::default()
-            },
-        )
-    }
-
-    #[test]
-    fn the_span_fits_the_rate() {
-        // 10 a second between its own first and last request, in a log of 100 s.
-        let row = Row::new("r")
-            .text("user_agent", "bmo/1")
-            .text("verb", "get")
-            .text("resource", "pods")
-            .num("requests", 500.0)
-            .num("not_found", 500.0);
-        for (rate, words) in [
-            (Some(10.0), "bmo/1: 500 requests in 50 s (10.0/s)"),
-            (None, "bmo/1: 500 requests in 100 s (5.0/s)"),
-        ] {
-            let row = match rate {
-                Some(rate) => row.clone().num("max_per_sec", rate),
-                None => row.clone(),
-            };
-            let table = Table {
-                rows: vec![row],
-                ..Table::default()
-            };
-            let set = Set::new().put(&keys::LOGS_AUDIT_CLIENTS, Subject::cluster(), table);
-            let cited = &set.check(&RULE)[0].evidence[0].value;
-            assert!(cited.contains(words), "{cited}");
-        }
-    }
-
-    #[test]
-    fn the_same_object_at_equal_gaps_is_a_loop_too() {
-        let object = |steady: f64, rate: f64| Table {
-            rows: vec![
-                Row::new("o")
-                    .text("user_agent", "bmo/1")
-                    .text("user", "u")
-                    .text("resource", "pods")
-                    .text("object", "shop/web")
-                    .num("max_steady", steady)
-                    .num("max_per_sec", rate),
-            ],
-            ..Table::default()
-        };
-        let set = |steady: f64, rate: f64| {
-            with("bmo/1", "u", 500.0, 0.0).put(
-                &keys::LOGS_AUDIT_OBJECTS,
-                Subject::cluster(),
-                object(steady, rate),
-            )
-        };
-        let found = &set(1.0, 5.0).check(&RULE)[0];
-        assert_eq!(found.status, Status::Fail);
-        assert!(
-            found.message.contains("shop/web, at equal gaps"),
-            "{}",
-            found.message
-        );
-        assert_eq!(set(0.0, 5.0).status(&RULE).0, Status::Pass);
-        assert_eq!(set(1.0, 4.9).status(&RULE).0, Status::Pass);
-    }
-
-    /// The logs of three kube-apiservers, of which each holds a third of the loop.
-    #[test]
-    fn a_loop_that_is_spread_over_kube_apiservers_is_added_up() {
-        let row = |name: &str| Row::new(name).text("user_agent", "op/1").text("user", "u");
-        let of = |row: Row| Table {
-            rows: vec![row],
-            ..Table::default()
-        };
-        let spread = |requests: f64| {
-            let object = row("o")
-                .text("resource", "configmaps")
-                .text("object", "ops/state")
-                .num("requests", requests)
-                .num("max_steady", 1.0)
-                .num("max_per_sec", requests / 300.0);
-            let pace = row("p")
-                .num("max_plateau_per_sec", requests / 300.0)
-                .num("max_plateau_share", 1.0);
-            with("op/1", "u", requests, 0.0)
-                .put(&keys::LOGS_AUDIT_OBJECTS, Subject::cluster(), of(object))
-                .put(&keys::LOGS_AUDIT_PACE, Subject::cluster(), of(pace))
-        };
-        let found = &spread(1_200.0).check(&RULE)[0];
-        assert_eq!(found.status, Status::Fail);
-        let words = &found.message;
-        assert!(
-            words.contains("12.0/s of them for configmaps ops/state"),
-            "{words}"
-        );
-        assert!(!words.contains("pinned"), "{words}");
-        assert_eq!(spread(499.0).status(&RULE).0, Status::Pass);
-    }
-
-    /// Parts of Kubernetes are excused for much that they ask for, not for one object at a high rate.
-    #[test]
-    fn a_part_of_kubernetes_that_asks_for_one_object_spins_as_well() {
-        let (agent, user) = ("kubelet/v1", "system:node:a");
-        let object = |requests: f64| {
-            let row = Row::new("o")
-                .text("user_agent", agent)
-                .text("user", user)
-                .text("resource", "secrets")
-                .text("object", "shop/gone")
-                .num("requests", requests)
-                .num("max_steady", 1.0);
-            let table = Table {
-                rows: vec![row],
-                ..Table::default()
-            };
-            with(agent, user, 900.0, 900.0).put(
-                &keys::LOGS_AUDIT_OBJECTS,
-                Subject::cluster(),
-                table,
-            )
-        };
-        assert_eq!(object(900.0).status(&RULE).0, Status::Fail);
-        assert_eq!(object(90.0).status(&RULE).0, Status::Pass);
-        // What kube-apiserver counts is not forgotten over the audit log.
-        let counted = with("a/1", "u", 900.0, 0.0).put(
-            &keys::APISERVER_REQUESTS,
-            crate::rules::testing::component("kube-apiserver"),
-            crate::rules::testing::table(&[(
-                "GET configmaps",
-                &[("requests", 1_000.0), ("not_found", 900.0)],
-            )]),
-        );
-        let found = &counted.check(&RULE)[0];
-        assert!(
-            found.message.contains("no client of the audit log"),
-            "{found:?}"
-        );
-    }
-
-    #[test]
-    fn without_an_audit_log_the_apiserver_counts_what_is_gone() {
-        let with = |gone: f64, requests: f64| {
-            Set::new().put(
-                &keys::APISERVER_REQUESTS,
-                crate::rules::testing::component("kube-apiserver"),
-                crate::rules::testing::table(&[
-                    (
-                        "GET configmaps",
-                        &[("requests", requests), ("not_found", gone)],
-                    ),
-                    ("LIST pods", &[("requests", 900.0)]),
-                ]),
-            )
-        };
-        // 2/s in 100 s, and 20 %.
-        assert_eq!(
-            with(200.0, 1_000.0).status(&RULE),
-            (Status::Fail, Severity::Warn)
-        );
-        assert_eq!(with(199.0, 900.0).status(&RULE).0, Status::Pass);
-        // A load balancer spreads it.
-        let spread = |each: f64| {
-            let row = [("requests", 300.0), ("not_found", each)];
-            Set::new().put_on_three(&keys::APISERVER_REQUESTS, || {
-                crate::rules::testing::table(&[("GET configmaps", &row)])
-            })
-        };
-        let found = spread(67.0).check(&RULE);
-        assert_eq!(found.len(), 1);
-        assert!(
-            found[0].message.contains(
-                "201 of 900 requests for configmaps through 3 kube-apiservers (2.0/s) are for objects"
-            ),
-            "{}",
-            found[0].message
-        );
-        assert_eq!(spread(66.0).status(&RULE).0, Status::Pass);
-        assert_eq!(with(200.0, 1_001.0).status(&RULE).0, Status::Pass);
-    }
-
-    #[test]
-    fn a_steady_rate_with_many_404s_is_a_loop() {
-        // The test window is 100 s, the limits 5/s and 20 %.
-        assert_eq!(
-            with("bmo/1", "u", 500.0, 100.0).status(&RULE),
-            (Status::Fail, Severity::Warn)
-        );
-        assert_eq!(
-            with("bmo/1", "u", 499.0, 100.0).status(&RULE).0,
-            Status::Pass
-        );
-        assert_eq!(
-            with("bmo/1", "u", 500.0, 99.0).status(&RULE).0,
-            Status::Pass
-        );
-        assert_eq!(
-            with("kubelet/v1", "system:node:a", 900.0, 900.0)
-                .status(&RULE)
-                .0,
-            Status::Pass
-        );
-        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
-    }
-}
+mod tests;

@@ -1,8 +1,10 @@
 //! The database has reached its quota: etcd refuses writes until space is made and the alarm is
 //! disarmed.
 
+use std::collections::BTreeMap;
+
 use crate::clock::Timestamp;
-use crate::evidence::{Missing, Subject, SubjectKind, Unit, keys, number};
+use crate::evidence::{Missing, Point, Subject, SubjectKind, Unit, keys, number};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::rules::{alarms, events};
 
@@ -21,22 +23,101 @@ const ALARM: &str = "NOSPACE";
 /// A sign that is older than the newest size by so much is history.
 const HISTORY_US: i64 = 3_600_000_000;
 
-/// How long after the last sign in the logs every member's database was measured well below its
-/// quota. `None` where that is not known.
-fn calm_since_us(cx: &Context<'_>, last: Option<Timestamp>) -> Option<i64> {
+/// What was seen of the databases after the last sign in the logs.
+#[derive(Clone, Copy)]
+struct Calm {
+    /// How long after it, where the time is known of all.
+    after_us: i64,
+    /// A size above the limit was seen as well, or a defragmentation since.
+    came_down: bool,
+}
+
+/// Whether every member's database was seen well below its quota after the last sign in the logs: by
+/// metrics, or by etcd's own log. `None` where that is not known.
+fn calm_since(cx: &Context<'_>, last: Option<Timestamp>) -> Option<Calm> {
     let last = last?;
     let below = cx.profile.get("quota-used-warn");
-    let mut calm: Option<i64> = None;
-    for (subject, series) in cx.evidence.all(&keys::DB_SIZE) {
-        let point = series.points.last()?;
+    let mut sizes: BTreeMap<Subject, Vec<Point>> = BTreeMap::new();
+    for key in [&keys::DB_SIZE, &keys::LOGS_DB_SIZE] {
+        for (subject, series) in cx.evidence.all(key) {
+            sizes.entry(subject).or_default().extend(series.points);
+        }
+    }
+    let mut calm: Option<Calm> = None;
+    for (subject, points) in sizes {
+        let point = points.iter().max_by_key(|point| point.at)?;
         let quota = cx.evidence.peek(&keys::DB_QUOTA, &subject)?;
-        let after = point.at.since_us(last);
-        if after <= 0 || quota <= 0.0 || point.value >= quota * below {
+        let after_us = point.at.since_us(last);
+        if after_us <= 0 || quota <= 0.0 || point.value >= quota * below {
             return None;
         }
-        calm = Some(calm.map_or(after, |known| known.min(after)));
+        let high = points.iter().any(|point| point.value >= quota * below);
+        let calm = calm.get_or_insert(Calm {
+            after_us,
+            came_down: false,
+        });
+        calm.after_us = calm.after_us.min(after_us);
+        calm.came_down |= high;
     }
-    calm
+    let mut calm = calm?;
+    calm.came_down |= defragmented(cx).any(|at| at >= last);
+    Some(calm)
+}
+
+/// When defragmentations ended that etcd's logs tell of.
+fn defragmented(cx: &Context<'_>) -> impl Iterator<Item = Timestamp> {
+    let all = cx.evidence.all(&keys::LOGS_EPISODES).into_iter();
+    let episodes = all.flat_map(|(_, list)| list.episodes);
+    episodes.filter_map(|episode| (episode.kind == "defrag-finish").then_some(episode.to))
+}
+
+/// What metrics say against lines about a full database, in words: all the time no member came near
+/// its quota, keys were put, and nothing made room. A line may quote what was said elsewhere, or long
+/// ago. `None` where they do not say so.
+fn refuted(cx: &Context<'_>, last: Timestamp) -> Option<String> {
+    let below = cx.profile.get("quota-used-warn");
+    if defragmented(cx).next().is_some() {
+        return None;
+    }
+    let sizes = cx.evidence.all(&keys::DB_SIZE);
+    let logs = cx.evidence.all(&keys::LOGS_EVENTS);
+    let of_etcd = logs.iter().filter(|(of, _)| of.kind == SubjectKind::Member);
+    let measured = |member: &Subject| sizes.iter().any(|(have, _)| have == member);
+    if sizes.is_empty() || !of_etcd.clone().all(|(member, _)| measured(member)) {
+        return None;
+    }
+    let mut most: Option<(f64, f64)> = None;
+    for (member, series) in &sizes {
+        let quota = cx.evidence.peek(&keys::DB_QUOTA, member)?;
+        let (first, end) = (series.points.first()?, series.points.last()?);
+        let size = series.points.iter().map(|point| point.value);
+        let size = size.fold(0.0, f64::max);
+        // On to the sign, as fast as it grew: nobody looked at that time.
+        let span = end.at.since_us(first.at) as f64;
+        let growth = (end.value - first.value).max(0.0) / span.max(1.0);
+        let then = end.value + growth * last.since_us(end.at).max(0) as f64;
+        if quota <= 0.0 || span <= 0.0 || size.max(then) >= quota * below {
+            return None;
+        }
+        // Before the first measurement etcd's own log would tell what made room.
+        let record = cx.evidence.record(&keys::LOGS_EVENTS, member);
+        let read_from = record.and_then(|record| record.window.from);
+        if last < first.at && read_from.is_none_or(|from| from > last) {
+            return None;
+        }
+        // Under the alarm nothing is put.
+        let counters = cx.evidence.peek(&keys::SERVER_COUNTERS, member)?;
+        counters.row("puts")?.get("count").filter(|n| *n > 0.0)?;
+        if most.is_none_or(|(used, of)| size / quota > used / of) {
+            most = Some((size, quota));
+        }
+    }
+    let (size, quota) = most?;
+    Some(format!(
+        "its metrics contradict that: at most {} of a quota of {}, and keys were put",
+        number(size, Unit::Bytes),
+        number(quota, Unit::Bytes)
+    ))
 }
 
 /// The alarm as metrics show it.
@@ -115,7 +196,7 @@ fn over(cx: &Context<'_>) -> Option<Draft> {
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let logs = events::raised(cx, ALARM);
     let last = logs.as_ref().ok().and_then(|logs| logs.last);
-    let calm = calm_since_us(cx, last);
+    let calm = calm_since(cx, last);
     let sizes = cx.evidence.some(&keys::DB_SIZE);
     let members = cx.evidence.any(&keys::ETCD_ALARMS);
     cx.evidence.take_citations();
@@ -153,20 +234,35 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .map(|draft: &Draft| draft.subject.clone())
         .collect();
     if let Ok(logs) = &logs
-        && calm.is_none_or(|us| us < HISTORY_US)
+        && calm.is_none_or(|calm| calm.after_us < HISTORY_US)
     {
+        let sign = last.filter(|_| raised.is_empty());
+        let refuted = sign.and_then(|last| refuted(cx, last));
+        cx.evidence.take_citations();
         for seen in &logs.seen {
             events::cite_alarm(cx, seen, "messages about a full database");
             let times = match seen.count {
                 1.0 => String::new(),
                 n => format!(" {n:.0} times"),
             };
-            let (severity, since) = match calm {
-                None => (Severity::Critical, ""),
-                // Whether the alarm was disarmed is not known: etcd 3.6 and later do not log it.
-                Some(_) => (
+            // Whether the alarm was disarmed is not known: etcd 3.6 and later do not log it.
+            let (severity, since) = match (&refuted, calm) {
+                (Some(why), _) => {
+                    for (member, _) in cx.evidence.all(&keys::DB_SIZE) {
+                        cx.evidence.cite(&keys::DB_QUOTA, &member);
+                    }
+                    (Severity::Info, format!("; {why}"))
+                }
+                (None, None) => (Severity::Critical, String::new()),
+                (None, Some(calm)) => (
                     Severity::Warn,
-                    "; its size came down since, and whether the alarm was disarmed is not known",
+                    format!(
+                        "; {}, and whether the alarm was disarmed is not known",
+                        match calm.came_down {
+                            true => "its size came down since",
+                            false => "its size was seen far below the quota since",
+                        }
+                    ),
                 ),
             };
             let words = format!("it logged{times} that the database is full ({ALARM}){since}");
@@ -224,162 +320,4 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Timestamp;
-    use crate::evidence::{Point, Series};
-    use crate::rules::Status;
-    use crate::rules::testing::{Set, member, table};
-
-    fn sized(size: f64, quota: f64) -> Set {
-        let points = vec![Point {
-            at: Timestamp(0),
-            value: size,
-        }];
-        Set::new()
-            .put(&keys::DB_SIZE, member(), Series { points })
-            .put(&keys::DB_QUOTA, member(), quota)
-    }
-
-    /// Logs that tell of the alarm at second 1000, and of what else the columns say.
-    fn logged(columns: &[(&str, f64)]) -> Set {
-        let mut row = vec![("last_raised_secs", 1_000.0)];
-        row.extend(columns);
-        Set::new()
-            .put(&keys::LOGS_EVENTS, member(), table(&[]))
-            .put(&keys::LOGS_ALARMS, member(), table(&[("NOSPACE", &row)]))
-    }
-
-    #[test]
-    fn an_alarm_that_is_over_is_a_warning_for_an_hour() {
-        let raised = ("raised", 2.0);
-        let disarmed = |secs: f64| logged(&[raised, ("last_disarmed_secs", secs)]);
-        let found = disarmed(1_001.0).check(&RULE).remove(0);
-        assert_eq!(
-            (found.severity, found.aspect.as_str()),
-            (Severity::Warn, IS_OVER)
-        );
-        assert!(
-            found
-                .message
-                .ends_with("1970-01-01 00:16:40; the alarm was disarmed since")
-        );
-        let row: &[(&str, f64)] = &[
-            raised,
-            ("last_raised_secs", 10.0),
-            ("last_disarmed_secs", 11.0),
-        ];
-        let old = |secs| {
-            Set::new()
-                .put(&keys::LOGS_EVENTS, member(), table(&[]))
-                .put_over(
-                    &keys::LOGS_ALARMS,
-                    member(),
-                    table(&[("NOSPACE", row)]),
-                    secs,
-                )
-        };
-        assert_eq!(old(3_000).status(&RULE).0, Status::Fail);
-        assert_eq!(old(4_000).status(&RULE).0, Status::Pass);
-        assert_eq!(
-            disarmed(999.0).status(&RULE),
-            (Status::Fail, Severity::Critical)
-        );
-        // Another alarm of the same name's kind is another matter.
-        let corrupt = Set::new()
-            .put(&keys::LOGS_EVENTS, member(), table(&[]))
-            .put(
-                &keys::LOGS_ALARMS,
-                member(),
-                table(&[("CORRUPT", &[raised])]),
-            );
-        assert_eq!(corrupt.status(&RULE).0, Status::Pass);
-        // A size measured later, well below the quota or not.
-        let below = crate::profile::Profile::default().get("quota-used-warn");
-        let later = |secs: i64, size: f64| {
-            let point = Point {
-                at: Timestamp::from_secs(secs),
-                value: size,
-            };
-            let series = Series {
-                points: vec![point],
-            };
-            logged(&[raised]).put(&keys::DB_SIZE, member(), series).put(
-                &keys::DB_QUOTA,
-                member(),
-                1.0,
-            )
-        };
-        let fails = |severity| (Status::Fail, severity);
-        assert_eq!(later(1_010, below).status(&RULE), fails(Severity::Critical));
-        assert_eq!(later(990, 0.1).status(&RULE), fails(Severity::Critical));
-        assert_eq!(later(1_010, 0.1).status(&RULE), fails(Severity::Warn));
-        assert_eq!(later(4_700, 0.1).status(&RULE).0, Status::Pass);
-    }
-
-    #[test]
-    fn metrics_show_an_alarm_that_nobody_disarmed() {
-        use crate::rules::alarms::testing::showing;
-        // Compacted and defragmented, and nothing else done.
-        let small = || sized(286.0, 2_048.0);
-        let fails = |severity| (Status::Fail, severity);
-        let held = showing(small(), "a", ALARM, 0.0, Some(0.0));
-        assert_eq!(held.status(&RULE), fails(Severity::Critical));
-        // One finding of all members, which show the alarms of each other.
-        let all = showing(held, "b", ALARM, 0.0, Some(0.0)).check(&RULE);
-        assert_eq!(all.len(), 1, "{all:?}");
-        assert!(all[0].message.contains("of a, b:"), "{}", all[0].message);
-        // What was disarmed stays in the metric, while writes go through.
-        let over = showing(small(), "a", ALARM, 0.0, Some(9.0));
-        assert_eq!(over.status(&RULE).0, Status::Pass);
-        let raised = showing(small(), "a", ALARM, 3.0, Some(9.0));
-        assert_eq!(raised.status(&RULE), fails(Severity::Warn));
-        let untold = showing(small(), "a", ALARM, 0.0, None);
-        assert_eq!(untold.status(&RULE), fails(Severity::Warn));
-        let other = showing(small(), "a", "CORRUPT", 0.0, Some(0.0));
-        assert_eq!(other.status(&RULE).0, Status::Pass);
-        // Members were asked, and have none.
-        let none = crate::evidence::Table::default();
-        let asked = untold.put(&keys::ETCD_ALARMS, Subject::cluster(), none);
-        assert_eq!(asked.status(&RULE).0, Status::Pass);
-    }
-
-    #[test]
-    fn a_full_database_or_its_messages_are_critical() {
-        assert_eq!(sized(98.0, 100.0).status(&RULE).0, Status::Pass);
-        assert_eq!(
-            sized(99.0, 100.0).status(&RULE),
-            (Status::Fail, Severity::Critical)
-        );
-        // A negative quota means none.
-        assert_eq!(sized(99.0, -1.0).status(&RULE).0, Status::Pass);
-        let logs = logged(&[("raised", 1.0)]);
-        assert_eq!(logs.status(&RULE), (Status::Fail, Severity::Critical));
-        let row = crate::evidence::Row::new("NOSPACE a")
-            .text("alarm", "NOSPACE")
-            .text("member", "a");
-        let alarmed = |rows| {
-            let table = crate::evidence::Table {
-                rows,
-                ..crate::evidence::Table::default()
-            };
-            sized(99.0, 100.0).put(&keys::ETCD_ALARMS, Subject::cluster(), table)
-        };
-        let both = sized(99.0, 100.0)
-            .put(&keys::LOGS_EVENTS, member(), table(&[]))
-            .put(
-                &keys::LOGS_ALARMS,
-                member(),
-                table(&[("NOSPACE", &[("raised", 1.0), ("last_raised_secs", 1_000.0)])]),
-            );
-        let found = both.check(&RULE);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].message.starts_with("the database is"));
-        assert_eq!(found[0].evidence.len(), 3, "{found:?}");
-        // The alarm and the size of the same member are one finding.
-        let findings = alarmed(vec![row]).check(&RULE);
-        assert_eq!(findings.len(), 1, "{findings:?}");
-        assert!(findings[0].message.contains("takes no writes"));
-        assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
-    }
-}
+mod tests;
