@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         Format::Table => render::advise(session.out, session.terminal, &report, &controllers)?,
         Format::Json => session.json(&v1::AdviceDocument::of(&report, &controllers))?,
     }
-    Ok(diagnose::exit(&report, session))
+    Ok(diagnose::exit(&report, gathered.lacks_named, session))
 }
 
 fn gather(args: &Args, session: &Session<'_>) -> Result<(Gathered, Vec<String>), Error> {

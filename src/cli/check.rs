@@ -13,11 +13,10 @@ use crate::report::barriers::ladders;
 use crate::report::seats::seats;
 use crate::report::{Checked, Judged};
 use crate::rules::{self, Rule};
-use crate::target::HostRoot;
 
 use super::accept::AcceptArgs;
 use super::collect::{Gathered, How};
-use super::common::{OutputFormat, Session};
+use super::common::{OutputFormat, Session, node_root};
 use super::diagnose;
 
 /// Arguments of `check`.
@@ -132,7 +131,7 @@ fn gather(
         until: None,
     };
     if common.bundle.is_empty() {
-        gathered.add_local(&HostRoot::new(&common.root), window, &how);
+        gathered.add_local(&node_root(&common.root)?, window, &how);
     }
     gathered.add_bundles(&common.bundle, &how)?;
     Ok(())
@@ -209,7 +208,7 @@ fn finish(
     Ok(
         if worst.is_some_and(|severity| session.fail_on.matches(severity)) {
             Exit::Findings
-        } else if session.strict && !checked.problems.is_empty() {
+        } else if gathered.lacks_named || session.strict && !checked.problems.is_empty() {
             Exit::Incomplete
         } else {
             Exit::Clean

@@ -18,12 +18,11 @@ use crate::render;
 use crate::report::etcd::EtcdOverview;
 use crate::report::{Checked, Judged};
 use crate::rules::{self, Rule};
-use crate::target::HostRoot;
 use crate::target::etcd::{Access, Discovered, Endpoint};
 
 use super::check::Common;
 use super::collect::{Gathered, How};
-use super::common::{OutputFormat, Session};
+use super::common::{OutputFormat, Session, node_root};
 use super::diagnose;
 use super::etcd_access::{EtcdArgs, known};
 
@@ -91,7 +90,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
     let evidence = if args.common.bundle.is_empty() {
         look(args, session, &mut problems, &mut had)?
     } else {
-        replay(args, session, &mut problems)?
+        replay(args, session, &mut problems, &mut had)?
     };
     if let Some(path) = &args.save {
         save(path, session, &evidence, &problems)?;
@@ -164,6 +163,7 @@ fn replay(
     args: &Args,
     session: &Session<'_>,
     problems: &mut Vec<String>,
+    had: &mut bool,
 ) -> Result<EvidenceSet, Error> {
     let mut gathered = Gathered::default();
     let how = How {
@@ -186,6 +186,7 @@ fn replay(
         });
     }
     problems.append(&mut gathered.problems);
+    *had = !gathered.lacks_named;
     Ok(gathered.evidence)
 }
 
@@ -197,7 +198,7 @@ fn look(
     problems: &mut Vec<String>,
     had: &mut bool,
 ) -> Result<EvidenceSet, Error> {
-    let root = HostRoot::new(&args.common.root);
+    let root = node_root(&args.common.root)?;
     let settings = manifest::read_host(&root);
     let found = args.etcd.resolve_with(&root, || known(&settings))?;
     for how in &found.how {

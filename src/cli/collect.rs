@@ -23,6 +23,8 @@ pub(super) struct Gathered {
     pub(super) evidence: EvidenceSet,
     /// What could not be read, in words.
     pub(super) problems: Vec<String>,
+    /// Something that was asked for by name could not be had.
+    pub(super) lacks_named: bool,
     /// Unpacked tarballs; they go away with this.
     scratch: Vec<Scratch>,
     /// Manifests as found, node by node, for the patch.
@@ -225,7 +227,8 @@ impl Gathered {
         places.insert(scrapes.next_place(), of_files.unwrap_or_default());
         metrics::read_files(&files, &mut scrapes);
         super::metrics::read_paths(given, &mut scrapes)?;
-        self.add_metrics(scrapes, &places);
+        let any = self.add_metrics(scrapes, &places);
+        self.lacks_named |= !given.is_empty() && !any;
         for ((one, tree), nodes) in trees.iter().zip(&whose) {
             let noted = self.problems.len();
             self.add_host(tree, how, nodes, several);
@@ -294,8 +297,10 @@ impl Gathered {
                 _ => manifest::read_bundle(&root),
             };
             model.asked.clone_from(&self.asked);
-            self.problems.extend(manifest::unread(&model));
+            let unread = manifest::unread(&model);
             let settings = manifest::collect(&model);
+            self.lacks_named |= *path == one.root && !unread.is_empty() && settings.is_empty();
+            self.problems.extend(unread);
             let on = |wanted: Option<&str>| {
                 let mut names: Vec<String> = settings
                     .of_key(&keys::SETTINGS)
@@ -324,8 +329,13 @@ impl Gathered {
         nodes
     }
 
-    /// Scrapes of all places; `places` holds the nodes that each of them is of.
-    fn add_metrics(&mut self, scrapes: metrics::Loader, places: &BTreeMap<usize, Vec<String>>) {
+    /// Scrapes of all places, and whether there was any; `places` holds the nodes that each of them is
+    /// of.
+    fn add_metrics(
+        &mut self,
+        scrapes: metrics::Loader,
+        places: &BTreeMap<usize, Vec<String>>,
+    ) -> bool {
         let addresses = addresses(&self.evidence);
         let model = scrapes.finish_named(|place, target| {
             let nodes = places.get(&place)?.as_slice();
@@ -342,6 +352,7 @@ impl Gathered {
             }
         });
         self.evidence.merge(metrics::collect(&model));
+        !model.timelines.is_empty()
     }
 
     /// Host facts. A host of which no settings tell has a name only where there are `several`: the
@@ -380,6 +391,7 @@ impl Gathered {
         }
         let plan = logs::input::plan_inside(paths, how.since);
         let summary = scan_logs(&plan, how);
+        self.lacks_named |= lacks(&plan, &summary, paths, root);
         // As settings and scrapes are named: by their place in the bundle.
         let source: Vec<String> = paths
             .iter()
@@ -406,6 +418,23 @@ impl Gathered {
         }
         self.evidence.merge(logs::collect(summary, source));
     }
+}
+
+/// Whether what was named could not be had: a file that gave no line, or a folder in which nothing
+/// can be read as it is.
+fn lacks(
+    plan: &logs::input::Plan,
+    summary: &logs::summary::Summary,
+    paths: &[PathBuf],
+    named: &Path,
+) -> bool {
+    let name = named.display().to_string();
+    let unread = |file: &logs::summary::FileReport| {
+        file.error.is_some() && file.lines == 0 && file.name == name
+    };
+    plan.problems.iter().any(|problem| problem.path == name)
+        || summary.files().any(unread)
+        || paths == [named] && plan.streams.is_empty() && !plan.problems.is_empty()
 }
 
 /// Reads the logs of a plan.

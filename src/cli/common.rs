@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +13,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::render::Terminal;
 use crate::rules::Severity;
+use crate::target::HostRoot;
 
 /// How the report is written, as asked for. Every command that reports knows tables and JSON;
 /// those that judge know the rest too.
@@ -143,6 +145,19 @@ pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
             "`{text}` is not a time such as 2026-11-21T20:38:05Z, `2026-11-21 20:38` or @SECONDS"
         )
     })
+}
+
+/// The root of a node that the user named, which must be a folder.
+pub(super) fn node_root(path: &Path) -> Result<HostRoot, Error> {
+    let is_dir = std::fs::metadata(path).and_then(|meta| match meta.is_dir() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    });
+    is_dir.map_err(|source| Error::Evidence {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(HostRoot::new(path))
 }
 
 /// What a command writes through.

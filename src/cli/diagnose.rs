@@ -20,7 +20,7 @@ use crate::target::HostRoot;
 
 use super::accept::AcceptArgs;
 use super::collect::{Gathered, How};
-use super::common::{OutputFormat, Session, parse_time};
+use super::common::{OutputFormat, Session, node_root, parse_time};
 use super::guest::Guest;
 use super::live::{Live, Remembered};
 use super::metrics::AccessArgs;
@@ -172,7 +172,7 @@ pub(super) fn report(args: &Args, session: &mut Session<'_>) -> Result<(Report, 
     if let Some(path) = &args.save {
         save(path, &report)?;
     }
-    let exit = exit(&report, session);
+    let exit = exit(&report, gathered.lacks_named, session);
     Ok((report, exit))
 }
 
@@ -262,7 +262,7 @@ fn this_node(args: &Args, session: &Session<'_>, guest: Guest) -> Result<Live, E
         range: Range { since, until },
     });
     Ok(Live {
-        root: HostRoot::new(&args.root),
+        root: node_root(&args.root)?,
         window: args.window,
         deadline: args.deadline,
         urls: args.metrics_url.clone(),
@@ -353,7 +353,8 @@ fn save(path: &Path, report: &Report) -> Result<(), Error> {
     })
 }
 
-pub(super) fn exit(report: &Report, session: &Session<'_>) -> Exit {
+/// The exit code. `lacks_named` says that something that was asked for by name could not be had.
+pub(super) fn exit(report: &Report, lacks_named: bool, session: &Session<'_>) -> Exit {
     if let Some(exit) = session.stopped() {
         return exit;
     }
@@ -362,8 +363,9 @@ pub(super) fn exit(report: &Report, session: &Session<'_>) -> Exit {
         .is_some_and(|severity| session.fail_on.matches(severity))
     {
         Exit::Findings
-    } else if session.strict
-        && !(report.seen.problems.is_empty() && report.diagnosis.verdict.missing.is_empty())
+    } else if lacks_named
+        || session.strict
+            && !(report.seen.problems.is_empty() && report.diagnosis.verdict.missing.is_empty())
     {
         Exit::Incomplete
     } else {

@@ -69,6 +69,8 @@ struct Endpoint {
 struct Part {
     evidence: EvidenceSet,
     problems: Vec<String>,
+    /// An endpoint gave nothing at all.
+    unheard: bool,
     manifests: Vec<crate::patch::NodeManifests>,
     settings: manifest::ManifestModel,
 }
@@ -96,19 +98,29 @@ impl Gathered {
         // A laptop's disk says nothing of a control plane that is elsewhere.
         let elsewhere = asked && !found;
         let jobs = self.jobs(live, how, settings, &node, elsewhere);
+        let mut unheard = false;
         for (name, end) in run(jobs, how.stop, live.show) {
             match end {
-                End::Done(part) => self.take(part),
+                End::Done(part) => {
+                    unheard |= part.unheard;
+                    self.take(part);
+                }
                 End::Cut(part, why) => {
+                    unheard |= part.unheard;
                     self.take(part);
                     self.problems.push(format!(
                         "{name}: {}; what was read by then counts",
                         cut(why)
                     ));
                 }
-                End::Lost(why) => self.lost(name, why),
+                End::Lost(why) => {
+                    unheard |= name == "metrics";
+                    self.lost(name, why);
+                }
             }
         }
+        // Endpoints that the settings name were not asked for by anybody.
+        self.lacks_named |= asked && unheard;
         self.wanted(live, how, found, elsewhere);
     }
 
@@ -122,6 +134,7 @@ impl Gathered {
             let mut settings = manifest::read_host(&root);
             settings.asked = asked;
             Part {
+                unheard: false,
                 evidence: manifest::collect(&settings),
                 problems: manifest::unread(&settings),
                 manifests,
@@ -436,13 +449,17 @@ fn scrape(
         for worker in workers {
             match worker.join() {
                 Ok(Ok(loader)) => loaders.push(loader),
-                Ok(Err(why)) => part.problems.push(why),
+                Ok(Err(why)) => {
+                    part.unheard = true;
+                    part.problems.push(why);
+                }
                 Err(_) => part.problems.push("metrics could not be read".to_owned()),
             }
         }
     });
     for loader in loaders {
         let mut model = loader.finish();
+        part.unheard |= model.timelines.is_empty();
         part.problems.extend(not_reached(&model));
         model.map_nodes(|target| target.node.is_none().then(|| node.to_owned()));
         part.evidence.merge(metrics::collect(&model));
@@ -465,10 +482,14 @@ fn remembered(from: &Remembered, access: &AccessArgs) -> Part {
                 &mut loader,
             );
             let model = loader.finish();
+            part.unheard = model.timelines.is_empty();
             part.problems.extend(not_reached(&model));
             part.evidence.merge(metrics::collect(&model));
         }
-        Err(err) => part.problems.push(err.to_string()),
+        Err(err) => {
+            part.unheard = true;
+            part.problems.push(err.to_string());
+        }
     }
     part
 }

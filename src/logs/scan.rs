@@ -123,6 +123,7 @@ impl<'p> Worker<'p> {
             let mut report = FileReport {
                 name: file.name.clone(),
                 local_us: file.told.local_us,
+                bare_us: file.told.bare_us,
                 years: file.years(self.options.now),
                 newest_first: file.told.newest_first,
                 unjoined: file.told.newest_first && !file.is_read_backward(&self.options.read),
@@ -187,8 +188,9 @@ impl<'p> Worker<'p> {
                 let told = file.told;
                 let known = file.context(options.now);
                 (context.local_us, context.reference) = (known.local_us, known.reference);
+                context.bare_us = known.bare_us;
                 decoder.learns(&context);
-                report.local_us = told.local_us;
+                (report.local_us, report.bare_us) = (told.local_us, told.bare_us);
                 report.years = file.years(options.now);
                 (report.newest_first, report.unjoined) = (told.newest_first, told.newest_first);
             }

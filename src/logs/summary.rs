@@ -16,7 +16,8 @@ pub(super) use names::named;
 use super::aggregate::kinds::earliest;
 use super::aggregate::segment::Segment;
 use super::decode::Ends;
-use super::input::{Plan, Stream, Years};
+use super::event::Component;
+use super::input::{Plan, Stream, Years, is_controller};
 use super::scan::{Only, TimeFilter};
 use super::stitch;
 use super::writer;
@@ -57,6 +58,9 @@ pub struct FileReport {
     /// How far its wrappers' clock was taken to be east of UTC, in microseconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub local_us: i64,
+    /// How far the clock of its records that name no zone was taken to be.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bare_us: i64,
     /// Where the year of its dates without one came from.
     #[serde(skip_serializing_if = "is_last_change")]
     pub years: Years,
@@ -149,7 +153,12 @@ impl StreamSummary {
         let others: u64 = self.segment.kinds.iter().map(|(_, row)| row.count).sum();
         // A name here and there does not say whose all the other lines are.
         if others >= named {
-            return "unknown";
+            // `logs/my-operator.log`: where no line tells, its name does.
+            let file = self.id.rsplit('/').next().unwrap_or_default();
+            return match is_controller(file) {
+                true => Component::Controller.word(),
+                false => "unknown",
+            };
         }
         writers()
             .map(|(writer, said)| (writer::parts(writer).0, said.records()))

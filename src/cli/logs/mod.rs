@@ -22,7 +22,7 @@ use crate::logs::summary::{StreamSummary, Summary};
 use crate::render;
 use crate::target::HostRoot;
 
-use super::common::{Format, Session, parse_time};
+use super::common::{Format, Session, node_root, parse_time};
 use super::guest::{self, Guest};
 use super::redact::Redactor;
 use super::save;
@@ -159,7 +159,7 @@ pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error>
         )));
     }
     let root = match &args.root {
-        Some(path) => HostRoot::new(path),
+        Some(path) => node_root(path)?,
         None => HostRoot::live(),
     };
     let nothing_named = args.paths.is_empty() && args.merge.is_empty();

@@ -43,17 +43,32 @@ pub(super) fn reading(files: &[&FileReport], redactor: &Redactor) -> Vec<String>
     );
     let zones: BTreeSet<i64> = files.iter().map(|file| file.local_us).collect();
     for local_us in zones.into_iter().filter(|local_us| *local_us != 0) {
-        let minutes = local_us.unsigned_abs() / 60_000_000;
-        let sign = if local_us < 0 { '-' } else { '+' };
-        let (hours, minutes) = (minutes / 60, minutes % 60);
         note(
             &|file| file.local_us == local_us,
             &format!(
-                "times without a zone are the host's, which records with a zone show to be UTC{sign}{hours:02}:{minutes:02}: they were read so."
+                "times without a zone are the host's, which records with a zone show to be {}: they were read so.",
+                zone(local_us)
+            ),
+        );
+    }
+    let zones: BTreeSet<i64> = files.iter().map(|file| file.bare_us).collect();
+    for bare_us in zones.into_iter().filter(|bare_us| *bare_us != 0) {
+        note(
+            &|file| file.bare_us == bare_us,
+            &format!(
+                "lines without a zone were read as {}, which the other lines name.",
+                zone(bare_us)
             ),
         );
     }
     notes
+}
+
+/// `UTC+05:30`.
+fn zone(east_us: i64) -> String {
+    let minutes = east_us.unsigned_abs() / 60_000_000;
+    let sign = if east_us < 0 { '-' } else { '+' };
+    format!("UTC{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
 /// What the numbers are not.

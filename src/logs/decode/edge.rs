@@ -102,6 +102,9 @@ pub struct Ends {
     /// How far the clock of wrappers is east of UTC, there and there.
     #[serde(skip_serializing_if = "is_utc")]
     pub locals_us: [i64; 2],
+    /// The same of records without a zone and a wrapper.
+    #[serde(skip_serializing_if = "is_utc")]
+    pub bares_us: [i64; 2],
     /// Whether wrappers name several hosts, there and there.
     #[serde(skip_serializing_if = "is_one_host")]
     pub hosts: [bool; 2],
@@ -121,6 +124,7 @@ impl Ends {
         [0, 1].map(|at: usize| DecodeContext {
             reference: self.references.get(at).copied().flatten(),
             local_us: self.locals_us.get(at).copied().unwrap_or_default(),
+            bare_us: self.bares_us.get(at).copied().unwrap_or_default(),
             sections: false,
             hosts: self.hosts.get(at).copied().unwrap_or_default(),
         })
@@ -131,6 +135,7 @@ impl Ends {
         Ends {
             references: contexts.map(|context| context.reference),
             locals_us: contexts.map(|context| context.local_us),
+            bares_us: contexts.map(|context| context.bare_us),
             hosts: contexts.map(|context| context.hosts),
             ..self
         }

@@ -92,6 +92,7 @@ impl Decoder {
             outer: outer.time,
             outer_zoned: outer.time.is_some(),
             context: self.context.reference,
+            bare_us: self.context.bare_us,
         };
         match text.first()? {
             b'I' | b'W' | b'E' => {

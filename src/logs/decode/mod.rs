@@ -45,6 +45,8 @@ pub struct DecodeContext {
     pub reference: Option<Timestamp>,
     /// How far the clock of wrappers without a zone is east of UTC, in microseconds.
     pub local_us: i64,
+    /// The same of records without a zone and a wrapper.
+    pub bare_us: i64,
     /// Whether lines that name a pod are believed: only where all that follows them is read here.
     pub sections: bool,
     /// Whether wrappers name several hosts, so that a program's name alone does not tell its writer.
@@ -164,6 +166,7 @@ impl Decoder {
     /// and the year of dates without one are.
     pub fn learns(&mut self, context: &DecodeContext) {
         self.context.local_us = context.local_us;
+        self.context.bare_us = context.bare_us;
         self.context.reference = context.reference;
         self.context.hosts = context.hosts;
     }

@@ -352,6 +352,7 @@ impl Decoder {
             outer: piece.outer.time,
             outer_zoned: piece.zoned,
             context: self.context.reference,
+            bare_us: self.context.bare_us,
         };
         if headless {
             let parsed = klog::headless(text, piece.level, piece.headless);

@@ -248,7 +248,7 @@ mod tests {
         let reference = Reference {
             outer: Timestamp::parse("2020-05-24T08:40:25Z"),
             outer_zoned: true,
-            context: None,
+            ..Reference::default()
         };
         let parsed = read("2020-05-24 03:40:24.738911 W | a: b", &reference).expect("parses");
         assert_eq!(parsed.time, Timestamp::parse("2020-05-24T08:40:24.738911Z"));

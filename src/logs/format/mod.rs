@@ -92,6 +92,8 @@ pub struct Reference {
     pub outer_zoned: bool,
     /// The end of the file, or now.
     pub context: Option<Timestamp>,
+    /// How far the clock of records without a zone and a wrapper is east of UTC.
+    pub bare_us: i64,
 }
 
 impl Reference {
@@ -105,11 +107,13 @@ impl Reference {
     }
 
     /// A local time read as UTC, moved into UTC where the wrapper shows the zone: when both
-    /// differ by whole quarters of an hour, as a container in local time under containerd does.
+    /// differ by whole quarters of an hour, as a container in local time under containerd does; or
+    /// where, without a wrapper, other records of the file show it.
     pub fn zone(&self, local: Timestamp) -> (Timestamp, bool) {
         let outer = self.outer.filter(|_| self.outer_zoned);
         match outer.and_then(|outer| quarters(local, outer)) {
             Some(apart) if apart != 0 => (local.add_us(-apart * QUARTER_US), true),
+            _ if self.outer.is_none() && self.bare_us != 0 => (local.add_us(-self.bare_us), true),
             _ => (local, false),
         }
     }

@@ -26,6 +26,7 @@ use super::reader::ReadOptions;
 
 pub(super) use name::of_path;
 pub(super) use pod::{is_events, of_container};
+pub(super) use program::is_controller;
 pub use years::Years;
 
 /// Plans what to read: files, folders (recursively) and `-` for standard input; without any, what
@@ -138,6 +139,9 @@ pub struct Told {
     /// How far its wrappers' clock is east of UTC, in microseconds, where they name no zone and
     /// records in them do.
     pub local_us: i64,
+    /// How far the clock of its records is east of UTC, by those that name their zone, for those that
+    /// do not: Go's own lines in the log of an etcd that runs in local time.
+    pub bare_us: i64,
     /// Whether pods' logs follow each other in it, with a line before each that names the pod.
     pub sections: bool,
     /// Whether its newest lines stand first, as logcli, `journalctl -r` and downloads of Grafana and
@@ -253,6 +257,7 @@ impl LogFile {
         DecodeContext {
             reference: years::reference(&self.told, self.modified, now).0,
             local_us: self.told.local_us,
+            bare_us: self.told.bare_us,
             // What is no file is read in one piece.
             sections: self.told.sections || !matches!(self.source, Source::File { .. }),
             hosts: self.told.hosts,

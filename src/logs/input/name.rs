@@ -281,7 +281,11 @@ fn plain(parts: &[&str]) -> Identity {
     };
     Identity {
         base: String::new(),
-        component: component(stem, parent(parts)),
+        // That a word of it is a controller's tells less than what its lines say.
+        component: match component(stem, parent(parts)) {
+            Component::Controller => Component::Unknown,
+            known => known,
+        },
         group: folder,
         id,
         order,

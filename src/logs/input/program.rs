@@ -78,7 +78,7 @@ pub(super) fn component(name: &str, folder: &str) -> Component {
 }
 
 /// Whether a container of that name is likely a controller: something that lists and watches.
-pub(super) fn is_controller(container: &str) -> bool {
+pub(in crate::logs) fn is_controller(container: &str) -> bool {
     let words = [
         "manager",
         "operator",

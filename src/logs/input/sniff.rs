@@ -30,6 +30,9 @@ const HOLE: usize = 64;
 const FAR: u64 = 1 << 30;
 /// At how many places a file is looked at for the zone of its wrappers.
 const PLACES: u64 = 16;
+/// How zap's JSON begins its time, and within how many bytes of its line.
+const ZAP_TIME: &[u8] = b"\"ts\":\"";
+const HEAD_OF_LINE: usize = 64;
 /// For the years of its lines only each so-manieth of them is.
 const FEW: u64 = 5;
 
@@ -40,6 +43,8 @@ pub(super) enum Kind {
     Log,
     /// Text that holds no line of a known log.
     Text,
+    /// A log may be in it, but not so that it can be read, and why.
+    Packed(&'static str),
     /// Nothing to read as lines, and why.
     Other(&'static str),
 }
@@ -100,6 +105,7 @@ pub(super) fn sniff(file: &File, size: u64) -> std::io::Result<(Kind, Told)> {
     }
     let told = Told {
         local_us: if is_local { look.zone() } else { 0 },
+        bare_us: own_zone(&head),
         sections: has_sections(&head),
         newest_first: is_newest_first(file, size, &head),
         ..look.told()
@@ -211,6 +217,7 @@ pub(super) fn of_lines(bytes: &[u8]) -> Told {
     look.at(head);
     Told {
         local_us: look.zone(),
+        bare_us: own_zone(head),
         newest_first: descend(&times(head)),
         ..look.told()
     }
@@ -342,6 +349,41 @@ impl Look {
     }
 }
 
+/// How far east of UTC the zone is that most of zap's records here name, in microseconds. Those that
+/// count seconds name none, and a record in a wrapper does not begin its line.
+fn own_zone(head: &[u8]) -> i64 {
+    let mut cache = TimeCache::default();
+    let mut zones: BTreeMap<i64, u64> = BTreeMap::new();
+    for line in head.split(|b| *b == b'\n') {
+        let begin = match line.first() {
+            Some(b'{') => line.get(..line.len().min(HEAD_OF_LINE)).unwrap_or(line),
+            Some(b'0'..=b'9') => line,
+            _ => continue,
+        };
+        let time = match begin.first() {
+            Some(b'{') => memchr::memmem::find(begin, ZAP_TIME)
+                .and_then(|at| begin.get(at + ZAP_TIME.len()..)),
+            _ => Some(begin),
+        };
+        let Some(time) = time else { continue };
+        // The time as it stands there, and in UTC.
+        let (Some(local), Some(stamp)) = (
+            time.get(..19).and_then(|second| cache.iso(second)),
+            cache.iso(time),
+        ) else {
+            continue;
+        };
+        // What stands behind it: zap's console puts a tab, other logs a blank.
+        if stamp.zoned && matches!(time.get(stamp.len), Some(b'"' | b'\t')) {
+            let second = stamp.time.0.div_euclid(1_000_000) * 1_000_000;
+            *zones.entry(local.time.0 - second).or_default() += 1;
+        }
+    }
+    let all: u64 = zones.values().sum();
+    let most = zones.iter().find(|(_, count)| **count * 2 > all);
+    most.map_or(0, |(east_us, _)| *east_us)
+}
+
 /// The time of an entry that stands beside its line: in YAML of `gcloud logging read`, and in a column
 /// of CloudWatch Insights.
 fn entry_time(line: &[u8]) -> Option<Timestamp> {
@@ -358,8 +400,11 @@ fn entry_time(line: &[u8]) -> Option<Timestamp> {
 }
 
 fn judge(head: &[u8]) -> Kind {
+    if head.starts_with(b"\x7fELF") {
+        return Kind::Other("is a program");
+    }
     if let Some(why) = archive(head).or_else(|| utf16(head)) {
-        return Kind::Other(why);
+        return Kind::Packed(why);
     }
     let text = without_holes(head);
     if is_noise(&text) || text.is_empty() && !head.is_empty() {
@@ -448,7 +493,6 @@ fn archive(head: &[u8]) -> Option<&'static str> {
             Some("is compressed twice: unpack it once first")
         }
         [b'P', b'K', 3, 4, ..] => Some("is a zip archive: unpack it first"),
-        [0x7f, b'E', b'L', b'F', ..] => Some("is a program"),
         [b'L', b'P', b'K', b'S', b'H', b'H', b'R', b'H', ..] => {
             Some("is a binary journal: pass the output of `journalctl -o json`")
         }

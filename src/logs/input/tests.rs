@@ -415,3 +415,88 @@ fn other_files_of_a_bundle_tell_the_year() {
     ];
     assert_eq!(years, want);
 }
+
+/// A log that cannot be read as it is may be the one that matters: it is said, each kind once.
+#[test]
+fn packed_logs_in_a_folder_are_problems() {
+    let dir = tree(&["a/0.log"]);
+    let xz = b"\xfd7zXZ\0\0\x04rest";
+    for name in ["a/0.log.1.xz", "b/etcd.log.xz", "b/other"] {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs::write(path, xz).expect("a file");
+    }
+    fs::write(dir.path().join("a/0.log.2.bz2"), "BZh91AY&SY").expect("a file");
+    // What its name says is no log is none, however it is packed.
+    fs::write(dir.path().join("a/snapshot.db.xz"), xz).expect("a file");
+    fs::write(dir.path().join("a/tool"), "\x7fELF\x02\x01").expect("a file");
+    let plan = folder(&dir);
+    let got: Vec<(String, &str, bool)> = plan
+        .problems
+        .iter()
+        .map(|problem| {
+            let name = problem
+                .path
+                .replace(&format!("{}/", dir.path().display()), "");
+            (name, problem.why.as_str(), problem.named)
+        })
+        .collect();
+    assert_eq!(
+        got,
+        [
+            (
+                "a/0.log.2.bz2".to_owned(),
+                "is compressed with bzip2: unpack it first",
+                false
+            ),
+            (
+                "a/0.log.1.xz".to_owned(),
+                "is compressed with xz: unpack it first; so are 2 more files",
+                false
+            ),
+        ]
+    );
+    assert_eq!(plan.skipped.other, 2);
+}
+
+/// Go's own lines have no zone, and an etcd in local time says its own on all others.
+#[test]
+fn zaps_zone_is_that_of_the_lines_without_one() {
+    let zone = |text: &str| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("etcd.log");
+        fs::write(&path, text).expect("a file");
+        let file = LogFile::open_path(&path).expect("a log");
+        let mut decoder = crate::logs::decode::Decoder::new(file.context(None));
+        let mut times = Vec::new();
+        let mut take = |record: &crate::logs::record::Record<'_>| times.extend(record.time);
+        decoder.block(text.as_bytes(), 1, &mut take);
+        decoder.finish(&mut take);
+        times.last().map(ToString::to_string)
+    };
+    let go = "WARNING: 2026/11/22 02:27:57 [core] grpc: x\n";
+    let zap = |time: &str| {
+        format!("{{\"level\":\"info\",\"ts\":\"{time}\",\"caller\":\"a/b.go:1\",\"msg\":\"x\"}}\n")
+    };
+    let utc = Some("2026-11-22T02:27:57.000Z".to_owned());
+    let east = zap("2026-11-22T02:25:26.972+0530");
+    let moved = Some("2026-11-21T20:57:57.000Z".to_owned());
+    assert_eq!(zone(&format!("{east}{go}")), moved);
+    assert_eq!(
+        zone(&format!(
+            "2026-11-22T02:25:26.972+0530\tINFO\ta/b.go:1\tx\n{go}"
+        )),
+        moved
+    );
+    assert_eq!(
+        zone(&format!("{}{go}", zap("2026-11-21T20:55:26.972Z"))),
+        utc
+    );
+    // Seconds since the epoch, or nothing, name no zone; where two are named, neither is believed.
+    assert_eq!(zone(go), utc);
+    let west = zap("2026-11-21T15:55:26.972-0500");
+    assert_eq!(zone(&format!("{east}{west}{go}")), utc);
+    // A wrapper's time is the line's own.
+    let cri = "2026-11-22T02:27:57.100000000Z stderr F ";
+    assert_eq!(zone(&format!("{east}{cri}{go}")), utc);
+}

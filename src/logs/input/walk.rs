@@ -1,6 +1,6 @@
 //! Finding files under what was named, once each, whatever links, loops and locked doors there are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -40,6 +40,8 @@ pub(super) struct Walk {
     inside: Option<PathBuf>,
     /// Links that lead elsewhere.
     outside: usize,
+    /// What was found, may hold logs and cannot be read: why, the first one, and how many there are.
+    packed: BTreeMap<&'static str, (PathBuf, u64)>,
 }
 
 impl Walk {
@@ -264,7 +266,12 @@ impl Walk {
                 self.problem(shown, &err.to_string(), named);
                 None
             }
-            Ok((_, Kind::Other(why), _)) => {
+            Ok((_, Kind::Packed(why), _)) if !named => {
+                let first = || (shown.to_owned(), 0);
+                self.packed.entry(why).or_insert_with(first).1 += 1;
+                None
+            }
+            Ok((_, Kind::Packed(why) | Kind::Other(why), _)) => {
                 if named {
                     self.problem(shown, why, true);
                 } else {
@@ -298,6 +305,14 @@ impl Walk {
 
     /// Groups what was found into streams.
     pub(super) fn finish(mut self) -> Plan {
+        for (why, (first, count)) in std::mem::take(&mut self.packed) {
+            let words = match count {
+                1 => why.to_owned(),
+                2 => format!("{why}; so is one more file"),
+                n => format!("{why}; so are {} more files", n - 1),
+            };
+            self.problem(&first, &words, false);
+        }
         if let (1.., Some(inside)) = (self.outside, self.inside.clone()) {
             let words = match self.outside {
                 1 => "a link leads out of it and was not followed".to_owned(),

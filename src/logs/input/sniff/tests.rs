@@ -130,7 +130,7 @@ fn first_bytes() {
     assert!(matches!(kind(&[0; 4096]), Kind::Other(_)));
     assert!(matches!(kind(&[0; 40_000]), Kind::Other(_)));
     assert!(matches!(kind(b"\x7fELF\x02\x01"), Kind::Other(_)));
-    assert!(matches!(kind(b"PK\x03\x04aaaa"), Kind::Other(_)));
+    assert!(matches!(kind(b"PK\x03\x04aaaa"), Kind::Packed(_)));
 }
 
 const ZAP: &str =
@@ -156,7 +156,7 @@ fn holes_make_no_log_binary() {
 #[test]
 fn what_is_no_text_is_told_in_words() {
     let why = |bytes: &[u8]| match look(bytes).0 {
-        Kind::Other(why) => why.split(':').next().unwrap_or_default(),
+        Kind::Packed(why) | Kind::Other(why) => why.split(':').next().unwrap_or_default(),
         _ => "",
     };
     let wide = |mark: &[u8], order: fn(u16) -> [u8; 2]| {
