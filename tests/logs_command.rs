@@ -534,6 +534,7 @@ fn bad_inputs_are_named_and_the_rest_is_read() {
         r#"{"level":"warn","ts":"2024-05-14T20:27:19.085646Z","caller":"wal/wal.go:805","msg":"slow fdatasync","took":"1.8s","expected-duration":"1s"}"#,
         r#"{"level":"warn","ts":"2024-05-14T20:27:19.185646Z","caller":"txn/util.go:93","msg":"apply request took too long","took":"400ms","expected-duration":"100ms","prefix":"read-only range ","request":"key:\"/registry/pods/\" range_end:\"/registry/pods0\" limit:500 ","response":"range_response_count:7 size:900"}"#,
         r#"E0514 20:27:20.058446       1 wrap.go:53] "Timeout or abort while handling" method="GET" URI="/api/v1/pods" auditID="e4""#,
+        r#"Trace[908013652]: ---"Writing http response done" 45107ms (20:27:20.071)"#,
         "E0514 20:27:21.058446       1 leaderelection.go:330] leaderelection lost",
         r#"I0514 20:27:22.058446       1 server.go:183] "Starting Kubernetes Scheduler" version="v1.36.2""#,
     ];
@@ -566,7 +567,11 @@ fn bad_inputs_are_named_and_the_rest_is_read() {
     };
     assert_eq!(
         kinds("scheduler"),
-        ["leaderelection-lost", "scheduler-start"]
+        [
+            "apiserver-trace-step",
+            "leaderelection-lost",
+            "scheduler-start"
+        ]
     );
     // etcd never writes klog.
     assert_eq!(kinds("etcd"), ["wal-sync-slow", "slow-apply"]);

@@ -146,6 +146,7 @@ needles! {
     PID_END = b"]: ";
     KERNEL = b" kernel: ";
     MSG = b" msg=";
+    MSG_FIELD = b"\"msg\":\"";
     TRACE = b"Trace[";
     TRACE_NAME = b"]: \"";
     TOTAL_TIME = b"(total time: ";

@@ -249,7 +249,7 @@ impl View {
         // Its file's node, or its own word, tells more than a wrapper.
         let of_one = place.node.is_some() && only_member(stream).is_some();
         let etcd = mix.place_of(Component::Etcd.word());
-        let load = segment.load.view();
+        let load = segment.load_view();
         if load.lines > 0 {
             add_tables(&mut self.tables, &load.tables);
             self.lines += load.lines;
@@ -394,6 +394,9 @@ impl View {
                         known.election.last = known.election.last.max(election.last);
                         known.election.lost |= election.lost;
                         known.election.elected |= election.elected;
+                        if known.election.leader.is_none() {
+                            known.election.leader.clone_from(&election.leader);
+                        }
                         known.nodes.insert(node);
                     }
                     None => found.push(ElectionView {

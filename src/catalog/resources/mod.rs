@@ -16,4 +16,4 @@ pub use events::is_events;
 pub use key::{KNOWN_PREFIXES, is_health_key, parse_bare_key, parse_key, parse_key_with};
 pub use parts::{KeyParts, RowKey, Scope};
 pub use path::{ApiPath, names_resource, parse_path};
-pub use table::{BUILTINS, Builtin, builtin_by_name, builtin_by_segment};
+pub use table::{BUILTINS, Builtin, builtin_by_name, builtin_by_segment, builtin_by_type};

@@ -175,9 +175,57 @@ pub fn builtin_by_name(resource: &str, group: &str) -> Option<&'static Builtin> 
     BY_NAME.get(&(resource, group)).copied()
 }
 
+/// The built-in resource of a Go type of Kubernetes' own, by its package and name: `core`, `Node`.
+pub fn builtin_by_type(package: &str, kind: &str) -> Option<&'static Builtin> {
+    let package = if package == "core" { "" } else { package };
+    let plural = |resource: &str| {
+        let stem = resource.get(..kind.len()).unwrap_or_default();
+        let ending = resource.get(kind.len()..).unwrap_or_default();
+        match kind.strip_suffix('y') {
+            Some(kind) if resource.ends_with("ies") => {
+                let stem = resource.strip_suffix("ies").unwrap_or_default();
+                stem.eq_ignore_ascii_case(kind)
+            }
+            _ => {
+                let ends = match ending {
+                    "es" => kind.ends_with(['s', 'x', 'h']),
+                    other => matches!(other, "" | "s"),
+                };
+                ends && stem.eq_ignore_ascii_case(kind)
+            }
+        }
+    };
+    BUILTINS
+        .iter()
+        .find(|known| known.group.split('.').next() == Some(package) && plural(known.resource))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_go_type_names_its_resource() {
+        for (package, kind, resource) in [
+            ("core", "Node", "nodes"),
+            ("core", "Endpoints", "endpoints"),
+            ("apps", "Deployment", "deployments.apps"),
+            ("coordination", "Lease", "leases.coordination.k8s.io"),
+            (
+                "networking",
+                "NetworkPolicy",
+                "networkpolicies.networking.k8s.io",
+            ),
+            ("networking", "Ingress", "ingresses.networking.k8s.io"),
+        ] {
+            let found = builtin_by_type(package, kind).map(|known| known.resource_group);
+            assert_eq!(found, Some(resource), "{package}.{kind}");
+        }
+        // Another group's, and a custom resource's.
+        assert_eq!(builtin_by_type("apps", "Node"), None);
+        assert_eq!(builtin_by_type("unstructured", "Unstructured"), None);
+        assert_eq!(builtin_by_type("core", "Nod"), None);
+    }
 
     #[test]
     fn segments_are_sorted_unique_and_complete() {

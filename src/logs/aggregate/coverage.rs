@@ -259,6 +259,11 @@ impl Coverage {
         Some((first.from, last))
     }
 
+    /// When each span of records begins.
+    pub fn begins(&self) -> impl Iterator<Item = Timestamp> {
+        self.spans.iter().map(|run| run.from)
+    }
+
     /// Times without any record, longest first.
     pub fn gaps(&self) -> Vec<(Timestamp, Timestamp)> {
         let spans: Vec<&Run> = self.spans.iter().collect();

@@ -501,6 +501,15 @@ impl Facts {
         });
     }
 
+    /// When a component started.
+    pub fn starts_of(&self, component: Component) -> impl Iterator<Item = Timestamp> {
+        let whose = move |start: &&Start| start.component.as_deref() == Some(component.word());
+        self.starts
+            .iter()
+            .filter(whose)
+            .filter_map(|start| start.at)
+    }
+
     fn handover(&mut self, event: &Event<'_>) {
         self.shutdowns += u64::from(event.kind == "shutdown");
         match event.time {
@@ -520,7 +529,8 @@ impl Facts {
         let Some(at) = event.time else {
             return;
         };
-        let leader = text(event, "leader").or_else(|| text(event, "to"));
+        // A loss names who leads no more.
+        let leader = text(event, "leader").filter(|_| !lost);
         let found = Election {
             first: at,
             last: at,

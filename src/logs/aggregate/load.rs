@@ -11,7 +11,7 @@ use super::join::{Joiner, LineKind};
 use super::memory::{Meaning, Memory};
 use super::pages::{PageLine, Pages};
 use super::row::LoadRow;
-use super::sampling::{Estimate, Sampled, Writers};
+use super::sampling::{Begin, Estimate, Sampled, Writers};
 use super::table::Bounded;
 
 mod debug;
@@ -330,15 +330,16 @@ impl Load {
         self.tables.restore();
     }
 
-    /// What it all comes to when nothing follows.
-    pub fn view(&self) -> LoadView {
+    /// What it all comes to when nothing follows, in a log of which this is known before its first
+    /// request.
+    pub fn view(&self, begin: &Begin) -> LoadView {
         let mut tables = self.tables.clone();
         let lines = self.joiner.total();
         self.joiner
             .clone()
             .finish(&mut |share: Share| tables.add(&share));
         tables.settle();
-        let estimate = self.estimate(&tables);
+        let estimate = self.estimate(&tables, begin);
         let low_threshold = self
             .threshold_ns
             .is_some_and(|(_, high)| high <= COMPLETE_NS);
@@ -358,12 +359,19 @@ impl Load {
     /// line. A request without an apply line in a sampled second is one whose apply line was left
     /// out, so those do not add to the lower bound. Neither do requests without request stats, where
     /// those at debug level are sampled.
-    fn estimate(&self, tables: &Tables) -> Estimate {
-        let mut apply = self.writers.estimate(0);
+    fn estimate(&self, tables: &Tables, begin: &Begin) -> Estimate {
+        let unnamed = self.sampled.iter().any(|sampled| !sampled.is_empty());
+        let writers = self.writers.count() + usize::from(unnamed);
+        let several = begin.clone().of_several();
+        let begin = match writers.max(self.debug.count()) {
+            0 | 1 => begin,
+            _ => &several,
+        };
+        let mut apply = self.writers.estimate(0, begin);
         if let Some(unnamed) = self.sampled.first() {
-            apply.add(&unnamed.estimate());
+            apply.add(&unnamed.estimate(begin));
         }
-        let debug = self.debug.estimate();
+        let debug = self.debug.estimate(begin);
         let joined = tables.total.requests;
         let missing = |all: &Estimate, n: u64| n.saturating_sub(all.lines);
         // A fast request has no apply line that could have been left out.

@@ -2,21 +2,36 @@
 //!
 //! etcd's zap logger writes, per second and per (level, message), the first 100 records and then
 //! every 100th (zap: zapcore/sampler.go; etcd: client/pkg/logutil/zap.go). A window starts with
-//! the first record after the last window's end. So a window with `100 + k` lines stands for
-//! `100 + 100 k` to `199 + 100 k` records, one with fewer for as many as there are.
+//! the first record after the last window's end, and that record is always written. So a window with
+//! `100 + k` lines stands for `100 + 100 k` to `199 + 100 k` records, one with fewer for as many as there are.
 //!
 //! A line from more than a second before its window is another log's, put behind this one, or was
 //! moved by an export: it starts a window too. Lines that are a little out of order stay in theirs.
 //!
-//! Where a window starts depends on the one before. A piece of a log therefore keeps the times of its first
-//! lines and the outcome for each line that may start its first own window (a course); joining
-//! two pieces picks the course that fits. Courses become one at the first quiet second. In a steady
-//! flood they need not; after `MAX_FOLLOWED` lines they are taken as one.
+//! Where a window starts depends on the one before. Who begins to read in the middle of a flood (the
+//! piece before was rotated away, `tail`, `--since`) does not know where the window that was open then ends:
+//! any line of the first second may start the next one, and each choice is a course through the
+//! whole log. The first lines that belong to the open window may be singles or hundredths. The range is that of
+//! all courses; the best number is that of the course whose windows differ least, as those of a flood laid wrong
+//! jump between few and many lines. Where the log shows the second before the first line, or
+//! the start of the program, the first line starts a window and one course is left ([`Begin`]).
+//!
+//! For the same reason a piece of a log keeps the times of its first lines and the outcome of each
+//! course; joining two pieces picks the one that fits. Courses that start a window with the same line are one from
+//! there on (a path): all of them after a quiet second, most of them soon in a flood.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
+
+mod begin;
+mod course;
+mod estimate;
+
+pub use begin::Begin;
+use course::{Course, Path, Spread, Tally, near};
+pub use estimate::Estimate;
 
 /// Length of zap's window (etcd: zap.SamplingConfig, tick of one second).
 const TICK_US: i64 = 1_000_000;
@@ -29,185 +44,10 @@ const THEREAFTER: u64 = 100;
 const MOST_LINES: u64 = 300;
 /// Times kept of a piece's first lines.
 const MAX_HEAD: usize = 512;
-/// Lines after which other outcomes are followed no more.
-const MAX_FOLLOWED: u64 = 4096;
+/// Lines that wait to be laid, at most.
+const MAX_RAW: usize = 65_536;
 /// Room for lines that are not laid yet.
 const ROOM: usize = 8192;
-
-/// How many records there were: a range and the best single number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "SavedEstimate")]
-pub struct Estimate {
-    /// Lines read.
-    pub lines: u64,
-    /// At least so many records.
-    pub low: u64,
-    /// Best single number.
-    pub value: u64,
-    /// At most so many.
-    pub high: u64,
-    /// Lines in windows in which records were left out.
-    pub sampled_lines: u64,
-    /// Lines in windows that are just full: whether records were left out, they do not tell.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub full_lines: u64,
-}
-
-/// An estimate as a file holds it: whoever wrote the file may have written anything.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedEstimate {
-    lines: u64,
-    low: u64,
-    value: u64,
-    high: u64,
-    sampled_lines: u64,
-    #[serde(default)]
-    full_lines: u64,
-}
-
-impl TryFrom<SavedEstimate> for Estimate {
-    type Error = String;
-
-    fn try_from(saved: SavedEstimate) -> Result<Self, String> {
-        if saved.low > saved.value || saved.value > saved.high {
-            return Err(format!(
-                "estimate of records: its `value` {} is not between its `low` {} and its `high` {}",
-                saved.value, saved.low, saved.high
-            ));
-        }
-        Ok(Estimate {
-            lines: saved.lines,
-            low: saved.low,
-            value: saved.value,
-            high: saved.high,
-            sampled_lines: saved.sampled_lines,
-            full_lines: saved.full_lines,
-        })
-    }
-}
-
-fn is_zero(lines: &u64) -> bool {
-    *lines == 0
-}
-
-impl Estimate {
-    /// What a window with so many lines stands for. Stamps cut to milliseconds leave open to which
-    /// of two windows the line at their border belongs, and one line is up to 100 records.
-    fn of_window(lines: u64, rough: bool) -> Self {
-        if lines < INITIAL {
-            return Estimate::exact(lines);
-        }
-        if lines == INITIAL {
-            // It may hide up to 99 records more.
-            return Estimate {
-                value: lines + THEREAFTER / 2,
-                high: lines + THEREAFTER - 1,
-                full_lines: lines,
-                ..Estimate::exact(lines)
-            };
-        }
-        let low = INITIAL + (lines - INITIAL) * THEREAFTER;
-        let doubt = if rough { THEREAFTER - 1 } else { 0 };
-        Estimate {
-            lines,
-            low: (low - doubt).max(lines),
-            value: low + THEREAFTER / 2,
-            high: low + THEREAFTER - 1 + doubt,
-            sampled_lines: lines,
-            full_lines: 0,
-        }
-    }
-
-    /// Nothing was left out.
-    pub fn exact(lines: u64) -> Self {
-        Estimate {
-            lines,
-            low: lines,
-            value: lines,
-            high: lines,
-            sampled_lines: 0,
-            full_lines: 0,
-        }
-    }
-
-    /// This, and what `now` has more than `then`.
-    fn plus_since(&self, now: &Estimate, then: &Estimate) -> Self {
-        Estimate {
-            lines: self.lines + now.lines.saturating_sub(then.lines),
-            low: self.low + now.low.saturating_sub(then.low),
-            value: self.value + now.value.saturating_sub(then.value),
-            high: self.high + now.high.saturating_sub(then.high),
-            sampled_lines: self.sampled_lines
-                + now.sampled_lines.saturating_sub(then.sampled_lines),
-            full_lines: self.full_lines + now.full_lines.saturating_sub(then.full_lines),
-        }
-    }
-
-    /// Adds another estimate.
-    pub fn add(&mut self, other: &Estimate) {
-        self.lines += other.lines;
-        self.low += other.low;
-        self.value += other.value;
-        self.high += other.high;
-        self.sampled_lines += other.sampled_lines;
-        self.full_lines += other.full_lines;
-    }
-}
-
-/// One way to lay the windows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Course {
-    /// Number of the line that starts the first window.
-    start: u64,
-    closed: Estimate,
-    /// Most lines of a closed window.
-    most: u64,
-    /// Start of the open window and its lines.
-    window_us: i64,
-    lines: u64,
-}
-
-impl Course {
-    fn starting(start: u64, time_us: i64) -> Self {
-        Course {
-            start,
-            window_us: time_us,
-            lines: 1,
-            ..Course::default()
-        }
-    }
-
-    /// Whether a line belongs to the open window.
-    fn holds(&self, time_us: i64) -> bool {
-        near(self.window_us, time_us, TICK_US)
-    }
-
-    fn add(&mut self, time_us: i64) {
-        if self.holds(time_us) {
-            self.lines += 1;
-        } else {
-            self.close();
-            self.window_us = time_us;
-            self.lines = 1;
-        }
-    }
-
-    fn close(&mut self) {
-        let window = Estimate::of_window(self.lines, self.window_us % 1000 == 0);
-        self.closed.add(&window);
-        self.most = self.most.max(self.lines);
-        self.lines = 0;
-    }
-}
-
-/// Whether a time lies at most `span_us` before another and less than that after it: one comparison
-/// for both.
-fn near(center_us: i64, time_us: i64, span_us: i64) -> bool {
-    let since = time_us.wrapping_sub(center_us.wrapping_sub(span_us));
-    since.cast_unsigned() < span_us.unsigned_abs() * 2
-}
 
 /// Lines of one message that goes through zap's sampler.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -223,9 +63,8 @@ pub struct Sampled {
     head: Vec<i64>,
     /// By rising start; the first one starts with the first line.
     courses: Vec<Course>,
-    /// Once all courses lay their windows alike: what the first one had closed then. From there on
-    /// only the first one is kept up.
-    alike: Option<Estimate>,
+    /// The open windows, by rising time.
+    paths: VecDeque<Path>,
 }
 
 impl Sampled {
@@ -240,7 +79,7 @@ impl Sampled {
     /// As [`Self::add`], without room made beforehand.
     fn push(&mut self, time_us: i64) {
         self.raw.push(time_us);
-        if self.raw.len() as u64 > 16 * MAX_FOLLOWED {
+        if self.raw.len() > MAX_RAW {
             self.lay();
         }
     }
@@ -252,25 +91,72 @@ impl Sampled {
         }
     }
 
+    /// Whether there are no lines.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0 && self.raw.is_empty()
+    }
+
     fn lay_line(&mut self, time_us: i64) {
         let index = self.total;
         self.total += 1;
-        if self.alike.is_some() {
-            if let Some(first) = self.courses.first_mut() {
-                first.add(time_us);
-            }
-            return;
-        }
-        for course in &mut self.courses {
-            course.add(time_us);
-        }
+        self.reopen(index, time_us);
         if self.head.len() as u64 == index {
-            self.courses.push(Course::starting(index, time_us));
+            self.courses.push(Course::starting(index));
+            self.open(Path::starting(index, time_us));
             if self.in_head(time_us) {
                 self.head.push(time_us);
             }
         }
-        self.settle();
+    }
+
+    /// Lets the windows that do not hold a line end before it; from there on their paths are one.
+    fn reopen(&mut self, index: u64, time_us: i64) {
+        let mut opened: Option<Path> = None;
+        // They are in order, so those in between hold it if both ends do.
+        while let Some(mut path) = match (self.paths.front(), self.paths.back()) {
+            (Some(first), _) if !first.holds(time_us) => self.paths.pop_front(),
+            (_, Some(last)) if !last.holds(time_us) => self.paths.pop_back(),
+            _ => None,
+        } {
+            path.next_window(index, time_us);
+            opened = Some(match opened {
+                Some(other) => self.join(other, path),
+                None => path,
+            });
+        }
+        if let Some(path) = opened {
+            self.open(path);
+        }
+    }
+
+    /// Two paths that go on alike: what they came to so far is put down with their courses.
+    fn join(&mut self, mut one: Path, other: Path) -> Path {
+        for course in &mut self.courses {
+            if course.path == one.id {
+                course.tally.append(&one.tally);
+            } else if course.path == other.id {
+                course.tally.append(&other.tally);
+                course.path = one.id;
+            }
+        }
+        one.tally = Tally::default();
+        one
+    }
+
+    /// Puts a path in its place.
+    fn open(&mut self, path: Path) {
+        if self
+            .paths
+            .back()
+            .is_none_or(|last| last.window_us <= path.window_us)
+        {
+            self.paths.push_back(path);
+        } else {
+            let at = self
+                .paths
+                .partition_point(|known| known.window_us <= path.window_us);
+            self.paths.insert(at, path);
+        }
     }
 
     /// Whether a line right after the head belongs to it.
@@ -280,18 +166,6 @@ impl Sampled {
                 .head
                 .first()
                 .is_none_or(|first| near(*first, time_us, 2 * TICK_US))
-    }
-
-    /// Stops following the courses once they lay their windows alike.
-    fn settle(&mut self) {
-        let head_over = (self.head.len() as u64) < self.total;
-        let alike = self
-            .courses
-            .windows(2)
-            .all(|pair| matches!(pair, [a, b] if (a.window_us, a.lines) == (b.window_us, b.lines)));
-        if head_over && (alike || self.total >= MAX_FOLLOWED) {
-            self.alike = self.courses.first().map(|first| first.closed);
-        }
     }
 
     /// Adds the piece that came right after this one.
@@ -314,32 +188,29 @@ impl Sampled {
             return;
         }
         let offset = self.total;
-        let live = if self.alike.is_some() {
-            1
-        } else {
-            self.courses.len()
-        };
-        for course in self.courses.iter_mut().take(live) {
-            let swallowed = later
-                .head
-                .iter()
-                .take_while(|time| course.holds(**time))
-                .count();
-            course.lines += swallowed as u64;
-            course.close();
-            let next = later.course_from(swallowed as u64);
-            course.closed.add(&next.closed);
-            course.most = course.most.max(next.most);
-            (course.window_us, course.lines) = (next.window_us, next.lines);
+        for mut path in std::mem::take(&mut self.paths) {
+            let held = later.head.iter().take_while(|time| path.holds(**time));
+            let held = held.count() as u64;
+            path.close(offset.saturating_add(held));
+            let next = later.course_from(held);
+            path.tally.append(&next.tally);
+            for course in &mut self.courses {
+                if course.path == path.id {
+                    course.tally.append(&path.tally);
+                    course.path = offset.saturating_add(next.path);
+                }
+            }
         }
-        if self.alike.is_none() && self.head.len() as u64 == offset {
+        if self.head.len() as u64 == offset {
             // Still within its head: lines of the later piece may start a course too. So may the
             // line after its head: no window holds it and the first line there, so none holds it
             // and the first line here.
             for (index, time_us) in (0..).zip(later.head.iter().map(Some).chain([None])) {
+                let next = later.course_from(index);
                 self.courses.push(Course {
                     start: offset + index,
-                    ..later.course_from(index)
+                    path: offset.saturating_add(next.path),
+                    ..next
                 });
                 match time_us {
                     Some(time_us) if self.in_head(*time_us) => self.head.push(*time_us),
@@ -347,49 +218,95 @@ impl Sampled {
                 }
             }
         }
-        self.total += later.total;
-        if self.alike.is_none() {
-            self.settle();
+        self.paths = later.paths;
+        for path in &mut self.paths {
+            path.id = path.id.saturating_add(offset);
+            path.first = path.first.saturating_add(offset);
         }
+        let courses = &self.courses;
+        self.paths
+            .retain(|path| courses.iter().any(|course| course.path == path.id));
+        self.total = self.total.saturating_add(later.total);
         self.raw = later.raw;
         self.lay();
     }
 
     /// The course whose first window starts with this line (else the nearest later one, else the
-    /// last), carried on to the end.
+    /// last).
     fn course_from(&self, start: u64) -> Course {
         let at = self.courses.partition_point(|course| course.start < start);
-        let (Some(first), Some(course)) = (
-            self.courses.first(),
-            self.courses.get(at).or(self.courses.last()),
-        ) else {
-            return Course::default();
-        };
-        match &self.alike {
-            // The first one is kept up itself.
-            Some(then) if at > 0 => Course {
-                start: course.start,
-                closed: course.closed.plus_since(&first.closed, then),
-                most: course.most.max(first.most),
-                ..*first
-            },
-            _ => *course,
+        self.courses
+            .get(at)
+            .or(self.courses.last())
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// What a course comes to with its open window as it stands.
+    fn whole(&self, course: &Course) -> Tally {
+        let mut tally = course.tally;
+        if let Some(mut path) = self
+            .paths
+            .iter()
+            .find(|path| path.id == course.path)
+            .copied()
+        {
+            path.close(self.total);
+            tally.append(&path.tally);
         }
+        tally
     }
 
     /// The estimate, with the open window as it stands.
-    pub fn estimate(&self) -> Estimate {
+    pub fn estimate(&self, begin: &Begin) -> Estimate {
         let mut laid = self.clone();
         laid.lay();
-        let Some(mut main) = laid.courses.first().copied() else {
+        let Some(first_us) = laid.head.first().copied() else {
             return Estimate::default();
         };
-        main.close();
-        if main.most > MOST_LINES {
-            return Estimate::exact(laid.total);
+        // No window that was open then reaches further.
+        let end_us = begin.before(first_us).saturating_add(TICK_US);
+        let known = end_us <= first_us;
+        let mut found: Vec<(Estimate, Spread)> = Vec::new();
+        let mut least_most = u64::MAX;
+        for course in &laid.courses {
+            let span_us = match course.start.checked_sub(1) {
+                None => 0,
+                Some(last) => match usize::try_from(last).ok().and_then(|at| laid.head.get(at)) {
+                    Some(last_us) if *last_us < end_us => last_us.saturating_sub(first_us),
+                    _ => break,
+                },
+            };
+            let tally = laid.whole(course);
+            least_most = least_most.min(tally.most);
+            let mut all = tally.closed;
+            if !known {
+                all.add(&tally.before(course.start, span_us));
+            }
+            found.push((all, tally.spread()));
         }
-        main.closed
+        match range_of(&found) {
+            Some(range) if least_most <= MOST_LINES => Estimate {
+                lines: laid.total,
+                ..range
+            },
+            _ => Estimate::exact(laid.total),
+        }
     }
+}
+
+/// The range of all courses that may be the true one, with the number of the steadiest.
+fn range_of(found: &[(Estimate, Spread)]) -> Option<Estimate> {
+    let (best, steadiest) = found.iter().min_by(|(_, one), (_, other)| one.cmp(other))?;
+    let likely = found
+        .iter()
+        .filter(|(_, spread)| !spread.is_wilder(steadiest));
+    let mut range = *best;
+    for (other, _) in likely {
+        range.low = range.low.min(other.low);
+        range.high = range.high.max(other.high);
+    }
+    Some(range)
 }
 
 /// Most writers of one stream whose windows are laid.
@@ -466,12 +383,17 @@ impl Writers {
     }
 
     /// The estimate of all lines of a kind.
-    pub fn estimate(&self, kind: usize) -> Estimate {
+    pub fn estimate(&self, kind: usize, begin: &Begin) -> Estimate {
         let mut all = Estimate::default();
         for sampled in self.by_id.values().filter_map(|kinds| kinds.get(kind)) {
-            all.add(&sampled.estimate());
+            all.add(&sampled.estimate(begin));
         }
         all
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.by_id.len()
     }
 }
 

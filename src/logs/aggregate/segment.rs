@@ -16,9 +16,10 @@ use super::facts::{FAILED_APPLY, Facts, REJECTED, UNCONNECTED, int};
 use super::hot::{self, HotRange};
 use super::kinds::Kinds;
 use super::life;
-use super::load::{Load, Writer};
+use super::load::{Load, LoadView, Writer};
 use super::memory::Memory;
 use super::runs::Run;
+use super::sampling::Begin;
 use super::writers::Writers;
 
 /// One piece of one stream.
@@ -415,6 +416,12 @@ impl Segment {
     pub fn reclaim(&mut self) -> Memory {
         self.settle();
         self.load.reclaim()
+    }
+
+    /// The requests and what they come to when nothing follows.
+    pub fn load_view(&self) -> LoadView {
+        let starts = self.facts.starts_of(Component::Etcd);
+        self.load.view(&Begin::new(self.coverage.begins(), starts))
     }
 
     /// Whether nothing was added yet. Lines are counted later than records, so both are asked for.

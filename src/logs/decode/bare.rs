@@ -19,6 +19,10 @@ pub(super) fn is_free_text(line: &[u8]) -> bool {
     if !line.first().is_some_and(u8::is_ascii_alphanumeric) {
         return false;
     }
+    // The end of an object whose begin was cut off.
+    if line.last() == Some(&b'}') {
+        return false;
+    }
     // `1.67…e+09 TAB ERROR`, and `1709633475.345678 host kernel: `.
     if line.first().is_some_and(u8::is_ascii_digit)
         && (line.get(1) == Some(&b'.') || line.get(10) == Some(&b'.'))

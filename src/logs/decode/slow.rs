@@ -384,6 +384,10 @@ impl Decoder {
         if layer < LAYERS && wrapper::may_hold(bare) && self.salvaged(bare, piece, layer, sink) {
             return;
         }
+        if let Some(parsed) = zap::torn(bare, &mut self.cache) {
+            self.emit(parsed, &piece, true, sink);
+            return;
+        }
         // capnslog that talks to the journal itself leaves time, level and package to its fields.
         let native = matches!(
             piece.outer.ident,

@@ -73,6 +73,29 @@ const KLOG: &str =
 const CONSOLE: &str = "2026-11-20T19:06:42.123456Z\twarn\tetcdserver/util.go:170\tapply request took too long\t{\"took\": \"112.966862ms\"}";
 
 #[test]
+fn a_zap_line_without_its_begin_is_a_record() {
+    let cut = &ZAP[ZAP.find("util.go").unwrap()..];
+    let timed = &ZAP[ZAP.find("\"ts\"").unwrap()..];
+    let cri = format!("2026-11-20T19:06:43.000000000Z stderr F {cut}");
+    let (records, counts) = decode(format!("{cut}\n{ZAP}\n{timed}\n{cri}\n"));
+    assert_eq!((counts.parsed, counts.unparsed, counts.records), (4, 0, 4));
+    let times: Vec<Option<&str>> = records.iter().map(|seen| seen.time.as_deref()).collect();
+    let inner = Some("2026-11-20T19:06:42.123456Z");
+    assert_eq!(times[..3], [None, inner, inner]);
+    assert!(times[3].is_some_and(|time| time.starts_with("2026-11-20T19:06:43")));
+    for record in &records {
+        assert_eq!(record.encoding, Encoding::ZapJson);
+        assert_eq!(record.msg, "apply request took too long");
+        let took = ("took".to_owned(), "112.966862ms".to_owned());
+        assert!(record.fields.contains(&took), "{record:?}");
+    }
+    // Another program's, or without a message.
+    let (_, counts) =
+        decode("\"user\":\"x\",\"msg\":\"hello\"}\nresult\":\"ok\",\"took\":\"1ms\"}\n");
+    assert_eq!((counts.parsed, counts.unparsed), (0, 2));
+}
+
+#[test]
 fn bare_lines_of_the_three_encodings() {
     let (records, counts) = decode(format!("{ZAP}\n{CAPNSLOG}\n{KLOG}"));
     assert_eq!((counts.lines, counts.parsed, counts.records), (3, 3, 3));

@@ -8,12 +8,13 @@ use memchr::memchr;
 use crate::clock::Timestamp;
 use crate::logs::fields::unescape;
 use crate::logs::head::{Head, Message};
-use crate::logs::needle::near2;
-use crate::logs::record::{Encoding, Fields, Level, TimeSource};
+use crate::logs::needle::{self, near2};
+use crate::logs::record::{Encoding, Fields, Level, TimeSource, ValueKind};
 use crate::logs::timestamp::{TimeCache, epoch};
 
-use super::Parsed;
+use super::json::JsonFields;
 use super::site::{Parts, Sites};
+use super::{Parsed, level_word};
 
 /// How every genuine line starts.
 pub const HEAD: &[u8; 10] = b"{\"level\":\"";
@@ -228,6 +229,54 @@ fn new_site<'a>(text: &'a [u8], sites: &mut Sites) -> Option<Site<'a>> {
     })
 }
 
+/// Longest text before a message whose begin was cut off: a time, a logger and a caller.
+const MAX_BEFORE: usize = 256;
+
+/// Reads what is left of a record whose begin was cut off somewhere before its message. What stands
+/// before that is one of zap's own fields, so that no other program's object is taken for one.
+pub fn torn<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Parsed<'a>> {
+    if text.first() == Some(&b'{') || !text.ends_with(b"}") {
+        return None;
+    }
+    let at = needle::MSG_FIELD.find(text).filter(|at| *at < MAX_BEFORE)?;
+    let (before, rest) = text.split_at(at);
+    let foreign = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'{' | b'[' | b'\\');
+    if !matches!(before.last(), None | Some(b',')) || before.iter().any(foreign) {
+        return None;
+    }
+    let (msg, rest) = message(rest.strip_prefix(b"\"msg\":\"")?)?;
+    let mut parsed = Parsed {
+        encoding: Encoding::ZapJson,
+        msg,
+        fields: Fields::Json(rest),
+        ..Parsed::bare(Encoding::ZapJson, b"")
+    };
+    // The first field that is whole.
+    let from = match before {
+        [b'"', letter, ..] if letter.is_ascii_lowercase() => Some(0),
+        _ => memchr::memmem::find(before, b",\"").map(|at| at + 1),
+    };
+    let whole = from.and_then(|from| before.get(from..)).unwrap_or_default();
+    for (name, value) in JsonFields::new(whole) {
+        match name {
+            b"level" => parsed.level = level_word(value.raw).unwrap_or(Level::Unknown),
+            b"ts" => {
+                parsed.time = match value.kind {
+                    ValueKind::Number => epoch(value.raw),
+                    _ => cache.iso(value.raw).map(|stamp| stamp.time),
+                };
+                if parsed.time.is_some() {
+                    parsed.time_source = TimeSource::Inner;
+                }
+            }
+            b"logger" => parsed.logger = value.raw,
+            b"caller" => parsed.caller = value.raw,
+            _ => return None,
+        }
+    }
+    Some(parsed)
+}
+
 #[inline]
 fn level(text: &[u8]) -> Option<(Level, &[u8])> {
     Some(match text {
@@ -336,6 +385,49 @@ mod tests {
                 let alone = parse(line.as_bytes(), &mut TimeCache::default(), &mut Sites::default());
                 proptest::prop_assert_eq!(format!("{told:?}"), format!("{alone:?}"));
             }
+        }
+    }
+
+    #[test]
+    fn a_record_without_its_begin_is_told_by_its_message() {
+        let line = r#"{"level":"warn","ts":"2026-11-21T19:32:28.496Z","caller":"etcdserver/util.go:166","msg":"apply request took too long","took":"101.2ms","request":"key:\"/a\" "}"#;
+        let msg = line.find(r#""msg""#).unwrap();
+        for cut in 1..=msg {
+            let Some(parsed) = torn(&line.as_bytes()[cut..], &mut TimeCache::default()) else {
+                panic!("{}", &line[cut..]);
+            };
+            assert_eq!(&*parsed.msg, b"apply request took too long");
+            let took = parsed
+                .fields
+                .get("took")
+                .and_then(|took| took.duration_ns());
+            assert_eq!(took, Some(101_200_000));
+            let whole = |field: &str| cut <= line.find(field).unwrap();
+            assert_eq!(parsed.level == Level::Warn, whole("\"level\""), "{cut}");
+            assert_eq!(parsed.time.is_some(), whole("\"ts\""), "{cut}");
+            assert_eq!(
+                parsed.caller,
+                if whole("\"caller\"") {
+                    &b"etcdserver/util.go:166"[..]
+                } else {
+                    b""
+                }
+            );
+        }
+        // Within the message, of another program, or torn at both ends.
+        for text in [
+            &line[msg + 5..],
+            line,
+            r#"id":7,"user":"x","msg":"hello"}"#,
+            r#"err":{"a":1},"msg":"hello"}"#,
+            r#"some words ,"msg":"hello"}"#,
+            r#"util.go:166","msg":"apply request took too long","took":"101"#,
+            r#"util.go:166","msg":"apply request took"#,
+        ] {
+            assert!(
+                torn(text.as_bytes(), &mut TimeCache::default()).is_none(),
+                "{text}"
+            );
         }
     }
 

@@ -14,7 +14,7 @@ mod token;
 mod trace;
 mod unescape;
 
-pub(crate) use parse::parse_torn;
+pub(crate) use parse::{page_parts, parse_torn};
 pub use parse::{parse_cut_request, parse_request, parse_request_as};
 pub use response::{parse_response, response_error};
 pub use shape::{Facts, cut_shape, shape_of};

@@ -498,30 +498,34 @@ fn parts_of<'a>(key: &Cow<'a, [u8]>, range_end: Option<&[u8]>) -> KeyParts<'a> {
         Cow::Owned(_) => own(key, parse_key),
     };
     match range_end {
-        // A later page starts behind the last object of the page before: the name in the key is
-        // only a position, and the range's end says whether it is one namespace's or all.
-        Some(end) if parts.scope == Scope::Object && parts.name.is_some() => {
-            let mut parts = parts;
-            if let Some(prefix) = end.split_last().map(|(_, prefix)| parse_key(prefix)) {
-                parts.scope = match prefix.scope {
-                    Scope::ResourceBare | Scope::Resource => {
-                        parts.namespace = None;
-                        Scope::Resource
-                    }
-                    Scope::Namespace => Scope::Namespace,
-                    // `/registry/example.com/widgets/default0`: a custom resource's namespace
-                    // looks like a name.
-                    Scope::Object if prefix.namespace.is_none() && parts.namespace.is_some() => {
-                        Scope::Namespace
-                    }
-                    other => other,
-                };
-            }
-            parts.name = None;
-            parts
-        }
-        _ => parts,
+        Some(end) => page_parts(parts, end),
+        None => parts,
     }
+}
+
+/// The parts of a range's key. A later page starts behind the last object of the page before: the
+/// name in the key is only a position, and the range's end says whether it is one namespace's or all.
+pub(crate) fn page_parts<'a>(mut parts: KeyParts<'a>, range_end: &[u8]) -> KeyParts<'a> {
+    if parts.scope != Scope::Object || parts.name.is_none() {
+        return parts;
+    }
+    if let Some(prefix) = range_end.split_last().map(|(_, prefix)| parse_key(prefix)) {
+        parts.scope = match prefix.scope {
+            Scope::ResourceBare | Scope::Resource => {
+                parts.namespace = None;
+                Scope::Resource
+            }
+            Scope::Namespace => Scope::Namespace,
+            // `/registry/example.com/widgets/default0`: a custom resource's namespace
+            // looks like a name.
+            Scope::Object if prefix.namespace.is_none() && parts.namespace.is_some() => {
+                Scope::Namespace
+            }
+            other => other,
+        };
+    }
+    parts.name = None;
+    parts
 }
 
 /// A key that was cut: what stands before its last slash is whole.

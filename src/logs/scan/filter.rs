@@ -116,7 +116,10 @@ impl TimeFilter {
                 Component::Etcd
             }
             Component::Unknown
-                if matches!(record.encoding, Encoding::Klog | Encoding::KlogJson) =>
+                if matches!(
+                    record.encoding,
+                    Encoding::Klog | Encoding::KlogJson | Encoding::KlogTrace
+                ) =>
             {
                 return by_wrapper.map_or(!self.only.is_etcd(), |known| self.only.has(known));
             }

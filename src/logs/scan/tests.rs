@@ -225,7 +225,7 @@ fn load_of(text: &str, cuts: &[usize]) -> crate::logs::aggregate::load::LoadView
         at = cut;
     }
     all.settle();
-    all.load.view()
+    all.load_view()
 }
 
 /// The estimate's three numbers.
@@ -262,7 +262,8 @@ fn etcds_own_journald_writer_does_not_sample() {
             "{more}"
         );
     }
-    // What a unit or a container prints went through zap's sampler, also beside the other.
+    // What a unit or a container prints went through zap's sampler, also beside the other. The log
+    // begins with these, so that the window of the first ones is not known.
     for more in [
         "",
         r#""_TRANSPORT":"stdout","#,
@@ -270,13 +271,13 @@ fn etcds_own_journald_writer_does_not_sample() {
     ] {
         let printed = text(&|n| object(n, more));
         let (low, ..) = estimate_of(&printed, &[]);
-        assert!(low > 10_000, "{more} {low}");
+        assert!(low > 5_000, "{more} {low}");
         let other = object(9_000, r#""PACKAGE":"etcdserver","#);
         let (low, ..) = estimate_of(&(other + &printed), &[]);
-        assert!(low > 10_000, "{more} {low}");
+        assert!(low > 5_000, "{more} {low}");
     }
     let (low, ..) = estimate_of(&text(&|n| export(n, "_TRANSPORT=stdout\n")), &[]);
-    assert!(low > 10_000, "{low}");
+    assert!(low > 5_000, "{low}");
 }
 
 /// Request stats at debug level, `ms` after the hour, about a key of its own.
@@ -349,6 +350,9 @@ fn request_stats_at_debug_level_are_sampled_as_any_message() {
         .filter(|n| n % 1000 < 100 || n % 100 == 99)
         .map(debug_line)
         .collect();
+    // The log shows the second before.
+    let before = r#"{"level":"info","ts":"2026-10-31T23:59:58Z","caller":"etcdserver/server.go:2240","msg":"compacted Raft logs","compact-index":12}"#;
+    let text = format!("{before}\n{text}");
     for cuts in [&[][..], &[1, 150, 401]] {
         let load = load_of(&text, cuts);
         let estimate = load.estimate;

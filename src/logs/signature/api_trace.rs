@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use crate::catalog::resources::{KeyParts, Scope, builtin_by_name, parse_bare_key};
+use crate::catalog::resources::{
+    KeyParts, Scope, builtin_by_name, builtin_by_type, parse_bare_key,
+};
 use crate::clock::Timestamp;
 use crate::logs::event::{Component, Event, Extra};
 use crate::logs::needle::{self, Needle, near};
@@ -149,7 +151,9 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
             "cacher" => Cow::Borrowed("list"),
             other => verb(Cow::Borrowed(other)),
         };
-        let named = get("resource").or_else(|| get("type")).and_then(of_name);
+        let named = get("resource")
+            .and_then(of_name)
+            .or_else(|| of_type.or_else(|| get("type")).and_then(of_go_type));
         if let Some(key) = get("key") {
             // The key is without its prefix here.
             call.parts = parse_bare_key(key.as_bytes());
@@ -213,6 +217,19 @@ pub(super) fn of_name(name: &str) -> Option<KeyParts<'_>> {
     }
     let (resource, group) = name.split_once('.').unwrap_or((name, ""));
     Some(of_resource(resource, group))
+}
+
+/// The resource whose objects have this Go type: `*apps.Deployment`, `*core.Node`. Objects are stored in
+/// the API's inner types; the one that is not is where each kube-apiserver says that it lives
+/// (Kubernetes: pkg/controlplane/reconcilers/lease.go).
+fn of_go_type(name: &str) -> Option<KeyParts<'_>> {
+    let name = name.strip_prefix('*')?;
+    if name == "v1.Endpoints" {
+        return Some(parse_bare_key(b"/masterleases/"));
+    }
+    let (package, kind) = name.split_once('.')?;
+    let known = builtin_by_type(package, kind)?;
+    Some(of_resource(known.resource, known.group))
 }
 
 /// `apps/v1, Resource=deployments`.

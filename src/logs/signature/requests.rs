@@ -11,8 +11,8 @@ use crate::logs::event::{Event, Extra, Operation, Request, Response, Shape};
 use crate::logs::record::{Record, Value, ValueKind};
 use crate::logs::request::names;
 use crate::logs::request::{
-    Facts, Step, TraceDetail, closing_quote, cut_shape, parse_cut_request, parse_detail,
-    parse_request_as, parse_step, parse_torn, shape_of,
+    Facts, Step, TraceDetail, closing_quote, cut_shape, page_parts, parse_cut_request,
+    parse_detail, parse_request_as, parse_step, parse_torn, shape_of,
 };
 use crate::units::parse_go_duration;
 
@@ -289,7 +289,10 @@ fn traced<'a>(
     }
     let mut request = Request::of(operation, shape);
     request.torn = detail.key_torn;
-    request.parts = list_parts(parts, detail.range_end);
+    request.parts = match detail.range_end {
+        Some(end) => page_parts(parts, end),
+        None => parts,
+    };
     request.key = detail.key.map(Cow::Borrowed);
     request.range_end = detail.range_end.map(Cow::Borrowed);
     request.value_size = None;
@@ -301,15 +304,6 @@ fn traced<'a>(
         size: None,
     };
     (request, response)
-}
-
-/// The name in a later page's key is a position, not an object.
-fn list_parts<'a>(mut parts: KeyParts<'a>, range_end: Option<&[u8]>) -> KeyParts<'a> {
-    if range_end.is_some() && parts.scope == Scope::Object {
-        parts.name = None;
-        parts.scope = Scope::Resource;
-    }
-    parts
 }
 
 fn owned<'a>(request: Request<'_>) -> Request<'a> {

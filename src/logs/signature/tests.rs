@@ -488,7 +488,7 @@ fn old_traces_have_the_path_in_their_name() {
     );
     assert_eq!(
         one("GuaranteedUpdate etcd3: *core.Node", "2026"),
-        trace("apiserver-storage-trace", "update", "", "2026-06-06")
+        trace("apiserver-storage-trace", "update", "nodes", "2026-06-06")
     );
 }
 

@@ -42,6 +42,12 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::logs::aggregate::facts::Election;
+    use crate::logs::decode::{DecodeContext, Decoder};
+    use crate::logs::event::Component;
+    use crate::logs::record::Record;
+    use crate::logs::scan::{Counter, TimeFilter};
+    use crate::logs::summary::Summary;
+    use crate::logs::view::View;
 
     fn told(term: u64, secs: i64, elected: bool) -> ElectionView {
         let at = Timestamp::from_secs(secs);
@@ -59,6 +65,46 @@ mod tests {
             planned: false,
             start: false,
         }
+    }
+
+    /// What members' logs tell, each a file of its own.
+    fn leaders(members: &[&str]) -> Vec<(u64, Option<String>, bool)> {
+        let streams = members.iter().map(|log| {
+            let mut counter = Counter::new(Component::Etcd, TimeFilter::of(None, None));
+            let mut decoder = Decoder::new(DecodeContext::default());
+            decoder.block(log.as_bytes(), 1, &mut counter);
+            decoder.finish(&mut |record: &Record<'_>| counter.add(record));
+            counter.finish()
+        });
+        let view = View::of(&Summary {
+            streams: streams.collect(),
+            ..Summary::default()
+        });
+        let told = view.elections.into_iter();
+        told.map(|view| (view.term, view.election.leader, view.election.lost))
+            .collect()
+    }
+
+    #[test]
+    fn the_leader_is_who_was_elected_and_never_who_was_lost() {
+        const LOST: &str = "raft2021/03/01 10:00:00 INFO: raft.node: b lost leader a at term 9\n";
+        const ELECTED: &str =
+            "raft2021/03/01 10:00:00 INFO: raft.node: b elected leader c at term 9\n";
+        const LATER: &str = "raft2021/03/01 10:00:01 INFO: raft.node: a lost leader a at term 9\n";
+        const CHANGED: &str =
+            "raft2021/03/01 10:00:01 INFO: raft.node: d changed leader from a to c at term 9\n";
+        let led = |leader: &str| vec![(9, Some(leader.to_owned()), true)];
+        let both = [LOST, ELECTED].concat();
+        let turned = [ELECTED, LOST].concat();
+        assert_eq!(leaders(&[&both]), led("c"));
+        assert_eq!(leaders(&[&turned]), led("c"));
+        assert_eq!(leaders(&[&both, LATER]), led("c"));
+        // The first file that tells of the term knows only the loss.
+        assert_eq!(leaders(&[LATER, &both]), led("c"));
+        assert_eq!(leaders(&[LOST, CHANGED]), led("c"));
+        // Nobody is said to lead.
+        assert_eq!(leaders(&[LOST]), [(9, None, true)]);
+        assert_eq!(leaders(&[LOST, LATER]), [(9, None, true)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::logs::aggregate::sampling::{Estimate, Sampled, Writers};
+use crate::logs::aggregate::sampling::{Begin, Estimate, Sampled, Writers};
 use crate::logs::aggregate::spark::Spark;
 
 use super::line::Writer;
@@ -63,10 +63,15 @@ impl DebugLines {
         self.spark.merge(&later.spark);
     }
 
+    /// How many writers there are.
+    pub(super) fn count(&self) -> usize {
+        self.writers.count() + usize::from(!self.sampled.is_empty())
+    }
+
     /// How many there were before they were sampled.
-    pub(super) fn estimate(&self) -> Estimate {
-        let mut all = self.writers.estimate(0);
-        all.add(&self.sampled.estimate());
+    pub(super) fn estimate(&self, begin: &Begin) -> Estimate {
+        let mut all = self.writers.estimate(0, begin);
+        all.add(&self.sampled.estimate(begin));
         all
     }
 

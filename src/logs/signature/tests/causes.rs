@@ -344,6 +344,48 @@ fn slow_sql_tells_its_key_and_never_a_value() {
 }
 
 #[test]
+fn a_later_page_in_a_trace_is_of_what_its_end_says() {
+    let place = |end: &str| {
+        let line = format!(
+            r#"{{"level":"info","ts":"2026-11-01T00:00:03.500Z","caller":"traceutil/trace.go:172","msg":"trace[12] range","detail":"{{range_begin:/registry/pods/a.b/o500; range_end:{end}; response_count:500; response_revision:12; }}","duration":"514.1ms","steps":[],"step_count":0}}"#
+        );
+        let record = decode(line.as_bytes());
+        let event = classify(&record, Detail::Full).expect("known");
+        let parts = event.request.expect("a request").parts.into_owned();
+        assert_eq!(parts.resource, "pods");
+        let own = |text: Option<std::borrow::Cow<'_, str>>| text.map(|text| text.into_owned());
+        (own(parts.namespace), own(parts.name))
+    };
+    assert_eq!(place("/registry/pods0"), (None, None));
+    let one = Some("a.b".to_owned());
+    assert_eq!(place("/registry/pods/a.b0"), (one.clone(), None));
+    // No range.
+    assert_eq!(place(""), (one, Some("o500".to_owned())));
+}
+
+#[test]
+fn a_lease_of_an_apiserver_that_is_updated_has_its_name() {
+    let named = |object: &str| {
+        let line = format!(
+            r#"I1028 11:17:56.769385     484 trace.go:205] Trace[1920479996]: "GuaranteedUpdate etcd3" type:{object} (28-Oct-2021 11:17:54.460) (total time: 2308ms):"#
+        );
+        let record = decode(line.as_bytes());
+        let event = classify(&record, Detail::Full).expect("known");
+        event
+            .api
+            .expect("a call")
+            .parts
+            .resource_group()
+            .into_owned()
+    };
+    // What each kube-apiserver writes of itself; a Service's endpoints are of the inner type.
+    assert_eq!(named("*v1.Endpoints"), "(masterleases)");
+    assert_eq!(named("*core.Endpoints"), "endpoints");
+    assert_eq!(named("*coordination.Lease"), "leases.coordination.k8s.io");
+    assert_eq!(named("*unstructured.Unstructured"), "");
+}
+
+#[test]
 fn an_operation_inside_a_trace_tells_its_name_and_time() {
     let step = |line: &str| {
         let record = decode(line.as_bytes());
