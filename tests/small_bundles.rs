@@ -375,3 +375,49 @@ fn a_file_that_waits_for_a_restart_is_not_what_runs() {
     assert_eq!(failures(&report, "quota-near-limit")[0].0, "critical");
     assert_eq!(report["verdict"]["cause"], "space");
 }
+
+#[test]
+fn a_slow_disk_of_the_etcd_for_events_accuses_no_other_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let uid = "0123456789abcdef0123456789abcdef";
+    let log = |pod: &str, container: &str, text: String| {
+        let path = format!("logs/var/log/pods/kube-system_{pod}_{uid}/{container}/0.log");
+        write(&dir.path().join(path), &text);
+    };
+    let ready = |secs| line(secs, "info", "\"msg\":\"ready to serve client requests\"");
+    log(
+        "etcd-cp0",
+        "etcd",
+        start(0, "cp0", "3.5.33") + &ready(1) + &ready(3_000),
+    );
+    let mut events = start(0, "cp0-events", "3.5.33") + &ready(1);
+    for at in 1..=9 {
+        events += &line(
+            at * 60,
+            "warn",
+            "\"msg\":\"slow fdatasync\",\"took\":\"1.5s\",\"expected-duration\":\"1s\"",
+        );
+    }
+    log("etcd-events-cp0", "etcd-events", events);
+    let report = diagnose(dir.path());
+    let stalled: Vec<&Value> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["status"] == "fail")
+        .filter(|finding| {
+            finding["rule"] == "wal-sync-stalled" || finding["rule"] == "member-odd-one-out"
+        })
+        .collect();
+    // Two etcds of one node are no members of one cluster, of which one stands out.
+    assert_eq!(stalled.len(), 1, "{stalled:?}");
+    assert!(
+        stalled[0]["subject"].to_string().contains("cp0/events"),
+        "{stalled:?}"
+    );
+    let advice = report["advice"].as_array().unwrap();
+    let device = advice
+        .iter()
+        .find(|advice| advice["id"] == "etcd-own-device");
+    assert_eq!(device.unwrap()["target"], "etcd-events");
+}
