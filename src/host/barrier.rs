@@ -13,7 +13,7 @@
 use crate::formats::mountinfo::Mount;
 
 use super::device::Chain;
-use super::filesystem::{flushes_are_its_own, is_memory};
+use super::filesystem::{flushes_are_its_own, is_memory, is_volatile};
 use super::layer::{Layer, LayerKind, WriteCache};
 
 /// Writes below this in a window without a flush prove nothing.
@@ -213,8 +213,7 @@ fn files(facts: &Facts<'_>, depth: u32) -> Vec<(String, Barrier)> {
             let under = judge_within(
                 &Facts {
                     mount,
-                    volatile_overlay: mount.fs == "overlay"
-                        && (mount.has("volatile") || mount.has("fsync=volatile")),
+                    volatile_overlay: is_volatile(mount),
                     chain: &chain,
                     journal: Journal::Unknown,
                     unsafe_no_fsync: None,

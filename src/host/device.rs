@@ -10,6 +10,7 @@ use crate::formats::mountinfo::{Mount, MountTable};
 use crate::target::HostRoot;
 
 use super::Missing;
+use super::filesystem::is_volatile;
 use super::layer::{Layer, LayerKind, folder, layer, whole_disk_name};
 use crate::formats::blockstat::parse_diskstats;
 
@@ -175,7 +176,7 @@ fn descend(root: &HostRoot, name: &str, mounts: &MountTable, depth: usize, chain
     let mut backing_chain = None;
     if let LayerKind::Loop(Some(file)) = &layer.kind {
         // The file lies on a mount of the host; its disks carry the I/O in the end.
-        if let Some(mount) = mounts.of_path(file) {
+        if let Some(mount) = mounts.of_path(file).map(|on| below_overlay(on, mounts)) {
             backing_chain = name_of(root, mount.device, &mount.source);
             if !mounts.may_hide(file) {
                 chain.backings.push((name.to_owned(), mount.clone()));
@@ -189,6 +190,18 @@ fn descend(root: &HostRoot, name: &str, mounts: &MountTable, depth: usize, chain
     for name in next {
         descend(root, &name, mounts, depth + 1, chain);
     }
+}
+
+/// The mount that an overlay writes to, where it is one that syncs and that mount is known.
+fn below_overlay<'a>(mount: &'a Mount, mounts: &'a MountTable) -> &'a Mount {
+    let upper = mount
+        .value("upperdir")
+        .filter(|_| mount.fs == "overlay" && !is_volatile(mount));
+    upper
+        .and_then(|upper| mounts.of_path(upper))
+        // From within a container the path leads back to the overlay.
+        .filter(|under| under.fs != "overlay")
+        .unwrap_or(mount)
 }
 
 /// The path of a device's counters below `/sys`.
@@ -408,6 +421,14 @@ mod tests {
         let (mount, under) = chain.under_file("loop0").unwrap();
         assert_eq!((&*mount.point, &*under.words()), ("/srv", "vda2 > vda"));
         assert!(chain.under_file("vda").is_none());
+        let overlay = parse_mountinfo(
+            b"1 0 254:2 / / rw - ext4 /dev/vda2 rw,nobarrier\n\
+              2 1 0:50 / /srv rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w\n",
+        );
+        let root = HostRoot::new(dir.path());
+        let on_overlay = super::chain(&root, Some((7, 0)), "/dev/loop0", &overlay);
+        let (mount, under) = on_overlay.under_file("loop0").unwrap();
+        assert_eq!((&*mount.point, &*under.words()), ("/", "vda2 > vda"));
         // Nothing tells the numbers of these.
         assert_eq!(chain.numbers(), None);
         let layer = &chain.layers[0];

@@ -4,6 +4,7 @@
 use crate::target::HostRoot;
 
 use super::barrier::{Barrier, Facts, FlushCount, judge};
+use super::filesystem::is_volatile;
 use super::model::Storage;
 use super::storage;
 
@@ -20,11 +21,10 @@ pub fn barrier(
     count: Option<FlushCount>,
 ) -> Option<Barrier> {
     let mount = storage.mount.as_ref().ok()?;
-    let volatile = mount.fs == "overlay" && (mount.has("volatile") || mount.has("fsync=volatile"));
     let real = storage.below_overlay.as_ref().unwrap_or(mount);
     Some(judge(&Facts {
         mount: real,
-        volatile_overlay: volatile,
+        volatile_overlay: is_volatile(mount),
         chain: &storage.chain,
         journal: storage.journal,
         unsafe_no_fsync,

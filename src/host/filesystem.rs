@@ -81,6 +81,11 @@ pub fn is_memory(fs: &str) -> bool {
     matches!(fs, "tmpfs" | "ramfs")
 }
 
+/// Whether a mount is an overlay that never syncs.
+pub fn is_volatile(mount: &Mount) -> bool {
+    mount.fs == "overlay" && (mount.has("volatile") || mount.has("fsync=volatile"))
+}
+
 /// Whether fsync of this file system turns into flushes that the kernel counts on a disk.
 pub fn flushes_are_its_own(fs: &str) -> bool {
     matches!(fs, "ext4" | "ext3" | "xfs" | "btrfs" | "f2fs")

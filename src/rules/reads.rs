@@ -577,6 +577,7 @@ pub const READS: &[Reads] = &[
     reads(
         "oom-killed",
         &[
+            "kernel.io-errors",
             "kernel.notes",
             "logs.coverage",
             "logs.episodes",

@@ -478,7 +478,7 @@ fn disk_full(facts: &Facts<'_>) -> Option<Advice> {
     advice.confidence = Confidence::High;
     advice.risk = "a member that cannot write its WAL stops".to_owned();
     advice.undo = "nothing to undo".to_owned();
-    advice.verify = "`df` of the data directory".to_owned();
+    advice.verify = "`df` and `df -i` of the data directory and of the WAL's".to_owned();
     advice.finding_ids = vec!["disk-space-low".to_owned()];
     advice.source = "etcd needs its quota, 5 WAL segments of 64 MB and 5 snapshots".to_owned();
     Some(advice)
