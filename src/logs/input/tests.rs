@@ -475,7 +475,9 @@ fn zaps_zone_is_that_of_the_lines_without_one() {
         times.last().map(ToString::to_string)
     };
     let go = "WARNING: 2026/11/22 02:27:57 [core] grpc: x\n";
-    let zap = |time: &str| format!("{{\"level\":\"info\",\"ts\":\"{time}\",\"caller\":\"a/b.go:1\",\"msg\":\"x\"}}\n");
+    let zap = |time: &str| {
+        format!("{{\"level\":\"info\",\"ts\":\"{time}\",\"caller\":\"a/b.go:1\",\"msg\":\"x\"}}\n")
+    };
     let utc = Some("2026-11-22T02:27:57.000Z".to_owned());
     let east = zap("2026-11-22T02:25:26.972+0530");
     let moved = Some("2026-11-21T20:57:57.000Z".to_owned());
