@@ -66,10 +66,36 @@ pub fn save(
     encoder.finish()?.flush()
 }
 
-/// Whether the first bytes look like a saved bundle: zstd, or JSON that names the format.
+/// Whether the first bytes look like a saved bundle: zstd, or JSON that names the format, or another
+/// one of this program, of which [`load`] says that it is not the right one.
 pub fn looks_like(head: &[u8]) -> bool {
     head.starts_with(&[0x28, 0xB5, 0x2F, 0xFD])
         || memchr::memmem::find(head, FORMAT.as_bytes()).is_some()
+        || names_own_format(head)
+}
+
+/// Whether a JSON object's first field is `format`, with a format of this program.
+fn names_own_format(head: &[u8]) -> bool {
+    let value = || {
+        let inside = head.trim_ascii_start().strip_prefix(b"{")?;
+        let rest = inside.trim_ascii_start().strip_prefix(br#""format""#)?;
+        Some(
+            rest.trim_ascii_start()
+                .strip_prefix(b":")?
+                .trim_ascii_start(),
+        )
+    };
+    value().is_some_and(|value| value.starts_with(br#""etcd-doctor"#))
+}
+
+/// Whether a compressed file breaks off, or is damaged, before anything comes out of it.
+pub fn gives_nothing(input: impl Read) -> bool {
+    #[expect(clippy::disallowed_types, reason = "a byte is taken")]
+    let Ok(decoder) = zstd::stream::read::Decoder::new(input) else {
+        return true;
+    };
+    let mut first = Vec::new();
+    decoder.take(1).read_to_end(&mut first).is_err() && first.is_empty()
 }
 
 /// Whether a compressed file begins as a saved bundle does.
@@ -256,6 +282,14 @@ mod tests {
     fn foreign_newer_and_torn_files_are_refused_and_unknown_keys_kept() {
         assert!(load(&b"{}"[..]).is_err());
         assert!(load(&b"\x28\xB5\x2F\xFDgarbage"[..]).is_err());
+        let other = br#"{ "format" : "etcd-doctor-bundle","version":99}"#;
+        assert!(looks_like(other) && load(&other[..]).unwrap_err().contains("etcd-doctor-bundle"));
+        assert!(!looks_like(br#"{"level":"info","format":"etcd-doctor"}"#));
+        let mut whole = Vec::new();
+        save(&mut whole, Timestamp(5_000), &some(), &[]).unwrap();
+        assert!(!gives_nothing(whole.as_slice()));
+        let (torn, _) = whole.split_at(whole.len() / 2);
+        assert!(gives_nothing(torn));
         let newer = format!(
             r#"{{"format":"{FORMAT}","version":99,"program":"9","at":"2026-01-01T00:00:00Z","records":[]}}"#
         );

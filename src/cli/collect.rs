@@ -121,8 +121,15 @@ impl Gathered {
                     self.evidence.merge(saved.evidence);
                     return Ok(None);
                 }
+                Err(_) if !head.starts_with(b"{") && opens_and(path, bundle::gives_nothing) => {
+                    return Err(Error::Format {
+                        path: path.to_owned(),
+                        why: "it is damaged, or only a part of it was copied: nothing comes out of it"
+                            .to_owned(),
+                    });
+                }
                 // A compressed log starts like a compressed bundle.
-                Err(why) if head.starts_with(b"{") || names_format(path) => {
+                Err(why) if head.starts_with(b"{") || opens_and(path, bundle::is_saved) => {
                     return Err(Error::Format {
                         path: path.to_owned(),
                         why,
@@ -473,10 +480,10 @@ fn scrape_files(trees: &mut [(&Opened, Tree)]) -> Vec<PathBuf> {
     files
 }
 
-/// Whether a compressed file is a saved run by its first bytes, whatever comes after them.
-fn names_format(path: &Path) -> bool {
+/// What a compressed file's first bytes tell, whatever comes after them.
+fn opens_and(path: &Path, is: impl FnOnce(std::fs::File) -> bool) -> bool {
     #[expect(clippy::disallowed_methods, reason = "the user named this file")]
-    std::fs::File::open(path).is_ok_and(bundle::is_saved)
+    std::fs::File::open(path).is_ok_and(is)
 }
 
 /// Where etcd's data is and how large its database, as settings and metrics tell.

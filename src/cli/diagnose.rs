@@ -129,15 +129,20 @@ const DEMO: &[u8] = include_bytes!(concat!(
 /// Runs the command.
 pub(super) fn run(args: &Args, session: &mut Session<'_>) -> Result<Exit, Error> {
     let (report, exit) = report(args, session)?;
-    match session.wanted {
-        OutputFormat::Table => render::diagnose(session.out, session.terminal, &report)?,
-        OutputFormat::Json => session.json(&v1::Document::of(&report))?,
-        OutputFormat::Markdown => render::markdown(session.out, &report)?,
-        OutputFormat::Junit => render::junit(session.out, &Judged::of(&report))?,
-        OutputFormat::Sarif => render::sarif(session.out, &Judged::of(&report))?,
-        OutputFormat::Prom => render::prom(session.out, &Judged::of(&report))?,
-    }
+    super::heard(print(&report, session))?;
     Ok(exit)
+}
+
+fn print(report: &Report, session: &mut Session<'_>) -> Result<(), Error> {
+    match session.wanted {
+        OutputFormat::Table => render::diagnose(session.out, session.terminal, report)?,
+        OutputFormat::Json => session.json(&v1::Document::of(report))?,
+        OutputFormat::Markdown => render::markdown(session.out, report)?,
+        OutputFormat::Junit => render::junit(session.out, &Judged::of(report))?,
+        OutputFormat::Sarif => render::sarif(session.out, &Judged::of(report))?,
+        OutputFormat::Prom => render::prom(session.out, &Judged::of(report))?,
+    }
+    Ok(())
 }
 
 /// Gathers, judges and saves where asked: all of `diagnose` but the printing.

@@ -98,29 +98,21 @@ impl Gathered {
         // A laptop's disk says nothing of a control plane that is elsewhere.
         let elsewhere = asked && !found;
         let jobs = self.jobs(live, how, settings, &node, elsewhere);
-        let mut unheard = false;
         for (name, end) in run(jobs, how.stop, live.show) {
             match end {
-                End::Done(part) => {
-                    unheard |= part.unheard;
-                    self.take(part);
-                }
+                End::Done(part) => self.take(part),
                 End::Cut(part, why) => {
-                    unheard |= part.unheard;
                     self.take(part);
                     self.problems.push(format!(
                         "{name}: {}; what was read by then counts",
                         cut(why)
                     ));
                 }
-                End::Lost(why) => {
-                    unheard |= name == "metrics";
-                    self.lost(name, why);
-                }
+                End::Lost(why) => self.lost(name, why),
             }
         }
         // Endpoints that the settings name were not asked for by anybody.
-        self.lacks_named |= asked && unheard;
+        self.lacks_named &= asked;
         self.wanted(live, how, found, elsewhere);
     }
 
@@ -134,9 +126,9 @@ impl Gathered {
             let mut settings = manifest::read_host(&root);
             settings.asked = asked;
             Part {
-                unheard: false,
                 evidence: manifest::collect(&settings),
                 problems: manifest::unread(&settings),
+                unheard: false,
                 manifests,
                 settings,
             }
@@ -245,6 +237,7 @@ impl Gathered {
     }
 
     fn take(&mut self, part: Part) {
+        self.lacks_named |= part.unheard;
         self.evidence.merge(part.evidence);
         self.problems.extend(part.problems);
         self.manifests.extend(part.manifests);
@@ -259,6 +252,7 @@ impl Gathered {
             "etcd" => (Collector::Etcd, keys::ETCD),
             _ => (Collector::Logs, keys::LOGS),
         };
+        self.lacks_named |= collector == Collector::Metrics;
         let missing = match why {
             Why::Late(limit) => Missing::TimedOut {
                 source: name.to_owned(),

@@ -147,8 +147,17 @@ pub fn run_from_env() -> Result<Exit, Error> {
         ));
     }
     let exit = run(&cli.command, &mut session)?;
-    out.flush()?;
+    // A reader that had enough does not change what was found.
+    heard(out.flush().map_err(Error::from))?;
     Ok(exit)
+}
+
+/// What printing came to; that the reader went away is no fault.
+fn heard(printed: Result<(), Error>) -> Result<(), Error> {
+    match printed {
+        Err(err) if err.is_broken_pipe() => Ok(()),
+        printed => printed,
+    }
 }
 
 /// Runs one command.

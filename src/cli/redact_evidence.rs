@@ -33,7 +33,10 @@ const NAME_SETTINGS: &[&str] = &[
     "discovery-srv",
     "hostname-override",
     "node-name",
+    "oidc-client-id",
 ];
+/// etcd's `auth-token`: the kind of token, then where its keys are.
+const TOKEN_SETTING: &str = "auth-token";
 /// Keys whose texts are messages of other programs, which may name anything.
 const MESSAGES: &[&str] = &[keys::LOGS_MESSAGES.info.name, keys::LOGS_EPISODES.info.name];
 /// Keys whose rows are named by users: webhooks.
@@ -250,7 +253,7 @@ impl<'r> Hide<'r> {
                 self.redactor.user(text)
             } else if object.is_some() && column == "object" {
                 self.object(text)
-            } else if whole {
+            } else if whole && tells(text) {
                 self.redactor.name(text)
             } else if MESSAGES.contains(&key)
                 || (key == keys::LOGS_LIVES.info.name && column == "why")
@@ -298,23 +301,42 @@ fn gather(record: &Record, names: &mut BTreeSet<String>) {
             }
         }
         if record.key == keys::SETTINGS.info.name {
-            let value = row.get_text("value").unwrap_or_default();
-            match row.key.as_str() {
-                key if NAME_SETTINGS.contains(&key) => names.extend([value.to_owned()]),
-                // NAME=URL,NAME=URL
-                "initial-cluster" => names.extend(
-                    value
-                        .split(',')
-                        .filter_map(|one| one.split_once('='))
-                        .map(|(name, _)| name.trim().to_owned()),
-                ),
-                _ => {}
+            // What is in force, and what another place says.
+            let values = ["value", "defined"].into_iter();
+            for value in values.filter_map(|column| row.get_text(column)) {
+                setting_names(&row.key, value, names);
+            }
+        }
+        if record.key == keys::SETTINGS_FAULTS.info.name {
+            let setting = row.get_text("setting").unwrap_or_default();
+            // The values of both places stand in the sentence, in backquotes.
+            let fault = row.get_text("fault").unwrap_or_default();
+            for value in fault.split('`').skip(1).step_by(2) {
+                setting_names(setting, value, names);
             }
         }
         // Rows by member.
         if record.key == keys::ETCD_MEMBERS.info.name {
             names.insert(row.key.clone());
         }
+    }
+}
+
+/// Names in a setting's value.
+fn setting_names(setting: &str, value: &str, names: &mut BTreeSet<String>) {
+    match setting {
+        setting if NAME_SETTINGS.contains(&setting) => {
+            names.insert(value.to_owned());
+        }
+        TOKEN_SETTING => names.extend(value.split_once(',').map(|(_, keys)| keys.to_owned())),
+        // NAME=URL,NAME=URL
+        "initial-cluster" => names.extend(
+            value
+                .split(',')
+                .filter_map(|one| one.split_once('='))
+                .map(|(name, _)| name.trim().to_owned()),
+        ),
+        _ => {}
     }
 }
 
@@ -346,6 +368,8 @@ fn tells(name: &str) -> bool {
         "localhost",
         "kubernetes",
         "kubernetes-admin",
+        // etcd's default of `initial-cluster-token`.
+        "etcd-cluster",
         "leader",
         "server",
         "client",
@@ -424,6 +448,31 @@ mod tests {
                     Row::new("listen-client-urls")
                         .text("value", "https://127.0.0.1:2379,https://[fd00::12]:2379"),
                     Row::new("quota-backend-bytes").text("value", "8589934592"),
+                    Row::new("initial-cluster-token")
+                        .text("value", "etcd-cluster")
+                        .text("defined", "s3cret"),
+                    Row::new("auth-token").text("value", "jwt,sign-method=HS256,priv-key=hush"),
+                    Row::new("oidc-client-id").text("value", "oidcClient"),
+                ],
+                ..Table::default()
+            },
+        );
+        set.put(
+            &keys::SETTINGS_FAULTS,
+            Subject::new(SubjectKind::Component, "etcd").on("acme-cp0"),
+            Window::default(),
+            origin(),
+            Table {
+                rows: vec![
+                    Row::new("not-applied:initial-cluster-token")
+                        .text("setting", "initial-cluster-token")
+                        .text(
+                            "fault",
+                            "initial-cluster-token: the running process has its default `etcd-cluster`, etcd.yaml says `t0ken`",
+                        ),
+                    Row::new("not-applied:auth-token")
+                        .text("setting", "auth-token")
+                        .text("fault", "auth-token: etcd.yaml has `jwt,priv-key=hush2`"),
                 ],
                 ..Table::default()
             },
@@ -452,7 +501,12 @@ mod tests {
             );
         }
         assert!(!text.contains("acme") && !text.contains("10.1.2.3") && !text.contains("web-1"));
+        for raw in ["s3cret", "t0ken", "hush", "oidcClient"] {
+            assert!(!text.contains(raw), "{raw}: {text}");
+        }
         for kept in [
+            "etcd-cluster",
+            "jwt,x-",
             "127.0.0.1:2379",
             "8589934592",
             "data-dir",

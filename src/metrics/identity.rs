@@ -208,8 +208,17 @@ fn words(text: &str) -> Vec<String> {
     text.split(['-', '_', '@', ' ', '+', '='])
         .map(|word| word.trim_matches('.'))
         .filter(|word| !word.is_empty() && !is_noise(word))
-        .map(str::to_owned)
+        .map(|word| without_count(word).to_owned())
         .collect()
+}
+
+/// `m1` of `m1.0`, the first scrape of that member.
+fn without_count(word: &str) -> &str {
+    let count = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match word.split_once('.') {
+        Some((member, number)) if is_member(member) && count(number) => member,
+        _ => word,
+    }
 }
 
 fn is_noise(word: &str) -> bool {
@@ -345,6 +354,14 @@ mod tests {
                 some("events-m0"),
             ),
             ("etcd-m0-2.prom", Some(Role::Etcd), None, some("m0")),
+            ("etcd-m1.0", Some(Role::Etcd), None, some("m1")),
+            ("etcd-m1.12.prom.gz", Some(Role::Etcd), None, some("m1")),
+            (
+                "etcd-m1.example",
+                Some(Role::Etcd),
+                None,
+                some("m1.example"),
+            ),
             ("scrape1.txt", None, None, some("scrape1")),
             ("metrics-2.txt", None, None, None),
         ];

@@ -20,6 +20,7 @@ pub use bench_etcd::bench_etcd;
 pub use compare::compared;
 mod prom;
 mod sarif;
+mod shell;
 pub use diagnose::{checked, diagnose};
 pub use etcd::{etcd_advice, etcd_overview};
 pub use html::html;

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use super::shell::Shell;
+
 /// What the reader's terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
@@ -191,11 +193,41 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> String {
     lines
 }
 
-/// Prints Markdown for a terminal: headings strong, paragraphs and lists wrapped, tables and
-/// code as they are.
+/// The cells of a row of a Markdown table.
+fn cells(row: &str) -> Vec<String> {
+    let row = row.trim().trim_start_matches('|').trim_end_matches('|');
+    let row = row.replace("\\|", "\u{0}");
+    row.split('|')
+        .map(|cell| cell.trim().replace('\u{0}', "|"))
+        .collect()
+}
+
+/// Prints a table of Markdown: as it stands there where it fits, else with its cells wrapped.
+fn markdown_table(out: &mut dyn Write, terminal: Terminal, rows: &[&str]) -> io::Result<()> {
+    let width = terminal.width.min(MOST);
+    let [head, _, body @ ..] = rows else {
+        return rows.iter().try_for_each(|row| writeln!(out, "{row}"));
+    };
+    if rows.iter().all(|row| row.width() <= usize::from(width)) {
+        return rows.iter().try_for_each(|row| writeln!(out, "{row}"));
+    }
+    let head = cells(head);
+    let names: Vec<&str> = head.iter().map(String::as_str).collect();
+    let mut shown = table(Terminal { width, ..terminal }, &names);
+    for row in body {
+        shown.add_row(cells(row));
+    }
+    writeln!(out, "{}", trimmed(&shown))
+}
+
+/// Columns of a page at most: longer lines are hard to read.
+const MOST: u16 = 100;
+
+/// Prints Markdown for a terminal: headings strong, all else wrapped.
 pub fn markdown_text(out: &mut dyn Write, terminal: Terminal, text: &str) -> io::Result<()> {
-    let width = usize::from(terminal.width.min(100));
-    let mut code = false;
+    let width = usize::from(terminal.width.min(MOST));
+    let mut code: Option<Shell> = None;
+    let mut rows: Vec<&str> = Vec::new();
     let mut paragraph = String::new();
     let flush = |paragraph: &mut String, out: &mut dyn Write| -> io::Result<()> {
         if !paragraph.is_empty() {
@@ -216,11 +248,19 @@ pub fn markdown_text(out: &mut dyn Write, terminal: Terminal, text: &str) -> io:
     };
     for line in text.lines() {
         let trimmed = line.trim();
+        if code.is_none() && trimmed.starts_with('|') {
+            flush(&mut paragraph, out)?;
+            rows.push(line);
+            continue;
+        }
+        markdown_table(out, terminal, &std::mem::take(&mut rows))?;
         if trimmed.starts_with("```") {
             flush(&mut paragraph, out)?;
-            code = !code;
-        } else if code {
-            writeln!(out, "    {line}")?;
+            code = code.is_none().then(Shell::default);
+        } else if let Some(shell) = &mut code {
+            for line in shell.fit(line, width.saturating_sub(4)) {
+                writeln!(out, "    {line}")?;
+            }
         } else if trimmed.starts_with('#') {
             flush(&mut paragraph, out)?;
             writeln!(
@@ -228,7 +268,7 @@ pub fn markdown_text(out: &mut dyn Write, terminal: Terminal, text: &str) -> io:
                 "{}",
                 terminal.paint(Paint::Strong, trimmed.trim_start_matches('#').trim())
             )?;
-        } else if trimmed.is_empty() || trimmed.starts_with('|') {
+        } else if trimmed.is_empty() {
             flush(&mut paragraph, out)?;
             writeln!(out, "{line}")?;
         } else {
@@ -245,6 +285,7 @@ pub fn markdown_text(out: &mut dyn Write, terminal: Terminal, text: &str) -> io:
             paragraph.push_str(trimmed);
         }
     }
+    markdown_table(out, terminal, &rows)?;
     flush(&mut paragraph, out)
 }
 
@@ -275,6 +316,53 @@ mod tests {
         let text = wrap("one two three four five six seven", 12, 2);
         assert_eq!(text, "one two\n  three four\n  five six\n  seven");
         assert!(text.lines().all(|line| line.chars().count() <= 12));
+    }
+
+    #[test]
+    fn pages_fit_the_width_but_for_what_is_quoted() {
+        for width in [60, 80] {
+            let terminal = Terminal {
+                width,
+                color: false,
+            };
+            for page in crate::playbook::PAGES {
+                let mut out = Vec::new();
+                markdown_text(&mut out, terminal, page.text).unwrap();
+                let text = String::from_utf8(out).unwrap();
+                for line in text.lines() {
+                    // A path, an address or a quoted text is one word.
+                    let over = line.width() > usize::from(width);
+                    let words = line.trim_end_matches(" \\").split_whitespace();
+                    let quoted = line.contains(['\'', '"', '`']);
+                    assert!(
+                        !over || quoted || words.count() <= 2,
+                        "{} at {width}: {line}",
+                        page.name
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_wide_table_has_its_cells_wrapped() {
+        let text = "| what | means |\n|---|---|\n| `a \\| b` | one two three four five six seven eight |\n| c | d |\n\nend";
+        let of = |width| {
+            let mut out = Vec::new();
+            let terminal = Terminal {
+                width,
+                color: false,
+            };
+            markdown_text(&mut out, terminal, text).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(of(80), format!("{text}\n"));
+        let narrow = of(40);
+        assert!(narrow.lines().all(|line| line.width() <= 40), "{narrow}");
+        assert!(
+            narrow.contains("`a | b`") && narrow.contains("eight"),
+            "{narrow}"
+        );
     }
 
     #[test]

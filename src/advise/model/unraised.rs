@@ -1,6 +1,6 @@
 //! Clients that wait for their own limiter and whose limits are left alone, and why.
 
-use crate::catalog::controllers::{Controller, Knob};
+use crate::catalog::controllers::{Controller, Knob, shown};
 use crate::diagnosis::Cause;
 use crate::units::format_ms;
 
@@ -96,7 +96,7 @@ pub(super) fn beyond(process: &Process, known: &Controller, qps: f64, burst: f64
 
 /// A client whose limits, or whose version, nobody knows.
 pub(super) fn unknown_client(process: &Process) -> Advice {
-    let name = &process.name;
+    let name = shown(&process.name);
     let mut advice = Advice::new(
         format!("{}-qps", process.short()),
         Remedy::ClientLimits,

@@ -15,6 +15,14 @@ pub use parse::parse;
 /// not say whose they are. It has no knobs: which program's to turn is not known.
 pub const UNNAMED_CLIENT: &str = "a client whose name the log does not give";
 
+/// A component's name for a sentence: in words where its log does not tell whose it is.
+pub fn shown(name: &str) -> &str {
+    match name {
+        "unknown" => UNNAMED_CLIENT,
+        known => known,
+    }
+}
+
 /// What a knob turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {

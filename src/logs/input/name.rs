@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::logs::event::Component;
 
 use super::pod::{component_of, is_events, node_of, static_node};
-use super::program::component;
+use super::program::{component, of_file};
 
 /// What a path says about a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -281,11 +281,7 @@ fn plain(parts: &[&str]) -> Identity {
     };
     Identity {
         base: String::new(),
-        // That a word of it is a controller's tells less than what its lines say.
-        component: match component(stem, parent(parts)) {
-            Component::Controller => Component::Unknown,
-            known => known,
-        },
+        component: of_file(stem, parent(parts)),
         group: folder,
         id,
         order,

@@ -77,6 +77,15 @@ pub(super) fn component(name: &str, folder: &str) -> Component {
     }
 }
 
+/// Who writes into a file of that name. That a word of it is a controller's tells less than what its
+/// lines say: `kubectl_logs_kube-controller-manager-cp0` has two of them.
+pub(super) fn of_file(name: &str, folder: &str) -> Component {
+    match component(name, folder) {
+        Component::Controller => Component::Unknown,
+        known => known,
+    }
+}
+
 /// Whether a container of that name is likely a controller: something that lists and watches.
 pub(in crate::logs) fn is_controller(container: &str) -> bool {
     let words = [
@@ -165,6 +174,11 @@ mod tests {
         ];
         for (name, wanted) in cases {
             assert_eq!(component(name, "logs"), wanted, "{name}");
+            let of_file = match wanted {
+                Controller => Unknown,
+                known => known,
+            };
+            assert_eq!(super::of_file(name, "logs"), of_file, "{name}");
         }
     }
 }

@@ -496,3 +496,32 @@ fn etcds_messages_count_under_another_name_of_their_time() {
         assert_eq!(view.tables.total.requests, 0, "{line}");
     }
 }
+
+/// A word of a file's name makes nobody a controller whose lines say who wrote them.
+#[test]
+fn lines_tell_more_than_a_word_of_the_files_name() {
+    let klog = |text: &str| format!("I1121 20:55:28.532089       1 {text}\n");
+    let manager = klog(
+        "leaderelection.go:258] \"Attempting to acquire leader lease\" lock=\"kube-system/kube-controller-manager\"",
+    );
+    let nobody = klog("x.go:1] words that nobody knows");
+    let named = |name: &str, text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let plan = crate::logs::input::plan(&[path], &crate::target::HostRoot::new("/"), None);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let summary = scan(&plan, &ScanOptions::default(), &stop);
+        summary.streams[0].component().to_owned()
+    };
+    let file = "kubectl_-n_kube-system_logs_kube-controller-manager-cp0";
+    assert_eq!(named(file, &manager), "kube-controller-manager");
+    // Where no line tells, the word does.
+    assert_eq!(named(file, &nobody), "controller");
+    assert_eq!(named("my-operator.log", &nobody), "controller");
+    assert_eq!(named("notes.log", &nobody), "unknown");
+    assert_eq!(
+        named("capi-controller-manager.log", &manager),
+        "capi-controller-manager"
+    );
+}

@@ -1,5 +1,6 @@
 //! What happened: episodes and events.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -9,9 +10,22 @@ use crate::units::format_ms;
 
 use super::lines::{MAX_LINES, heading, place, shorten};
 
-/// The time of day, where the report is about one day.
-fn clock(time: &str) -> &str {
-    time.get(11..19).unwrap_or(time)
+/// The day and the time of day.
+fn parts(time: &str) -> (&str, &str) {
+    match (time.get(..10), time.get(11..19)) {
+        (Some(day), Some(clock)) => (day, clock),
+        _ => ("", time),
+    }
+}
+
+/// From when to when, with the days where the report is about several.
+fn span(from: &str, to: &str, dated: bool) -> String {
+    let ((day, from), (end, to)) = (parts(from), parts(to));
+    match dated {
+        false => format!("{from}-{to}"),
+        true if day == end => format!("{day} {from}-{to}"),
+        true => format!("{day} {from} to {end} {to}"),
+    }
 }
 
 pub(super) fn episodes(
@@ -28,13 +42,17 @@ pub(super) fn episodes(
     if told.is_empty() {
         return Ok(());
     }
-    let day = told.first().and_then(|episode| episode.from.get(..10));
-    heading(
-        out,
-        terminal,
-        &format!("What happened, from {} (UTC)", day.unwrap_or("")),
-    )?;
-    for episode in told.iter().take(MAX_LINES) {
+    let shown = || told.iter().take(MAX_LINES);
+    let days: BTreeSet<&str> = shown()
+        .flat_map(|episode| [parts(&episode.from).0, parts(&episode.to).0])
+        .collect();
+    let dated = days.len() > 1;
+    let day = match (days.first(), days.last()) {
+        (Some(first), Some(last)) if dated => format!("{first} to {last}"),
+        (first, _) => format!("from {}", first.copied().unwrap_or_default()),
+    };
+    heading(out, terminal, &format!("What happened, {day} (UTC)"))?;
+    for episode in shown() {
         let mark = if episode.first { ">" } else { " " };
         let times = if episode.count > 1 {
             format!(" x{}", episode.count)
@@ -53,9 +71,8 @@ pub(super) fn episodes(
         };
         let who = place(&episode.component, episode.node.as_deref());
         let line = format!(
-            "{mark} {}-{} {who} {}{times}{longest}{planned}{detail}",
-            clock(&episode.from),
-            clock(&episode.to),
+            "{mark} {} {who} {}{times}{longest}{planned}{detail}",
+            span(&episode.from, &episode.to, dated),
             episode.kind
         );
         let line = shorten(&line, usize::from(terminal.width));
@@ -116,4 +133,20 @@ pub(super) fn events(
         writeln!(out, "{}", terminal.paint(Paint::Faint, more))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_told_where_there_are_several() {
+        let (a, b) = ("2026-11-19T09:59:55.000Z", "2026-11-19T10:00:00.000Z");
+        assert_eq!(span(a, b, false), "09:59:55-10:00:00");
+        assert_eq!(span(a, b, true), "2026-11-19 09:59:55-10:00:00");
+        assert_eq!(
+            span(a, "2026-11-20T00:00:01.000Z", true),
+            "2026-11-19 09:59:55 to 2026-11-20 00:00:01"
+        );
+    }
 }

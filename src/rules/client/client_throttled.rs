@@ -1,5 +1,6 @@
 //! A client holds its own requests back: its QPS and burst are too low for its work.
 
+use crate::catalog::controllers;
 use crate::evidence::{Completeness, Missing, Subject, Table, Unit, keys, number};
 use crate::rules::events;
 use crate::rules::latency::{self, Least};
@@ -104,8 +105,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 .iter()
                 .find_map(|row| row.get_text("component"))
                 .filter(|_| subject.name.is_empty())
-                .unwrap_or(&subject.name)
-                .to_owned();
+                .unwrap_or(&subject.name);
+            let name = controllers::shown(name);
             let words = format!(
                 "{name} logged at least {lines:.0} delayed requests, the longest {}{}",
                 format_ms(longest),
@@ -208,6 +209,17 @@ mod tests {
         let found = waits(set, "b", 12_900.0).check(&RULE);
         let names: Vec<&str> = found.iter().map(|f| f.subject.name.as_str()).collect();
         assert_eq!(names, ["b", "a"]);
+    }
+
+    #[test]
+    fn a_client_without_a_name_is_said_to_have_none() {
+        let rows = table(&[("POST pods", &[("lines", 40.0), ("max_delay_ms", 31_613.0)])]);
+        let set = Set::new().put(&keys::LOGS_THROTTLING, component("unknown"), rows);
+        let said = &set.check(&RULE)[0].message;
+        assert!(
+            said.starts_with("a client whose name the log does not give logged at least 40"),
+            "{said}"
+        );
     }
 
     #[test]
