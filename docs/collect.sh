@@ -110,6 +110,10 @@ done
 # The kernel's own log: errors of disks, and what it killed for want of memory.
 dmesg >"$node/host/dmesg" 2>/dev/null || journalctl -k -b -o short-iso --no-pager >"$node/host/journal-kernel.log" 2>/dev/null
 for file in dmesg journal-kernel.log; do [ -s "$node/host/$file" ] || rm -f "$node/host/$file"; done
+# Room and inodes of what is mounted here; what others mount may hang.
+timeout 20 df -Plk >"$node/host/df" 2>/dev/null
+timeout 20 df -Pli >"$node/host/df-i" 2>/dev/null
+for file in df df-i; do [ -s "$node/host/$file" ] || rm -f "$node/host/$file"; done
 # What ZFS and NVMe controllers say of themselves, where their tools are installed.
 if command -v zfs >/dev/null; then
     zfs get -H sync >"$node/host/zfs-get-sync" 2>/dev/null || rm -f "$node/host/zfs-get-sync"

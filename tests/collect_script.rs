@@ -83,6 +83,9 @@ fn what_it_copies_is_read() {
         assert!(files.contains_key(&name), "{name}");
         assert!(files.keys().any(|have| later(&have)), "{name}");
     };
+    for name in ["host/df", "host/df-i"] {
+        assert!(files.contains_key(name), "{name}");
+    }
     let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     let io = fs::read(format!("/proc/{pid}/io"));
     for file in ["diskstats", "stat", "loadavg"] {

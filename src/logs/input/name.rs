@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::logs::event::Component;
 
 use super::pod::{component_of, is_events, node_of, static_node};
-use super::program::{component, of_file};
+use super::program::of_file;
 
 /// What a path says about a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
