@@ -220,8 +220,9 @@ fn a_journal_of_several_units_tells_who_said_what_however_it_is_cut() {
     assert_eq!(
         failed,
         [
-            ("client-throttled", "component:kube-controller-manager@cp0"),
+            // It waited longest.
             ("client-throttled", "component:kube-scheduler@cp0"),
+            ("client-throttled", "component:kube-controller-manager@cp0"),
         ]
     );
     // Each of them was looked at.
