@@ -265,6 +265,8 @@ fn the_others_in_short() {
         [
             "drift:heartbeat-interval",
             "drift:quota-backend-bytes",
+            // kubeadm's heartbeat of 250 ms: the next upgrade would bring an etcd that does not start.
+            "refused-timers:election-timeout",
             "removed-setting:feature-gates.InitialCorruptCheck"
         ]
     );
@@ -432,4 +434,31 @@ fn a_setting_is_read_back_from_a_text_in_every_form() {
         );
     }
     assert!(manifest::effective_of_text(Component::Etcd, "x.yaml", "a: [").is_none());
+}
+
+#[test]
+fn timers_that_an_installer_leaves_alone_have_their_default() {
+    let source = |name: &str, text: &str, setting: &str| {
+        let settled = manifest::effective_of_text(Component::Etcd, name, text).unwrap();
+        let setting = &settled.settings[setting];
+        (setting.value.clone(), setting.from.word())
+    };
+    let kubeadm = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\netcd: {local: \
+                   {extraArgs: [{name: heartbeat-interval, value: '500'}]}}\n";
+    let talos = "machine: {type: controlplane}\ncluster: {etcd: {extraArgs: {heartbeat-interval: \
+                 '500'}}}\n";
+    // k3s and RKE2 set both timers of their etcd.
+    let rke2 = "etcd-arg+:\n  - heartbeat-interval=500\n";
+    let rke2_file = "etc/rancher/rke2/config.yaml.d/90-x.yaml";
+    for (name, text) in [("kubeadm.yaml", kubeadm), ("talos.yaml", talos)] {
+        let timeout = source(name, text, "election-timeout");
+        assert_eq!(timeout, (Some("1000".to_owned()), "default"), "{name}");
+        let given = source(name, text, "heartbeat-interval");
+        assert_eq!(given, (Some("500".to_owned()), "flag"), "{name}");
+        // kubeadm sets it of itself.
+        let snapshots = source(name, text, "snapshot-count");
+        assert_eq!(snapshots.1, "unknown default", "{name}");
+    }
+    let timeout = source(rke2_file, rke2, "election-timeout");
+    assert_eq!(timeout, (None, "unknown default"));
 }

@@ -73,7 +73,7 @@ pub fn settle_as(instance: &Instance, version: Option<Version>) -> Settled {
         ..Settled::default()
     };
     let given = in_force(instance, &mut out.faults);
-    let partial = instance.partial || !out.unread.is_empty();
+    let unread = !out.unread.is_empty();
     for one in &given {
         take(one, instance, version, &mut out);
     }
@@ -81,7 +81,8 @@ pub fn settle_as(instance: &Instance, version: Option<Version>) -> Settled {
         conflicts(&given, component, version, &instance.place, &mut out.faults);
         words(instance, component, &mut out.faults);
         for setting in settings::settings(component) {
-            fill_default(setting, version, partial, &mut out);
+            let partial = instance.partial && !instance.left_alone.contains(&setting.name);
+            fill_default(setting, version, partial || unread, &mut out);
         }
         adjust_defaults(component, &mut out);
         check::check(component, version, &mut out);

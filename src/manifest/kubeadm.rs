@@ -1,7 +1,9 @@
 //! kubeadm: ClusterConfiguration (v1beta3: maps, v1beta4: lists), Init- and JoinConfiguration,
 //! and the ConfigMaps that hold them.
 
-use super::model::{Fault, Given, Instance, Means, Place, SourceKind, VersionSeen, Weight};
+use super::model::{
+    ETCD_TIMERS, Fault, Given, Instance, Means, Place, SourceKind, VersionSeen, Weight,
+};
 use super::secret::{mask, mask_env};
 use super::yaml::{Node, Value};
 use crate::catalog::releases::Version;
@@ -68,6 +70,9 @@ pub(super) fn read(doc: &Node, file: &str, offset: u32) -> Kubeadm {
         let mut instance = Instance::new(component.program(), SourceKind::Config, place(part));
         instance.component = Some(component);
         instance.partial = true;
+        if component == Component::Etcd {
+            instance.left_alone = ETCD_TIMERS;
+        }
         if let Some(args) = part.get("extraArgs") {
             arguments(args, lists, &mut instance, file, offset, &mut out.faults);
         }

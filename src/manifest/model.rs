@@ -161,6 +161,9 @@ pub struct Workload {
     pub controller: Option<String>,
 }
 
+/// What neither kubeadm nor Talos sets of an etcd, whatever else they do.
+pub(super) const ETCD_TIMERS: &[&str] = &["election-timeout", "heartbeat-interval"];
+
 /// One run of a program, as one source describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
@@ -200,6 +203,9 @@ pub struct Instance {
     /// Whether the source only lists additions to what an installer sets (kubeadm, k3s, Talos):
     /// then what it does not name is not known to be the component's default.
     pub partial: bool,
+    /// Names that such an installer never sets of itself: what the source does not name of them is the
+    /// component's default.
+    pub left_alone: &'static [&'static str],
     /// Why a source of its settings could not be read: then too what was not given is not known to
     /// be the default.
     pub unread: Vec<String>,
@@ -225,6 +231,7 @@ impl Instance {
             pid: None,
             service: None,
             partial: false,
+            left_alone: &[],
             unread: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! Talos machine configuration: the arguments it adds to the control plane. Its secrets are never
 //! looked at.
 
-use super::model::{Given, Instance, Means, Place, SourceKind, VersionSeen};
+use super::model::{ETCD_TIMERS, Given, Instance, Means, Place, SourceKind, VersionSeen};
 use super::secret::mask;
 use super::yaml::Node;
 use crate::catalog::releases;
@@ -43,6 +43,9 @@ pub(super) fn read(doc: &Node, file: &str) -> Vec<Instance> {
         );
         instance.component = Some(component);
         instance.partial = true;
+        if component == Component::Etcd {
+            instance.left_alone = ETCD_TIMERS;
+        }
         if let Some(args) = part.get("extraArgs") {
             for (key, value) in args.entries() {
                 let Some(name) = key.text() else { continue };
