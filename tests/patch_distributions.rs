@@ -992,3 +992,31 @@ fn a_list_on_the_command_line_of_a_server_is_found_in_its_tree() {
         }
     }
 }
+
+/// Folders of nodes that are laid out as the node's root, with etcd's own configuration file.
+#[test]
+fn systemd_reads_the_trees_of_several_nodes() {
+    let advised = [advice("etcd", "quota-backend-bytes", "8589934592")];
+    let case = Case::new(&advised, &[]);
+    for (node, quota) in [("cp0", "67108864"), ("cp1", "9000000000")] {
+        case.put(
+            &format!("{node}/etc/systemd/system/etcd.service"),
+            "[Service]\nExecStart=/usr/bin/etcd --config-file /etc/etcd/etcd.conf.yml\n",
+        );
+        case.put(
+            &format!("{node}/etc/etcd/etcd.conf.yml"),
+            &format!("name: {node}\nquota-backend-bytes: {quota}\n"),
+        );
+    }
+    let (told, files) = case.run("systemd", "out", &["--etcd-version", "3.5.16"]);
+    assert_eq!(shown(&told), []);
+    assert!(files["cp0/etc/etcd/etcd.conf.yml"].contains("8589934592"));
+    assert!(
+        !files.keys().any(|path| path.starts_with("cp1/")),
+        "{files:?}"
+    );
+    assert!(
+        told["already"][0].as_str().unwrap().contains("etcd on cp1"),
+        "{told}"
+    );
+}

@@ -170,15 +170,17 @@ impl PatchSet {
     }
 }
 
+/// The row of settings that one goes with.
+pub(super) fn row(setting: &str) -> Option<usize> {
+    TOGETHER.iter().position(|row| row.contains(&setting))
+}
+
 /// Which of a list of settings go together, as groups of places in it, in the order of their first.
 pub(super) fn together<T>(all: &[T], name: &dyn Fn(&T) -> (String, String)) -> Vec<Vec<usize>> {
     let mut groups: Vec<(Option<(String, usize)>, Vec<usize>)> = Vec::new();
     for (at, one) in all.iter().enumerate() {
         let (of, setting) = name(one);
-        let row = TOGETHER
-            .iter()
-            .position(|row| row.contains(&setting.as_str()))
-            .map(|row| (of, row));
+        let row = row(&setting).map(|row| (of, row));
         match groups
             .iter_mut()
             .find(|(have, _)| row.is_some() && *have == row)

@@ -191,6 +191,20 @@ fn cluster_configuration_keeps_more_too() {
     );
 }
 
+/// What a file of etcd's own says is not known, and no default is taken for it.
+#[test]
+fn a_pod_that_reads_a_file_is_not_said_to_have_the_default() {
+    let quota = [advice("q", "etcd", "quota-backend-bytes", (LOW, ADVISED))];
+    let with = |flags: &str| emit("kubeadm", &quota, &[("", "etcd.yaml", pod(flags))]);
+    let file = with("    - --config-file=/etc/etcd/etcd.conf.yml\n");
+    assert!(
+        file.already.is_empty() && !file.shown.is_empty(),
+        "{file:?}"
+    );
+    let plain = with("    - --name=a\n");
+    assert!(plain.already[0].contains("by default"), "{plain:?}");
+}
+
 /// One of two limits stands behind an alias of YAML, and cannot be changed alone.
 #[test]
 fn of_two_that_go_together_none_is_written_alone() {
@@ -232,4 +246,21 @@ fn of_two_that_go_together_none_is_written_alone() {
     let set = emit("kubeadm", &pair, &[("", "kube-apiserver.yaml", plain)]);
     let text = &set.file("manifests/kube-apiserver.yaml").unwrap().content;
     assert!(text.contains("mutating-requests-inflight=200"), "{text}");
+    let odd = [
+        advice(
+            "r",
+            "kube-apiserver",
+            "max-requests-inflight",
+            ("8", "some more"),
+        ),
+        pair[1].clone(),
+    ];
+    for target in ["rke2", "talos"] {
+        let set = emit(target, &odd, &[]);
+        assert!(set.files.is_empty(), "{target}: {set:?}");
+        assert!(
+            set.shown.iter().any(|one| one.advice == "m"),
+            "{target}: {set:?}"
+        );
+    }
 }

@@ -6,7 +6,7 @@ use crate::advise::{Disposition, Strength};
 use crate::catalog::settings::Component;
 
 use super::change::{Change, change_of, component_of, is_list};
-use super::floor::{Floor, together};
+use super::floor::{Floor, left_with, row, together};
 use super::model::{PatchInput, Shown};
 
 /// One flag of one component, and the advice that asks for it.
@@ -38,6 +38,8 @@ pub(super) fn flags(
 ) -> (Vec<Wanted>, Vec<Shown>) {
     let mut wanted: Vec<Wanted> = Vec::new();
     let mut shown = Vec::new();
+    // Settings that cannot be set, with the row that they belong to.
+    let mut refused: Vec<(Component, usize, String)> = Vec::new();
     for advice in input.advices.iter().filter(|advice| input.wants(advice)) {
         let mut show = |why: String| {
             shown.push(Shown {
@@ -86,9 +88,27 @@ pub(super) fn flags(
             Ok(Change::Remove { flags }) => {
                 show(format!("take {} out where it is set", flags.join(" and ")));
             }
-            Err(why) => show(why),
+            Err(why) => {
+                show(why);
+                let row = row(&advice.setting);
+                refused.extend(row.map(|row| (component, row, advice.setting.clone())));
+            }
         }
     }
+    wanted.retain(|one| {
+        let of = |(component, have, _): &&(Component, usize, String)| {
+            *component == one.component && row(&one.flag) == Some(*have)
+        };
+        let Some((.., other)) = refused.iter().find(of) else {
+            return true;
+        };
+        shown.push(Shown {
+            advice: one.advice.clone(),
+            on: one.component.program().to_owned(),
+            why: left_with(other),
+        });
+        false
+    });
     // One value a flag: the earlier advice stands.
     let mut seen = BTreeSet::new();
     wanted.retain(|one| seen.insert((one.component, one.flag.clone())));
