@@ -12,6 +12,8 @@ use super::Class;
 pub struct Measured {
     /// Seconds that count.
     pub secs: f64,
+    /// From when to when, on the rig's clock.
+    pub(super) counted: (u64, u64),
     pub(super) entries: u64,
     pub(super) bytes: u64,
     pub(super) backlog: u64,
@@ -41,11 +43,18 @@ pub(super) struct CommitsMeasured {
     pub(super) grow_sync: Recorder,
     pub(super) pages: u64,
     pub(super) bytes: u64,
+    /// Nanoseconds in which one was under way, within the time that counts.
+    busy_ns: u64,
+    /// Begin and end of the first and of the last one.
+    ends: Option<[(u64, u64); 2]>,
 }
 
 impl CommitsMeasured {
     pub(super) fn record(&mut self, committed: &Committed) {
         self.total.record(committed.total_ns);
+        self.busy_ns += committed.total_ns;
+        let span = (committed.began, committed.began + committed.total_ns);
+        self.ends = Some([self.ends.map_or(span, |[first, _]| first), span]);
         self.data_sync.record(committed.data_sync_ns);
         self.meta_sync.record(committed.meta_sync_ns);
         if let Some(ns) = committed.grow_ns {
@@ -55,7 +64,19 @@ impl CommitsMeasured {
         self.bytes += committed.bytes;
     }
 
+    /// Takes away what the first and the last one did outside the time that counts: one follows the
+    /// other, so no others reach beyond it.
+    pub(super) fn within(mut self, (from, to): (u64, u64)) -> Self {
+        if let Some([first, last]) = self.ends.take() {
+            let early = first.1.min(from).saturating_sub(first.0);
+            let late = last.1.saturating_sub(last.0.max(to));
+            self.busy_ns = self.busy_ns.saturating_sub(early + late);
+        }
+        self
+    }
+
     fn add(&mut self, other: &CommitsMeasured) {
+        self.busy_ns += other.busy_ns;
         self.total.add(&other.total);
         self.data_sync.add(&other.data_sync);
         self.meta_sync.add(&other.meta_sync);
@@ -157,7 +178,7 @@ impl Measured {
                 meta_sync: commits.meta_sync.latency(),
                 grow_sync: commits.grow_sync.latency(),
                 duty: if self.secs > 0.0 {
-                    commits.total.sum_ns() as f64 / 1e9 / self.secs
+                    commits.busy_ns as f64 / 1e9 / self.secs
                 } else {
                     0.0
                 },

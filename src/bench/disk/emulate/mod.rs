@@ -159,11 +159,11 @@ pub fn run(rig: &Rig, run: &Run<'_>) -> (Measured, Option<io::Error>) {
                 .unwrap_or_else(|_| (None, Some(io::Error::other("the commit thread died"))));
             return match (wrote, failed) {
                 (Ok(writing), None) => {
-                    writing.commits = commits;
+                    writing.commits = commits.map(|commits| commits.within(writing.counted));
                     Ok(())
                 }
                 (Ok(writing), Some(err)) => {
-                    writing.commits = commits;
+                    writing.commits = commits.map(|commits| commits.within(writing.counted));
                     Err(err)
                 }
                 (Err(err), _) => Err(err),
@@ -277,7 +277,8 @@ impl WalPart<'_> {
         }
         if let Some(before) = before {
             let after = rig.watch.snapshot(time.now());
-            measured.secs = time.now().saturating_sub(counted_from) as f64 / 1e9;
+            measured.counted = (counted_from, time.now());
+            measured.secs = measured.counted.1.saturating_sub(counted_from) as f64 / 1e9;
             measured.device = device_between(&before, &after);
             measured.around = around_between(&before, &after);
             measured.around.run_delay_ms = waits

@@ -1,6 +1,7 @@
 //! Runs on simulated disks, where every number is known.
 
 use super::*;
+use crate::bench::disk::backend::Committed;
 use crate::bench::disk::plan::{named, records};
 use crate::bench::disk::simulated::{Costs, SimulatedDisk, SimulatedTime};
 use crate::formats::bench::disk::PlanName;
@@ -159,4 +160,33 @@ fn rounds_add_up() {
         a.round("a").sync.count + b.round("b").sync.count
     );
     assert!((round.secs - 4.0).abs() < 0.01);
+}
+
+#[test]
+fn commits_take_no_more_than_the_time_that_counts() {
+    let at = |began, total_ns| Committed {
+        began,
+        total_ns,
+        ..Committed::default()
+    };
+    let duty = |commits: &[Committed]| {
+        let mut measured = CommitsMeasured::default();
+        for commit in commits {
+            measured.record(commit);
+        }
+        // Ten nanoseconds count, from 100 on.
+        let measured = Measured {
+            secs: 1e-8,
+            commits: Some(measured.within((100, 110))),
+            ..Measured::default()
+        };
+        measured.round("x").commits.unwrap().duty
+    };
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    assert!(near(duty(&[at(101, 2), at(104, 3)]), 0.5));
+    // One began before, one ended behind it, and one did both.
+    assert!(near(duty(&[at(90, 15), at(106, 900)]), 0.9));
+    assert!(near(duty(&[at(90, 900)]), 1.0));
+    // Begun when all was over: none of it counts.
+    assert!(near(duty(&[at(102, 3), at(112, 5)]), 0.3));
 }
