@@ -501,9 +501,7 @@ fn etcds_messages_count_under_another_name_of_their_time() {
 #[test]
 fn lines_tell_more_than_a_word_of_the_files_name() {
     let klog = |text: &str| format!("I1121 20:55:28.532089       1 {text}\n");
-    let manager = klog(
-        "leaderelection.go:258] \"Attempting to acquire leader lease\" lock=\"kube-system/kube-controller-manager\"",
-    );
+    let manager = klog("controllermanager.go:211] \"Starting\" version=\"v1.36.2\"");
     let nobody = klog("x.go:1] words that nobody knows");
     let named = |name: &str, text: &str| {
         let dir = tempfile::tempdir().unwrap();
