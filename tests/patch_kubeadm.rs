@@ -651,7 +651,10 @@ fn a_shard_for_members_that_nobody_knows_is_no_file() {
         let told = case.run(&dir, "out", &[]);
         // Where nothing is to be written there is no folder.
         let out = case.path("out");
-        let files = out.exists().then(|| tree(&out)).unwrap_or_default();
+        let files = match out.exists() {
+            true => tree(&out),
+            false => BTreeMap::default(),
+        };
         (why(&told, "shard-events"), files)
     };
     // The first node of a cluster names only itself.

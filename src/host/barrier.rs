@@ -159,11 +159,12 @@ fn judge_within(facts: &Facts<'_>, depth: u32) -> Barrier {
     let files = files(facts, depth);
     let mut first = options(facts);
     // The kernel flushes a loop device by an fsync of its file (drivers/block/loop.c): what that
-    // file's mount does with it decides (memory drops it as an ext4 without barriers does).
+    // file's mount does with it decides. A file in memory is no disk that loses what it was told to
+    // keep: whoever made it knows, and it is told as a doubt.
     let broken = files
         .iter()
-        .find(|(_, under)| under.state == BarrierState::Off);
-    if let Some((name, under)) = broken
+        .find(|(_, under)| under.barrier.state == BarrierState::Off && !under.in_memory);
+    if let Some((name, under)) = broken.map(|(name, under)| (name, &under.barrier))
         && first.state != BarrierState::Off
     {
         first.state = BarrierState::Off;
@@ -180,12 +181,16 @@ fn judge_within(facts: &Facts<'_>, depth: u32) -> Barrier {
     let (state, mut why, mut confidence) = conclude(facts, &steps);
     let doubtful = files
         .iter()
-        .find(|(_, under)| under.state == BarrierState::Unknown);
-    if let Some((name, under)) = doubtful
+        .find(|(_, under)| under.in_memory || under.barrier.state == BarrierState::Unknown);
+    if let Some((name, under)) = doubtful.map(|(name, under)| (name, &under.barrier))
         && state == BarrierState::On
     {
         why = format!(
-            "{why}; what becomes of them in the file of {name} is not known: {}",
+            "{why}; what becomes of them in the file of {name} {}: {}",
+            match under.state {
+                BarrierState::Off => "ends with the power",
+                _ => "is not known",
+            },
             under.why
         );
         confidence = Confidence::Low;
@@ -198,8 +203,15 @@ fn judge_within(facts: &Facts<'_>, depth: u32) -> Barrier {
     }
 }
 
+/// What lies under a loop device.
+struct Under {
+    barrier: Barrier,
+    /// Its file is in memory.
+    in_memory: bool,
+}
+
 /// What happens to a flush under each loop device whose file's mount is known, by its name.
-fn files(facts: &Facts<'_>, depth: u32) -> Vec<(String, Barrier)> {
+fn files(facts: &Facts<'_>, depth: u32) -> Vec<(String, Under)> {
     if depth == 0 {
         return Vec::new();
     }
@@ -210,7 +222,7 @@ fn files(facts: &Facts<'_>, depth: u32) -> Vec<(String, Barrier)> {
         .filter(|disk| matches!(disk.kind, LayerKind::Loop(_)))
         .filter_map(|disk| {
             let (mount, chain) = facts.chain.under_file(&disk.name)?;
-            let under = judge_within(
+            let barrier = judge_within(
                 &Facts {
                     mount,
                     volatile_overlay: is_volatile(mount),
@@ -223,7 +235,8 @@ fn files(facts: &Facts<'_>, depth: u32) -> Vec<(String, Barrier)> {
                 },
                 depth - 1,
             );
-            Some((disk.name.clone(), under))
+            let in_memory = is_memory(&mount.fs);
+            Some((disk.name.clone(), Under { barrier, in_memory }))
         })
         .collect()
 }

@@ -175,9 +175,12 @@ pub(super) fn row(setting: &str) -> Option<usize> {
     TOGETHER.iter().position(|row| row.contains(&setting))
 }
 
+/// Whose settings, and the row of those that go together.
+type Row = (String, usize);
+
 /// Which of a list of settings go together, as groups of places in it, in the order of their first.
 pub(super) fn together<T>(all: &[T], name: &dyn Fn(&T) -> (String, String)) -> Vec<Vec<usize>> {
-    let mut groups: Vec<(Option<(String, usize)>, Vec<usize>)> = Vec::new();
+    let mut groups: Vec<(Option<Row>, Vec<usize>)> = Vec::new();
     for (at, one) in all.iter().enumerate() {
         let (of, setting) = name(one);
         let row = row(&setting).map(|row| (of, row));

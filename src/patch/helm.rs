@@ -154,9 +154,9 @@ impl Emitter for Helm {
             for (beside, text) in beside(advice, path) {
                 if now(&files, beside).is_none() && get(values, beside).is_none() {
                     let text = Value::String(text.to_owned());
-                    // Below a map that `set` has just written into.
-                    let _ = set(values, beside, text.clone());
-                    wanted.push((beside.to_owned(), text));
+                    if set(values, beside, text.clone()).is_ok() {
+                        wanted.push((beside.to_owned(), text));
+                    }
                 }
             }
             set_of.changes(&advice.id, path, own, &becomes);

@@ -394,7 +394,7 @@ mod tests {
         let msg = line.find(r#""msg""#).unwrap();
         for cut in 1..=msg {
             let Some(parsed) = torn(&line.as_bytes()[cut..], &mut TimeCache::default()) else {
-                panic!("{}", &line[cut..]);
+                panic!("cut at {cut}");
             };
             assert_eq!(&*parsed.msg, b"apply request took too long");
             let took = parsed
@@ -416,7 +416,7 @@ mod tests {
         }
         // Within the message, of another program, or torn at both ends.
         for text in [
-            &line[msg + 5..],
+            line.get(msg + 5..).unwrap(),
             line,
             r#"id":7,"user":"x","msg":"hello"}"#,
             r#"err":{"a":1},"msg":"hello"}"#,

@@ -151,9 +151,10 @@ pub(super) fn trace<'a>(event: &mut Event<'a>, record: &'a Record<'a>, detail: D
             "cacher" => Cow::Borrowed("list"),
             other => verb(Cow::Borrowed(other)),
         };
-        let named = get("resource")
-            .and_then(of_name)
-            .or_else(|| of_type.or_else(|| get("type")).and_then(of_go_type));
+        let named = get("resource").and_then(of_name).or_else(|| {
+            let text = of_type.or_else(|| get("type"))?;
+            of_name(text).or_else(|| of_go_type(text))
+        });
         if let Some(key) = get("key") {
             // The key is without its prefix here.
             call.parts = parse_bare_key(key.as_bytes());

@@ -64,9 +64,13 @@ fn calls_of_the_apiserver_are_told_by_whom_it_called() {
             traced("cacher list", "audit-id:abc,type:deployments.apps"),
             ["cache", "", "list", "deployments.apps"],
         ),
-        // A Go type is no resource.
+        // A Go type is the one of a resource.
         (
             traced("cacher list", "audit-id:abc,type:*apps.Deployment"),
+            ["cache", "", "list", "deployments.apps"],
+        ),
+        (
+            traced("cacher list", "audit-id:abc,type:*mine.Thing"),
             ["cache", "", "list", ""],
         ),
         (

@@ -30,14 +30,21 @@ fn from(time_us: i64) -> Begin {
     Begin::new(std::iter::once(Timestamp(time_us)), std::iter::empty())
 }
 
+/// Microseconds of a time that is no longer than a test.
+#[expect(clippy::cast_possible_truncation, reason = "a few minutes")]
+fn micros(time: f64) -> i64 {
+    time as i64
+}
+
 /// Records at a rate, evenly or as they come by chance, and the rate changes as given from second to second.
 fn flood(rates: &[i64], seconds: i64, chance: Option<u64>) -> Vec<i64> {
     let mut seed = chance.unwrap_or(0);
     let mut now = 300_000_f64;
     let mut times = Vec::new();
     while now < (seconds * TICK_US) as f64 {
-        times.push(now as i64);
-        let rate = rates[(now as i64 / TICK_US) as usize % rates.len()] as f64;
+        times.push(micros(now));
+        let second = usize::try_from(micros(now) / TICK_US).unwrap();
+        let rate = rates[second % rates.len()] as f64;
         let wait = if chance.is_some() {
             seed ^= seed << 13;
             seed ^= seed >> 7;
@@ -356,7 +363,7 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|c| *c <= lines.len()).collect();
         cuts.sort_unstable();
         let begin = match lines.first() {
-            Some(first) if cuts.len() % 2 == 0 => from(*first - 200_000),
+            Some(first) if cuts.len().is_multiple_of(2) => from(*first - 200_000),
             _ => known(),
         };
         prop_assert_eq!(of(&lines, &cuts).estimate(&begin), of(&lines, &[]).estimate(&begin));
