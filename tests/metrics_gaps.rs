@@ -52,13 +52,14 @@ fn etcd(minute: u32) -> String {
         ("0.512", 5000 + new),
         ("+Inf", 5000 + new),
     ] {
-        let _ = writeln!(
+        writeln!(
             text,
             "etcd_disk_wal_fsync_duration_seconds_bucket{{le=\"{le}\"}} {count}"
-        );
+        )
+        .unwrap();
     }
     let sum = 1500.0 + 0.0015 * f64::from(new);
-    let _ = write!(
+    write!(
         text,
         "etcd_disk_wal_fsync_duration_seconds_sum {sum}\n\
          etcd_disk_wal_fsync_duration_seconds_count {}\n\
@@ -78,7 +79,8 @@ fn etcd(minute: u32) -> String {
         1_000_000 + 6000 * minute,
         4000 + 30 * minute,
         5000 + 6 * minute,
-    );
+    )
+    .unwrap();
     text
 }
 
@@ -256,15 +258,16 @@ fn apiserver(minute: u32, more: &str) -> String {
     let mut text = String::from("# TYPE apiserver_request_total counter\n");
     for component in ["apiserver", "aggregator"] {
         for resource in ["nodes", "pods"] {
-            let _ = writeln!(
+            writeln!(
                 text,
                 "apiserver_request_total{{code=\"200\",component=\"{component}\",\
                  resource=\"{resource}\",verb=\"GET\"}} {}",
                 10_000 + 60 * minute
-            );
+            )
+            .unwrap();
         }
     }
-    let _ = write!(
+    write!(
         text,
         "{more}# TYPE process_cpu_seconds_total counter\n\
          process_cpu_seconds_total {}\n\
@@ -272,7 +275,8 @@ fn apiserver(minute: u32, more: &str) -> String {
          workqueue_adds_total{{name=\"a\"}} {}\n",
         50 + minute,
         700 + minute
-    );
+    )
+    .unwrap();
     text
 }
 

@@ -114,7 +114,7 @@ fn a_saved_run_that_is_damaged_is_said_to_be() {
         .output();
     assert!(output.status.success());
     let whole = fs::read(&saved).unwrap();
-    fs::write(&saved, whole.get(..2000).unwrap()).unwrap();
+    fs::write(&saved, &whole[..2000]).unwrap();
     let (code, text) = run(&["diagnose", "--bundle", saved.to_str().unwrap()]);
     assert_eq!(code, 70, "{text}");
     assert!(text.contains("only a part of it was copied"), "{text}");
