@@ -138,7 +138,7 @@ fn a_forged_summary_is_refused_with_the_field() {
         ("/tables/total/took/first", 4_000_000_000_u64, "`first`"),
         ("/tables/total/took/first", 1 << 62, "`first`"),
         ("/tables/total/took/count", 7, "`count`"),
-        ("/sampled/0/courses/0/closed/low", 1 << 33, "`low`"),
+        ("/sampled/0/courses/0/tally/closed/low", 1 << 33, "`low`"),
         ("/joiner/total", 1, "`total`"),
         ("/tables/resources/bound", 1 << 40, "`bound`"),
     ] {

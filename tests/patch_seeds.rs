@@ -481,8 +481,8 @@ fn recordings_get_the_knob_of_their_cause_and_the_innocent_ones_none() {
         (
             "tests/fixtures/captures/events-flood",
             &[
-                "recommended client event-exporter/1.7 list requests",
                 "recommended client node-problem-detector/0.8 events",
+                "recommended client event-exporter/1.7 list requests",
                 "candidate kube-apiserver enable-admission-plugins",
                 "candidate kube-apiserver event-ttl = 30m0s",
                 // Whether the cluster is large enough is not known.

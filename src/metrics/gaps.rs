@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::catalog::metrics::{Kind, Metric};
+use crate::clock::Timestamp;
 
 use super::fault::{Fault, FaultKind};
 use super::store::Key;
@@ -66,6 +67,11 @@ impl Family {
         matches!(self.metric.info().kind, Kind::Gauge | Kind::Info)
     }
 
+    /// Whether its series come with what they count: peers, clients, verbs.
+    fn is_labelled(&self) -> bool {
+        !self.metric.info().labels.is_empty()
+    }
+
     /// Whether it is exposed as long as its process lives.
     fn lasts(&self) -> bool {
         let info = self.metric.info();
@@ -75,6 +81,16 @@ impl Family {
             _ => !self.metric.comes_with_its_first_event(),
         }
     }
+}
+
+/// Whether a process had just started: its peers were not probed yet (etcd does that every 30 s), and its
+/// first clients are still to come.
+fn is_young(column: &Column) -> bool {
+    /// Seconds.
+    const YOUNG: f64 = 120.0;
+    let age = |at: Timestamp, start: f64| at.0 as f64 / 1e6 - start;
+    let age = column.at.zip(column.start).map(|(at, start)| age(at, start));
+    age.is_some_and(|age| (0.0..YOUNG).contains(&age))
 }
 
 impl Gaps {
@@ -137,7 +153,8 @@ impl Timeline {
                 // A family that was there does not go while the process lives.
                 let gone = !family.is_gauge() && first.is_some_and(|first| *first < at);
                 let absent = there.get(at) == Some(&false);
-                let told = !torn && !(absent && (gone || family.lasts()));
+                let yet = family.is_labelled() && is_young(column);
+                let told = !torn && !(absent && (gone || family.lasts() && !yet));
                 gaps.told.push(told);
                 if !told
                     && !torn
