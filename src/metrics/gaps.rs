@@ -89,7 +89,10 @@ fn is_young(column: &Column) -> bool {
     /// Seconds.
     const YOUNG: f64 = 120.0;
     let age = |at: Timestamp, start: f64| at.0 as f64 / 1e6 - start;
-    let age = column.at.zip(column.start).map(|(at, start)| age(at, start));
+    let age = column
+        .at
+        .zip(column.start)
+        .map(|(at, start)| age(at, start));
     age.is_some_and(|age| (0.0..YOUNG).contains(&age))
 }
 
