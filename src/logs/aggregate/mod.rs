@@ -14,6 +14,7 @@ pub mod hash;
 pub mod hot;
 pub mod join;
 pub mod kinds;
+mod level;
 pub mod life;
 pub mod load;
 pub mod memory;

@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -233,12 +232,8 @@ fn begins_with(whole: &Path, part: &Path, size: u64) -> std::io::Result<bool> {
 }
 
 /// At most so many bytes of a file from a place on.
-fn piece(path: &Path, from: u64, length: usize) -> std::io::Result<Vec<u8>> {
-    piece_of(&super::open(path)?, from, length)
-}
-
-/// The same of a file that is open.
-pub(super) fn piece_of(file: &File, from: u64, length: usize) -> std::io::Result<Vec<u8>> {
+pub(super) fn piece(path: &Path, from: u64, length: usize) -> std::io::Result<Vec<u8>> {
+    let file = super::open(path)?;
     let mut bytes = vec![0; length];
     let mut got = 0;
     while let Some(rest) = bytes.get_mut(got..).filter(|rest| !rest.is_empty()) {

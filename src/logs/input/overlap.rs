@@ -6,7 +6,7 @@
 //! the first one, the last one that the other file can hold, and some in between. A file of which all
 //! these stand in another one begins where the other one ends. No file is read whole for it.
 
-use std::fs::File;
+use std::path::Path;
 
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 
@@ -15,7 +15,7 @@ use crate::logs::decode::{DecodeContext, Decoder};
 use crate::logs::event::Component;
 use crate::logs::record::{Encoding, Record, TimeSource};
 
-use super::copies::{may_be_one, piece_of};
+use super::copies::{may_be_one, piece};
 use super::name::Identity;
 use super::years::NO_YEAR;
 use super::{LogFile, Source};
@@ -146,11 +146,12 @@ fn klog_head(line: &[u8]) -> Option<usize> {
     line.windows(9).position(is_head)
 }
 
-/// A plain file with its first and last record.
+/// A plain file with its first and last record. It is opened anew for each look: files may be more than
+/// a process can have open.
 struct Piece<'f> {
     at: usize,
     identity: &'f Identity,
-    file: File,
+    path: &'f Path,
     size: u64,
     first: Mark,
     last: Mark,
@@ -168,11 +169,10 @@ impl<'f> Piece<'f> {
         {
             return None;
         }
-        let opened = super::open(path).ok()?;
-        let head = piece_of(&opened, 0, LOOK).ok()?;
+        let head = piece(path, 0, LOOK).ok()?;
         let first = lines(&head).find_map(|(_, line)| Mark::of(line))?;
         let tail = file.size.saturating_sub(LOOK as u64);
-        let bytes = piece_of(&opened, tail, LOOK).ok()?;
+        let bytes = piece(path, tail, LOOK).ok()?;
         let whole = if tail == 0 {
             0
         } else {
@@ -183,7 +183,7 @@ impl<'f> Piece<'f> {
         (first.time <= last.time).then_some(Piece {
             at,
             identity,
-            file: opened,
+            path,
             size: file.size,
             first,
             last,
@@ -265,7 +265,7 @@ impl<'f> Piece<'f> {
         }
         let from = low.saturating_sub(NEAR);
         let length = usize::try_from(high + NEAR - from).ok()?;
-        let mut bytes = piece_of(&self.file, from, length).ok()?;
+        let mut bytes = piece(self.path, from, length).ok()?;
         let begin = if from == 0 {
             0
         } else {
@@ -277,7 +277,7 @@ impl<'f> Piece<'f> {
 
     /// The first record of the lines that begin after a place.
     fn mark_from(&self, place: u64) -> Option<Mark> {
-        let bytes = piece_of(&self.file, place.saturating_sub(1), LOOK).ok()?;
+        let bytes = piece(self.path, place.saturating_sub(1), LOOK).ok()?;
         let begin = if place == 0 {
             0
         } else {
@@ -291,7 +291,7 @@ impl<'f> Piece<'f> {
         let mut from = 0;
         while from < end {
             let length = usize::try_from((end - from).min(1 << 20)).ok()?;
-            let bytes = piece_of(&self.file, from, length).ok()?;
+            let bytes = piece(self.path, from, length).ok()?;
             if bytes.is_empty() {
                 break;
             }
