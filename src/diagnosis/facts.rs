@@ -118,6 +118,8 @@ pub(super) struct Facts {
     pub(super) webhook_share: Option<f64>,
     /// Members that no log, metric or host fact is of, in words.
     unseen_members: Option<String>,
+    /// Readings are of runs with an hour or more between them.
+    pub(super) several_runs: bool,
     /// Whose metrics are those of one scrape, in words.
     one_scrape: Vec<String>,
     /// Raft's clock could not tick more often than a sync was slow.
@@ -197,6 +199,7 @@ impl Facts {
         facts.webhook_share = seats::webhook_share(&reader, profile);
         facts.one_scrape = unseen::second_scrapes(&reader);
         facts.unseen_members = unseen::members(&reader, members, evidence);
+        facts.several_runs = !evidence.runs().is_empty();
         facts
     }
 

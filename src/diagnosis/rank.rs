@@ -271,6 +271,9 @@ fn from_log(finding: &Finding) -> bool {
 /// What settles a question that all readings leave open.
 pub const LONGER: &str = "a longer stretch of the trouble in logs, metrics and host facts";
 
+/// What is lacking where the evidence is of several runs: an old one that was well thins the trouble out.
+pub(super) const LAST_RUN: &str = "the last run by itself (--since): rates here are means over runs with an hour or more between them";
+
 /// Rules about states: one look tells them whole, and a longer one tells no more.
 const STATES: &[&str] = &[
     "certificate-expiring",
@@ -333,6 +336,9 @@ fn verdict(
         }
     } else if !no_fault_seen {
         missing.extend(facts.unseen_members());
+    }
+    if !no_fault_seen && facts.several_runs {
+        missing.insert(0, LAST_RUN.to_owned());
     }
     let summary = if no_fault_seen {
         format!(

@@ -67,6 +67,9 @@ impl Record {
     }
 }
 
+/// From such a gap on there are two runs: rotated logs and files of one run lie closer together.
+const APART_US: i64 = 3_600_000_000;
+
 /// All readings of a run, by key and subject.
 #[derive(Clone, Debug, Default)]
 pub struct EvidenceSet {
@@ -193,6 +196,27 @@ impl EvidenceSet {
     /// All records, by key and subject.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values()
+    }
+
+    /// The runs that the sums are made of, by time, where hours lie between them; else nothing. Readings
+    /// of runs on several days became one.
+    pub fn runs(&self) -> Vec<Window> {
+        let gaps = self.records().filter(|record| !record.covered.is_empty());
+        let covered = gaps.flat_map(|record| record.covered.iter().copied());
+        let mut runs: Vec<Window> = Vec::new();
+        for stretch in Window::stretches(covered) {
+            let gap = |last: &Window| Some(stretch.from?.since_us(last.to?));
+            match runs.last_mut() {
+                Some(last) if gap(last).is_some_and(|us| us < APART_US) => {
+                    *last = last.union(stretch);
+                }
+                _ => runs.push(stretch),
+            }
+        }
+        if runs.len() < 2 {
+            runs.clear();
+        }
+        runs
     }
 
     /// Keeps what could not be merged elsewhere, said in words.

@@ -108,6 +108,9 @@ impl Page {
                 source.readings
             )?;
         }
+        if let Some(words) = report.seen.several() {
+            self.para(out, "  of        ", &words)?;
+        }
         if !report.diagnosis.verdict.missing.is_empty() {
             self.para(
                 out,

@@ -161,6 +161,9 @@ pub fn markdown(out: &mut dyn Write, report: &Report) -> io::Result<()> {
             source.readings
         )?;
     }
+    if let Some(words) = report.seen.several() {
+        writeln!(out, "- of {}", md(&words))?;
+    }
     for problem in &report.seen.problems {
         writeln!(out, "- could not read: {}", md(problem))?;
     }

@@ -18,11 +18,16 @@ pub struct SourceSeen {
     pub window: Window,
 }
 
+/// Most runs that are named.
+const SHOWN: usize = 4;
+
 /// What was looked at and what was not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     /// Kinds of evidence that gave readings.
     pub sources: Vec<SourceSeen>,
+    /// The runs, by time, where the evidence is of several with an hour or more between them; else nothing.
+    pub runs: Vec<Window>,
     /// What could not be read, each with the reason.
     pub problems: Vec<String>,
 }
@@ -74,7 +79,32 @@ impl Seen {
             }
         }
         sources.sort_by_key(|s| s.collector);
-        Seen { sources, problems }
+        Seen {
+            sources,
+            runs: evidence.runs(),
+            problems,
+        }
+    }
+
+    /// That counts and rates are those of several runs together, in words.
+    pub fn several(&self) -> Option<String> {
+        let last = self.runs.last()?.from?.to_second();
+        let of = |run: &Window| {
+            let (from, to) = (run.from?.to_second(), run.to?.to_second());
+            Some(format!("{from} to {to}"))
+        };
+        let all: Vec<String> = self.runs.iter().filter_map(of).collect();
+        let (shown, more) = match all.len() {
+            n if n > SHOWN => (SHOWN, format!("; and {} more", n - SHOWN)),
+            n => (n, String::new()),
+        };
+        let shown = all.get(..shown).unwrap_or_default().join("; ");
+        let at = last.replace(' ', "T");
+        Some(format!(
+            "{} runs with an hour or more between them ({shown}{more}): counts, rates and shares are of all of them \
+             together, and `--since {at}Z` looks at the last one alone",
+            all.len()
+        ))
     }
 
     /// Whether a collector gave readings.
@@ -133,5 +163,41 @@ impl Checked {
     /// Its JSON.
     pub fn document(&self) -> super::v1::CheckDocument<'_> {
         super::v1::CheckDocument::of(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Origin, Subject, Table, keys};
+
+    fn seen(windows: &[(i64, i64)]) -> Seen {
+        let mut evidence = EvidenceSet::new();
+        for (from, to) in windows {
+            let window = Window::between(Timestamp::from_secs(*from), Timestamp::from_secs(*to));
+            let origin = Origin::new(Collector::Logs, format!("from {from}"));
+            let key = &keys::LOGS_AUDIT_CLIENTS;
+            evidence.put(key, Subject::cluster(), window, origin, Table::default());
+        }
+        Seen::of(&evidence, Vec::new())
+    }
+
+    #[test]
+    fn runs_with_hours_between_them_are_told() {
+        const DAY: i64 = 86_400;
+        let words = seen(&[(0, 180), (DAY, DAY + 120)]).several().unwrap();
+        assert!(
+            words.starts_with(
+                "2 runs with an hour or more between them (1970-01-01 00:00:00 to 1970-01-01 00:03:00; 1970-01-02 00:00:00 to "
+            ),
+            "{words}"
+        );
+        assert!(words.contains("`--since 1970-01-02T00:00:00Z`"), "{words}");
+        let many: Vec<(i64, i64)> = (0..6).map(|n| (n * DAY, n * DAY + 9)).collect();
+        assert!(seen(&many).several().unwrap().contains("; and 2 more)"));
+        // Pieces of one run, and one run.
+        assert_eq!(seen(&[(0, 180), (180 + 3_599, DAY)]).several(), None);
+        assert!(seen(&[(0, 180), (180 + 3_600, DAY)]).several().is_some());
+        assert_eq!(seen(&[(0, DAY)]).several(), None);
     }
 }

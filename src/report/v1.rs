@@ -1,6 +1,9 @@
 //! The report's JSON, version 1. Frozen: fields are added, never renamed or removed, and the inner
 //! model can change behind it. `etcd-doctor schema report` prints its schema.
 
+mod advised;
+mod checked;
+
 use serde::Serialize;
 
 use crate::advise;
@@ -8,7 +11,9 @@ use crate::diagnosis;
 use crate::evidence::Citation;
 use crate::rules;
 
-use super::{Checked, Report};
+use super::Report;
+pub use advised::AdviceDocument;
+pub use checked::{CheckDocument, LevelSeats, ServerSeats};
 
 /// The whole document.
 #[derive(Debug, Serialize)]
@@ -288,6 +293,9 @@ pub struct Advice<'a> {
 pub struct Seen<'a> {
     /// Kinds of evidence.
     pub sources: Vec<Source>,
+    /// Runs with an hour or more between them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<String>,
     /// What could not be read.
     pub problems: &'a [String],
 }
@@ -415,6 +423,12 @@ impl<'a> Document<'a> {
                         to: s.window.to.map(|t| t.to_string()),
                     })
                     .collect(),
+                runs: report
+                    .seen
+                    .runs
+                    .iter()
+                    .filter_map(|run| Some(format!("{}/{}", run.from?, run.to?)))
+                    .collect(),
                 problems: &report.seen.problems,
             },
         }
@@ -465,150 +479,5 @@ fn advice(a: &advise::Advice) -> Advice<'_> {
         source: &a.source,
         conflicts: &a.conflicts,
         details: &a.details,
-    }
-}
-
-/// What `check` prints.
-#[derive(Debug, Serialize)]
-pub struct CheckDocument<'a> {
-    /// Always `etcd-doctor/check`.
-    pub format: &'static str,
-    /// Always 1.
-    pub version: u32,
-    /// The program's release.
-    pub program: &'static str,
-    /// The profile whose limits were used.
-    pub profile: &'a str,
-    /// Every rule's answer.
-    pub findings: Vec<Finding<'a>>,
-    /// What could not be read.
-    pub problems: &'a [String],
-    /// What each priority level of kube-apiserver gets of its concurrency; empty where settings were not checked.
-    pub seats: Vec<ServerSeats>,
-    /// The write barriers under each etcd; only of `check host`.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub barriers: &'a [super::barriers::Ladder],
-    /// The members of a live etcd; only of `check etcd`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub etcd: Option<&'a super::etcd::EtcdOverview>,
-    /// What to do; only of `check etcd`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<Vec<Advice<'a>>>,
-}
-
-/// The priority levels of one kube-apiserver.
-#[derive(Debug, Serialize)]
-pub struct ServerSeats {
-    /// The server.
-    pub subject: String,
-    /// `max-requests-inflight` and `max-mutating-requests-inflight` together.
-    pub limit: u32,
-    /// Its version.
-    pub server_version: String,
-    /// The levels.
-    pub levels: Vec<LevelSeats>,
-}
-
-/// One priority level.
-#[derive(Debug, Serialize)]
-pub struct LevelSeats {
-    /// Its name.
-    pub level: &'static str,
-    /// Its share.
-    pub nominal: u32,
-    /// What it keeps when all that it may lend is lent.
-    pub min: u32,
-    /// With everything borrowed.
-    pub max: u32,
-    /// The most that one request may take.
-    pub request_max: u32,
-}
-
-fn server_seats(all: &[super::seats::Seats]) -> Vec<ServerSeats> {
-    all.iter()
-        .map(|server| ServerSeats {
-            subject: server.subject.to_string(),
-            limit: server.limit,
-            server_version: server.version.to_string(),
-            levels: server
-                .levels
-                .iter()
-                .map(|(level, seats)| LevelSeats {
-                    level,
-                    nominal: seats.nominal,
-                    min: seats.min,
-                    max: seats.max,
-                    request_max: seats.request_max,
-                })
-                .collect(),
-        })
-        .collect()
-}
-
-impl<'a> CheckDocument<'a> {
-    /// The document of a check.
-    pub fn of(checked: &'a Checked) -> Self {
-        CheckDocument {
-            format: "etcd-doctor/check",
-            version: 1,
-            program: env!("CARGO_PKG_VERSION"),
-            profile: &checked.profile,
-            findings: checked.findings.iter().map(finding).collect(),
-            problems: &checked.problems,
-            seats: server_seats(&checked.seats),
-            barriers: &checked.barriers,
-            etcd: checked.etcd.as_ref(),
-            advice: checked
-                .etcd
-                .is_some()
-                .then(|| checked.advice.iter().map(advice).collect()),
-        }
-    }
-}
-
-/// What `advise` prints.
-#[derive(Debug, Serialize)]
-pub struct AdviceDocument<'a> {
-    /// Always `etcd-doctor/advice`.
-    pub format: &'static str,
-    /// Always 1.
-    pub version: u32,
-    /// The program's release.
-    pub program: &'static str,
-    /// When it was made, RFC 3339.
-    pub at: String,
-    /// What was given.
-    pub input: &'a [String],
-    /// The profile whose limits were used.
-    pub profile: &'a str,
-    /// The answer that the advice follows from.
-    pub verdict: Verdict<'a>,
-    /// What to change, in order.
-    pub advice: Vec<Advice<'a>>,
-    /// What was looked at and argued against, with the reason in `why`.
-    pub not_advised: Vec<Advice<'a>>,
-    /// Controllers that the evidence shows.
-    pub controllers: &'a [advise::ControllerView],
-    /// What was looked at.
-    pub seen: Seen<'a>,
-}
-
-impl<'a> AdviceDocument<'a> {
-    /// The document of a run of `advise`.
-    pub fn of(report: &'a Report, controllers: &'a [advise::ControllerView]) -> Self {
-        let whole = Document::of(report);
-        AdviceDocument {
-            format: "etcd-doctor/advice",
-            version: 1,
-            program: whole.program,
-            at: whole.at,
-            input: whole.input,
-            profile: whole.profile,
-            verdict: whole.verdict,
-            advice: whole.advice,
-            not_advised: whole.not_advised,
-            controllers,
-            seen: whole.seen,
-        }
     }
 }

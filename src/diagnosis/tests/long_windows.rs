@@ -163,3 +163,33 @@ fn a_life_of_good_syncs_clears_no_bad_minutes() {
     assert!(!with(27_000.0));
     assert!(with(0.0));
 }
+
+/// What an old run that was well thins out is better asked of the last run.
+#[test]
+fn of_runs_on_several_days_the_last_one_is_asked_for() {
+    use crate::diagnosis::rank::LAST_RUN;
+    let slow = |days: i64| {
+        let mut set = Set::new();
+        for day in 0..days {
+            let from = day * 86_400;
+            let at = |secs| Timestamp::from_secs(from + secs);
+            let window = Window::between(at(0), at(100));
+            let origin = Origin::new(Collector::Logs, format!("day {day}"));
+            let took = histogram(&[(100.0, 0.0), (500.0, 400.0)]);
+            set.0.put(
+                &keys::LOGS_REQUESTS_TOOK,
+                Subject::cluster(),
+                window,
+                origin,
+                took,
+            );
+        }
+        judged(&set).verdict
+    };
+    let asks = |verdict: crate::diagnosis::Verdict| {
+        assert!(!verdict.no_fault_seen, "{verdict:?}");
+        verdict.missing.iter().any(|missing| missing == LAST_RUN)
+    };
+    assert!(asks(slow(2)));
+    assert!(!asks(slow(1)));
+}

@@ -1,6 +1,7 @@
 //! The report as one self-contained HTML page: no script, no request, nothing from a log unescaped.
 
 mod chart;
+mod measured;
 mod text;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::advise::Strength;
 use crate::diagnosis::{Cause, Mark, Role};
-use crate::evidence::{Citation, Histogram, Key, Reader, Subject, Table, keys};
+use crate::evidence::{Citation, Subject};
 use crate::playbook;
 use crate::report::Report;
 use crate::report::counts::counts;
@@ -22,7 +23,8 @@ use super::advice::headline;
 use super::diagnose::cited;
 use super::load::{LoadRow, load};
 
-use chart::{Lane, Phase, Span};
+use chart::{Lane, Span};
+use measured::{ChartView, charts};
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -104,13 +106,6 @@ struct ResourceView {
     resource: String,
     cells: Vec<String>,
     share: String,
-}
-
-#[derive(Serialize)]
-struct ChartView {
-    title: String,
-    words: String,
-    svg: Value,
 }
 
 #[derive(Serialize)]
@@ -531,102 +526,4 @@ fn who(subject: &Subject) -> String {
         (name, Some(node)) if !node.is_empty() => format!("{name}@{node}"),
         (name, _) => format!("{} {name}", subject.kind.word()),
     }
-}
-
-fn charts(report: &Report) -> Vec<ChartView> {
-    let mut views = Vec::new();
-    let limit = |name: &str| report.limits.get(name).copied();
-    let reader = Reader::new(&report.evidence);
-    let mut histograms = |title: &str, key: &Key<Histogram>, limit: Option<f64>, words: &str| {
-        for (subject, histogram) in reader.all(key).into_iter().take(6) {
-            let title = format!("{title}, {}", who(&subject));
-            if let Some(svg) = chart::histogram(&title, &histogram, limit) {
-                views.push(ChartView {
-                    title: clean(&title),
-                    words: words.to_owned(),
-                    svg: markup(svg),
-                });
-            }
-        }
-    };
-    let wal = limit("wal-fsync-p99");
-    histograms(
-        "WAL fsync",
-        &keys::WAL_FSYNC,
-        wal,
-        "As etcd measured it; it includes the wait for a CPU after the disk is done.",
-    );
-    histograms(
-        "Backend commit",
-        &keys::WAL_COMMIT,
-        limit("backend-commit-p99"),
-        "While a commit runs, writes and new reads wait.",
-    );
-    histograms("Round trip time to peers", &keys::PEER_RTT, None, "");
-    histograms(
-        "etcd requests as kube-apiserver measured them",
-        &keys::APISERVER_ETCD_TOOK,
-        None,
-        "",
-    );
-    histograms(
-        "Logged requests",
-        &keys::LOGS_REQUESTS_TOOK,
-        None,
-        "etcd logs slow requests only, unless its threshold says otherwise.",
-    );
-    for (subject, table) in reader.all(&keys::BENCH_DISK_CURVE).into_iter().take(6) {
-        let title = format!("Sync by size, measured by a bench on {}", who(&subject));
-        if let Some(svg) = chart::curve(&title, &sizes(&table), wal) {
-            views.push(ChartView {
-                title: clean(&title),
-                words: "How long one fdatasync takes after so many bytes, on this disk by itself. \
-                        etcd's WAL writes are mostly of a few KiB."
-                    .to_owned(),
-                svg: markup(svg),
-            });
-        }
-    }
-    for (subject, table) in reader.all(&keys::WAL_FSYNC_PHASES) {
-        let title = format!("p99 of WAL fsync from scrape to scrape, {}", who(&subject));
-        if let Some(svg) = chart::phases(&title, &phases(&table), wal) {
-            views.push(ChartView {
-                title: clean(&title),
-                words: "Each bar is a bracket: the p99 lies between its lower and its upper end."
-                    .to_owned(),
-                svg: markup(svg),
-            });
-        }
-    }
-    views
-}
-
-fn sizes(table: &Table) -> Vec<chart::Size> {
-    table
-        .rows
-        .iter()
-        .filter_map(|row| {
-            Some(chart::Size {
-                bytes: row.key.parse().ok()?,
-                p50: row.get("p50_ms")?,
-                p99: row.get("p99_ms")?,
-            })
-        })
-        .collect()
-}
-
-fn phases(table: &Table) -> Vec<Phase> {
-    table
-        .rows
-        .iter()
-        .filter_map(|row| {
-            Some(Phase {
-                from: crate::clock::Timestamp::parse(&row.key)?,
-                secs: row.get("secs")?,
-                low: row.get("p99_low_ms")?,
-                high: row.get("p99_high_ms").unwrap_or(f64::INFINITY),
-                count: row.get("count").unwrap_or(0.0),
-            })
-        })
-        .collect()
 }
