@@ -71,7 +71,6 @@ unit:
 	else \
 		$(CARGO) test --locked --no-fail-fast --lib --bins --tests; \
 	fi
-	$(CARGO) test --locked --doc --quiet
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet

@@ -31,7 +31,7 @@ use serde_json::Value;
 const MIB: f64 = (1 << 20) as f64;
 const BUDGET: Budget = Budget {
     bytes: 160 << 20,
-    secs: 10.0,
+    secs: 7.0,
 };
 
 fn disk(mib: u64) -> Option<(FakeDisk, PathBuf)> {
@@ -210,7 +210,9 @@ fn beside_busy_processors_none_is_taken_for_another() {
         secs: 6.0,
         ..BUDGET
     };
-    for (name, behaviour, expected) in kinds() {
+    // One of each: of bytes, of writes, none.
+    let some = kinds().into_iter().enumerate();
+    for (_, (name, behaviour, expected)) in some.filter(|(at, _)| [0, 3, 5].contains(at)) {
         eprintln!("== {name}, beside two jobs");
         let found = probe(&disk, &at, behaviour, budget);
         let limit = found.plateau.map(|p| p.limit);
@@ -296,12 +298,18 @@ impl Group {
 
     /// Puts this process into it, runs something, and takes it out again.
     fn inside<T>(&self, act: impl FnOnce() -> T) -> T {
+        /// Takes it out again, also when it panics: the folder cannot go before.
+        struct Out(PathBuf);
+        impl Drop for Out {
+            fn drop(&mut self) {
+                std::fs::write(&self.0, std::process::id().to_string()).ok();
+            }
+        }
+        let up = self.folder.parent().unwrap();
+        let _out = Out(up.join("cgroup.procs"));
         let me = std::process::id().to_string();
         std::fs::write(self.folder.join("cgroup.procs"), &me).unwrap();
-        let result = act();
-        let up = self.folder.parent().unwrap();
-        std::fs::write(up.join("cgroup.procs"), &me).unwrap();
-        result
+        act()
     }
 }
 

@@ -37,6 +37,8 @@ fn closed(at: &Path, bytes: u32) -> Value {
         .args(&[
             "--wal-only",
             "--closed",
+            "--pace",
+            "0.5",
             "--segment-mb",
             "8",
             "--profile",

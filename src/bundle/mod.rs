@@ -1,8 +1,10 @@
 //! Saved runs: all readings as self-describing records, versioned, without raw logs.
 
+mod scratch;
 mod unpack;
 
-pub use unpack::{Scratch, is_tarball, unpack};
+pub use scratch::Scratch;
+pub use unpack::{is_tarball, unpack};
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 

@@ -5,13 +5,15 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::scratch::Scratch;
 
 /// Most bytes taken from one tarball, decompressed.
 const MAX_BYTES: u64 = 8 << 30;
@@ -27,40 +29,6 @@ const MAX_HEADER: u64 = 64 << 10;
 /// How many things that were left out are named.
 const NAMED: usize = 20;
 
-/// A folder that only we can read and that is removed when dropped.
-#[derive(Debug)]
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    /// Makes a new one below the system's folder for temporary files.
-    pub fn new() -> io::Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let base = std::env::temp_dir();
-        // A name that exists is tried no more often than this.
-        for _ in 0..1000 {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = base.join(format!("etcd-doctor-{}-{number}", std::process::id()));
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Scratch(path)),
-                Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(err) => return Err(err),
-            }
-        }
-        Err(io::Error::other("no free name for a temporary folder"))
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
-
 /// Whether a file's name says that it is a tarball.
 pub fn is_tarball(path: &Path) -> bool {
     let name = path
@@ -72,8 +40,8 @@ pub fn is_tarball(path: &Path) -> bool {
         .any(|end| name.ends_with(end))
 }
 
-/// Unpacks a tarball, compressed or not. Gives the folder and what was left out.
-pub fn unpack(input: impl Read) -> io::Result<(Scratch, Vec<String>)> {
+/// Unpacks a tarball, compressed or not, until told to stop. Gives the folder and what was left out.
+pub fn unpack(input: impl Read, stop: &AtomicBool) -> io::Result<(Scratch, Vec<String>)> {
     let scratch = Scratch::new()?;
     let eaten = Rc::new(Cell::new(0));
     let mut input = io::BufReader::new(Counted(input, Rc::clone(&eaten)));
@@ -93,6 +61,7 @@ pub fn unpack(input: impl Read) -> io::Result<(Scratch, Vec<String>)> {
         most,
         eaten,
         spent: Rc::new(Cell::new(false)),
+        stop,
     };
     let spent = Rc::clone(&budget.spent);
     let mut archive = tar::Archive::new(budget);
@@ -104,7 +73,7 @@ pub fn unpack(input: impl Read) -> io::Result<(Scratch, Vec<String>)> {
     for entry in archive.entries()?.raw(true) {
         let mut entry = match entry {
             Ok(entry) => entry,
-            Err(_) if spent.get() => break,
+            Err(_) if spent.get() || stop.load(Ordering::Relaxed) => break,
             Err(err) if entries == 0 => return Err(err),
             Err(err) => {
                 left_out.one(format!("the tarball ends early: {err}"));
@@ -147,7 +116,7 @@ pub fn unpack(input: impl Read) -> io::Result<(Scratch, Vec<String>)> {
                 Ok(()) => {}
                 Err(Fault::Target(err)) => left_out.one(format!("`{shown}` cannot be made: {err}")),
                 Err(Fault::Full(err)) => return Err(err),
-                Err(Fault::Torn(_)) if spent.get() => break,
+                Err(Fault::Torn(_)) if spent.get() || stop.load(Ordering::Relaxed) => break,
                 Err(Fault::Torn(err)) => {
                     left_out.one(format!("`{shown}` is torn: {err}"));
                     break;
@@ -157,7 +126,9 @@ pub fn unpack(input: impl Read) -> io::Result<(Scratch, Vec<String>)> {
             left_out.link(format!("`{shown}` is no plain file"));
         }
     }
-    if spent.get() {
+    if stop.load(Ordering::Relaxed) {
+        left_out.one("unpacking was stopped by a signal; the rest was left out".to_owned());
+    } else if spent.get() {
         left_out.one(
             "unpacks to more than it may, as a whole or for its compressed size; the rest was left out"
                 .to_owned(),
@@ -224,17 +195,22 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Gives no more than a number of bytes, and no more than a multiple of what came in.
-struct Budget<R> {
+/// Gives no more than a number of bytes, and no more than a multiple of what came in; nothing more
+/// once it is to stop.
+struct Budget<'a, R> {
     inner: R,
     given: u64,
     most: u64,
     eaten: Rc<Cell<u64>>,
     spent: Rc<Cell<bool>>,
+    stop: &'a AtomicBool,
 }
 
-impl<R: Read> Read for Budget<R> {
+impl<R: Read> Read for Budget<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stopped by a signal"));
+        }
         let ratio = FREE_BYTES + self.eaten.get().saturating_mul(MAX_RATIO);
         let most = self.most.min(ratio);
         if self.given >= most {
@@ -324,6 +300,8 @@ fn inside(root: &Path, name: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    static GO: AtomicBool = AtomicBool::new(false);
+
     fn tarball(entries: &[(&str, &[u8])]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, bytes) in entries {
@@ -346,9 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn who_is_told_to_stop_unpacks_no_more() {
+        let tar = tarball(&[("logs/a.log", b"x")]);
+        let (scratch, left_out) = unpack(tar.as_slice(), &AtomicBool::new(true)).unwrap();
+        assert!(!scratch.path().join("logs").exists());
+        assert!(left_out.concat().contains("stopped"), "{left_out:?}");
+    }
+
+    #[test]
     fn nothing_leaves_the_folder_and_it_goes_away() {
         let tar = tarball(&[("logs/a.log", b"x"), ("../out", b"y"), ("/abs", b"z")]);
-        let (scratch, left_out) = unpack(tar.as_slice()).unwrap();
+        let (scratch, left_out) = unpack(tar.as_slice(), &GO).unwrap();
         let root = crate::target::HostRoot::new(scratch.path());
         assert_eq!(root.read_text("logs/a.log").unwrap(), "x");
         assert_eq!(left_out.len(), 3, "{left_out:?}");
@@ -361,10 +347,10 @@ mod tests {
     fn compressed_and_torn_tarballs() {
         let tar = tarball(&[("logs/a.log", b"x")]);
         let zst = zstd::encode_all(tar.as_slice(), 3).unwrap();
-        let (scratch, _) = unpack(zst.as_slice()).unwrap();
+        let (scratch, _) = unpack(zst.as_slice(), &GO).unwrap();
         assert!(scratch.path().join("logs/a.log").is_file());
         // What came before the tear is kept.
-        let (scratch, left_out) = unpack(&tar[..1500]).unwrap();
+        let (scratch, left_out) = unpack(&tar[..1500], &GO).unwrap();
         assert!(scratch.path().join("logs/a.log").is_file());
         assert!(!left_out.is_empty());
     }

@@ -80,13 +80,13 @@ impl Gathered {
     ) -> Result<(), Error> {
         let mut opened = Vec::new();
         for path in paths {
-            opened.extend(self.open(path.as_ref())?);
+            opened.extend(self.open(path.as_ref(), how)?);
         }
         self.add_opened(&opened, scrapes, how)
     }
 
     /// Takes a saved run, or says where the tree is that is to be read.
-    fn open(&mut self, path: &Path) -> Result<Option<Opened>, Error> {
+    fn open(&mut self, path: &Path, how: &How<'_>) -> Result<Option<Opened>, Error> {
         let unreadable = |source| Error::Evidence {
             path: path.to_owned(),
             source,
@@ -102,7 +102,9 @@ impl Gathered {
         #[expect(clippy::disallowed_methods, reason = "the user named this file")]
         let mut file = std::fs::File::open(path).map_err(unreadable)?;
         if bundle::is_tarball(path) {
-            return self.unpack(file, &path.display().to_string()).map(Some);
+            return self
+                .unpack(file, &path.display().to_string(), how)
+                .map(Some);
         }
         let mut head = vec![0; 512];
         let read = std::io::Read::read(&mut file, &mut head).map_err(unreadable)?;
@@ -142,11 +144,17 @@ impl Gathered {
     }
 
     /// Unpacks a tarball.
-    fn unpack(&mut self, tarball: impl std::io::Read, name: &str) -> Result<Opened, Error> {
-        let (scratch, left_out) = bundle::unpack(tarball).map_err(|source| Error::Read {
-            path: name.into(),
-            source,
-        })?;
+    fn unpack(
+        &mut self,
+        tarball: impl std::io::Read,
+        name: &str,
+        how: &How<'_>,
+    ) -> Result<Opened, Error> {
+        let (scratch, left_out) =
+            bundle::unpack(tarball, how.stop).map_err(|source| Error::Read {
+                path: name.into(),
+                source,
+            })?;
         self.problems
             .extend(left_out.into_iter().map(|why| format!("{name}: {why}")));
         let root = only_folder(scratch.path());
@@ -164,7 +172,7 @@ impl Gathered {
         name: &str,
         how: &How<'_>,
     ) -> Result<(), Error> {
-        let opened = self.unpack(tarball, name)?;
+        let opened = self.unpack(tarball, name, how)?;
         self.add_opened(&[opened], &[], how)
     }
 

@@ -74,6 +74,8 @@ fn unknown(id: &str) -> Error {
         Some(near) => {
             format!("there is no rule, page, metric or reading `{id}`; did you mean `{near}`?")
         }
-        None => format!("there is no rule, page, metric or reading `{id}`"),
+        None => format!(
+            "there is no rule, page, metric or reading `{id}`; `etcd-doctor rules` lists the rules"
+        ),
     })
 }

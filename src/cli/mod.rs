@@ -169,6 +169,17 @@ pub fn run(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> 
                 .to_owned(),
         ));
     }
+    match asked(command, session) {
+        // What a signal cut off is not missing.
+        Err(Error::Nothing { .. }) if let Some(exit) = session.stopped() => {
+            session.note("stopped by a signal before anything was read");
+            Ok(exit)
+        }
+        done => done,
+    }
+}
+
+fn asked(command: &Command, session: &mut Session<'_>) -> Result<Exit, Error> {
     match command {
         Command::Diagnose(args) => diagnose::run(args, session),
         Command::Advise(args) => advise::run(args, session),

@@ -235,15 +235,17 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_sets_the_time_and_a_fault_costs_one_collector() {
-        let wait = |ms| {
+    fn collectors_run_side_by_side_and_a_fault_costs_one() {
+        // Each waits for all: one after the other they would never end.
+        let all = std::sync::Arc::new(std::sync::Barrier::new(3));
+        let wait = |n: u64| {
+            let all = std::sync::Arc::clone(&all);
             Job::new("wait", Duration::from_secs(60), move |_: &AtomicBool| {
-                std::thread::sleep(Duration::from_millis(ms));
-                ms
+                all.wait();
+                n
             })
         };
-        let begin = Instant::now();
-        let mut jobs = vec![wait(300), wait(400), wait(500)];
+        let mut jobs = vec![wait(1), wait(2), wait(3)];
         jobs.push(Job::new(
             "broken",
             Duration::from_secs(60),
@@ -253,14 +255,12 @@ mod tests {
         assert_eq!(
             ends,
             [
-                ("wait", End::Done(300)),
-                ("wait", End::Done(400)),
-                ("wait", End::Done(500)),
+                ("wait", End::Done(1)),
+                ("wait", End::Done(2)),
+                ("wait", End::Done(3)),
                 ("broken", End::Lost(Why::Broken)),
             ]
         );
-        // One after the other they take 1.2 s.
-        assert!(begin.elapsed() < Duration::from_millis(1150));
     }
 
     /// One that listens gives what it has, one that hangs is left behind.

@@ -42,6 +42,30 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// Kubernetes' version, where it is known.
+    fn kubernetes(&self) -> Option<Version> {
+        self.versions
+            .iter()
+            .filter(|(component, _)| component.starts_with("kube-"))
+            .find_map(|(_, version)| Version::parse(version))
+    }
+
+    /// kubeadm's flag for patches: it lost its prefix in 1.22 (kubernetes #103063).
+    fn patches_flag(&self) -> &'static str {
+        match self.kubernetes() {
+            Some(version) if version < Version::minor(1, 22) => "--experimental-patches",
+            _ => "--patches",
+        }
+    }
+
+    /// Where else the folder may be named: v1beta3, which came with 1.22, has it for new nodes alone.
+    fn patches_elsewhere(&self) -> &'static str {
+        match self.kubernetes() {
+            Some(version) if version < Version::minor(1, 22) => "",
+            _ => "; for nodes that join later, `patches.directory` of JoinConfiguration",
+        }
+    }
+
     fn done(&self) -> impl Iterator<Item = &Advice> {
         self.input
             .advices
@@ -161,9 +185,11 @@ fn write_all(plan: &Plan<'_>, out: &mut String) -> std::fmt::Result {
         step(out, "patches")?;
         writeln!(
             out,
-            "`patches/` is for `kubeadm upgrade node --patches patches` (or `patches.directory` of \
-             the configuration). It changes probes and resources only; flags never go there, since \
-             a strategic merge replaces the whole command.\n"
+            "`patches/` is for the next upgrade: `kubeadm upgrade apply {flag} patches` on the first node, \
+             `kubeadm upgrade node {flag} patches` on the others{elsewhere}. It changes probes and \
+             resources only; flags never go there, since a strategic merge replaces the whole command.\n",
+            flag = plan.patches_flag(),
+            elsewhere = plan.patches_elsewhere(),
         )?;
     }
     step(out, "look whether it worked")?;

@@ -75,7 +75,7 @@ pub(super) fn refuse_inputs(out: &Path, args: &Args) -> Result<(), Error> {
 /// What somebody does with every file in a folder or below it, on this machine or in a tree that
 /// stands for one.
 fn acts(path: &Path) -> Option<&'static str> {
-    const FOLDERS: [(&str, &str); 8] = [
+    const FOLDERS: [(&str, &str); 15] = [
         ("etc/kubernetes/manifests", STARTS),
         ("rancher/rke2/agent/pod-manifests", STARTS),
         ("rancher/k3s/agent/pod-manifests", STARTS),
@@ -87,9 +87,16 @@ fn acts(path: &Path) -> Option<&'static str> {
             "rancher/k3s/server/manifests",
             "k3s applies every file under it",
         ),
+        ("var/lib/k0s/manifests", "k0s applies every file under it"),
         ("etc/rancher/rke2", READS),
         ("etc/rancher/k3s", READS),
         ("etc/systemd/system", READS),
+        ("run/systemd/system", READS),
+        ("usr/lib/systemd/system", READS),
+        ("lib/systemd/system", READS),
+        ("usr/local/lib/systemd/system", READS),
+        ("microk8s/current/args", READS),
+        ("etc/k0s", READS),
     ];
     const STARTS: &str = "the kubelet starts every file under it";
     const READS: &str = "what is under it is in force at the next restart";
@@ -111,25 +118,56 @@ pub(super) fn write_files(out: &Path, files: &[PatchFile]) -> Result<(), Error> 
     result
 }
 
-/// Moves what was staged to its place; on failure what came new goes again.
+/// Moves what was staged to its place; on failure what came new goes again, and what was there
+/// before comes back.
 fn put_in_place(staged: &[(PathBuf, PathBuf)]) -> Result<(), Error> {
-    let mut new: Vec<&Path> = Vec::new();
-    for (temp, path) in staged {
-        let fresh = fs::symlink_metadata(path).is_err();
-        if let Err(source) = fs::rename(temp, path) {
-            for path in new {
-                fs::remove_file(path).ok();
-            }
+    // What surely fails, fails before anything was moved.
+    for (_, path) in staged {
+        if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
             return Err(Error::Write {
+                path: path.clone(),
+                source: std::io::Error::from(std::io::ErrorKind::IsADirectory),
+            });
+        }
+    }
+    // Each moved file, with a second name of the one that it took the place of.
+    let mut moved: Vec<(&Path, Option<PathBuf>)> = Vec::new();
+    let mut result = Ok(());
+    for (temp, path) in staged {
+        let kept = second_name(path);
+        let renamed = fs::rename(temp, path);
+        moved.push((path, kept));
+        if let Err(source) = renamed {
+            result = Err(Error::Write {
                 path: path.clone(),
                 source,
             });
-        }
-        if fresh {
-            new.push(path);
+            break;
         }
     }
-    Ok(())
+    let failed = result.is_err().then(|| moved.pop()).flatten();
+    for (path, kept) in &moved {
+        match kept {
+            Some(kept) if result.is_err() => fs::rename(kept, path).ok(),
+            Some(kept) => fs::remove_file(kept).ok(),
+            None if result.is_err() => fs::remove_file(path).ok(),
+            None => None,
+        };
+    }
+    if let Some((_, Some(kept))) = failed {
+        fs::remove_file(kept).ok();
+    }
+    result
+}
+
+/// Another name for a file that is about to be replaced, so that it can come back; `None` where there
+/// is no file.
+fn second_name(path: &Path) -> Option<PathBuf> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name()?);
+    name.push(format!(".{}.before", std::process::id()));
+    let kept = path.with_file_name(name);
+    fs::hard_link(path, &kept).ok().map(|()| kept)
 }
 
 fn stage(
@@ -171,4 +209,70 @@ fn stage(
         handle.sync_all().map_err(fail)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, content: &str) -> PatchFile {
+        PatchFile {
+            path: path.to_owned(),
+            content: content.to_owned(),
+            what: String::new(),
+            advice: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_there_stays_when_one_file_cannot_be_written() {
+        let out = tempfile::tempdir().unwrap();
+        let at = |name: &str| out.path().join(name);
+        let read = |name: &str| fs::read_to_string(at(name)).unwrap();
+        write_files(out.path(), &[file("a.yaml", "old")]).unwrap();
+        fs::create_dir(at("b.yaml")).unwrap();
+        let files = [file("a.yaml", "new"), file("b.yaml", "x")];
+        assert!(write_files(out.path(), &files).is_err());
+        assert_eq!(read("a.yaml"), "old");
+        // Nothing is left of the try, and none of the way back.
+        let names = || fs::read_dir(out.path()).unwrap().count();
+        assert_eq!(names(), 2);
+        fs::remove_dir(at("b.yaml")).unwrap();
+        write_files(out.path(), &files).unwrap();
+        assert_eq!((read("a.yaml"), read("b.yaml")), ("new".into(), "x".into()));
+        assert_eq!(names(), 2);
+    }
+
+    #[test]
+    fn a_file_that_fails_late_brings_the_others_back() {
+        let out = tempfile::tempdir().unwrap();
+        let at = |name: &str| out.path().join(name);
+        for (name, text) in [("old", "1"), ("staged", "2"), ("fresh", "3")] {
+            fs::write(at(name), text).unwrap();
+        }
+        let staged = [
+            (at("staged"), at("old")),
+            (at("fresh"), at("new")),
+            (at("not there"), at("third")),
+        ];
+        assert!(put_in_place(&staged).is_err());
+        assert_eq!(fs::read_to_string(at("old")).unwrap(), "1");
+        assert!(!at("new").exists());
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn folders_whose_files_act_are_known() {
+        for path in [
+            "/etc/kubernetes/manifests",
+            "/host/etc/kubernetes/manifests/sub",
+            "/var/lib/k0s/manifests/etcd",
+            "/run/systemd/system",
+            "/usr/lib/systemd/system/etcd.service.d",
+            "/var/snap/microk8s/current/args",
+        ] {
+            assert!(acts(Path::new(path)).is_some(), "{path}");
+        }
+        assert_eq!(acts(Path::new("/root/patches")), None);
+    }
 }
