@@ -140,6 +140,25 @@ fn ids_of_rules_are_whole_in_a_narrow_window() {
 }
 
 #[test]
+fn rules_tell_their_limits_with_value_and_source() {
+    let rules = doctor(&["rules", "--format", "json"]).json();
+    let find = |id: &str| {
+        let mut rules = rules.as_array().unwrap().iter();
+        rules.find(|rule| rule["id"] == id).unwrap()
+    };
+    let limits = &find("quota-above-maximum")["limits"];
+    assert_eq!(limits[0]["name"], "quota-max");
+    assert_eq!(limits[0]["value"], 8_589_934_592.0);
+    assert_eq!(limits[0]["unit"], "bytes");
+    let source = limits[0]["source"].as_str().unwrap();
+    let text = doctor(&["rules", "--width", "200"]).text();
+    let row = text.lines().find(|line| line.contains("quota-max "));
+    let row = row.unwrap_or_else(|| panic!("{text}"));
+    assert!(row.contains("8GiB") && row.contains(source), "{row}");
+    assert_eq!(text.matches("quota-max ").count(), 1);
+}
+
+#[test]
 fn every_rule_can_be_explained() {
     let rules = doctor(&["rules", "--format", "json"]).json();
     let rules = rules.as_array().unwrap();

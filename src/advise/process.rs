@@ -491,7 +491,8 @@ fn queue(row: &Row) -> Loop {
         .filter(|_| row.get("done").is_some());
     Loop {
         name: row.key.clone(),
-        depth: row.get("max_depth").unwrap_or(0.0),
+        // What one look found may be gone at the next.
+        depth: row.get("max_standing_depth").unwrap_or(0.0),
         per_sec: finished.or(per_sec),
         secs_each: positive(
             row.get("work_secs")

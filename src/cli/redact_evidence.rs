@@ -47,10 +47,16 @@ static ACCOUNT: LazyLock<Regex> = LazyLock::new(|| {
 });
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
-        r"\b(?:\d{1,3}\.){3}\d{1,3}\b",
+        // The new notation with an old address at its end is one address, and not the half of one.
+        r"(?:\b(?:[0-9a-fA-F]{1,4}:)*[0-9a-fA-F]{1,4})?::(?:[0-9a-fA-F]{1,4}:)*(?:\d{1,3}\.){3}\d{1,3}\b",
+        r"|\b(?:\d{1,3}\.){3}\d{1,3}\b",
         // At least four colons, or two in a row: times of day have neither.
         r"|\b(?:[0-9a-fA-F]{1,4}:){4,7}[0-9a-fA-F]{1,4}\b",
-        r"|\b(?:[0-9a-fA-F]{1,4}:)+(?::[0-9a-fA-F]{1,4})+\b"
+        r"|\b(?:[0-9a-fA-F]{1,4}:)+(?::[0-9a-fA-F]{1,4})+\b",
+        // With nothing behind the two colons, as a prefix is written, or nothing before them. `a::` of
+        // a path in a program goes with them.
+        r"|\b(?:[0-9a-fA-F]{1,4}:){1,7}:",
+        r"|\B::(?:[0-9a-fA-F]{1,4}:){0,6}[0-9a-fA-F]{1,4}\b",
     ))
 });
 static HOST: LazyLock<Regex> =
@@ -478,6 +484,44 @@ mod tests {
             },
         );
         set
+    }
+
+    #[test]
+    fn addresses_of_every_notation_are_hidden_whole() {
+        let redactor = Redactor::new(true);
+        let set = EvidenceSet::new();
+        let hidden = |text: &str| {
+            let mut notes = vec![text.to_owned()];
+            redacted(&set, &mut notes, &redactor);
+            notes.remove(0)
+        };
+        for (text, raw) in [
+            ("10.96.0.0/12,fd00:10:96::/112", "fd00:10:96::"),
+            ("https://[2001:db8:77::]:2379", "2001:db8:77::"),
+            ("to 2001:db8:77::5.", "2001:db8:77::5"),
+            ("to fe80:: by", "fe80::"),
+            ("--bind ::5,x", "::5"),
+            ("[::abcd:12]:2380", "::abcd:12"),
+            ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"),
+            ("64:ff9b::10.1.2.3", "64:ff9b::10.1.2.3"),
+            ("::ffff:10.1.2.3", "::ffff:10.1.2.3"),
+        ] {
+            let name = redactor.name(raw);
+            let want = text.replace(raw, &name);
+            let want = want.replace("10.96.0.0", &redactor.name("10.96.0.0"));
+            assert_eq!(hidden(text), want, "{text}");
+        }
+        for text in [
+            "https://[::1]:2379",
+            "[::]:2379",
+            "::/0",
+            "at 10:20:30.5",
+            "std::add",
+            "2026-11-01T10:20:30Z",
+            "system:node",
+        ] {
+            assert_eq!(hidden(text), text);
+        }
     }
 
     #[test]

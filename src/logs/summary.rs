@@ -324,6 +324,7 @@ impl Summary {
                 ("empty", skipped.empty),
                 ("duplicates", skipped.duplicates),
                 ("overlaps", skipped.overlaps),
+                ("overlaps-not-sought", skipped.unsought),
                 ("special", skipped.special),
                 ("old", skipped.old),
             ]

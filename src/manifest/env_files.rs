@@ -8,6 +8,9 @@ use regex::Regex;
 use crate::evidence::Missing;
 use crate::target::HostRoot;
 
+/// Files that one pattern may name; they are held together.
+const MAX_NAMED: usize = 100;
+
 /// What lies where an `EnvironmentFile=` points.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -26,10 +29,17 @@ pub(crate) fn is_pattern(path: &str) -> bool {
 
 /// Whether a file's name is one of a pattern. Names with a leading dot are not, as in glob(7).
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    if name.starts_with('.') && !pattern.starts_with('.') {
-        return false;
+    matcher(pattern)(name)
+}
+
+/// The same for many names.
+fn matcher(pattern: &str) -> impl Fn(&str) -> bool {
+    let hidden = pattern.starts_with('.');
+    let pattern = Regex::new(&expression(pattern));
+    move |name| {
+        (hidden || !name.starts_with('.'))
+            && pattern.as_ref().is_ok_and(|pattern| pattern.is_match(name))
     }
-    Regex::new(&expression(pattern)).is_ok_and(|pattern| pattern.is_match(name))
 }
 
 /// A pattern of glob(7) as a regular expression.
@@ -99,21 +109,29 @@ pub(super) fn of_texts(texts: &BTreeMap<String, String>, near: &str, path: &str)
             .max_by_key(|(name, _)| common(name))
             .map(|(name, text)| Found::Files(vec![(name.clone(), text.clone())]));
     }
-    let found: Vec<(String, String)> = texts
+    let fits = matcher(base);
+    let mut found: Vec<(&String, &String)> = texts
         .iter()
         .filter(|(name, _)| {
             let (own, file) = split(name);
-            below(own, dir) && matches(base, file)
+            below(own, dir) && fits(file)
         })
-        .map(|(name, text)| (name.clone(), text.clone()))
         .collect();
     let most = found.iter().map(|(name, _)| common(split(name).0)).max()?;
+    found.retain(|(name, _)| common(split(name).0) == most);
+    if found.len() > MAX_NAMED {
+        return Some(Found::Unread(too_many(path)));
+    }
     Some(Found::Files(
         found
             .into_iter()
-            .filter(|(name, _)| common(split(name).0) == most)
+            .map(|(name, text)| (name.clone(), text.clone()))
             .collect(),
     ))
+}
+
+fn too_many(path: &str) -> String {
+    format!("{path} names more than {MAX_NAMED} files: they were not read")
 }
 
 /// Looks below a root.
@@ -122,19 +140,20 @@ pub(super) fn of_root(root: &HostRoot, prefix: &str, path: &str) -> Found {
         // systemd ignores a path that is not absolute.
         return Found::Absent;
     }
-    let paths = if is_pattern(path) {
+    let paths: Vec<String> = if is_pattern(path) {
         let (dir, base) = split(path);
         if is_pattern(dir) {
             return Found::Unread(format!(
                 "{path}: a pattern in a folder's name is not followed"
             ));
         }
+        let fits = matcher(base);
         match root.list(format!("{prefix}{dir}/")) {
             Ok(entries) => entries
                 .iter()
                 .filter(|entry| !entry.is_dir)
                 .map(|entry| entry.name.to_string_lossy())
-                .filter(|name| matches(base, name))
+                .filter(|name| fits(name))
                 .map(|name| format!("{dir}/{name}"))
                 .collect(),
             Err(why) => return missing(root, prefix, path, &why),
@@ -142,6 +161,9 @@ pub(super) fn of_root(root: &HostRoot, prefix: &str, path: &str) -> Found {
     } else {
         vec![path.to_owned()]
     };
+    if paths.len() > MAX_NAMED {
+        return Found::Unread(too_many(path));
+    }
     let mut files = Vec::new();
     for path in paths {
         match root.read_text(format!("{prefix}{path}")) {

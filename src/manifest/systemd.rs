@@ -1,7 +1,10 @@
 //! systemd units with their drop-ins: what `ExecStart=` runs, with which environment.
 
+mod environment;
+
 use std::collections::BTreeMap;
 
+use self::environment::Environment;
 use super::argv::{self, Word};
 use super::env_files::Found;
 use super::model::{Given, Instance, Means, Place, SourceKind};
@@ -11,6 +14,12 @@ use crate::catalog::settings::Component;
 
 /// How it is told that a variable of the command line is not known.
 pub(crate) const OPEN: &str = "${";
+
+/// What the variables of a command line may come to: with the default limits of a stack Linux starts no
+/// program with more (execve(2)).
+const MAX_COMMAND: usize = 2 << 20;
+/// Variables without a value that are told one by one.
+const MAX_OPEN: usize = 20;
 
 /// Where units live, the strongest first.
 const ORDER: &[&str] = &[
@@ -99,49 +108,29 @@ pub(super) fn read(
     for file in drops.into_values() {
         directives(file, &mut unit);
     }
-    let mut env: Vec<(String, String, Place)> = unit.env;
-    // Files come after `Environment=` and override it (systemd.exec).
-    let mut unread = Vec::new();
-    // Files that may hold variables, and of which nothing was read.
-    let mut empty = Vec::new();
-    for (path, place) in unit.env_files {
-        let optional = path.starts_with('-');
-        let path = path.trim_start_matches('-').trim_matches('"');
-        let file = path.to_owned();
-        let found = match specifier::expand(path, name, host) {
-            Ok(path) => env_file(&path),
-            Err(sign) => Found::Unread(format!("{path} ({place}): {sign} is not known")),
-        };
-        let blank = |(_, text): &(String, String)| text.trim().is_empty();
-        if !matches!(&found, Found::Files(files) if !files.iter().all(blank)) {
-            empty.push(file.clone());
-        }
-        match found {
-            Found::Files(files) => {
-                for (name, text) in files {
-                    env.extend(env_lines(&text, &name));
-                }
-            }
-            Found::Absent if optional => {}
-            Found::Absent => unread.push(format!(
-                "{path} is not there, and {name} does not start without it ({place})"
-            )),
-            Found::Unread(why) => unread.push(why),
-        }
-    }
-    // The last step of all (systemd.exec).
-    env.retain(|(name, value, _)| {
-        !unit.unset.iter().any(|gone| match gone.split_once('=') {
-            Some((own, only)) => own == name && only == value,
-            None => gone == name,
-        })
-    });
-    let (words, open) = expand(&unit.exec, &env, !empty.is_empty());
-    for (name, line) in open {
-        let place = Place::new(&unit.exec_file, line);
+    let mut env = Environment::of(name, unit.env, unit.env_files, host, env_file);
+    env.unset(&unit.unset);
+    let Expanded { words, open, over } = expand(&unit.exec, &env);
+    let mut unread = std::mem::take(&mut env.unread);
+    for (name, line) in open.iter().take(MAX_OPEN) {
+        let place = Place::new(&unit.exec_file, *line);
         unread.push(format!(
             "{OPEN}{name}}} of `ExecStart=` ({place}) is set in no file that was read, and {} may set it",
-            empty.join(" and ")
+            env.may_set()
+        ));
+    }
+    if open.len() > MAX_OPEN {
+        let more = open.len() - MAX_OPEN;
+        unread.push(format!(
+            "{more} more variables of `ExecStart=` ({}) are set in no file that was read",
+            unit.exec_file
+        ));
+    }
+    if let Some(line) = over {
+        let place = Place::new(&unit.exec_file, line);
+        unread.push(format!(
+            "`ExecStart=` ({place}) is longer with its variables than a command line can be: they were not \
+             all put in"
         ));
     }
     let program = words.first().and_then(|word| word.text.rsplit('/').next());
@@ -170,14 +159,10 @@ pub(super) fn read(
         instance.note_binary(&program, place);
     }
     if component == Component::Etcd {
-        // The last assignment of a variable is the one the process gets.
-        let mut last: BTreeMap<String, (String, Place)> = BTreeMap::new();
-        for (name, value, place) in env {
-            if name.starts_with("ETCD_") {
-                last.insert(name, (value, place));
+        for (name, (value, place)) in env.values {
+            if !name.starts_with("ETCD_") {
+                continue;
             }
-        }
-        for (name, (value, place)) in last {
             instance.given.push(Given {
                 value: Some(mask_env(&name, &value)),
                 name,
@@ -329,20 +314,32 @@ fn split(text: &str, first_line: u32) -> (Vec<Word>, bool) {
     (out, quote.is_some())
 }
 
+/// A command line with its variables put in.
+struct Expanded {
+    words: Vec<Word>,
+    /// Variables that something may set that was not read, with their lines.
+    open: Vec<(String, u32)>,
+    /// Where it came to be too long.
+    over: Option<u32>,
+}
+
 /// `${NAME}` inside a word, and `$NAME` alone, which may become several words. Unknown names
 /// become empty, as systemd makes them; specifiers such as `%i` stay as they are. Where a file that was
-/// not read may set them (`doubt`), words that are nothing else are left out, and told with their lines.
-fn expand(
-    exec: &[Word],
-    env: &[(String, String, Place)],
-    doubt: bool,
-) -> (Vec<Word>, Vec<(String, u32)>) {
+/// not read may set them, words that are nothing else are left out, and told with their lines.
+fn expand(exec: &[Word], env: &Environment) -> Expanded {
+    let doubt = env.doubt();
     let mut open: Vec<(String, u32)> = Vec::new();
-    let value = |name: &str| {
-        env.iter()
-            .rev()
-            .find(|(n, _, _)| n == name)
-            .map(|(_, value, _)| value.as_str())
+    let mut over = None;
+    // A name that stands there again and again has a copy of its value each time.
+    let mut room = MAX_COMMAND;
+    let mut value = |name: &str, line: u32| {
+        let value = env.get(name).unwrap_or("");
+        let Some(left) = room.checked_sub(value.len()) else {
+            over.get_or_insert(line);
+            return "";
+        };
+        room = left;
+        value
     };
     let mut out = Vec::new();
     for word in exec {
@@ -350,13 +347,13 @@ fn expand(
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         });
         let whole = alone.or_else(|| word.text.strip_prefix("${")?.strip_suffix('}'));
-        if let Some(name) = whole.filter(|name| doubt && value(name).is_none()) {
+        if let Some(name) = whole.filter(|name| doubt && env.get(name).is_none()) {
             open.push((name.to_owned(), word.line));
             continue;
         }
         if let Some(name) = alone {
             out.extend(
-                words(value(name).unwrap_or(""), word.line)
+                words(value(name, word.line), word.line)
                     .into_iter()
                     .map(|w| Word {
                         line: word.line,
@@ -371,7 +368,7 @@ fn expand(
             text.push_str(before);
             match after.split_once('}') {
                 Some((name, tail)) => {
-                    text.push_str(value(name).unwrap_or(""));
+                    text.push_str(value(name, word.line));
                     rest = tail;
                 }
                 None => {
@@ -386,7 +383,11 @@ fn expand(
             line: word.line,
         });
     }
-    (out, open)
+    Expanded {
+        words: out,
+        open,
+        over,
+    }
 }
 
 /// The assignments of an environment file.

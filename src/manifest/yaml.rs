@@ -5,7 +5,10 @@
 //! elsewhere) the line is the nearest one known before it. Duplicated keys are kept, as the
 //! kubelet reads them: the last one wins, and the earlier one is reported.
 
+mod depth;
 mod visit;
+
+use self::depth::Depth;
 
 /// Documents read from one file; more are counted as skipped.
 const MAX_DOCUMENTS: usize = 1000;
@@ -144,8 +147,18 @@ pub(super) fn read(text: &str) -> Documents {
 }
 
 fn read_one(body: &str, first_line: u32, out: &mut Documents) {
-    let clean = without_comments(body);
+    let (clean, depth) = without_comments(body);
     if clean.trim().is_empty() {
+        return;
+    }
+    if let Some((before, limit)) = depth.over(body) {
+        out.troubles.push(Trouble {
+            line: first_line.saturating_add(before),
+            column: None,
+            why: format!("opens more than {limit} brackets inside one another: it was not read"),
+            fatal: true,
+            ambiguous: false,
+        });
         return;
     }
     let read = yaml_serde::from_str::<Node>(body);
@@ -234,19 +247,18 @@ fn split(text: &str) -> Vec<(u32, String)> {
 /// Why a text is no YAML, where it is a tab or a template that was never filled in: `(line, column,
 /// why)`, the line from 0.
 fn explained(clean: &str) -> Option<(u32, u32, String)> {
+    // In a flow collection (JSON) a tab is allowed white space.
+    let flow = clean.trim_start().starts_with(['{', '[']);
     for (number, line) in clean.lines().enumerate() {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         let indent = line.len() - line.trim_start_matches(' ').len();
-        if line.as_bytes().get(indent) == Some(&b'\t') && !line.trim().is_empty() {
-            // In a flow collection (JSON) a tab is allowed white space.
-            if !clean.trim_start().starts_with(['{', '[']) {
-                let column = u32::try_from(indent + 1).unwrap_or(u32::MAX);
-                return Some((
-                    number,
-                    column,
-                    "has a tab in its indentation, which YAML forbids".to_owned(),
-                ));
-            }
+        if !flow && line.as_bytes().get(indent) == Some(&b'\t') && !line.trim().is_empty() {
+            let column = u32::try_from(indent + 1).unwrap_or(u32::MAX);
+            return Some((
+                number,
+                column,
+                "has a tab in its indentation, which YAML forbids".to_owned(),
+            ));
         }
         if let Some((at, mark)) = template_in(line) {
             let column = u32::try_from(at + 1).unwrap_or(u32::MAX);
@@ -272,8 +284,9 @@ pub(super) fn unfilled(mark: &str) -> String {
 }
 
 /// The text with comments blanked out, byte for byte as long. A `#` starts a comment at the start
-/// of a line or after white space, outside quotes.
-fn without_comments(text: &str) -> String {
+/// of a line or after white space, outside quotes. What is left is counted for its brackets.
+fn without_comments(text: &str) -> (String, Depth) {
+    let mut depth = Depth::default();
     let mut clean: Vec<u8> = Vec::with_capacity(text.len());
     let mut quote: Option<u8> = None;
     let mut comment = false;
@@ -288,6 +301,7 @@ fn without_comments(text: &str) -> String {
             _ if comment => b' ',
             _ => match quote {
                 Some(open) => {
+                    depth.take(at, byte, true);
                     // A backslash is one like any other letter in single quotes; there a quote is
                     // doubled to stand for itself.
                     let escaped = match open {
@@ -309,7 +323,10 @@ fn without_comments(text: &str) -> String {
                         comment = true;
                         b' '
                     }
-                    _ => byte,
+                    _ => {
+                        depth.take(at, byte, false);
+                        byte
+                    }
                 },
             },
         };
@@ -325,7 +342,8 @@ fn without_comments(text: &str) -> String {
         };
         clean.push(kept);
     }
-    String::from_utf8(clean).unwrap_or_else(|_| text.to_owned())
+    let clean = String::from_utf8(clean).unwrap_or_else(|_| text.to_owned());
+    (clean, depth)
 }
 
 /// What YAML 1.1 makes of a bare scalar that YAML 1.2 takes for a text (go-yaml v2, resolve.go).

@@ -21,6 +21,8 @@ pub struct Queue {
     pub at_least: bool,
     /// Items waiting.
     pub depth: Option<Level>,
+    /// The most items that were there at two looks in a row; `None` where there were no two.
+    pub standing: Option<f64>,
     /// Wait in the queue.
     pub wait: Option<Hist>,
     /// Work on an item.
@@ -81,7 +83,9 @@ pub fn queues(line: &Timeline, span: Span) -> Option<BTreeMap<String, Queue>> {
         queue.at_least |= change.at_least;
     }
     for (queue, points) in line.gauges(Metric::QueueDepth, name) {
-        out.entry(queue).or_default().depth = level(&points);
+        let queue = out.entry(queue).or_default();
+        queue.depth = level(&points);
+        queue.standing = standing(&points, |from, to| line.secs(Span { from, to }));
     }
     for (queue, (hist, _)) in line.histograms(Metric::QueueWait, span, name) {
         out.entry(queue).or_default().wait = Some(hist);
@@ -96,6 +100,27 @@ pub fn queues(line: &Timeline, span: Span) -> Option<BTreeMap<String, Queue>> {
         out.entry(queue).or_default().longest = level(&points).map(|l| l.max);
     }
     Some(out)
+}
+
+/// Looks that are closer together are one: the queue had no time to be drained.
+const APART_SECS: f64 = 5.0;
+
+/// The most that a gauge held at all looks from one to the next one that is apart from it.
+fn standing(points: &[(usize, f64)], secs: impl Fn(usize, usize) -> Option<f64>) -> Option<f64> {
+    let kept = points
+        .iter()
+        .enumerate()
+        .filter_map(|(nth, (from, value))| {
+            let mut least = *value;
+            for (to, value) in points.iter().skip(nth + 1) {
+                least = least.min(*value);
+                if secs(*from, *to).is_some_and(|secs| secs >= APART_SECS) {
+                    return Some(least);
+                }
+            }
+            None
+        });
+    kept.reduce(f64::max)
 }
 
 /// Controllers of controller-runtime over a span.
@@ -147,5 +172,25 @@ pub fn client(line: &Timeline, span: Span) -> Client {
         rate: line.rate(Metric::RestRequests, span),
         took: line.histogram(Metric::ClientDuration, span),
         retries: line.counter(Metric::RestRetries, span),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_stands_where_two_looks_in_a_row_find_it() {
+        let of = |points: &[(usize, f64)]| {
+            // One look each second.
+            standing(points, |from, to| Some((to - from) as f64))
+        };
+        assert_eq!(of(&[(0, 0.0), (10, 60.0), (20, 0.0)]), Some(0.0));
+        assert_eq!(of(&[(0, 0.0), (10, 60.0), (20, 57.0)]), Some(57.0));
+        assert_eq!(of(&[(0, 60.0)]), None);
+        assert_eq!(of(&[]), None);
+        // Too close for two.
+        assert_eq!(of(&[(0, 60.0), (4, 60.0)]), None);
+        assert_eq!(of(&[(0, 60.0), (4, 0.0), (5, 60.0)]), Some(0.0));
     }
 }

@@ -14,6 +14,8 @@ use super::window::Span;
 pub struct Scheduler {
     /// Pods waiting, by queue: `active`, `backoff`, `unschedulable`, `gated`.
     pub pending: Option<BTreeMap<String, Level>>,
+    /// Pods that wait for the scheduler: `active` and `backoff` together, at each look.
+    pub waiting: Option<Level>,
     /// Attempts by result.
     pub attempts: Option<BTreeMap<String, Change>>,
     /// From first seen to bound.
@@ -47,6 +49,12 @@ pub fn scheduler(line: &Timeline, span: Span) -> Scheduler {
         pending: line
             .has(Metric::PendingPods)
             .then(|| gauges(Metric::PendingPods, "queue")),
+        waiting: line
+            .gauges(Metric::PendingPods, |labels| {
+                matches!(labels.get("queue"), "active" | "backoff").then(String::new)
+            })
+            .into_values()
+            .find_map(|points| level(&points)),
         // Prints nothing before the first attempt, so that its absence beside the queues is 0.
         attempts: line.has(Metric::PendingPods).then(|| {
             line.counters(Metric::ScheduleAttempts, span, |labels| {

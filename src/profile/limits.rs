@@ -23,6 +23,16 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// The unit of the number: `ms`, `bytes`, `share` (0 to 1) or `count`.
+    pub fn unit(&self) -> &'static str {
+        match &self.text {
+            text if text.ends_with('%') => "share",
+            text if text.parse::<f64>().is_ok() => "count",
+            text if parse_go_duration(text.replace(' ', "").as_bytes()).is_some() => "ms",
+            _ => "bytes",
+        }
+    }
+
     /// The limit and its source in words, for a finding.
     pub fn words(&self) -> String {
         format!("{} ({})", self.text, self.source)
@@ -263,5 +273,15 @@ mod tests {
         assert_eq!(text("8GiB").unwrap().0, 8_589_934_592.0);
         assert_eq!(text("65 %").unwrap().0, 0.65);
         assert!(text("soon").is_none());
+        let profile = Profile::default();
+        for (name, unit) in [
+            ("wal-fsync-p99", "ms"),
+            ("quota-max", "bytes"),
+            ("cpu-steal", "share"),
+            ("workqueue-depth", "count"),
+            ("heartbeat-rtts", "count"),
+        ] {
+            assert_eq!(profile.limit(name).unit(), unit, "{name}");
+        }
     }
 }

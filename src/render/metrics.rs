@@ -433,6 +433,7 @@ impl Page<'_> {
                 let queues: Vec<String> = pending
                     .rows
                     .iter()
+                    .filter(|row| row.key != "waiting")
                     .map(|row| format!("{} {}", row.key, number(row.get("max_pods"))))
                     .collect();
                 facts.push(format!("most pods pending: {}", queues.join(", ")));

@@ -392,6 +392,7 @@ pub const READS: &[Reads] = &[
             "election-timeout",
             "election-timeout-max",
             "heartbeat-interval",
+            "heartbeat-min",
             "heartbeat-rtts",
             "leader-changes",
             "p99-values",

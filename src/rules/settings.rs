@@ -5,7 +5,7 @@ use crate::catalog::settings::Component;
 use crate::evidence::{Missing, Subject, SubjectKind, Table, keys};
 use crate::units::{parse_bytes, parse_go_duration};
 
-use super::{Context, faults};
+use super::{Context, Draft, Severity, Verdict, faults};
 
 /// One effective setting of one component.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +123,30 @@ pub(super) fn of(
         });
     }
     Ok(settings)
+}
+
+/// One draft for each etcd whose setting is at fault, as `words` say of it. The names are those of one
+/// setting in different versions, the present one first; `threshold` is what it is compared with.
+pub(super) fn etcds(
+    cx: &Context<'_>,
+    names: &[&str],
+    severity: Severity,
+    threshold: &str,
+    words: impl Fn(&Setting) -> Option<String>,
+) -> Result<Verdict, Missing> {
+    let mut drafts = Vec::new();
+    for setting in of(cx, "etcd", names)? {
+        let Some(words) = words(&setting) else {
+            continue;
+        };
+        cite(cx, &setting, names.first().copied().unwrap_or_default());
+        drafts.push(
+            Draft::new(setting.subject, severity, words)
+                .threshold(threshold)
+                .cites(cx.evidence.take_citations()),
+        );
+    }
+    Ok(Verdict::Fail(drafts))
 }
 
 /// Notes a setting as used: `name=value (flag, file:line)`.

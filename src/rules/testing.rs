@@ -2,8 +2,8 @@
 
 use crate::clock::Timestamp;
 use crate::evidence::{
-    Bucket, Collector, Episode, Episodes, EvidenceSet, FromShape, Histogram, Key, Origin, Point,
-    Row, Series, Subject, SubjectKind, Table, Window,
+    Bucket, Collector, Completeness, Episode, Episodes, EvidenceSet, FromShape, Histogram, Key,
+    Origin, Point, Row, Series, Subject, SubjectKind, Table, Window,
 };
 use crate::profile::Profile;
 
@@ -38,6 +38,19 @@ impl Set {
             Origin::new(Collector::Metrics, "test"),
             value,
         );
+        self
+    }
+
+    /// Adds what one scrape tells: all that was counted since the start of the process.
+    pub(crate) fn put_since_start<T: FromShape>(
+        mut self,
+        key: &Key<T>,
+        subject: Subject,
+        value: T,
+    ) -> Self {
+        let window = Window::between(Timestamp::from_secs(0), Timestamp::from_secs(100));
+        let origin = Origin::new(Collector::Metrics, "test").with(Completeness::Estimate);
+        self.0.put(key, subject, window, origin, value);
         self
     }
 

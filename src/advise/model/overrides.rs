@@ -1,5 +1,7 @@
 //! What kube-apiserver's `--etcd-servers-overrides` says now.
 
+use std::collections::BTreeSet;
+
 use crate::catalog::settings::overrides::{Problem, Split, parse, splits};
 
 use super::super::facts::Facts;
@@ -31,15 +33,14 @@ impl Overrides {
             split: splits(&facts.rows_of("kube-apiserver", SETTING)),
             ..Overrides::default()
         };
+        let mut known: BTreeSet<&str> = BTreeSet::new();
         for entry in current
             .texts()
             .flat_map(|text| text.split(','))
             .map(str::trim)
             .filter(|entry| !entry.is_empty())
         {
-            let known = found.kept.iter().any(|have| have == entry)
-                || found.idle.iter().any(|(have, _)| have == entry);
-            if known {
+            if !known.insert(entry) {
                 continue;
             }
             let problems = parse(entry, version, None).problems;

@@ -84,7 +84,9 @@ fn mismatch(facts: &Facts<'_>, finding: &Finding) -> Vec<Advice> {
     let distant = turn
         .rtt
         .is_some_and(|rtt| beat < rtt * facts.limit("heartbeat-rtts"));
-    let new_beat = match late.is_some() || distant {
+    // etcd takes none of 0.
+    let refused = beat < facts.limit("heartbeat-min");
+    let new_beat = match late.is_some() || distant || refused {
         true => fitting_beat.max(longest_beat),
         false => longest_beat,
     };
@@ -262,6 +264,9 @@ mod tests {
         assert_eq!(proposed(&late), both);
         let why = late.find("heartbeat-interval").unwrap().why;
         assert!(why.starts_with("heartbeat-late was found: "), "{why}");
+        // None at all is refused.
+        let (beat, election) = proposed(&timers("0", "1000"));
+        assert_eq!((beat.as_deref(), election), (Some("100"), None));
         // Short heartbeats that are kept are a choice.
         assert_eq!(
             proposed(&timers("10", "40")),

@@ -250,7 +250,7 @@ fn workers_are_raised_when_they_bind_and_not_when_the_limiter_does() {
     let queues = || {
         table(vec![
             Row::new("deployment")
-                .num("max_depth", 900.0)
+                .num("max_standing_depth", 900.0)
                 .num("adds", 100.0)
                 .num("work_secs", 50.0),
         ])

@@ -132,7 +132,7 @@ fn workers_that_are_not_safe_are_not_raised() {
                 component(name),
                 table(vec![
                     Row::new("metal3machine")
-                        .num("max_depth", 300.0)
+                        .num("max_standing_depth", 300.0)
                         .num("adds", 600.0)
                         .num("max_adds_per_sec", 10.0)
                         .num("done", 500.0)
@@ -464,7 +464,7 @@ fn limiter_metrics_take_the_waits_out_of_a_reconcile() {
             component(name),
             table(vec![
                 Row::new("deployment")
-                    .num("max_depth", 900.0)
+                    .num("max_standing_depth", 900.0)
                     .num("adds", 100.0)
                     .num("max_adds_per_sec", 1.0)
                     .num("done", 100.0)
@@ -505,7 +505,7 @@ fn a_loop_at_the_rate_of_the_bucket_is_pinned_and_one_at_the_rate_of_its_work_is
                 table(vec![
                     Row::new("machine")
                         .num("adds", mean * 180.0)
-                        .num("max_depth", depth)
+                        .num("max_standing_depth", depth)
                         .num("max_adds_per_sec", mean),
                 ]),
             )

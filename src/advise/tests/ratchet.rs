@@ -254,7 +254,7 @@ proptest! {
             }
             if !queue.is_empty() {
                 let row = Row::new(queue)
-                    .num("max_depth", depth)
+                    .num("max_standing_depth", depth)
                     .num("adds", adds * 60.0)
                     .num("max_adds_per_sec", adds);
                 let row = match secs {

@@ -3,7 +3,7 @@
 //! Sources: kubernetes/apiserver pkg/server/options/etcd.go, pkg/server/storage/storage_factory.go,
 //! kubernetes pkg/kubeapiserver/default_storage_factory_builder.go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::catalog::releases::Version;
 use crate::catalog::resources::builtin_by_name;
@@ -108,6 +108,7 @@ pub struct Parsed {
 pub fn parse(value: &str, version: Option<Version>, probe: Option<&str>) -> Parsed {
     let mut out = Parsed::default();
     let modern = version.is_none_or(|version| version >= Version::minor(1, 34));
+    let mut known: BTreeSet<String> = BTreeSet::new();
     for part in value.split(',') {
         // An empty flag is no override; an empty part among others is refused.
         if part.is_empty() && value.is_empty() {
@@ -115,11 +116,7 @@ pub fn parse(value: &str, version: Option<Version>, probe: Option<&str>) -> Pars
         }
         match one(part, modern) {
             Ok(found) => {
-                if out
-                    .overrides
-                    .iter()
-                    .any(|have| have.group == found.group && have.resource == found.resource)
-                {
+                if !known.insert(name(&found)) {
                     out.problems.push(Problem::Twice {
                         resource: name(&found),
                     });
@@ -148,18 +145,14 @@ pub fn parse(value: &str, version: Option<Version>, probe: Option<&str>) -> Pars
 /// Which number kube-apiserver gives the servers of each entry: distinct sets from 0, as they stand
 /// there (k8s.io/apiserver `pkg/server/options/etcd.go`).
 pub fn numbered(value: &str) -> Vec<(&str, usize)> {
-    let mut sets: Vec<&str> = Vec::new();
+    let mut sets: HashMap<&str, usize> = HashMap::new();
     let entries = value
         .split(',')
         .filter_map(|one| one.trim().split_once('#'));
     entries
         .map(|(resource, set)| {
-            let at = sets.iter().position(|have| *have == set);
-            let at = at.unwrap_or_else(|| {
-                sets.push(set);
-                sets.len() - 1
-            });
-            (resource, at)
+            let next = sets.len();
+            (resource, *sets.entry(set).or_insert(next))
         })
         .collect()
 }

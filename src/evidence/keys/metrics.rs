@@ -110,7 +110,8 @@ keys! { METRICS;
     SCHEDULER_BINDING: Histogram = "scheduler.binding", Ms, Sum;
     /// Latency from when a pod was first seen to when it was bound.
     SCHEDULER_E2E: Histogram = "scheduler.e2e", Ms, Sum;
-    /// Pods waiting to be scheduled, by queue: columns `max_pods`, `last_pods`.
+    /// Pods waiting to be scheduled, by queue: columns `max_pods`, `last_pods`. Row `waiting`: `active` and `backoff` together at one
+    /// look, as unschedulable and gated pods wait for the cluster and not for the scheduler.
     SCHEDULER_PENDING: Table = "scheduler.pending", None, Sum;
     /// Alarms that the member's metrics show (3.6+), rows `NOSPACE`, `CORRUPT`: columns `max_raised` (1: at some look), `last_raised` (the
     /// metric at the last look: requests that raised it since the process started, less the disarmings), `max_rise` (what it rose by meanwhile).
@@ -208,7 +209,8 @@ keys! { METRICS;
     SLO: Table = "slo", None, Sum;
     /// Versions by metrics: rows `server`, `cluster`, `go`; text `version`.
     METRICS_VERSIONS: Table = "version.metrics", None, Sum;
-    /// Work queues of controllers: columns `adds`, `retries`, `max_depth`, `last_depth`, `queue_secs`, `work_secs`, `done`,
+    /// Work queues of controllers: columns `adds`, `retries`, `max_depth`, `max_standing_depth` (there at two looks in a
+    /// row, 5 s or more apart; absent where there were no two), `last_depth`, `queue_secs`, `work_secs`, `done`,
     /// `max_unfinished_secs`, `max_longest_secs`, `max_wait_p99_low_ms`, `max_wait_p99_high_ms`, `max_work_p99_low_ms`,
     /// `max_work_p99_high_ms`, `max_adds_per_sec`, `max_retries_per_sec` (over the window).
     WORKQUEUES: Table = "workqueue", None, Sum;

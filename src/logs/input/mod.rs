@@ -202,6 +202,8 @@ pub struct Skipped {
     pub duplicates: u64,
     /// Files whose beginning, or all of it, another one holds as well.
     pub overlaps: u64,
+    /// Files of which it is not known what they hold of others: there were too many in the same time.
+    pub unsought: u64,
     /// Sockets, devices and fifos in folders.
     pub special: u64,
     /// Files that were last changed before the window.

@@ -4,8 +4,14 @@
 //!
 //! Lines of a log are in time order, so that a line is looked for where its time says, and few are:
 //! the first one, the last one that the other file can hold, and some in between. A file of which all
-//! these stand in another one begins where the other one ends. No file is read whole for it.
+//! these stand in another one begins where the other one ends. No file is read whole for it: only the
+//! part that need not be read again is gone through once, for its number of lines. Of many files in the
+//! same time every one may be a piece of every other; how much is looked through for that is bounded, and
+//! which files were not compared with all others is said.
 
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::path::Path;
 
 use memchr::{memchr, memchr_iter, memmem, memrchr};
@@ -32,6 +38,25 @@ const SMALL: u64 = 512;
 /// A shorter line may stand in two logs by chance.
 const LEAST: usize = 40;
 
+/// How much is looked through for all files together: a second or two of work.
+const BUDGET: u64 = 4 << 30;
+/// What a look into a file costs at least, and what it costs to see that there is none to do.
+const LOOK_COST: u64 = 1 << 10;
+const CHECK_COST: u64 = 16;
+/// A file that is not longer is kept, while there is room: it is looked into again and again.
+const KEPT: u64 = 64 << 10;
+/// Bytes of files that are kept.
+const ROOM: u64 = 16 << 20;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// What files hold of others.
+    pub again: Vec<Again>,
+    /// Files that were not compared with all others.
+    pub unsought: u64,
+}
+
 /// What a file holds of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Again {
@@ -48,8 +73,16 @@ pub(super) struct Again {
 }
 
 /// What the files hold of others among them, by their places.
-pub(super) fn find<'f>(files: impl Iterator<Item = (&'f LogFile, &'f Identity)>) -> Vec<Again> {
-    let mut pieces: Vec<Piece<'f>> = files.enumerate().filter_map(Piece::of).collect();
+pub(super) fn find<'f>(files: impl Iterator<Item = (&'f LogFile, &'f Identity)>) -> Found {
+    within(files, BUDGET)
+}
+
+fn within<'f>(files: impl Iterator<Item = (&'f LogFile, &'f Identity)>, budget: u64) -> Found {
+    let (left, mut room) = (Cell::new(budget), ROOM);
+    let mut pieces: Vec<Piece<'_>> = files
+        .enumerate()
+        .filter_map(|file| Piece::of(file, &left, &mut room))
+        .collect();
     // Whoever begins first, or goes on for longer, is the one that the others are compared with.
     pieces.sort_by_key(|piece| {
         (
@@ -58,18 +91,28 @@ pub(super) fn find<'f>(files: impl Iterator<Item = (&'f LogFile, &'f Identity)>)
             piece.at,
         )
     });
-    let mut found: Vec<Again> = Vec::new();
+    let mut found = Found::default();
+    // Those of which nothing is new.
+    let mut inside: HashSet<usize> = HashSet::new();
     for (nth, piece) in pieces.iter().enumerate() {
         let mut known: Option<Again> = None;
         // A third file may hold what follows the part that a second one holds.
         let mut begin = piece.first.clone();
-        let mut others: Vec<&Piece<'f>> = pieces.iter().take(nth).collect();
+        let mut others: Vec<&Piece<'_>> = pieces
+            .iter()
+            .take(nth)
+            .filter(|of| !inside.contains(&of.at))
+            .collect();
+        let mut stopped = false;
         loop {
             let again = others.iter().enumerate().find_map(|(other, of)| {
-                let whole = !found.iter().any(|again| again.at == of.at && again.all);
-                (whole && piece.may_go_on_from(of, &begin))
-                    .then(|| piece.held_by(of, &begin).map(|again| (other, again)))
-                    .flatten()
+                charge(&left, CHECK_COST);
+                if !piece.may_go_on_from(of, &begin) {
+                    return None;
+                }
+                stopped |= left.get() == 0;
+                let again = (!stopped).then(|| piece.held_by(of, &begin)).flatten()?;
+                Some((other, again))
             });
             let Some((other, again)) = again else {
                 break;
@@ -82,15 +125,22 @@ pub(super) fn find<'f>(files: impl Iterator<Item = (&'f LogFile, &'f Identity)>)
                 None => break,
             }
         }
-        found.extend(known);
-    }
-    for again in found.iter_mut().filter(|again| !again.all) {
-        if let Some(piece) = pieces.iter().find(|piece| piece.at == again.at) {
-            again.lines = piece.lines_before(again.bytes).unwrap_or(0);
+        found.unsought += u64::from(stopped);
+        if let Some(mut again) = known {
+            if again.all {
+                inside.insert(again.at);
+            } else {
+                again.lines = piece.lines_before(again.bytes).unwrap_or(0);
+            }
+            found.again.push(again);
         }
     }
-    found.sort_by_key(|again| again.at);
+    found.again.sort_by_key(|again| again.at);
     found
+}
+
+fn charge(left: &Cell<u64>, cost: u64) {
+    left.set(left.get().saturating_sub(cost));
 }
 
 /// A line that can be found again.
@@ -153,12 +203,20 @@ struct Piece<'f> {
     identity: &'f Identity,
     path: &'f Path,
     size: u64,
+    /// All of it, where it is short.
+    whole: Option<Vec<u8>>,
     first: Mark,
     last: Mark,
+    /// What may still be looked through, of all files.
+    left: &'f Cell<u64>,
 }
 
 impl<'f> Piece<'f> {
-    fn of((at, (file, identity)): (usize, (&'f LogFile, &'f Identity))) -> Option<Self> {
+    fn of(
+        (at, (file, identity)): (usize, (&'f LogFile, &'f Identity)),
+        left: &'f Cell<u64>,
+        room: &mut u64,
+    ) -> Option<Self> {
         let Source::File { path, .. } = &file.source else {
             return None;
         };
@@ -173,29 +231,49 @@ impl<'f> Piece<'f> {
         let first = lines(&head).find_map(|(_, line)| Mark::of(line))?;
         let tail = file.size.saturating_sub(LOOK as u64);
         let bytes = piece(path, tail, LOOK).ok()?;
-        let whole = if tail == 0 {
-            0
-        } else {
-            memchr(b'\n', &bytes)? + 1
-        };
-        let ends: Vec<_> = lines(bytes.get(whole..)?).collect();
+        let ends: Vec<_> = lines(bytes.get(from_line(tail, &bytes)?..)?).collect();
         let last = ends.iter().rev().find_map(|(_, line)| Mark::of(line))?;
-        (first.time <= last.time).then_some(Piece {
+        if first.time > last.time {
+            return None;
+        }
+        let keep = file.size <= KEPT.min(*room);
+        let whole = match keep {
+            true => Some(piece(path, 0, usize::try_from(file.size).ok()?).ok()?),
+            false => None,
+        };
+        *room -= whole.as_ref().map_or(0, |_| file.size);
+        Some(Piece {
             at,
             identity,
             path,
             size: file.size,
+            whole,
             first,
             last,
+            left,
         })
+    }
+
+    /// At most so many of its bytes from a place on.
+    fn bytes(&self, from: u64, length: u64) -> Option<Cow<'_, [u8]>> {
+        let length = length.min(self.size.saturating_sub(from));
+        charge(self.left, length.max(LOOK_COST));
+        let length = usize::try_from(length).ok()?;
+        match &self.whole {
+            Some(whole) => {
+                let rest = whole.get(usize::try_from(from).ok()?..)?;
+                Some(Cow::Borrowed(rest.get(..length).unwrap_or(rest)))
+            }
+            None => piece(self.path, from, length).ok().map(Cow::Owned),
+        }
     }
 
     /// Whether a record of this file may stand in another one.
     fn may_go_on_from(&self, of: &Piece<'_>, begin: &Mark) -> bool {
         let (mine, theirs) = (self.identity.component, of.identity.component);
         let unknown = [mine, theirs].contains(&Component::Unknown);
-        (unknown || mine == theirs)
-            && (of.first.time..=of.last.time).contains(&begin.time)
+        (of.first.time..=of.last.time).contains(&begin.time)
+            && (unknown || mine == theirs)
             && may_be_one(self.identity, of.identity)
     }
 
@@ -238,22 +316,24 @@ impl<'f> Piece<'f> {
     /// Where it stands.
     fn place_of(&self, mark: &Mark) -> Option<u64> {
         let (from, bytes) = self.near(|time| time < mark.time)?;
-        let at = memmem::find(&bytes, &mark.text)?;
-        Some(from + at as u64)
+        let whole = from_line(from, &bytes)?;
+        let at = memmem::find(bytes.get(whole..)?, &mark.text)?;
+        Some(from + (whole + at) as u64)
     }
 
     /// The last record until a time, and where its line ends.
     fn last_until(&self, until: Timestamp) -> Option<(Mark, u64)> {
         let (from, bytes) = self.near(|time| time <= until)?;
-        let lines: Vec<_> = lines(&bytes).collect();
+        let whole = from_line(from, &bytes)?;
+        let lines: Vec<_> = lines(bytes.get(whole..)?).collect();
         lines.iter().rev().find_map(|(end, line)| {
             let mark = Mark::of(line)?;
-            (mark.time <= until).then_some((mark, from + *end as u64))
+            (mark.time <= until).then_some((mark, from + (whole + *end) as u64))
         })
     }
 
-    /// Whole lines around the place where records stop to be `before`, and where these lines begin.
-    fn near(&self, before: impl Fn(Timestamp) -> bool) -> Option<(u64, Vec<u8>)> {
+    /// The bytes around the place where records stop to be `before`, and where they begin.
+    fn near(&self, before: impl Fn(Timestamp) -> bool) -> Option<(u64, Cow<'_, [u8]>)> {
         let (mut low, mut high) = (0, self.size);
         while high - low > 2 * NEAR {
             let middle = low + (high - low) / 2;
@@ -264,25 +344,14 @@ impl<'f> Piece<'f> {
             }
         }
         let from = low.saturating_sub(NEAR);
-        let length = usize::try_from(high + NEAR - from).ok()?;
-        let mut bytes = piece(self.path, from, length).ok()?;
-        let begin = if from == 0 {
-            0
-        } else {
-            memchr(b'\n', &bytes)? + 1
-        };
-        bytes.drain(..begin);
-        Some((from + begin as u64, bytes))
+        Some((from, self.bytes(from, high + NEAR - from)?))
     }
 
     /// The first record of the lines that begin after a place.
     fn mark_from(&self, place: u64) -> Option<Mark> {
-        let bytes = piece(self.path, place.saturating_sub(1), LOOK).ok()?;
-        let begin = if place == 0 {
-            0
-        } else {
-            memchr(b'\n', &bytes)? + 1
-        };
+        let from = place.saturating_sub(1);
+        let bytes = self.bytes(from, LOOK as u64)?;
+        let begin = from_line(place, &bytes)?;
         lines(bytes.get(begin..)?).find_map(|(_, line)| Mark::of(line))
     }
 
@@ -299,6 +368,14 @@ impl<'f> Piece<'f> {
             from += bytes.len() as u64;
         }
         Some(count)
+    }
+}
+
+/// Where the first whole line begins in the bytes from a place of a file on.
+fn from_line(place: u64, bytes: &[u8]) -> Option<usize> {
+    match place {
+        0 => Some(0),
+        _ => Some(memchr(b'\n', bytes)? + 1),
     }
 }
 
@@ -453,5 +530,33 @@ mod tests {
             std::fs::write(folder.join("0.log"), text).unwrap();
         }
         assert_eq!(planned(dir.path()).skipped.overlaps, 0);
+    }
+
+    #[test]
+    fn many_files_in_one_time_are_not_compared_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..120_u32 {
+            // Of one time, and no line in two of them.
+            let other = lines((0..8).map(|at| at * 200 + n));
+            std::fs::write(dir.path().join(format!("{n:03}.log")), other).unwrap();
+        }
+        // The last one is a part of the first.
+        let part = lines((1..8).map(|at| at * 200));
+        std::fs::write(dir.path().join("part.log"), part).unwrap();
+        let seen = planned(dir.path());
+        assert_eq!((seen.skipped.overlaps, seen.skipped.unsought), (1, 0));
+        let found: Vec<_> = seen
+            .streams
+            .iter()
+            .flat_map(|stream| &stream.files)
+            .map(|file| (file, super::super::name::identify(Path::new(&file.name))))
+            .collect();
+        assert_eq!(found.len(), 120);
+        let files = || found.iter().map(|(file, identity)| (*file, identity));
+        // Each look is of 2 KiB, and all pairs are 7140 of them.
+        let all = super::within(files(), 7_140 * 3 * 1024);
+        assert_eq!(all.unsought, 0);
+        let few = super::within(files(), 700 * 3 * 1024);
+        assert!((70..119).contains(&few.unsought), "{few:?}");
     }
 }

@@ -326,6 +326,8 @@ impl Walk {
         self.remove(copies.iter().map(|copy| (copy.at, copy.of)).collect());
         let files = self.found.iter();
         let again = overlap::find(files.map(|found| (&found.file, &found.identity)));
+        self.plan.skipped.unsought += again.unsought;
+        let again = again.again;
         self.plan.skipped.overlaps += again.len() as u64;
         for piece in &again {
             if let Some(found) = self.found.get_mut(piece.at) {

@@ -121,6 +121,94 @@ fn environment_files_are_named_by_specifiers() {
 }
 
 #[test]
+fn a_file_that_is_named_again_is_read_once_and_counts_where_it_stands_last() {
+    let reads = std::cell::Cell::new(0);
+    let find = |path: &str| {
+        reads.set(reads.get() + 1);
+        let text = match path {
+            "/a" => "ETCD_NAME=a\nETCD_DATA_DIR=/a\n",
+            "/b" => "ETCD_NAME=b\nETCD_WAL_DIR=/b\n",
+            _ => return None,
+        };
+        Some((path.to_owned(), text.to_owned()))
+    };
+    let again = "EnvironmentFile=/a\nEnvironmentFile=-/b\n".repeat(500);
+    let text = format!("[Service]\n{again}EnvironmentFile=-/a\nExecStart=etcd\n");
+    let etcd = component(&[file("etcd.service", &text)], &find);
+    assert_eq!(reads.get(), 2);
+    assert_eq!(etcd.unread, [""; 0]);
+    let last = |name| etcd.given.iter().find(|given| given.name == name);
+    let value = |name| last(name).and_then(|given| given.value.as_deref());
+    assert_eq!(value("ETCD_NAME"), Some("a"));
+    assert_eq!(value("ETCD_DATA_DIR"), Some("/a"));
+    assert_eq!(value("ETCD_WAL_DIR"), Some("/b"));
+    // One of both lines says that it must be there.
+    for lines in [["", "-"], ["-", ""]] {
+        let [one, two] = lines.map(|sign| format!("EnvironmentFile={sign}/no\n"));
+        let (_, unread) = shown("etcd.service", &format!("{one}{two}ExecStart=etcd\n"));
+        assert_eq!(unread.len(), 1, "{unread:?}");
+    }
+}
+
+#[test]
+fn what_a_unit_holds_is_bounded_and_said() {
+    // Names without end, in files without end.
+    let many: String = (0..300)
+        .map(|n| format!("EnvironmentFile=/f{n}\n"))
+        .collect();
+    let find = |path: &str| {
+        let lines = (0..20).map(|n| format!("ETCD_{}_{n}=1\n", path.replace('/', "")));
+        Some((path.to_owned(), lines.collect()))
+    };
+    let text = format!("[Service]\n{many}ExecStart=etcd --name=${{X}}\n");
+    let etcd = component(&[file("etcd.service", &text)], &find);
+    assert_eq!(etcd.given.len(), 1001, "and the flag");
+    assert!(etcd.unread[0].contains("200 were not read"), "{etcd:?}");
+    assert!(
+        etcd.unread[1].contains("more than 1000 variables"),
+        "{etcd:?}"
+    );
+    // A variable that stands there again and again.
+    let text = format!(
+        "[Service]\nEnvironment=X={}\nExecStart=etcd {}\n",
+        "x".repeat(10_000),
+        "--name=${X} ".repeat(1_000)
+    );
+    let etcd = component(&[file("etcd.service", &text)], &|_| None);
+    let bytes: usize = etcd
+        .given
+        .iter()
+        .filter_map(|given| Some(given.value.as_ref()?.len()))
+        .sum();
+    assert!((1..3 << 20).contains(&bytes), "{bytes}");
+    assert!(
+        etcd.unread[0].contains("longer with its variables"),
+        "{:?}",
+        etcd.unread
+    );
+    // Names that nothing sets, and files that may.
+    let text = format!(
+        "[Service]\n{}ExecStart=etcd {}\n",
+        (0..90)
+            .map(|n| format!("EnvironmentFile=-/f{n}\n"))
+            .collect::<String>(),
+        (0..500).map(|n| format!("${{X{n}}} ")).collect::<String>(),
+    );
+    let etcd = component(&[file("etcd.service", &text)], &|_| None);
+    assert_eq!(etcd.unread.len(), 21, "{:?}", etcd.unread);
+    assert!(
+        etcd.unread[20].starts_with("480 more variables"),
+        "{:?}",
+        etcd.unread
+    );
+    assert!(
+        etcd.unread[0].contains("/f4 and others may set it"),
+        "{:?}",
+        etcd.unread
+    );
+}
+
+#[test]
 fn a_variable_that_a_file_may_set_is_not_taken_for_empty() {
     let unit = |lines: &str| {
         file(

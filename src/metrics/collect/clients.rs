@@ -76,6 +76,7 @@ pub(super) fn scheduler(put: &mut Putter<'_>) {
     let rows = read.pending.map(|queues| {
         queues
             .into_iter()
+            .chain(read.waiting.map(|level| ("waiting".to_owned(), level)))
             .map(|(queue, level)| {
                 Row::new(queue)
                     .num("max_pods", level.max)
@@ -235,6 +236,7 @@ fn work_queues(put: &mut Putter<'_>) {
                 .num("retries", queue.retries);
             for (column, value) in [
                 ("max_depth", queue.depth.map(|d| d.max)),
+                ("max_standing_depth", queue.standing),
                 ("last_depth", queue.depth.map(|d| d.last)),
                 ("max_unfinished_secs", queue.unfinished),
                 ("max_longest_secs", queue.longest),

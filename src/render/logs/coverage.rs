@@ -68,6 +68,9 @@ pub(super) fn coverage(
                 }
                 n => format!("{n} files hold lines that others hold as well; they count once"),
             },
+            "overlaps-not-sought" => format!(
+                "{count} files were not compared with all others of their time: what they hold again counts again"
+            ),
             "special" => format!("{count} sockets, devices and pipes"),
             _ => format!("{count} files end before the window"),
         });

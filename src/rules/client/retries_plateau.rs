@@ -13,20 +13,24 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// In less time a few retries more or less are a tenth of the rate.
+const LEAST_SECS: f64 = 30.0;
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("retries-plateau");
     let mut drafts = Vec::new();
     let tables = cx.evidence.some(&keys::WORKQUEUES)?;
     cx.evidence.take_citations();
+    let mut judged = false;
     for (subject, table) in tables {
-        let secs = cx
-            .evidence
-            .record(&keys::WORKQUEUES, &subject)
+        let record = cx.evidence.record(&keys::WORKQUEUES, &subject);
+        let Some(secs) = record
             .and_then(|record| record.secs())
-            .unwrap_or(0.0);
-        if secs < 30.0 {
+            .filter(|secs| *secs >= LEAST_SECS)
+        else {
             continue;
-        }
+        };
+        judged = true;
         for (row, retries) in table.top("retries") {
             let rate = retries / secs;
             // A tenth around client-go's bucket of 10 a second.
@@ -46,6 +50,11 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     .cites(cx.evidence.take_citations()),
             );
         }
+    }
+    if !judged {
+        return Err(Missing::NotEnough {
+            why: format!("a rate of retries needs scrapes over {LEAST_SECS:.0} s or more"),
+        });
     }
     Ok(Verdict::Fail(drafts))
 }
@@ -69,6 +78,24 @@ mod tests {
         assert_eq!(with(9.0).status(&RULE).0, Status::Fail);
         assert_eq!(with(8.9).status(&RULE).0, Status::Pass);
         assert_eq!(with(11.1).status(&RULE).0, Status::Pass);
+        // The default window of a live run.
+        let over = |secs: i64| {
+            Set::new().put_over(
+                &keys::WORKQUEUES,
+                component("manager"),
+                table(&[("machine", &[("retries", 10.0 * secs as f64)])]),
+                secs,
+            )
+        };
+        assert_eq!(over(29).status(&RULE).0, Status::Unknown);
+        assert_eq!(over(30).status(&RULE).0, Status::Fail);
+        // One window that can be judged is enough.
+        let both = over(10).put(
+            &keys::WORKQUEUES,
+            component("other"),
+            table(&[("machine", &[("retries", 1.0)])]),
+        );
+        assert_eq!(both.status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

@@ -19,11 +19,14 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let tables = cx.evidence.some(&keys::SCHEDULER_PENDING)?;
     cx.evidence.take_citations();
     for (subject, table) in tables {
-        // Unschedulable and gated pods wait for the cluster, not for the scheduler.
-        let waiting: f64 = ["active", "backoff"]
-            .iter()
-            .filter_map(|queue| table.row(queue)?.get("max_pods"))
-            .sum();
+        // Both queues at one look: the most of each may be of different ones. Unschedulable and gated
+        // pods wait for the cluster, not for the scheduler. What was saved by an older version has no
+        // common row, and then the fuller queue is what is sure.
+        let most = |row: &str| table.row(row)?.get("max_pods");
+        let fuller = || [most("active"), most("backoff")].into_iter().flatten();
+        let Some(waiting) = most("waiting").or_else(|| fuller().reduce(f64::max)) else {
+            continue;
+        };
         if waiting < limit.value {
             continue;
         }
@@ -49,18 +52,40 @@ mod tests {
     #[test]
     fn unschedulable_pods_do_not_count() {
         let limit = crate::profile::Profile::default().get("scheduler-pending");
-        let with = |active: f64| {
+        let with = |rows: &[(&str, f64)]| {
+            let cells: Vec<_> = rows
+                .iter()
+                .map(|(row, n)| (*row, [("max_pods", *n)]))
+                .collect();
+            let mut rows: Vec<_> = cells
+                .iter()
+                .map(|(row, cells)| (*row, &cells[..]))
+                .collect();
+            rows.push(("unschedulable", &[("max_pods", 1e4)]));
             Set::new().put(
                 &keys::SCHEDULER_PENDING,
                 component("kube-scheduler"),
-                table(&[
-                    ("active", &[("max_pods", active)]),
-                    ("unschedulable", &[("max_pods", 1e4)]),
-                ]),
+                table(&rows),
             )
         };
-        assert_eq!(with(limit).status(&RULE), (Status::Fail, Severity::Warn));
-        assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
+        let fails = (Status::Fail, Severity::Warn);
+        assert_eq!(with(&[("waiting", limit)]).status(&RULE), fails);
+        assert_eq!(
+            with(&[("waiting", limit - 1.0)]).status(&RULE).0,
+            Status::Pass
+        );
+        // First one is full and then the other: the same pods.
+        let moved = [
+            ("active", limit - 1.0),
+            ("backoff", limit - 1.0),
+            ("waiting", limit - 1.0),
+        ];
+        assert_eq!(with(&moved).status(&RULE).0, Status::Pass);
+        assert_eq!(with(&[("active", limit)]).status(&RULE), fails);
+        assert_eq!(
+            with(&[("active", limit - 1.0)]).status(&RULE).0,
+            Status::Pass
+        );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

@@ -18,6 +18,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
+    let least_beat = cx.profile.limit("heartbeat-min");
     let least_heartbeats = cx.profile.limit("election-heartbeats");
     let longest = cx.profile.limit("election-timeout-max");
     let least_rtts = cx.profile.limit("election-rtts");
@@ -45,9 +46,16 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             continue;
         };
         // etcd checks both against each other as it starts, and ends.
-        let refused = timeout < heartbeat * least_heartbeats.value || timeout > longest.value;
+        let refused = heartbeat < least_beat.value
+            || timeout < heartbeat * least_heartbeats.value
+            || timeout > longest.value;
         let mut of_the_disk = false;
-        let (message, threshold) = if timeout < heartbeat * least_heartbeats.value {
+        let (message, threshold) = if heartbeat < least_beat.value {
+            (
+                format!("heartbeat-interval {heartbeat:.0} ms is no interval: etcd does not start"),
+                least_beat.words(),
+            )
+        } else if timeout < heartbeat * least_heartbeats.value {
             (
                 format!(
                     "election-timeout {timeout:.0} ms is less than five heartbeats of {heartbeat:.0} ms: etcd \
@@ -170,6 +178,13 @@ mod tests {
             with("100", "50001").status(&RULE),
             (Status::Fail, Severity::Critical)
         );
+        // Without a heartbeat any election timeout is more than five of them.
+        for election in ["1000", "0"] {
+            let found = with("0", election).check(&RULE);
+            assert_eq!(found[0].severity, Severity::Critical);
+            assert!(found[0].message.contains("heartbeat-interval 0 ms"));
+        }
+        assert_eq!(with("1", "1000").status(&RULE).0, Status::Pass);
         // A mean of 70 ms: 700 ms is enough, 699 ms is not.
         let rtt = histogram(&[(100.0, 10.0)]);
         let far = |election| with("50", election).put(&keys::PEER_RTT, member(), rtt.clone());

@@ -1,8 +1,8 @@
 //! Larger requests are allowed than etcd is tested with.
 
-use crate::evidence::Missing;
+use crate::evidence::{Missing, Unit, number};
 use crate::rules::settings;
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -19,29 +19,13 @@ const NAMES: &[&str] = &["max-request-bytes"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("max-request-bytes");
-    let mut drafts = Vec::new();
-    for setting in settings::of(cx, "etcd", NAMES)? {
-        let Some(bytes) = setting.number() else {
-            continue;
-        };
-        if bytes <= limit.value {
-            continue;
-        }
-        settings::cite(cx, &setting, NAMES[0]);
-        drafts.push(
-            Draft::new(
-                setting.subject.clone(),
-                Severity::Info,
-                format!(
-                    "requests up to {} are allowed",
-                    crate::evidence::number(bytes, crate::evidence::Unit::Bytes)
-                ),
-            )
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
-        );
-    }
-    Ok(Verdict::Fail(drafts))
+    settings::etcds(cx, NAMES, Severity::Info, &limit.words(), |setting| {
+        let bytes = setting.number().filter(|bytes| *bytes > limit.value)?;
+        Some(format!(
+            "requests up to {} are allowed",
+            number(bytes, Unit::Bytes)
+        ))
+    })
 }
 
 #[cfg(test)]

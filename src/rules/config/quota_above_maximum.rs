@@ -1,8 +1,9 @@
-//! The quota is above the suggested maximum: recovery and defragmentation take long, and memory grows with it.
+//! The quota is above the suggested maximum, or off: recovery and defragmentation take long, and memory grows with
+//! the file.
 
-use crate::evidence::Missing;
+use crate::evidence::{Missing, Unit, number};
 use crate::rules::settings;
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -19,29 +20,16 @@ const NAMES: &[&str] = &["quota-backend-bytes"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("quota-max");
-    let mut drafts = Vec::new();
-    for setting in settings::of(cx, "etcd", NAMES)? {
-        let Some(quota) = setting.number() else {
-            continue;
-        };
-        if quota <= limit.value {
-            continue;
+    settings::etcds(cx, NAMES, Severity::Warn, &limit.words(), |setting| {
+        let quota = setting.number()?;
+        // etcd takes a negative value for no quota at all.
+        if quota < 0.0 {
+            return Some(format!(
+                "the quota is off ({quota}): nothing stops the database before the disk is full"
+            ));
         }
-        settings::cite(cx, &setting, NAMES[0]);
-        drafts.push(
-            Draft::new(
-                setting.subject.clone(),
-                Severity::Warn,
-                format!(
-                    "the quota is {}",
-                    crate::evidence::number(quota, crate::evidence::Unit::Bytes)
-                ),
-            )
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
-        );
-    }
-    Ok(Verdict::Fail(drafts))
+        (quota > limit.value).then(|| format!("the quota is {}", number(quota, Unit::Bytes)))
+    })
 }
 
 #[cfg(test)]
@@ -68,6 +56,9 @@ mod tests {
         );
         assert_eq!(with("8589934592", "flag").status(&RULE).0, Status::Pass);
         assert_eq!(with("0", "default").status(&RULE).0, Status::Pass);
+        let off = with("-1", "flag");
+        assert_eq!(off.status(&RULE), (Status::Fail, Severity::Warn));
+        assert!(off.check(&RULE)[0].message.contains("off (-1)"));
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 }

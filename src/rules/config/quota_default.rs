@@ -2,7 +2,7 @@
 
 use crate::evidence::{Missing, Unit, number};
 use crate::rules::settings;
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -19,32 +19,21 @@ const NAMES: &[&str] = &["quota-backend-bytes"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("quota-default");
-    let mut drafts = Vec::new();
-    for setting in settings::of(cx, "etcd", NAMES)? {
+    settings::etcds(cx, NAMES, Severity::Info, &limit.words(), |setting| {
         let quota = setting.number().unwrap_or(0.0);
-        if quota != 0.0 && quota > limit.value {
-            continue;
+        // A negative value switches the quota off, of which `quota-above-maximum` speaks.
+        if quota < 0.0 || quota > limit.value {
+            return None;
         }
-        // A negative value switches the quota off.
-        if quota < 0.0 {
-            continue;
-        }
-        settings::cite(cx, &setting, NAMES[0]);
-        let words = match quota {
+        Some(match quota {
             0.0 => "the quota is etcd's default of 2 GiB".to_owned(),
             set if set < limit.value => format!(
                 "the quota is {}, less than etcd's default of 2 GiB",
                 number(set, Unit::Bytes)
             ),
             _ => "the quota is 2 GiB, as etcd's default".to_owned(),
-        };
-        drafts.push(
-            Draft::new(setting.subject.clone(), Severity::Info, words)
-                .threshold(limit.words())
-                .cites(cx.evidence.take_citations()),
-        );
-    }
-    Ok(Verdict::Fail(drafts))
+        })
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::evidence::Missing;
 use crate::rules::settings;
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -19,26 +19,12 @@ const NAMES: &[&str] = &["snapshot-count"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("snapshot-count");
-    let mut drafts = Vec::new();
-    for setting in settings::of(cx, "etcd", NAMES)? {
-        let Some(count) = setting.number() else {
-            continue;
-        };
-        if count <= limit.value || !setting.is_set() {
-            continue;
-        }
-        settings::cite(cx, &setting, NAMES[0]);
-        drafts.push(
-            Draft::new(
-                setting.subject.clone(),
-                Severity::Info,
-                format!("a snapshot is taken every {count:.0} entries"),
-            )
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
-        );
-    }
-    Ok(Verdict::Fail(drafts))
+    settings::etcds(cx, NAMES, Severity::Info, &limit.words(), |setting| {
+        let count = setting.number().filter(|count| *count > limit.value)?;
+        setting
+            .is_set()
+            .then(|| format!("a snapshot is taken every {count:.0} entries"))
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::evidence::Missing;
 use crate::rules::settings;
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -18,23 +18,12 @@ pub static RULE: Rule = Rule {
 const NAMES: &[&str] = &["unsafe-no-fsync"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
-    let mut drafts = Vec::new();
-    for setting in settings::of(cx, "etcd", NAMES)? {
-        if setting.flag() != Some(true) {
-            continue;
-        }
-        settings::cite(cx, &setting, NAMES[0]);
-        drafts.push(
-            Draft::new(
-                setting.subject.clone(),
-                Severity::Critical,
-                "etcd runs with --unsafe-no-fsync: a crash loses acknowledged writes".to_owned(),
-            )
-            .threshold("etcd help: never use in production")
-            .cites(cx.evidence.take_citations()),
-        );
-    }
-    Ok(Verdict::Fail(drafts))
+    let source = "etcd help: never use in production";
+    settings::etcds(cx, NAMES, Severity::Critical, source, |setting| {
+        (setting.flag() == Some(true)).then(|| {
+            "etcd runs with --unsafe-no-fsync: a crash loses acknowledged writes".to_owned()
+        })
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::evidence::Missing;
 use crate::rules::settings;
-use crate::rules::{Context, Draft, Rule, Severity, Verdict};
+use crate::rules::{Context, Rule, Severity, Verdict};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -22,27 +22,14 @@ const NAMES: &[&str] = &[
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("slow-apply-default");
-    let mut drafts = Vec::new();
-    for setting in settings::of(cx, "etcd", NAMES)? {
-        let Some(ms) = setting.ms() else { continue };
-        if ms >= limit.value {
-            continue;
-        }
-        settings::cite(cx, &setting, NAMES[0]);
-        drafts.push(
-            Draft::new(
-                setting.subject.clone(),
-                Severity::Info,
-                format!(
-                    "requests over {} are logged as slow: lines are not slowness",
-                    setting.value
-                ),
+    settings::etcds(cx, NAMES, Severity::Info, &limit.words(), |setting| {
+        (setting.ms()? < limit.value).then(|| {
+            format!(
+                "requests over {} are logged as slow: lines are not slowness",
+                setting.value
             )
-            .threshold(limit.words())
-            .cites(cx.evidence.take_citations()),
-        );
-    }
-    Ok(Verdict::Fail(drafts))
+        })
+    })
 }
 
 #[cfg(test)]

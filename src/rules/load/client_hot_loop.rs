@@ -40,7 +40,13 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         Ok(audit) => audit,
         // The apiserver's counts do not say who, but they say that somebody does.
         Err(why) => {
-            from_metrics(cx, &mut drafts).ok_or(why)?;
+            let judged = from_metrics(cx, &mut drafts).ok_or(why)?;
+            if judged == 0 {
+                return Err(Missing::NotEnough {
+                    why: "what kube-apiserver counted since its start is no rate: it needs two scrapes"
+                        .to_owned(),
+                });
+            }
             return Ok(Verdict::Fail(drafts));
         }
     };
@@ -132,8 +138,8 @@ struct Asked {
 }
 
 /// Resources that somebody asks for at a high rate although they are gone; a client's requests may be
-/// spread over all kube-apiservers. `None` without counts.
-fn from_metrics(cx: &Context<'_>, drafts: &mut Vec<Draft>) -> Option<()> {
+/// spread over all kube-apiservers. How many of those were judged; `None` without counts.
+fn from_metrics(cx: &Context<'_>, drafts: &mut Vec<Draft>) -> Option<usize> {
     let rate_limit = cx.profile.limit("gone-rate");
     let share_limit = cx.profile.limit("hot-loop-404-share");
     let tables = cx.evidence.some(&keys::APISERVER_REQUESTS).ok()?;
@@ -143,6 +149,7 @@ fn from_metrics(cx: &Context<'_>, drafts: &mut Vec<Draft>) -> Option<()> {
     };
     cx.evidence.take_citations();
     let mut by: BTreeMap<String, Asked> = BTreeMap::new();
+    let mut judged = 0;
     for (subject, table) in &tables {
         let record = cx.evidence.record(&keys::APISERVER_REQUESTS, subject);
         // A start asks for much that is not there yet: what was counted since is no rate.
@@ -150,6 +157,7 @@ fn from_metrics(cx: &Context<'_>, drafts: &mut Vec<Draft>) -> Option<()> {
         let Some(secs) = record.and_then(|r| r.secs()).filter(|n| *n > 0.0) else {
             continue;
         };
+        judged += 1;
         let mut own: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         for row in &table.rows {
             let Some((_, resource)) = row.key.split_once(' ') else {
@@ -204,7 +212,7 @@ fn from_metrics(cx: &Context<'_>, drafts: &mut Vec<Draft>) -> Option<()> {
             .cites(cx.evidence.take_citations()),
         );
     }
-    Some(())
+    Some(judged)
 }
 
 /// An object that a client asks for at a high, steady rate.

@@ -61,6 +61,8 @@ const HELPERS: &[(&str, &str)] = &[
     ("rises::over(", "MEMBER_PHASES"),
     ("rises::over_but(", "MEMBER_PHASES"),
     ("seconds::within_an_hour(", "LOGS_EPISODES"),
+    ("settings::etcds(", "SETTINGS"),
+    ("settings::etcds(", "SETTINGS_FAULTS"),
     ("settings::of(", "SETTINGS"),
     ("settings::of(", "SETTINGS_FAULTS"),
     ("settings::version_of(", "LOGS_VERSIONS"),

@@ -256,6 +256,18 @@ fn without_an_audit_log_the_apiserver_counts_what_is_gone() {
     );
     assert_eq!(spread(66.0).status(&RULE).0, Status::Pass);
     assert_eq!(with(200.0, 1_001.0).status(&RULE).0, Status::Pass);
+    // One scrape tells what was counted since the start, and no rate.
+    let once = |set: Set, node: &str| {
+        let row = [("requests", 1_000.0), ("not_found", 900.0)];
+        set.put_since_start(
+            &keys::APISERVER_REQUESTS,
+            crate::rules::testing::component("kube-apiserver").on(node),
+            crate::rules::testing::table(&[("GET configmaps", &row)]),
+        )
+    };
+    assert_eq!(once(Set::new(), "b").status(&RULE).0, Status::Unknown);
+    // One kube-apiserver with two scrapes can be judged.
+    assert_eq!(once(with(1.0, 9.0), "b").status(&RULE).0, Status::Pass);
 }
 
 #[test]
