@@ -50,8 +50,11 @@ impl Decoder {
         if !is_free_text(line) {
             return false;
         }
-        let record =
-            Parsed::bare(Encoding::Bare, line).into_record(number, number, Outer::default());
+        let outer = Outer {
+            unread: 1,
+            ..Outer::default()
+        };
+        let record = Parsed::bare(Encoding::Bare, line).into_record(number, number, outer);
         self.counts.records += 1;
         self.counts.unparsed += 1;
         taker.take(&record);
