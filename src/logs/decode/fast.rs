@@ -104,7 +104,9 @@ impl Decoder {
             }
             b'0'..=b'9' => {
                 let parsed = capnslog::parse(text, &reference, &mut self.cache)?;
-                capnslog::glued(&parsed.msg).is_none().then_some(parsed)
+                // After a fatal one its dump may follow, as after zap's.
+                let ends = parsed.level >= Level::Fatal || capnslog::glued(&parsed.msg).is_some();
+                (!ends).then_some(parsed)
             }
             b'T' => klog::parse_trace(text),
             _ => None,

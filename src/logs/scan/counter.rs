@@ -205,7 +205,8 @@ impl Counter {
             } else {
                 segment.add_unknown(record);
                 // Whose it is may be sure where nobody knows what it means.
-                if self.named == Component::Unknown && writer.is_none() && is_etcd(record) {
+                let own = writer.is_none_or(|name| name == ETCD);
+                if own && self.named == Component::Unknown && is_etcd(record) {
                     self.count(Component::Etcd);
                 }
             }
