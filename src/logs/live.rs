@@ -194,10 +194,12 @@ impl Feed {
     /// Moves what was counted to the stream.
     fn settle(&mut self, stream: &mut StreamSummary) {
         let counts = self.decoder.counts();
-        let (parsed, unparsed) = (
+        let (mut parsed, mut unparsed) = (
             counts.parsed - self.settled.0,
             counts.unparsed - self.settled.1,
         );
+        let explained = self.counter.explained().min(unparsed);
+        (parsed, unparsed) = (parsed + explained, unparsed - explained);
         self.settled = (counts.parsed, counts.unparsed);
         let bytes = std::mem::take(&mut self.bytes);
         let mut piece = self.counter.take();

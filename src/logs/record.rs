@@ -150,6 +150,8 @@ pub struct Outer<'a> {
     pub unsampled: bool,
     /// Message was cut by its wrapper (systemctl status, syslog limits): its tail is not to be trusted.
     pub cut: bool,
+    /// How many lines were counted as not understood with it.
+    pub unread: u64,
 }
 
 /// One decoded record.

@@ -228,6 +228,7 @@ impl<'p> Worker<'p> {
                 counter.add(record);
             }));
         }
+        counts.explain(counter.explained());
         report.outside = counter.outside;
         self.memory = counter.current.segment.reclaim();
         let mut rest = counter.finish();

@@ -174,12 +174,14 @@ impl Edge {
 
     /// Adds what was decoded to the stream.
     fn settle(self, stream: &mut StreamSummary, place: Place) {
-        let counts = self.counts;
+        let mut counts = self.counts;
+        let mut counter = self.counter;
+        counts.explain(counter.explained());
         if counts.lines == 0 && counts.records == 0 {
             return;
         }
-        let outside = self.counter.outside;
-        let mut edge = self.counter.finish();
+        let outside = counter.outside;
+        let mut edge = counter.finish();
         let coverage = &mut edge.segment.coverage;
         coverage.lines += counts.lines;
         coverage.parsed += counts.parsed;

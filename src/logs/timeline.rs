@@ -136,7 +136,7 @@ fn detail(event: &Event<'_>) -> String {
         return short(process);
     }
     if let Some(peer) = text(event, "peer") {
-        return match event.error.as_deref().map(short) {
+        return match event.error.as_deref().map(reason) {
             Some(error) if !error.is_empty() => format!("peer {peer}: {error}"),
             _ => format!("peer {peer}"),
         };
@@ -149,12 +149,49 @@ fn detail(event: &Event<'_>) -> String {
     event.error.as_deref().map(short).unwrap_or_default()
 }
 
+/// Longest detail: what fits a table.
+const MAX: usize = 100;
+
+/// As [`short`], of an error that says its reason last: of a long one the beginning is left out, which
+/// is mostly an address (`Get "https://…": dial tcp 10.0.0.1:2380: connect: connection refused`).
+fn reason(error: &str) -> String {
+    let line = error.lines().next().unwrap_or_default();
+    if line.len() <= MAX {
+        return line.to_owned();
+    }
+    let mut ends = line.match_indices(": ").map(|(at, _)| line.get(at + 2..));
+    match ends.find_map(|end| end.filter(|end| end.len() < MAX)) {
+        Some(end) if !end.is_empty() => format!("…{end}"),
+        _ => short(line),
+    }
+}
+
 /// The first line of a text, cut to what fits a table.
 fn short(text: &str) -> String {
-    const MAX: usize = 100;
     let line = text.lines().next().unwrap_or_default();
     match line.char_indices().nth(MAX) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
         None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_error_keeps_its_reason() {
+        let refused = "dial tcp 192.0.2.104:2380: connect: connection refused";
+        let url = "https://etcd-2.etcd-headless.etcd.svc.cluster.local:2380/version";
+        assert_eq!(
+            reason(&format!("Get \"{url}\": {refused}")),
+            format!("…{refused}")
+        );
+        assert_eq!(reason(refused), refused);
+        // One that is long to its end, and one without parts.
+        for long in [format!("read: {}", "x".repeat(200)), "y".repeat(200)] {
+            let told = reason(&long);
+            assert!(told.ends_with('…') && long.starts_with(told.trim_end_matches('…')));
+        }
     }
 }

@@ -272,7 +272,7 @@ impl View {
         for (writer, said) in segment.writers.iter() {
             let at = match writer::is_etcd(writer::parts(writer).0) && of_one {
                 true => etcd.clone(),
-                false => mix.place_of_writer(writer),
+                false => mix.place_of_writer(segment.writers.whose(writer)),
             };
             self.places.insert(at.clone());
             self.add_said(

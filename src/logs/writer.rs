@@ -163,6 +163,11 @@ fn is_numbered_etcd(name: &str) -> bool {
 
 /// The writer on that host, unless its name says where it is.
 pub fn on_host(writer: String, host: &[u8]) -> String {
+    // `etcd2` is a unit's name as well: of several hosts each has one.
+    let writer = match parts(&writer) {
+        (name, Some(node)) if is_numbered_etcd(node) => name.to_owned(),
+        _ => writer,
+    };
     match (writer.contains(SEPARATOR), std::str::from_utf8(host)) {
         // A static pod's name ends with its node's.
         (false, Ok(host)) if host.len() <= LONGEST => {
@@ -255,6 +260,16 @@ mod tests {
         ] {
             assert_eq!(writer(ident.as_bytes()).as_deref(), want, "{ident}");
         }
+    }
+
+    #[test]
+    fn a_host_tells_more_than_a_number() {
+        let of =
+            |ident: &str, host: &str| on_host(writer(ident.as_bytes()).unwrap(), host.as_bytes());
+        assert_eq!(of("etcd2", "node-1"), "etcd\u{1f}node-1");
+        assert_eq!(of("etcd", "node-2"), "etcd\u{1f}node-2");
+        assert_eq!(of("pod/my-etcd-0/etcd", "node-1"), "etcd\u{1f}my-etcd-0");
+        assert_eq!(of("etcd-2-1", "node-1"), "etcd\u{1f}node-1");
     }
 
     #[test]

@@ -38,6 +38,8 @@ impl Rejections {
             "revoked certificate",
             "failed to verify certificate",
             "x509:",
+            // etcd's own check of a peer's name (etcd: pkg/transport/listener_tls.go).
+            "does not match any of dnsnames",
         ]) {
             &mut self.bad_certificate
         } else {
@@ -112,6 +114,10 @@ mod tests {
             (
                 "remote error: tls: unknown certificate authority",
                 Some("unknown_authority"),
+            ),
+            (
+                r#"tls: "192.0.2.7" does not match any of DNSNames ["*.etcd.example"]"#,
+                Some("bad_certificate"),
             ),
             (
                 "remote error: tls: bad certificate",

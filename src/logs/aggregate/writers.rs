@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::episodes::Episodes;
 use super::facts::Facts;
 use super::kinds::Kinds;
+use crate::logs::event::Component;
+use crate::logs::signature::CLOUD_MANAGER;
 
 /// Most writers of one stream that are kept apart.
 const MAX: usize = 64;
@@ -82,6 +84,21 @@ impl Writers {
         }
     }
 
+    /// Whose a writer's words are. That a lease was lost both controller managers say from a file of
+    /// one name, and before it whose lease could not be renewed: where that is known of the cloud's
+    /// only, it is the cloud's.
+    pub fn whose<'n>(&self, name: &'n str) -> &'n str {
+        let only_lost = |said: &Said| {
+            said.kinds
+                .iter()
+                .all(|(kind, _)| kind == "leaderelection-lost")
+        };
+        let is_other = name == Component::ControllerManager.word()
+            && self.by_name.contains_key(CLOUD_MANAGER)
+            && self.by_name.get(name).is_some_and(only_lost);
+        if is_other { CLOUD_MANAGER } else { name }
+    }
+
     /// The writers by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Said)> {
         self.by_name.iter().map(|(name, said)| (&**name, said))
@@ -131,6 +148,27 @@ mod tests {
             all.map(|(name, said)| (name.to_owned(), said.records()))
                 .collect(),
         )
+    }
+
+    #[test]
+    fn a_lost_lease_is_the_controller_managers_that_could_not_renew_it() {
+        let manager = "kube-controller-manager";
+        let said = |kinds: &[(&str, &'static str)]| {
+            let mut writers = Writers::default();
+            for (name, kind) in kinds {
+                let said = writers.of(name).unwrap();
+                said.kinds.add(kind, Some(Timestamp(1)), 1, None);
+            }
+            writers.whose(manager).to_owned()
+        };
+        let (lost, renew) = ("leaderelection-lost", "leaderelection-renew-failed");
+        assert_eq!(
+            said(&[(CLOUD_MANAGER, renew), (manager, lost)]),
+            CLOUD_MANAGER
+        );
+        let both = [(CLOUD_MANAGER, renew), (manager, renew), (manager, lost)];
+        assert_eq!(said(&both), manager);
+        assert_eq!(said(&[(manager, lost)]), manager);
     }
 
     proptest::proptest! {

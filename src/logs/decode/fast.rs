@@ -50,8 +50,11 @@ impl Decoder {
         if !is_free_text(line) {
             return false;
         }
-        let record =
-            Parsed::bare(Encoding::Bare, line).into_record(number, number, Outer::default());
+        let outer = Outer {
+            unread: 1,
+            ..Outer::default()
+        };
+        let record = Parsed::bare(Encoding::Bare, line).into_record(number, number, outer);
         self.counts.records += 1;
         self.counts.unparsed += 1;
         taker.take(&record);
@@ -101,7 +104,9 @@ impl Decoder {
             }
             b'0'..=b'9' => {
                 let parsed = capnslog::parse(text, &reference, &mut self.cache)?;
-                capnslog::glued(&parsed.msg).is_none().then_some(parsed)
+                // After a fatal one its dump may follow, as after zap's.
+                let ends = parsed.level >= Level::Fatal || capnslog::glued(&parsed.msg).is_some();
+                (!ends).then_some(parsed)
             }
             b'T' => klog::parse_trace(text),
             _ => None,

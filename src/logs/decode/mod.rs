@@ -84,6 +84,13 @@ impl LineCounts {
         self.cut += other.cut;
         self.slow += other.slow;
     }
+
+    /// Lines of no known form that meant something all the same.
+    pub fn explain(&mut self, lines: u64) {
+        let lines = lines.min(self.unparsed);
+        self.parsed += lines;
+        self.unparsed -= lines;
+    }
 }
 
 /// What takes the records.
@@ -246,7 +253,8 @@ impl Decoder {
         self.dump = match parsed.encoding {
             Encoding::Klog => parsed.level == Level::Fatal,
             Encoding::ZapConsole => parsed.level >= Level::Error,
-            Encoding::ZapJson => parsed.level == Level::Fatal,
+            // What `Panicf` said comes again as Go's panic.
+            Encoding::ZapJson | Encoding::Capnslog => parsed.level == Level::Fatal,
             _ => false,
         };
         let mut outer = piece.outer;
@@ -259,6 +267,7 @@ impl Decoder {
             outer.time = complete_time(yearless, YearFrom::Near(inner.add_us(local_us)))
                 .map(|time| time.add_us(-local_us));
         }
+        outer.unread = if known { 0 } else { piece.lines };
         let mut record = parsed.into_record(piece.line, piece.line_end, outer);
         if record.level == Level::Unknown {
             record.level = piece.level;

@@ -74,6 +74,7 @@ impl Owned {
                 writer: self.writer,
                 unsampled: self.unsampled,
                 cut: self.cut,
+                unread: 0,
             },
             zoned: self.zoned,
             yearless: self.yearless,

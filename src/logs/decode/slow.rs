@@ -37,7 +37,7 @@ impl Decoder {
             return;
         }
         let text = line.strip_suffix(b"\r").unwrap_or(line);
-        let text = clean::strip_start(text);
+        let text = clean::strip_quotes(clean::strip_start(text));
         let section = self.section.take();
         let mut piece = Piece::at(number);
         piece.ident(section.as_deref(), None, None);

@@ -174,6 +174,34 @@ fn a_panic_keeps_its_dump() {
 }
 
 #[test]
+fn gos_panic_after_etcds_own_line_is_the_same_end() {
+    let said = "2026-11-20 19:06:42.123456 C | mvcc: range cannot find rev (5,0)";
+    let dump = "panic: range cannot find rev (5,0)\n\ngoroutine 1 [running]:\nmain.main()\n\t/go/a.go:1 +0x1";
+    let (records, counts) = decode(format!("{said}\n{dump}\n{ZAP}"));
+    assert_eq!((records.len(), counts.unparsed), (2, 0));
+    // After another line it is all that tells of the end.
+    let (records, _) = decode(format!("{CAPNSLOG}\n{dump}\n{ZAP}"));
+    assert_eq!(records.len(), 3);
+}
+
+#[test]
+fn back_quotes_and_numbers_around_a_line_come_off() {
+    let raft = "2026-11-20 19:06:42.123456 I | raft: 1 became candidate at term 7";
+    let native = "Nov 20 19:06:42 h etcd: timed out waiting for read index response";
+    for line in [raft, native] {
+        let (plain, _) = decode(line);
+        for text in [
+            format!("`{line}`"),
+            format!("    12\t{line}"),
+            format!("12\t{line}"),
+        ] {
+            let (records, counts) = decode(&text);
+            assert_eq!((&records, counts.unparsed), (&plain, 0), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_fault_is_one_record_with_its_dump() {
     let dump = "unexpected fault address 0x7f3a457f3008\nfatal error: fault\n[signal SIGBUS: bus error code=0x2 addr=0x7f3a457f3008 pc=0x9e2b65]\n\ngoroutine 1 [running]:\nruntime.throw(0x121d104, 0x5)\n\t/go/panic.go:1117 +0x72";
     let framed = |frame: &str| -> String {

@@ -402,6 +402,21 @@ impl<'a> Seen<'a> {
             .or(|| self.log_stream.map(|name| Place::of_stream(name.raw)))
     }
 
+    /// The message of a zap record whose `msg` was called `message`: a level, a source position of Go
+    /// and no line of a program are beside each other.
+    fn rekeyed(&self) -> Option<Value<'a>> {
+        let message = self.line.filter(is_text)?;
+        let of_go = |caller: Value<'_>| {
+            let (file, line) = caller.raw.split_at(memchr::memrchr(b':', caller.raw)?);
+            let number = line.len() > 1 && line.iter().skip(1).all(u8::is_ascii_digit);
+            (number && file.ends_with(b".go") && file.contains(&b'/')).then_some(())
+        };
+        let is_zap = self.level.or(self.severity).is_some()
+            && self.stream.is_none()
+            && self.caller.filter(is_text).and_then(of_go).is_some();
+        (is_zap && !holds_line(message.raw)).then_some(message)
+    }
+
     fn level(&self) -> Level {
         let word = self.level.or(self.severity);
         word.and_then(|word| level_word(word.raw))
@@ -433,6 +448,12 @@ fn classify_inside<'a>(text: &'a [u8], cache: &mut TimeCache, depth: u8) -> Obje
     let time = time.and_then(|value| time_of(value, cache));
     if let (Some(msg), false) = (seen.msg, seen.line.is_some() && seen.stream.is_some()) {
         return Object::Record(record(&seen, msg, time, text));
+    }
+    if let Some(msg) = seen.rekeyed() {
+        return Object::Record(Parsed {
+            encoding: Encoding::ZapJson,
+            ..record(&seen, msg, time, text)
+        });
     }
     let mut line = seen.line.or(seen.no_line);
     line = line.or(seen.value.filter(|_| seen.column));

@@ -242,6 +242,9 @@ struct Look {
     hosts: bool,
     /// How many quarters of an hour wrappers are ahead of the records in them, and how often.
     zones: BTreeMap<i64, u64>,
+    /// The same of records that name no zone: what they are written in is UTC where it is not the
+    /// wrapper's, as in a container.
+    unzoned: BTreeMap<i64, u64>,
 }
 
 impl Look {
@@ -326,20 +329,28 @@ impl Look {
             record.encoding,
             Encoding::ZapJson | Encoding::ZapConsole | Encoding::KlogJson | Encoding::Logrus
         );
-        if zoned
+        let zones = match zoned {
+            true => &mut self.zones,
+            false => &mut self.unzoned,
+        };
+        if record.encoding != Encoding::Bare
             && record.time_source == TimeSource::Inner
             && let (Some(outer), Some(inner)) = (record.outer.time, record.time)
             && let Some(quarters) = quarters(outer, inner)
         {
-            *self.zones.entry(quarters).or_default() += 1;
+            *zones.entry(quarters).or_default() += 1;
         }
     }
 
     /// The zone that most records show: where clocks are put on an hour a file holds two, and most
     /// of it is right. Where no zone is most records', nobody can tell.
     fn zone(&self) -> i64 {
-        let all: u64 = self.zones.values().sum();
-        let most = self.zones.iter().find(|(_, count)| **count * 2 > all);
+        let zones = match self.zones.is_empty() {
+            true => &self.unzoned,
+            false => &self.zones,
+        };
+        let all: u64 = zones.values().sum();
+        let most = zones.iter().find(|(_, count)| **count * 2 > all);
         most.map_or(0, |(quarters, _)| quarters * QUARTER_US)
     }
 

@@ -7,7 +7,7 @@ use crate::logs::aggregate::segment::Hot;
 use crate::logs::event::Component;
 use crate::logs::head::{Head, Taker};
 use crate::logs::record::{Encoding, Record};
-use crate::logs::signature::{Detail, classify, classify_as};
+use crate::logs::signature::{Detail, classify, classify_as, is_etcd};
 use crate::logs::summary::StreamSummary;
 use crate::logs::writer::{self, on_host, writer};
 
@@ -20,6 +20,8 @@ pub(in crate::logs) struct Counter {
     pub(in crate::logs) current: StreamSummary,
     /// Records outside the window.
     pub(in crate::logs) outside: u64,
+    /// Lines in no known form that told something all the same, since they were last asked for.
+    explained: u64,
     /// Records that only an etcd server writes, besides those in `components`.
     etcd: u64,
     components: [u64; COMPONENTS],
@@ -75,6 +77,7 @@ impl Counter {
             named,
             current: StreamSummary::default(),
             outside: 0,
+            explained: 0,
             etcd: 0,
             components: [0; COMPONENTS],
             refused: false,
@@ -201,9 +204,15 @@ impl Counter {
                 segment.add_bare(record);
             } else {
                 segment.add_unknown(record);
+                // Whose it is may be sure where nobody knows what it means.
+                let own = writer.is_none_or(|name| name == ETCD);
+                if own && self.named == Component::Unknown && is_etcd(record) {
+                    self.count(Component::Etcd);
+                }
             }
             return;
         };
+        self.explained += record.outer.unread;
         // What is read of a record may change its kind.
         if !std::ptr::eq(asked.0, event.kind) {
             let detail = match segment.wants_fields(event.kind) {
@@ -245,6 +254,11 @@ impl Counter {
         {
             *count += 1;
         }
+    }
+
+    /// How many lines of no known form told something since the last call.
+    pub(in crate::logs) fn explained(&mut self) -> u64 {
+        std::mem::take(&mut self.explained)
     }
 
     pub(in crate::logs) fn finish(mut self) -> StreamSummary {

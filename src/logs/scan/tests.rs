@@ -497,21 +497,70 @@ fn etcds_messages_count_under_another_name_of_their_time() {
     }
 }
 
+/// A file of that name, scanned.
+fn scanned(name: &str, text: &str) -> StreamSummary {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let plan = crate::logs::input::plan(&[path], &crate::target::HostRoot::new("/"), None);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    scan(&plan, &ScanOptions::default(), &stop)
+        .streams
+        .remove(0)
+}
+
+#[test]
+fn etcd_is_known_where_none_of_its_messages_is() {
+    for line in [
+        r#"Nov 24 08:38:14 n3 etcd[5]: {"level":"info","ts":"2025-11-24T08:38:14.067567Z","caller":"membership/cluster.go:605","msg":"words that nobody knows"}"#,
+        r#"{"level":"error","ts":"2026-02-19T22:52:37.575944Z","caller":"etcdserver/server.go:2090","msg":"words that nobody knows"}"#,
+        "2019-02-25 10:00:01.000001 W | etcdserver: words that nobody knows",
+    ] {
+        assert_eq!(
+            scanned("notes.txt", &format!("{line}\n")).component(),
+            "etcd",
+            "{line}"
+        );
+    }
+    // Another program's packages and files are not etcd's.
+    for line in [
+        r#"{"level":"error","ts":"2026-02-19T22:52:37.575944Z","caller":"controller/run.go:2","msg":"words"}"#,
+        "2019-02-25 10:00:01.000001 W | locksmith: words",
+    ] {
+        assert_eq!(
+            scanned("notes.txt", &format!("{line}\n")).component(),
+            "unknown",
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_line_that_told_something_is_understood() {
+    let dropped = "2025-03-18T12:21:38.350+01:00 dropped internal Raft message since sending buffer is full (overloaded network)";
+    let slow = r#"`etcdserver: read-only range request "key:\"/registry/pods\" " with result "range_response_count:1 size:441" took too long (1.02s) to execute`"#;
+    let count = |text: &str| {
+        let stream = scanned("notes.txt", text);
+        let file = &stream.files[0];
+        let coverage = &stream.segment.coverage;
+        assert_eq!(
+            (coverage.parsed, coverage.unparsed),
+            (file.parsed, file.unparsed)
+        );
+        (file.lines, file.parsed, file.unparsed)
+    };
+    assert_eq!(count(&format!("{dropped}\n{dropped}\n")), (2, 2, 0));
+    assert_eq!(count(&format!("{slow}\nwords of nobody\n")), (2, 1, 1));
+    assert_eq!(count("Words of nobody, too many open files\n"), (1, 1, 0));
+}
+
 /// A word of a file's name makes nobody a controller whose lines say who wrote them.
 #[test]
 fn lines_tell_more_than_a_word_of_the_files_name() {
     let klog = |text: &str| format!("I1121 20:55:28.532089       1 {text}\n");
     let manager = klog("controllermanager.go:211] \"Starting\" version=\"v1.36.2\"");
     let nobody = klog("x.go:1] words that nobody knows");
-    let named = |name: &str, text: &str| {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        let plan = crate::logs::input::plan(&[path], &crate::target::HostRoot::new("/"), None);
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        let summary = scan(&plan, &ScanOptions::default(), &stop);
-        summary.streams[0].component().to_owned()
-    };
+    let named = |name: &str, text: &str| scanned(name, text).component().to_owned();
     let file = "kubectl_-n_kube-system_logs_kube-controller-manager-cp0";
     assert_eq!(named(file, &manager), "kube-controller-manager");
     // Where no line tells, the word does.

@@ -77,7 +77,11 @@ pub(super) fn refine(event: &mut Event<'_>) {
 
 /// `kube-system/kube-scheduler`: the Lease of a leader election.
 pub(super) fn lease<'a>(event: &mut Event<'a>, text: Cow<'a, str>) {
-    let text = text.trim_end_matches([':', '.', ',']).to_owned();
+    // client-go put two blanks before the name in some releases.
+    let text = text
+        .trim_start()
+        .trim_end_matches([':', '.', ','])
+        .to_owned();
     if text.is_empty() {
         return;
     }
@@ -475,9 +479,14 @@ fn http_text<'a>(event: &mut Event<'a>, msg: &'a [u8], found: &Found<'a>, detail
         .parse()
         .ok()
         .filter(|status| extract::is_status(*status));
+    // Up to 1.4 the agent had brackets of its own: `[[kubelet/v1.2] 10.0.0.1:4444]`.
     if let Some((_, who)) = rest.split_once('[')
         && let Some((agent, client)) = who.trim_end_matches(']').rsplit_once(' ')
     {
+        let agent = match agent.strip_prefix('[') {
+            Some(agent) => agent.trim_end_matches(']'),
+            None => agent,
+        };
         call(event).user_agent = Some(clip(Cow::Borrowed(agent)));
         event.client = Some(Cow::Borrowed(client));
     }

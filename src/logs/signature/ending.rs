@@ -28,6 +28,18 @@ const STORAGE: &[(&str, &[u8], &[u8])] = &[
         b"recovering backend from snapshot error",
         b"snapshot file doesn't exist",
     ),
+    // bbolt gives a page back twice, or one of its two heads (bbolt: freelist.go, Free).
+    (DAMAGE, b"page ", b" already freed"),
+    (DAMAGE, b"cannot free page 0 or 1", b""),
+    // The database was not written as far as the snapshot beside it (etcd up to 3.2: etcdserver/server.go).
+    (
+        DAMAGE,
+        b"database file (",
+        b") does not match with snapshot (index ",
+    ),
+    // A record that is longer than what is left of its file: that was cut short, mostly by a full disk
+    // (etcd: wal/decoder.go).
+    (DAMAGE, b"", b"wal: max entry size limit exceeded"),
     (DAMAGE, b"open wal error: ", b"wal: file not found"),
     (DAMAGE, b"failed to open WAL", b"wal: file not found"),
     (DAMAGE, b"open wal error: ", b"wal: snapshot "),

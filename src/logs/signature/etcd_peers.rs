@@ -473,6 +473,11 @@ pub(super) static TABLE: &[Signature] = &[
                 ),
                 r#"2026-11-21 19:37:24.330034 I | embed: rejected connection from "127.0.0.1:32906" (error "tls: client didn't provide a certificate", ServerName "localhost")"#,
             ),
+            // Up to 3.2.
+            form(
+                Text("rejected connection from \"{remote-addr}\" ({error})"),
+                r#"2018-05-15 17:58:11.366953 I | etcdmain: rejected connection from "192.0.2.7:45144" (tls: "192.0.2.7" does not match any of DNSNames ["*.etcd.example"])"#,
+            ),
         ],
         &[
             field("remote-addr", Client, ""),

@@ -19,12 +19,13 @@ pub(super) static TABLE: &[Signature] = &[
         &[field("took", Took, ""), field("expected-duration", Expected, "fixed at 1 s")],
     ),
     row(
-        "heartbeat-late", Etcd, Warn, Symptom, "3.0 to 3.7",
+        "heartbeat-late", Etcd, Warn, Symptom, "all",
         "The leader sent a heartbeat late: its loop was held up by disk, CPU or both. One line per peer; the duration is the excess over the limit.",
         &[
             form(Msg("leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk"), r#"{"level":"warn","ts":"2022-08-30T09:17:30.387Z","caller":"etcdserver/raft.go:369","msg":"leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk","to":"63b75c3d731594fc","heartbeat-interval":"100ms","expected-duration":"200ms","exceeded-duration":"61.150187ms"}"#),
             form(Text("failed to send out heartbeat on time (exceeded the {heartbeat-interval} timeout for {exceeded-duration}, to {to:hex})"), "2019-08-20 16:58:45.366953 W | etcdserver: failed to send out heartbeat on time (exceeded the 100ms timeout for 154.491083ms, to 7ceb206ff2a779a3)"),
             form(Text("failed to send out heartbeat on time (exceeded the {heartbeat-interval} timeout for {exceeded-duration})"), "2018-05-15 17:58:11.366953 W | etcdserver: failed to send out heartbeat on time (exceeded the 100ms timeout for 169.793744ms)"),
+            form(Text("failed to send out heartbeat on time (deadline exceeded for {exceeded-duration})"), "2016-05-15 17:58:11.366953 W | etcdserver: failed to send out heartbeat on time (deadline exceeded for 169.793744ms)"),
         ],
         &[
             field("exceeded-duration", Took, "the excess"),
@@ -34,7 +35,7 @@ pub(super) static TABLE: &[Signature] = &[
         ],
     ),
     row(
-        "heartbeat-hint", Etcd, Warn, Noise, "3.0 to 3.4 capnslog",
+        "heartbeat-hint", Etcd, Warn, Noise, "up to 3.4, capnslog",
         "The second line of `heartbeat-late`.",
         &[form(Text("server is likely overloaded"), "2019-08-20 16:58:45.366979 W | etcdserver: server is likely overloaded")],
         &[],

@@ -38,6 +38,7 @@ pub use classify::{
     Detail, classify, classify_as, classify_http, classify_plain, plain_fields, warm_up,
 };
 pub use extract::PlainFields;
+pub use origin::{CLOUD_MANAGER, is_etcd};
 pub use requests::{TraceSteps, agreement_step};
 pub use types::{Extractor, Field, Form, How, Nature, Role, Signature};
 

@@ -62,8 +62,11 @@ const CALLERS: &[&[u8]] = &[
     b"wal/",
 ];
 
+/// The controller manager of a cloud, which has a file `controllermanager.go` as well.
+pub const CLOUD_MANAGER: &str = "cloud-controller-manager";
+
 /// Whether an etcd server wrote a record.
-pub(super) fn is_etcd(record: &Record<'_>) -> bool {
+pub fn is_etcd(record: &Record<'_>) -> bool {
     match record.encoding {
         Encoding::Capnslog => {
             let package = record.logger.split(|b| *b == b'/').next();
@@ -96,6 +99,10 @@ pub(super) fn elected(event: &mut Event<'_>, record: &Record<'_>) {
     });
     let manager = record.caller.starts_with(b"controllermanager.go:");
     let component = match lock {
+        Some(CLOUD_MANAGER) => {
+            event.writer = Some(CLOUD_MANAGER);
+            return;
+        }
         Some("kube-controller-manager") => Component::ControllerManager,
         Some("kube-scheduler") => Component::Scheduler,
         None if manager && event.kind == "leaderelection-lost" => Component::ControllerManager,

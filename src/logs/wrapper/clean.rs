@@ -69,6 +69,14 @@ pub fn strip_start(text: &[u8]) -> &[u8] {
     }
 }
 
+/// A line without the back quotes that an issue or a chat puts around it. Three begin a block.
+pub fn strip_quotes(text: &[u8]) -> &[u8] {
+    match text.strip_prefix(b"`") {
+        Some(rest) if rest.first() != Some(&b'`') => rest.strip_suffix(b"`").unwrap_or(rest),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +98,15 @@ mod tests {
         let mut out = Vec::new();
         undo_octal(b"a#011b#0112#", &mut out);
         assert_eq!(out, b"a\tb\t2#");
+        for (text, want) in [
+            (&b"`a`"[..], &b"a"[..]),
+            (b"`a", b"a"),
+            (b"a`", b"a`"),
+            (b"```", b"```"),
+            (b"`", b""),
+        ] {
+            assert_eq!(strip_quotes(text), want);
+        }
         assert_eq!(strip_start(b"\xef\xbb\xbf^C\x03{\"a\""), b"{\"a\"");
     }
 }

@@ -25,7 +25,8 @@ pub fn peel<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
         .or_else(|| downloaded(text, cache))
         .or_else(|| labelled(text))
         .or_else(|| tagged(text, cache))
-        .or_else(|| listed(text));
+        .or_else(|| listed(text))
+        .or_else(|| numbered(text, cache));
     if strict.is_some() {
         return strict;
     }
@@ -102,6 +103,13 @@ fn stands_behind_times(text: &[u8], cache: &mut TimeCache) -> bool {
         }
     }
     false
+}
+
+/// `12 TAB text` of `cat -n` and `nl`.
+fn numbered<'a>(text: &'a [u8], cache: &mut TimeCache) -> Option<Peeled<'a>> {
+    let len = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let rest = text.get(len..)?.strip_prefix(b"\t")?;
+    (len > 0 && plausible(rest, cache)).then_some(Peeled::text(rest))
 }
 
 /// `2026-11-21 19:32:33 +0000 tag: {…}` and, with tabs, `2026-11-21T19:32:33+00:00 tag {…}` of

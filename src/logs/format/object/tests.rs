@@ -68,6 +68,32 @@ fn records_by_their_names() {
 }
 
 #[test]
+fn a_zap_record_may_have_other_names() {
+    let text = r#"{"version":"1.2.0","timestamp":"2023-05-19T09:39:37.100+02:00","severity":"warning","message":"slow fdatasync","caller":"wal/wal.go:805","took":"1.52s"}"#;
+    let parsed = record_of(text);
+    assert_eq!(
+        (parsed.encoding, parsed.level),
+        (Encoding::ZapJson, Level::Warn)
+    );
+    assert_eq!(&*parsed.msg, b"slow fdatasync");
+    assert_eq!(parsed.caller, b"wal/wal.go:805");
+    let took = parsed
+        .fields
+        .get("took")
+        .and_then(|took| took.duration_ns());
+    assert_eq!(took, Some(1_520_000_000));
+    assert_eq!(parsed.time, Timestamp::parse("2023-05-19T07:39:37.100Z"));
+    // A program's whole line, and a source that is no position.
+    for text in [
+        r#"{"severity":"warning","message":"2026-11-21 19:32:28.496001 W | wal: x","caller":"a/b.go:5"}"#,
+        r#"{"severity":"warning","message":"slow fdatasync","source":"/var/log/x.log"}"#,
+        r#"{"severity":"warning","message":"slow fdatasync","caller":"b.go"}"#,
+    ] {
+        wrapper_of(text);
+    }
+}
+
+#[test]
 fn wrappers_by_their_names() {
     let wrapped =
         wrapper_of(r#"{"log":"a\n","stream":"stderr","time":"2022-03-07T09:08:30.051273291Z"}"#);

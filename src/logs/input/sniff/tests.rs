@@ -77,6 +77,34 @@ fn the_zone_of_wrappers_is_told_by_the_records_in_them() {
 }
 
 #[test]
+fn records_without_a_zone_show_the_wrappers_where_they_differ() {
+    let line = |host: &str, text: &str| format!("May 26 {host} h etcd[1]: {text}\n");
+    let bar = |host| {
+        line(
+            host,
+            "2020-05-26 14:00:13.749838 I | etcdmain: etcd Version: 3.4.2",
+        )
+    };
+    let hour = 4 * QUARTER_US;
+    for (host, want) in [
+        ("22:00:13", 8 * hour),
+        ("08:30:14", -11 * hour / 2),
+        ("14:00:13", 0),
+    ] {
+        let kernel = format!("May 26 {host} h kernel: x\n");
+        let text = [bar(host), kernel.repeat(3), bar(host)].concat();
+        assert_eq!(told(text.as_bytes()).local_us, want, "{host}");
+    }
+    // What names its zone tells more.
+    let zap = line(
+        "22:00:13",
+        r#"{"level":"warn","ts":"2020-05-26T22:00:13.325Z","msg":"x"}"#,
+    );
+    let text = [bar("22:00:13"), bar("22:00:14"), zap].concat();
+    assert_eq!(told(text.as_bytes()).local_us, 0);
+}
+
+#[test]
 fn the_newest_lines_may_stand_first() {
     let zap = |n: u32| {
         format!(

@@ -237,8 +237,40 @@ fn a_lease_is_lost_by_whose_lock_it_is() {
         "leaderelection-lost".to_owned(),
     );
     assert!(seen(&lost).contains(&wanted), "{:?}", seen(&lost));
+    // The cloud's controller manager has a file of that name, too.
+    let cloud = [
+        "leaderelection.go:283] failed to renew lease kube-system/cloud-controller-manager: timed out waiting for the condition",
+        "controllermanager.go:234] leaderelection lost",
+    ]
+    .map(|text| format!("F0326 18:06:19.424088       1 {text}"));
+    let told = seen(&cloud.join("\n"));
+    assert_eq!(told.len(), 2, "{told:?}");
+    let of_cloud = |(component, _): &(String, String)| component == "cloud-controller-manager";
+    assert!(told.iter().all(of_cloud), "{told:?}");
     let stopped = kind("F0117 11:11:11.212909       1 leader_election.go:182] stopped leading");
     assert_eq!(stopped, Some(("leaderelection-lost", Component::Unknown)));
+}
+
+#[test]
+fn a_lock_has_no_blanks_around_its_name() {
+    let line = "I0705 11:42:37.591515       1 leaderelection.go:242] attempting to acquire leader lease  kube-system/kops-controller-leader...";
+    let record = decode(line.as_bytes());
+    let event = classify(&record, Detail::Full).expect("known");
+    let parts = event.api.as_deref().map(|api| &api.parts).unwrap();
+    assert_eq!(parts.namespace.as_deref(), Some("kube-system"));
+    assert_eq!(parts.name.as_deref(), Some("kops-controller-leader"));
+    let line = "I0422 14:08:01.783828       1 handlers.go:137] GET /api/v1/pods: (42.8s) 200 [[kubelet/v0.15.0 (linux/amd64) kubernetes/21788d8] 192.0.2.3:40001]";
+    let record = decode(line.as_bytes());
+    let event = classify(&record, Detail::Full).expect("known");
+    let agent = event
+        .api
+        .as_deref()
+        .and_then(|api| api.user_agent.as_deref());
+    assert_eq!(
+        agent,
+        Some("kubelet/v0.15.0 (linux/amd64) kubernetes/21788d8")
+    );
+    assert_eq!(event.client.as_deref(), Some("192.0.2.3:40001"));
 }
 
 #[test]
