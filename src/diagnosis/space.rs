@@ -1,6 +1,6 @@
 //! Is it space? The alarm says so itself.
 
-use super::assess::{Assessment, Case, names};
+use super::assess::{Assessment, Case, claim};
 use super::cause::Cause;
 use crate::evidence::keys;
 use crate::rules::space::nospace_alarm::IS_OVER;
@@ -68,13 +68,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else {
         &by_numbers
     };
-    let on = names(told);
-    let mut summary = told
-        .first()
-        .map_or_else(String::new, |finding| finding.message.clone());
-    if !on.is_empty() {
-        summary = format!("{summary} ({on})");
-    }
+    let summary = claim(told);
     Assessment::of(Cause::Space, confidence, summary, &carry, SETTLE)
 }
 
