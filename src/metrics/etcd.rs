@@ -134,7 +134,8 @@ pub fn etcd(line: &Timeline, span: Span) -> Etcd {
     let commit = all(Metric::BackendCommit);
     let quota = line.gauge(Metric::Quota).map(|level| level.last);
     let size = line.gauge(Metric::DbSize);
-    let full = quota.is_some_and(|quota| quota > 0.0 && size.is_some_and(|size| size.last >= quota));
+    let full =
+        quota.is_some_and(|quota| quota > 0.0 && size.is_some_and(|size| size.last >= quota));
     let growth = growth_of(line, span, full);
     Etcd {
         wal_fsync: all(Metric::WalFsync),

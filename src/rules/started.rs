@@ -145,9 +145,7 @@ fn differences(settings: &Record, said: &Table) -> Vec<(String, String)> {
     };
     let of_process = |row: &Row| {
         let place = row.get_text("where").unwrap_or_default();
-        place.starts_with("proc/")
-            || place.contains("/proc/")
-            || row.get_text("process").is_some()
+        place.starts_with("proc/") || place.contains("/proc/") || row.get_text("process").is_some()
     };
     if table.rows.iter().any(of_process) {
         return Vec::new();
