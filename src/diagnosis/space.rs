@@ -36,13 +36,13 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         if alarm.len() > 1 || both { 0.97 } else { 0.9 }
     } else if disk {
         0.7
+    } else if over {
+        // Writes were refused for it within the evidence, whatever else there is.
+        0.7
     } else if case.facts.full_soon && case.has_at("database-growing-fast", Severity::Critical) {
         0.65
     } else if near {
         0.6
-    } else if over {
-        // Writes were refused for it within the evidence, whatever else there is.
-        0.7
     } else if told {
         // The database was full, and is not any more.
         0.45
