@@ -285,3 +285,32 @@ fn nodes_in_four_forms_are_one_picture_and_the_odd_one_is_named() {
         last = Some(report);
     }
 }
+
+/// Logs beside the parts of a tree are read whatever they are called, as they are when they are named.
+#[test]
+fn a_log_beside_scrapes_needs_no_telling_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = capture("slow-disk", dir.path());
+    let cause = |names: &[&str]| {
+        let all = tempfile::tempdir().unwrap();
+        let bundle = all.path().join("b");
+        fs::create_dir_all(&bundle).unwrap();
+        let status = std::process::Command::new("cp")
+            .arg("-r")
+            .arg(root.join("metrics"))
+            .arg(&bundle)
+            .status();
+        assert!(status.unwrap().success());
+        for name in names {
+            write(&bundle.join(name), &log(&root, "etcd").1);
+        }
+        // What is no log stays none.
+        write(&bundle.join("notes.txt"), "the disk is slow\n");
+        let report = diagnose(&[&bundle]);
+        report["verdict"]["cause"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(cause(&[]), "unknown");
+    for name in ["messages", "journal.txt", "journalctl_--no-pager"] {
+        assert_eq!(cause(&[name]), "disk", "{name}");
+    }
+}

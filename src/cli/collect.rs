@@ -191,6 +191,9 @@ impl Gathered {
                     .map(move |tree| (one, tree))
             })
             .collect();
+        for (_, tree) in &mut trees {
+            sort_loose(tree);
+        }
         let files = scrape_files(&mut trees);
         let mut own = Vec::new();
         let mut names = Vec::new();
@@ -466,6 +469,17 @@ pub(super) fn log_options(how: &How<'_>) -> logs::scan::ScanOptions {
         now: Some(how.clock.now()),
         read: how.read,
         ..logs::scan::ScanOptions::default()
+    }
+}
+
+/// Puts files of unknown names where their content belongs.
+fn sort_loose(tree: &mut Tree) {
+    for path in std::mem::take(&mut tree.loose) {
+        if metrics::is_scrape(&path) {
+            tree.metrics.push(path);
+        } else if logs::input::may_be_log(&path) {
+            tree.logs.push(path);
+        }
     }
 }
 

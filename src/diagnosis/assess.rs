@@ -264,6 +264,25 @@ fn evidence(findings: &[&Finding]) -> Vec<Citation> {
     citations
 }
 
+/// What the first of some findings says, with the subjects of which it says so. Others of its rule have
+/// numbers of their own; what other rules found is told elsewhere.
+pub(super) fn claim(findings: &[&Finding]) -> String {
+    let Some(first) = findings.first() else {
+        return String::new();
+    };
+    let of_rule = findings.iter().filter(|found| found.rule == first.rule);
+    let (same, others): (Vec<&Finding>, Vec<&Finding>) =
+        of_rule.partition(|found| found.message == first.message);
+    let (same, others) = (names(&same), names(&others));
+    let message = &first.message;
+    match (same.as_str(), others.as_str()) {
+        ("", _) => message.clone(),
+        (same, "") if message.contains(same) => message.clone(),
+        (same, "") => format!("{message} ({same})"),
+        (same, others) => format!("{message} ({same}; with other numbers {others})"),
+    }
+}
+
 /// The subjects of findings, named once each: `lab06-cp0, lab06-cp1`.
 pub(super) fn names(findings: &[&Finding]) -> String {
     let mut names: Vec<String> = Vec::new();

@@ -70,7 +70,23 @@ pub(super) fn name(
                     }
                     false => unknown(evidence),
                 };
-                cause.summary = format!("{}; the client is not known ({why})", cause.summary);
+                // Whoever asks for most is found by what it asks for, whoever is turned away.
+                let stands_out = match cause.cause {
+                    Cause::ApiserverSaturation => measured(cause, findings),
+                    _ => None,
+                };
+                let why = match stands_out {
+                    Some(found) => {
+                        format!("no answer 429 names it; {} stands out", found.subject.name)
+                    }
+                    None => why,
+                };
+                cause.summary = match stands_out {
+                    Some(_) => {
+                        format!("{}; who was turned away is not known: {why}", cause.summary)
+                    }
+                    None => format!("{}; the client is not known ({why})", cause.summary),
+                };
                 cause.client_unknown = Some(why);
             }
         }
@@ -129,19 +145,7 @@ fn of_load(
     findings: &[Finding],
     joined: Option<&Joined>,
 ) -> Option<ClientNamed> {
-    // A rule has measured one.
-    let found = findings
-        .iter()
-        .filter(|f| f.failed() && f.subject.kind == SubjectKind::Client)
-        // A client that is only seen to write much is a note.
-        .filter(|f| f.rule != "client-hot-loop" || f.severity >= Severity::Warn)
-        .filter(|f| matches!(f.rule.as_str(), "client-heavy-lists" | "client-hot-loop"))
-        .min_by_key(|f| {
-            let of_rule = cause.rules.iter().position(|rule| *rule == f.rule);
-            // Of several the one that the summary tells of.
-            let told = cause.summary.contains(&f.message);
-            (of_rule.unwrap_or(usize::MAX), !told)
-        });
+    let found = measured(cause, findings);
     let writer = most(evidence, "events written", MOST, &|row| {
         let events = row.get_text("resource").is_some_and(is_events);
         let writes = matches!(row.get_text("verb"), Some("create" | "update" | "patch"));
@@ -182,6 +186,22 @@ fn of_load(
             None
         },
     )
+}
+
+/// What a rule has measured of a client.
+fn measured<'f>(cause: &CauseFound, findings: &'f [Finding]) -> Option<&'f Finding> {
+    findings
+        .iter()
+        .filter(|f| f.failed() && f.subject.kind == SubjectKind::Client)
+        // A client that is only seen to write much is a note.
+        .filter(|f| f.rule != "client-hot-loop" || f.severity >= Severity::Warn)
+        .filter(|f| matches!(f.rule.as_str(), "client-heavy-lists" | "client-hot-loop"))
+        .min_by_key(|f| {
+            let of_rule = cause.rules.iter().position(|rule| *rule == f.rule);
+            // Of several the one that the summary tells of.
+            let told = cause.summary.contains(&f.message);
+            (of_rule.unwrap_or(usize::MAX), !told)
+        })
 }
 
 /// The client that a finding is about, with its user agent and user as the readings have them.

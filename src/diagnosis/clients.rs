@@ -1,6 +1,6 @@
 //! Is it in front of etcd: an apiserver that is full, or a client that holds itself back?
 
-use super::assess::{Assessment, Case, names};
+use super::assess::{Assessment, Case, claim};
 use super::cause::Cause;
 use crate::rules::Severity;
 
@@ -88,27 +88,16 @@ pub(super) fn saturation(case: &Case<'_>) -> Assessment {
         "apiserver-timeouts",
     ]));
     // Whose requests wait or are turned away; seats that all of them lack say nothing of where.
-    let full = match rejected.is_empty() {
-        true => names(&waits),
-        false => names(&rejected),
-    };
-    let on = match full.is_empty() {
-        true => names(&carry),
-        false => full,
-    };
-    let mut summary = rejected
-        .first()
-        .or(waits.first())
-        .map_or_else(String::new, |finding| finding.message.clone());
+    let mut summary = claim(match rejected.is_empty() {
+        true => &waits,
+        false => &rejected,
+    });
     if let Some((finding, share)) = webhook {
         summary = format!(
             "{}: webhooks take {:.0} % of the time for which requests hold seats; {summary}",
             finding.message,
             share * 100.0
         );
-    }
-    if !on.is_empty() {
-        summary = format!("{summary} ({on})");
     }
     let settle = "the latency of etcd requests in the apiserver's metrics: with a slow etcd, seats fill by themselves";
     Assessment::of(

@@ -1,7 +1,7 @@
 //! Is it the CPU? etcd's own throttling or run-queue delay prove it; pressure on the host alone
 //! is information.
 
-use super::assess::{Assessment, Case, names};
+use super::assess::{Assessment, Case, claim, names};
 use super::cause::Cause;
 use super::facts::node_of;
 use crate::rules::cpu::apiserver_cpu_short::ALL_USED;
@@ -130,14 +130,10 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         return Assessment::default();
     };
     carry.extend(case.all(&["wal-fsync-slow", "slow-requests", "heartbeat-late"]));
-    let on = names(&carry);
-    let mut summary = carry.first().map_or_else(
-        || "etcd is slow although its disk is fast".to_owned(),
-        |finding| finding.message.clone(),
-    );
-    if !on.is_empty() && !summary.contains(&on) {
-        summary = format!("{summary} ({on})");
-    }
+    let summary = match carry.is_empty() {
+        true => "etcd is slow although its disk is fast".to_owned(),
+        false => claim(&carry),
+    };
     // What was read already settles nothing by being asked for again.
     let settle = match facts.run_delay_seen {
         true => {

@@ -3,7 +3,7 @@
 
 mod weights;
 
-use super::assess::{Assessment, Case, names};
+use super::assess::{Assessment, Case, claim};
 use super::cause::Cause;
 use super::facts::node_of;
 use crate::evidence::Citation;
@@ -217,13 +217,7 @@ fn on_node(case: &Case<'_>, finding: &Finding) -> OnNode {
 
 /// The cause in words, with the findings that carry it.
 fn told<'a>(case: &Case<'a>, confidence: f64, mut carry: Vec<&'a Finding>) -> Assessment {
-    let on = names(&carry);
-    let mut summary = carry
-        .first()
-        .map_or_else(String::new, |finding| finding.message.clone());
-    if !on.is_empty() {
-        summary = format!("{summary} ({on})");
-    }
+    let mut summary = claim(&carry);
     let mut odd = case.odd("server.wal.fsync");
     odd.extend(case.odd("logs.events"));
     if let Some(odd) = odd.first() {

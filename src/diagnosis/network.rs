@@ -1,7 +1,7 @@
 //! Is it the network between members? A slow round trip beside fast syncs shows it, and so do links
 //! that both of their ends lose.
 
-use super::assess::{Assessment, Case, names};
+use super::assess::{Assessment, Case, claim};
 use super::cause::Cause;
 use super::facts::node_of;
 use super::links;
@@ -96,16 +96,10 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     // Where links break, what breaks them comes before what waits for it.
     carry.extend(&broken);
     carry.extend(case.all(&["read-index-slow", "etcd-requests-slow"]));
-    let on = match carry.first() {
-        Some(odd) if odd.rule == "member-odd-one-out" => String::new(),
-        _ => names(&carry),
+    let summary = match carry.first() {
+        Some(odd) if odd.rule == "member-odd-one-out" => odd.message.clone(),
+        _ => claim(&carry),
     };
-    let mut summary = carry
-        .first()
-        .map_or_else(String::new, |finding| finding.message.clone());
-    if !on.is_empty() {
-        summary = format!("{summary} ({on})");
-    }
     // What was read already settles nothing by being asked for again.
     let settle = match rtt.is_empty() {
         true => SETTLE,

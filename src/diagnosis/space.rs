@@ -1,6 +1,6 @@
 //! Is it space? The alarm says so itself.
 
-use super::assess::{Assessment, Case, names};
+use super::assess::{Assessment, Case, claim};
 use super::cause::Cause;
 use crate::evidence::keys;
 use crate::rules::space::nospace_alarm::IS_OVER;
@@ -36,13 +36,13 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
         if alarm.len() > 1 || both { 0.97 } else { 0.9 }
     } else if disk {
         0.7
+    } else if over {
+        // Writes were refused for it within the evidence, whatever else there is.
+        0.7
     } else if case.facts.full_soon && case.has_at("database-growing-fast", Severity::Critical) {
         0.65
     } else if near {
         0.6
-    } else if over {
-        // Writes were refused for it within the evidence, whatever else there is.
-        0.7
     } else if told {
         // The database was full, and is not any more.
         0.45
@@ -68,13 +68,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     } else {
         &by_numbers
     };
-    let on = names(told);
-    let mut summary = told
-        .first()
-        .map_or_else(String::new, |finding| finding.message.clone());
-    if !on.is_empty() {
-        summary = format!("{summary} ({on})");
-    }
+    let summary = claim(told);
     Assessment::of(Cause::Space, confidence, summary, &carry, SETTLE)
 }
 

@@ -147,7 +147,16 @@ pub(super) fn timeline(
                 !entry.planned && kinds.contains(&entry.kind.as_str()) && fits(entry)
             })
         };
-        let own = find(kinds, &|entry| !of_start(entry));
+        let own = find(kinds, &|entry| !of_start(entry)).map(|own| {
+            // A start is slow by itself, but not as slow as what was found: that was there already.
+            let alike = |entry: &Entry| {
+                entries.get(own).is_some_and(|found| {
+                    (&entry.kind, &entry.subject) == (&found.kind, &found.subject)
+                        && matches!((entry.max_ms, found.max_ms), (Some(one), Some(other)) if one * 2.0 >= other)
+                })
+            };
+            find(kinds, &alike).map_or(own, |first| first.min(own))
+        });
         // What is slow until the cause shows itself is slow for it; without a sign of its own the
         // slowness is all that is seen of it.
         let shown = own.and_then(|at| entries.get(at)).map(|entry| entry.from);
@@ -246,6 +255,37 @@ mod tests {
         assert_eq!(marked(disk, (100, 110), Some(150)), ["wal-sync-slow"]);
         assert_eq!(marked(Cause::Cpu, (100, 110), None), ["slow-apply"]);
         assert!(marked(Cause::Space, (100, 110), None).is_empty());
+    }
+
+    #[test]
+    fn a_stall_in_a_start_that_is_as_long_as_the_later_ones_is_the_first_sign() {
+        let marked = |first_ms: f64| {
+            let stall = |at, ms| Episode {
+                max_ms: Some(ms),
+                ..episode("wal-sync-slow", at)
+            };
+            let episodes = vec![
+                episode("etcd-start", 90),
+                stall(101, first_ms),
+                stall(131, 5_010.0),
+            ];
+            let mut set = EvidenceSet::new();
+            set.put(
+                &keys::LOGS_EPISODES,
+                Subject::new(SubjectKind::Member, "cp0"),
+                Window::default(),
+                Origin::new(Collector::Logs, "t"),
+                Episodes {
+                    episodes,
+                    dropped: 0,
+                },
+            );
+            let told = timeline(&set, Some(&found(Cause::Disk)), &[]);
+            let mut told = told.iter().filter(|entry| entry.mark == Mark::FirstCause);
+            told.next().map(|entry| entry.from.secs())
+        };
+        assert_eq!(marked(5_000.0), Some(101));
+        assert_eq!(marked(1_100.0), Some(131));
     }
 
     #[test]

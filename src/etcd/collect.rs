@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::gather::gather;
-use super::model::{Backend, Member, Model};
+use super::model::{Backend, Member, Model, Sample};
 use super::plan::Plan;
 use super::trouble::Trouble;
 use crate::catalog::releases::Version;
@@ -17,7 +17,7 @@ use crate::evidence::{
     Window, keys,
 };
 use crate::formats::x509::Certificate;
-use crate::units::growth::{TimeToFull, time_to_full};
+use crate::units::growth::{TimeToFull, growth, time_to_full};
 use rows::{lag, lists, members, read_row, rights};
 
 /// Quotas that the settings of a node give, by member name: the value and where it stands.
@@ -235,16 +235,21 @@ impl Collecting {
         let (Some(first), Some(last)) = (member.samples.first(), member.samples.last()) else {
             return;
         };
-        let (Some(from), Some(to)) = (first.db, last.db) else {
+        let Some(size) = last.db else {
             return;
         };
-        let secs = last.at.since_us(first.at) as f64 / 1e6;
-        // A file that shrank was defragmented meanwhile.
-        let growth = (secs > 0.0 && to >= from).then(|| ((to - from) / secs, to - from));
-        if let Some((rate, _)) = growth {
-            self.put(&keys::DB_GROWTH, subject.clone(), origin, rate);
+        let after = |sample: &Sample| sample.at.since_us(first.at) as f64 / 1e6;
+        let secs = after(last);
+        let samples = member.samples.iter();
+        let points: Vec<(f64, f64)> = samples
+            .filter_map(|sample| Some((after(sample), sample.db?)))
+            .collect();
+        let full = quota.is_some_and(|quota| quota > 0.0 && size >= quota);
+        let growth = growth(&points, full);
+        if let Some(growth) = growth {
+            self.put(&keys::DB_GROWTH, subject.clone(), origin, growth.per_sec);
         }
-        let secs = match time_to_full(quota, Some(to), growth, Some(secs)) {
+        let secs = match time_to_full(quota, Some(size), growth) {
             Some(TimeToFull::Full) => 0.0,
             Some(TimeToFull::Secs(secs)) => secs,
             Some(TimeToFull::NotEnough) | None => {
@@ -273,7 +278,7 @@ impl Collecting {
         let Some(last) = member.last() else {
             return;
         };
-        let series = |value: &dyn Fn(&super::model::Sample) -> Option<f64>| Series {
+        let series = |value: &dyn Fn(&Sample) -> Option<f64>| Series {
             points: member
                 .samples
                 .iter()
@@ -383,7 +388,6 @@ impl Collecting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::model::Sample;
     use crate::evidence::Reader;
     use crate::target::etcd::Endpoint;
 

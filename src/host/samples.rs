@@ -20,6 +20,9 @@ const MAX_SAMPLES: usize = 10_000;
 const MAX_HUNG: u32 = 4;
 /// Two samples closer than this are one: the time of an untimed file is known to the second.
 const APART_US: i64 = 1_500_000;
+/// Where there are timed samples enough, an untimed one counts only so far from them: the boot second
+/// has no fraction, so that its time is up to a second late, and a window to it as much too short.
+const ROUGH_US: i64 = 10_000_000;
 /// The shortest window that gives rates. Live windows may be short on purpose.
 const SHORTEST_US: i64 = 100_000;
 
@@ -196,11 +199,15 @@ impl<'a> Recorded<'a> {
         found.sort();
         found.truncate(MAX_SAMPLES);
         let plain = root.read(path, CAP);
+        let apart = match found.len() {
+            0 | 1 => APART_US,
+            _ => ROUGH_US,
+        };
         let near = |at: Timestamp| {
             found
                 .iter()
                 .filter_map(|(have, _)| *have)
-                .any(|have| have.since_us(at).abs() < APART_US)
+                .any(|have| have.since_us(at).abs() < apart)
         };
         // The untimed file is often a copy of a timed one; then it adds nothing.
         let is_new = plain.is_ok() && !self.taken.is_some_and(near);
@@ -392,8 +399,11 @@ mod tests {
         };
         // Taken at the time of the first sample: the same reading.
         assert_eq!(read(Some("2026-11-21T20:38:05.4Z")), (vec![1, 3], 1));
-        // Taken between: a third sample.
-        assert_eq!(read(Some("2026-11-21T20:38:10Z")), (vec![1, 1, 3], 2));
+        // Taken between or shortly after: windows to it would be off by more than a tenth.
+        assert_eq!(read(Some("2026-11-21T20:38:10Z")), (vec![1, 3], 1));
+        assert_eq!(read(Some("2026-11-21T20:38:24Z")), (vec![1, 3], 1));
+        // A third sample.
+        assert_eq!(read(Some("2026-11-21T20:38:26Z")), (vec![1, 3, 1], 2));
         // Time unknown: it cannot be one end of a window.
         assert_eq!(read(None), (vec![1, 1, 3], 1));
     }

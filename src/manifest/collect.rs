@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::distribution::{datastore, distribution};
-use super::effective::Provenance;
+use super::effective::{Effective, Provenance};
 use super::gather::ManifestModel;
-use super::model::{Fault, Instance};
+use super::model::{Fault, Instance, Place, SourceKind};
 use super::settled::{Unit, settle_all};
 use crate::evidence::{
     Collector, EvidenceSet, Missing, Origin, Row, Subject, SubjectKind, Table, Window, keys,
@@ -80,6 +80,19 @@ fn subject(name: &str, node: Option<&str>) -> Subject {
     }
 }
 
+/// Whether the command line of the running process gives a setting, and another file is shown for it:
+/// the line of the manifest that says the same.
+fn of_process(main: &Instance, effective: &Effective) -> bool {
+    let elsewhere = |place: &Place| place.file != main.place.file;
+    let spelled = effective.spelled.as_ref().unwrap_or(&effective.name);
+    main.source == SourceKind::Process
+        && effective.place.as_ref().is_some_and(elsewhere)
+        && main
+            .given
+            .iter()
+            .any(|given| given.name == *spelled && !elsewhere(&given.place))
+}
+
 fn put_unit(unit: &Unit<'_>, set: &mut EvidenceSet) {
     let subject = subject(&unit.name, unit.node.as_deref());
     let origin = Origin::new(Collector::Manifest, unit.definition().place.file.clone());
@@ -103,6 +116,9 @@ fn put_unit(unit: &Unit<'_>, set: &mut EvidenceSet) {
         }
         if effective.from == Provenance::UnknownDefault && !unit.settled.unread.is_empty() {
             row = row.text("unread", unit.settled.unread.join("; "));
+        }
+        if of_process(unit.main(), effective) {
+            row = row.text("process", "yes");
         }
         if let Some(defined) = unit.defined.get(&effective.name) {
             row = row

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::metrics::Metric;
-use crate::units::growth::{TimeToFull, time_to_full};
+use crate::units::growth::{Growth, TimeToFull, growth, time_to_full};
 
 use super::bracket::Hist;
 use super::delta::{Change, Level};
@@ -63,7 +63,7 @@ pub struct Etcd {
     pub gauges: BTreeMap<Metric, Level>,
     /// Rates over the span, by metric.
     pub rates: BTreeMap<Metric, f64>,
-    /// Bytes per second that the database file grew.
+    /// Bytes per second that the database file grew of late.
     pub growth: Option<f64>,
     /// When it will be full.
     pub time_to_full: Option<TimeToFull>,
@@ -132,10 +132,11 @@ pub fn etcd(line: &Timeline, span: Span) -> Etcd {
     let all = |metric| line.histogram(metric, span);
     let label = |name: &'static str| move |labels: Labels<'_>| Some(labels.get(name).to_owned());
     let commit = all(Metric::BackendCommit);
-    let secs = line.secs(span);
     let quota = line.gauge(Metric::Quota).map(|level| level.last);
     let size = line.gauge(Metric::DbSize);
-    let growth = growth(line, span);
+    let full =
+        quota.is_some_and(|quota| quota > 0.0 && size.is_some_and(|size| size.last >= quota));
+    let growth = growth_of(line, span, full);
     Etcd {
         wal_fsync: all(Metric::WalFsync),
         wal_write: all(Metric::WalWrite),
@@ -158,8 +159,8 @@ pub fn etcd(line: &Timeline, span: Span) -> Etcd {
         counts: by_metric(&COUNTERS, |metric| line.counter(metric, span)),
         gauges: by_metric(&GAUGES, |metric| line.gauge(metric)),
         rates: by_metric(&COUNTERS, |metric| line.rate(metric, span)),
-        growth: growth.map(|(rate, _)| rate),
-        time_to_full: time_to_full(quota, size.map(|s| s.last), growth, secs),
+        growth: growth.map(|growth| growth.per_sec),
+        time_to_full: time_to_full(quota, size.map(|s| s.last), growth),
         grpc: grpc(line, span),
         requests: line.counters(Metric::ClientRequests, span, label("type")),
         alarms: alarms(line),
@@ -174,27 +175,22 @@ fn by_metric<T>(metrics: &[Metric], read: impl Fn(Metric) -> Option<T>) -> BTree
         .collect()
 }
 
-/// Bytes per second, and bytes, by which the file grew from the first to the last scrape. A
-/// defragmentation in between makes it unknown.
-fn growth(line: &Timeline, span: Span) -> Option<(f64, f64)> {
-    let points: Vec<(usize, f64)> = line
-        .gauge_points(Metric::DbSize)
-        .into_iter()
-        .filter(|(column, _)| (span.from..=span.to).contains(column))
+/// How the file of the database grew over the scrapes.
+fn growth_of(line: &Timeline, span: Span, full: bool) -> Option<Growth> {
+    let points = line.gauge_points(Metric::DbSize).into_iter();
+    let points = points.filter(|(column, _)| (span.from..=span.to).contains(column));
+    let mut first = None;
+    let points: Vec<(f64, f64)> = points
+        .filter_map(|(column, size)| {
+            let from = *first.get_or_insert(column);
+            let to = column;
+            match from == to {
+                true => Some((0.0, size)),
+                false => Some((line.secs(Span { from, to })?, size)),
+            }
+        })
         .collect();
-    let shrank = points
-        .iter()
-        .zip(points.iter().skip(1))
-        .any(|(a, b)| b.1 < a.1);
-    let (first, last) = (points.first()?, points.last()?);
-    if shrank || first.0 == last.0 {
-        return None;
-    }
-    let secs = line.secs(Span {
-        from: first.0,
-        to: last.0,
-    })?;
-    Some(((last.1 - first.1) / secs, last.1 - first.1))
+    growth(&points, full)
 }
 
 fn grpc(line: &Timeline, span: Span) -> BTreeMap<String, Grpc> {

@@ -117,13 +117,19 @@ pub(super) fn slow(cx: &Context<'_>, of: &Latency<'_>) -> Result<Verdict, Missin
                 .cite_as(of.phases, &subject, format!("{} p99 {words}", of.what));
             words
         });
+        // What ended is not told as if it went on.
+        let end = cx
+            .evidence
+            .peek(of.phases, &subject)
+            .and_then(|table| phases::at_the_end(&table, cx.profile))
+            .map_or_else(String::new, |end| format!("; at the end {}", end.words()));
         let what = of.what;
         let message = match worst {
             Some(worst) if !slow => {
                 format!("{what} p99 was {worst}; over the whole window it is {whole}")
             }
-            Some(worst) => format!("{what} p99 is {whole}; at its worst {worst}"),
-            None => format!("{what} p99 is {whole}"),
+            Some(worst) => format!("{what} p99 is {whole}; at its worst {worst}{end}"),
+            None => format!("{what} p99 is {whole}{end}"),
         };
         let threshold = if slow { of.limit } else { of.critical };
         drafts.push(

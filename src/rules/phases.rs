@@ -39,6 +39,31 @@ pub(crate) fn worst(table: &Table, profile: &Profile) -> Option<Worst> {
     most(table, profile, "", |row| row.get("count"))
 }
 
+/// The last pair of scrapes that tells a p99, where that came down since the worst pair: by more than
+/// one step of etcd's buckets, each of which is twice the one before.
+pub(crate) fn at_the_end(table: &Table, profile: &Profile) -> Option<Worst> {
+    let worst = worst(table, profile)?;
+    let told = table
+        .rows
+        .iter()
+        .filter(|row| enough(row, "", row.get("count"), profile));
+    let last = told.max_by(|a, b| a.key.cmp(&b.key))?;
+    let (low, high) = (last.get("p99_low_ms")?, last.get("p99_high_ms")?);
+    (high <= worst.low / 2.0).then(|| Worst {
+        low,
+        high: Some(high),
+        count: last.get("count").unwrap_or_default(),
+        when: span(&last.key, last.get("secs")),
+    })
+}
+
+/// Whether the p99 of a row rests on enough. How many values are above, older evidence does not tell.
+fn enough(row: &Row, prefix: &str, count: Option<f64>, profile: &Profile) -> bool {
+    let tail = row.get(&format!("{prefix}p99_tail"));
+    count.is_some_and(|count| count >= profile.get("p99-values"))
+        || count.is_some() && tail.is_some_and(|tail| tail >= profile.get("slow-values"))
+}
+
 /// The same of the latency of etcd requests in kube-apiserver's table of phases.
 pub(crate) fn worst_etcd_requests(table: &Table, profile: &Profile) -> Option<Worst> {
     most(table, profile, "etcd_", |row| {
@@ -52,16 +77,12 @@ fn most(
     prefix: &str,
     count: impl Fn(&Row) -> Option<f64>,
 ) -> Option<Worst> {
-    let (values, slow) = (profile.get("p99-values"), profile.get("slow-values"));
     let of = |row: &Row, column: &str| row.get(&format!("{prefix}p99_{column}"));
     table
         .rows
         .iter()
         .filter_map(|row| Some((row, of(row, "low_ms")?, count(row)?)))
-        // How many values are above, older evidence does not tell.
-        .filter(|(row, _, count)| {
-            *count >= values || of(row, "tail").is_some_and(|tail| tail >= slow)
-        })
+        .filter(|(row, _, count)| enough(row, prefix, Some(*count), profile))
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(row, low, count)| Worst {
             low,
@@ -92,6 +113,36 @@ pub(crate) fn span(begin: &str, secs: Option<f64>) -> String {
 mod tests {
     use super::*;
     use crate::rules::testing::table;
+
+    #[test]
+    fn a_fault_that_ended_is_told_with_how_it_is_since() {
+        let profile = Profile::default();
+        let values = profile.get("p99-values");
+        let end = |low: f64, count: f64| {
+            let row = |low: f64, count: f64, secs: f64| {
+                [
+                    ("count", count),
+                    ("p99_low_ms", low),
+                    ("p99_high_ms", low * 2.0),
+                    ("secs", secs),
+                ]
+            };
+            let rows = table(&[
+                ("2026-11-29T23:47:20.894Z", &row(512.0, values, 16.0)),
+                ("2026-11-29T23:47:36.896Z", &row(low, count, 40.0)),
+            ]);
+            at_the_end(&rows, &profile).map(|end| end.words())
+        };
+        assert_eq!(
+            end(32.0, 1_218.0).as_deref(),
+            Some("between 32 ms and 64 ms from 23:47:36 to 23:48:16 (1218 values)")
+        );
+        assert!(end(128.0, values).is_some());
+        // One step, no better, or too few values to say.
+        assert_eq!(end(256.0, values), None);
+        assert_eq!(end(1_024.0, values), None);
+        assert_eq!(end(8.0, values - 1.0), None);
+    }
 
     #[test]
     fn the_worst_pair_with_enough_values_is_named() {

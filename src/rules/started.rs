@@ -10,6 +10,8 @@ use crate::units::parse_go_duration;
 /// The quota that etcd takes for 0.
 const QUOTA_DEFAULT: f64 = 2_147_483_648.0;
 const QUOTA: &str = "quota-backend-bytes";
+const HEARTBEAT: &str = "heartbeat-interval";
+const ELECTION: &str = "election-timeout";
 
 /// What differs from the file, where a log tells it: the settings get the value of the process, with
 /// what the file defines beside it, as readers of running processes write it. What a process itself or
@@ -143,21 +145,36 @@ fn differences(settings: &Record, said: &Table) -> Vec<(String, String)> {
     };
     let of_process = |row: &Row| {
         let place = row.get_text("where").unwrap_or_default();
-        place.starts_with("proc/") || place.contains("/proc/")
+        place.starts_with("proc/") || place.contains("/proc/") || row.get_text("process").is_some()
     };
     if table.rows.iter().any(of_process) {
         return Vec::new();
     }
+    let of = |table: &Table, name: &str| number(name, table.row(name)?.get_text("value")?);
+    let said_heartbeat = of(said, HEARTBEAT);
     let differs = |said: &Row| {
         let (row, taken) = (table.row(&said.key)?, said.get_text("value")?);
         let source = row.get_text("source")?;
         // Defaults are the catalogue's; of the quota it is the same in every release.
         let comparable = !source.ends_with("default") || (source == "default" && said.key == QUOTA);
-        let same = number(&said.key, row.get_text("value")?)? == number(&said.key, taken)?;
+        let given = number(&said.key, row.get_text("value")?)?;
+        let heartbeat = said_heartbeat.or_else(|| of(table, HEARTBEAT));
+        let same = as_logged(&said.key, given, heartbeat) == number(&said.key, taken)?;
         let open = row.get_text("defined").is_none();
         (comparable && open && !same).then(|| (said.key.clone(), taken.to_owned()))
     };
     said.rows.iter().filter_map(differs).collect()
+}
+
+/// What etcd logs for a value of a file. Of an election timeout those are whole heartbeats: it counts
+/// in ticks (`ElectionTicks` in server/embed/config.go).
+fn as_logged(name: &str, given: f64, heartbeat: Option<f64>) -> f64 {
+    match heartbeat {
+        Some(heartbeat) if name == ELECTION && heartbeat > 0.0 => {
+            (given / heartbeat).trunc() * heartbeat
+        }
+        _ => given,
+    }
 }
 
 /// A number, or a duration in milliseconds. Values that are neither are not compared.
@@ -282,6 +299,49 @@ mod tests {
         reconcile(&mut measured.0);
         let status = measured.status(&settings_not_applied::RULE).0;
         assert_eq!(status, Status::Pass);
+    }
+
+    #[test]
+    fn an_election_timeout_is_logged_in_whole_heartbeats() {
+        let status = |heartbeat: &str, file: &str, logged: &str| {
+            let rows = [(HEARTBEAT, heartbeat, "flag"), (ELECTION, file, "flag")];
+            let log = Table {
+                rows: vec![
+                    Row::new(ELECTION).text("value", logged),
+                    Row::new(HEARTBEAT).text("value", format!("{heartbeat}ms")),
+                ],
+                ..Table::default()
+            };
+            let mut set = Set::new()
+                .put(&keys::SETTINGS, etcd(), settings(&rows))
+                .put(&keys::LOGS_SETTINGS, member(), log);
+            reconcile(&mut set.0);
+            set.status(&settings_not_applied::RULE).0
+        };
+        assert_eq!(status("900", "5000", "4.5s"), Status::Pass);
+        assert_eq!(status("900", "5400", "4.5s"), Status::Fail);
+        assert_eq!(status("100", "1050", "1s"), Status::Pass);
+        assert_eq!(status("100", "1050", "1.05s"), Status::Fail);
+    }
+
+    #[test]
+    fn a_process_that_has_what_its_file_says_goes_before_the_log() {
+        let row = Row::new(QUOTA)
+            .text("value", "8589934592")
+            .text("source", "flag")
+            .text("where", "manifests/etcd.yaml:22")
+            .text("process", "yes");
+        let rows = Table {
+            rows: vec![row],
+            ..Table::default()
+        };
+        let mut set = Set::new().put(&keys::SETTINGS, etcd(), rows).put(
+            &keys::LOGS_SETTINGS,
+            member(),
+            said(QUOTA, "0"),
+        );
+        reconcile(&mut set.0);
+        assert_eq!(set.status(&settings_not_applied::RULE).0, Status::Pass);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Tree {
     pub settings_root: Option<PathBuf>,
     /// Host roots: folders with `proc` and `sys`.
     pub host: Vec<PathBuf>,
+    /// Files beside these of whose names nothing can be told: what they are, their content says.
+    pub loose: Vec<PathBuf>,
 }
 
 impl Tree {
@@ -67,6 +69,7 @@ impl Tree {
                 tree.logs.append(&mut beside.logs);
                 tree.metrics.append(&mut beside.metrics);
                 tree.manifests.append(&mut beside.manifests);
+                tree.loose.append(&mut beside.loose);
                 nodes.into_iter().chain([tree]).collect()
             }
         }
@@ -135,7 +138,7 @@ impl Tree {
                 Kind::Scrape => self.metrics.push(path.to_owned()),
                 Kind::Settings => self.manifests.push(path.to_owned()),
                 Kind::Log if name.contains(".log") => self.logs.push(path.to_owned()),
-                Kind::Log => {}
+                Kind::Log => self.loose.push(path.to_owned()),
             }
             return;
         }
@@ -204,6 +207,7 @@ impl Tree {
         if root.exists("var/log") {
             tree.logs.push(path.join("var/log"));
         }
+        tree.logs.extend(journal_of_sos(&root, path));
         if SETTINGS.iter().any(has) || root.exists("proc") {
             tree.settings_root = Some(path.to_owned());
         }
@@ -240,6 +244,32 @@ const MOST: usize = 2_000;
 const OF_HOST: &[&str] = &["etc", "lib", "proc", "run", "sys", "system", "usr", "var"];
 /// What folders of manifests are called: must-gather's, dumps', copied ones.
 const MANIFESTS: &[&str] = &["manifest", "must-gather", "namespaces", "kubernetes"];
+
+/// The journals that a sosreport keeps as text, one a boot. Where the host's own text log is there, they
+/// hold the same lines; with the texts of the catalogue between them they are there once more.
+fn journal_of_sos(root: &HostRoot, path: &Path) -> Vec<PathBuf> {
+    const FOLDER: &str = "sos_commands/logs";
+    if ["var/log/messages", "var/log/syslog"]
+        .iter()
+        .any(|name| root.exists(name))
+    {
+        return Vec::new();
+    }
+    let entries = root.list(FOLDER).unwrap_or_default().into_iter();
+    let mut names: Vec<String> = entries
+        .filter(|entry| !entry.is_dir)
+        .filter_map(|entry| entry.name.into_string().ok())
+        .filter(|name| name.starts_with("journalctl_") && name.contains("boot"))
+        .filter(|name| !name.contains("list-boots"))
+        .collect();
+    let plain = |name: &String| !name.contains("catalog");
+    if names.iter().any(plain) {
+        names.retain(plain);
+    }
+    names.sort();
+    let files = names.into_iter();
+    files.map(|name| path.join(FOLDER).join(name)).collect()
+}
 
 fn is_part(name: &OsStr) -> bool {
     PARTS.iter().any(|part| name == *part)
@@ -397,6 +427,41 @@ mod tests {
         assert!(all[..2].iter().all(|tree| tree.host.len() == 1));
         assert_eq!(all[2].logs, [at("pile")]);
         assert!(all[2].manifests.is_empty() && all[2].host.is_empty());
+    }
+
+    #[test]
+    fn files_without_a_telling_name_are_kept_for_their_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        for path in [
+            "a/metrics",
+            "s/proc",
+            "s/etc/kubernetes",
+            "s/sos_commands/logs",
+        ] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        for file in [
+            "a/messages",
+            "a/journal.txt",
+            "a/etcd.log",
+            "s/sos_commands/logs/journalctl_--no-pager_--boot",
+            "s/sos_commands/logs/journalctl_--no-pager_--catalog_--boot",
+            "s/sos_commands/logs/journalctl_--disk-usage",
+        ] {
+            fs::write(at(file), "x").unwrap();
+        }
+        let of = |path: &str| Tree::all(&at(path)).pop().unwrap();
+        let mut loose = of("a").loose;
+        loose.sort();
+        assert_eq!(loose, [at("a/journal.txt"), at("a/messages")]);
+        assert_eq!(of("a").logs, [at("a/etcd.log")]);
+        let journal = at("s/sos_commands/logs/journalctl_--no-pager_--boot");
+        assert_eq!(of("s").logs, [journal]);
+        // The same lines are in the host's own log.
+        fs::create_dir_all(at("s/var/log")).unwrap();
+        fs::write(at("s/var/log/messages"), "x").unwrap();
+        assert_eq!(of("s").logs, [at("s/var/log")]);
     }
 
     #[test]

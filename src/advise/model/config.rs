@@ -79,14 +79,14 @@ const FIXES: &[Fix] = &[
     Fix {
         rule: "flag-removed",
         target: "",
-        setting: "removed flag",
-        proposed: "remove the flag, or use its new name, before the component is restarted or \
-                   upgraded",
+        setting: "flag of another version",
+        proposed: "remove the flag, or use the name that this version has, before the component is \
+                   restarted or upgraded",
         remove: "",
         remedy: Remedy::Safety,
         with: None,
         disposition: Disposition::ShowOnly,
-        effect: "the component starts in the version that no longer knows the flag",
+        effect: "the component starts in the version that does not know the flag",
         risk: "none",
         verify: "the component starts and does not complain of an unknown flag",
         source: "etcd 3.6 and 3.7 changelogs and kube-apiserver release notes",

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::diagnosis::Cause;
-use crate::evidence::keys;
+use crate::evidence::{Subject, keys};
 use crate::rules::{Confidence, Finding, Severity};
 use crate::units::{format_bytes, format_ms};
 
@@ -223,6 +223,29 @@ fn large(facts: &Facts<'_>) -> bool {
         .is_some_and(|nodes| nodes.count as f64 >= facts.limit("shard-min-nodes"))
 }
 
+/// The quotas of members that have not the same one: the least is that of all, since an alarm on one
+/// member stops the writes of every one.
+fn differing(facts: &Facts<'_>) -> String {
+    let mut quotas = facts.all(&keys::DB_QUOTA);
+    quotas.sort_by(|(a, x), (b, y)| x.total_cmp(y).then_with(|| a.cmp(b)));
+    let same = |(_, a): &(Subject, f64), (_, b): &(Subject, f64)| a == b;
+    let groups: Vec<String> = quotas
+        .chunk_by(same)
+        .filter_map(|group| {
+            let bytes = whole(group.first()?.1)?;
+            let names: Vec<&str> = group.iter().map(|(of, _)| of.name.as_str()).collect();
+            Some(format!("{} on {}", format_bytes(bytes), names.join(", ")))
+        })
+        .collect();
+    match groups.len() {
+        0 | 1 => String::new(),
+        _ => format!(
+            "; the quotas differ: {}; the first that is full stops all writes",
+            groups.join("; ")
+        ),
+    }
+}
+
 /// How long the proposed quota lasts at the growth that was measured.
 fn growth(facts: &Facts<'_>, quota: u64) -> String {
     let per_sec = facts
@@ -361,7 +384,7 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
         Strength::Candidate
     };
     advice.now = match (current, now) {
-        (Some(current), Some(bytes)) if current.words().starts_with('0') => {
+        (Some(current), Some(bytes)) if current.texts().all(|text| text == "0") => {
             Some(format!("not set: {}", format_bytes(bytes)))
         }
         (Some(current), _) => Some(current.words()),
@@ -370,8 +393,9 @@ fn quota(facts: &Facts<'_>) -> Option<Advice> {
     };
     advice.proposed = proposed.to_string();
     advice.why = format!(
-        "{}{}{}{}{}",
+        "{}{}{}{}{}{}",
         outgrown.message,
+        differing(facts),
         match in_use {
             Some(used) => format!("; {} are in use", format_bytes(used)),
             None => String::new(),
@@ -500,6 +524,40 @@ mod tests {
         assert_eq!(quota_for(Some(3 * gib), 2 * gib), 8 * gib);
         assert_eq!(quota_for(Some(20 * gib), 4 * gib), 8 * gib);
         assert!(quota_for(None, u64::MAX) <= QUOTA_MAX);
+    }
+
+    #[test]
+    fn quotas_that_differ_are_told_with_their_members() {
+        let member = |name: &str| Subject::new(SubjectKind::Member, name);
+        let flag = |node: &str, value: &str| {
+            let row = crate::evidence::Row::new("quota-backend-bytes")
+                .text("value", value)
+                .text("source", "flag");
+            (
+                component("etcd").on(node),
+                super::super::super::testing::table(vec![row]),
+            )
+        };
+        let of = |least: f64| {
+            let ((cp0, zero), (cp1, small)) = (flag("cp0", "0"), flag("cp1", "16777216"));
+            Plane::with(Cause::Space)
+                .fails("nospace-alarm", member("cp1"), Critical)
+                .put(&keys::SETTINGS, cp0, zero)
+                .put(&keys::SETTINGS, cp1, small)
+                .put(&keys::DB_QUOTA, member("cp0"), 2_147_483_648.0)
+                .put(&keys::DB_QUOTA, member("cp1"), least)
+                .put(&keys::DB_QUOTA, member("cp2"), 2_147_483_648.0)
+                .find("etcd-quota")
+                .unwrap()
+        };
+        let quota = of(16_777_216.0);
+        let differ =
+            "; the quotas differ: 16 MiB on cp1; 2 GiB on cp0, cp2; the first that is full";
+        assert!(quota.why.contains(differ), "{}", quota.why);
+        // What is in force on one is not told of all, and each file is held to its own value.
+        let now = quota.now.as_deref();
+        assert_eq!(now, Some("0 (cp0), 16777216 (cp1)"));
+        assert!(!of(2_147_483_648.0).why.contains("differ"));
     }
 
     #[test]

@@ -271,6 +271,64 @@ fn a_full_database_is_told_of_the_members_that_are_full() {
     assert!(three.ends_with("(cp0, cp1, cp2)"), "{three}");
 }
 
+/// What is true of one member is not said of those that are slow in another way.
+#[test]
+fn brackets_name_only_whom_the_numbers_are_of() {
+    let throttled = |cp2: f64, cp1: f64| {
+        let slow = ["cp0", "cp1", "cp2"]
+            .iter()
+            .fold(Set::new(), |set, node| syncs(set, node, 64.0));
+        let set = slow
+            .put(&keys::CGROUP_THROTTLED, etcd("cp0"), 0.0)
+            .put(&keys::CGROUP_THROTTLED, etcd("cp1"), cp1)
+            .put(&keys::CGROUP_THROTTLED, etcd("cp2"), cp2);
+        judged(&set).verdict.summary
+    };
+    let one = throttled(1.0, 0.0);
+    assert!(one.ends_with("(etcd on cp2)"), "{one}");
+    let like = throttled(1.0, 1.0);
+    assert!(like.ends_with("(etcd on cp1, etcd on cp2)"), "{like}");
+    let other = throttled(1.0, 0.5);
+    let (first, second) = other.split_once("; with other numbers ").unwrap();
+    let told = match first.contains("100 %") {
+        true => ("(etcd on cp2", "etcd on cp1)"),
+        false => ("(etcd on cp1", "etcd on cp2)"),
+    };
+    assert!(first.ends_with(told.0) && second == told.1, "{other}");
+}
+
+/// Who was turned away is one question, who asks for most another one.
+#[test]
+fn a_client_that_stands_out_is_named_where_no_answer_429_names_one() {
+    let levels = table(&[(
+        "workload-low",
+        &[("dispatched", 5_000.0), ("rejected", 4_000.0)],
+    )]);
+    let set = |counted| {
+        lists(syncs(Set::new(), "cp0", 1.0), counted).put(
+            &keys::APF_LEVELS,
+            apiserver(),
+            levels.clone(),
+        )
+    };
+    let of = |counted| {
+        let mut causes = judged(&set(counted)).causes.into_iter();
+        causes
+            .find(|c| c.cause == Cause::ApiserverSaturation)
+            .unwrap()
+    };
+    let told = of(true);
+    assert!(told.client.is_none(), "{told:?}");
+    let words = "who was turned away is not known: no answer 429 names it; ";
+    assert!(told.summary.contains(words), "{told:?}");
+    assert!(told.summary.ends_with(" stands out"), "{told:?}");
+    let untold = of(false);
+    assert!(
+        untold.summary.contains("the client is not known"),
+        "{untold:?}"
+    );
+}
+
 /// Without etcd its cause stands below kine: what it brings along is no headline.
 #[test]
 fn a_slow_datastore_is_told_before_the_leases_that_it_costs() {

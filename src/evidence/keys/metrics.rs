@@ -143,7 +143,7 @@ keys! { METRICS;
     DB_QUOTA: f64 = "server.db.quota", Bytes, Latest;
     /// Size of the database file over the scrapes.
     DB_SIZE: Series = "server.db.size", Bytes, Union;
-    /// Time until the database is as large as its quota, at the growth of the window; 0 when it is full. Missing when the window
+    /// Time until the database is as large as its quota, at the growth of late; 0 when it is full. Missing when the window
     /// (10 min) or the growth is too small to say.
     DB_TIME_TO_FULL: f64 = "server.db.time-to-full", Secs, Min;
     /// Time of defragmentations.

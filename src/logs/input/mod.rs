@@ -29,6 +29,20 @@ pub(super) use pod::{is_events, of_container};
 pub(super) use program::is_controller;
 pub use years::Years;
 
+/// Whether a file is a log, by its name and its first bytes, or may hold one that is to be unpacked.
+pub fn may_be_log(path: &std::path::Path) -> bool {
+    use sniff::{ByName, Kind};
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if sniff::by_name(&name) == ByName::Other {
+        return false;
+    }
+    let kind = open(path).and_then(|file| {
+        let size = file.metadata()?.len();
+        sniff::sniff(&file, size)
+    });
+    matches!(kind, Ok((Kind::Log | Kind::Packed(_), _)))
+}
+
 /// Plans what to read: files, folders (recursively) and `-` for standard input; without any, what
 /// the host under `root` keeps. Files that were last changed before `since` are passed over,
 /// except those that were named.

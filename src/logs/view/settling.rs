@@ -70,6 +70,7 @@ const SETTLES: &[&str] = &[
     "reflector-watch-failed",
     // Of the members among themselves.
     "election-started",
+    "leader-lost",
     "no-leader-drop",
     "peer-dial-failed",
     "peer-inactive",

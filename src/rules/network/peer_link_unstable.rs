@@ -75,7 +75,9 @@ fn named(cx: &Context<'_>, about: &Subject) -> Option<String> {
         .filter(told)
         .max_by_key(|episode| {
             let says_why = why(&episode.detail).is_some_and(|why| why != "EOF");
-            (says_why, episode.count)
+            // A long error is cut off, and with it the words that say why.
+            let whole = !episode.detail.ends_with('…');
+            (says_why && whole, says_why, episode.count)
         })?;
     let id = worst.detail.strip_prefix("peer ")?;
     let id = id.split_once(':').map_or(id, |(id, _)| id);
@@ -92,7 +94,6 @@ fn named(cx: &Context<'_>, about: &Subject) -> Option<String> {
 /// The last words of an episode's error: `dial tcp 10.0.0.1:2380: connect: connection refused`.
 fn why(detail: &str) -> Option<&str> {
     let (_, error) = detail.split_once(": ")?;
-    let error = error.trim_end_matches('…');
     // `failed to read ID on stream MsgApp v2 (unexpected EOF)`: the reason is in the parentheses.
     let error = match error.split_once(" (") {
         Some((_, inside)) => inside.trim_end_matches(')'),
@@ -222,6 +223,27 @@ mod tests {
             words.ends_with(", among them of 8211f1d0f64f3269: connection refused"),
             "{words}"
         );
+    }
+
+    #[test]
+    fn of_an_error_that_was_cut_off_no_half_is_told_as_the_whole() {
+        let cut =
+            "peer 8211f1d0f64f3269: Get \"http://10.0.0.1:2380/version\": read: connection re…";
+        let told = |details: &[(u64, &str)]| {
+            let episodes = details.iter().map(|(count, detail)| Episode {
+                count: *count,
+                detail: (*detail).to_owned(),
+                ..testing::episode("peer-unhealthy", 1, 9)
+            });
+            let episodes = testing::episodes(episodes.collect());
+            let set = with(74.0).put(&keys::LOGS_EPISODES, member(), episodes);
+            set.check(&RULE).remove(0).message
+        };
+        let whole = "peer 8211f1d0f64f3269: read: connection reset by peer";
+        let words = told(&[(90, cut), (1, whole)]);
+        assert!(words.ends_with(": connection reset by peer"), "{words}");
+        let words = told(&[(90, cut)]);
+        assert!(words.ends_with(": connection re…"), "{words}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 severity,
                 if secs > 0.0 {
                     format!(
-                        "at the growth of the window the quota is reached in {}",
+                        "at the growth of late the quota is reached in {}",
                         number(secs, Unit::Secs)
                     )
                 } else {

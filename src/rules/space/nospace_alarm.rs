@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
-use crate::evidence::{Missing, Point, Subject, SubjectKind, Unit, keys, number};
+use crate::evidence::{Episodes, Missing, Point, Subject, SubjectKind, Unit, keys, number};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 use crate::rules::{alarms, events};
 
@@ -153,6 +153,20 @@ pub const IS_OVER: &str = "over";
 /// Kinds that begin with a full database.
 const BEGINS: &[&str] = &["alarm-raised", "etcd-error-no-space", "quota-exceeded"];
 
+/// How often an alarm was raised within the hour before its last sign, and when for the last time. etcd
+/// logs it where there was none yet (`applyV3.Alarm`): a second one comes after a disarming. Each member
+/// logs it, so that the one counts that tells of most.
+fn raised_again(episodes: &[(Subject, Episodes)], last: Timestamp) -> Option<(u64, Timestamp)> {
+    let counts = episodes.iter().filter_map(|(_, list)| {
+        let raised = list.episodes.iter().filter(|episode| {
+            episode.kind == "alarm-raised" && (0..HISTORY_US).contains(&last.since_us(episode.from))
+        });
+        let times = raised.clone().map(|episode| episode.count).sum();
+        Some((times, raised.map(|episode| episode.to).max()?))
+    });
+    counts.max().filter(|(times, _)| *times > 1)
+}
+
 /// An alarm that was raised and disarmed within the last hour of the log: writes were refused, and
 /// will be again.
 fn over(cx: &Context<'_>) -> Option<Draft> {
@@ -180,8 +194,15 @@ fn over(cx: &Context<'_>) -> Option<Draft> {
         [one] => one.subject.clone(),
         _ => Subject::cluster(),
     };
+    let again = match raised_again(&episodes, last) {
+        Some((times, at)) => format!(
+            " ({times} times: disarmed in between, and raised again at {})",
+            at.to_second()
+        ),
+        None => String::new(),
+    };
     let words = format!(
-        "the database was full ({ALARM}) and writes were refused, {from}{}; the alarm was disarmed since",
+        "the database was full ({ALARM}) and writes were refused, {from}{}{again}; the alarm was disarmed since",
         last.to_second()
     );
     Some(

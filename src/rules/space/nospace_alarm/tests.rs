@@ -26,6 +26,25 @@ fn logged(columns: &[(&str, f64)]) -> Set {
 }
 
 #[test]
+fn an_alarm_that_came_again_is_told_so() {
+    use crate::rules::testing::{episode, episodes};
+    let told = |raised: &[i64]| {
+        let all = raised.iter().map(|at| episode("alarm-raised", *at, *at));
+        let set = logged(&[("raised", 2.0), ("last_disarmed_secs", 1_001.0)]).put(
+            &keys::LOGS_EPISODES,
+            member(),
+            episodes(all.collect()),
+        );
+        set.check(&RULE).remove(0).message
+    };
+    let twice = told(&[960, 990]);
+    let words = "00:16:00 to 1970-01-01 00:16:40 (2 times: disarmed in between, and raised again at \
+                 1970-01-01 00:16:30); the alarm was disarmed since";
+    assert!(twice.ends_with(words), "{twice}");
+    assert!(!told(&[960]).contains("times"), "{}", told(&[960]));
+}
+
+#[test]
 fn an_alarm_that_is_over_is_a_warning_for_an_hour() {
     let raised = ("raised", 2.0);
     let disarmed = |secs: f64| logged(&[raised, ("last_disarmed_secs", secs)]);
