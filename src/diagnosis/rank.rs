@@ -307,6 +307,7 @@ fn verdict(
         .iter()
         .any(|f| f.failed() && f.severity >= Severity::Warn);
     if let Some(primary) = causes.first() {
+        missing.extend(facts.unseen_members());
         return Verdict {
             cause: primary.cause,
             confidence: primary.confidence,

@@ -41,6 +41,39 @@ fn one_member_of_three_gives_no_all_clear() {
 }
 
 #[test]
+fn a_part_of_one_member_that_is_lacking_gives_no_all_clear() {
+    let from = |set: &mut Set, collector: Collector, node: &str| {
+        let origin = Origin::new(collector, "test");
+        let took = histogram(&[(0.5, 0.0), (1.0, 400.0)]);
+        let (key, about) = (&keys::WAL_FSYNC, member(node));
+        match collector {
+            Collector::Metrics => set.0.put(key, about, Window::default(), origin, took),
+            _ => {
+                let rows = table(&[("self", &[("deaths", 0.0)])]);
+                set.0.put(&keys::LOGS_LIVES, about, Window::default(), origin, rows);
+            }
+        }
+    };
+    let of = |logs: &[&str], metrics: &[&str]| {
+        let mut set = of_three(Set::new());
+        logs.iter().for_each(|node| from(&mut set, Collector::Logs, node));
+        let each = metrics.iter();
+        each.for_each(|node| from(&mut set, Collector::Metrics, node));
+        not_looked_at(&set)
+    };
+    let settings = "settings of cp0, cp2";
+    let all = ["cp0", "cp1", "cp2"];
+    assert_eq!(of(&all, &all), [settings]);
+    assert_eq!(of(&all, &all[..2]), ["metrics of cp2", settings]);
+    assert_eq!(of(&all[1..], &all), ["logs of cp0", settings]);
+    // Nobody's metrics: that they lack altogether is said elsewhere.
+    assert_eq!(of(&all, &[]), [settings]);
+    // Two sources that have names of their own.
+    let odd = of(&all, &["m0", "m1"]);
+    assert_eq!(odd[0], "metrics of 1 of 3 members", "{odd:?}");
+}
+
+#[test]
 fn one_scrape_gives_no_all_clear() {
     let with = |completeness: Completeness| {
         let mut set = Set::new();
