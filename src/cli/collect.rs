@@ -421,14 +421,16 @@ impl Gathered {
         let plan = logs::input::plan_inside(paths, how.since);
         let summary = scan_logs(&plan, how);
         self.lacks_named |= lacks(&plan, &summary, paths, root);
-        // As settings and scrapes are named: by their place in the bundle.
+        // As settings and scrapes are named: by their place in the bundle, so that the same logs in a
+        // folder and in an archive of it are the same evidence.
+        let real = root.canonicalize().ok();
+        let roots = [Some(root), real.as_deref()];
         let source: Vec<String> = paths
             .iter()
             .map(|path| {
-                path.strip_prefix(root)
-                    .ok()
-                    .filter(|p| !p.as_os_str().is_empty())
-                    .unwrap_or(path)
+                let inside = |root: &&Path| path.strip_prefix(root).ok();
+                let inside = roots.iter().flatten().find_map(inside);
+                inside.filter(|p| !p.as_os_str().is_empty()).unwrap_or(path)
             })
             .map(|path| path.display().to_string())
             .collect();

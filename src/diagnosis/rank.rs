@@ -2,6 +2,7 @@
 
 use crate::evidence::EvidenceSet;
 use crate::profile::Profile;
+use crate::rules::quality::component_restarting::UNASKED;
 use crate::rules::{Finding, Severity};
 
 use super::assess::{Assessment, CLAIM, Case, by_traces};
@@ -390,7 +391,9 @@ fn headline(
         let mut cited = f.evidence.iter();
         let expired = cited.any(|c| c.value.contains("apiserver-client-expired"));
         let says = (expired, f.confidence, !from_log(f));
-        (f.severity, upkeep, !slo, below, says)
+        // Who lost a member was slow because of it.
+        let killed = f.rule == "component-restarting" && f.aspect == UNASKED;
+        (f.severity, killed, upkeep, !slo, below, says)
     });
     let Some(worst) = worst else {
         return String::new();

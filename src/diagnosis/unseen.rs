@@ -78,7 +78,10 @@ pub(super) fn parts(reader: &Reader<'_>, count: usize, evidence: &EvidenceSet) -
         .collect();
     let mounts = reader.all(&keys::MOUNTS);
     let mounts = mounts.iter().map(|(subject, _)| node_of(subject)).collect();
-    let (logs, metrics) = (of(Collector::Logs, is_etcd), of(Collector::Metrics, is_etcd));
+    let (logs, metrics) = (
+        of(Collector::Logs, is_etcd),
+        of(Collector::Metrics, is_etcd),
+    );
     let mut all: BTreeSet<String> = logs.union(&metrics).cloned().collect();
     all.extend(of(Collector::Host, is_etcd));
     all.remove("");
@@ -92,7 +95,10 @@ pub(super) fn parts(reader: &Reader<'_>, count: usize, evidence: &EvidenceSet) -
             true if absent.is_empty() => None,
             true => Some(format!("{what} of {}", absent.join(", "))),
             // Names that do not fit each other are those of different sources.
-            false => Some(format!("{what} of {} of {count} members", count - seen.len())),
+            false => Some(format!(
+                "{what} of {} of {count} members",
+                count - seen.len()
+            )),
         }
     };
     let etcd: [(&str, &BTreeSet<String>); 4] = [

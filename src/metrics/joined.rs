@@ -208,3 +208,59 @@ impl Loader {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::metrics::{Hint, Limits, Model};
+
+    /// Two scrapes of each of two lone etcds with their default addresses, and so with the same id; the
+    /// second one began after the first one had ended.
+    fn two(name: impl Fn(&[(usize, &Target)]) -> Vec<Option<String>>) -> Model {
+        let mut loader = Loader::new(Limits::default());
+        for (folder, start) in [("a", 1_000.0), ("b", 9_000.0)] {
+            loader.next_place();
+            for (number, secs) in [(1, 10), (2, 70)] {
+                let text = format!(
+                    "# TYPE etcd_server_id gauge\netcd_server_id{{server_id=\"8e9e05c52164694d\"}} 1\n\
+                     # TYPE process_start_time_seconds gauge\nprocess_start_time_seconds {start}\n"
+                );
+                #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+                let taken = Timestamp::from_secs(start as i64 + secs);
+                let hint = Hint {
+                    taken: Some(taken),
+                    ..Hint::default()
+                };
+                let path = format!("etcd-m0-{number}.prom");
+                loader.add(&path, &format!("{folder}/{path}"), text.as_bytes(), &hint);
+            }
+        }
+        loader.finish_named(name)
+    }
+
+    #[test]
+    fn servers_that_are_surely_on_two_nodes_are_two() {
+        let lines = |model: &Model| -> Vec<(Option<String>, usize)> {
+            let lines = model.timelines.iter();
+            lines
+                .map(|line| (line.target.node.clone(), line.columns.len()))
+                .collect()
+        };
+        let apart = two(|targets| {
+            let of = |(place, _): &(usize, &Target)| Some(format!("cp{place}"));
+            targets.iter().map(of).collect()
+        });
+        let named = |name: &str| Some(name.to_owned());
+        assert_eq!(lines(&apart), [(named("cp1"), 2), (named("cp2"), 2)]);
+        // Nothing tells whose they are: one that was restarted.
+        let one = two(|targets| vec![None; targets.len()]);
+        assert_eq!(lines(&one), [(named("m0"), 4)]);
+        // One of them is known, and stands above what a file's name tells.
+        let known = two(|targets| {
+            let of = |(place, _): &(usize, &Target)| (*place == 2).then(|| "cp2".to_owned());
+            targets.iter().map(of).collect()
+        });
+        assert_eq!(lines(&known), [(named("cp2"), 4)]);
+    }
+}
