@@ -1,6 +1,5 @@
 //! Runs the engines over folders, bundles and the live node, and puts their evidence together.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -13,9 +12,8 @@ use crate::patch::NodeManifests;
 use crate::target::{HostRoot, Tree};
 use crate::{host, logs, manifest, metrics};
 
-use super::naming::{
-    addresses, etcd_nodes, folder_name, member_node, name_manifests, name_nodes, node_of,
-};
+use super::naming::{addresses, etcd_nodes, folder_name, name_manifests, name_nodes, node_of};
+use super::whose::{self, Here, Places};
 
 /// What was gathered.
 #[derive(Debug, Default)]
@@ -203,7 +201,25 @@ impl Gathered {
             self.as_given(noted, one);
         }
         name_manifests(&mut self.manifests, names);
-        let known = etcd_nodes(&self.evidence);
+        // Logs tell whose scrapes are, and what they tell comes after these.
+        let told: Vec<Told> = trees
+            .iter()
+            .map(|(one, tree)| self.read_logs(&tree.logs, &one.root, how))
+            .collect();
+        let mut all_told = EvidenceSet::new();
+        for record in self.evidence.of_key(&keys::LOGS_LIVES) {
+            all_told.insert(record.clone());
+        }
+        for lives in told
+            .iter()
+            .flat_map(|told| told.evidence.of_key(&keys::LOGS_LIVES))
+        {
+            all_told.insert(lives.clone());
+        }
+        let mut known = etcd_nodes(&self.evidence);
+        if known.is_empty() {
+            known.extend(whose::logged(&all_told));
+        }
         // `m0` of scrapes, and the only host, tell nothing where they may be those of any of
         // several trees.
         let unnamed = || trees.iter().zip(&own).filter(|(_, nodes)| nodes.is_empty());
@@ -231,9 +247,27 @@ impl Gathered {
         };
         let whose: Vec<Vec<String>> = trees.iter().zip(&own).map(|(t, n)| whose(t, n)).collect();
         let mut scrapes = metrics::Loader::new(metrics::Limits::default());
-        let mut places = BTreeMap::new();
-        for ((_, tree), nodes) in trees.iter().zip(&whose) {
-            places.insert(scrapes.next_place(), nodes.clone());
+        let all_ids = whose::ids(&all_told);
+        let mut places = Places {
+            addresses: addresses(&self.evidence),
+            members: whose::members(&self.evidence),
+            ..Places::default()
+        };
+        for (((_, tree), nodes), (told, own)) in trees.iter().zip(&whose).zip(told.iter().zip(&own))
+        {
+            // A node's own settings stand above the ids that others have, too.
+            let mut ids = all_ids.clone();
+            ids.retain(|_, node| own.is_empty() || nodes.contains(node));
+            ids.extend(whose::ids(&told.evidence));
+            let here = Here {
+                nodes: nodes.clone(),
+                ids,
+                of_one: nodes.len() == 1
+                    && whose::logged(&told.evidence)
+                        .iter()
+                        .all(|node| nodes.contains(node)),
+            };
+            places.here.insert(scrapes.next_place(), here);
             for path in &tree.metrics {
                 match path.is_dir() {
                     true => metrics::read_folder(&HostRoot::new(path), &mut scrapes),
@@ -242,15 +276,21 @@ impl Gathered {
             }
         }
         let of_files = (known.len() <= 1 || !many).then(|| known.clone());
-        places.insert(scrapes.next_place(), of_files.unwrap_or_default());
+        let here = Here {
+            nodes: of_files.unwrap_or_default(),
+            ids: all_ids,
+            of_one: known.len() == 1 && whose::logged(&all_told).iter().all(|n| known.contains(n)),
+        };
+        places.here.insert(scrapes.next_place(), here);
         metrics::read_files(&files, &mut scrapes);
         super::metrics::read_paths(given, &mut scrapes)?;
         let any = self.add_metrics(scrapes, &places);
         self.lacks_named |= !given.is_empty() && !any;
-        for ((one, tree), nodes) in trees.iter().zip(&whose) {
+        for (((one, tree), nodes), told) in trees.iter().zip(&whose).zip(told) {
             let noted = self.problems.len();
             self.add_host(tree, how, nodes, several);
-            self.add_logs(&tree.logs, &one.root, how);
+            self.problems.extend(told.problems);
+            self.evidence.merge(told.evidence);
             self.as_given(noted, one);
         }
         name_nodes(&mut self.evidence);
@@ -347,28 +387,9 @@ impl Gathered {
         nodes
     }
 
-    /// Scrapes of all places, and whether there was any; `places` holds the nodes that each of them is
-    /// of.
-    fn add_metrics(
-        &mut self,
-        scrapes: metrics::Loader,
-        places: &BTreeMap<usize, Vec<String>>,
-    ) -> bool {
-        let addresses = addresses(&self.evidence);
-        let model = scrapes.finish_named(|place, target| {
-            let nodes = places.get(&place)?.as_slice();
-            match (&target.node, nodes) {
-                // Prometheus names processes by their addresses.
-                (Some(node), _) => {
-                    member_node(node, nodes).or_else(|| addresses.get(node).cloned())
-                }
-                // One node's own scrapes need not say whose they are.
-                (None, [only]) if target.roles.iter().any(|role| role.is_static_pod()) => {
-                    Some(only.clone())
-                }
-                (None, _) => None,
-            }
-        });
+    /// Scrapes of all places, and whether there was any.
+    fn add_metrics(&mut self, scrapes: metrics::Loader, places: &Places) -> bool {
+        let model = scrapes.finish_named(|targets| places.names(targets));
         self.evidence.merge(metrics::collect(&model));
         !model.timelines.is_empty()
     }
@@ -403,38 +424,58 @@ impl Gathered {
         }
     }
 
-    fn add_logs(&mut self, paths: &[PathBuf], root: &Path, how: &How<'_>) {
+    /// What the logs of a tree tell, not yet among the rest.
+    fn read_logs(&mut self, paths: &[PathBuf], root: &Path, how: &How<'_>) -> Told {
         if paths.is_empty() {
-            return;
+            return Told::default();
         }
         let plan = logs::input::plan_inside(paths, how.since);
         let summary = scan_logs(&plan, how);
         self.lacks_named |= lacks(&plan, &summary, paths, root);
-        // As settings and scrapes are named: by their place in the bundle.
+        // As settings and scrapes are named: by their place in the bundle, so that the same logs in a
+        // folder and in an archive of it are the same evidence.
+        let real = root.canonicalize().ok();
+        let roots = [Some(root), real.as_deref()];
         let source: Vec<String> = paths
             .iter()
             .map(|path| {
-                path.strip_prefix(root)
-                    .ok()
-                    .filter(|p| !p.as_os_str().is_empty())
-                    .unwrap_or(path)
+                let inside = |root: &&Path| path.strip_prefix(root).ok();
+                let inside = roots.iter().flatten().find_map(inside);
+                inside.filter(|p| !p.as_os_str().is_empty()).unwrap_or(path)
             })
             .map(|path| path.display().to_string())
             .collect();
-        self.add_summary(&summary, &source.join(", "));
+        Told::of(&summary, &source.join(", "))
     }
 
     /// Adds what logs told.
     pub(super) fn add_summary(&mut self, summary: &logs::summary::Summary, source: &str) {
-        for problem in summary.problems.iter().take(20) {
-            self.problems
-                .push(format!("{}: {}", problem.path, problem.why));
-        }
+        let told = Told::of(summary, source);
+        self.problems.extend(told.problems);
+        self.evidence.merge(told.evidence);
+    }
+}
+
+/// What logs told.
+#[derive(Debug, Default)]
+struct Told {
+    evidence: EvidenceSet,
+    problems: Vec<String>,
+}
+
+impl Told {
+    fn of(summary: &logs::summary::Summary, source: &str) -> Self {
+        let problems = summary.problems.iter().take(20);
+        let mut problems: Vec<String> = problems
+            .map(|problem| format!("{}: {}", problem.path, problem.why))
+            .collect();
         if summary.interrupted {
-            self.problems
-                .push("reading logs was interrupted: what was read by then counts".to_owned());
+            problems.push("reading logs was interrupted: what was read by then counts".to_owned());
         }
-        self.evidence.merge(logs::collect(summary, source));
+        Told {
+            evidence: logs::collect(summary, source),
+            problems,
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod rules;
 mod save;
 mod schema;
 mod side_by_side;
+mod whose;
 
 pub use common::{ColorChoice, FailOn, Format, OutputFormat, Session};
 pub use etcd_access::EtcdArgs;

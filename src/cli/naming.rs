@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::diagnosis::{host_of, is_loopback};
-use crate::evidence::{Collector, EvidenceSet, Reading, Record, Shape, SubjectKind, keys};
+use crate::evidence::{Collector, EvidenceSet, Reading, Record, Scalar, Shape, SubjectKind, keys};
 use crate::host;
+use crate::metrics::{Role, Target};
 use crate::patch::NodeManifests;
 use crate::target::{HostRoot, Tree};
 
 use super::collect::Opened;
+use super::whose::{self, Here, Places};
 
 /// What a folder or a tarball is called, without the endings of tarballs.
 pub(super) fn folder_name(one: &Opened, tree: &Tree) -> Option<String> {
@@ -136,11 +138,11 @@ pub(super) fn addresses(evidence: &EvidenceSet) -> BTreeMap<String, String> {
 pub(super) fn name_nodes(evidence: &mut EvidenceSet) {
     let nodes = etcd_nodes(evidence);
     let host = |record: &Record| record.origin.collector == Collector::Host;
+    let numbered = numbered(evidence, &nodes);
     let name = |record: &Record, node: &str| -> Option<String> {
         match node {
             "" if host(record) => nodes.first().cloned(),
-            "" => None,
-            _ => member_node(node, &nodes),
+            _ => numbered.get(node).cloned(),
         }
     };
     let unnamed = evidence.records().any(|record| {
@@ -150,7 +152,7 @@ pub(super) fn name_nodes(evidence: &mut EvidenceSet) {
             || matches!(subject.kind, SubjectKind::Member | SubjectKind::Node)
                 && name(record, subject.name.split('/').next().unwrap_or_default()).is_some()
     });
-    if nodes.is_empty() || !unnamed {
+    if !unnamed {
         return;
     }
     let mut named = EvidenceSet::new();
@@ -196,39 +198,66 @@ pub(super) fn name_nodes(evidence: &mut EvidenceSet) {
     *evidence = named;
 }
 
-/// `m0` of a recorded scrape is the first member.
-///
-/// Where a member is really called so, `m1` is that member's own name and not the second of the list.
-pub(super) fn member_node(node: &str, nodes: &[String]) -> Option<String> {
-    if nodes.iter().any(|node| numbered(node).is_some()) {
-        return nodes.iter().find(|known| *known == node).cloned();
+/// What `m0`, `m1`, … of scrapes stand for, by all that was gathered.
+fn numbered(evidence: &EvidenceSet, nodes: &[String]) -> BTreeMap<String, String> {
+    let mut targets: Vec<Target> = Vec::new();
+    for record in evidence.records() {
+        let subject = &record.subject;
+        let (node, instance) = match subject.kind {
+            SubjectKind::Member => match subject.name.split_once('/') {
+                Some((node, rest)) => (node, Some(rest.to_owned())),
+                None => (subject.name.as_str(), None),
+            },
+            SubjectKind::Node => (subject.name.as_str(), None),
+            _ => (subject.node.as_deref().unwrap_or_default(), None),
+        };
+        let is_id = record.key == keys::MEMBER_ID.info.name;
+        let known = targets
+            .iter()
+            .any(|have| have.node.as_deref() == Some(node));
+        if whose::number(node).is_none() || (known && !is_id) {
+            continue;
+        }
+        let member_id = match &record.value {
+            Reading::Known(Shape::Scalar(Scalar::Text(id))) if is_id => Some(id.clone()),
+            _ => None,
+        };
+        targets.push(Target {
+            roles: vec![Role::Etcd],
+            component: "etcd".to_owned(),
+            node: Some(node.to_owned()),
+            instance,
+            member_id,
+        });
     }
-    nodes.get(numbered(node)?).cloned()
-}
-
-/// The number of `m0`, `m1`, ….
-fn numbered(name: &str) -> Option<usize> {
-    name.strip_prefix('m')?.parse().ok()
+    if targets.is_empty() {
+        return BTreeMap::new();
+    }
+    let here = Here {
+        nodes: nodes.to_vec(),
+        ids: whose::ids(evidence),
+        of_one: nodes.len() == 1
+            && whose::logged(evidence)
+                .iter()
+                .all(|node| nodes.contains(node)),
+    };
+    let places = Places {
+        here: BTreeMap::from([(0, here)]),
+        members: whose::members(evidence),
+        ..Places::default()
+    };
+    let targets: Vec<(usize, &Target)> = targets.iter().map(|target| (0, target)).collect();
+    let names = places.names(&targets);
+    let named = targets.iter().zip(names);
+    named
+        .filter_map(|((_, target), name)| Some((target.node.clone()?, name?)))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::evidence::{Origin, Row, Subject, Table, Window};
-
-    #[test]
-    fn a_number_stands_for_a_member_unless_members_are_called_so() {
-        let names = |list: &[&str]| list.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-        let nodes = names(&["cp0", "cp1"]);
-        assert_eq!(member_node("m1", &nodes).as_deref(), Some("cp1"));
-        assert_eq!(member_node("m2", &nodes), None);
-        assert_eq!(member_node("cp1", &nodes), None);
-        let called_so = names(&["m1", "m2", "m3"]);
-        for name in ["m1", "m2", "m3"] {
-            assert_eq!(member_node(name, &called_so).as_deref(), Some(name));
-        }
-        assert_eq!(member_node("m0", &called_so), None);
-    }
 
     #[test]
     fn addresses_are_their_nodes() {

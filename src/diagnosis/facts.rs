@@ -118,6 +118,8 @@ pub(super) struct Facts {
     pub(super) webhook_share: Option<f64>,
     /// Members that no log, metric or host fact is of, in words.
     unseen_members: Option<String>,
+    /// What some members gave and others did not, in words.
+    unseen_parts: Vec<String>,
     /// Readings are of runs with an hour or more between them.
     pub(super) several_runs: bool,
     /// Whose metrics are those of one scrape, in words.
@@ -199,6 +201,7 @@ impl Facts {
         facts.webhook_share = seats::webhook_share(&reader, profile);
         facts.one_scrape = unseen::second_scrapes(&reader);
         facts.unseen_members = unseen::members(&reader, members, evidence);
+        facts.unseen_parts = unseen::parts(&reader, members.least, evidence);
         facts.several_runs = !evidence.runs().is_empty();
         facts
     }
@@ -263,7 +266,7 @@ impl Facts {
     /// What an all-clear lacks beside kinds of evidence: members that nobody looked at, and a second
     /// scrape of what was scraped once, which tells the time since a start and not the present.
     pub(super) fn not_looked_at(&self) -> Vec<String> {
-        let members = self.unseen_members.iter();
+        let members = self.unseen_members.iter().chain(&self.unseen_parts);
         members.chain(&self.one_scrape).cloned().collect()
     }
 

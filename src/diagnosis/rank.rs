@@ -2,6 +2,7 @@
 
 use crate::evidence::EvidenceSet;
 use crate::profile::Profile;
+use crate::rules::quality::component_restarting::UNASKED;
 use crate::rules::{Finding, Severity};
 
 use super::assess::{Assessment, CLAIM, Case, by_traces};
@@ -307,6 +308,7 @@ fn verdict(
         .iter()
         .any(|f| f.failed() && f.severity >= Severity::Warn);
     if let Some(primary) = causes.first() {
+        missing.extend(facts.unseen_members());
         return Verdict {
             cause: primary.cause,
             confidence: primary.confidence,
@@ -389,7 +391,9 @@ fn headline(
         let mut cited = f.evidence.iter();
         let expired = cited.any(|c| c.value.contains("apiserver-client-expired"));
         let says = (expired, f.confidence, !from_log(f));
-        (f.severity, upkeep, !slo, below, says)
+        // Who lost a member was slow because of it.
+        let killed = f.rule == "component-restarting" && f.aspect == UNASKED;
+        (f.severity, killed, upkeep, !slo, below, says)
     });
     let Some(worst) = worst else {
         return String::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::evidence::{
-    Collector, Completeness, EvidenceSet, Histogram, Key, Reader, Reading, Record, keys,
+    Collector, Completeness, EvidenceSet, Histogram, Key, Reader, Reading, Record, Subject, keys,
 };
 
 use super::facts::node_of;
@@ -57,6 +57,74 @@ pub(super) fn members(
         false => format!("{} of {count} members", count - seen.len()),
     };
     Some(format!("logs, metrics and host facts of {whose}"))
+}
+
+/// What one member gave and another one did not, in words: `metrics of cp2`. A member of which there is
+/// something was not looked at for that.
+pub(super) fn parts(reader: &Reader<'_>, count: usize, evidence: &EvidenceSet) -> Vec<String> {
+    let of = |wanted: Collector, about: fn(&Subject) -> bool| -> BTreeSet<String> {
+        let known = evidence.records().filter(|record| {
+            record.origin.collector == wanted
+                && matches!(record.value, Reading::Known(_))
+                && about(&record.subject)
+        });
+        known.map(|record| node_of(&record.subject)).collect()
+    };
+    let settings: BTreeSet<String> = reader
+        .all(&keys::SETTINGS)
+        .iter()
+        .filter(|(subject, _)| is_etcd(subject))
+        .map(|(subject, _)| node_of(subject))
+        .collect();
+    let mounts = reader.all(&keys::MOUNTS);
+    let mounts = mounts.iter().map(|(subject, _)| node_of(subject)).collect();
+    let (logs, metrics) = (
+        of(Collector::Logs, is_etcd),
+        of(Collector::Metrics, is_etcd),
+    );
+    let mut all: BTreeSet<String> = logs.union(&metrics).cloned().collect();
+    all.extend(of(Collector::Host, is_etcd));
+    all.remove("");
+    let lacking = |(what, seen): (&str, &BTreeSet<String>)| {
+        // What nobody gave is said elsewhere.
+        if seen.is_empty() || seen.len() >= count {
+            return None;
+        }
+        let absent: Vec<String> = all.difference(seen).cloned().collect();
+        match all.len() <= count && !seen.contains("") {
+            true if absent.is_empty() => None,
+            true => Some(format!("{what} of {}", absent.join(", "))),
+            // Names that do not fit each other are those of different sources.
+            false => Some(format!(
+                "{what} of {} of {count} members",
+                count - seen.len()
+            )),
+        }
+    };
+    let etcd: [(&str, &BTreeSet<String>); 4] = [
+        ("logs", &logs),
+        ("metrics", &metrics),
+        ("settings", &settings),
+        ("mounts", &mounts),
+    ];
+    let mut words: Vec<String> = etcd.into_iter().filter_map(lacking).collect();
+    // A second kube-apiserver serves other clients than the first one.
+    let serves = |subject: &Subject| subject.name == "kube-apiserver";
+    let told: BTreeSet<String> = reader
+        .all(&keys::SETTINGS)
+        .iter()
+        .filter(|(subject, _)| serves(subject))
+        .map(|(subject, _)| node_of(subject))
+        .filter(|node| !node.is_empty())
+        .collect();
+    for (what, wanted) in [("logs", Collector::Logs), ("metrics", Collector::Metrics)] {
+        let seen = of(wanted, serves);
+        let absent: Vec<String> = told.difference(&seen).cloned().collect();
+        if !seen.is_empty() && seen.is_subset(&told) && !absent.is_empty() {
+            words.push(format!("{what} of kube-apiserver on {}", absent.join(", ")));
+        }
+    }
+    words
 }
 
 /// Programs whose metrics all come from one scrape: what was counted since their start.

@@ -556,7 +556,7 @@ fn facts(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
             about.clone(),
             out.window,
             out.origin(),
-            table(lives::starts(place, facts), MAX_ROWS),
+            table(lives::starts(place, facts, view), MAX_ROWS),
         );
         let versions: Vec<Row> = facts
             .starts

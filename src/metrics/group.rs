@@ -28,13 +28,16 @@ pub(super) fn key_of(target: &Target) -> GroupKey {
 impl Loader {
     /// Groups the scrapes by process and orders them by time.
     pub fn finish(self) -> Model {
-        self.finish_named(|_, _| None)
+        self.finish_named(|targets| vec![None; targets.len()])
     }
 
-    /// As `finish`, with names of nodes from the caller: by the place that a scrape was read from, and
-    /// by what its own names tell. Scrapes of one process are one time line, whatever places they
-    /// came from.
-    pub fn finish_named(mut self, name: impl Fn(usize, &Target) -> Option<String>) -> Model {
+    /// As `finish`, with names of nodes from the caller, one for each target or none: by the place that
+    /// a scrape was read from, by what its own names tell, and by what stands beside it. Scrapes of one
+    /// process are one time line, whatever places they came from.
+    pub fn finish_named(
+        mut self,
+        name: impl Fn(&[(usize, &Target)]) -> Vec<Option<String>>,
+    ) -> Model {
         let scrapes = std::mem::take(&mut self.scrapes);
         let mut model = Model {
             scrapes: scrapes.len(),
@@ -49,6 +52,7 @@ impl Loader {
                     target,
                     scrapes: Vec::new(),
                     place,
+                    sure: false,
                 })
                 .scrapes
                 .push(scrape);

@@ -16,25 +16,33 @@ pub(super) struct Group {
     pub(super) scrapes: Vec<Scrape>,
     /// Where they were read: names of files tell whose they are within one folder only.
     pub(super) place: usize,
+    /// The caller gave its node.
+    pub(super) sure: bool,
 }
 
 impl Loader {
-    /// Puts together what is of one process. `name` gives the node of a target, by its place.
+    /// Puts together what is of one process. `name` gives the nodes of targets, by their places.
     pub(super) fn joined(
         &self,
         groups: Vec<Group>,
-        name: impl Fn(usize, &Target) -> Option<String>,
+        name: impl Fn(&[(usize, &Target)]) -> Vec<Option<String>>,
     ) -> Vec<Group> {
-        let rename = |group: &mut Group| {
-            if let Some(node) = name(group.place, &group.target) {
-                group.target.node = Some(node);
+        let rename = |groups: &mut [Group], wanted: fn(&Group) -> bool| {
+            let targets: Vec<(usize, &Target)> =
+                groups.iter().map(|one| (one.place, &one.target)).collect();
+            let names = name(&targets);
+            for (group, node) in groups.iter_mut().zip(names) {
+                if node.is_some() && wanted(group) {
+                    group.target.node = node;
+                    group.sure = true;
+                }
             }
         };
         let mut groups = self.join_numbered(groups);
-        groups.iter_mut().for_each(rename);
+        rename(&mut groups, |_| true);
         let mut groups = self.join_processes(groups);
         // What names of files spoiled has none now, and a place may know it.
-        groups.iter_mut().for_each(rename);
+        rename(&mut groups, |group| group.target.node.is_none());
         let mut same: BTreeMap<_, usize> = BTreeMap::new();
         let mut out: Vec<Group> = Vec::new();
         for group in groups {
@@ -52,18 +60,31 @@ impl Loader {
     /// its default addresses has the same one: the start of the process does.
     fn join_processes(&self, groups: Vec<Group>) -> Vec<Group> {
         let mut out: Vec<(Group, Vec<Option<String>>)> = Vec::new();
+        // Servers that surely are on two nodes are two, though each has ended before the other began.
+        let apart = |a: &Group, b: &Group| a.sure && b.sure && a.target.node != b.target.node;
         for group in groups {
             let same = out.iter_mut().find(|(have, _)| {
                 have.target.component == group.target.component
                     && have.target.member_id == group.target.member_id
                     && match have.target.member_id {
-                        Some(_) => self.is_one_member(&have.scrapes, &group.scrapes),
+                        Some(_) => {
+                            self.is_one_life(&have.scrapes, &group.scrapes)
+                                || (!apart(have, &group)
+                                    && self.is_one_member(&have.scrapes, &group.scrapes))
+                        }
                         None => self.is_one_process(have, &group),
                     }
             });
             match same {
                 Some((have, names)) => {
-                    names.push(group.target.node);
+                    // A name that is sure stands above those of files.
+                    if group.sure && !have.sure {
+                        have.sure = true;
+                        names.clear();
+                    }
+                    if group.sure == have.sure {
+                        names.push(group.target.node);
+                    }
                     have.target.instance = have.target.instance.take().or(group.target.instance);
                     have.scrapes.extend(group.scrapes);
                 }
@@ -75,6 +96,9 @@ impl Loader {
         }
         let mut joined: Vec<Group> = Vec::new();
         for (mut group, names) in out {
+            if let [Some(name)] = names.as_slice() {
+                group.target.node = Some(name.clone());
+            }
             if names.len() > 1 {
                 let names: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
                 let target = &mut group.target;
@@ -95,17 +119,22 @@ impl Loader {
         value_of(&self.interner, scrape, Metric::StartTime)
     }
 
-    /// Whether scrapes with one member's id are of one process, or of one that was restarted.
+    fn starts(&self, scrapes: &[Scrape]) -> Vec<f64> {
+        scrapes.iter().filter_map(|one| self.start(one)).collect()
+    }
+
+    /// Whether scrapes with one member's id are of one process.
+    fn is_one_life(&self, a: &[Scrape], b: &[Scrape]) -> bool {
+        let of_b = self.starts(b);
+        let of_a = self.starts(a);
+        of_a.iter()
+            .any(|a| of_b.iter().any(|b| (a - b).abs() < 1.0))
+    }
+
+    /// Whether scrapes with one member's id are of a process that was restarted.
     fn is_one_member(&self, a: &[Scrape], b: &[Scrape]) -> bool {
         let start = |scrape: &Scrape| self.start(scrape);
-        let starts = |scrapes: &[Scrape]| scrapes.iter().filter_map(start).collect::<Vec<_>>();
-        let (of_a, of_b) = (starts(a), starts(b));
-        if of_a
-            .iter()
-            .any(|a| of_b.iter().any(|b| (a - b).abs() < 1.0))
-        {
-            return true;
-        }
+        let (of_a, of_b) = (self.starts(a), self.starts(b));
         // One life ends before the other begins. Names that Prometheus gives are no file names.
         let ends_before = |a: &[Scrape], starts: &[f64]| {
             let begin = starts.iter().copied().fold(f64::INFINITY, f64::min);
@@ -177,5 +206,61 @@ impl Loader {
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::metrics::{Hint, Limits, Model};
+
+    /// Two scrapes of each of two lone etcds with their default addresses, and so with the same id; the
+    /// second one began after the first one had ended.
+    fn two(name: impl Fn(&[(usize, &Target)]) -> Vec<Option<String>>) -> Model {
+        let mut loader = Loader::new(Limits::default());
+        for (folder, start) in [("a", 1_000.0), ("b", 9_000.0)] {
+            loader.next_place();
+            for (number, secs) in [(1, 10), (2, 70)] {
+                let text = format!(
+                    "# TYPE etcd_server_id gauge\netcd_server_id{{server_id=\"8e9e05c52164694d\"}} 1\n\
+                     # TYPE process_start_time_seconds gauge\nprocess_start_time_seconds {start}\n"
+                );
+                #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+                let taken = Timestamp::from_secs(start as i64 + secs);
+                let hint = Hint {
+                    taken: Some(taken),
+                    ..Hint::default()
+                };
+                let path = format!("etcd-m0-{number}.prom");
+                loader.add(&path, &format!("{folder}/{path}"), text.as_bytes(), &hint);
+            }
+        }
+        loader.finish_named(name)
+    }
+
+    #[test]
+    fn servers_that_are_surely_on_two_nodes_are_two() {
+        let lines = |model: &Model| -> Vec<(Option<String>, usize)> {
+            let lines = model.timelines.iter();
+            lines
+                .map(|line| (line.target.node.clone(), line.columns.len()))
+                .collect()
+        };
+        let apart = two(|targets| {
+            let of = |(place, _): &(usize, &Target)| Some(format!("cp{place}"));
+            targets.iter().map(of).collect()
+        });
+        let named = |name: &str| Some(name.to_owned());
+        assert_eq!(lines(&apart), [(named("cp1"), 2), (named("cp2"), 2)]);
+        // Nothing tells whose they are: one that was restarted.
+        let one = two(|targets| vec![None; targets.len()]);
+        assert_eq!(lines(&one), [(named("m0"), 4)]);
+        // One of them is known, and stands above what a file's name tells.
+        let known = two(|targets| {
+            let of = |(place, _): &(usize, &Target)| (*place == 2).then(|| "cp2".to_owned());
+            targets.iter().map(of).collect()
+        });
+        assert_eq!(lines(&known), [(named("cp2"), 4)]);
     }
 }

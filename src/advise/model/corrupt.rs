@@ -127,15 +127,45 @@ fn emptied(facts: &Facts<'_>) -> Option<Advice> {
 /// A member that is down for another reason, or for none that is known.
 fn down(facts: &Facts<'_>) -> Option<Advice> {
     let finding = facts.ails("member-down")?;
-    let mend = mend(&finding.message).unwrap_or(
-        "read the last lines of its log and of its supervisor (`crictl ps -a`, `journalctl -u kubelet`, \
-         kernel log), mend what ended it",
-    );
-    let proposed = format!(
-        "{mend} and start it again with the data it has; restart no other member meanwhile"
-    );
+    let mut all: Vec<&Finding> = facts.failed("member-down").collect();
+    // Those that its log tells the reason of: what is known to be mended comes back first.
+    all.sort_by_key(|one| mend(&one.message).is_none());
+    const LOOK: &str = "read the last lines of its log and of its supervisor (`crictl ps -a`, `journalctl -u kubelet`, \
+                        kernel log), mend what ended it";
+    let proposed = match all.as_slice() {
+        [] | [_] => format!(
+            "{} and start it again with the data it has; restart no other member meanwhile",
+            mend(&finding.message).unwrap_or(LOOK)
+        ),
+        several => {
+            let step = |one: &&Finding| {
+                let name = one.subject.node_name();
+                format!(
+                    "{name}: {} and start it again with the data it has",
+                    mend(&one.message).unwrap_or(LOOK)
+                )
+            };
+            let same = several.iter().all(|one| mend(&one.message).is_none());
+            let names: Vec<&str> = several.iter().map(|one| one.subject.node_name()).collect();
+            let steps = match same {
+                true => format!(
+                    "of each of {}, one after the other: {LOOK} and start it again with the data it has",
+                    names.join(", ")
+                ),
+                false => several.iter().map(step).collect::<Vec<_>>().join("; then "),
+            };
+            format!("{steps}; restart no member that runs meanwhile")
+        }
+    };
     let mut advice = first("start-member", finding, "process", proposed);
-    advice.effect = "it catches up by itself, and the majority is safe again".to_owned();
+    if all.len() > 1 {
+        let subjects: Vec<String> = all.iter().map(|one| one.subject.to_string()).collect();
+        advice.target = subjects.join(", ");
+    }
+    advice.effect = match all.len() {
+        0 | 1 => "it catches up by itself, and the majority is safe again".to_owned(),
+        _ => "they catch up by themselves; once a majority runs, writes are taken again".to_owned(),
+    };
     advice.undo = "none is needed".to_owned();
     advice.finding_ids = vec!["member-down".to_owned()];
     Some(advice)
@@ -200,7 +230,7 @@ pub(in super::super) fn goes_first(facts: &Facts<'_>) -> bool {
 mod tests {
     use crate::advise::testing::{Plane, table};
     use crate::diagnosis::Cause;
-    use crate::evidence::{Row, Subject, keys};
+    use crate::evidence::{Row, Subject, SubjectKind, keys};
     use crate::rules::Severity;
 
     #[test]
@@ -239,6 +269,25 @@ mod tests {
             .fails("member-down", Subject::cluster(), Severity::Critical);
         let ids: Vec<String> = plane.advice().into_iter().map(|a| a.id).collect();
         assert_eq!(ids, ["start-member"]);
+    }
+
+    #[test]
+    fn of_several_members_that_are_down_each_has_its_step() {
+        let down = |name: &str| Subject::new(SubjectKind::Member, name);
+        let plane = Plane::with(Cause::MemberDown)
+            .fails("member-down", down("cp1"), Severity::Critical)
+            .fails("member-down", down("cp2"), Severity::Critical);
+        let advice = plane.advice().remove(0);
+        assert_eq!(advice.target, "member:cp1, member:cp2");
+        let words = advice.proposed;
+        assert!(
+            words.starts_with("of each of cp1, cp2, one after the other"),
+            "{words}"
+        );
+        assert!(
+            words.ends_with("restart no member that runs meanwhile"),
+            "{words}"
+        );
     }
 
     #[test]

@@ -37,7 +37,55 @@ fn one_member_of_three_gives_no_all_clear() {
     let all = ["cp0", "cp2"]
         .iter()
         .fold(one, |set, node| syncs(set, node, 1.0));
-    assert_eq!(not_looked_at(&all), [""; 0]);
+    // Only one's settings are known.
+    assert_eq!(not_looked_at(&all), ["settings of cp0, cp2"]);
+}
+
+#[test]
+fn a_part_of_one_member_that_is_lacking_gives_no_all_clear() {
+    let from = |set: &mut Set, collector: Collector, node: &str| {
+        let origin = Origin::new(collector, "test");
+        let took = histogram(&[(0.5, 0.0), (1.0, 400.0)]);
+        let (key, about) = (&keys::WAL_FSYNC, member(node));
+        match collector {
+            Collector::Metrics => set.0.put(key, about, Window::default(), origin, took),
+            _ => {
+                let rows = table(&[("self", &[("deaths", 0.0)])]);
+                set.0
+                    .put(&keys::LOGS_LIVES, about, Window::default(), origin, rows);
+            }
+        }
+    };
+    let of = |logs: &[&str], metrics: &[&str]| {
+        let mut set = Set::new();
+        let cluster = "cp0=https://a:2380,cp1=https://b:2380,cp2=https://c:2380";
+        let settings = Table {
+            rows: vec![Row::new("initial-cluster").text("value", cluster)],
+            ..Table::default()
+        };
+        set.0.put(
+            &keys::SETTINGS,
+            etcd("cp1"),
+            Window::default(),
+            Origin::new(Collector::Manifest, "test"),
+            settings,
+        );
+        logs.iter()
+            .for_each(|node| from(&mut set, Collector::Logs, node));
+        let each = metrics.iter();
+        each.for_each(|node| from(&mut set, Collector::Metrics, node));
+        not_looked_at(&set)
+    };
+    let settings = "settings of cp0, cp2";
+    let all = ["cp0", "cp1", "cp2"];
+    assert_eq!(of(&all, &all), [settings]);
+    assert_eq!(of(&all, &all[..2]), ["metrics of cp2", settings]);
+    assert_eq!(of(&all[1..], &all), ["logs of cp0", settings]);
+    // Nobody's metrics: that they lack altogether is said elsewhere.
+    assert_eq!(of(&all, &[]), [settings]);
+    // Two sources that have names of their own.
+    let odd = of(&all, &["m0", "m1"]);
+    assert_eq!(odd[0], "metrics of 1 of 3 members", "{odd:?}");
 }
 
 #[test]

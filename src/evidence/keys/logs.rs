@@ -65,7 +65,7 @@ keys! { LOGS;
     LOGS_REQUESTS_ESTIMATE: Table = "logs.requests.estimate", None, Sum;
     /// Duration of logged requests.
     LOGS_REQUESTS_TOOK: Histogram = "logs.requests.took", Ms, Sum;
-    /// Restarts of a component: one row per start with text `version`, column `count`; of an etcd after its first one also `asked`, 1 where the log tells that it was asked to stop before.
+    /// Restarts of a component: one row per start with text `version`, column `count`; of an etcd of which the log has something before it also `asked`, 1 where the log tells that it was asked to stop, and `last_own_log`, 1 where nobody else writes into that log.
     LOGS_RESTARTS: Table = "logs.restarts", None, Sum;
     /// Settings that the last start in the log tells, by the name of the flag: text `value`. Of etcd its quota and raft's timers,
     /// of Kubernetes components their limits of requests and workers.

@@ -80,6 +80,7 @@ pub fn is_told_by(kind: &str) -> bool {
             | "etcd-ready"
             | "fatal-exit"
             | "member-bootstrapped"
+            | "member-id"
             | "member-removed"
             | "member-start"
             | "panic"
@@ -90,6 +91,7 @@ pub fn is_told_by(kind: &str) -> bool {
             | "shutdown"
             | "storage-damaged"
             | "storage-io-error"
+            | "stream-lost"
     )
 }
 
@@ -112,7 +114,8 @@ impl Life {
                 self.stops.insert(at);
                 bound(&mut self.stops);
             }
-            "member-start" => {
+            // Streams are lost long after the start, too: a log may have been cut.
+            "member-id" | "member-start" | "stream-lost" => {
                 if let Some(id) = text(event, "member") {
                     self.id = Some(id.to_owned());
                 }

@@ -39,16 +39,23 @@ pub(super) fn lives(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
 }
 
 /// The starts of one program, each with what is known of the end before it: of an etcd whether it
-/// was asked to stop. Nothing tells that of a first start, nor of starts of unknown time.
-pub(super) fn starts(place: &Place, facts: &Facts) -> Vec<Row> {
+/// was asked to stop. Nothing tells that of a log's first line, nor of starts of unknown time.
+pub(super) fn starts(place: &Place, facts: &Facts, view: &View) -> Vec<Row> {
     let is_etcd = writer::is_etcd(&place.component);
-    let mut before: Option<Timestamp> = None;
+    // Who holds an etcd of his own, as k3s does, stops it without a word.
+    let own_log = !facts.starts.is_empty() && has_own_log(place, view);
+    let mut before = first_record(place, view).filter(|_| own_log);
     let row = |start: &Start| {
         let at = start.at.map_or_else(|| "?".to_owned(), |at| at.to_string());
         let mut row = Row::new(at).num("count", 1.0);
-        if let (true, Some(from), Some(to)) = (is_etcd, before, start.at) {
+        if let (true, Some(from), Some(to)) = (is_etcd, before, start.at)
+            && to.since_us(from) > AT_ONCE_US
+        {
             let asked = facts.life.stops.range(from..=to).next().is_some();
             row = row.num("asked", f64::from(u8::from(asked)));
+            if own_log {
+                row = row.num("last_own_log", 1.0);
+            }
         }
         before = start.at.or(before);
         match &start.version {
@@ -86,6 +93,24 @@ fn own(place: &Place, facts: &Facts, view: &View) -> Row {
         row = row.text("why", &life.why);
     }
     row
+}
+
+/// What a program writes so soon after its first line belongs to the same start.
+const AT_ONCE_US: i64 = 2_000_000;
+
+/// Whether what it wrote lies in logs of its own alone.
+fn has_own_log(place: &Place, view: &View) -> bool {
+    let of_node = |at: &usize| {
+        let coverage = view.coverage.get(*at);
+        coverage.is_some_and(|(whose, ..)| whose.node == place.node)
+    };
+    view.coverage.iter().any(|(whose, ..)| whose == place) && !view.mixed.iter().any(of_node)
+}
+
+fn first_record(place: &Place, view: &View) -> Option<Timestamp> {
+    let its = view.coverage.iter().filter(|(whose, ..)| whose == place);
+    its.filter_map(|(_, _, read)| read.span().map(|span| span.0))
+        .min()
 }
 
 /// The last record of its log. A log of several programs tells of all of them, so that the last word

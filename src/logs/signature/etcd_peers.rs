@@ -165,6 +165,7 @@ pub(super) static TABLE: &[Signature] = &[
             PEER_C,
             field("stream-reader-type", Txt("stream"), ""),
             field("stream-writer-type", Txt("stream"), ""),
+            field("local-member-id", Txt("member"), ""),
             ERROR,
         ],
     ),

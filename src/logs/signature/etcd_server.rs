@@ -44,6 +44,17 @@ pub(super) static TABLE: &[Signature] = &[
         ],
     ),
     row(
+        "member-id", Etcd, Info, Noise, "all",
+        "The member's own id, which its metrics tell too.",
+        &[
+            form(Msg("starting local member"), r#"{"level":"info","ts":"2026-11-29T23:45:47.086Z","caller":"etcdserver/raft.go:448","msg":"starting local member","local-member-id":"9a850cd45a3f91c4","cluster-id":"345f73ac7b2c24bb"}"#),
+            form(Msg("restarting local member"), r#"{"level":"info","ts":"2026-11-29T23:45:47.086Z","caller":"etcdserver/raft.go:483","msg":"restarting local member","cluster-id":"345f73ac7b2c24bb","local-member-id":"9a850cd45a3f91c4","commit-index":1042}"#),
+            form(Text("starting member {local-member-id:hex} in cluster {_}"), "2026-11-29 23:47:01.947022 I | etcdserver: starting member 9a850cd45a3f91c4 in cluster 345f73ac7b2c24bb"),
+            form(Text("restarting member {local-member-id:hex} in cluster {_} at commit index {_}"), "2026-11-29 23:47:01.947022 I | etcdserver: restarting member 9a850cd45a3f91c4 in cluster 345f73ac7b2c24bb at commit index 1042"),
+        ],
+        &[field("local-member-id", Txt("member"), "in hexadecimal")],
+    ),
+    row(
         "member-name", Etcd, Info, Noise, "up to 3.4",
         "The member's name among the settings that the old log writer lists at a start.",
         &[form(Text("name = {name}"), "2026-11-21 19:32:22.517332 I | embed: name = m1")],

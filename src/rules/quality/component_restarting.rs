@@ -1,4 +1,4 @@
-//! A component starts again and again.
+//! A component starts again and again, or a member of etcd ended although nobody told it to.
 
 use crate::clock::Timestamp;
 use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
@@ -19,6 +19,7 @@ pub static RULE: Rule = Rule {
 /// Starts that lie closer together are those of a crash loop: kubelet doubles its wait up to five
 /// minutes, and forgets it after ten (kubelet: pkg/kubelet/images, MaxContainerBackOff).
 const LOOP_US: i64 = 600_000_000;
+const DAY_US: i64 = 24 * 3_600_000_000;
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("restarts");
@@ -35,6 +36,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         }
         let (starts, secs) = within_a_day(table);
         if starts <= limit.value {
+            drafts.extend(unasked(cx, subject, table));
             continue;
         }
         let (severity, words) = match killed(subject, table, limit.value) {
@@ -64,6 +66,50 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         Err(why) if drafts.is_empty() => Err(why),
         _ => Ok(Verdict::Fail(drafts)),
     }
+}
+
+/// What tells a start that nobody asked for from starts that are too many.
+pub const UNASKED: &str = "unasked";
+
+/// A member that started anew though its own log tells of no stop before: it was killed, or it crashed.
+/// What was so more than a day before the log ends is past.
+fn unasked(cx: &Context<'_>, about: &Subject, table: &Table) -> Option<Draft> {
+    if about.kind != SubjectKind::Member {
+        return None;
+    }
+    let record = cx.evidence.record(&keys::LOGS_RESTARTS, about);
+    let end = record.and_then(|record| record.window.to);
+    let recent = |at: &Timestamp| end.is_none_or(|end| end.since_us(*at) <= DAY_US);
+    // Only a log of etcd's own would tell of a stop.
+    let unasked = table
+        .rows
+        .iter()
+        .filter(|row| row.get("asked") == Some(0.0) && row.get("last_own_log") > Some(0.0))
+        .filter_map(|row| Timestamp::parse(&row.key))
+        .filter(recent);
+    let (count, last) = unasked.fold((0, None), |(count, last), at| {
+        (count + 1, last.max(Some(at)))
+    });
+    let (name, at) = (who(about), last?.to_second());
+    let words = match count {
+        1 => format!("{name} started anew at {at}, and its log tells of no stop before"),
+        _ => format!(
+            "{name} started anew {count} times, the last time at {at}, and its log tells of no stop before"
+        ),
+    };
+    cx.evidence
+        .cite_as(&keys::LOGS_RESTARTS, about, words.clone());
+    let draft = Draft::new(
+        about.clone(),
+        Severity::Warn,
+        format!("{words}: it was killed, or it crashed"),
+    );
+    Some(
+        draft
+            .aspect(UNASKED)
+            .confidence(Confidence::Medium)
+            .cites(cx.evidence.take_citations()),
+    )
 }
 
 fn who(subject: &Subject) -> &str {
@@ -145,7 +191,6 @@ fn killed(about: &Subject, table: &Table, limit: f64) -> Option<String> {
 /// Most starts within 24 hours, and the seconds from the first to the last of them. Starts of unknown
 /// time may be among them: then nobody knows how long it took.
 fn within_a_day(table: &Table) -> (f64, Option<f64>) {
-    const DAY_US: i64 = 24 * 3_600_000_000;
     let count = |row: &Row| row.get("count").unwrap_or(0.0);
     let rows = || table.rows.iter().chain(&table.other);
     let dated: Vec<(Timestamp, f64)> = rows()
@@ -172,6 +217,7 @@ fn within_a_day(table: &Table) -> (f64, Option<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Collector, Origin, Window};
     use crate::rules::Status;
     use crate::rules::testing::{Set, component, member, table};
 
@@ -217,6 +263,54 @@ mod tests {
         // Hours apart, or not told.
         assert_eq!(on(&[first, (10, no), (3_000, no)]).0, Severity::Warn);
         assert_eq!(on(&[first, (10, None), (20, None)]).0, Severity::Warn);
+    }
+
+    #[test]
+    fn a_member_that_was_killed_once() {
+        let of = |asked: f64, own: f64, at: &str| {
+            let row = Row::new(at).num("count", 1.0).num("asked", asked);
+            let starts = Table {
+                rows: vec![
+                    Row::new("2026-10-01T10:00:00Z").num("count", 1.0),
+                    row.num("last_own_log", own),
+                ],
+                ..Table::default()
+            };
+            let mut set = Set::new();
+            set.0.put(
+                &keys::LOGS_RESTARTS,
+                member(),
+                Window::between(
+                    Timestamp::parse("2026-10-01T10:00:00Z").unwrap(),
+                    Timestamp::parse("2026-10-03T11:00:00Z").unwrap(),
+                ),
+                Origin::new(Collector::Logs, "test"),
+                starts,
+            );
+            set.check(&RULE).remove(0)
+        };
+        let killed = of(0.0, 1.0, "2026-10-03T10:00:00Z");
+        assert_eq!(
+            (
+                killed.severity,
+                killed.aspect.as_str(),
+                killed.message.as_str()
+            ),
+            (
+                Severity::Warn,
+                UNASKED,
+                "a started anew at 2026-10-03 10:00:00, and its log tells of no stop before: it was \
+                 killed, or it crashed"
+            )
+        );
+        // It was told to stop; who writes into the same log says nothing of a stop; it is long ago.
+        for past in [
+            of(1.0, 1.0, "2026-10-03T10:00:00Z"),
+            of(0.0, 0.0, "2026-10-03T10:00:00Z"),
+            of(0.0, 1.0, "2026-10-01T12:00:00Z"),
+        ] {
+            assert_eq!(past.status, Status::Pass, "{past:?}");
+        }
     }
 
     #[test]

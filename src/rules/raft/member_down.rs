@@ -24,6 +24,10 @@ const QUORUM: &str = "a cluster of n members needs n/2 + 1 of them (etcd FAQ)";
 const AWAY_SECS: f64 = 10.0;
 /// Without its own log it may have been stopped in order: a reboot or an upgrade takes so long.
 const AWAY_UNSEEN_SECS: f64 = 60.0;
+/// kubelet gives a pod that it stops so long to end, and starts a static one anew right after
+/// (Kubernetes: terminationGracePeriodSeconds). One that was stopped in order and is away for longer
+/// stays so until somebody starts it.
+const AWAY_STOPPED_SECS: f64 = 30.0;
 /// Peers notice a process that died at once, and lines of a log are not in the order of clocks.
 const SLACK_SECS: f64 = 2.0;
 /// Its log says more so long after its last start where it runs: a start takes seconds.
@@ -216,11 +220,23 @@ fn lost(cx: &Context<'_>, lives: &[Life], id: &str, subject: Subject) -> Option<
         (Some(own), Some(end)) if end + QUIET_SECS > since => {
             let stop = own.own("last_stop_secs");
             let in_order = stop.is_some_and(|stop| own.own("last_start_secs") <= Some(stop));
-            // It wrote on, so that a link is broken, or it is away as it was told to.
-            if in_order || end > since + SLACK_SECS || watched < AWAY_SECS {
+            let (ends, away, words) = match in_order {
+                true => (
+                    AWAY_STOPPED_SECS,
+                    AWAY_STOPPED_SECS,
+                    "it was told to stop, and ",
+                ),
+                false => (
+                    SLACK_SECS,
+                    AWAY_SECS,
+                    "its log ends without a shutdown, and ",
+                ),
+            };
+            // It wrote on, so that a link is broken, or it may be back soon.
+            if end > since + ends || watched < away {
                 return None;
             }
-            "its log ends without a shutdown, and "
+            words
         }
         _ if !refused || watched < AWAY_UNSEEN_SECS => return None,
         _ => "",
@@ -334,7 +350,7 @@ mod tests {
     #[test]
     fn a_stop_in_order_a_short_look_and_a_broken_link_are_none() {
         let passes = |set: Set| assert_eq!(set.check(&RULE)[0].status, Status::Pass);
-        passes(three(own("3", 99.5).num("last_stop_secs", 99.0), 500.0));
+        passes(three(own("3", 99.5).num("last_stop_secs", 99.0), 29.0));
         passes(three(own("3", 90.0), 9.0));
         // It writes on.
         passes(three(own("3", 110.0), 20.0));
@@ -348,6 +364,22 @@ mod tests {
             vec![own("1", 900.0), lost("3", 100.0)],
         ));
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn one_that_was_stopped_and_stays_away_is_down() {
+        let stopped = own("3", 101.0).num("last_stop_secs", 99.0);
+        let found = three(stopped, 45.0).check(&RULE);
+        assert_eq!(
+            found[0].message,
+            "c is down since 1970-01-01 00:01:40: it was told to stop, and a and b lost it and did not \
+             find it again; 2 of 3 members are left: the next failure stops all writes"
+        );
+        // It started again, and writes on.
+        let back = own("3", 140.0)
+            .num("last_stop_secs", 99.0)
+            .num("last_start_secs", 110.0);
+        assert_eq!(three(back, 45.0).status(&RULE).0, Status::Pass);
     }
 
     #[test]
