@@ -347,6 +347,30 @@ fn a_value_that_is_refused_is_told_of_its_file() {
 }
 
 #[test]
+fn settings_that_cannot_be_read_are_missing_to_the_strict() {
+    let dir = tempfile::tempdir().unwrap();
+    let api = |flags: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: kube-apiserver, namespace: kube-system}}\nspec:\n\
+             \x20 containers:\n  - name: kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.34.2\n\
+             \x20   command: [kube-apiserver, {flags}--etcd-servers=https://127.0.0.1:2379]\n"
+        )
+    };
+    write(&dir.path().join("manifests/kube-apiserver.yaml"), &api(""));
+    let code = |strict: &[&str]| {
+        let args = [&["check", "config"], strict, &["--bundle"]].concat();
+        doctor(&args).path(dir.path()).output().status.code()
+    };
+    assert_eq!((code(&[]), code(&["--strict"])), (Some(0), Some(0)));
+    // A tab in its indentation.
+    write(
+        &dir.path().join("manifests/etcd.yaml"),
+        "apiVersion: v1\nkind: Pod\nspec:\n\tcontainers: []\n",
+    );
+    assert_eq!((code(&[]), code(&["--strict"])), (Some(0), Some(3)));
+}
+
+#[test]
 fn a_file_that_waits_for_a_restart_is_not_what_runs() {
     let dir = tempfile::tempdir().unwrap();
     let mut text = line(

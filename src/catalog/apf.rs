@@ -213,7 +213,8 @@ pub struct Seats {
     pub min: u32,
     /// With everything borrowed; the built-in levels have no limit of their own, so the server's.
     pub max: u32,
-    /// The most that one request may take; before 1.28 only the estimator's cap of 10.
+    /// The most that one request may take: one seat before 1.22 (kubernetes#102185), then the
+    /// estimator's cap of 10, from 1.28 on a part of the level.
     pub request_max: u32,
 }
 
@@ -239,8 +240,10 @@ pub fn seats(level: &Level, limit: u32, all_shares: u32, version: Version) -> Se
         nominal
             .checked_div(level.hand_size)
             .map_or(nominal, |hand| share.min(hand).max(1))
-    } else {
+    } else if version >= Version::minor(1, 22) {
         10
+    } else {
+        1
     };
     Seats {
         nominal,
@@ -258,6 +261,17 @@ pub fn all_shares(version: Version) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn before_requests_had_a_width_each_took_one_seat() {
+        let level = |version: Version| {
+            let levels = levels(version);
+            let system = levels.iter().find(|level| level.name == "system").unwrap();
+            seats(system, 600, all_shares(version), version).request_max
+        };
+        assert_eq!(level(Version::new(1, 20, 4)), 1);
+        assert_eq!(level(Version::new(1, 22, 0)), 10);
+    }
 
     #[test]
     fn shares_add_up() {

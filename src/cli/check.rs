@@ -208,7 +208,10 @@ fn finish(
     Ok(
         if worst.is_some_and(|severity| session.fail_on.matches(severity)) {
             Exit::Findings
-        } else if gathered.lacks_named || session.strict && !checked.problems.is_empty() {
+        } else if gathered.lacks_named
+            || session.strict
+                && (!checked.problems.is_empty() || diagnose::settings_unread(&checked.findings))
+        {
             Exit::Incomplete
         } else {
             Exit::Clean

@@ -358,6 +358,14 @@ fn save(path: &Path, report: &Report) -> Result<(), Error> {
     })
 }
 
+/// Whether files of settings were found that nobody could read: evidence that is not there.
+pub(super) fn settings_unread(findings: &[rules::Finding]) -> bool {
+    let id = rules::config::settings_unreadable::RULE.id;
+    findings
+        .iter()
+        .any(|finding| finding.rule == id && finding.status == rules::Status::Fail)
+}
+
 /// The exit code. `lacks_named` says that something that was asked for by name could not be had.
 pub(super) fn exit(report: &Report, lacks_named: bool, session: &Session<'_>) -> Exit {
     if let Some(exit) = session.stopped() {
@@ -370,7 +378,9 @@ pub(super) fn exit(report: &Report, lacks_named: bool, session: &Session<'_>) ->
         Exit::Findings
     } else if lacks_named
         || session.strict
-            && !(report.seen.problems.is_empty() && report.diagnosis.verdict.missing.is_empty())
+            && (!report.seen.problems.is_empty()
+                || !report.diagnosis.verdict.missing.is_empty()
+                || settings_unread(&report.findings))
     {
         Exit::Incomplete
     } else {

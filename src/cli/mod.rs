@@ -24,6 +24,7 @@ mod naming;
 mod patch;
 mod redact;
 mod redact_evidence;
+mod redact_names;
 mod report;
 mod rules;
 mod save;

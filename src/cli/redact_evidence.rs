@@ -16,6 +16,7 @@ use crate::evidence::{
 };
 
 use super::redact::Redactor;
+use super::redact_names;
 
 /// Columns whose text is one name.
 const NAME_COLUMNS: &[(&str, &[&str])] = &[
@@ -99,7 +100,7 @@ impl<'r> Hide<'r> {
     fn of(evidence: &EvidenceSet, redactor: &'r Redactor) -> Self {
         let mut names = BTreeSet::new();
         for record in evidence.records() {
-            gather(record, &mut names);
+            gather(record, redactor, &mut names);
         }
         let names: Vec<String> = names.into_iter().filter(|name| tells(name)).collect();
         let finder = AhoCorasick::builder()
@@ -242,11 +243,18 @@ impl<'r> Hide<'r> {
         row.key = match &object {
             Some(object) => {
                 let head = row.key.strip_suffix(object.as_str()).unwrap_or_default();
-                format!("{}{}", self.text(head), self.object(object))
+                let head = Row {
+                    key: head.to_owned(),
+                    ..row.clone()
+                };
+                let shown = redact_names::key(&head, self.redactor, |text| self.text(text));
+                let shown = shown.unwrap_or_else(|| self.text(&head.key));
+                format!("{shown}{}", self.object(object))
             }
             None if NAMED_ROWS.contains(&key) => self.redactor.name(&row.key),
             None if MESSAGES.contains(&key) => self.redactor.text(&self.text(&row.key)),
-            None => self.text(&row.key),
+            None => redact_names::key(row, self.redactor, |text| self.text(text))
+                .unwrap_or_else(|| self.text(&row.key)),
         };
         for (column, cell) in &mut row.cells {
             let Cell::Text(text) = cell else {
@@ -257,6 +265,8 @@ impl<'r> Hide<'r> {
                 && NAME_SETTINGS.contains(&setting.as_str());
             *text = if USER_COLUMNS.contains(&column.as_str()) {
                 self.redactor.user(text)
+            } else if redact_names::is_agent(column) {
+                self.redactor.agent(text)
             } else if object.is_some() && column == "object" {
                 self.object(text)
             } else if whole && tells(text) {
@@ -281,7 +291,7 @@ impl<'r> Hide<'r> {
 }
 
 /// Names that a record holds.
-fn gather(record: &Record, names: &mut BTreeSet<String>) {
+fn gather(record: &Record, redactor: &Redactor, names: &mut BTreeSet<String>) {
     let subject = &record.subject;
     names.extend(subject.node.clone());
     if matches!(subject.kind, SubjectKind::Node | SubjectKind::Member) {
@@ -291,7 +301,8 @@ fn gather(record: &Record, names: &mut BTreeSet<String>) {
     let Reading::Known(Shape::Table(table)) = &record.value else {
         return;
     };
-    for row in &table.rows {
+    for row in table.rows.iter().chain(&table.other) {
+        redact_names::gather(&record.key, row, redactor, names);
         for (column, cell) in &row.cells {
             let Cell::Text(text) = cell else {
                 continue;

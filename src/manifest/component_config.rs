@@ -60,7 +60,25 @@ pub(super) fn read(doc: &Node, file: &str, component: Component) -> Instance {
     );
     instance.component = Some(component);
     instance.given = flatten(doc, file);
+    if component == Component::Scheduler {
+        instance.given.retain(|given| !is_left_to_default(given));
+    }
     instance
+}
+
+/// Zeros that the scheduler replaces by its defaults (SetDefaults_KubeSchedulerConfiguration and
+/// RecommendedDefaultLeaderElectionConfiguration).
+fn is_left_to_default(given: &Given) -> bool {
+    let value = given.value.as_deref().unwrap_or_default();
+    match given.name.as_str() {
+        "clientConnection.qps" | "clientConnection.burst" => {
+            settings::parse_float(value) == Some(0.0)
+        }
+        "leaderElection.leaseDuration"
+        | "leaderElection.renewDeadline"
+        | "leaderElection.retryPeriod" => settings::parse_duration_setting(value, 1.0) == Some(0.0),
+        _ => false,
+    }
 }
 
 /// All scalar settings of a document by dotted path.
@@ -321,6 +339,30 @@ mod tests {
             ),
             ("30".into(), "11".into(), "50".into())
         );
+    }
+
+    #[test]
+    fn zeros_of_the_schedulers_file_are_its_defaults() {
+        let of = |text: &str| {
+            let kind =
+                "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
+            settle(&file("sched.yaml", &format!("{kind}{text}")))
+        };
+        let zero = of("clientConnection: {qps: 0, burst: 0}\nleaderElection: {retryPeriod: 0s}\n");
+        for (name, default) in [
+            ("kube-api-qps", "50"),
+            ("kube-api-burst", "100"),
+            ("leader-elect-retry-period", "2s"),
+        ] {
+            let setting = &zero.settings[name];
+            assert_eq!(
+                (setting.value.as_deref(), setting.from.word()),
+                (Some(default), "default"),
+                "{name}"
+            );
+        }
+        let set = of("clientConnection: {qps: 5}\n");
+        assert_eq!(set.settings["kube-api-qps"].value.as_deref(), Some("5"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is in force: value and source of every setting of an instance, and what is wrong with them.
 
 mod check;
+mod etcd;
 
 use std::collections::BTreeMap;
 
@@ -183,6 +184,9 @@ fn take(given: &Given, instance: &Instance, version: Option<Version>, out: &mut 
                 .about(&given.name),
             );
             return;
+        }
+        if component == Some(Component::Etcd) {
+            out.faults.extend(etcd::unknown_flag(given, version));
         }
         let name = given.name.clone();
         put(out, name, given, false, None);

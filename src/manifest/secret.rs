@@ -175,11 +175,16 @@ fn mask_script(command: &str, depth: u32) -> String {
         match name.split_once('=') {
             Some((key, value)) if dashed || is_variable(key) => {
                 out.push_str(piece.strip_suffix(value).unwrap_or_default());
+                // The quote that ends the word is no part of the value.
+                let quote = piece.chars().next().filter(|c| matches!(c, '"' | '\''));
+                let inner = quote.and_then(|quote| value.strip_suffix(quote));
+                let value = inner.unwrap_or(value);
                 out.push_str(&if dashed {
                     mask(key, value)
                 } else {
                     mask_env(key, value)
                 });
+                out.extend(quote.filter(|_| inner.is_some()));
             }
             // A script in quotes is one word.
             _ if depth > 0

@@ -14,8 +14,8 @@ use super::window::Span;
 pub struct PriorityLevel {
     /// Requests rejected, by reason.
     pub rejected: BTreeMap<String, f64>,
-    /// Requests executed.
-    pub dispatched: f64,
+    /// Requests executed; `None` where the metrics do not count them.
+    pub dispatched: Option<f64>,
     /// Whether the counts are lower bounds.
     pub at_least: bool,
     /// Seats configured.
@@ -54,8 +54,8 @@ pub struct Flow {
     pub rejected: f64,
     /// Of those, because the queue was full.
     pub queue_full: f64,
-    /// Requests executed.
-    pub dispatched: f64,
+    /// Requests executed; `None` where the metrics do not count them.
+    pub dispatched: Option<f64>,
     /// Most requests in queues at a scrape.
     pub inqueue: Option<f64>,
     /// Wait in queues of requests that were executed.
@@ -140,7 +140,7 @@ pub(super) fn levels(line: &Timeline, span: Span) -> Option<BTreeMap<String, Pri
     );
     for (name, change) in line.counters(Metric::ApfDispatched, span, level_name) {
         let level = out.entry(name).or_default();
-        level.dispatched = change.value;
+        level.dispatched = Some(change.value);
         level.at_least |= change.at_least;
     }
     for (name, change) in line.counters(Metric::ApfRejected, span, |labels| {
@@ -165,6 +165,12 @@ pub(super) fn levels(line: &Timeline, span: Span) -> Option<BTreeMap<String, Pri
     for (name, (hist, _)) in line.histograms(Metric::ApfExecution, span, level_name) {
         out.entry(name).or_default().execution = Some(hist);
     }
+    if line.has(Metric::ApfDispatched) {
+        // A level of which nothing was executed has no series.
+        for level in out.values_mut() {
+            level.dispatched.get_or_insert_default();
+        }
+    }
     Some(out)
 }
 
@@ -172,7 +178,7 @@ pub(super) fn levels(line: &Timeline, span: Span) -> Option<BTreeMap<String, Pri
 pub(super) fn flows(line: &Timeline, span: Span) -> BTreeMap<String, Flow> {
     let mut out: BTreeMap<String, Flow> = BTreeMap::new();
     for (name, change) in line.counters(Metric::ApfDispatched, span, flow_name) {
-        out.entry(name).or_default().dispatched = change.value;
+        out.entry(name).or_default().dispatched = Some(change.value);
     }
     for (name, change) in line.counters(Metric::ApfRejected, span, |labels| {
         Some(format!("{}\n{}", flow_name(labels)?, labels.get("reason")))
@@ -193,6 +199,11 @@ pub(super) fn flows(line: &Timeline, span: Span) -> BTreeMap<String, Flow> {
     }) {
         out.entry(name).or_default().wait = Some(hist);
     }
-    out.retain(|_, flow| flow.dispatched > 0.0 || flow.rejected > 0.0);
+    if line.has(Metric::ApfDispatched) {
+        for flow in out.values_mut() {
+            flow.dispatched.get_or_insert_default();
+        }
+    }
+    out.retain(|_, flow| flow.dispatched > Some(0.0) || flow.rejected > 0.0);
     out
 }

@@ -2,6 +2,7 @@
 
 use crate::catalog::apf;
 use crate::catalog::releases::Version;
+use crate::catalog::settings::{parse_bool, parse_int};
 use crate::evidence::{EvidenceSet, Reader, Subject, keys};
 
 /// The built-in levels of one server.
@@ -25,14 +26,12 @@ pub fn seats(evidence: &EvidenceSet) -> Vec<Seats> {
         if subject.name != "kube-apiserver" {
             continue;
         }
-        let flag = |name: &str| {
-            settings
-                .row(name)?
-                .get_text("value")?
-                .trim()
-                .parse::<u32>()
-                .ok()
-        };
+        let text = |name: &str| settings.row(name)?.get_text("value");
+        let flag = |name: &str| u32::try_from(parse_int(text(name)?)?).ok();
+        // No levels divide the seats then.
+        if text("enable-priority-and-fairness").and_then(parse_bool) == Some(false) {
+            continue;
+        }
         let (Some(read), Some(write)) = (
             flag("max-requests-inflight"),
             flag("max-mutating-requests-inflight"),
@@ -47,6 +46,10 @@ pub fn seats(evidence: &EvidenceSet) -> Vec<Seats> {
         });
         let Some(version) = version else { continue };
         let limit = read.saturating_add(write);
+        // With none at all kube-apiserver refuses to start.
+        if limit == 0 {
+            continue;
+        }
         let shares = apf::all_shares(version);
         let levels: Vec<_> = apf::levels(version)
             .iter()
@@ -62,4 +65,49 @@ pub fn seats(evidence: &EvidenceSet) -> Vec<Seats> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Collector, Origin, Row, SubjectKind, Table, Window};
+
+    fn of(version: &str, flags: &[(&str, &str)]) -> Vec<Seats> {
+        let mut set = EvidenceSet::new();
+        let about = Subject::new(SubjectKind::Component, "kube-apiserver");
+        let origin = || Origin::new(Collector::Manifest, "kube-apiserver.yaml");
+        let mut rows: Vec<Row> = flags
+            .iter()
+            .map(|(name, value)| Row::new(*name).text("value", *value))
+            .collect();
+        rows.sort_by(|a, b| a.key.cmp(&b.key));
+        let table = |rows| Table {
+            rows,
+            ..Table::default()
+        };
+        let versions = vec![Row::new("image").text("version", version)];
+        let now = Window::default();
+        set.put(&keys::SETTINGS, about.clone(), now, origin(), table(rows));
+        set.put(&keys::VERSIONS, about, now, origin(), table(versions));
+        seats(&set)
+    }
+
+    #[test]
+    fn only_a_server_that_divides_its_seats_has_a_table() {
+        let with = |read: &str, apf: &str| {
+            of(
+                "1.30.1",
+                &[
+                    ("max-requests-inflight", read),
+                    ("max-mutating-requests-inflight", "0"),
+                    ("enable-priority-and-fairness", apf),
+                ],
+            )
+        };
+        assert_eq!(with("400", "true").len(), 1);
+        assert_eq!(with("400", "false"), []);
+        assert_eq!(with("0", "true"), []);
+        // As pflag reads it.
+        assert_eq!(with("0400", "true")[0].limit, 256);
+    }
 }

@@ -99,12 +99,15 @@ pub(super) fn in_words(cx: &Context<'_>, all: &[Fault], many: usize) -> String {
     words.join("; ")
 }
 
-/// Why a component refuses the value that it is given for a setting, if it does.
+/// Why a component refuses a setting, or the value that it is given for it, if it does.
 pub(super) fn refused(cx: &Context<'_>, subject: &Subject, setting: &str) -> Option<String> {
     let table = cx.evidence.peek(&keys::SETTINGS_FAULTS, subject)?;
     table.rows.iter().find_map(|row| {
-        let value = row.get_text("kind") == Some("invalid-value")
-            && row.get_text("weight") == Some("stop")
+        let kind = row.get_text("kind").unwrap_or_default();
+        let value = matches!(
+            kind,
+            "invalid-value" | "removed-setting" | "unknown-setting"
+        ) && row.get_text("weight") == Some("stop")
             && row.get_text("setting") == Some(setting);
         value.then(|| row.get_text("fault").unwrap_or_default().to_owned())
     })

@@ -466,6 +466,8 @@ pub const READS: &[Reads] = &[
         &[
             "etcd.lag",
             "etcd.members",
+            "etcd.status",
+            "server.has-leader",
             "server.id",
             "server.is-learner",
             "server.peer.rtt-by",

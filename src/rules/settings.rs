@@ -1,7 +1,7 @@
 //! What several rules ask of effective settings.
 
 use crate::catalog::releases::Version;
-use crate::catalog::settings::Component;
+use crate::catalog::settings::{Component, parse_int};
 use crate::evidence::{Missing, Subject, SubjectKind, Table, keys};
 use crate::units::{parse_bytes, parse_go_duration};
 
@@ -37,6 +37,11 @@ impl Setting {
     /// and an empty text do not.
     pub(super) fn compacts(&self) -> bool {
         !self.value.trim().is_empty() && self.ms() != Some(0.0)
+    }
+
+    /// As a whole number, as pflag reads it: with a leading 0 by eights.
+    pub(super) fn whole(&self) -> Option<f64> {
+        parse_int(&self.value).map(|value| value as f64)
     }
 
     /// As a number or a size in bytes.

@@ -66,7 +66,10 @@ const fn ever(name: &'static str) -> Former {
 pub(super) const TABLE: &[Setting] = &[
     s("advertise-client-urls", List).default("http://localhost:2379"),
     s("auth-token", Text).default("simple"),
-    s("auth-token-ttl", Secs).default("300").since(3, 4),
+    // CHANGELOG-3.3 and CHANGELOG-3.4: these came with patch releases.
+    s("auth-token-ttl", Secs)
+        .default("300")
+        .backported(&[Version::new(3, 3, 23), Version::new(3, 4, 10)]),
     s("auto-compaction-mode", Text).default("periodic"),
     s("auto-compaction-retention", Text).default("0"),
     s("auto-tls", Bool).default("false").file("client-transport-security.auto-tls"),
@@ -214,7 +217,7 @@ pub(super) const TABLE: &[Setting] = &[
         "feature-gates.LeaseCheckpointPersist",
         &[Former {
             name: "experimental-enable-lease-checkpoint-persist",
-            since: Since::Backported(&[Version::new(3, 4, 23), Version::new(3, 5, 2)]),
+            since: Since::Backported(&[Version::new(3, 4, 20), Version::new(3, 5, 2)]),
             removed: Some(V3_7),
         }],
     )
@@ -287,7 +290,11 @@ pub(super) const TABLE: &[Setting] = &[
     renamed(
         "peer-skip-client-san-verification",
         Bool,
-        &[old("experimental-peer-skip-client-san-verification", V3_4)],
+        &[Former {
+            name: "experimental-peer-skip-client-san-verification",
+            since: Since::Backported(&[Version::new(3, 3, 16), V3_4]),
+            removed: Some(V3_7),
+        }],
     )
     .default("false"),
     s("peer-trusted-ca-file", Text).file("peer-transport-security.trusted-ca-file"),
@@ -323,7 +330,7 @@ pub(super) const TABLE: &[Setting] = &[
         .default("TLS1.2")
         .backported(&[Version::new(3, 5, 8)]),
     s("trusted-ca-file", Text).file("client-transport-security.trusted-ca-file"),
-    s("unsafe-no-fsync", Bool).default("false").since(3, 4),
+    s("unsafe-no-fsync", Bool).default("false").backported(&[Version::new(3, 4, 10)]),
     s("v2-deprecation", Text)
         .default("not-yet")
         .later(&[(V3_6, "write-only")])
@@ -333,7 +340,7 @@ pub(super) const TABLE: &[Setting] = &[
     renamed(
         "warning-apply-duration",
         Duration,
-        &[old("experimental-warning-apply-duration", V3_4)],
+        &[old("experimental-warning-apply-duration", Version::new(3, 4, 16))],
     )
     .default("100ms"),
     renamed(
@@ -345,7 +352,10 @@ pub(super) const TABLE: &[Setting] = &[
     renamed(
         "watch-progress-notify-interval",
         Duration,
-        &[old("experimental-watch-progress-notify-interval", V3_4)],
+        &[old(
+            "experimental-watch-progress-notify-interval",
+            Version::new(3, 4, 11),
+        )],
     )
     .default("10m0s"),
 ];

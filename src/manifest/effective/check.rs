@@ -6,7 +6,7 @@ use crate::manifest::model::{Fault, Means, Weight};
 use crate::manifest::secret;
 use crate::units::parse_go_duration;
 
-use super::{Provenance, Settled};
+use super::{Provenance, Settled, etcd};
 
 /// Values that the component itself refuses.
 pub(super) fn check(component: Component, version: Option<Version>, out: &mut Settled) {
@@ -20,8 +20,7 @@ pub(super) fn check(component: Component, version: Option<Version>, out: &mut Se
         ) else {
             continue;
         };
-        // Masked, or a template of the pod that only the kubelet fills in.
-        if value == secret::MASK || value.contains("$(") || value.contains("${") {
+        if !is_whole(value) {
             continue;
         }
         let in_etcd_file = component == Component::Etcd && means == Means::File;
@@ -82,11 +81,20 @@ pub(super) fn check(component: Component, version: Option<Version>, out: &mut Se
         );
     }
     match component {
-        Component::Etcd => check_timing(out),
+        Component::Etcd => {
+            etcd::check(version, out);
+            check_timing(out);
+        }
         Component::ApiServer => check_ranges(out),
         Component::ControllerManager | Component::Scheduler => check_lease(component, out),
         _ => {}
     }
+}
+
+/// Whether a value is what the component gets: not masked, and no template of the pod that only the
+/// kubelet fills in.
+pub(super) fn is_whole(value: &str) -> bool {
+    value != secret::MASK && !value.contains("$(") && !value.contains("${")
 }
 
 /// Numbers that kube-apiserver refuses although it can read them (apiserver
@@ -138,10 +146,30 @@ fn check_lease(component: Component, out: &mut Settled) {
     ) else {
         return;
     };
+    let text = |effective: &super::Effective| effective.value.clone().unwrap_or_default();
     if lease > renew {
+        // A retry may come a fifth late (its JitterFactor is 1.2).
+        let retry = of("leader-elect-retry-period");
+        if let Some((retry, of_retry)) =
+            retry.filter(|(retry, _)| renew <= retry.saturating_mul(6) / 5)
+            && retry > 0
+        {
+            let place = of_renew.place.clone().or(of_retry.place.clone());
+            let fault = Fault::new(
+                "invalid-value",
+                Weight::Stop,
+                place.unwrap_or_default(),
+                format!(
+                    "{} refuses the lease: leader-elect-renew-deadline {} is not longer than 1.2 times leader-elect-retry-period {}",
+                    component.program(),
+                    text(of_renew),
+                    text(of_retry)
+                ),
+            );
+            out.faults.push(fault.about("leader-elect-renew-deadline"));
+        }
         return;
     }
-    let text = |effective: &super::Effective| effective.value.clone().unwrap_or_default();
     let fault = Fault::new(
         "invalid-value",
         Weight::Stop,
@@ -189,4 +217,36 @@ fn check_timing(out: &mut Settled) {
         )
         .about("election-timeout"),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::effective::settle;
+    use crate::manifest::model::{Given, Instance, Place, SourceKind};
+
+    #[test]
+    fn a_lease_leaves_room_for_a_late_retry() {
+        let refused = |renew: &str, retry: &str| {
+            let mut it = Instance::new("kube-scheduler", SourceKind::StaticPod, Place::default());
+            it.component = Some(Component::Scheduler);
+            for (name, value) in [
+                ("leader-elect-renew-deadline", renew),
+                ("leader-elect-retry-period", retry),
+            ] {
+                it.given.push(Given {
+                    name: name.to_owned(),
+                    value: Some(value.to_owned()),
+                    means: Means::Flag,
+                    place: Place::default(),
+                });
+            }
+            let faults = settle(&it).faults;
+            faults
+                .iter()
+                .any(|fault| fault.text.contains("refuses the lease"))
+        };
+        assert!(refused("10s", "9s") && refused("12s", "10s"));
+        assert!(!refused("12001ms", "10s") && !refused("10s", "2s"));
+    }
 }

@@ -101,3 +101,13 @@ proptest! {
         prop_assert!(!masked(&text).contains(&secret), "{}", masked(&text));
     }
 }
+
+#[test]
+fn the_quote_after_a_value_is_no_part_of_it() {
+    let line = "- command: [\"kcm\", \"--use-service-account-credentials=true\", '--discovery-user=root:leak', \"--kube-api-qps=5\"]\n";
+    let shown = masked(line);
+    assert_eq!(
+        shown,
+        "- command: [\"kcm\", \"--use-service-account-credentials=true\", '--discovery-user=root:***', \"--kube-api-qps=5\"]\n"
+    );
+}

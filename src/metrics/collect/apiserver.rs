@@ -227,9 +227,9 @@ fn fairness(put: &mut Putter<'_>, read: &Apiserver) {
                     .num("rejected", level.all_rejected())
                     .num("queue_full", of("queue-full"))
                     .num("timed_out", of("time-out"))
-                    .num("cancelled", of("cancelled"))
-                    .num("dispatched", level.dispatched);
+                    .num("cancelled", of("cancelled"));
                 for (column, value) in [
+                    ("dispatched", level.dispatched),
                     ("limit_seats", level.nominal_seats),
                     ("limit_current_seats", level.current_seats),
                     ("limit_lower_seats", level.lower_seats),
@@ -270,8 +270,8 @@ fn fairness(put: &mut Putter<'_>, read: &Apiserver) {
             .map(|(name, flow)| {
                 let row = Row::new(name.clone())
                     .num("rejected", flow.rejected)
-                    .num("queue_full", flow.queue_full)
-                    .num("dispatched", flow.dispatched);
+                    .num("queue_full", flow.queue_full);
+                let row = maybe(row, "dispatched", flow.dispatched);
                 let row = maybe(row, "max_inqueue", flow.inqueue);
                 match &flow.wait {
                     Some(wait) => quantile(row, wait, 0.99, "max_wait_p99"),

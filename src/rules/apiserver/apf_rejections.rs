@@ -55,10 +55,12 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     format!("{} {n:.0}{seats}", row.key)
                 })
                 .collect();
-            let words = format!(
-                "{rejected:.0} of {all:.0} requests rejected: {}",
-                levels.join("; ")
-            );
+            let counted = table.rows.iter().any(|row| row.get("dispatched").is_some());
+            let of = match counted {
+                true => format!("of {all:.0} requests rejected"),
+                false => "requests rejected, of how many the metrics do not tell".to_owned(),
+            };
+            let words = format!("{rejected:.0} {of}: {}", levels.join("; "));
             cx.evidence
                 .cite_as(&keys::APF_LEVELS, subject, words.clone());
             if let Ok((audit_subject, _, clients)) = &audit

@@ -30,7 +30,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let mut cited = Vec::new();
     for (at, name) in NAMES.into_iter().enumerate() {
         for setting in settings::of(cx, "kube-apiserver", &[name])? {
-            let Some(value) = setting.number() else {
+            let Some(value) = setting.whole() else {
                 continue;
             };
             let (values, set) = all.entry(setting.subject.clone()).or_default();
@@ -164,6 +164,8 @@ mod tests {
         assert_eq!(with("8", "4").status(&RULE), (Status::Fail, Severity::Warn));
         assert_eq!(with("400", "199").status(&RULE).0, Status::Fail);
         assert_eq!(with("600", "0").status(&RULE).0, Status::Pass);
+        // pflag reads a number with a leading 0 by eights: 256.
+        assert_eq!(with("0400", "300").status(&RULE).0, Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
     }
 

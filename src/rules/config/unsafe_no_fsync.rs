@@ -29,7 +29,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::keys;
+    use crate::evidence::{Row, Table, keys};
     use crate::rules::Status;
     use crate::rules::settings::testing::settings;
     use crate::rules::testing::{Set, component};
@@ -51,5 +51,28 @@ mod tests {
         assert_eq!(with("false", "default").status(&RULE).0, Status::Pass);
         assert_eq!(with("false", "flag").status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn etcd_does_not_run_with_a_flag_that_it_refuses() {
+        let of = |kind: &str, weight: &str| {
+            let fault = Row::new("fault")
+                .text("kind", kind)
+                .text("weight", weight)
+                .text("setting", NAMES[0])
+                .text("fault", "etcd 3.4.9 refuses it");
+            let faults = Table {
+                rows: vec![fault],
+                ..Table::default()
+            };
+            let given = settings(&[(NAMES[0], "true", "flag")]);
+            let set = Set::new().put(&keys::SETTINGS, component("etcd"), given);
+            set.put(&keys::SETTINGS_FAULTS, component("etcd"), faults)
+                .status(&RULE)
+                .0
+        };
+        assert_eq!(of("unknown-setting", "stop"), Status::Unknown);
+        assert_eq!(of("unknown-setting", "warn"), Status::Fail);
+        assert_eq!(of("renamed-setting", "note"), Status::Fail);
     }
 }

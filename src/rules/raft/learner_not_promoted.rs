@@ -31,6 +31,14 @@ fn live(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
             .peek(&keys::ETCD_LAG, &cluster)
             .and_then(|lag| lag.row(name)?.get("behind"))
     };
+    let said = cx.evidence.all(&keys::ETCD_STATUS);
+    cx.evidence.take_citations();
+    let mut statuses = said
+        .iter()
+        .filter_map(|(_, table)| table.row("status"))
+        .peekable();
+    let leaderless =
+        statuses.peek().is_some() && statuses.all(|row| row.get_text("leader").is_none());
     let drafts = members
         .rows
         .iter()
@@ -39,7 +47,8 @@ fn live(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
             cx.evidence
                 .cite_as(&keys::ETCD_MEMBERS, &cluster, format!("{} learns", row.key));
             let about = Subject::new(SubjectKind::Member, &row.key);
-            draft(cx, about, lag(&row.key), lag(&row.key), Going::Unknown)
+            let behind = lag(&row.key);
+            draft(cx, about, (behind, behind), Going::Unknown, leaderless)
         })
         .collect();
     Ok(drafts)
@@ -50,6 +59,13 @@ fn metrics(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
     let members = cx.evidence.some(&keys::IS_LEARNER)?;
     cx.evidence.take_citations();
     let lags = behind::by_metrics(cx).unwrap_or_default();
+    let leaders = cx.evidence.all(&keys::HAS_LEADER);
+    cx.evidence.take_citations();
+    let mut last = leaders
+        .iter()
+        .filter_map(|(_, said)| said.points.last())
+        .peekable();
+    let leaderless = last.peek().is_some() && last.all(|point| point.value < 0.5);
     let learns = members
         .into_iter()
         .filter(|(_, said)| !said.points.is_empty())
@@ -61,22 +77,29 @@ fn metrics(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
             let lag = lags.iter().find(|lag| lag.subject == subject);
             let going = lag.map_or(Going::Unknown, behind::Behind::going);
             let last = lag.map(behind::Behind::last);
-            draft(cx, subject, lag.map(|lag| lag.entries), last, going)
+            let behind = (lag.map(|lag| lag.entries), last);
+            draft(cx, subject, behind, going, leaderless)
         })
         .collect())
 }
 
-/// A learner, with how far it is behind: at least, and at the last look.
+/// A learner, with how far it is behind: at least, and at the last look. Only a leader promotes one,
+/// and knows how far it has come.
 fn draft(
     cx: &Context<'_>,
     about: Subject,
-    behind: Option<f64>,
-    last: Option<f64>,
+    (behind, last): (Option<f64>, Option<f64>),
     going: Going,
+    leaderless: bool,
 ) -> Draft {
     let limit = cx.profile.get("raft-lag");
     // One that has caught up waits for nothing but its promotion.
     let (severity, state) = match (behind, last) {
+        _ if leaderless => (
+            Severity::Warn,
+            "no member has a leader, so that it cannot be promoted now and how far it has come is not known"
+                .to_owned(),
+        ),
         (Some(behind), Some(last)) if behind < limit => (
             Severity::Warn,
             format!("it is {last:.0} entries behind, near enough to be promoted"),
@@ -159,5 +182,39 @@ mod tests {
         assert_eq!(with(1.0, 3.0).status(&RULE), (Status::Fail, Severity::Warn));
         assert_eq!(with(1.0, 1e5).status(&RULE), (Status::Fail, Severity::Info));
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn without_a_leader_none_is_near_enough() {
+        let status = |leader: Option<&str>| {
+            let row = crate::evidence::Row::new("status");
+            let rows = vec![
+                leader
+                    .into_iter()
+                    .fold(row, |row, id| row.text("leader", id)),
+            ];
+            let table = crate::evidence::Table {
+                rows,
+                ..crate::evidence::Table::default()
+            };
+            let set = with(1.0, 0.0).put(&keys::ETCD_STATUS, member(), table);
+            set.check(&RULE)[0].message.clone()
+        };
+        assert!(status(Some("a1")).contains("near enough"));
+        let none = status(None);
+        assert!(
+            none.contains("no member has a leader") && !none.contains("near"),
+            "{none}"
+        );
+
+        let by_metrics = |has: f64| {
+            let set = behind::testing::applied(Set::new(), "b", &[9e5, 9e5]);
+            let set = behind::testing::applied(set, &member().name, &[9e5, 9e5]);
+            let set = set.put(&keys::IS_LEARNER, member(), each_minute(&[1.0, 1.0]));
+            let set = set.put(&keys::HAS_LEADER, member(), each_minute(&[1.0, has]));
+            set.check(&RULE)[0].message.clone()
+        };
+        assert!(by_metrics(1.0).contains("near enough"));
+        assert!(by_metrics(0.0).contains("no member has a leader"));
     }
 }
