@@ -431,6 +431,7 @@ pub const READS: &[Reads] = &[
         &[
             "logs.compaction.took",
             "logs.events",
+            "logs.lives",
             "logs.slow.seconds",
             "logs.versions",
             "settings",
@@ -605,6 +606,7 @@ pub const READS: &[Reads] = &[
         &[
             "logs.episodes",
             "logs.events",
+            "logs.lives",
             "server.id",
             "server.peer.rtt-by",
         ],
@@ -655,6 +657,7 @@ pub const READS: &[Reads] = &[
         &[
             "logs.episodes",
             "logs.events",
+            "logs.lives",
             "process.restarts",
             "server.id",
             "server.peer.rtt-by",
@@ -741,7 +744,7 @@ pub const READS: &[Reads] = &[
             "server.phases",
             "server.slow.applies",
         ],
-        &["slow-apply-default", "slow-requests-min"],
+        &["request-timeout", "slow-apply-default", "slow-requests-min"],
     ),
     reads(
         "snapshot-count-high",

@@ -41,7 +41,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             Some(words) => (Severity::Critical, words),
             None => {
                 let within = secs.map_or_else(|| "a day".to_owned(), rises::span);
-                let words = format!("{} started {starts:.0} times within {within}", who(subject));
+                let words = format!(
+                    "{} started {starts:.0} times within {within}",
+                    subject.called()
+                );
                 let words = match table.total("count") {
                     all if all > starts => format!("{words}, {all:.0} times in all"),
                     _ => words,
@@ -66,13 +69,6 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
 }
 
-fn who(subject: &Subject) -> &str {
-    match (&*subject.name, subject.kind) {
-        ("" | "unknown", _) | (_, SubjectKind::Cluster) => "a component",
-        (name, _) => name,
-    }
-}
-
 /// Processes that scrapes show to have started anew more often than that.
 fn by_metrics(cx: &Context<'_>, limit: &Limit) -> Vec<Draft> {
     const DAY_SECS: f64 = 86_400.0;
@@ -82,7 +78,7 @@ fn by_metrics(cx: &Context<'_>, limit: &Limit) -> Vec<Draft> {
         cx.evidence.cite(&keys::PROCESS_RESTARTS, &rise.subject);
         let words = format!(
             "{} started anew {:.0} times or more within {}, by its metrics",
-            who(&rise.subject),
+            rise.subject.called(),
             rise.most,
             rise.within()
         );
