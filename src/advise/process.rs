@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::controllers::{Controller, Knob, Known, Role, UNNAMED_CLIENT};
 use crate::evidence::{Row, SubjectKind, keys};
+use crate::rules::client::client_throttled::asked_for;
 
 use super::facts::{Current, Facts, Span};
 
@@ -414,8 +415,8 @@ fn waits(facts: &Facts<'_>, all: &mut Gather) {
             if lines > *best {
                 *best = lines;
                 wait.request = match (row.get_text("verb"), row.get_text("resource")) {
-                    (Some(verb), Some(resource)) => Some(format!("{verb} {resource}")),
-                    (verb, resource) => verb.or(resource).map(str::to_owned),
+                    (Some(verb), resource) => Some(asked_for(verb, resource.unwrap_or_default())),
+                    (None, resource) => resource.map(str::to_owned),
                 };
             }
         }

@@ -13,6 +13,9 @@ const SETTLE: &str = "etcd_network_peer_round_trip_time_seconds of every member 
 const AGAIN: &str = "ping between the members, and their round trips again when the members themselves are in \
                      time";
 
+const SILENT: &str =
+    "whether the peer's host runs and can be pinged, and the last lines of its etcd's log";
+
 pub(super) fn assess(case: &Case<'_>) -> Assessment {
     let facts = case.facts;
     let rtt = case.failed("peer-rtt-high");
@@ -77,6 +80,8 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
             (true, true) => 0.55,
             (true, false) if cpu_out => 0.5,
             (false, _) if peer_is_gone(case, &broken) => return Assessment::default(),
+            // It may be the way to it; a peer that is off answers as little.
+            (false, _) if is_silent(&broken) => 0.3,
             // One end alone does not tell the way from the peer.
             _ => 0.4,
         }
@@ -102,6 +107,7 @@ pub(super) fn assess(case: &Case<'_>) -> Assessment {
     };
     // What was read already settles nothing by being asked for again.
     let settle = match rtt.is_empty() {
+        true if is_silent(&broken) => SILENT,
         true => SETTLE,
         false => AGAIN,
     };
@@ -133,6 +139,12 @@ fn both_ends(case: &Case<'_>, broken: &[&Finding]) -> bool {
     });
     let of = broken.iter().map(|f| node_of(&f.subject)).collect();
     counted || links::both_ends(&case.facts.complaints, &of, case.facts.members)
+}
+
+/// Whether one peer of a member answers nothing at all, and its other links are well.
+fn is_silent(broken: &[&Finding]) -> bool {
+    let mut cited = broken.iter().flat_map(|finding| &finding.evidence);
+    cited.any(|citation| citation.key == "logs.lives")
 }
 
 /// Whether those who complain were refused or hung up on: the peer ended, and the way to it is there.

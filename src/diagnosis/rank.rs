@@ -1,9 +1,12 @@
 //! Puts the causes in order and says the one thing.
 
+use std::collections::BTreeMap;
+
 use crate::evidence::EvidenceSet;
 use crate::profile::Profile;
 use crate::rules::quality::component_restarting::UNASKED;
 use crate::rules::{Finding, Severity};
+use crate::units::format_ms;
 
 use super::assess::{Assessment, CLAIM, Case, by_traces};
 use super::cause::{Alternative, Cause, CauseFound, Diagnosis, Role, RuledOut, Verdict};
@@ -88,7 +91,8 @@ pub fn diagnose(evidence: &EvidenceSet, findings: &[Finding], profile: &Profile)
         .map(|who| who.skews.as_slice())
         .unwrap_or_default();
     let timeline = timeline::timeline(evidence, causes.first(), skews);
-    let verdict = verdict(&causes, &alternatives, &carried, findings, &facts);
+    let signs = timeline::signs(&timeline);
+    let verdict = verdict(&causes, &alternatives, &carried, findings, &facts, &signs);
     Diagnosis {
         verdict,
         causes,
@@ -302,6 +306,7 @@ fn verdict(
     carried: &[(Cause, Vec<String>)],
     findings: &[Finding],
     facts: &Facts,
+    signs: &Signs<'_>,
 ) -> Verdict {
     let mut missing = facts.missing();
     let no_fault_seen = !findings
@@ -344,7 +349,8 @@ fn verdict(
     }
     let summary = if no_fault_seen {
         format!(
-            "nothing wrong was seen, but not everything was looked at: no {}",
+            "{}, but not everything was looked at: no {}",
+            seen_little(signs),
             missing.join(", no ")
         )
     } else {
@@ -357,6 +363,32 @@ fn verdict(
         missing,
         summary,
     }
+}
+
+/// Signs of trouble by their kinds: how many, and the worst one's size.
+type Signs<'s> = BTreeMap<&'s str, (u64, Option<f64>)>;
+
+/// What was seen where no rule found anything: rules leave alone what is too seldom for them.
+fn seen_little(signs: &Signs<'_>) -> String {
+    const NAMED: usize = 3;
+    if signs.is_empty() {
+        return "nothing wrong was seen".to_owned();
+    }
+    let mut most: Vec<_> = signs.iter().collect();
+    most.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+    let named = most.iter().take(NAMED).map(|(kind, (count, max_ms))| {
+        let longest = max_ms.map(|ms| format!(", up to {}", format_ms(ms)));
+        format!("{count} {kind}{}", longest.unwrap_or_default())
+    });
+    let named: Vec<String> = named.collect();
+    let more = match most.len() > NAMED {
+        true => " and others",
+        false => "",
+    };
+    let messages: u64 = signs.values().map(|(count, _)| count).sum();
+    let signs = if messages == 1 { "sign" } else { "signs" };
+    let named = named.join("; ");
+    format!("no limit was reached by what was seen: {messages} {signs} of trouble ({named}{more})")
 }
 
 /// What holds a member up for seconds, and what is slow at that time because of it.
@@ -424,6 +456,24 @@ fn headline(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_seldom_for_a_limit_is_told() {
+        assert_eq!(seen_little(&Signs::new()), "nothing wrong was seen");
+        let mut signs = Signs::from([("leader-lost", (1, None))]);
+        let told = "no limit was reached by what was seen: 1 sign of trouble (1 leader-lost)";
+        assert_eq!(seen_little(&signs), told);
+        signs.extend([
+            ("apiserver-trace", (2, Some(57_300.0))),
+            ("health-error", (9, None)),
+            ("no-leader-drop", (3, None)),
+        ]);
+        assert_eq!(
+            seen_little(&signs),
+            "no limit was reached by what was seen: 15 signs of trouble (9 health-error; 3 no-leader-drop; \
+             2 apiserver-trace, up to 57.3 s and others)"
+        );
+    }
 
     #[test]
     fn only_a_strong_claim_upstream_goes_first() {

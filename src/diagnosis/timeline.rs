@@ -1,5 +1,7 @@
 //! What happened on all members and components in one order, with the first cause marked.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -50,6 +52,52 @@ pub struct Entry {
     pub planned: bool,
     /// Its part.
     pub mark: Mark,
+}
+
+/// Kubernetes' objective for its longest answers, whole lists (kubernetes/community: api_call_latency.md).
+const LONGEST_LIST_MS: f64 = 30_000.0;
+/// What no start, stop or roll-out brings along, although it is not told as a fault.
+const NEVER: [&str; 2] = ["apply-entries-slow", "cluster-id-mismatch"];
+
+impl Entry {
+    /// Whether it is a sign of trouble by itself, however few there are: a fault that nobody meant, or
+    /// a list that took far too long. That clients try again, and that probes break off, is none.
+    pub fn is_sign(&self) -> bool {
+        let long =
+            self.kind == "apiserver-trace" && self.max_ms.is_some_and(|ms| ms >= LONGEST_LIST_MS);
+        // Scans and probes show no certificate.
+        let expired =
+            self.kind == "rejected-connection" && self.detail.contains("certificate has expired");
+        let never = NEVER.contains(&self.kind.as_str());
+        !self.planned && (self.nature == "fault" || never || long || expired)
+    }
+}
+
+/// The signs of trouble that belong to no start, by their kinds: how many, and the worst one's size.
+pub(super) fn signs(entries: &[Entry]) -> BTreeMap<&str, (u64, Option<f64>)> {
+    let starts: Vec<Timestamp> = starts(entries).collect();
+    let mut signs: BTreeMap<&str, (u64, Option<f64>)> = BTreeMap::new();
+    for entry in entries {
+        if entry.is_sign() && !is_of_start(entry, &starts) {
+            let (count, max_ms) = signs.entry(&entry.kind).or_default();
+            *count += entry.count;
+            *max_ms = max_ms.map_or(entry.max_ms, |max| {
+                entry.max_ms.map(|ms| ms.max(max)).or(Some(max))
+            });
+        }
+    }
+    signs
+}
+
+fn starts(entries: &[Entry]) -> impl Iterator<Item = Timestamp> {
+    let is_start = |entry: &&Entry| entry.kind.ends_with("-start");
+    entries.iter().filter(is_start).map(|entry| entry.from)
+}
+
+fn is_of_start(entry: &Entry, starts: &[Timestamp]) -> bool {
+    starts
+        .iter()
+        .any(|start| (0..=START_US).contains(&entry.from.since_us(*start)))
 }
 
 /// Kinds of messages that are a cause's own, not what follows from it.
@@ -132,16 +180,8 @@ pub(super) fn timeline(
     });
     if let Some(primary) = primary {
         let kinds = own(primary.cause);
-        let starts: Vec<Timestamp> = entries
-            .iter()
-            .filter(|entry| entry.kind.ends_with("-start"))
-            .map(|entry| entry.from)
-            .collect();
-        let of_start = |entry: &Entry| {
-            starts
-                .iter()
-                .any(|start| (0..=START_US).contains(&entry.from.since_us(*start)))
-        };
+        let starts: Vec<Timestamp> = starts(&entries).collect();
+        let of_start = |entry: &Entry| is_of_start(entry, &starts);
         let find = |kinds: &[&str], fits: &dyn Fn(&Entry) -> bool| {
             entries.iter().position(|entry| {
                 !entry.planned && kinds.contains(&entry.kind.as_str()) && fits(entry)
@@ -218,6 +258,51 @@ mod tests {
             client: None,
             client_unknown: None,
         }
+    }
+
+    #[test]
+    fn signs_are_faults_and_what_took_far_too_long_outside_of_starts() {
+        let entry = |kind: &str, nature: &str, at: i64, max_ms: Option<f64>| Entry {
+            from: Timestamp(at * 1_000_000),
+            to: Timestamp(at * 1_000_000),
+            subject: Subject::cluster(),
+            kind: kind.to_owned(),
+            nature: nature.to_owned(),
+            count: 2,
+            max_ms,
+            detail: String::new(),
+            planned: false,
+            mark: Mark::None,
+        };
+        let all = [
+            entry("etcd-start", "change", 10, None),
+            // A start brings that along.
+            entry("no-leader-drop", "fault", 12, None),
+            entry("readindex-timeout", "fault", 100, Some(7_000.0)),
+            entry("readindex-timeout", "fault", 200, Some(6_000.0)),
+            entry("apiserver-trace", "request", 300, Some(29_000.0)),
+            entry("apiserver-trace", "request", 301, Some(57_000.0)),
+            // Everyday life.
+            entry("workqueue-retry", "symptom", 400, None),
+            entry("rejected-connection", "symptom", 401, None),
+            Entry {
+                planned: true,
+                ..entry("leader-lost", "fault", 500, None)
+            },
+            Entry {
+                detail: "x509: certificate has expired or is not yet valid".to_owned(),
+                ..entry("rejected-connection", "symptom", 600, None)
+            },
+        ];
+        let found: Vec<_> = signs(&all).into_iter().collect();
+        assert_eq!(
+            found,
+            [
+                ("apiserver-trace", (2, Some(57_000.0))),
+                ("readindex-timeout", (4, Some(7_000.0))),
+                ("rejected-connection", (2, None)),
+            ]
+        );
     }
 
     /// The kinds that are marked among slow requests, an answer of another program, and a stall.

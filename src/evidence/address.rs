@@ -84,6 +84,15 @@ impl Subject {
         name.split('/').next().unwrap_or_default()
     }
 
+    /// How sentences name it: nothing but its program is known of an etcd whose log names no member.
+    pub fn called(&self) -> &str {
+        match (self.name.as_str(), self.kind) {
+            ("", SubjectKind::Member) => "etcd",
+            ("" | "unknown", _) | (_, SubjectKind::Cluster) => "a component",
+            (name, _) => name,
+        }
+    }
+
     /// A thing with a name, on no particular node.
     pub fn new(kind: SubjectKind, name: impl Into<String>) -> Self {
         Subject {

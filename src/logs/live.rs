@@ -155,7 +155,9 @@ impl Feed {
         }
         Feed {
             decoder,
-            counter: Counter::new(component, filter).of(&stream.named, stream.node.as_deref()),
+            counter: Counter::new(component, filter)
+                .of(&stream.named, stream.node.as_deref())
+                .after(&stream.segment),
             file: FileReport::default(),
             settled: (0, 0),
             outside: 0,

@@ -208,6 +208,7 @@ impl<'p> Worker<'p> {
                 let memory = counter.current.segment.reclaim();
                 let done = std::mem::take(&mut counter.current);
                 counter.current.segment.lend(memory);
+                counter.current.segment.follow(&done.segment);
                 piece.stream.absorb(done);
             }
             if self.stop.load(Ordering::Relaxed) {
@@ -290,5 +291,7 @@ pub(super) fn count_words(words: &AhoCorasick, block: &[u8], counts: &mut [u64])
     }
 }
 
+#[cfg(test)]
+mod ends_tests;
 #[cfg(test)]
 mod tests;

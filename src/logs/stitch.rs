@@ -27,7 +27,7 @@ pub fn absorb(into: &mut StreamSummary, mut later: StreamSummary, filter: TimeFi
         into.ends = mine;
         return;
     }
-    let mut edge = Edge::new(into, filter);
+    let mut edge = Edge::new(into, filter).after(into);
     let ends = if mine.only_head {
         edge.heads(mine, theirs)
     } else {
@@ -43,7 +43,7 @@ pub fn absorb(into: &mut StreamSummary, mut later: StreamSummary, filter: TimeFi
 pub fn close(stream: &mut StreamSummary, filter: TimeFilter) {
     let ends = std::mem::take(&mut stream.ends);
     let [before, after] = ends.contexts();
-    let mut edge = Edge::new(stream, filter);
+    let mut edge = Edge::new(stream, filter).after(stream);
     if ends.only_head {
         let counter = &mut edge.counter;
         let counts = finish_head(ends.head, ends.tail, before, &mut |record| {
@@ -105,6 +105,14 @@ impl Edge {
             counter: Counter::new(component_of(&stream.named), filter)
                 .of(&stream.named, stream.node.as_deref()),
             counts: LineCounts::default(),
+        }
+    }
+
+    /// As what follows all that the stream has.
+    fn after(self, stream: &StreamSummary) -> Self {
+        Edge {
+            counter: self.counter.after(&stream.segment),
+            ..self
         }
     }
 

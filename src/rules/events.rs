@@ -8,6 +8,15 @@ use super::{Confidence, Context, Draft, Severity};
 
 const HOUR_US: i64 = 3_600_000_000;
 pub(super) const HOUR_SECS: f64 = 3600.0;
+/// Within a log of a day a single sign is a matter of now.
+pub(super) const RECENT_SECS: f64 = 86_400.0;
+
+/// A moment, in seconds since 1970, in words.
+pub(super) fn moment(secs: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "microseconds since 1970")]
+    let at = Timestamp((secs * 1e6) as i64);
+    at.to_second()
+}
 
 /// How often a kind of message was seen on one subject.
 #[derive(Clone, Debug, PartialEq)]

@@ -432,6 +432,7 @@ pub const READS: &[Reads] = &[
         &[
             "logs.compaction.took",
             "logs.events",
+            "logs.lives",
             "logs.slow.seconds",
             "logs.versions",
             "settings",
@@ -608,6 +609,7 @@ pub const READS: &[Reads] = &[
         &[
             "logs.episodes",
             "logs.events",
+            "logs.lives",
             "server.id",
             "server.peer.rtt-by",
         ],
@@ -658,6 +660,7 @@ pub const READS: &[Reads] = &[
         &[
             "logs.episodes",
             "logs.events",
+            "logs.lives",
             "process.restarts",
             "server.id",
             "server.peer.rtt-by",
@@ -744,7 +747,7 @@ pub const READS: &[Reads] = &[
             "server.phases",
             "server.slow.applies",
         ],
-        &["slow-apply-default", "slow-requests-min"],
+        &["request-timeout", "slow-apply-default", "slow-requests-min"],
     ),
     reads(
         "snapshot-count-high",

@@ -2,6 +2,7 @@
 //! destroy the last one.
 
 use crate::diagnosis::{Cause, Members};
+use crate::evidence::{Subject, SubjectKind};
 use crate::rules::quality::data_corruption::OF_FILES;
 use crate::rules::{Confidence, Finding};
 
@@ -27,7 +28,7 @@ fn differing(facts: &Facts<'_>) -> Option<Advice> {
     let mut advice = Advice::new(
         "copy-before-repair",
         Remedy::Safety,
-        finding.subject.to_string(),
+        target(&finding.subject),
         "data directory",
     );
     advice.proposed = "copy every member's data directory to a safe place, compare the members' \
@@ -184,6 +185,17 @@ fn mend(message: &str) -> Option<&'static str> {
             "put back the release that ran here before: the cluster is of that version, and an older one \
              does not start in it",
         ),
+        // etcd #19557, #20793: 3.5 keeps the members right, 3.6 reads the list that it did not.
+        (
+            "too many learner members in cluster",
+            "put back the release of 3.5 that ran here before; bring every member to 3.5.26 or later, and \
+             only when all are healthy to 3.6,",
+        ),
+        (
+            "defragment: context deadline exceeded",
+            "let its database be defragmented while it is stopped (`etcdutl defrag --data-dir`): what runs \
+             around it gives that up at each start before it is done,",
+        ),
         (
             "address already in use",
             "see what listens at its address (`ss -ltnp`), often a second etcd or one that did not end; free \
@@ -203,7 +215,7 @@ fn mend(message: &str) -> Option<&'static str> {
 }
 
 fn first(id: &str, finding: &Finding, setting: &str, proposed: String) -> Advice {
-    let mut advice = Advice::new(id, Remedy::Safety, finding.subject.to_string(), setting);
+    let mut advice = Advice::new(id, Remedy::Safety, target(&finding.subject), setting);
     advice.proposed = proposed;
     advice.why.clone_from(&finding.message);
     advice.confidence = Confidence::High;
@@ -224,6 +236,14 @@ pub(in super::super) fn goes_first(facts: &Facts<'_>) -> bool {
     // With a member down each restart of another one is a risk to the majority.
     facts.failed(RULE).next().is_some()
         || (sure && cause == Cause::MemberDown && facts.ails("member-down").is_some())
+}
+
+/// A member whose name its log does not tell is an etcd.
+fn target(subject: &Subject) -> String {
+    match (subject.kind, subject.name.as_str()) {
+        (SubjectKind::Member, "") => "etcd".to_owned(),
+        _ => subject.to_string(),
+    }
 }
 
 #[cfg(test)]

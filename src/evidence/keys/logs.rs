@@ -49,7 +49,8 @@ keys! { LOGS;
     /// What an etcd's log tells of its life and of its peers. Row `self`: columns, in seconds since 1970, `last_record_secs`,
     /// `last_start_secs`, `last_ready_secs`, `last_stop_secs` (in order), `last_death_secs` (by a line of the level fatal or a dump),
     /// `last_dying_secs` (the first one since it served last), `deaths` (since then); texts `id`, `why`. Rows by a peer's id: `last_lost_secs` (the first
-    /// time since it was found last), `last_active_secs`, `last_refused_secs`, `refused` (connections).
+    /// time since it was found last), `last_active_secs`, `last_refused_secs`, `refused` (connections), `silent_since_secs`
+    /// (the first look at it without an answer since it was found last), `last_silent_secs`, `silent` (such looks, without refusals).
     LOGS_LIVES: Table = "logs.lives", None, Sum;
     /// Messages that no signature knows, by their beginning, the most frequent ones of each component: column `records`.
     LOGS_MESSAGES: Table = "logs.messages", None, Sum;

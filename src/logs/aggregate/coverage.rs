@@ -69,6 +69,9 @@ pub struct Coverage {
     pub suppressed_by: BTreeMap<String, u64>,
     /// Time spans with records.
     spans: Runs,
+    /// The latest record's time, in the order of lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latest: Option<Timestamp>,
     /// Beginnings of unknown messages.
     pub examples: Bounded<Count>,
     /// Rows of the latest examples, by the hash of their text.
@@ -92,6 +95,7 @@ impl Default for Coverage {
             suppressed: 0,
             suppressed_by: BTreeMap::new(),
             spans: Runs::new(GAP_US),
+            latest: None,
             examples: Bounded::new(EXAMPLES),
             recent: [0; RECENT],
             again: [0; RECENT],
@@ -130,9 +134,23 @@ impl Coverage {
     /// Counts a record's time.
     pub fn time(&mut self, at: Option<Timestamp>) {
         match at {
-            Some(at) => self.spans.point(at),
+            Some(at) => {
+                self.latest = Some(at);
+                self.spans.point(at);
+            }
             None => self.untimed += 1,
         }
+    }
+
+    /// When the latest record that has a time was written: what follows it without one is not earlier.
+    pub fn latest(&self) -> Option<Timestamp> {
+        // A piece that was saved by an older program knows no more than where it ends.
+        self.latest.or_else(|| self.span().map(|(_, to)| to))
+    }
+
+    /// What comes next follows a record of this time.
+    pub fn follows(&mut self, latest: Option<Timestamp>) {
+        self.latest = latest;
     }
 
     /// Counts a record in a known format whose message nobody knows.
@@ -240,6 +258,7 @@ impl Coverage {
             *self.suppressed_by.entry(unit.clone()).or_default() += count;
         }
         self.bound_units();
+        self.latest = other.latest().or(self.latest);
         self.spans.merge(&other.spans);
         self.examples.merge(&other.examples);
         if self.examples.is_over() {

@@ -12,6 +12,8 @@ use crate::logs::record::Level;
 
 /// More peers, or ends, than this are not kept.
 const MAX: usize = 64;
+/// The leader of a term without one (raft: None).
+const NOBODY: &str = "0";
 /// The longest reason that is kept.
 const MAX_WHY: usize = 200;
 
@@ -27,18 +29,22 @@ pub struct Peer {
     pub refused: Option<Timestamp>,
     /// How often it did.
     pub refusals: u64,
+    /// Since when it answers no probe: the first failure since it was found last.
+    pub silent: Option<Timestamp>,
+    /// The last failure.
+    pub silent_last: Option<Timestamp>,
+    /// How often it failed, without those refusals.
+    pub silences: u64,
 }
 
 impl Peer {
     fn lose(&mut self, at: Timestamp) {
-        let since = |lost: &Timestamp| self.active.is_none_or(|active| *lost > active);
-        self.lost = self
-            .lost
-            .into_iter()
-            .chain([at])
-            .filter(since)
-            .min()
-            .or(self.lost.max(Some(at)));
+        self.lost = since(self.active, self.lost, at);
+    }
+
+    fn fail(&mut self, at: Timestamp) {
+        self.silent = since(self.active, self.silent, at);
+        self.silent_last = self.silent_last.max(Some(at));
     }
 
     fn find(&mut self, at: Timestamp) {
@@ -48,9 +54,19 @@ impl Peer {
     fn merge(&mut self, other: &Self) {
         other.active.into_iter().for_each(|at| self.find(at));
         other.lost.into_iter().for_each(|at| self.lose(at));
+        let failures = other.silent.into_iter().chain(other.silent_last);
+        failures.for_each(|at| self.fail(at));
+        self.silences += other.silences;
         self.refused = self.refused.max(other.refused);
         self.refusals += other.refusals;
     }
+}
+
+/// The first of some losses since a peer was found last, or else the last one.
+fn since(active: Option<Timestamp>, before: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
+    let later = |lost: &Timestamp| active.is_none_or(|active| *lost > active);
+    let all = before.into_iter().chain([at]);
+    all.filter(later).min().or(before.max(Some(at)))
 }
 
 /// What one etcd says of its life.
@@ -79,6 +95,8 @@ pub fn is_told_by(kind: &str) -> bool {
             | "disk-full"
             | "etcd-ready"
             | "fatal-exit"
+            | "leader-changed"
+            | "leader-elected"
             | "member-bootstrapped"
             | "member-id"
             | "member-removed"
@@ -88,10 +106,13 @@ pub fn is_told_by(kind: &str) -> bool {
             | "peer-inactive"
             | "peer-unhealthy"
             | "peer-unreachable"
+            | "raft-higher-term"
+            | "raft-lower-term"
             | "shutdown"
             | "storage-damaged"
             | "storage-io-error"
             | "stream-lost"
+            | "vote-ignored"
     )
 }
 
@@ -120,6 +141,9 @@ impl Life {
                     self.id = Some(id.to_owned());
                 }
             }
+            // Raft hears members only.
+            "leader-changed" | "leader-elected" => self.hears(event, "leader"),
+            "raft-higher-term" | "raft-lower-term" | "vote-ignored" => self.hears(event, "from"),
             "peer-active" => {
                 if let Some(peer) = self.peer(event) {
                     peer.find(at);
@@ -132,14 +156,34 @@ impl Life {
             }
             "peer-unhealthy" | "peer-unreachable" => {
                 let error = event.error.as_deref().unwrap_or_default();
-                if error.contains("connection refused")
-                    && let Some(peer) = self.peer(event)
-                {
-                    peer.refused = peer.refused.max(Some(at));
-                    peer.refusals += event.repeats;
+                let refused = error.contains("connection refused");
+                if let Some(peer) = self.peer(event) {
+                    peer.fail(at);
+                    if refused {
+                        peer.refused = peer.refused.max(Some(at));
+                        peer.refusals += event.repeats;
+                    } else {
+                        peer.silences += event.repeats;
+                    }
                 }
             }
+            // Hashes are compared with members'.
+            "corruption-detected" => {
+                self.peer(event);
+                self.end(event, at);
+            }
             _ => self.end(event, at),
+        }
+    }
+
+    /// Who raft heard of, and by whom: nothing is told of whether that member can be reached.
+    fn hears(&mut self, event: &Event<'_>, whom: &str) {
+        let own = text(event, "member");
+        if self.id.is_none() {
+            self.id = own.map(str::to_owned);
+        }
+        if let Some(id) = text(event, whom).filter(|id| Some(*id) != own && *id != NOBODY) {
+            self.peer_of(id);
         }
     }
 
@@ -150,8 +194,11 @@ impl Life {
         if !of_etcd || !ends {
             return;
         }
+        // Behind the first line of a dump stand its goroutines.
+        let why = event.error.as_deref().and_then(|why| why.lines().next());
+        let why = why.map(|why| why.strip_prefix("panic: ").unwrap_or(why));
         if self.deaths.last().is_none_or(|last| *last <= at)
-            && let Some(why) = event.error.as_deref().filter(|why| !why.is_empty())
+            && let Some(why) = why.filter(|why| !why.is_empty())
         {
             self.why = why.chars().take(MAX_WHY).collect();
         }
@@ -160,7 +207,10 @@ impl Life {
     }
 
     fn peer(&mut self, event: &Event<'_>) -> Option<&mut Peer> {
-        let id = text(event, "peer")?;
+        self.peer_of(text(event, "peer")?)
+    }
+
+    fn peer_of(&mut self, id: &str) -> Option<&mut Peer> {
         if self.peers.len() >= MAX && !self.peers.contains_key(id) {
             return None;
         }

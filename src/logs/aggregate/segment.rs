@@ -12,12 +12,13 @@ use crate::logs::timeline;
 use super::audit::Audit;
 use super::coverage::Coverage;
 use super::episodes::Episodes;
-use super::facts::{FAILED_APPLY, Facts, REJECTED, UNCONNECTED, int};
+use super::facts::{Facts, REJECTED, UNCONNECTED, int};
 use super::hot::{self, HotRange};
 use super::kinds::Kinds;
-use super::life;
+use super::last_word::{self, LastWord};
 use super::load::{Load, LoadView, Writer};
 use super::memory::Memory;
+use super::needs::{needs_fields, tells_facts, tells_no_reason};
 use super::runs::Run;
 use super::sampling::Begin;
 use super::writers::Writers;
@@ -48,6 +49,9 @@ pub struct Segment {
     /// Whether the records of a call site are plain, by its number.
     #[serde(skip, default = "no_sites")]
     sites: [(u64, Option<&'static Signature>); SITES],
+    /// What the latest record says of its program's end, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<LastWord>,
     /// Slow ranges in a row that are not among the episodes yet: see [`Segment::settle`].
     #[serde(skip)]
     slow: Option<(Run, timeline::Rule)>,
@@ -104,6 +108,7 @@ impl Default for Segment {
             writers: Writers::default(),
             ways: no_ways(),
             sites: no_sites(),
+            end: None,
             slow: None,
         }
     }
@@ -311,8 +316,25 @@ impl Segment {
     /// Adds a recognised record, of another writer than the stream's own where the wrapper names it.
     /// Unless it is a plain request line, the event must have its own fields
     /// ([`Segment::wants_fields`]).
-    pub fn add(&mut self, who: Option<&str>, record: &Record<'_>, event: &Event<'_>) {
+    pub fn add(&mut self, who: Option<&str>, record: &Record<'_>, event: &mut Event<'_>) {
+        let before = self.end.take();
         self.note(record.level, record.time);
+        // Go's runtime writes no time: it ends its program right after what was written last.
+        if event.time.is_none() && last_word::is_dump(record) {
+            event.time = self.coverage.latest();
+        }
+        let event = &*event;
+        if let Some(word) = LastWord::of(who, record, event) {
+            let told = before.filter(|before| before.is_told_again_by(&word));
+            self.end = Some(word);
+            if let Some(before) = told {
+                // What was only said of damage before is known as an end by the dump.
+                if !before.ends() {
+                    self.facts_of(who).add(event);
+                }
+                return;
+            }
+        }
         // What stands in logrus' form came past zap's sampler, unless it is zap's under other names.
         let zap = match record.encoding {
             Encoding::ZapJson | Encoding::ZapConsole => true,
@@ -370,6 +392,13 @@ impl Segment {
         self.drop_surplus();
     }
 
+    fn facts_of(&mut self, who: Option<&str>) -> &mut Facts {
+        match who.and_then(|name| self.writers.of(name)) {
+            Some(said) => &mut said.facts,
+            None => &mut self.facts,
+        }
+    }
+
     /// The words of a writer that is one too many are nobody's.
     fn drop_surplus(&mut self) {
         while let Some(said) = self.writers.surplus() {
@@ -390,6 +419,7 @@ impl Segment {
     }
 
     fn note(&mut self, level: Level, time: Option<Timestamp>) {
+        self.end = None;
         self.coverage.records += 1;
         self.coverage.time(time);
         let level = match level {
@@ -439,6 +469,7 @@ impl Segment {
     pub fn absorb(&mut self, mut later: Segment) {
         self.settle();
         later.settle();
+        let later_has_records = later.coverage.records > 0;
         self.coverage.merge(&later.coverage);
         self.kinds.merge(&later.kinds);
         self.load.absorb(later.load);
@@ -446,10 +477,19 @@ impl Segment {
         self.facts.merge(&later.facts);
         self.episodes.merge(later.episodes);
         self.writers.merge(later.writers);
+        if later_has_records {
+            self.end = later.end;
+        }
         self.drop_surplus();
         for (mine, theirs) in self.levels.iter_mut().zip(later.levels) {
             *mine += theirs;
         }
+    }
+
+    /// What is added next came right after that piece.
+    pub fn follow(&mut self, before: &Segment) {
+        self.coverage.follows(before.coverage.latest());
+        self.end.clone_from(&before.end);
     }
 
     /// Rebuilds what is not saved, after reading a saved summary.
@@ -488,77 +528,4 @@ fn way_in<'w>(ways: &'w mut [Way; WAYS], kind: &'static str) -> &'w mut Way {
         episodes: None,
     };
     &mut ways[slot]
-}
-
-/// The kinds that tell of a process's start: its version, its flags.
-fn is_of_a_start(kind: &str) -> bool {
-    matches!(
-        kind,
-        "etcd-start"
-            | "member-name"
-            | "apiserver-start"
-            | "controller-manager-start"
-            | "scheduler-start"
-            | "kubelet-start"
-            | "settings-refused"
-            | "component-flag"
-    )
-}
-
-/// The kinds whose own fields are read.
-fn needs_fields(kind: &str) -> bool {
-    is_of_a_start(kind)
-        || matches!(
-            kind,
-            "compaction-finished"
-                | "defrag-finish"
-                | "clock-drift"
-                | "leader-elected"
-                | "leader-lost"
-                | "leader-changed"
-                | "member-id"
-                | "member-start"
-                | "peer-active"
-                | "peer-inactive"
-                | "peer-unhealthy"
-                | "peer-unreachable"
-                | "stream-lost"
-                | "journald-suppressed"
-                | "kernel-oom-kill"
-                | "alarm-raised"
-                | "alarm-disarmed"
-                | "health-alarm"
-                | "http-too-many-requests"
-                | "apiserver-webhook-trace"
-        )
-}
-
-/// Whether a connection ended as those of balancers, probes and scans do: the commonest, of which
-/// nothing is counted but the line (see [`super::rejections::Rejections::add`]).
-fn tells_no_reason(fields: &Fields<'_>) -> bool {
-    const ENDS: [&[u8]; 4] = [
-        br#""error":"EOF"}"#,
-        br#" does not look like a TLS handshake"}"#,
-        br#": connection reset by peer"}"#,
-        br#": i/o timeout"}"#,
-    ];
-    matches!(fields, Fields::Json(text) if ENDS.iter().any(|end| text.ends_with(end)))
-}
-
-/// Whether every record of this kind tells a fact, besides those that have fields of their own.
-fn tells_facts(kind: &str) -> bool {
-    is_of_a_start(kind)
-        || life::is_told_by(kind)
-        || matches!(
-            kind,
-            REJECTED
-                | FAILED_APPLY
-                | UNCONNECTED
-                | "compaction-finished"
-                | "etcd-stopped"
-                | "component-stop"
-                | "leader-transfer-started"
-                | "leader-transfer-finished"
-                | "leader-transfer-raft"
-        )
 }

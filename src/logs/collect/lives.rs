@@ -17,13 +17,17 @@ pub(super) fn lives(view: &View, out: &Out<'_>, set: &mut EvidenceSet) {
         }
         let mut rows = vec![own(place, facts, view)];
         for (id, peer) in &facts.life.peers {
-            let row = Row::new(id).num("refused", num(peer.refusals));
+            let row = Row::new(id)
+                .num("refused", num(peer.refusals))
+                .num("silent", num(peer.silences));
             rows.push(moments(
                 row,
                 &[
                     ("last_lost_secs", peer.lost),
                     ("last_active_secs", peer.active),
                     ("last_refused_secs", peer.refused),
+                    ("silent_since_secs", peer.silent),
+                    ("last_silent_secs", peer.silent_last),
                 ],
             ));
         }
@@ -69,7 +73,8 @@ pub(super) fn starts(place: &Place, facts: &Facts, view: &View) -> Vec<Row> {
 /// The row of the etcd itself.
 fn own(place: &Place, facts: &Facts, view: &View) -> Row {
     let life = &facts.life;
-    let since_served = |at: &&Timestamp| life.ready.is_none_or(|ready| **at > ready);
+    // A dump without a time has that of the line before it, which may be the one that it is ready.
+    let since_served = |at: &&Timestamp| life.ready.is_none_or(|ready| **at >= ready);
     let deaths = life.deaths.iter().filter(since_served);
     let mut row = Row::new("self").num("deaths", num(deaths.clone().count() as u64));
     row = moments(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::logs::aggregate::segment::Hot;
+use crate::logs::aggregate::segment::{Hot, Segment};
 use crate::logs::event::Component;
 use crate::logs::head::{Head, Taker};
 use crate::logs::record::{Encoding, Record};
@@ -88,6 +88,12 @@ impl Counter {
             writers: BTreeMap::new(),
             name: Vec::new(),
         }
+    }
+
+    /// As what comes right after a piece.
+    pub(in crate::logs) fn after(mut self, before: &Segment) -> Self {
+        self.current.segment.follow(before);
+        self
     }
 
     /// Of a stream whose name says whose all of it is, wrappers are asked for no more than which of
@@ -238,7 +244,7 @@ impl Counter {
             *name != ETCD || event.component == Component::Unknown || event.writer.is_some()
         });
         let told = event.writer.filter(|_| !self.of_one && writer.is_none());
-        self.current.segment.add(other.or(told), record, &event);
+        self.current.segment.add(other.or(told), record, &mut event);
         let own = other.is_none_or(|name| writer::parts(name).0 == ETCD);
         if own && told.is_none_or(|name| name == ETCD) {
             self.count(event.component);
@@ -273,6 +279,7 @@ impl Counter {
         let memory = self.current.segment.reclaim();
         let mut current = std::mem::take(&mut self.current);
         self.current.segment.lend(memory);
+        self.current.segment.follow(&current.segment);
         let mut counts = components;
         if self.named == Component::Unknown
             && let Some(count) = counts.get_mut(1)

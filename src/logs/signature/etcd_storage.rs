@@ -311,7 +311,7 @@ pub(super) static TABLE: &[Signature] = &[
             form(Code, r#"{"level":"fatal","ts":"2024-05-14T20:27:22.185646Z","caller":"etcdmain/etcd.go:204","msg":"discovery failed","error":"6e3bd23ae5f1eae0 found data inconsistency with peers"}"#),
             form(Find("etcdserver: corrupt cluster"), "W0503 06:23:23.804106      15 watcher.go:338] watch chan error: etcdserver: corrupt cluster"),
         ],
-        &[field("remote-peer-id", Txt("peer"), ""), REVISION, ERROR],
+        &[field("remote-peer-id", Txt("peer"), ""), field("remote", Txt("peer"), ""), REVISION, ERROR],
     )
     .by(Extractor::Crash),
     row(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use crate::clock::Timestamp;
-use crate::diagnosis::{Entry, Mark};
+use crate::diagnosis::{Cause, Entry, Mark};
 use crate::evidence::{Subject, SubjectKind};
 use crate::render::plain::safe;
 use crate::report::Report;
@@ -22,12 +22,15 @@ impl Page {
             .iter()
             .filter(|entry| {
                 entry.mark == Mark::FirstCause
+                    || entry.is_sign()
                     || !entry.planned && matches!(entry.nature.as_str(), "fault" | "symptom")
             })
             .collect();
         // Without a fault there is nothing that they could be the story of.
         let diagnosis = &report.diagnosis;
-        if told.is_empty() || (diagnosis.causes.is_empty() && diagnosis.verdict.no_fault_seen) {
+        let quiet = diagnosis.causes.is_empty() && diagnosis.verdict.no_fault_seen;
+        let signs = told.iter().any(|entry| entry.is_sign());
+        if told.is_empty() || quiet && (diagnosis.verdict.cause == Cause::None || !signs) {
             return Ok(());
         }
         let first = told.iter().position(|entry| entry.mark == Mark::FirstCause);

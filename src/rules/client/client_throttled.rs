@@ -17,6 +17,16 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// What a client asked for, in words: what it reads without a resource are the lists of groups and
+/// resources themselves.
+pub fn asked_for(verb: &str, resource: &str) -> String {
+    match (verb, resource) {
+        ("get", "") => "API discovery".to_owned(),
+        (verb, "") => verb.to_owned(),
+        (verb, resource) => format!("{verb} {resource}"),
+    }
+}
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let metrics = cx.evidence.some(&keys::CLIENT_LIMITER_WAIT);
     cx.evidence.take_citations();
@@ -98,7 +108,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             let busiest = table.top("lines").first().map(|(row, n)| {
                 let verb = row.get_text("verb").unwrap_or_default();
                 let resource = row.get_text("resource").unwrap_or_default();
-                format!("{n:.0}× {verb} {resource}")
+                format!("{n:.0}× {}", asked_for(verb, resource))
             });
             let name = table
                 .rows
@@ -194,6 +204,13 @@ mod tests {
         assert_eq!(with(least).status(&RULE), (Status::Fail, Severity::Warn));
         assert_eq!(with(least - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn what_has_no_resource_is_discovery() {
+        assert_eq!(asked_for("get", ""), "API discovery");
+        assert_eq!(asked_for("get", "pods"), "get pods");
+        assert_eq!(asked_for("post", ""), "post");
     }
 
     #[test]

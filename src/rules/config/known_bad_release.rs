@@ -100,6 +100,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 .cites(with(cites)),
             );
         }
+        drafts.extend(upgraded(cx, version, &subjects, &cited));
         if quiet.is_empty() {
             continue;
         }
@@ -114,6 +115,50 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         );
     }
     Ok(Verdict::Fail(drafts))
+}
+
+/// What 3.6 says as it ends where its member list, as an older 3.5 left it, has learners that were
+/// promoted long ago (etcd: membership/errors.go, #19557).
+const LEARNERS: &str = "too many learner members in cluster";
+/// The defect of the releases before, whose fix 3.6 needs.
+const UPGRADE: &str = "upgrade-to-3-6";
+
+/// A defect of the release that ran before, which only its successor shows: 3.6 does not start.
+fn upgraded(
+    cx: &Context<'_>,
+    version: Version,
+    on: &[Subject],
+    cited: &[Citation],
+) -> Option<Draft> {
+    let advisory = advisories::advisories()
+        .iter()
+        .find(|one| one.id == UPGRADE)?;
+    let needs = *advisory.fixed.first()?;
+    if (version.major, version.minor) != (3, needs.minor + 1) {
+        return None;
+    }
+    cx.evidence.take_citations();
+    let lives = cx.evidence.all(&keys::LOGS_LIVES);
+    let (subject, _) = lives.into_iter().find(|(subject, life)| {
+        let why = life.row("self").and_then(|row| row.get_text("why"));
+        on.iter().any(|etcd| nodes::same(etcd, subject))
+            && why.is_some_and(|why| why.contains(LEARNERS))
+    })?;
+    cx.evidence.take_citations();
+    cx.evidence
+        .cite_as(&keys::LOGS_LIVES, &subject, format!("\"{LEARNERS}\""));
+    let words = format!(
+        "etcd {version} does not start on what a release before {needs} left: it takes members for learners \
+         that were promoted long ago ({LEARNERS}). Back to the release that ran before, to {needs} or later on \
+         every member, and only then to {}.{}",
+        version.major, version.minor
+    );
+    let draft = Draft::new(subject, Severity::Warn, words)
+        .confidence(Confidence::High)
+        .aspect(UPGRADE)
+        .threshold(source(advisory))
+        .cites([cited, &cx.evidence.take_citations()].concat());
+    Some(draft)
 }
 
 /// Defects of which nothing was seen, in one sentence: two by name, and where they are mended.
@@ -234,6 +279,30 @@ mod tests {
                 ..Table::default()
             },
         )
+    }
+
+    #[test]
+    fn an_upgrade_from_a_release_with_a_defect_is_told_by_how_it_ends() {
+        let with = |version: &str, why: &str| {
+            let life = Table {
+                rows: vec![Row::new("self").text("why", why)],
+                ..Table::default()
+            };
+            let found = running(version)
+                .put(&keys::LOGS_LIVES, member(), life)
+                .check(&RULE);
+            let told = found.into_iter().find(|f| f.severity == Severity::Warn);
+            told.map(|found| found.message)
+        };
+        let why = "discovery failed: membership: too many learner members in cluster";
+        let told = with("3.6.0", why).unwrap();
+        assert!(
+            told.starts_with("etcd 3.6.0 does not start on what a release before 3.5.26 left"),
+            "{told}"
+        );
+        assert_eq!(with("3.6.0", "wal: crc mismatch"), None);
+        // A learner too many in 3.5 is one.
+        assert_eq!(with("3.5.30", why), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! etcd logged slow requests: a symptom. How many say nothing about why.
 
 use crate::evidence::{Completeness, Episode, Episodes, Missing, Subject, keys};
+use crate::profile::Limit;
 use crate::rules::events::{self, Seen};
 use crate::rules::rises;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
@@ -41,28 +42,43 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
 fn batches(cx: &Context<'_>) -> Vec<Draft> {
     let usual = cx.profile.limit("slow-apply-default");
     let least = cx.profile.limit("slow-requests-min");
-    events::often(cx, &[KINDS], |count| count >= least.value)
+    let given_up = cx.profile.limit("request-timeout");
+    events::often(cx, &[KINDS], |_| true)
         .unwrap_or_default()
         .into_iter()
-        .map(|seen| {
+        .filter_map(|seen| {
+            let record = cx.evidence.record(&keys::LOGS_EVENTS, &seen.subject);
+            let secs = record.and_then(|record| record.secs());
+            let limit = match seen.hourly >= least.value {
+                true => least,
+                false if seen.max_ms.is_some_and(|ms| is_long(given_up, ms, secs)) => given_up,
+                false => return None,
+            };
             events::cite(cx, &seen, "slow batches of entries");
             let max = seen.max_ms.map_or_else(String::new, |max| {
                 format!(", the slowest {}", format_ms(max))
             });
-            Draft::new(
-                seen.subject.clone(),
-                Severity::Warn,
-                format!(
-                    "{:.0} batches of entries took over {} to apply{max}",
-                    seen.count,
-                    format_ms(usual.value)
-                ),
-            )
-            .confidence(Confidence::High)
-            .threshold(format!("{}; {}", usual.words(), least.words()))
-            .cites(cx.evidence.take_citations())
+            let words = format!(
+                "{} of entries took over {} to apply{max}",
+                match seen.count {
+                    1.0 => "1 batch".to_owned(),
+                    n => format!("{n:.0} batches"),
+                },
+                format_ms(usual.value)
+            );
+            let draft = Draft::new(seen.subject, Severity::Warn, words)
+                .confidence(Confidence::High)
+                .threshold(format!("{}; {}", usual.words(), limit.words()))
+                .cites(cx.evidence.take_citations());
+            Some(draft)
         })
         .collect()
+}
+
+/// Whether one alone took so long, lately, that etcd gave up what waited behind it: how many there
+/// are does not matter then.
+fn is_long(given_up: &Limit, ms: f64, secs: Option<f64>) -> bool {
+    ms >= given_up.value && secs.is_some_and(|secs| secs <= events::RECENT_SECS)
 }
 
 /// Members whose reads waited long for what was still to be applied.
@@ -90,21 +106,25 @@ fn requests(cx: &Context<'_>) -> Result<Verdict, Missing> {
     };
     // Lines of a lowered threshold are not slowness: count those above the usual one.
     let (surely, _) = took.above(usual.value);
-    let secs = cx
+    let span = cx
         .evidence
         .record(&keys::LOGS_REQUESTS_TOOK, &cluster)
-        .and_then(|record| record.secs())
-        .filter(|secs| *secs > 0.0);
+        .and_then(|record| record.secs());
+    let secs = span.filter(|secs| *secs > 0.0);
     let least = cx.profile.limit("slow-requests-min");
-    if in_an_hour(cx, surely, secs) < least.value {
-        return Ok(Verdict::Pass);
-    }
+    let given_up = cx.profile.limit("request-timeout");
+    let limit = match in_an_hour(cx, surely, secs) >= least.value {
+        true => least,
+        false if took.max.is_some_and(|ms| is_long(given_up, ms, span)) => given_up,
+        false => return Ok(Verdict::Pass),
+    };
     let rate = secs.map_or_else(String::new, |secs| format!(" in {}", format_ms(secs * 1e3)));
     let max = took.max.map_or_else(String::new, |max| {
         format!(", the slowest {}", format_ms(max))
     });
     let words = format!(
-        "at least {surely:.0} requests over {}{rate}{max}",
+        "at least {} over {}{rate}{max}",
+        events::counted(surely.max(1.0), "requests"),
         format_ms(usual.value)
     );
     cx.evidence
@@ -120,7 +140,7 @@ fn requests(cx: &Context<'_>) -> Result<Verdict, Missing> {
             } else {
                 Confidence::High
             })
-            .threshold(format!("{}; {}", usual.words(), least.words())),
+            .threshold(format!("{}; {}", usual.words(), limit.words())),
     ))
 }
 
@@ -182,6 +202,39 @@ mod tests {
         assert_eq!(with(least).status(&RULE), (Status::Fail, Severity::Warn));
         assert!(with(least).check(&RULE)[0].message.contains("1.5 s"));
         assert!(!with(least - 1.0).check(&RULE)[0].failed());
+    }
+
+    #[test]
+    fn one_that_takes_longer_than_etcd_waits_is_enough() {
+        let given_up = crate::profile::Profile::default().get("request-timeout");
+        let batches = |ms: f64, secs: i64| {
+            let row: &[(&str, f64)] = &[("count", 5.0), ("max_ms", ms)];
+            let table = table(&[(KINDS[0], row)]);
+            let set = Set::new().put_over(&keys::LOGS_EVENTS, member(), table, secs);
+            set.check(&RULE).swap_remove(0)
+        };
+        assert_eq!(
+            batches(20_235.0, 68).message,
+            "5 batches of entries took over 100 ms to apply, the slowest 20.2 s"
+        );
+        assert!(batches(given_up, 68).failed());
+        assert!(!batches(given_up - 1.0, 68).failed());
+        // In a log of weeks that is a moment.
+        assert!(!batches(given_up, 8 * 86_400).failed());
+        let requests = |ms: f64, secs: i64| {
+            let mut took = histogram(&[(100.0, 0.0), (100_000.0, 1.0)]);
+            took.max = Some(ms);
+            let (key, about) = (&keys::LOGS_REQUESTS_TOOK, Subject::cluster());
+            let set = Set::new().put_over(key, about, took, secs);
+            set.check(&RULE).swap_remove(0)
+        };
+        assert_eq!(
+            requests(75_842.0, 0).message,
+            "at least 1 request over 100 ms, the slowest 75.8 s"
+        );
+        assert!(requests(given_up, 3600).failed());
+        assert!(!requests(given_up - 1.0, 3600).failed());
+        assert!(!requests(given_up, 8 * 86_400).failed());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::{Episode, Missing, Subject, Table, keys};
+use crate::evidence::{Episode, Missing, Row, Subject, Table, keys};
 use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
@@ -28,6 +28,10 @@ const ASKED: &[&str] = &["peer-unreachable"];
 /// two of the messages, 30 s apart.
 const MIN_LOOKS: f64 = 4.0;
 
+/// A member looks at each of its peers every 30 s (etcd: rafthttp/probing_status.go,
+/// statusMonitoringInterval): so long after a look without an answer the next one had one.
+const LOOKS_SECS: f64 = 65.0;
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("peer-link-unstable");
     let often = |count| count >= limit.value;
@@ -43,9 +47,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                 "{:.0} lost streams or unhealthy probes of peers",
                 seen.count
             );
-            let words = match named(cx, &seen.subject) {
-                Some(peer) => format!("{words}, {peer}"),
-                None => words,
+            let words = match (gone(cx, &seen.subject), named(cx, &seen.subject)) {
+                (Some(gone), _) => format!("{words}: {gone}"),
+                (None, Some(peer)) => format!("{words}, {peer}"),
+                (None, None) => words,
             };
             Draft::new(seen.subject.clone(), Severity::Warn, words)
                 .confidence(Confidence::Medium)
@@ -55,6 +60,42 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         .collect();
     drafts.extend(silent(cx, probed.as_deref().unwrap_or_default()));
     Verdict::of_either(drafts, logged, probed)
+}
+
+/// What a member says of its one peer that is in trouble, where that does not answer at all up to the
+/// end: no link flaps then.
+fn gone(cx: &Context<'_>, about: &Subject) -> Option<String> {
+    let (peer, row, since) = silent_peer(cx, about)?;
+    let since = events::moment(since);
+    let (refused, silent) = (row.get("refused")?, row.get("silent")?);
+    let words = match silent {
+        0.0 => format!("{peer} refused all {refused:.0} since {since}: nothing listens there"),
+        _ => format!("{peer} does not answer at all since {since}: it, or the way to it, is gone"),
+    };
+    cx.evidence.cite_as(&keys::LOGS_LIVES, about, words.clone());
+    Some(words)
+}
+
+/// A member's peer that answered no look at it up to the end of the log, with its row and since when, if
+/// no other one has any trouble.
+pub(super) fn silent_peer(cx: &Context<'_>, about: &Subject) -> Option<(String, Row, f64)> {
+    let life = cx.evidence.peek(&keys::LOGS_LIVES, about)?;
+    let end = life.row("self")?.get("last_record_secs")?;
+    let mut failing = life.rows.iter().filter(|row| {
+        row.get("silent_since_secs").is_some() || row.get("last_lost_secs").is_some()
+    });
+    let (Some(row), None) = (failing.next(), failing.next()) else {
+        return None;
+    };
+    let since = row.get("silent_since_secs")?;
+    let answered = row
+        .get("last_active_secs")
+        .is_some_and(|found| found > since);
+    if answered || row.get("last_silent_secs")? + LOOKS_SECS < end {
+        return None;
+    }
+    let name = names(cx).remove(&row.key);
+    Some((name.unwrap_or_else(|| row.key.clone()), row.clone(), since))
 }
 
 /// A peer that the episodes name, with the end of the error, which says why.
@@ -158,6 +199,48 @@ mod tests {
         assert_eq!(with(limit - 1.0).status(&RULE).0, Status::Pass);
         assert_eq!(with(limit).status(&RULE).0, Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn a_peer_that_answers_nothing_is_no_link_that_flaps() {
+        let said = |columns: &[(&str, f64)], end: f64| {
+            let mut row = Row::new("2");
+            for (name, value) in columns {
+                row = row.num(name, *value);
+            }
+            let well = Row::new("3").num("last_active_secs", 1.0);
+            let own = Row::new("self").num("last_record_secs", end);
+            let life = Table {
+                rows: vec![row, well, own],
+                ..Table::default()
+            };
+            let found = with(60.0).put(&keys::LOGS_LIVES, member(), life);
+            found.check(&RULE)[0].message.clone()
+        };
+        let head = "60 lost streams or unhealthy probes of peers";
+        let silent = [
+            ("silent", 60.0),
+            ("refused", 0.0),
+            ("silent_since_secs", 60.0),
+            ("last_silent_secs", 600.0),
+        ];
+        assert_eq!(
+            said(&silent, 630.0),
+            format!(
+                "{head}: 2 does not answer at all since 1970-01-01 00:01:00: it, or the way to it, is gone"
+            )
+        );
+        // It was looked at again, and answered.
+        assert_eq!(said(&silent, 700.0), head);
+        let found = [silent.as_slice(), &[("last_active_secs", 300.0)]].concat();
+        assert_eq!(said(&found, 630.0), head);
+        let mut refused = silent;
+        (refused[0].1, refused[1].1) = (0.0, 60.0);
+        assert!(
+            said(&refused, 630.0).contains("2 refused all 60 since"),
+            "{}",
+            said(&refused, 630.0)
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::peer_link_unstable;
 use crate::evidence::{Missing, Subject, Table, keys};
 use crate::rules::events::{self, Seen};
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
@@ -21,7 +22,13 @@ const KINDS: &[&str] = &["raft-message-dropped"];
 
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     let limit = cx.profile.limit("raft-messages-dropped");
-    let words = |seen: &Seen| events::counted(seen.count, "raft messages dropped");
+    let words = |seen: &Seen| {
+        let dropped = events::counted(seen.count, "raft messages dropped");
+        match peer_link_unstable::silent_peer(cx, &seen.subject) {
+            Some((peer, ..)) => format!("{dropped}, while {peer} did not answer at all"),
+            None => dropped,
+        }
+    };
     let logged = events::at_least(cx, &[KINDS], limit, "dropped raft messages", words);
     let counted = cx.evidence.some(&keys::PEER_RTT_BY);
     cx.evidence.take_citations();

@@ -43,7 +43,10 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             Some(words) => (Severity::Critical, words),
             None => {
                 let within = secs.map_or_else(|| "a day".to_owned(), rises::span);
-                let words = format!("{} started {starts:.0} times within {within}", who(subject));
+                let words = format!(
+                    "{} started {starts:.0} times within {within}",
+                    subject.called()
+                );
                 let words = match table.total("count") {
                     all if all > starts => format!("{words}, {all:.0} times in all"),
                     _ => words,
@@ -90,7 +93,7 @@ fn unasked(cx: &Context<'_>, about: &Subject, table: &Table) -> Option<Draft> {
     let (count, last) = unasked.fold((0, None), |(count, last), at| {
         (count + 1, last.max(Some(at)))
     });
-    let (name, at) = (who(about), last?.to_second());
+    let (name, at) = (about.called(), last?.to_second());
     let words = match count {
         1 => format!("{name} started anew at {at}, and its log tells of no stop before"),
         _ => format!(
@@ -112,13 +115,6 @@ fn unasked(cx: &Context<'_>, about: &Subject, table: &Table) -> Option<Draft> {
     )
 }
 
-fn who(subject: &Subject) -> &str {
-    match (&*subject.name, subject.kind) {
-        ("" | "unknown", _) | (_, SubjectKind::Cluster) => "a component",
-        (name, _) => name,
-    }
-}
-
 /// Processes that scrapes show to have started anew more often than that.
 fn by_metrics(cx: &Context<'_>, limit: &Limit) -> Vec<Draft> {
     const DAY_SECS: f64 = 86_400.0;
@@ -128,7 +124,7 @@ fn by_metrics(cx: &Context<'_>, limit: &Limit) -> Vec<Draft> {
         cx.evidence.cite(&keys::PROCESS_RESTARTS, &rise.subject);
         let words = format!(
             "{} started anew {:.0} times or more within {}, by its metrics",
-            who(&rise.subject),
+            rise.subject.called(),
             rise.most,
             rise.within()
         );

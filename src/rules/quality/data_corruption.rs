@@ -129,7 +129,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let own = life.as_ref().and_then(|life| life.row("self"));
         let why = own.and_then(|row| row.get_text("why"));
         let why = why.map_or_else(String::new, |why| format!(": \"{why}\""));
-        let words = format!("files of its data directory are damaged or missing{why}");
+        let who = seen.subject.called();
+        let words = format!("files of {who}'s data directory are damaged or missing{why}");
         Draft::new(seen.subject, Severity::Critical, words)
             .aspect(OF_FILES)
             .confidence(Confidence::High)

@@ -261,10 +261,7 @@ fn judge(
                 }
             }
         }
-        let who = match (&*all.subject.name, all.subject.kind) {
-            ("" | "unknown", _) | (_, SubjectKind::Cluster) => "a component",
-            (name, _) => name,
-        };
+        let who = all.subject.called();
         let words = match is("kernel-") || is("unit-") || is("journald-") {
             true => words.to_owned(),
             false => match shard {

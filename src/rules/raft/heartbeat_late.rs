@@ -20,8 +20,6 @@ const KINDS: &[&str] = &["heartbeat-late"];
 /// A heartbeat that is later than the election timeout costs the leader its office, however seldom it
 /// is (etcd: embed/config.go, ElectionMs).
 const ELECTION_MS: f64 = 1_000.0;
-/// Within a log of a day it is a matter of now.
-const RECENT_SECS: f64 = 86_400.0;
 
 /// Members whose heartbeats were few, and so late that the others elected another leader.
 fn far_too_late(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
@@ -29,7 +27,7 @@ fn far_too_late(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
         let record = cx.evidence.record(&keys::LOGS_EVENTS, &seen.subject);
         let secs = record.and_then(|record| record.secs());
         seen.max_ms.is_some_and(|ms| ms >= ELECTION_MS)
-            && secs.is_some_and(|secs| secs <= RECENT_SECS)
+            && secs.is_some_and(|secs| secs <= events::RECENT_SECS)
     });
     let draft = |seen: Seen| {
         events::cite(cx, &seen, "late heartbeats");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
 use crate::evidence::{Missing, Row, Subject, SubjectKind, Table, keys};
+use crate::rules::events;
 use crate::rules::{Confidence, Context, Draft, Rule, Severity, Verdict};
 
 /// The rule.
@@ -145,12 +146,6 @@ fn seconds(at: Timestamp) -> f64 {
     at.0 as f64 / 1e6
 }
 
-fn moment(secs: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "microseconds since 1970")]
-    let at = Timestamp((secs * 1e6) as i64);
-    at.to_second()
-}
-
 /// A member whose log ends with an end of its own making, and no start that came to serve.
 fn ended(cx: &Context<'_>, life: &Life) -> Option<Down> {
     let death = life.own("last_death_secs")?;
@@ -167,13 +162,13 @@ fn ended(cx: &Context<'_>, life: &Life) -> Option<Down> {
     }
     let why = life.table.row("self").and_then(|row| row.get_text("why"));
     let why = why.map_or_else(String::new, |why| format!(": \"{why}\""));
-    let name = &life.subject.name;
+    let name = life.subject.called();
     let words = match deaths {
         n if n > 1.0 => format!(
             "{name} does not start: it ended {n:.0} times since {}{why}",
-            moment(since)
+            events::moment(since)
         ),
-        _ => format!("{name} is down since {}{why}", moment(since)),
+        _ => format!("{name} is down since {}{why}", events::moment(since)),
     };
     Some(Down {
         subject: life.subject.clone(),
@@ -192,7 +187,11 @@ fn lost(cx: &Context<'_>, lives: &[Life], id: &str, subject: Subject) -> Option<
         .filter_map(|life| Some((life, life.table.row(id)?)))
         .collect();
     let away = |row: &Row| {
-        let lost = row.get("last_lost_secs")?;
+        // One that was down before the log begins refuses, and nobody can lose it.
+        let lost = row.get("last_lost_secs").or_else(|| {
+            row.get("last_refused_secs")
+                .and_then(|_| row.get("silent_since_secs"))
+        })?;
         let found = row.get("last_active_secs");
         found.is_none_or(|found| lost > found).then_some(lost)
     };
@@ -200,9 +199,10 @@ fn lost(cx: &Context<'_>, lives: &[Life], id: &str, subject: Subject) -> Option<
         .iter()
         .filter_map(|(_, row)| away(row))
         .min_by(f64::total_cmp)?;
-    // One that somebody has still or again is up: a link is broken.
-    let has =
-        |(life, row): &(&Life, &Row)| away(row).is_none() && life.until(since) > since + SLACK_SECS;
+    // One that somebody has still or again is up: a link is broken. Who only names it tells nothing.
+    let has = |(life, row): &(&Life, &Row)| {
+        away(row).is_none() && !is_named_only(row) && life.until(since) > since + SLACK_SECS
+    };
     if rows.iter().any(has) || scraped_after(cx, &subject, since) {
         return None;
     }
@@ -246,10 +246,7 @@ fn lost(cx: &Context<'_>, lives: &[Life], id: &str, subject: Subject) -> Option<
         .filter(|(_, row)| away(row).is_some())
         .map(|(life, _)| *life)
         .collect();
-    let by: Vec<&str> = tellers
-        .iter()
-        .map(|life| life.subject.name.as_str())
-        .collect();
+    let by: Vec<&str> = tellers.iter().map(|life| life.subject.called()).collect();
     let refuses = match refused {
         true => "; its address refuses connections",
         false => "",
@@ -257,7 +254,7 @@ fn lost(cx: &Context<'_>, lives: &[Life], id: &str, subject: Subject) -> Option<
     let words = format!(
         "{} is down since {}: {told}{} lost it and did not find it again{refuses}",
         subject.name,
-        moment(since),
+        events::moment(since),
         by.join(" and "),
     );
     Some(Down {
@@ -269,13 +266,39 @@ fn lost(cx: &Context<'_>, lives: &[Life], id: &str, subject: Subject) -> Option<
     })
 }
 
-/// What is left of the cluster, in words.
+/// Whether a peer is known by nothing but what raft heard of it.
+fn is_named_only(row: &Row) -> bool {
+    let told = [
+        "last_lost_secs",
+        "last_active_secs",
+        "last_refused_secs",
+        "silent_since_secs",
+    ];
+    told.iter().all(|column| row.get(column).is_none())
+}
+
+/// What is left of the cluster, in words. Who starts finds all its peers; later on nothing is said of those
+/// that are well, and raft hears only of some.
 fn left(lives: &[Life], named: usize, down: usize) -> String {
-    let peers = lives.iter().map(|life| life.peers().count() + 1).max();
-    let all = peers.unwrap_or(0).max(lives.len()).max(named);
+    let watched = |life: &Life| {
+        let started = life.own("last_start_secs").is_some();
+        let found = |row: &&Row| row.get("last_active_secs").is_some();
+        let counts = |row: &&Row| found(row) || started && !is_named_only(row);
+        life.peers().filter(counts).count()
+    };
+    let all = lives.iter().map(|life| watched(life) + 1).max();
+    let all = all.unwrap_or(0).max(lives.len()).max(named);
+    let heard = lives.iter().map(|life| life.peers().count() + 1).max();
+    let heard = heard.unwrap_or(0);
     let (quorum, left) = (all / 2 + 1, all.saturating_sub(down));
     match left {
-        _ if all == 1 => "no other member is known of: nothing can be read or written".to_owned(),
+        _ if heard > all => {
+            format!("the logs name {heard} members, maybe not all: how many are left is not known")
+        }
+        _ if all == 1 => {
+            "the logs name no other member: if it is the only one, nothing can be read or written"
+                .to_owned()
+        }
         left if left < quorum => format!(
             "{left} of {all} members are left and {quorum} are needed: nothing can be written"
         ),
@@ -397,6 +420,56 @@ mod tests {
     }
 
     #[test]
+    fn whom_raft_heard_of_is_a_member_and_may_not_be_all() {
+        let dead = || {
+            own("1", 12.5)
+                .num("last_death_secs", 12.0)
+                .num("last_dying_secs", 12.0)
+        };
+        let words = |peers: Vec<Row>| {
+            let rows = peers.into_iter().chain([dead()]).collect();
+            let found = log(Set::new(), "a", rows).check(&RULE);
+            found[0].message.clone()
+        };
+        let heard = |id: &str| Row::new(id).num("refused", 0.0);
+        let one = words(vec![heard("3")]);
+        let told = "; the logs name 2 members, maybe not all: how many are left is not known";
+        assert!(one.ends_with(told), "{one}");
+        assert!(words(vec![heard("2"), heard("3")]).contains("; the logs name 3 members"));
+        // Who watches knows them all.
+        assert!(words(vec![found("2"), found("3")]).contains("2 of 3 members are left"));
+        // A member that is named by one, and lost by another, is not up for that.
+        let set = log(Set::new(), "a", vec![own("1", 200.0), heard("3")]);
+        let set = log(set, "b", vec![own("2", 200.0), lost("3", 100.0)]);
+        let set = log(set, "c", vec![own("3", 90.0)]);
+        assert!(set.check(&RULE)[0].failed());
+    }
+
+    #[test]
+    fn one_that_never_answered_cannot_be_lost_and_is_down() {
+        let with = |refused: Option<f64>| {
+            let row = Row::new("3").num("silent_since_secs", 100.0);
+            let row = match refused {
+                Some(at) => row.num("last_refused_secs", at).num("last_silent_secs", at),
+                None => row.num("last_silent_secs", 699.0),
+            };
+            let own = Row::new("self").num("last_record_secs", 700.0);
+            log(Set::new(), "a", vec![row, own])
+        };
+        let found = with(Some(699.0)).check(&RULE);
+        let message = &found[0].message;
+        assert!(
+            message.starts_with("3 is down since 1970-01-01 00:01:40: a lost it"),
+            "{message}"
+        );
+        // Those that are well are not named in a log that does not begin with its start.
+        assert!(message.contains("the logs name 2 members"), "{message}");
+        // Silence may be the way to it, and it may answer again.
+        assert_eq!(with(None).status(&RULE).0, Status::Pass);
+        assert_eq!(with(Some(200.0)).status(&RULE).0, Status::Pass);
+    }
+
+    #[test]
     fn one_that_does_not_start_says_why() {
         let dies = |ready: f64, end: f64| {
             let row = own("1", end)
@@ -411,8 +484,8 @@ mod tests {
         let found = dies(2.0, 12.5).check(&RULE);
         assert_eq!(
             found[0].message,
-            "a does not start: it ended 3 times since 1970-01-01 00:00:10: \"wal: crc mismatch\"; no \
-             other member is known of: nothing can be read or written"
+            "a does not start: it ended 3 times since 1970-01-01 00:00:10: \"wal: crc mismatch\"; the logs name no \
+             other member: if it is the only one, nothing can be read or written"
         );
         // It serves again, or writes on.
         assert_eq!(dies(20.0, 21.0).status(&RULE).0, Status::Pass);

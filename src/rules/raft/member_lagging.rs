@@ -172,7 +172,7 @@ fn snapshots(cx: &Context<'_>) -> Result<Vec<Draft>, Missing> {
         .iter()
         .map(|seen| {
             events::cite(cx, seen, what);
-            let message = format!("{} {words} {:.0} times", seen.subject.name, seen.count);
+            let message = format!("{} {words} {:.0} times", seen.subject.called(), seen.count);
             Draft::new(seen.subject.clone(), Severity::Warn, message)
                 .confidence(Confidence::High)
                 .threshold(limit.words())

@@ -58,6 +58,8 @@ const HELPERS: &[(&str, &str)] = &[
     ("leader_unstable::is_so(", "LEADER_CHANGES"),
     ("leader_unstable::is_so(", "LOGS_ELECTIONS"),
     ("leader_unstable::is_so(", "MEMBER_PHASES"),
+    ("peer_link_unstable::silent_peer(", "LOGS_LIVES"),
+    ("peer_link_unstable::silent_peer(", "MEMBER_ID"),
     ("rises::over(", "MEMBER_PHASES"),
     ("rises::over_but(", "MEMBER_PHASES"),
     ("seconds::within_an_hour(", "LOGS_EPISODES"),

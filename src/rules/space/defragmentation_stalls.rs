@@ -65,7 +65,7 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let many = waited as f64 >= least;
         let felt = many || synced.is_some();
         let took = format_ms(worst.max_ms.unwrap_or(0.0));
-        let mut words = format!("a defragmentation held {} up for {took}", subject.name);
+        let mut words = format!("a defragmentation held {} up for {took}", subject.called());
         if let Some(ms) = synced {
             words = format!("{words}, and a WAL sync within it for {}", format_ms(ms));
         }
