@@ -6,7 +6,7 @@ use super::argv::{self, Word};
 use super::env_files::Found;
 use super::model::{Given, Instance, Means, Place, SourceKind};
 use super::secret::mask_env;
-use super::specifier;
+use super::{shell_env, specifier};
 use crate::catalog::settings::Component;
 
 /// How it is told that a variable of the command line is not known.
@@ -136,7 +136,13 @@ pub(super) fn read(
             None => gone == name,
         })
     });
-    let (words, open) = expand(&unit.exec, &env, !empty.is_empty());
+    let (mut words, open) = expand(&unit.exec, &env, !empty.is_empty());
+    // What is left to a shell it finds in the environment it is started with.
+    shell_env::put_in(&mut words, &|name| {
+        let mut all = env.iter().rev();
+        let found = all.find(|(own, ..)| own == name);
+        found.map(|(_, value, _)| value.as_str())
+    });
     for (name, line) in open {
         let place = Place::new(&unit.exec_file, line);
         unread.push(format!(
@@ -164,6 +170,10 @@ pub(super) fn read(
     instance.bare = line.bare;
     instance.dangling = line.dangling;
     instance.open_quote = unit.open;
+    unread.extend(line.open.iter().map(|(name, line)| {
+        let place = Place::new(&unit.exec_file, *line);
+        format!("{name} of the shell's script ({place}) is set in no file that was read")
+    }));
     instance.unread = unread;
     if let Some(program) = line.program {
         let place = instance.place.clone();
@@ -255,6 +265,13 @@ fn directives(file: &UnitFile, unit: &mut Unit) {
                     if renamed && exec.len() > 1 {
                         exec.remove(1);
                     }
+                    // Only a shell reads on behind them.
+                    let script = argv::script_at(&exec);
+                    for (at, word) in exec.iter_mut().enumerate() {
+                        if Some(at) != script {
+                            blank_breaks(word);
+                        }
+                    }
                     unit.exec = exec;
                     unit.open = open.then_some(place);
                     unit.exec_file.clone_from(&file.name);
@@ -285,7 +302,16 @@ fn directives(file: &UnitFile, unit: &mut Unit) {
 
 /// Words of a directive.
 fn words(text: &str, first_line: u32) -> Vec<Word> {
-    split(text, first_line).0
+    let mut words = split(text, first_line).0;
+    for word in &mut words {
+        blank_breaks(word);
+    }
+    words
+}
+
+/// Where a line is continued systemd puts a blank.
+fn blank_breaks(word: &mut Word) {
+    word.text = word.text.replace(argv::BREAK, " ");
 }
 
 /// Whether every quote of a command line is closed: systemd ignores one where it is not.
@@ -306,6 +332,11 @@ fn split(text: &str, first_line: u32) -> (Vec<Word>, bool) {
             line = line.saturating_add(1);
         }
         match (quote, c) {
+            // A new line here is one that was continued.
+            (Some(_), '\n') => {
+                let slot = word.get_or_insert_with(|| Word::new("", line));
+                slot.text.push(argv::BREAK);
+            }
             (Some(open), c) if c == open => quote = None,
             (None, '"' | '\'') => {
                 quote = Some(c);

@@ -5,6 +5,7 @@
 //! elsewhere) the line is the nearest one known before it. Duplicated keys are kept, as the
 //! kubelet reads them: the last one wins, and the earlier one is reported.
 
+mod merge;
 mod visit;
 
 /// Documents read from one file; more are counted as skipped.
@@ -202,6 +203,7 @@ fn read_one(body: &str, first_line: u32, out: &mut Documents) {
         });
         return;
     }
+    merge::flatten(&mut node);
     out.documents.push(node);
 }
 
