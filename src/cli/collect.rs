@@ -192,6 +192,11 @@ impl Gathered {
         for (_, tree) in &mut trees {
             sort_loose(tree);
         }
+        for (one, tree) in &trees {
+            let noted = self.problems.len();
+            self.problems.extend(left_links(&tree.outside));
+            self.as_given(noted, one);
+        }
         let files = scrape_files(&mut trees);
         let mut own = Vec::new();
         let mut names = Vec::new();
@@ -411,7 +416,12 @@ impl Gathered {
                     .or_else(|| tree.name.clone().filter(|_| several))
                     .unwrap_or_default();
                 let logs = match &of_folder {
-                    Some(name) => tree.logs.iter().map(|logs| logs.join(name)).collect(),
+                    // A link in its place may lead anywhere.
+                    Some(name) => {
+                        let logs = tree.logs.iter();
+                        logs.filter_map(|logs| HostRoot::new(logs).resolve(name).ok())
+                            .collect()
+                    }
                     None => tree.logs.clone(),
                 };
                 let hints = host::Hints {
@@ -582,6 +592,20 @@ pub(super) fn host_hints(evidence: &EvidenceSet, node: &str) -> host::Hints {
         db_bytes: size.map(|bytes| bytes as u64),
         logs: Vec::new(),
     }
+}
+
+/// What is said of links that lead out of a bundle.
+fn left_links(links: &[PathBuf]) -> Option<String> {
+    let more = match links.len() {
+        0 | 1 => String::new(),
+        n => format!(" (so do {} more)", n - 1),
+    };
+    links.first().map(|link| {
+        format!(
+            "{}: a link that leads out of what was given, so it was not followed{more}: name the folder it leads to, if it is yours",
+            link.display()
+        )
+    })
 }
 
 /// A tarball often holds one folder with everything inside.

@@ -33,20 +33,18 @@ pub fn roots(root: &HostRoot) -> Vec<(Option<String>, HostRoot)> {
     if root.is_live() || is_tree(root) {
         return vec![(None, root.clone())];
     }
-    let host = HostRoot::new(root.path().join("host"));
-    if is_tree(&host) {
+    // A link that leads out, such as `host/proc` to `/proc`, gives no folder here.
+    let below = |root: &HostRoot, path: &str| root.resolve(path).ok().map(HostRoot::new);
+    let host = below(root, "host");
+    if let Some(host) = host.clone().filter(is_tree) {
         return vec![(None, host)];
     }
     let mut found: Vec<(Option<String>, HostRoot)> = Vec::new();
-    for base in [host.path(), root.path()] {
-        for name in names(&HostRoot::new(base), "/") {
-            for below in [base.join(&name), base.join(&name).join("host")] {
-                let below = HostRoot::new(below);
-                if is_tree(&below) {
-                    found.push((Some(name.clone()), below));
-                    break;
-                }
-            }
+    for base in host.iter().chain([root]) {
+        for name in names(base, "/") {
+            let mut places = [name.clone(), format!("{name}/host")].into_iter();
+            let tree = places.find_map(|path| below(base, &path).filter(is_tree));
+            found.extend(tree.map(|tree| (Some(name), tree)));
         }
         if !found.is_empty() {
             break;

@@ -27,6 +27,10 @@ const WRAPPERS: &[&str] = &[
     "command",
 ];
 
+/// Stands in a word where a line was continued inside quotes: a blank to whoever gets the word, and a new
+/// line to whoever counts. No argument can hold this byte.
+pub(super) const BREAK: char = '\0';
+
 /// One word with the line it stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word {
@@ -56,6 +60,8 @@ pub(super) struct CommandLine {
     pub(super) bare: Vec<String>,
     /// Flags that lack the value they need.
     pub(super) dangling: Vec<(String, u32)>,
+    /// Variables of a shell that stand for whole words, and that nobody is known to set.
+    pub(super) open: Vec<(String, u32)>,
 }
 
 fn base(word: &str) -> &str {
@@ -69,9 +75,19 @@ fn is_shell(word: &str) -> bool {
 /// Reads a command line. `assumed` is the component when the words are only its arguments.
 pub(super) fn read(words: &[Word], file: &str, assumed: Option<Component>) -> CommandLine {
     let words = words.get(..words.len().min(MAX_WORDS)).unwrap_or(words);
-    if let Some(script) = script_of(words) {
-        return read_script(script, file);
+    match script_at(words).and_then(|at| words.get(at)) {
+        Some(script) => read_script(script, file),
+        None => read_words(words, file, assumed, false),
     }
+}
+
+/// Reads a command line that is no shell's, or a command of a shell's script.
+fn read_words(
+    words: &[Word],
+    file: &str,
+    assumed: Option<Component>,
+    in_script: bool,
+) -> CommandLine {
     let Some((at, component, skip)) = find_program(words) else {
         let mut out = CommandLine {
             component: assumed,
@@ -85,7 +101,7 @@ pub(super) fn read(words: &[Word], file: &str, assumed: Option<Component>) -> Co
             }
             _ => 0,
         };
-        flags(words.get(start..).unwrap_or(&[]), file, &mut out);
+        flags(words.get(start..).unwrap_or(&[]), file, in_script, &mut out);
         return out;
     };
     let mut out = CommandLine {
@@ -102,7 +118,8 @@ pub(super) fn read(words: &[Word], file: &str, assumed: Option<Component>) -> Co
             out.given.push(variable(name, value, file, word.line));
         }
     }
-    flags(words.get(at + skip..).unwrap_or(&[]), file, &mut out);
+    let rest = words.get(at + skip..).unwrap_or(&[]);
+    flags(rest, file, in_script, &mut out);
     out
 }
 
@@ -154,7 +171,7 @@ fn variable(name: &str, value: &str, file: &str, line: u32) -> Given {
 
 /// Reads flags in the way of the program: Go's `flag` for etcd (stops at the first bare word,
 /// one dash is as good as two), `pflag` for the rest.
-fn flags(words: &[Word], file: &str, out: &mut CommandLine) {
+fn flags(words: &[Word], file: &str, in_script: bool, out: &mut CommandLine) {
     let go_flag = out.component == Some(Component::Etcd);
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -162,6 +179,11 @@ fn flags(words: &[Word], file: &str, out: &mut CommandLine) {
         if text == "--" {
             out.bare.extend(words.map(|word| shown(&word.text)));
             return;
+        }
+        // What a shell makes of it is not known: flags, or nothing at all.
+        if in_script && text.starts_with('$') {
+            out.open.push((shown(text), word.line));
+            continue;
         }
         let Some(name) = text.strip_prefix("--").or_else(|| text.strip_prefix('-')) else {
             out.bare.push(shown(text));
@@ -223,8 +245,8 @@ fn shown(word: &str) -> String {
     super::secret::mask_text(word)
 }
 
-/// The script of `sh -c SCRIPT`, with the line it starts on.
-fn script_of(words: &[Word]) -> Option<&Word> {
+/// Where the script of `sh -c SCRIPT` stands.
+pub(super) fn script_at(words: &[Word]) -> Option<usize> {
     let shell = words.iter().position(|word| is_shell(&word.text))?;
     let before = words.get(..shell)?;
     if before
@@ -237,9 +259,11 @@ fn script_of(words: &[Word]) -> Option<&Word> {
     let option = rest.iter().position(|word| {
         word.text.starts_with('-') && !word.text.starts_with("--") && word.text.contains('c')
     })?;
-    rest.get(option + 1..)?
+    let script = rest
+        .get(option + 1..)?
         .iter()
-        .find(|word| !word.text.starts_with('-'))
+        .position(|word| !word.text.starts_with('-'))?;
+    Some(shell + 1 + option + 1 + script)
 }
 
 /// The command of a shell script that runs a catalogued program.
@@ -261,7 +285,7 @@ fn read_script(script: &Word, file: &str) -> CommandLine {
             _ => command,
         };
         if let Some((_, component, _)) = find_program(&command) {
-            let mut out = read(&command, file, Some(component));
+            let mut out = read_words(&command, file, Some(component), true);
             exported.append(&mut out.given);
             out.given = exported;
             return out;
@@ -297,9 +321,10 @@ pub(super) fn shell_commands(script: &str, first_line: u32) -> Vec<Vec<Word>> {
         }
     };
     while let Some(c) = chars.next() {
-        if c == '\n' {
+        if matches!(c, '\n' | BREAK) {
             line = line.saturating_add(1);
         }
+        let c = if c == BREAK { ' ' } else { c };
         match (quote, c) {
             (Some('\''), '\'') | (Some('"'), '"') => quote = None,
             (Some('\''), c) => word.get_or_insert((String::new(), line)).0.push(c),

@@ -22,6 +22,7 @@ mod rancher;
 mod read;
 mod secret;
 mod settled;
+mod shell_env;
 mod specifier;
 mod systemd;
 mod talos;

@@ -5,6 +5,7 @@ use super::model::{
     Given, Instance, Means, Place, Probe, Resources, SourceKind, VersionSeen, Workload,
 };
 use super::secret::mask_env;
+use super::shell_env;
 use super::yaml::{Node, Value};
 use crate::catalog::controllers::{self, Controller};
 use crate::catalog::releases;
@@ -221,6 +222,11 @@ fn of_container(container: &Node, file: &str, source: SourceKind) -> Instance {
     for word in &mut words {
         word.text = expand(&word.text, &env);
     }
+    shell_env::put_in(&mut words, &|name| {
+        let mut all = env.iter().rev();
+        let found = all.find(|(own, ..)| *own == name);
+        found.map(|(_, value, _)| *value)
+    });
     let image = container.text_at(&["image"]);
     let line = words.first().map_or(container.line, |word| word.line);
     let mut instance = Instance::new("", source, Place::new(file, line));
@@ -234,14 +240,14 @@ fn of_container(container: &Node, file: &str, source: SourceKind) -> Instance {
     let command = argv::read(&words, file, assumed);
     instance.component = command.component;
     instance.given = command.given;
-    for given in &mut instance.given {
-        // A shell fills these in from the same variables.
-        if let Some(value) = given.value.as_mut().filter(|value| value.contains("${")) {
-            for (name, known, _) in &env {
-                *value = value.replace(&format!("${{{name}}}"), &mask_env(name, known));
-            }
-        }
-    }
+    instance.unread = command
+        .open
+        .iter()
+        .map(|(name, line)| {
+            let place = Place::new(file, *line);
+            format!("{name} of the shell's script ({place}) is set in no file that was read")
+        })
+        .collect();
     instance.bare = command.bare;
     instance.dangling = command.dangling;
     for (name, value, line) in env {

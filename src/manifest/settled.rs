@@ -124,7 +124,8 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
         let version = asked
             .map(|(_, version)| *version)
             .or_else(|| instances.iter().find_map(|instance| instance.version()));
-        let mut settled = settle_as(main, version);
+        let with = with_flags(main, &instances);
+        let mut settled = settle_as(with.as_ref().unwrap_or(main), version);
         let mut defined = BTreeMap::new();
         let definition = instances
             .iter()
@@ -144,6 +145,9 @@ pub fn settle_all(model: &ManifestModel) -> Vec<Unit<'_>> {
                     == (&there.kind, &there.namespace, &there.name)
                 && own.container != there.container
             {
+                continue;
+            }
+            if with.is_some() && adds_flags(other) {
                 continue;
             }
             compare(main, other, version, &mut settled, &mut defined);
@@ -173,6 +177,38 @@ pub fn unread(model: &ManifestModel) -> Vec<String> {
     all.sort();
     all.dedup();
     all
+}
+
+/// Whether an instance only says which flags an installer adds.
+fn adds_flags(instance: &Instance) -> bool {
+    instance.source == SourceKind::Config && instance.partial
+}
+
+/// A component's own file with the flags that it is started with beside it, which are no second
+/// definition of it: the kubelet's win over its file, and the scheduler's lose.
+fn with_flags(main: &Instance, all: &[&Instance]) -> Option<Instance> {
+    let last = match main.component {
+        Some(Component::Kubelet) => true,
+        Some(Component::Scheduler) => false,
+        _ => return None,
+    };
+    if main.source != SourceKind::Config || main.partial {
+        return None;
+    }
+    let flags = all.iter().filter(|other| adds_flags(other));
+    let mut flags: Vec<_> = flags.flat_map(|other| other.given.clone()).collect();
+    if flags.is_empty() {
+        return None;
+    }
+    let mut with = main.clone();
+    match last {
+        true => with.given.append(&mut flags),
+        false => {
+            flags.append(&mut with.given);
+            with.given = flags;
+        }
+    }
+    Some(with)
 }
 
 /// Notes settings that two sources of one program give different values.
@@ -390,6 +426,30 @@ mod tests {
             Vec::<String>::new()
         );
         assert_eq!(faults("  kubeClientQPS: 40\n"), ["drift"]);
+    }
+
+    /// kubeadm makes flags of them, and the kubelet's flags win over its file.
+    #[test]
+    fn extra_arguments_beside_a_file_are_no_drift() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("manifests");
+        std::fs::create_dir(&folder).unwrap();
+        let kubeadm = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nnodeRegistration:\n  kubeletExtraArgs:\n  - {name: kube-api-qps, value: \"5\"}\n  - {name: node-ip, value: \"10.0.0.1\"}\n---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\ncgroupDriver: systemd\nkubeAPIQPS: 7\nkubeAPIBurst: 9\n";
+        std::fs::write(folder.join("kubeadm.yaml"), kubeadm).unwrap();
+        let model = crate::manifest::read_bundle(&crate::target::HostRoot::new(dir.path()));
+        let units = settle_all(&model);
+        assert_eq!(units.len(), 1);
+        let settled = &units[0].settled;
+        assert!(
+            settled.faults.iter().all(|fault| fault.kind != "drift"),
+            "{:?}",
+            settled.faults
+        );
+        assert!(units[0].defined.is_empty());
+        let value = |name: &str| settled.settings[name].value.as_deref();
+        assert_eq!(value("kube-api-qps"), Some("5"));
+        assert_eq!(value("kube-api-burst"), Some("9"));
+        assert_eq!(value("node-ip"), Some("10.0.0.1"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::argv::{self, Word};
 use super::env_files::Found;
 use super::model::{Given, Instance, Means, Place, SourceKind};
 use super::secret::mask_env;
-use super::specifier;
+use super::{shell_env, specifier};
 use crate::catalog::settings::Component;
 
 /// How it is told that a variable of the command line is not known.
@@ -110,7 +110,15 @@ pub(super) fn read(
     }
     let mut env = Environment::of(name, unit.env, unit.env_files, host, env_file);
     env.unset(&unit.unset);
-    let Expanded { words, open, over } = expand(&unit.exec, &env);
+    let Expanded {
+        mut words,
+        open,
+        over,
+    } = expand(&unit.exec, &env);
+    // What is left to a shell it finds in the environment it is started with.
+    shell_env::put_in(&mut words, &|name| {
+        env.values.get(name).map(|(value, _)| value.as_str())
+    });
     let mut unread = std::mem::take(&mut env.unread);
     for (name, line) in open.iter().take(MAX_OPEN) {
         let place = Place::new(&unit.exec_file, *line);
@@ -153,6 +161,10 @@ pub(super) fn read(
     instance.bare = line.bare;
     instance.dangling = line.dangling;
     instance.open_quote = unit.open;
+    unread.extend(line.open.iter().map(|(name, line)| {
+        let place = Place::new(&unit.exec_file, *line);
+        format!("{name} of the shell's script ({place}) is set in no file that was read")
+    }));
     instance.unread = unread;
     if let Some(program) = line.program {
         let place = instance.place.clone();
@@ -240,6 +252,13 @@ fn directives(file: &UnitFile, unit: &mut Unit) {
                     if renamed && exec.len() > 1 {
                         exec.remove(1);
                     }
+                    // Only a shell reads on behind them.
+                    let script = argv::script_at(&exec);
+                    for (at, word) in exec.iter_mut().enumerate() {
+                        if Some(at) != script {
+                            blank_breaks(word);
+                        }
+                    }
                     unit.exec = exec;
                     unit.open = open.then_some(place);
                     unit.exec_file.clone_from(&file.name);
@@ -270,7 +289,16 @@ fn directives(file: &UnitFile, unit: &mut Unit) {
 
 /// Words of a directive.
 fn words(text: &str, first_line: u32) -> Vec<Word> {
-    split(text, first_line).0
+    let mut words = split(text, first_line).0;
+    for word in &mut words {
+        blank_breaks(word);
+    }
+    words
+}
+
+/// Where a line is continued systemd puts a blank.
+fn blank_breaks(word: &mut Word) {
+    word.text = word.text.replace(argv::BREAK, " ");
 }
 
 /// Whether every quote of a command line is closed: systemd ignores one where it is not.
@@ -291,6 +319,11 @@ fn split(text: &str, first_line: u32) -> (Vec<Word>, bool) {
             line = line.saturating_add(1);
         }
         match (quote, c) {
+            // A new line here is one that was continued.
+            (Some(_), '\n') => {
+                let slot = word.get_or_insert_with(|| Word::new("", line));
+                slot.text.push(argv::BREAK);
+            }
             (Some(open), c) if c == open => quote = None,
             (None, '"' | '\'') => {
                 quote = Some(c);

@@ -6,6 +6,7 @@
 //! kubelet reads them: the last one wins, and the earlier one is reported.
 
 mod depth;
+mod merge;
 mod visit;
 
 use self::depth::Depth;
@@ -215,6 +216,7 @@ fn read_one(body: &str, first_line: u32, out: &mut Documents) {
         });
         return;
     }
+    merge::flatten(&mut node);
     out.documents.push(node);
 }
 

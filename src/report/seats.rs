@@ -32,12 +32,25 @@ pub fn seats(evidence: &EvidenceSet) -> Vec<Seats> {
         if text("enable-priority-and-fairness").and_then(parse_bool) == Some(false) {
             continue;
         }
-        let (Some(read), Some(write)) = (
-            flag("max-requests-inflight"),
-            flag("max-mutating-requests-inflight"),
-        ) else {
+        // Of what an installer adds one flag may be all that is known: the other one has its default.
+        let unset = |name: &str| {
+            settings.row(name).is_none_or(|row| {
+                row.get_text("source") == Some("unknown default")
+                    && row.get_text("unread").is_none()
+            })
+        };
+        let names = [
+            ("max-requests-inflight", 400),
+            ("max-mutating-requests-inflight", 200),
+        ];
+        let [read, write] =
+            names.map(|(name, default)| flag(name).or(unset(name).then_some(default)));
+        let (Some(read), Some(write)) = (read, write) else {
             continue;
         };
+        if names.iter().all(|(name, _)| unset(name)) {
+            continue;
+        }
         let version = reader.peek(&keys::VERSIONS, &subject).and_then(|table| {
             table
                 .rows

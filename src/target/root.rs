@@ -17,6 +17,9 @@ use crate::evidence::Missing;
 /// Most symlinks followed on one path, as the kernel's own limit.
 const MAX_LINKS: usize = 40;
 
+/// The kernel's number of its `proc` file systems.
+const PROC: rustix::fs::FsWord = libc::PROC_SUPER_MAGIC;
+
 /// Where `/proc`, `/sys`, `/etc` and `/var` hang.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostRoot(PathBuf);
@@ -108,7 +111,13 @@ impl HostRoot {
             // A fifo never answers, and a device in a bundle is somebody's trap. The kernel's own
             // log is one that is meant.
             let log = kind.is_char_device() && path.ends_with("dev/kmsg");
-            if !kind.is_file() && !log {
+            // The kernel's other log calls itself a file, blocks whoever reads it and takes away
+            // what others were to read.
+            let takes = || {
+                real.file_name().is_some_and(|name| name == "kmsg")
+                    && rustix::fs::statfs(&real).is_ok_and(|fs| fs.f_type == PROC)
+            };
+            if !kind.is_file() && !log || kind.is_file() && takes() {
                 return Err(io::Error::other("is no plain file"));
             }
             #[expect(clippy::disallowed_methods, reason = "this is the one place")]
@@ -265,6 +274,19 @@ mod tests {
                 "{path}"
             );
         }
+    }
+
+    /// `/proc/kmsg` would block here for ever.
+    #[test]
+    fn the_log_that_blocks_is_not_opened() {
+        if !Path::new("/proc/kmsg").exists() {
+            return;
+        }
+        let why = HostRoot::new("/proc").open("/kmsg").unwrap_err();
+        assert!(
+            matches!(&why, Missing::Unreadable { why, .. } if why == "is no plain file"),
+            "{why:?}"
+        );
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Tree {
     pub host: Vec<PathBuf>,
     /// Files beside these of whose names nothing can be told: what they are, their content says.
     pub loose: Vec<PathBuf>,
+    /// Links that lead out of the folder that was given: others may have packed it, so they are not
+    /// followed.
+    pub outside: Vec<PathBuf>,
 }
 
 impl Tree {
@@ -33,18 +36,31 @@ impl Tree {
         if !path.is_dir() {
             return vec![Self::of_file(path)];
         }
-        let own = Self::of_folder(path);
+        let mut search = Search {
+            inside: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+            left: MOST,
+            outside: Vec::new(),
+        };
+        let mut own = Self::of_folder(path, &search.inside);
+        if let Some(own) = &mut own {
+            search.outside.append(&mut own.outside);
+        }
+        let with = |mut trees: Vec<Self>, outside: Vec<PathBuf>| {
+            if let Some(first) = trees.first_mut() {
+                first.outside = outside;
+            }
+            trees
+        };
         // A host has all of its folders for itself.
         if own.is_some() && is_root(path) {
-            return own.into_iter().collect();
+            return with(own.into_iter().collect(), search.outside);
         }
         let deepest = if own.is_some() { 0 } else { DEEP };
-        let mut left = MOST;
         let mut nodes = Vec::new();
         let mut beside = Tree::default();
         for entry in HostRoot::new(path).list("/").unwrap_or_default() {
             let sub = path.join(&entry.name);
-            if own.is_some() && is_part(&entry.name) {
+            if own.is_some() && is_part(&entry.name) || search.leads_out(&sub) {
                 continue;
             }
             // `usr` with its units is no other node.
@@ -54,7 +70,7 @@ impl Tree {
                     .to_str()
                     .is_some_and(|name| OF_HOST.contains(&name));
             let below = match entry.is_dir && !of_this {
-                true => Self::nodes(&sub, 0, deepest, &mut left),
+                true => Self::nodes(&sub, 0, deepest, &mut search),
                 false => Vec::new(),
             };
             match below.is_empty() {
@@ -62,8 +78,9 @@ impl Tree {
                 false => nodes.extend(below),
             }
         }
-        match own {
-            None if nodes.is_empty() => vec![Self::pile(path)],
+        let trees = match own {
+            // Whoever looks for logs in it tells of its links.
+            None if nodes.is_empty() => return vec![Self::pile(path)],
             None => nodes.into_iter().chain(beside.some()).collect(),
             Some(mut tree) => {
                 tree.logs.append(&mut beside.logs);
@@ -72,14 +89,16 @@ impl Tree {
                 tree.loose.append(&mut beside.loose);
                 nodes.into_iter().chain([tree]).collect()
             }
-        }
+        };
+        with(trees, search.outside)
     }
 
     /// The trees of nodes at a folder or some levels below it. Deeper ones must be sure: a folder
     /// called `logs` alone may be anybody's.
-    fn nodes(path: &Path, level: usize, deepest: usize, left: &mut usize) -> Vec<Self> {
+    fn nodes(path: &Path, level: usize, deepest: usize, search: &mut Search) -> Vec<Self> {
         let sure = level == 0 || is_root(path) || parts_of(path) > 1;
-        if let Some(tree) = Self::of_folder(path).filter(|_| sure) {
+        if let Some(mut tree) = Self::of_folder(path, &search.inside).filter(|_| sure) {
+            search.outside.append(&mut tree.outside);
             let name = path.file_name();
             return vec![Tree {
                 name: name.map(|name| name.to_string_lossy().into_owned()),
@@ -90,24 +109,22 @@ impl Tree {
         if level < deepest {
             let entries = HostRoot::new(path).list("/").unwrap_or_default();
             for entry in entries.into_iter().filter(|entry| entry.is_dir) {
-                let Some(rest) = left.checked_sub(1) else {
+                let Some(rest) = search.left.checked_sub(1) else {
                     break;
                 };
-                *left = rest;
-                nodes.extend(Self::nodes(
-                    &path.join(entry.name),
-                    level + 1,
-                    deepest,
-                    left,
-                ));
+                search.left = rest;
+                let sub = path.join(entry.name);
+                if !search.leads_out(&sub) {
+                    nodes.extend(Self::nodes(&sub, level + 1, deepest, search));
+                }
             }
         }
         nodes
     }
 
     /// A node's tree, a host root, or both in one folder.
-    fn of_folder(path: &Path) -> Option<Self> {
-        let (parts, root) = (Self::of_parts(path), Self::of_root(path));
+    fn of_folder(path: &Path, inside: &Path) -> Option<Self> {
+        let (parts, root) = (Self::of_parts(path, inside), Self::of_root(path));
         let Some(mut tree) = parts else {
             return root;
         };
@@ -119,7 +136,7 @@ impl Tree {
         for host in &tree.host {
             let root = HostRoot::new(host);
             if host != path && root.exists("var/log/pods") {
-                tree.logs.push(host.join("var/log"));
+                tree.logs.extend(root.resolve("var/log"));
             }
             let without = tree.manifests.is_empty() && tree.settings_root.is_none();
             if without && (SETTINGS.iter().any(|name| root.exists(name)) || has_programs(&root)) {
@@ -169,8 +186,9 @@ impl Tree {
     }
 
     /// A node's tree: `logs/ metrics/ manifests/ host/`.
-    fn of_parts(path: &Path) -> Option<Self> {
+    fn of_parts(path: &Path, inside: &Path) -> Option<Self> {
         let mut tree = Tree::default();
+        let mut outside = Vec::new();
         let mut any = false;
         let lists = [
             &mut tree.logs,
@@ -182,11 +200,14 @@ impl Tree {
             let part = path.join(name);
             if part.exists() {
                 any = true;
-                // A link that the user made here leads where it says: `HostRoot` keeps to its
-                // root, and its root is what the link leads to.
-                list.push(part.canonicalize().unwrap_or(part));
+                // `HostRoot` keeps to its root, and its root is what a link leads to.
+                match part.canonicalize() {
+                    Ok(real) if real.starts_with(inside) => list.push(real),
+                    _ => outside.push(part),
+                }
             }
         }
+        tree.outside = outside;
         // A host's files of settings may lie beside the parts, as on the host.
         let root = HostRoot::new(path);
         if any && tree.manifests.is_empty() && SETTINGS.iter().any(|name| root.exists(name)) {
@@ -205,7 +226,7 @@ impl Tree {
         }
         let mut tree = Tree::default();
         if root.exists("var/log") {
-            tree.logs.push(path.join("var/log"));
+            tree.logs.extend(root.resolve("var/log"));
         }
         tree.logs.extend(journal_of_sos(&root, path));
         if SETTINGS.iter().any(has) || root.exists("proc") {
@@ -231,6 +252,30 @@ impl Tree {
             manifests: vec![path.to_owned()],
             ..Tree::default()
         }
+    }
+}
+
+/// A search for trees below a folder.
+struct Search {
+    /// The folder that was given, which links must not lead out of.
+    inside: PathBuf,
+    /// How many folders are still looked at.
+    left: usize,
+    /// Links that lead out.
+    outside: Vec<PathBuf>,
+}
+
+impl Search {
+    /// Whether an entry is a link out of the folder that was given.
+    fn leads_out(&mut self, path: &Path) -> bool {
+        let out = path.is_symlink()
+            && path
+                .canonicalize()
+                .is_ok_and(|real| !real.starts_with(&self.inside));
+        if out {
+            self.outside.push(path.to_owned());
+        }
+        out
     }
 }
 
@@ -528,6 +573,64 @@ mod tests {
         let all = Tree::all(&at("e"));
         let names: Vec<_> = all.iter().map(|tree| tree.name.as_deref()).collect();
         assert_eq!(names, [Some("y")]);
+    }
+
+    #[test]
+    fn links_out_of_the_folder_are_left_out_and_told() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        for path in [
+            "out/logs",
+            "out/manifests",
+            "out/var/log",
+            "b/manifests",
+            "b/more/logs",
+            "b/deep/er",
+            "r/etc/kubernetes",
+            "r/out/log",
+        ] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        symlink(at("out/logs"), at("b/logs")).unwrap();
+        symlink("../out", at("b/host")).unwrap();
+        symlink("../..", at("b/up")).unwrap();
+        symlink("../out", at("b/node")).unwrap();
+        // This one stays inside.
+        symlink("more/logs", at("b/metrics")).unwrap();
+        let all = Tree::all(&at("b"));
+        let real = |path: &str| at(path).canonicalize().unwrap();
+        let mut outside: Vec<_> = all.iter().flat_map(|tree| tree.outside.clone()).collect();
+        outside.sort();
+        assert_eq!(
+            outside,
+            [at("b/host"), at("b/logs"), at("b/node"), at("b/up")]
+        );
+        assert_eq!(all.last().unwrap().metrics[0], real("b/more/logs"));
+        for tree in &all {
+            for path in tree.logs.iter().chain(&tree.manifests).chain(&tree.host) {
+                let path = path.canonicalize().unwrap();
+                assert!(path.starts_with(real("b")), "{path:?}");
+            }
+        }
+        // Deeper down, where there is no tree at the top.
+        symlink("../../../out", at("b/deep/er/up")).unwrap();
+        for part in ["logs", "metrics", "host", "manifests", "node", "up"] {
+            let path = at("b").join(part);
+            match path.is_symlink() {
+                true => fs::remove_file(path).unwrap(),
+                false => fs::remove_dir_all(path).unwrap(),
+            }
+        }
+        fs::create_dir_all(at("b/n1/logs")).unwrap();
+        let all = Tree::all(&at("b"));
+        assert_eq!(all[0].outside, [at("b/deep/er/up")], "{all:?}");
+        // Of a host's copy links stay inside, as on the host.
+        symlink("/out", at("r/var")).unwrap();
+        assert_eq!(Tree::all(&at("r"))[0].logs, [at("r/out/log")]);
+        // The folder that is given may be a link itself.
+        symlink("b", at("link")).unwrap();
+        assert_eq!(Tree::all(&at("link"))[0].outside, [at("link/deep/er/up")]);
     }
 
     #[test]

@@ -241,6 +241,81 @@ fn a_variable_that_a_file_may_set_is_not_taken_for_empty() {
     assert!(read.unread.is_empty() && read.bare.is_empty(), "{read:?}");
 }
 
+/// systemd leaves `$NAME` inside a word to the shell, which finds it in its environment.
+#[test]
+fn a_shell_fills_in_what_systemd_leaves() {
+    let unit = |exec: &str| {
+        file(
+            "etc/systemd/system/etcd.service",
+            &format!("[Service]\nEnvironment=Q=7\nEnvironmentFile=/etc/default/etcd\n{exec}\n"),
+        )
+    };
+    let told = (
+        "etc/default/etcd".to_owned(),
+        "OPTS=\"--quota-backend-bytes=5 --heartbeat-interval=500\"\n".to_owned(),
+    );
+    let read = |exec: &str| component(&[unit(exec)], &|_| Some(told.clone()));
+    for exec in [
+        r#"ExecStart=/bin/bash -c "/usr/bin/etcd $OPTS""#,
+        r#"ExecStart=/bin/bash -c "/usr/bin/etcd ${OPTS}""#,
+        r#"ExecStart=/bin/sh -c 'exec /usr/bin/etcd $$OPTS'"#,
+    ] {
+        let etcd = read(exec);
+        assert!(etcd.bare.is_empty() && etcd.unread.is_empty(), "{etcd:?}");
+        assert_eq!(etcd.last("quota-backend-bytes"), Some("5"), "{exec}");
+        assert_eq!(etcd.last("heartbeat-interval"), Some("500"), "{exec}");
+    }
+    let etcd = read(r#"ExecStart=/bin/sh -c "etcd --quota-backend-bytes=$Q $NO --log-level=info""#);
+    assert_eq!(etcd.last("quota-backend-bytes"), Some("7"));
+    assert_eq!(etcd.last("log-level"), Some("info"));
+    assert!(etcd.bare.is_empty(), "{etcd:?}");
+    assert!(
+        etcd.unread[0].starts_with("${NO} of the shell's"),
+        "{etcd:?}"
+    );
+    // Without a shell it is a word of its own, which etcd does not take.
+    assert_eq!(read("ExecStart=/usr/bin/etcd a$OPTS").bare, ["a$OPTS"]);
+}
+
+/// systemd joins lines before it looks at quotes.
+#[test]
+fn a_line_that_goes_on_inside_quotes_is_one() {
+    for shell in [
+        "/bin/bash -c \"/usr/bin/etcd --name=x \\\n",
+        "/usr/bin/etcd \"--name=x\" \\\n",
+    ] {
+        let end = if shell.contains("bash") { "\"" } else { "" };
+        let text = format!(
+            "[Service]\nExecStart={shell}  --quota-backend-bytes=17179869184 \\\n  --unsafe-no-fsync{end}\n"
+        );
+        let etcd = component(&[file("etc/systemd/system/etcd.service", &text)], &|_| None);
+        let given: Vec<_> = etcd
+            .given
+            .iter()
+            .map(|g| (g.name.as_str(), g.place.line))
+            .collect();
+        assert_eq!(
+            given,
+            [
+                ("name", 2),
+                ("quota-backend-bytes", 3),
+                ("unsafe-no-fsync", 4)
+            ],
+            "{shell}"
+        );
+        assert!(
+            etcd.bare.is_empty() && etcd.open_quote.is_none(),
+            "{etcd:?}"
+        );
+    }
+    let text =
+        "[Service]\nEnvironment=\"ETCD_NAME=a \\\nb\"\nExecStart=etcd \"--log-level=a \\\nb\"\n";
+    let etcd = component(&[file("etc/systemd/system/etcd.service", text)], &|_| None);
+    let name = etcd.given.iter().find(|given| given.name == "ETCD_NAME");
+    assert_eq!(name.unwrap().value.as_deref(), Some("a  b"));
+    assert_eq!(etcd.last("log-level"), Some("a  b"));
+}
+
 #[test]
 fn what_is_unset_is_not_set() {
     let text = "EnvironmentFile=/etc/default/etcd\nEnvironment=ETCD_NAME=a\nExecStart=etcd --data-dir=${ETCD_NAME}\n";

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::apf;
-use crate::evidence::{Missing, Subject};
+use crate::evidence::{Missing, Subject, keys};
 use crate::rules::settings;
 use crate::rules::{Context, Draft, Rule, Severity, Verdict};
 
@@ -44,8 +44,16 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         cited.extend(cx.evidence.take_citations());
     }
     let mut drafts = Vec::new();
-    for (subject, (values, set)) in all {
-        if !set {
+    for (subject, (mut values, set)) in all {
+        // Of what an installer adds one flag may be all that is known: it leaves the other one alone.
+        let slots = values.iter_mut().zip(NAMES).zip(DEFAULTS);
+        for ((slot, name), default) in slots {
+            if slot.is_none() && is_left_alone(cx, &subject, name) {
+                *slot = Some(default);
+            }
+        }
+        // One alone says nothing: the sum of both is what is divided.
+        if !set || values.contains(&None) {
             continue;
         }
         let Some((severity, message)) = judged(cx, &subject, values, limit.value) else {
@@ -61,6 +69,16 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     }
     cx.evidence.take_citations();
     Ok(Verdict::Fail(drafts))
+}
+
+/// Whether nothing sets a flag, and nothing that may set it was not read.
+fn is_left_alone(cx: &Context<'_>, subject: &Subject, name: &str) -> bool {
+    let table = cx.evidence.peek(&keys::SETTINGS, subject);
+    table.is_none_or(|table| {
+        table.row(name).is_none_or(|row| {
+            row.get_text("source") == Some("unknown default") && row.get_text("unread").is_none()
+        })
+    })
 }
 
 /// What is wrong with both values, if anything is.
@@ -99,7 +117,6 @@ fn judged(
         );
         return Some((Severity::Critical, message));
     }
-    // One setting alone says nothing: the sum of both is what is divided.
     (sum < limit).then(|| {
         let words = seats(cx, subject, sum);
         let message = format!("kube-apiserver serves {sum:.0} requests at once; {words}");
@@ -147,7 +164,7 @@ fn seats(cx: &Context<'_>, subject: &Subject, sum: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Row, Table, keys};
+    use crate::evidence::{Row, Table};
     use crate::rules::Status;
     use crate::rules::settings::testing::settings;
     use crate::rules::testing::{Set, component};
@@ -167,6 +184,32 @@ mod tests {
         // pflag reads a number with a leading 0 by eights: 256.
         assert_eq!(with("0400", "300").status(&RULE).0, Status::Fail);
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    /// kubeadm, Talos and k3s set only what their configuration names.
+    #[test]
+    fn the_flag_that_nobody_sets_has_its_default() {
+        let with = |rows: &[(&str, &str, &str)]| {
+            let about = component("kube-apiserver");
+            Set::new().put(&keys::SETTINGS, about, settings(rows))
+        };
+        let unset = |name| (name, "", "unknown default");
+        let [read, write] = NAMES;
+        let both = |a, b| with(&[a, b]).status(&RULE).0;
+        assert_eq!(both((read, "500", "flag"), unset(write)), Status::Pass);
+        assert_eq!(both(unset(read), (write, "500", "flag")), Status::Pass);
+        assert_eq!(with(&[(read, "500", "flag")]).status(&RULE).0, Status::Pass);
+        let none = with(&[(read, "0", "flag"), unset(write)]).check(&RULE);
+        assert!(none[0].message.contains("serves 200 requests"), "{none:?}");
+        // Where a file that was not read may set it, the sum is not known.
+        let mut table = settings(&[(read, "100", "flag"), unset(write)]);
+        for row in &mut table.rows {
+            if row.key == write {
+                *row = row.clone().text("unread", "no permission for x");
+            }
+        }
+        let hidden = Set::new().put(&keys::SETTINGS, component("kube-apiserver"), table);
+        assert_ne!(hidden.status(&RULE).0, Status::Fail);
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub static RULE: Rule = Rule {
     check,
 };
 
+/// Members of one release that are told by name.
+const MANY: usize = 7;
+
 fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
     // An etcd for events beside the main one is another cluster, and may be of another release.
     let mut clusters: BTreeMap<(String, String), Releases> = BTreeMap::new();
@@ -26,6 +29,8 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         let which = nodes::instance(subject).to_owned();
         (which, id.unwrap_or_default())
     };
+    // The best that tells each member's release.
+    let mut best: BTreeMap<_, (u8, Vec<_>)> = BTreeMap::new();
     for key in [&keys::VERSIONS, &keys::METRICS_VERSIONS] {
         for (subject, table) in cx.evidence.all(key) {
             let etcd = subject.kind == SubjectKind::Member
@@ -33,7 +38,6 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
             if !etcd {
                 continue;
             }
-            // The running binary knows best; an image tag may be newer than what runs.
             for row in &table.rows {
                 // A scrape also tells the cluster's version and that of Go.
                 if key.name() == keys::METRICS_VERSIONS.name() && row.key != "server" {
@@ -44,12 +48,25 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
                     continue;
                 }
                 if let Some(version) = row.get_text("version") {
-                    let cluster = clusters.entry(of(&subject)).or_default();
-                    cluster.note(key, &subject, version);
-                    cluster.told.insert(node_of(&subject));
+                    let rank = rank(&row.key);
+                    let slot = best.entry((of(&subject), node_of(&subject)));
+                    let (have, all) = slot.or_insert_with(|| (rank, Vec::new()));
+                    if rank < *have {
+                        (*have, *all) = (rank, Vec::new());
+                    }
+                    if rank == *have {
+                        all.push((key, subject.clone(), version.to_owned()));
+                    }
                 }
             }
         }
+    }
+    for ((of, node), (_, all)) in best {
+        let cluster = clusters.entry(of).or_default();
+        for (key, subject, version) in all {
+            cluster.note(key, &subject, &version);
+        }
+        cluster.told.insert(node);
     }
     // Who is not asked says in its log what it started as. The last start counts: an upgrade that
     // went round leaves one release behind.
@@ -82,6 +99,17 @@ fn check(cx: &Context<'_>) -> Result<Verdict, Missing> {
         clusters.values().for_each(|cluster| cluster.cite(cx));
     }
     Ok(Verdict::Fail(drafts))
+}
+
+/// How well a source tells what runs: the running program best, then where its binary lies. The tag
+/// of an image may be of the next start, and what was only configured of an upgrade to come.
+fn rank(source: &str) -> u8 {
+    match source {
+        "image" => 2,
+        "config" => 3,
+        "binary" => 1,
+        _ => 0,
+    }
 }
 
 /// Which releases the members of one cluster run.
@@ -120,10 +148,12 @@ impl Releases {
             .by_version
             .iter()
             .map(|(version, nodes)| {
-                format!(
-                    "{version} on {}",
-                    nodes.iter().cloned().collect::<Vec<_>>().join(", ")
-                )
+                let names: Vec<&str> = nodes.iter().take(MANY).map(String::as_str).collect();
+                let more = match nodes.len().saturating_sub(MANY) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!("{version} on {}{more}", names.join(", "))
             })
             .collect();
         let about = match which {
@@ -204,6 +234,36 @@ mod tests {
             (Status::Fail, Severity::Warn)
         );
         assert_eq!(Set::new().status(&RULE).0, Status::Unknown);
+    }
+
+    #[test]
+    fn what_runs_counts_before_a_tag() {
+        let members = |runs: &[&str]| {
+            let all = runs.iter().enumerate();
+            all.fold(with(&["3.5.9", "3.5.9", "3.5.9"]), |set, (at, version)| {
+                let rows = vec![Row::new("server").text("version", *version)];
+                let table = Table {
+                    rows,
+                    ..Table::default()
+                };
+                let member = Subject::new(SubjectKind::Member, format!("n{at}"));
+                set.put(&keys::METRICS_VERSIONS, member, table)
+            })
+        };
+        let same = members(&["3.5.21", "3.5.21", "3.5.21"]);
+        assert_eq!(same.status(&RULE).0, Status::Pass);
+        let mixed = members(&["3.5.21", "3.5.21", "3.5.20"]).check(&RULE);
+        assert_eq!(mixed[0].message, "3.5.20 on n2; 3.5.21 on n0, n1");
+        let half = members(&["3.5.21"]).check(&RULE);
+        assert_eq!(half[0].message, "3.5.21 on n0; 3.5.9 on n1, n2");
+    }
+
+    #[test]
+    fn a_long_list_of_members_is_cut() {
+        let mut all = vec!["3.5.21"; 50];
+        all.push("3.5.20");
+        let found = with(&all).check(&RULE);
+        assert!(found[0].message.ends_with("and 43 more"), "{found:?}");
     }
 
     #[test]
