@@ -445,3 +445,49 @@ fn a_slow_disk_of_the_etcd_for_events_accuses_no_other_one() {
         .find(|advice| advice["id"] == "etcd-own-device");
     assert_eq!(device.unwrap()["target"], "etcd-events");
 }
+
+#[test]
+fn a_family_that_was_not_scraped_is_no_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let scrape = |minute: u32, rejected: u32, executed: Option<u32>| {
+        let level = "flow_schema=\"s\",priority_level=\"workload-low\"";
+        let executed = executed.map_or_else(String::new, |count| {
+            format!("apiserver_flowcontrol_dispatched_requests_total{{{level}}} {count}\n")
+        });
+        write(
+            &dir.path().join(format!(
+                "kube-apiserver-m0-20261129T10{minute:02}00.000Z.prom"
+            )),
+            &format!(
+                "process_start_time_seconds 1.7e9\n\
+                 apiserver_request_total{{verb=\"GET\",code=\"200\",resource=\"pods\",scope=\"namespace\"}} {rejected}\n\
+                 apiserver_flowcontrol_nominal_limit_seats{{priority_level=\"workload-low\"}} 245\n\
+                 apiserver_flowcontrol_rejected_requests_total{{{level},reason=\"queue-full\"}} {rejected}\n{executed}"
+            ),
+        );
+    };
+    let row = || {
+        let text = doctor(&["metrics"]).path(dir.path()).text();
+        let row = text.lines().find(|line| line.starts_with("workload-low"));
+        let row = row.unwrap_or_else(|| panic!("no level: {text}")).to_owned();
+        row.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    scrape(0, 1000, None);
+    scrape(1, 1100, None);
+    let cells = row();
+    assert_eq!(
+        (cells[6].as_str(), cells[7].as_str()),
+        ("–", "100"),
+        "{cells:?}"
+    );
+    scrape(0, 1000, Some(5));
+    scrape(1, 1100, Some(5));
+    let cells = row();
+    assert_eq!(
+        (cells[6].as_str(), cells[7].as_str()),
+        ("0", "100"),
+        "{cells:?}"
+    );
+}
