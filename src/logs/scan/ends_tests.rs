@@ -66,20 +66,6 @@ fn what_a_program_says_and_its_runtime_says_again_is_one_end() {
     // Another one stands between them.
     let (_, ends) = told(&[START, FATAL, AGAIN, DUMP], None);
     assert_eq!(ends, 2);
-    let cri =
-        |secs: u32, line: &str| format!("2026-11-01T10:00:{secs:02}.000000000Z stderr F {line}");
-    let with = |secs: u32| {
-        let lines = [
-            cri(1, START),
-            cri(3, FATAL),
-            cri(secs, "panic: tick went wrong"),
-            cri(secs, ""),
-            cri(secs, "goroutine 98 [running]:"),
-        ];
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        told(&lines, None).1
-    };
-    assert_eq!((with(4), with(30)), (1, 2));
 }
 
 #[test]
