@@ -31,7 +31,7 @@ use serde_json::Value;
 const MIB: f64 = (1 << 20) as f64;
 const BUDGET: Budget = Budget {
     bytes: 160 << 20,
-    secs: 7.0,
+    secs: 10.0,
 };
 
 fn disk(mib: u64) -> Option<(FakeDisk, PathBuf)> {

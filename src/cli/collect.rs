@@ -264,13 +264,18 @@ impl Gathered {
             let mut ids = all_ids.clone();
             ids.retain(|_, node| own.is_empty() || nodes.contains(node));
             ids.extend(whose::ids(&told.evidence));
+            for node in ids.values_mut() {
+                *node = whose::node_of_pod(node, nodes).to_owned();
+            }
             let here = Here {
                 nodes: nodes.clone(),
                 ids,
                 of_one: nodes.len() == 1
-                    && whose::logged(&told.evidence)
-                        .iter()
-                        .all(|node| nodes.contains(node)),
+                    && whose::logged(&told.evidence).iter().all(|node| {
+                        nodes
+                            .iter()
+                            .any(|have| have == whose::node_of_pod(node, nodes))
+                    }),
             };
             places.here.insert(scrapes.next_place(), here);
             for path in &tree.metrics {

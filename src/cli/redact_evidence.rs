@@ -266,7 +266,7 @@ impl<'r> Hide<'r> {
             *text = if USER_COLUMNS.contains(&column.as_str()) {
                 self.redactor.user(text)
             } else if redact_names::is_agent(column) {
-                self.redactor.agent(text)
+                self.text(&self.redactor.agent(text))
             } else if object.is_some() && column == "object" {
                 self.object(text)
             } else if whole && tells(text) {

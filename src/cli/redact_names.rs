@@ -97,7 +97,8 @@ pub(super) fn key(row: &Row, redactor: &Redactor, rest: impl Fn(&str) -> String)
     Some(format!(
         "{}{}{}",
         rest(before),
-        redactor.agent(agent),
+        // A program that is known may say whose account it uses.
+        rest(&redactor.agent(agent)),
         rest(after)
     ))
 }

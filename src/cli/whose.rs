@@ -53,6 +53,15 @@ pub(super) fn ids(evidence: &EvidenceSet) -> BTreeMap<String, String> {
     known.filter_map(|(id, node)| Some((id, node?))).collect()
 }
 
+/// A node by its etcd's pod `etcd-NODE`, where such a node is known: not every log's path says that the pod is
+/// a static one.
+pub(super) fn node_of_pod<'a>(name: &'a str, nodes: &[String]) -> &'a str {
+    match name.strip_prefix("etcd-") {
+        Some(node) if nodes.iter().any(|have| have == node) => node,
+        _ => name,
+    }
+}
+
 /// The nodes whose etcd wrote a log.
 pub(super) fn logged(evidence: &EvidenceSet) -> BTreeSet<String> {
     let records = evidence.of_key(&keys::LOGS_LIVES);
@@ -209,6 +218,14 @@ mod tests {
             instance: None,
             member_id: Some(id.to_owned()).filter(|id| !id.is_empty()),
         }
+    }
+
+    #[test]
+    fn a_pod_of_etcd_is_of_the_node_in_its_name() {
+        let nodes = ["cp0".to_owned(), "etcd-b".to_owned()];
+        assert_eq!(node_of_pod("etcd-cp0", &nodes), "cp0");
+        assert_eq!(node_of_pod("etcd-b", &nodes), "etcd-b");
+        assert_eq!(node_of_pod("etcd-cp1", &nodes), "etcd-cp1");
     }
 
     fn apiserver(node: &str) -> Target {

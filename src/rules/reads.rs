@@ -637,7 +637,7 @@ pub const READS: &[Reads] = &[
     ),
     reads(
         "quota-above-maximum",
-        &["settings", "settings.faults"],
+        &["server.db.quota", "settings", "settings.faults"],
         &["quota-max"],
     ),
     reads(

@@ -110,6 +110,7 @@ fn unasked(cx: &Context<'_>, about: &Subject, table: &Table) -> Option<Draft> {
     Some(
         draft
             .aspect(UNASKED)
+            .threshold("etcd logs the signal that tells it to stop")
             .confidence(Confidence::Medium)
             .cites(cx.evidence.take_citations()),
     )
