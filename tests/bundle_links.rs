@@ -1,9 +1,5 @@
 //! Links in a bundle that lead out of it are not followed, and are told.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test through the binary"
-)]
+#![expect(clippy::unwrap_used, reason = "a test through the binary")]
 
 mod support;
 

@@ -233,13 +233,18 @@ fn numbered(evidence: &EvidenceSet, nodes: &[String]) -> BTreeMap<String, String
     if targets.is_empty() {
         return BTreeMap::new();
     }
+    let mut ids = whose::ids(evidence);
+    for node in ids.values_mut() {
+        *node = whose::node_of_pod(node, nodes).to_owned();
+    }
+    let known = |name: &String| {
+        let node = whose::node_of_pod(name, nodes);
+        nodes.iter().any(|have| have == node)
+    };
     let here = Here {
         nodes: nodes.to_vec(),
-        ids: whose::ids(evidence),
-        of_one: nodes.len() == 1
-            && whose::logged(evidence)
-                .iter()
-                .all(|node| nodes.contains(node)),
+        ids,
+        of_one: nodes.len() == 1 && whose::logged(evidence).iter().all(known),
     };
     let places = Places {
         here: BTreeMap::from([(0, here)]),

@@ -212,6 +212,10 @@ fn stage(
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests look at what was written"
+)]
 mod tests {
     use super::*;
 

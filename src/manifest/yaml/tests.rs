@@ -61,7 +61,12 @@ fn what_opens_too_many_brackets_is_refused_before_it_is_parsed() {
         format!("a: '{}'\n# {}\n", "[".repeat(900), "[".repeat(5_000)),
         format!("a: {{{}}}\n", "b: [{}], ".repeat(2_000)),
     ] {
-        assert_eq!(read(&text).troubles, [], "{}", &text[..40]);
+        assert_eq!(
+            read(&text).troubles,
+            [],
+            "{}",
+            text.get(..40).unwrap_or_default()
+        );
     }
 }
 
